@@ -1,0 +1,52 @@
+"""The adapter methods: what a device trains, what it tells, and what it makes of what it hears."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from ..config import Local, Lora, SoLora
+from ..update import Update
+from .adapter import Adapter, Layer
+from .lora import LocalMethod, LoraMethod
+from .so_lora import SoLoraMethod
+from .stacked import AdaptedModel
+
+
+class Method(Protocol):
+    """What a session asks of a method; one instance serves all devices."""
+
+    exchanges: bool
+    """Whether updates are sent at all."""
+
+    learning_rate: float
+
+    def initial(self, layers: Sequence[Layer], device: int, seed: int) -> Adapter:
+        """Return a device's adapter before any training; it changes nothing yet."""
+
+    def calibration_tokens(self, batch_size: int, length: int) -> tuple[int, int]:
+        """Return over how many tokens a device runs forward, and forward and backward, before
+        its first round."""
+
+    def calibrate(
+        self, model: AdaptedModel, adapter: Adapter, examples: Any, batches: Any, seed: int
+    ) -> Adapter:
+        """Return the adapter as prepared on a device's own data before its first round."""
+
+    def update(self, adapter: Adapter, device: int, round_: int, first_contact: bool) -> Update:
+        """Return what a device tells a neighbor that it has or has not reached before."""
+
+    def shapes_update(self, layers: Sequence[Layer], first_contact: bool) -> Update:
+        """Return an update of zeros for other shapes, from which a message's size is measured."""
+
+    def merge(self, own: Adapter, heard: Sequence[Update]) -> Adapter:
+        """Return a device's adapter after hearing its neighbors."""
+
+
+METHODS: dict[type, Callable[[Any], Method]] = {
+    Local: LocalMethod,
+    Lora: LoraMethod,
+    SoLora: SoLoraMethod,
+}
+
+__all__ = ["METHODS", "AdaptedModel", "Adapter", "Layer", "Method"]

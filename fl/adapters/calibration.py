@@ -1,0 +1,57 @@
+"""What a device finds out about the frozen model on its own data before it starts to train."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from ..loss import answer_loss
+from .adapter import Adapter
+from .stacked import AdaptedModel
+
+if TYPE_CHECKING:
+    from ..model import Encoded
+
+
+def second_moments(model: AdaptedModel, examples: Encoded, prompts: int) -> list[torch.Tensor]:
+    """Return the second moment of what enters each adapted layer, over the tokens of prompts.
+
+    Parameters
+    ----------
+    model : the shared model, without adapters
+    examples : training examples, of which the first ones are used
+    prompts : how many
+
+    Returns
+    -------
+    per layer (inputs, inputs)
+    """
+    ids, labels = examples.ids[:prompts], examples.labels[:prompts]
+    of_prompt = (examples.mask[:prompts] == 1) & (labels == -100)
+    with torch.no_grad(), model.recorded() as seen:
+        model.model.base_model(input_ids=ids, use_cache=False)  # type: ignore[operator, union-attr]
+    moments = []
+    for inputs in seen:
+        tokens = inputs[0][of_prompt]
+        moments.append(tokens.T @ tokens / tokens.shape[0])
+    return moments
+
+
+def b_gradients(
+    model: AdaptedModel, adapter: Adapter, batches: Sequence[Encoded]
+) -> list[torch.Tensor]:
+    """Return the gradient of the loss with respect to B, summed over batches.
+
+    Returns
+    -------
+    per layer (outputs, rank)
+    """
+    a = [factor[None] for factor in adapter.a]
+    # [devices, rank, outputs]
+    b = [factor.T[None].clone().requires_grad_() for factor in adapter.b]
+    with model.stacked(a, b, adapter.scale):
+        for batch in batches:
+            answer_loss(model, batch.ids, batch.labels, devices=1).sum().backward()
+    return [factor.grad[0].T for factor in b if factor.grad is not None]

@@ -1,0 +1,99 @@
+"""How many entries of B are active in each layer, and which.
+
+Sources: arXiv 2602.20492, Eq. (18) and (20)-(22), with these readings: densities share a budget
+by water-filling, each layer capped at its size (the equation as printed takes a maximum, which
+would exceed 1); the mask takes the largest magnitudes (as printed, the largest signed values);
+the matrix of Eq. (20) uses the tokens' second moment with the damping that CorDA (Yang et al.,
+NeurIPS 2024) uses, since the mean vector alone gives a matrix of rank 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+
+_DAMPING = 0.01
+
+
+def spectral_entropy(weight: torch.Tensor, second_moment: torch.Tensor) -> float:
+    """Return the entropy of the normalized singular values of W0 C [nat].
+
+    Parameters
+    ----------
+    weight : (outputs, inputs) frozen weight W0
+    second_moment : (inputs, inputs) mean of x x^T over the tokens that enter the layer
+    """
+    damping = _DAMPING * second_moment.diagonal().mean()
+    damped = second_moment + damping * torch.eye(second_moment.shape[0])
+    singular = torch.linalg.svdvals(weight @ damped)
+    share = singular / singular.sum()
+    return float(-torch.special.xlogy(share, share).sum())
+
+
+def allocate(
+    sizes: Sequence[int],
+    entropies: Sequence[float],
+    density: float,
+    allocation: Literal["size", "paper", "uniform"],
+) -> list[int]:
+    """Return how many entries of each layer are active; their sum is the budget exactly.
+
+    Parameters
+    ----------
+    sizes : entries of B in each layer
+    entropies : spectral entropy of each layer [nat]
+    density : the budget as a share of all entries, above 0 and at most 1
+    allocation : `size`: in proportion to size times exp(entropy); `paper`: to exp(entropy);
+        `uniform`: to size
+
+    Returns
+    -------
+    counts between 1 and the layer's size, if the budget reaches to one entry per layer
+    """
+    caps = np.array(sizes, dtype=np.int64)
+    relative = np.exp(np.array(entropies) - max(entropies))
+    weights = {"size": caps * relative, "paper": relative, "uniform": caps.astype(float)}
+    budget = round(density * int(caps.sum()))
+    least = min(1, budget // len(caps))
+    extra = _water_fill(weights[allocation], caps - least, budget - least * len(caps))
+    return [int(count) for count in least + extra]
+
+
+def _water_fill(
+    weights: np.ndarray, caps: np.ndarray, budget: int
+) -> np.ndarray:
+    """Return whole shares in proportion to the weights, at most the caps, that sum to the budget."""
+    share = np.zeros(len(caps))
+    full = np.zeros(len(caps), dtype=bool)
+    while not full.all():
+        left = budget - caps[full].sum()
+        share = np.where(full, caps, left * weights / weights[~full].sum())
+        over = ~full & (share > caps)
+        if not over.any():
+            break
+        full |= over
+    share = np.minimum(share, caps)
+    whole = np.floor(share).astype(np.int64)
+    # The largest remainders take what rounding left over; ties go to the lowest index.
+    for index in np.argsort(whole - share, kind="stable"):
+        if whole.sum() == budget:
+            break
+        whole[index] += whole[index] < caps[index]
+    return whole
+
+
+def largest(values: torch.Tensor, count: int) -> torch.Tensor:
+    """Return the mask of the entries of largest magnitude, ties in favor of the first.
+
+    Parameters
+    ----------
+    values : (...,) numbers
+    count : how many entries are taken, exactly
+    """
+    order = torch.argsort(values.abs().reshape(-1), descending=True, stable=True)
+    mask = torch.zeros(values.numel(), dtype=torch.bool)
+    mask[order[:count]] = True
+    return mask.reshape(values.shape)

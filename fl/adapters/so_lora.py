@@ -1,0 +1,155 @@
+"""Sparse-and-orthogonal LoRA: A is frozen and its own for each device, B is trained under a mask.
+
+Sources: arXiv 2602.20492, Eq. (3), (5), (6), (10), (16)-(22). Each device draws its A once, and
+before its first round finds out on its own data which entries of B matter: layer-wise densities
+from the spectral entropy of what enters each layer, then the entries with the largest gradients
+at B = 0. The mask stays for the run. A device trains its own entries under the aggregate of
+everybody's, and sends the values under its mask.
+
+Readings: A is N(0, 1/k) rather than N(0, 1), the same up to alpha; rows of independent Gaussian
+A's are orthogonal only in the limit of wide layers (their cosine is about 1/sqrt(k)).
+Scope: this is the training side; clusters and the mixture at inference are not part of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from ..aggregate import aggregate
+from ..config import SoLora
+from ..seeds import key
+from ..update import Update
+from .adapter import Adapter, Layer
+from .calibration import b_gradients, second_moments
+from .density import allocate, largest, spectral_entropy
+from .stacked import AdaptedModel
+
+if TYPE_CHECKING:
+    from ..model import Encoded
+
+
+def draw_a(layers: Sequence[Layer], rank: int, law: str, seed: int) -> tuple[torch.Tensor, ...]:
+    """Return the frozen factors that a seed stands for, per layer (rank, inputs)."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = []
+    for layer in layers:
+        shape = (rank, layer.inputs)
+        if law == "gaussian":
+            drawn.append(torch.randn(shape, generator=generator) * layer.inputs**-0.5)
+        else:
+            drawn.append((torch.rand(shape, generator=generator) * 2 - 1) * layer.inputs**-0.5)
+    return tuple(drawn)
+
+
+class SoLoraMethod:
+    """Frozen A per device, masked B."""
+
+    exchanges = True
+
+    def __init__(self, config: SoLora) -> None:
+        self._config = config
+        self.rank = config.rank
+        self.scale = (2 * config.rank if config.alpha is None else config.alpha) / config.rank
+        self.learning_rate = config.learning_rate
+
+    def initial(self, layers: Sequence[Layer], device: int, seed: int) -> Adapter:
+        """Return a device's own A and zero B."""
+        a_seed = key(seed, "so-lora a", device)
+        a = draw_a(layers, self.rank, self._config.a_init, a_seed)
+        b = tuple(torch.zeros(layer.outputs, self.rank) for layer in layers)
+        return Adapter(a, b, self.scale, train_a=False, a_seed=a_seed)
+
+    def calibration_tokens(self, batch_size: int, length: int) -> tuple[int, int]:
+        """Return the tokens of the calibration prompts and of the mask's batches."""
+        needs_gradient = self._config.mask == "grad"
+        return (
+            self._config.calibration_prompts * length,
+            self._config.calibration_batches * batch_size * length if needs_gradient else 0,
+        )
+
+    def calibrate(
+        self,
+        model: AdaptedModel,
+        adapter: Adapter,
+        examples: Encoded,
+        batches: Sequence[Encoded],
+        seed: int,
+    ) -> Adapter:
+        """Return the adapter with its mask.
+
+        Parameters
+        ----------
+        model : the shared model
+        adapter : as from `initial`
+        examples : the device's training examples
+        batches : batches of them over which gradients are summed
+        seed : of a random mask
+        """
+        moments = second_moments(model, examples, self._config.calibration_prompts)
+        entropies = [
+            spectral_entropy(module.frozen_weight(), moment)
+            for module, moment in zip(model.modules, moments, strict=True)
+        ]
+        sizes = [b.numel() for b in adapter.b]
+        counts = allocate(sizes, entropies, self._config.density, self._config.allocation)
+        if self._config.mask == "grad":
+            scores = b_gradients(model, adapter, batches[: self._config.calibration_batches])
+        else:
+            generator = torch.Generator().manual_seed(key(seed, "mask"))
+            scores = [torch.rand(b.shape, generator=generator) for b in adapter.b]
+        mask = tuple(largest(score, n) for score, n in zip(scores, counts, strict=True))
+        return Adapter(adapter.a, adapter.b, adapter.scale, mask, False, adapter.a_seed)
+
+    def update(self, adapter: Adapter, device: int, round_: int, first_contact: bool) -> Update:
+        """Return the values under the mask; at first contact also the mask and A."""
+        return self._update(
+            adapter.a, adapter.b, adapter.mask, adapter.a_seed, device, round_, first_contact
+        )
+
+    def shapes_update(self, layers: Sequence[Layer], first_contact: bool) -> Update:
+        """Return an update for other shapes, every layer at the mean density."""
+        a = tuple(torch.zeros(self.rank, layer.inputs, dtype=torch.half) for layer in layers)
+        b = tuple(torch.zeros(layer.outputs, self.rank, dtype=torch.half) for layer in layers)
+        sizes = [one.numel() for one in b]
+        counts = allocate(sizes, [0.0] * len(sizes), self._config.density, "uniform")
+        mask = tuple(
+            (torch.arange(one.numel()) < count).reshape(one.shape)
+            for one, count in zip(b, counts, strict=True)
+        )
+        return self._update(a, b, mask, 0, 0, 0, first_contact)
+
+    def _update(
+        self,
+        a: tuple[torch.Tensor, ...],
+        b: tuple[torch.Tensor, ...],
+        mask: tuple[torch.Tensor, ...] | None,
+        a_seed: int,
+        device: int,
+        round_: int,
+        first_contact: bool,
+    ) -> Update:
+        by_seed = self._config.send_a == "seed"
+        return Update(
+            device,
+            round_,
+            b,
+            mask,
+            a=a if first_contact and not by_seed else None,
+            a_seed=a_seed if first_contact and by_seed else None,
+            tells_mask=first_contact,
+        )
+
+    def merge(self, own: Adapter, heard: Sequence[Update]) -> Adapter:
+        """Return one's own A with the aggregate of all B's, each under its own mask."""
+        if own.mask is None:
+            raise ValueError("an adapter must be calibrated before it is merged")
+        told = [(update.b, update.mask) for update in heard if update.mask is not None]
+        b = []
+        for layer, (value, mask) in enumerate(zip(own.b, own.mask, strict=True)):
+            values = [value, *[their_b[layer] for their_b, _ in told]]
+            masks = [mask, *[their_mask[layer] for _, their_mask in told]]
+            b.append(aggregate(values, masks, self._config.aggregation))
+        return Adapter(own.a, tuple(b), own.scale, own.mask, False, own.a_seed)

@@ -1,0 +1,91 @@
+"""How large a message is and how much work a step is: of the model at hand, or of an emulated one.
+
+Sources: 4 operations per parameter and token for a step that differentiates through frozen
+weights (2 forward, 2 backward), after Kaplan et al., "Scaling laws for neural language models",
+2020 (6 with gradients of the weights themselves); attention's quadratic part and the adapters'
+own operations are left out.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from .adapters.adapter import Layer
+from .config import Emulate
+from .update import encode
+
+if TYPE_CHECKING:
+    from .adapters import AdaptedModel, Method
+
+FORWARD_FLOPS = 2
+TRAINING_FLOPS = 4
+
+
+def architecture(name: str) -> tuple[tuple[Layer, ...], int]:
+    """Return the adapted layers and the number of parameters of a public architecture.
+
+    The model is built without weights on torch's meta device, so the shapes are those of the
+    library's own code; tied embeddings count once.
+
+    Raises
+    ------
+    ValueError
+        if the architecture is not known
+    """
+    known = json.loads((Path(__file__).parent / "architectures.json").read_text("utf-8"))
+    if name not in known or name.startswith("_"):
+        raise ValueError(f"unknown architecture {name!r}; known: {', '.join(list(known)[1:])}")
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from .adapters.stacked import AdaptedModel
+
+    settings = dict(known[name])
+    config = AutoConfig.for_model(settings.pop("model_type"), **settings)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    adapted = AdaptedModel(model)
+    return adapted.layers, adapted.parameter_count
+
+
+class Payload:
+    """Sizes of messages and operations of steps.
+
+    Parameters
+    ----------
+    emulate : the architecture to emulate, or None for the model at hand
+    method : whose updates are sent
+    model : the model at hand
+    """
+
+    def __init__(self, emulate: Emulate | None, method: Method, model: AdaptedModel) -> None:
+        self._emulate = emulate
+        if emulate is None:
+            self._parameters = model.parameter_count
+            self._sizes = {}
+        else:
+            layers, self._parameters = architecture(emulate.emulate)
+            self._sizes = {
+                first: len(encode(method.shapes_update(layers, first))) for first in (True, False)
+            }
+
+    def size_bytes(self, data: bytes, first_contact: bool) -> int:
+        """Return the size that the air is charged for an update with these bytes [byte]."""
+        return len(data) if self._emulate is None else self._sizes[first_contact]
+
+    def tokens(self, batch_size: int, length: int) -> tuple[int, int]:
+        """Return sequences per step and tokens per sequence, given those of the model at hand."""
+        if self._emulate is None:
+            return batch_size, length
+        return self._emulate.batch, self._emulate.length
+
+    def forward_flops(self, tokens: int) -> float:
+        """Return the operations of running forward over tokens [FLOP]."""
+        return float(FORWARD_FLOPS * self._parameters * tokens)
+
+    def training_flops(self, tokens: int) -> float:
+        """Return the operations of running forward and backward over tokens [FLOP]."""
+        return float(TRAINING_FLOPS * self._parameters * tokens)

@@ -1,0 +1,238 @@
+"""Transfers against closed forms, and the rules of who is on the air when."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import integrate
+
+from wnsim.channel import Rayleigh
+from wnsim.mac import Ofdma
+from wnsim.network import Message, Network, Transfer
+from wnsim.phy import Shannon
+from wnsim.units import SPEED_OF_LIGHT_MPS, db_to_linear, dbm_to_w, thermal_noise_w
+
+Make = Callable[..., Network]
+
+
+def free_space_snr(distance_m: float, bandwidth_hz: float = 20e6, power_dbm: float = 23.0) -> float:
+    gain = (SPEED_OF_LIGHT_MPS / 3.5e9 / (4 * np.pi * distance_m)) ** 2
+    return float(dbm_to_w(power_dbm) * gain / thermal_noise_w(bandwidth_hz, 9.0))
+
+
+def run(network: Network, messages: list[Message]) -> list[Transfer]:
+    events = [network.send(message) for message in messages]
+    network.env.run(until=network.env.all_of(events))
+    return [event.value for event in events]
+
+
+@pytest.mark.parametrize("distance_m", [10.0, 100.0, 1000.0])
+def test_static_link_takes_bits_over_shannon_rate(make_network: Make, distance_m: float) -> None:
+    network = make_network(((0.0, 0.0), (distance_m, 0.0)))
+    (transfer,) = run(network, [Message(0, 1, 2_000_000, 1e3)])
+    expected_s = 16e6 / (20e6 * np.log2(1 + free_space_snr(distance_m)))
+    assert transfer.delivered
+    # Whole bits in a block and whole nanoseconds: far below the 1 % that is asked for.
+    assert transfer.latency_s == pytest.approx(expected_s, rel=1e-4)
+    assert transfer.failed_blocks == 0
+    assert transfer.retransmission_s == 0
+
+
+def test_band_and_power_are_split_over_receivers(make_network: Make) -> None:
+    positions = ((100.0, 100.0), (200.0, 100.0), (100.0, 200.0), (0.0, 100.0), (100.0, 0.0))
+    network = make_network(positions)
+    transfers = run(network, [Message(0, target, 2_000_000, 1e3) for target in range(1, 5)])
+    # Power and noise shrink alike, so the SNR is that of one receiver on the whole band.
+    expected_s = 16e6 / (20e6 / 4 * np.log2(1 + free_space_snr(100.0)))
+    for transfer in transfers:
+        assert transfer.latency_s == pytest.approx(expected_s, rel=1e-4)
+
+
+def test_later_messages_of_a_transmitter_wait(make_network: Make) -> None:
+    network = make_network(((0.0, 0.0), (100.0, 0.0), (0.0, 100.0)))
+    first, second = run(network, [Message(0, 1, 10**6, 1e3), Message(0, 1, 10**6, 1e3)])
+    assert second.started_s >= first.ended_s
+    assert second.queue_s == pytest.approx(first.latency_s, abs=1.1e-3)
+    assert second.air_s == pytest.approx(first.air_s, rel=1e-3)
+
+
+def test_mean_transfer_time_in_rayleigh_fading_is_the_integral(make_network: Make) -> None:
+    """Law: over many coherence times, bits / (W E[log2(1 + snr g)]) with g exponential."""
+    pairs, size_bytes = 100, 25_000_000
+    positions = tuple((200.0 * pair, y) for pair in range(pairs) for y in (0.0, 100.0))
+    # Scatterers at 10 m/s: a coherence time of about 9 ms, several hundred in a transfer.
+    network = make_network(positions, fading=Rayleigh(residual_speed_mps=10.0), tx_power_dbm=-10.0)
+    transfers = run(
+        network, [Message(2 * pair, 2 * pair + 1, size_bytes, 1e3) for pair in range(pairs)]
+    )
+    snr = free_space_snr(100.0, power_dbm=-10.0)
+    mean_bps_hz, _ = integrate.quad(lambda g: np.exp(-g) * np.log2(1 + snr * g), 0, np.inf)
+    expected_s = 8 * size_bytes / (20e6 * mean_bps_hz)
+    latency = np.array([transfer.latency_s for transfer in transfers])
+    error = latency.std(ddof=1) / np.sqrt(pairs)
+    assert error < 0.01 * expected_s
+    assert abs(latency.mean() - expected_s) < 3 * error
+
+
+def test_failed_blocks_are_sent_again(make_network: Make) -> None:
+    bler = 0.2
+    network = make_network(phy=Shannon(bler=bler))
+    (transfer,) = run(network, [Message(0, 1, 20_000_000, 1e3)])
+    share = transfer.failed_blocks / transfer.blocks
+    assert abs(share - bler) < 4 * np.sqrt(bler * (1 - bler) / transfer.blocks)
+    clean_s = 160e6 / (20e6 * np.log2(1 + free_space_snr(100.0)))
+    assert transfer.air_s - transfer.retransmission_s == pytest.approx(clean_s, abs=2e-3)
+
+
+def test_deadline_gives_a_row_and_not_a_delivery(make_network: Make) -> None:
+    network = make_network()
+    (transfer,) = run(network, [Message(0, 1, 10**9, 0.5)])
+    assert not transfer.delivered
+    assert transfer.reason == "deadline"
+    assert transfer.latency_s == pytest.approx(0.5)
+    assert 0 < transfer.acked_bytes < 10**9
+    assert network.inbox[1].items == []
+    assert network.transfers == [transfer]
+
+
+def test_delivery_reaches_the_inbox_at_its_instant(make_network: Make) -> None:
+    network = make_network()
+    heard = []
+
+    def listen():  # type: ignore[no-untyped-def]
+        message = yield network.inbox[1].get()
+        heard.append((message.payload, network.now_s))
+
+    network.env.process(listen())
+    (transfer,) = run(network, [Message(0, 1, 1000, 1.0, payload="hello")])
+    network.env.run(until=network.env.timeout(1))
+    assert heard == [("hello", transfer.ended_s)]
+
+
+def test_a_device_that_vanishes_takes_its_transfers_along(make_network: Make) -> None:
+    from wnsim.mobility import Static
+
+    class Vanishing:
+        names = ("0", "1")
+        max_speed_mps = 0.0
+        _still = Static(layout="given", positions_m=((0.0, 0.0), (100.0, 0.0))).motion(
+            2, (1e3, 1e3), 1
+        )
+
+        def position_m(self, devices, t_s):  # type: ignore[no-untyped-def]
+            return self._still.position_m(devices, t_s)
+
+        def present(self, devices, t_s):  # type: ignore[no-untyped-def]
+            return (np.asarray(devices)[:, None] == 0) | (np.asarray(t_s)[None, :] < 0.25)
+
+        def next_change_s(self, t_s: float) -> float:
+            return 0.25 if t_s < 0.25 else float("inf")
+
+        def presence_end_s(self, device: int, t_s: float) -> float:
+            return 0.25 if device == 1 else float("inf")
+
+    network = make_network(motion=Vanishing())
+    (transfer,) = run(network, [Message(0, 1, 10**9, 60.0)])
+    assert (transfer.delivered, transfer.reason) == (False, "left")
+    assert transfer.ended_s == pytest.approx(0.25)
+    (again,) = run(network, [Message(0, 1, 1000, 60.0)])
+    assert (again.delivered, again.reason, again.latency_s) == (False, "left", 0.0)
+
+
+def test_shared_band_is_half_duplex_and_divided(make_network: Make) -> None:
+    network = make_network(
+        ((0.0, 0.0), (100.0, 0.0), (0.0, 500.0), (100.0, 500.0)), mac=Ofdma(shared=True)
+    )
+    there, back, other = run(
+        network,
+        [Message(0, 1, 10**6, 1e3), Message(1, 0, 10**6, 1e3), Message(2, 3, 10**6, 1e3)],
+    )
+    # 0 to 1 and 2 to 3 halve the band; 1 answers only when it no longer receives.
+    noise_shrinks = 2.0
+    half_s = 8e6 / (10e6 * np.log2(1 + noise_shrinks * free_space_snr(100.0)))
+    assert there.latency_s == pytest.approx(half_s, rel=1e-3)
+    assert other.latency_s == pytest.approx(half_s, rel=1e-3)
+    assert back.started_s >= there.ended_s
+    whole_s = 8e6 / (20e6 * np.log2(1 + free_space_snr(100.0)))
+    assert back.air_s == pytest.approx(whole_s, rel=1e-3)
+
+
+def test_shared_band_is_given_back_when_a_transfer_ends(make_network: Make) -> None:
+    network = make_network(
+        ((0.0, 0.0), (100.0, 0.0), (0.0, 500.0), (100.0, 500.0)), mac=Ofdma(shared=True)
+    )
+    short, long = run(network, [Message(0, 1, 10**6, 1e3), Message(2, 3, 3 * 10**6, 1e3)])
+    half_bps = 10e6 * np.log2(1 + 2 * free_space_snr(100.0))
+    whole_bps = 20e6 * np.log2(1 + free_space_snr(100.0))
+    expected_s = short.latency_s + (24e6 - half_bps * short.latency_s) / whole_bps
+    # The freed half is idle until the next block begins.
+    assert long.latency_s == pytest.approx(expected_s, abs=1.5e-3)
+
+
+def test_old_channel_knowledge_costs_blocks(make_network: Make) -> None:
+    fading = Rayleigh(residual_speed_mps=10.0)
+    fresh = make_network(fading=fading, phy=Shannon(gap_db=3.0))
+    stale = make_network(fading=fading, phy=Shannon(gap_db=3.0), csi_delay_s=0.02)
+    message = Message(0, 1, 10**7, 1e3)
+    (known,), (guessed,) = run(fresh, [message]), run(stale, [message])
+    assert known.failed_blocks == 0
+    assert guessed.failed_blocks > 0.2 * guessed.blocks
+    assert guessed.latency_s > known.latency_s
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data(), shared=st.booleans())
+def test_cutting_the_windows_changes_nobodys_numbers(
+    make_network: Make, data: st.DataObject, shared: bool
+) -> None:
+    """Property: other transmitters' traffic does not change a transfer where bands are orthogonal,
+    and every message ends in exactly one row, bits conserved."""
+    positions = ((0.0, 0.0), (150.0, 0.0), (0.0, 150.0), (150.0, 150.0))
+    network = make_network(
+        positions, fading=Rayleigh(), phy=Shannon(gap_db=3.0, bler=0.1), mac=Ofdma(shared=shared)
+    )
+    link = st.sampled_from([(1, 2), (2, 3), (3, 1), (2, 0), (1, 3)])
+    traffic = data.draw(
+        st.lists(st.tuples(st.floats(0, 0.3), link, st.integers(1, 500_000)), max_size=8)
+    )
+
+    def later(delay_s: float, ends: tuple[int, int], size: int):  # type: ignore[no-untyped-def]
+        yield network.timeout(delay_s)
+        yield network.send(Message(*ends, size, 5.0))
+
+    others = [network.env.process(later(*item)) for item in traffic]
+    (mine,) = run(network, [Message(0, 3, 1_000_000, 20.0)])
+    network.env.run(until=network.env.all_of(others))
+    assert len(network.transfers) == len(traffic) + 1
+    assert network.in_flight == 0
+    for transfer in network.transfers:
+        assert transfer.delivered == (transfer.acked_bytes == transfer.message.size_bytes)
+        assert transfer.sent_s <= transfer.ended_s
+    if not shared:
+        alone = make_network(positions, fading=Rayleigh(), phy=Shannon(gap_db=3.0, bler=0.1))
+        assert run(alone, [Message(0, 3, 1_000_000, 20.0)]) == [mine]
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (Message(0, 0, 10, 1.0), "two devices"),
+        (Message(0, 1, 0, 1.0), "at least 1 byte"),
+        (Message(0, 1, 10, 0.0), "lifetime_s must be positive"),
+    ],
+)
+def test_senseless_messages_are_refused(make_network: Make, message: Message, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        make_network().send(message)
+
+
+def test_snapshot_sees_mean_snr_and_rate(make_network: Make) -> None:
+    view = make_network().snapshot()
+    snr = free_space_snr(100.0)
+    assert db_to_linear(view.snr_db[0, 1]) == pytest.approx(snr, rel=1e-6)
+    assert view.rate_bps[0, 1] == pytest.approx(20e6 * np.log2(1 + snr), rel=1e-6)
+    assert view.distance_m[0, 1] == pytest.approx(100.0)

@@ -1,0 +1,168 @@
+"""Shadow fading and line of sight: moments, autocorrelation, reciprocity, marginal probability."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from reference_tables import rows
+
+from wnsim import streams
+from wnsim.channel.shadowing import (
+    LOS_RAMP,
+    SQUARED_EXPONENTIAL,
+    Field,
+    LineOfSight,
+    Shadowing,
+    shadow_field,
+)
+
+Floats = NDArray[np.float64]
+SIDE = 150
+FIELDS = 3
+PAIRS = SIDE**2
+# All places of one side with all of the other: far apart, so that the values are uncorrelated.
+FIRST, SECOND = (index.ravel() for index in np.meshgrid(np.arange(SIDE), SIDE + np.arange(SIDE)))
+
+
+def places(draws: np.random.Generator, count: int = SIDE, extent_m: float = 1e5) -> Floats:
+    return draws.random((count, 2)) * extent_m
+
+
+def shifts(draws: np.random.Generator, length_m: float, count: int = SIDE) -> Floats:
+    angle = 2 * np.pi * draws.random(count)
+    return length_m * np.stack([np.cos(angle), np.sin(angle)], axis=-1)
+
+
+def everywhere(field: Field, draws: np.random.Generator) -> Floats:
+    return field.between(places(draws, 2 * SIDE)[:, None], FIRST, SECOND)[:, 0]
+
+
+@pytest.mark.parametrize("link_m", [0.0, 2.0, 10.0, 1e4])
+def test_unit_variance_at_any_length_of_the_link(link_m: float) -> None:
+    draws = np.random.default_rng(1)
+    count = 5_000
+    square = []
+    for seed in range(FIELDS):
+        a_m = places(draws, count)
+        b_m = a_m + shifts(draws, link_m, count)
+        square.append(shadow_field(10.0, 256, seed, True)(a_m, b_m) ** 2)
+    # Almost independent squares of deviation sqrt(2): 4 sigma.
+    assert np.mean(square) == pytest.approx(1.0, abs=4 * np.sqrt(2 / (FIELDS * count)))
+
+
+def test_marginal_is_gaussian() -> None:
+    draws = np.random.default_rng(2)
+    values = np.stack(
+        [everywhere(shadow_field(10.0, 256, seed, True), draws) for seed in range(FIELDS)]
+    )
+    for level, share in ((-2.0, 0.02275), (-1.0, 0.15866), (0.0, 0.5), (1.0, 0.84134)):
+        tolerance = 4 * np.sqrt(share * (1 - share) / values.size)
+        assert np.mean(values < level) == pytest.approx(share, abs=tolerance)
+
+
+@pytest.mark.parametrize("condition", ["LOS", "NLOS"])
+def test_autocorrelation_is_exponential(condition: str) -> None:
+    table = [row for row in rows("shadowing_autocorr_ns3.csv") if row["condition"] == condition]
+    assert len(table) > 5
+    draws = np.random.default_rng(3)
+    steps_m = np.array([0.0] + [float(row["displacement_m"]) for row in table])
+    one_end, both_ends = [], []
+    for seed in range(FIELDS):
+        field = shadow_field(float(table[0]["d_corr_m"]), 256, seed, condition == "LOS")
+        still_m = np.repeat(places(draws, 2 * SIDE)[:, None], steps_m.size, axis=1)
+        moving_m = still_m + shifts(draws, 1.0, 2 * SIDE)[:, None] * steps_m[:, None]
+        tracks_m = np.concatenate([moving_m, still_m])
+        for products, far in ((one_end, SECOND + 2 * SIDE), (both_ends, SECOND)):
+            values = field.between(tracks_m, FIRST, far)
+            products.append(np.mean(values[:, :1] * values[:, 1:], axis=0))
+    theory = np.array([float(row["theory_exp"]) for row in table])
+    # The sampling error of 67,500 products is below 0.006, the rest is the number of waves.
+    assert np.mean(one_end, axis=0) == pytest.approx(theory, abs=0.02)
+    assert np.mean(both_ends, axis=0) == pytest.approx(theory**2, abs=0.02)
+
+
+def test_line_of_sight_kernel_is_squared_exponential() -> None:
+    draws = np.random.default_rng(4)
+    steps_m = np.array([0.0, 10.0, 50.0, 100.0])
+    products = []
+    for seed in range(FIELDS):
+        field = Field(50.0, 64, streams.generator(seed, "test"), SQUARED_EXPONENTIAL)
+        tracks_m = np.repeat(places(draws, 2 * SIDE)[:, None], steps_m.size, axis=1)
+        tracks_m[:SIDE] += shifts(draws, 1.0)[:, None] * steps_m[:, None]
+        values = field.between(tracks_m, FIRST, SECOND)
+        products.append(np.mean(values[:, :1] * values, axis=0))
+    assert np.mean(products, axis=0) == pytest.approx(np.exp(-((steps_m / 50.0) ** 2)), abs=0.02)
+
+
+def test_reciprocal_and_without_memory() -> None:
+    draws = np.random.default_rng(5)
+    field = shadow_field(10.0, 256, 1, True)
+    a_m, b_m = places(draws, 1000, 500.0), places(draws, 1000, 500.0)
+    first = field(a_m, b_m)
+    assert np.array_equal(field(b_m, a_m), first)
+    field(b_m + 3.0, a_m)
+    assert np.array_equal(field(a_m, b_m), first)
+    # One link alone has the value that it has among many.
+    assert field(a_m[7], b_m[7]) == first[7]
+
+
+def test_between_is_the_field_at_both_ends() -> None:
+    draws = np.random.default_rng(6)
+    field = shadow_field(10.0, 256, 1, True)
+    tracks_m = 500.0 * draws.random((6, 40, 2))
+    first, second = np.array([0, 1, 5]), np.array([3, 0, 4])
+    values = field.between(tracks_m, first, second)
+    assert np.array_equal(values, field(tracks_m[first], tracks_m[second]))
+    assert np.array_equal(values[1:, 3:9], field.between(tracks_m[:, 3:9], first[1:], second[1:]))
+
+
+def test_states_have_independent_fields() -> None:
+    draws = np.random.default_rng(7)
+    places_m = places(draws, 2 * SIDE)[:, None]
+    values = np.stack(
+        [
+            shadow_field(10.0, 256, seed, los).between(places_m, FIRST, SECOND)[:, 0]
+            for seed, los in ((1, True), (1, False), (2, True))
+        ]
+    )
+    correlation = np.corrcoef(values) - np.eye(3)
+    assert np.max(np.abs(correlation)) < 4 / np.sqrt(PAIRS)
+
+
+@pytest.mark.parametrize("probability", [0.02, 0.2, 0.5, 0.9])
+def test_mean_state_is_the_probability_of_line_of_sight(probability: float) -> None:
+    draws = np.random.default_rng(8)
+    states = []
+    for seed in range(FIELDS):
+        places_m = places(draws, 2 * SIDE)[:, None]
+        wanted = np.full((PAIRS, 1), probability)
+        states.append(LineOfSight(50.0, 256, seed).state(wanted, places_m, FIRST, SECOND))
+    tolerance = 4 * np.sqrt(probability * (1 - probability) / (FIELDS * PAIRS))
+    assert np.mean(states) == pytest.approx(probability, abs=tolerance)
+
+
+def test_state_is_certain_at_the_ends_and_does_not_jump() -> None:
+    draws = np.random.default_rng(9)
+    sight = LineOfSight(50.0, 256, 1)
+    tracks_m = np.repeat(places(draws, 2 * SIDE)[:, None], 2, axis=1)
+    tracks_m[:SIDE, 1] += shifts(draws, 1.0)
+    state = sight.state(np.full((PAIRS, 2), 0.5), tracks_m, FIRST, SECOND)
+    # Most links are clearly in one state: the ramp covers about LOS_RAMP of the field's range.
+    assert np.mean((state > 0.05) & (state < 0.95)) < 2 * LOS_RAMP
+    # A metre changes the field by a deviation of sqrt(2 (1 - exp(-1/50^2))) = 0.028, and the
+    # state by at most 1/sqrt(2 pi) / LOS_RAMP times that: six deviations.
+    slope = np.sqrt(2 * (1 - np.exp(-1 / 50.0**2))) / np.sqrt(2 * np.pi) / LOS_RAMP
+    assert np.max(np.abs(np.diff(state))) < 6 * slope
+    assert np.all(sight.state(np.ones((PAIRS, 2)), tracks_m, FIRST, SECOND) == 1.0)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"sigma_db": -1.0}, "sigma_db must be at least 0 dB, got -1.0"),
+        ({"correlation_m": 0.0}, "correlation_m must be positive, got 0.0"),
+        ({"waves": 8}, "waves must be at least 16, got 8"),
+    ],
+)
+def test_errors(values: dict[str, float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Shadowing(**values)

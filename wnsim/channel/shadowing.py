@@ -1,0 +1,242 @@
+"""Shadow fading and line of sight as random fields over the positions of both ends of a link.
+
+A field is a sum of plane cosine waves over the four coordinates of the two ends,
+F(a, b) = sqrt(2/M) sum_m cos(k_m . a + l_m . b + phi_m), made reciprocal by adding F(b, a). It has
+no state: the same places give the same value, in whatever order and however often they are
+visited.
+
+Sources: Gudmundson, "Correlation model for shadow fading in mobile radio systems", Electronics
+Letters 27, 1991, and 3GPP TR 38.901 eq. 7.4-5 (exponential autocorrelation); Wang, Tameh and Nix,
+"Joint shadowing process in urban peer-to-peer radio channels", IEEE Trans. Veh. Technol. 57, 2008
+(both ends moving); Cai and Giannakis, "A two-dimensional channel simulation model for shadowing
+processes", IEEE Trans. Veh. Technol. 52, 2003 (sum of cosines); TR 38.901 clause 7.6.3.3
+(line-of-sight state from a thresholded Gaussian field, with a soft transition).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr, ndtri
+
+from wnsim import streams
+from wnsim.params import parameters
+from wnsim.units import Floats, Ints
+
+# Width of the transition between the line-of-sight states, as the standard deviation of a
+# Gaussian ramp in units of the (unit variance) field: 10 % to 90 % within 0.4, like the arctan
+# ramp of TR 38.901 clause 7.6.3.3 at a few GHz.
+LOS_RAMP = 0.15
+# A state within this of 0 or 1 is 0 or 1, which spares the other state's shadow fading.
+_LOS_CERTAIN = 1e-6
+_LOS_WAVES = 64
+# Products of field phasors held in memory at once, in numbers.
+_SLAB = 1 << 18
+
+
+@parameters
+class Shadowing:
+    """Shadow fading of all links, and the resolution of the random fields behind it.
+
+    Parameters
+    ----------
+    sigma_db : standard deviation [dB]; none: that of the path-loss model and line-of-sight state
+    correlation_m : decorrelation distance [m], where the autocorrelation is 1/e; none likewise
+    waves : number of plane waves of each field, at least 16
+    """
+
+    sigma_db: float | None = None
+    correlation_m: float | None = None
+    waves: int = 256
+
+    def __post_init__(self) -> None:
+        if self.sigma_db is not None and not self.sigma_db >= 0.0:
+            raise ValueError(f"sigma_db must be at least 0 dB, got {self.sigma_db}")
+        if self.correlation_m is not None and not self.correlation_m > 0.0:
+            raise ValueError(f"correlation_m must be positive, got {self.correlation_m}")
+        if self.waves < 16:
+            raise ValueError(f"waves must be at least 16, got {self.waves}")
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """An isotropic autocorrelation in the plane, in units of the decorrelation distance.
+
+    Parameters
+    ----------
+    autocorrelation : correlation at a distance
+    wave_number : quantile function of the length of a wave vector, whose distribution is the
+        plane spectrum of the autocorrelation
+    """
+
+    autocorrelation: Callable[[Floats], Floats]
+    wave_number: Callable[[Floats], Floats]
+
+
+# The spectrum of exp(-r) in the plane is k (1 + k^2)^(-3/2).
+EXPONENTIAL = Kernel(
+    lambda r: np.exp(-r), lambda u: np.asarray(np.sqrt(1.0 / (1.0 - u) ** 2 - 1.0))
+)
+# The spectrum of exp(-r^2) in the plane is k exp(-k^2 / 4) / 2.
+SQUARED_EXPONENTIAL = Kernel(
+    lambda r: np.exp(-(r**2)), lambda u: np.asarray(2.0 * np.sqrt(-np.log1p(-u)))
+)
+
+
+class Field:
+    """A reciprocal Gaussian random field of unit variance over pairs of places.
+
+    Its correlation between the links (a, b) and (a', b') is rho(|a - a'|) rho(|b - b'|) for links
+    longer than a few decorrelation distances, rho being the kernel's autocorrelation: exp(-r/d)
+    when one end moves by r, exp(-2r/d) when both do.
+
+    Parameters
+    ----------
+    correlation_m : decorrelation distance d [m], where the autocorrelation is 1/e
+    waves : number of plane waves
+    draws : where wave vectors and phases come from
+    kernel : shape of the autocorrelation
+    """
+
+    def __init__(
+        self,
+        correlation_m: float,
+        waves: int,
+        draws: np.random.Generator,
+        kernel: Kernel = EXPONENTIAL,
+    ) -> None:
+        self.correlation_m = correlation_m
+        self._kernel = kernel
+        # Stratified lengths, shuffled so that the two ends' wave vectors are independent: each
+        # wave's marginal law stays exact, and a single realization comes closer to the spectrum.
+        strata = (np.arange(waves) + draws.random((2, waves))) / waves
+        length = kernel.wave_number(draws.permuted(strata, axis=1)) / correlation_m
+        angle = 2.0 * np.pi * draws.random((2, waves))
+        # (2 ends, waves)
+        self._x = length * np.cos(angle)
+        self._y = length * np.sin(angle)
+        self._phase = np.stack([np.zeros(waves), 2.0 * np.pi * draws.random(waves)])
+        self._scale = math.sqrt(2.0 / waves)
+
+    def __call__(self, a_m: Floats, b_m: Floats) -> Floats:
+        """Return the field between places.
+
+        Parameters
+        ----------
+        a_m, b_m : (..., 2) places of the two ends [m]
+
+        Returns
+        -------
+        (...,) values, the same to the last bit with a and b exchanged
+        """
+        a_m, b_m = np.broadcast_arrays(a_m, b_m)
+        near_m, far_m = a_m.reshape(-1, 1, 2), b_m.reshape(-1, 1, 2)
+        values = np.empty(near_m.shape[0])
+        step = max(1, _SLAB // (4 * self._x.shape[1]))
+        for start in range(0, values.size, step):
+            window = slice(start, start + step)
+            places_m = np.concatenate([near_m[window], far_m[window]])
+            first = np.arange(places_m.shape[0] // 2)
+            values[window] = self.between(places_m, first, first + first.size)[:, 0]
+        return values.reshape(a_m.shape[:-1])
+
+    def between(self, places_m: Floats, first: Ints, second: Ints) -> Floats:
+        """Return the field between some of n moving places, sharing the work done for a place.
+
+        Parameters
+        ----------
+        places_m : (n, T, 2) positions of the places at T instants [m]
+        first, second : (L,) which places each link joins
+
+        Returns
+        -------
+        (L, T) values, for each link and instant those of calling the field with its two ends
+        """
+        values = np.empty((first.size, places_m.shape[1]))
+        waves = self._x.shape[1]
+        used, place = np.unique(np.concatenate([first, second]), return_inverse=True)
+        first, second = place[: first.size], place[first.size :]
+        places_m = places_m[used]
+        step = max(1, _SLAB // (2 * waves * max(1, used.size)))
+        for start in range(0, places_m.shape[1], step):
+            window = slice(start, start + step)
+            near, far = self._phasors(places_m[:, window])
+            rows = max(1, _SLAB // (2 * waves * near.shape[1]))
+            for top in range(0, first.size, rows):
+                i, j = first[top : top + rows], second[top : top + rows]
+                # einsum adds the waves in one fixed order, so that a link's value does not
+                # depend on which others are asked for with it, as with a matrix product.
+                values[top : top + rows, window] = np.einsum(
+                    "ltm,ltm->lt", near[i], far[j]
+                ) + np.einsum("ltm,ltm->lt", near[j], far[i])
+        distance = np.hypot(*np.moveaxis(places_m[first] - places_m[second], -1, 0))
+        # F(a, b) and F(b, a) are correlated where both ends are near each other.
+        overlap = self._kernel.autocorrelation(distance / self.correlation_m) ** 2
+        return self._scale * values / np.sqrt(2.0 * (1.0 + overlap))
+
+    def _phasors(self, places_m: Floats) -> tuple[Floats, Floats]:
+        """Return (n, T, 2 waves) factors whose inner product is the sum of cosines.
+
+        cos(p + q) = [cos p, -sin p] . [cos q, sin q], p of one end and q of the other.
+        """
+        x, y = places_m[..., 0, None], places_m[..., 1, None]
+        p = x * self._x[0] + y * self._y[0] + self._phase[0]
+        q = x * self._x[1] + y * self._y[1] + self._phase[1]
+        near = np.concatenate([np.cos(p), -np.sin(p)], axis=-1)
+        far = np.concatenate([np.cos(q), np.sin(q)], axis=-1)
+        return near, far
+
+
+def shadow_field(correlation_m: float, waves: int, seed: int, los: bool) -> Field:
+    """Return the shadow-fading field of one line-of-sight state."""
+    draws = streams.generator(seed, "shadowing", int(los))
+    return Field(correlation_m, waves, draws)
+
+
+class LineOfSight:
+    """The line-of-sight state of links: 1 with, 0 without, in between at the edge of a shadow.
+
+    A Gaussian field, transformed by its distribution function, is compared with the probability
+    of line of sight at the link's length. The comparison is a Gaussian ramp of deviation
+    `LOS_RAMP` in the field's units, whose threshold is widened so that the mean state equals the
+    probability exactly. TR 38.901 gives the field's decorrelation distance, not its shape; with
+    an exponential one the state would flicker at each metre, so the field here is squared
+    exponential: about ten metres lie between full sight and none.
+
+    Parameters
+    ----------
+    correlation_m : decorrelation distance of the state [m]
+    waves : number of plane waves of the field
+    seed : seed of the scenario
+    """
+
+    def __init__(self, correlation_m: float, waves: int, seed: int) -> None:
+        draws = streams.generator(seed, "los")
+        # The spectrum has no tail, so fewer waves do than for an exponential autocorrelation.
+        waves = max(_LOS_WAVES, waves // 4)
+        self._field = Field(correlation_m, waves, draws, SQUARED_EXPONENTIAL)
+
+    def state(self, probability: Floats, places_m: Floats, first: Ints, second: Ints) -> Floats:
+        """Return the state of links between some of n moving places.
+
+        Parameters
+        ----------
+        probability : (L, T) probability of line of sight
+        places_m : (n, T, 2) positions of the places [m]
+        first, second : (L,) which places each link joins
+
+        Returns
+        -------
+        (L, T) weight of the line-of-sight state, 0 to 1
+        """
+        if np.all(probability >= 1.0):
+            return np.ones(probability.shape)
+        threshold = ndtri(probability) * math.sqrt(1.0 + LOS_RAMP**2)
+        field = self._field.between(places_m, first, second)
+        weight = np.asarray(ndtr((threshold - field) / LOS_RAMP))
+        weight[weight < _LOS_CERTAIN] = 0.0
+        weight[weight > 1.0 - _LOS_CERTAIN] = 1.0
+        return weight

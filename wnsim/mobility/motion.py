@@ -1,0 +1,87 @@
+"""What the rest of the simulator asks of a mobility model."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wnsim.units import Floats, Ints
+
+Bools = NDArray[np.bool_]
+
+
+class Motion(Protocol):
+    """Where devices are: a pure function of seed, device and time, whatever the order of calls.
+
+    Attributes
+    ----------
+    names : one name per device
+    max_speed_mps : upper bound of any device's speed [m/s]
+    """
+
+    names: tuple[str, ...]
+    max_speed_mps: float
+
+    def position_m(self, devices: Ints, t_s: Floats) -> Floats:
+        """Return positions (n, T, 2) [m] of devices (n,) at instants (T,) [s].
+
+        Before 0 s a device is where it is at 0 s; while absent, at some harmless place.
+        """
+        ...
+
+    def present(self, devices: Ints, t_s: Floats) -> Bools:
+        """Return (n, T), true where devices (n,) exist at instants (T,) [s]."""
+        ...
+
+    def next_change_s(self, t_s: float) -> float:
+        """Return the first instant after t [s] at which a device appears or vanishes, or inf."""
+        ...
+
+    def presence_end_s(self, device: int, t_s: float) -> float:
+        """Return when a device that is present at t vanishes [s], inf if never."""
+        ...
+
+
+class Mobility(Protocol):
+    """Parameters of a mobility model."""
+
+    def motion(self, count: int, area_m: tuple[float, float], seed: int) -> Motion:
+        """Return the motion of devices.
+
+        Parameters
+        ----------
+        count : number of devices
+        area_m : width and height of the area, which begins at (0, 0) [m]
+        seed : seed of the scenario
+        """
+        ...
+
+
+class AlwaysPresent:
+    """The part of a motion that says when devices exist, for models in which they always do."""
+
+    def present(self, devices: Ints, t_s: Floats) -> Bools:
+        """Return (n, T) true."""
+        return np.ones((np.size(devices), np.size(t_s)), dtype=np.bool_)
+
+    def next_change_s(self, t_s: float) -> float:
+        """Return inf."""
+        return float("inf")
+
+    def presence_end_s(self, device: int, t_s: float) -> float:
+        """Return inf."""
+        return float("inf")
+
+
+def check_count(count: int) -> None:
+    """Refuse a number of devices below one."""
+    if count < 1:
+        raise ValueError(f"the number of devices must be at least 1, got {count}")
+
+
+def check_area(area_m: tuple[float, float]) -> None:
+    """Refuse an area without extent."""
+    if not all(0.0 < side < float("inf") for side in area_m):
+        raise ValueError(f"the sides of area_m must be positive, got {list(area_m)}")

@@ -1,0 +1,132 @@
+"""Motion replayed from a trace, in which devices appear and vanish."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import numpy as np
+
+from wnsim.mobility.motion import Bools, Motion, check_count
+from wnsim.mobility.trace_files import read
+from wnsim.params import parameters
+from wnsim.units import Floats, Ints
+
+# A sample may be missing at one step without the device being gone; rounding of times aside.
+_GAP_STEPS = 2.001
+
+
+@parameters
+class Trace:
+    """Motion from a file, linear between the samples.
+
+    A device is present from its first sample to its last, but for gaps between samples of more
+    than `max_gap_s`. The area of the scenario plays no role: places are those of the file. The
+    bytes of SUMO's XML and of a comma-separated file may be compressed with gzip.
+
+    Parameters
+    ----------
+    file : path of the file
+    format : "sumo-fcd", the floating-car data of SUMO in metres (not longitudes and latitudes);
+        "csv", samples in order of time under the header t_s,id,x_m,y_m; "auto" tells them apart
+    max_gap_s : longest time between two samples of a device that is bridged [s]; none: twice the
+        median time between samples, so that one missing sample is bridged and two are not
+    """
+
+    model: Literal["trace"] = "trace"
+    file: str
+    format: Literal["auto", "sumo-fcd", "csv"] = "auto"
+    max_gap_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_gap_s is not None and not self.max_gap_s > 0.0:
+            raise ValueError(f"max_gap_s must be positive, got {self.max_gap_s}")
+
+    def motion(self, count: int, area_m: tuple[float, float], seed: int) -> Motion:
+        """Return the motion of the first devices of the trace in order of appearance.
+
+        Raises
+        ------
+        ValueError
+            if the trace cannot be read or has fewer devices than asked for
+        """
+        check_count(count)
+        tracks = read(self.file, self.format)
+        if count > len(tracks):
+            raise ValueError(
+                f"{self.file}: the trace must have at least as many devices as the scenario, "
+                f"got {len(tracks)} for {count}"
+            )
+        max_gap_s = self.max_gap_s
+        if max_gap_s is None:
+            steps_s = np.concatenate([np.diff(track[:, 0]) for track in tracks.values()])
+            max_gap_s = _GAP_STEPS * float(np.median(steps_s)) if steps_s.size else math.inf
+        chosen = list(tracks)[:count]
+        return TraceMotion(tuple(chosen), [tracks[name] for name in chosen], max_gap_s)
+
+
+class TraceMotion:
+    """The motion of devices with samples (S, 3) of instant [s], x and y [m]."""
+
+    def __init__(self, names: tuple[str, ...], tracks: list[Floats], max_gap_s: float) -> None:
+        self.names = names
+        self._tracks = tracks
+        self._spans_s = [_spans_s(track[:, 0], max_gap_s) for track in tracks]
+        self._changes_s = np.unique(np.concatenate([span.ravel() for span in self._spans_s]))
+        self.max_speed_mps = max(_max_speed_mps(track, max_gap_s) for track in tracks)
+
+    def position_m(self, devices: Ints, t_s: Floats) -> Floats:
+        """Return positions (n, T, 2) [m]; outside the track, those of its ends."""
+        t_s = np.asarray(t_s, dtype=np.float64)
+        positions_m = np.empty((np.size(devices), t_s.size, 2))
+        for row, device in enumerate(np.asarray(devices).tolist()):
+            when_s, x_m, y_m = self._tracks[device].T
+            positions_m[row, :, 0] = np.interp(t_s, when_s, x_m)
+            positions_m[row, :, 1] = np.interp(t_s, when_s, y_m)
+        return positions_m
+
+    def present(self, devices: Ints, t_s: Floats) -> Bools:
+        """Return (n, T), true where devices (n,) exist at instants (T,), ends of spans included."""
+        t_s = np.asarray(t_s, dtype=np.float64)
+        rows = [self._present(device, t_s) for device in np.asarray(devices).tolist()]
+        return np.array(rows, dtype=np.bool_).reshape(-1, t_s.size)
+
+    def next_change_s(self, t_s: float) -> float:
+        """Return the first instant after t [s] at which a span begins or ends, or inf."""
+        place = int(np.searchsorted(self._changes_s, t_s, side="right"))
+        return float(self._changes_s[place]) if place < self._changes_s.size else math.inf
+
+    def presence_end_s(self, device: int, t_s: float) -> float:
+        """Return when a device that is present at t vanishes [s].
+
+        Raises
+        ------
+        ValueError
+            if the device is not present at t
+        """
+        for begin_s, end_s in self._spans_s[device]:
+            if begin_s <= t_s <= end_s:
+                return float(end_s)
+        raise ValueError(f"device {self.names[device]!r} must be present, is not at {t_s:g} s")
+
+    def _present(self, device: int, t_s: Floats) -> Bools:
+        """Return (T,) whether the device exists."""
+        spans_s = self._spans_s[device]
+        place = np.searchsorted(spans_s[:, 0], t_s, side="right") - 1
+        present: Bools = (place >= 0) & (t_s <= spans_s[place, 1])
+        return present
+
+
+def _spans_s(when_s: Floats, max_gap_s: float) -> Floats:
+    """Return begin and end (spans, 2) of the times without gaps between samples."""
+    gaps = np.flatnonzero(np.diff(when_s) > max_gap_s)
+    begin_s = when_s[np.concatenate([[0], gaps + 1])]
+    end_s = when_s[np.concatenate([gaps, [when_s.size - 1]])]
+    return np.stack([begin_s, end_s], axis=-1)
+
+
+def _max_speed_mps(track: Floats, max_gap_s: float) -> float:
+    """Return the highest speed between samples, gaps aside [m/s]."""
+    steps = np.diff(track, axis=0)
+    steps = steps[steps[:, 0] <= max_gap_s]
+    return float(np.max(np.hypot(steps[:, 1], steps[:, 2]) / steps[:, 0], initial=0.0))

@@ -1,0 +1,16 @@
+"""How a model declares its parameters: a frozen dataclass whose fields are its YAML keys."""
+
+from __future__ import annotations
+
+from typing import Any, dataclass_transform
+
+from pydantic import ConfigDict
+from pydantic.dataclasses import dataclass
+
+CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def parameters(cls: type[Any]) -> type[Any]:
+    """Make a class a frozen, keyword-only dataclass that refuses unknown keys and wrong types."""
+    return dataclass(cls, frozen=True, kw_only=True, config=CONFIG)

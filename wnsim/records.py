@@ -1,0 +1,170 @@
+"""A run's results on disk: tables of what was simulated, and a manifest of how.
+
+The tables hold simulated things only, so that a second run gives the same bytes; what depends on
+machine or clock is in the manifest, which is written last and says that the run is complete.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from wnsim.network import Transfer
+
+MANIFEST = "manifest.json"
+_PACKAGES = ("wnsim", "numpy", "scipy", "simpy", "torch", "transformers")
+
+TRANSFER_COLUMNS = (
+    "round", "source", "target", "size_bytes", "header_bytes", "sent_s", "started_s", "ended_s",
+    "delivered", "reason", "latency_s", "queue_s", "air_s", "retransmission_s", "acked_bytes",
+    "blocks", "failed_blocks", "mean_snr_db",
+)  # fmt: skip
+
+
+def transfer_rows(transfers: Iterable[Transfer], names: Sequence[str]) -> list[list[Any]]:
+    """Return one row per message, lost and late ones too, in the order of `TRANSFER_COLUMNS`.
+
+    Parameters
+    ----------
+    transfers : what became of each message
+    names : of the devices
+    """
+    return [
+        [
+            transfer.message.round,
+            names[transfer.message.source],
+            names[transfer.message.target],
+            transfer.message.size_bytes,
+            transfer.message.header_bytes,
+            transfer.sent_s,
+            transfer.started_s,
+            transfer.ended_s,
+            transfer.delivered,
+            transfer.reason,
+            transfer.latency_s,
+            transfer.queue_s,
+            transfer.air_s,
+            transfer.retransmission_s,
+            transfer.acked_bytes,
+            transfer.blocks,
+            transfer.failed_blocks,
+            transfer.mean_snr_db,
+        ]
+        for transfer in transfers
+    ]
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
+    """Return a table as CSV: UTF-8, one line per row, durations to the nanosecond.
+
+    A missing number is an empty cell; other numbers are rounded to nine decimals.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    return text.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, float):
+        return "" if math.isnan(value) else repr(round(value, 9))
+    return value
+
+
+def write(path: Path, data: bytes) -> None:
+    """Write a file so that it is there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def fingerprint(resolved: str) -> str:
+    """Return the SHA-256 of a resolved scenario's text."""
+    return hashlib.sha256(resolved.encode()).hexdigest()
+
+
+def write_manifest(
+    folder: Path,
+    resolved: str,
+    tables: Mapping[str, bytes],
+    facts: Mapping[str, Any],
+) -> None:
+    """Write a run's manifest: from then on the run is complete.
+
+    Parameters
+    ----------
+    folder : of the run
+    resolved : the scenario, every default written out
+    tables : contents by file name
+    facts : what else is to be known, such as wall and simulated seconds
+    """
+    manifest = {
+        "complete": True,
+        "fingerprint": fingerprint(resolved),
+        **facts,
+        "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in tables.items()},
+        "versions": _versions(),
+        "commit": _commit(),
+        "machine": {"system": platform.platform(), "processor": _processor()},
+    }
+    write(folder / MANIFEST, (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """Return a complete run's manifest; None if there is none, or it is not whole."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return manifest if isinstance(manifest, dict) and manifest.get("complete") is True else None
+
+
+def _versions() -> dict[str, str]:
+    versions = {"python": platform.python_version()}
+    for package in _PACKAGES:
+        # A checkout that is not installed, or a package that this run does not need.
+        try:
+            versions[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def _commit() -> str | None:
+    """Return the commit of the checkout that this package runs from, or None."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None
+    try:
+        done = subprocess.run(
+            ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40"],  # noqa: S607
+            capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def _processor() -> str:
+    if sys.platform == "linux":
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()

@@ -1,0 +1,99 @@
+"""The command line: run a scenario, or say what is wrong with it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+
+from wnsim.scenario.errors import ScenarioError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code: 0, or 2 if the input is wrong."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _run(options)
+    except ScenarioError as error:
+        print(error, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; the same command goes on with the runs not done yet", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m wnsim.scenario",
+        description="Run a scenario: tables, figures and adapters go to results/<name>/.",
+    )
+    parser.add_argument("scenario", nargs="?", help="a YAML file, or a scenario on board")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="override a value in every run, e.g. --set fl.rounds=5",
+    )
+    parser.add_argument("--out", metavar="DIR", help="folder of results")
+    parser.add_argument(
+        "--check", action="store_true", help="validate, print the resolved scenario, run nothing"
+    )
+    parser.add_argument("--list", action="store_true", help="list the scenarios on board")
+    parser.add_argument("--schema", action="store_true", help="print the JSON schema of scenarios")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    from wnsim.scenario.load import shipped
+
+    if options.list:
+        for name, path in shipped().items():
+            first = path.read_text("utf-8").partition("\n")[0]
+            print(f"{name:24} {first.lstrip('# ')}")
+        return 0
+    if options.schema:
+        from wnsim.scenario.schema import json_schema
+
+        print(json.dumps(json_schema(), indent=2))
+        return 0
+    if options.scenario is None:
+        _parser().print_usage(sys.stderr)
+        print("a scenario is needed; --list shows those on board", file=sys.stderr)
+        return 2
+
+    from wnsim.scenario.run import check, notes, resolved, run_all
+    from wnsim.scenario.sweep import plan, results_folder
+
+    runs = plan(options.scenario, options.set)
+    check(runs)
+    if options.check:
+        shown = set()
+        for run in runs:
+            print(f"# run {run.folder}")
+        for run in runs:
+            key = (run.scenario.label, json.dumps(run.swept))
+            if key not in shown:
+                shown.add(key)
+                print(f"---\n# {run.folder}")
+                for note in notes(run.scenario):
+                    print(f"# note: {note}")
+                print(resolved(run.scenario), end="")
+        return 0
+
+    from wnsim.scenario.progress import Display
+
+    out = results_folder(runs[0], options.out)
+    with Display(len(runs), sys.stderr) as display:
+        for note in dict.fromkeys(note for run in runs for note in notes(run.scenario)):
+            display.say(f"note: {note}")
+        skipped = run_all(runs, out, display.watch)
+    for name in skipped:
+        print(f"{name}: complete already, not run again")
+    print(f"results are in {out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,228 @@
+"""A scenario file as read: plain values, and where in the file each of them stands."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.constructor import DuplicateKeyError
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
+from wnsim.scenario.errors import ScenarioError
+
+Place = tuple[str | int, ...]
+
+_MAX_BYTES = 1_000_000
+_MAX_VALUES = 100_000
+_MAX_DEPTH = 50
+
+
+@dataclass(frozen=True)
+class Document:
+    """Plain values with their places.
+
+    Parameters
+    ----------
+    data : nested dictionaries, lists, texts, numbers, booleans and None
+    places : where each value stands, such as `urban.yaml:9`, by its path of keys
+    file : the file as the user named it
+    folder : relative paths in the scenario start here
+    """
+
+    data: dict[str, Any]
+    places: Mapping[Place, str]
+    file: str
+    folder: Path
+
+    def where(self, path: Place) -> str:
+        """Return where a value stands, or the nearest thing around it."""
+        while path and path not in self.places:
+            path = path[:-1]
+        return self.places.get(path, self.file)
+
+    def error(self, path: Place, text: str) -> ScenarioError:
+        """Return an error about a value."""
+        key = ".".join(map(str, path))
+        return ScenarioError(f"{self.where(path)}: {key + ': ' if key else ''}{text}")
+
+    def merged(self, other: Document) -> Document:
+        """Return this document with another's values put over it.
+
+        Sections are merged key by key, unless they choose another `model`: then the other's
+        section takes the place of this one's.
+        """
+        places = {**self.places, **other.places}
+        return replace(self, data=_merged(self.data, other.data), places=places)
+
+    def section(self, path: Place) -> Document:
+        """Return the document below a path, its places made relative to it."""
+        data = self.data
+        for key in path:
+            data = data[key]  # type: ignore[index]
+        places = {
+            place[len(path) :]: where
+            for place, where in self.places.items()
+            if place[: len(path)] == path
+        }
+        return replace(self, data=data, places=places)
+
+    def without(self, *keys: str) -> Document:
+        """Return the document without some of its top-level keys."""
+        return replace(self, data={k: v for k, v in self.data.items() if k not in keys})
+
+
+def assignment(document: Document, dotted: str, value: Any, source: str) -> Document:
+    """Return a document that says one thing, `key.sub = value`, on behalf of a source.
+
+    Raises
+    ------
+    ScenarioError
+        if the key is empty
+    """
+    keys = dotted.split(".")
+    if not all(keys):
+        raise ScenarioError(f"{source}: the key must be names joined by dots, got {dotted!r}")
+    data: Any = value
+    for key in reversed(keys):
+        data = {key: data}
+    places: dict[Place, str] = {tuple(keys): source}
+    return replace(document, data=data, places=places)
+
+
+def parse_value(text: str, source: str) -> Any:
+    """Return the value that a text stands for in YAML, such as a number or a list.
+
+    Raises
+    ------
+    ScenarioError
+        if it is not YAML
+    """
+    try:
+        loaded = YAML(typ="rt", pure=True).load(text)
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise ScenarioError(f"{source}: the value is not YAML, got {text!r}") from error
+    return _Plain(source).value(loaded, (), 0)
+
+
+def read(path: Path, shown: str) -> Document:
+    """Return a scenario file's document.
+
+    Parameters
+    ----------
+    path : the file
+    shown : its name as the user gave it
+
+    Raises
+    ------
+    ScenarioError
+        if it cannot be read, is too large or not UTF-8, is not YAML, gives a key twice, or is
+        empty or no mapping
+    """
+    try:
+        size = path.stat().st_size
+        if size > _MAX_BYTES:
+            raise ScenarioError(f"{shown}: a scenario has at most {_MAX_BYTES} bytes, got {size}")
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ScenarioError(f"{shown}: not UTF-8 text at byte {error.start}") from error
+    except OSError as error:
+        raise ScenarioError(f"{shown}: cannot be read: {error.strerror}") from error
+    try:
+        loaded = YAML(typ="rt", pure=True).load(text)
+    except DuplicateKeyError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        problem = str(error.problem).split(" with value")[0].removeprefix("found duplicate key ")
+        key = problem.strip('"')
+        raise ScenarioError(f"{shown}{line}: {key}: the key is given twice") from error
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = f":{mark.line + 1}" if mark else ""
+        raise ScenarioError(f"{shown}{line}: not YAML: {error.problem or error.context}") from error
+    except (YAMLError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise ScenarioError(f"{shown}: not YAML: {reason}") from error
+    except RecursionError as error:
+        raise ScenarioError(f"{shown}: nested too deeply") from error
+    if loaded is None:
+        raise ScenarioError(f"{shown}: the file is empty; a scenario needs at least a name")
+    if not isinstance(loaded, CommentedMap):
+        raise ScenarioError(f"{shown}: a scenario is a mapping of keys, got a {_kind(loaded)}")
+    plain = _Plain(shown)
+    return Document(plain.value(loaded, (), 0), plain.places, shown, path.resolve().parent)
+
+
+class _Plain:
+    """Turns what the YAML library returns into plain values, and notes their lines."""
+
+    def __init__(self, file: str) -> None:
+        self._file = file
+        self._values = 0
+        self.places: dict[Place, str] = {}
+
+    def value(self, value: Any, path: Place, depth: int) -> Any:
+        """Return a plain value."""
+        self._values += 1
+        if self._values > _MAX_VALUES or depth > _MAX_DEPTH:
+            raise ScenarioError(
+                f"{self._file}: a scenario has at most {_MAX_VALUES} values, nested at most "
+                f"{_MAX_DEPTH} deep, anchors written out"
+            )
+        if isinstance(value, CommentedMap):
+            return {
+                self._key(key, path): self.value(
+                    item, self._at(value, key, (*path, str(key))), depth + 1
+                )
+                for key, item in value.items()
+            }
+        if isinstance(value, CommentedSeq | list):
+            return [
+                self.value(item, self._at(value, index, (*path, index)), depth + 1)
+                for index, item in enumerate(value)
+            ]
+        if value is None or isinstance(value, bool):
+            return value
+        if type(value).__name__ == "ScalarBoolean":
+            return bool(value)
+        if isinstance(value, int):
+            return int(value)
+        if isinstance(value, float):
+            if not math.isfinite(value):
+                raise self._error(path, f"must be a finite number, got {float(value)}")
+            return float(value)
+        if isinstance(value, str):
+            return str(value)
+        raise self._error(path, f"must be text, a number, a list or keys, got a {_kind(value)}")
+
+    def _key(self, key: Any, path: Place) -> str:
+        if not isinstance(key, str):
+            raise self._error((*path, str(key)), f"a key must be text, got {key!r}")
+        return str(key)
+
+    def _at(self, container: Any, key: Any, path: Place) -> Place:
+        position = getattr(getattr(container, "lc", None), "data", None) or {}
+        if key in position:
+            self.places[path] = f"{self._file}:{position[key][0] + 1}"
+        return path
+
+    def _error(self, path: Place, text: str) -> ScenarioError:
+        where = self.places.get(path, self._file)
+        return ScenarioError(f"{where}: {'.'.join(map(str, path))}: {text}")
+
+
+def _merged(base: Any, over: Any) -> Any:
+    if not isinstance(base, dict) or not isinstance(over, dict):
+        return over
+    if "model" in over and over["model"] != base.get("model", over["model"]):
+        return over
+    return {**base, **{key: _merged(base.get(key), value) for key, value in over.items()}}
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, list):
+        return "list"
+    return "text" if isinstance(value, str) else type(value).__name__

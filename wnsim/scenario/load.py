@@ -1,0 +1,178 @@
+"""From a document to a validated scenario; whatever is wrong is said in one sentence.
+
+The sentence names file, line, key, rule and value, and the nearest known word.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from wnsim.scenario.document import Document, Place
+from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.schema import PLAN_KEYS, SCENARIO, Scenario, json_schema
+
+# Values in a scenario that name files; relative ones start at the scenario's folder.
+_FILES: tuple[Place, ...] = (("fl", "tasks", "folder"), ("fl", "model"), ("mobility", "file"))
+
+
+def shipped() -> dict[str, Path]:
+    """Return the scenarios that come with the program, by file name."""
+    inside = Path(str(resources.files("wnsim"))) / "scenarios"
+    folder = inside if inside.is_dir() else inside.parent.parent / "scenarios"
+    return {path.name: path for path in sorted(folder.glob("*.yaml"))}
+
+
+def find(name: str) -> Path:
+    """Return a scenario file: a path, or the name of a shipped scenario.
+
+    Raises
+    ------
+    ScenarioError
+        if there is neither
+    """
+    path = Path(name)
+    if path.is_file():
+        return path
+    known = shipped()
+    for candidate in (name, f"{name}.yaml"):
+        if candidate in known:
+            return known[candidate]
+    if path.is_dir():
+        raise ScenarioError(f"{name}: is a folder; a scenario is a YAML file")
+    hint = _nearest(name, known)
+    raise ScenarioError(f"{name}: no such file, and no scenario of that name on board{hint}")
+
+
+def validate(document: Document) -> Scenario:
+    """Return the scenario that a document describes.
+
+    Raises
+    ------
+    ScenarioError
+        if a key is unknown or missing, or a value breaks a rule
+    """
+    data = _with_absolute_files(document)
+    try:
+        return SCENARIO.validate_json(json.dumps(data))
+    except ValidationError as error:
+        raise _explain(document, error) from error
+
+
+def _with_absolute_files(document: Document) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(json.dumps(document.data))
+    for path in _FILES:
+        section: Any = data
+        for key in path[:-1]:
+            section = section.get(key) if isinstance(section, dict) else None
+        value = section.get(path[-1]) if isinstance(section, dict) else None
+        if isinstance(value, str):
+            candidate = document.folder / value
+            if candidate.exists():
+                section[path[-1]] = str(candidate.resolve())
+    return data
+
+
+def _explain(document: Document, error: ValidationError) -> ScenarioError:
+    """Return the first thing that is wrong, in the words of a scenario."""
+    # Where a value may be of several types, the complaint that goes deepest into what was written
+    # is about the type that was meant.
+    found = [
+        (_path(document.data, detail["loc"]), detail)
+        for detail in error.errors(include_url=False, include_input=True)
+    ]
+    path, detail = max(found, key=lambda item: len(item[0]))
+    kind, value = detail["type"], detail["input"]
+    context = detail.get("ctx", {})
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
+        hint = _nearest(str(path[-1]), set(_known_keys(detail["loc"][:-1])))
+        return document.error(path, f"unknown key{hint}")
+    if kind in ("missing", "missing_keyword_only_argument", "missing_argument"):
+        return document.error((*path, str(detail["loc"][-1])), "the key is required")
+    if kind == "union_tag_invalid":
+        known = [tag.strip("' ") for tag in str(context["expected_tags"]).split(",")]
+        tag = str(context["tag"])
+        return document.error((*path, "model"), f"unknown model {tag!r}{_nearest(tag, known)}")
+    if kind == "union_tag_not_found":
+        return document.error(path, "must say which model is meant: the key model is required")
+    if kind == "literal_error":
+        known = [word.strip("' ") for word in str(context["expected"]).replace(" or ", ", ").split(",")]
+        return document.error(path, f"must be {context['expected']}, got {value!r}"
+                              + ("" if len(known) < 2 else _did_you_mean(str(value), known)))
+    if kind == "value_error":
+        return document.error(path, str(context["error"]))
+    message = detail["msg"][0].lower() + detail["msg"][1:]
+    message = message.replace("input should be", "must be").replace(
+        "an object", "a section with keys"
+    )
+    return document.error(path, f"{message}, got {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _path(data: Any, loc: tuple[str | int, ...]) -> Place:
+    """Return an error's location as a path of keys: without the names of types on the way."""
+    path: list[str | int] = []
+    for step in loc:
+        if isinstance(data, dict) and step in data:
+            data = data[step]
+        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
+            data = data[step]
+        else:
+            continue
+        path.append(step)
+    return tuple(path)
+
+
+def _known_keys(loc: tuple[str | int, ...]) -> Iterator[str]:
+    """Yield the keys that the schema knows at a location."""
+    schema = json_schema()
+    definitions = schema.get("$defs", {})
+
+    def resolve(node: dict[str, Any]) -> dict[str, Any]:
+        while "$ref" in node:
+            node = definitions[node["$ref"].rsplit("/", 1)[-1]]
+        return node
+
+    nodes = [schema]
+    for step in loc:
+        following = []
+        for node in nodes:
+            if step in node.get("properties", {}):
+                following.append(resolve(node["properties"][step]))
+            tags = node.get("discriminator", {}).get("mapping", {})
+            if step in tags:
+                following.append(resolve({"$ref": tags[step]}))
+        nodes = following or nodes
+        nodes += [
+            resolve(option)
+            for node in nodes
+            for choice in ("anyOf", "oneOf", "allOf")
+            for option in node.get(choice, [])
+            if "discriminator" not in node
+        ]
+    for node in nodes:
+        yield from node.get("properties", {})
+
+
+def _nearest(word: str, known: Any) -> str:
+    """Return a hint: the nearest known word, or all of them if none is near."""
+    near = _did_you_mean(word, known)
+    return near or (f"; known: {', '.join(sorted(known))}" if known else "")
+
+
+def _did_you_mean(word: str, known: Any) -> str:
+    match = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
+    return f"; did you mean {match[0]!r}?" if match else ""
+
+
+__all__ = ["PLAN_KEYS", "find", "shipped", "validate"]

@@ -1,0 +1,163 @@
+"""What a scenario may say: every key, its type, its bounds and its default."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+
+from pydantic import Field, TypeAdapter
+
+from fl.config import Learning, Random
+from wnsim.channel import FADING, PATH_LOSS, Rayleigh, Shadowing, UmiStreetCanyon
+from wnsim.compute import Compute
+from wnsim.mac import MAC, Ofdma
+from wnsim.mobility import MOBILITY, RandomWaypoint
+from wnsim.params import parameters
+from wnsim.phy import PHY, Shannon
+from wnsim.traffic import Traffic
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+def family(members: Mapping[str, type]) -> Any:
+    """Return the type of a choice among the members of a family, told apart by their `model`."""
+    choice = Union[tuple(members.values())]  # noqa: UP007  (the members are only known at run time)
+    return Annotated[choice, Field(discriminator="model")] if len(members) > 1 else choice
+
+
+if TYPE_CHECKING:
+    from wnsim.channel import Fading, PathLoss
+    from wnsim.mac import Mac
+    from wnsim.mobility import Mobility
+    from wnsim.phy import Phy
+else:
+    Fading = family(FADING)
+    PathLoss = family(PATH_LOSS)
+    Mac = family(MAC)
+    Mobility = family(MOBILITY)
+    Phy = family(PHY)
+
+
+@parameters
+class Devices:
+    """The devices and their radios.
+
+    Parameters
+    ----------
+    count : how many
+    tx_power_dbm : total transmit power [dBm]
+    noise_figure_db : of the receiver [dB]
+    height_m : of the antenna above ground [m]
+    """
+
+    count: Annotated[int, Field(ge=1, le=100_000)] = 20
+    tx_power_dbm: Annotated[float, Field(ge=-100, le=100)] = 23.0
+    noise_figure_db: Annotated[float, Field(ge=0, le=50)] = 9.0
+    height_m: Positive = 1.5
+
+
+@parameters
+class ChannelModel:
+    """Path loss, shadow fading and small-scale fading between devices."""
+
+    path_loss: PathLoss = Field(default_factory=UmiStreetCanyon)
+    shadowing: Shadowing = Field(default_factory=Shadowing)
+    fading: Fading = Field(default_factory=Rayleigh)
+
+
+@parameters
+class Radio:
+    """Carrier, band and physical layer.
+
+    Parameters
+    ----------
+    frequency_hz, bandwidth_hz : carrier frequency and band [Hz]
+    phy : from signal-to-noise ratio to rate and errors
+    csi_delay_s : age of the channel knowledge from which a rate is chosen [s]
+    block_s : time over which the channel counts as constant [s]; a tenth of the shortest Doppler
+        period if not given, between 0.5 and 5 ms
+    """
+
+    frequency_hz: Annotated[float, Field(ge=1e6, le=1e12)] = 3.5e9
+    bandwidth_hz: Annotated[float, Field(ge=1, le=1e12)] = 20e6
+    phy: Phy = Field(default_factory=Shannon)
+    csi_delay_s: Annotated[float, Field(ge=0, le=10)] = 0.0
+    block_s: Annotated[float, Field(ge=1e-6, le=1)] | None = None
+
+
+@parameters
+class Variant:
+    """One of the things compared: a label, and what it changes in the scenario.
+
+    Any key of the scenario may stand beside `label`; sections are merged key by key.
+    """
+
+    label: Annotated[str, Field(min_length=1, max_length=100)]
+
+
+@parameters
+class Scenario:
+    """One run, everything resolved.
+
+    Parameters
+    ----------
+    name : of the scenario, and of its folder of results
+    label : of the variant
+    seed : of everything random
+    area_m : width and height [m]
+    engine : how time on the air is computed
+    fl : what is learned; without it only the network is simulated
+    traffic : what is sent if nothing is learned
+    """
+
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    label: str = ""
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1
+    area_m: tuple[Positive, Positive] = (500.0, 500.0)
+    devices: Devices = Field(default_factory=Devices)
+    mobility: Mobility = Field(default_factory=RandomWaypoint)
+    channel: ChannelModel = Field(default_factory=ChannelModel)
+    radio: Radio = Field(default_factory=Radio)
+    mac: Mac = Field(default_factory=Ofdma)
+    engine: Literal["windowed"] = "windowed"
+    compute: Compute = Field(default_factory=Compute)
+    fl: Learning | None = None
+    traffic: Traffic | None = None
+
+    def __post_init__(self) -> None:
+        if self.fl is None and self.traffic is None:
+            raise ValueError("there is nothing to simulate: give a section fl, or traffic")
+        if self.fl is not None and self.traffic is not None:
+            raise ValueError("fl and traffic exclude each other, got both")
+        if self.fl is not None and isinstance(self.fl.topology, Random):
+            degree, count = self.fl.topology.degree, self.devices.count
+            if degree >= count or degree * count % 2:
+                raise ValueError(
+                    "fl.topology.degree must be below devices.count, and their product even, "
+                    f"got {degree} and {count}"
+                )
+
+
+SCENARIO: TypeAdapter[Scenario] = TypeAdapter(Scenario)
+
+# Keys of a file that describe several runs at once and are gone in a resolved scenario.
+PLAN_KEYS: dict[str, dict[str, Any]] = {
+    "repeat": {"type": "integer", "minimum": 1, "maximum": 10_000, "default": 1},
+    "variants": {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {"label": {"type": "string"}},
+            "required": ["label"],
+        },
+    },
+    "sweep": {"type": "object", "additionalProperties": {"type": "array", "minItems": 1}},
+}
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema of a scenario file, for completion in editors."""
+    schema = SCENARIO.json_schema()
+    schema["title"] = "wnsim scenario"
+    schema["properties"] |= PLAN_KEYS
+    return schema

@@ -1,0 +1,149 @@
+"""From one scenario file to the runs it stands for: variants, times swept values, times seeds."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wnsim.scenario.document import Document, assignment, parse_value, read
+from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.load import find, validate
+from wnsim.scenario.schema import PLAN_KEYS, Scenario
+
+_MAX_RUNS = 100_000
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a plan.
+
+    Parameters
+    ----------
+    folder : name of its folder of results
+    swept : swept values by their dotted keys
+    scenario : everything resolved
+    """
+
+    folder: str
+    swept: dict[str, Any]
+    scenario: Scenario
+
+
+def plan(name: str, settings: Sequence[str] = ()) -> list[Run]:
+    """Return the runs of a scenario file; every variant and value sees the same seeds.
+
+    Parameters
+    ----------
+    name : path of a file, or name of a scenario on board
+    settings : `key=value` texts that go over what the file says, in every run
+
+    Raises
+    ------
+    ScenarioError
+        if anything in it is wrong
+    """
+    document = read(find(name), name)
+    overrides = [_setting(document, text) for text in settings]
+    for override in overrides:
+        if set(override.data) <= {*PLAN_KEYS, "seed", "name"}:
+            document = document.merged(override)
+    repeat = _repeat(document)
+    variants = _variants(document)
+    swept = _swept(document)
+    base = document.without(*PLAN_KEYS)
+    if len(variants) * len(swept) * repeat > _MAX_RUNS:
+        raise document.error((), f"a scenario has at most {_MAX_RUNS} runs")
+
+    runs = []
+    for variant in variants:
+        for values in swept:
+            one = base.merged(variant) if variant is not None else base
+            for key, value in values.items():
+                one = one.merged(assignment(document, key, value, document.where(("sweep", key))))
+            for override in overrides:
+                one = one.merged(override.without(*PLAN_KEYS))
+            scenario = validate(one)
+            for number in range(repeat):
+                runs.append(_run(one, scenario, values, number))
+    folders = [run.folder for run in runs]
+    for folder in folders:
+        if folders.count(folder) > 1:
+            raise document.error(("variants",), f"two runs would be named {folder!r}")
+    return runs
+
+
+def results_folder(run: Run, out: str | None) -> Path:
+    """Return the folder of a scenario's results: as asked for, or results/<name>."""
+    return Path(out) if out is not None else Path("results") / _slug(run.scenario.name)
+
+
+def _run(document: Document, scenario: Scenario, values: dict[str, Any], number: int) -> Run:
+    seed = scenario.seed + number
+    one = document.merged(assignment(document, "seed", seed, document.where(("seed",))))
+    parts = [scenario.label] if scenario.label else []
+    parts += [f"{key}={_text(value)}" for key, value in values.items()]
+    parts.append(f"seed={seed}")
+    return Run(_slug(",".join(parts)), values, validate(one))
+
+
+def _setting(document: Document, text: str) -> Document:
+    key, equals, value = text.partition("=")
+    source = f"--set {text}"
+    if not equals:
+        raise ScenarioError(f"{source}: a setting is key=value")
+    return assignment(document, key.strip(), parse_value(value, source), source)
+
+
+def _repeat(document: Document) -> int:
+    repeat = document.data.get("repeat", 1)
+    most = PLAN_KEYS["repeat"]["maximum"]
+    if not isinstance(repeat, int) or isinstance(repeat, bool) or not 1 <= repeat <= most:
+        raise document.error(("repeat",), f"must be a whole number from 1 to {most}, got {repeat!r}")
+    return repeat
+
+
+def _variants(document: Document) -> list[Document | None]:
+    variants = document.data.get("variants")
+    if variants is None:
+        return [None]
+    if not isinstance(variants, list) or not variants:
+        raise document.error(("variants",), f"must be a list of variants, got {variants!r}")
+    labels = []
+    for index, variant in enumerate(variants):
+        if not isinstance(variant, dict):
+            raise document.error(("variants", index), f"must be a section with keys, got {variant!r}")
+        label = variant.get("label")
+        if not isinstance(label, str) or not label:
+            raise document.error(("variants", index, "label"), f"must be a text, got {label!r}")
+        if label in labels:
+            raise document.error(("variants", index, "label"), f"is given twice: {label!r}")
+        labels.append(label)
+    return [document.section(("variants", index)) for index in range(len(variants))]
+
+
+def _swept(document: Document) -> list[dict[str, Any]]:
+    sweep = document.data.get("sweep")
+    if sweep is None:
+        return [{}]
+    if not isinstance(sweep, dict):
+        raise document.error(("sweep",), f"must be keys with lists of values, got {sweep!r}")
+    for key, values in sweep.items():
+        if not isinstance(values, list) or not values:
+            raise document.error(("sweep", key), f"must be a list of values, got {values!r}")
+    return [
+        dict(zip(sweep, values, strict=True)) for values in itertools.product(*sweep.values())
+    ]
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _slug(text: str) -> str:
+    """Return a text as the name of a folder."""
+    return re.sub(r"[^A-Za-z0-9._=,+-]+", "-", text).strip(".-") or "unnamed"
