@@ -1,4 +1,4 @@
-"""The parameters of the learning layer, as they stand in a scenario; importing them costs no torch."""
+"""The parameters of the learning layer as they stand in a scenario; free of torch."""
 
 from __future__ import annotations
 
@@ -160,10 +160,19 @@ class Hub:
 
     Parameters
     ----------
-    hub : names of data sets with the columns `prompt`, `answer` and optionally `choices`
+    hub : names of the data sets
+    prompt, answer, choices : names of their columns
+    config : which configuration of a data set, if it has several
+    train_split, test_split : names of their splits
     """
 
     hub: Annotated[tuple[str, ...], Field(min_length=1)]
+    prompt: str = "prompt"
+    answer: str = "answer"
+    choices: str | None = None
+    config: str | None = None
+    train_split: str = "train"
+    test_split: str = "test"
 
 
 def _all_tasks() -> tuple[str, ...]:

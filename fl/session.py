@@ -212,8 +212,8 @@ class Session:
         return size
 
     def _acknowledged(self, event: simpy.Event) -> None:
-        transfer: Transfer = event.value
-        if transfer.delivered:
+        transfer = event.value
+        if isinstance(transfer, Transfer) and transfer.delivered:
             self._reached.add((transfer.message.source, transfer.message.target))
 
     def _hear(
@@ -232,12 +232,10 @@ class Session:
             if not arrival.triggered:
                 arrival.cancel()
                 break
-            message: Message = arrival.value
-            if message.round != this.number:
+            message = arrival.value
+            if not isinstance(message, Message) or message.round != this.number:
                 continue
-            update = self._trainer.decode(
-                message.payload, self._masks.get((me, message.source))
-            )
+            update = self._trainer.decode(message.payload, self._masks.get((me, message.source)))
             if update.tells_mask:
                 self._masks[me, message.source] = update.mask
             heard[message.source] = update

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import networkx as nx
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from .config import Full, Nearest, Random, Ring
 from .seeds import key
 
-Graph = nx.Graph
+Graph: TypeAlias = "nx.Graph[int]"
 Policy = Callable[["View"], Graph]
 
 
@@ -61,7 +61,9 @@ def random(config: Random, count: int, seed: int) -> Policy:
     drawn = nx.random_regular_graph(config.degree, count, seed=key(seed, "topology") % 2**32)
 
     def graph(view: View) -> Graph:
-        return drawn.subgraph(int(device) for device in np.flatnonzero(view.present))
+        there = [int(device) for device in np.flatnonzero(view.present)]
+        result: Graph = drawn.subgraph(there)
+        return result
 
     return graph
 
@@ -88,7 +90,8 @@ def full(config: Full, count: int, seed: int) -> Policy:
     """Return the policy that joins all devices present."""
 
     def graph(view: View) -> Graph:
-        return nx.complete_graph(int(device) for device in np.flatnonzero(view.present))
+        result: Graph = nx.complete_graph([int(device) for device in np.flatnonzero(view.present)])
+        return result
 
     return graph
 

@@ -168,9 +168,7 @@ class Trainer:
         seed = key(self._seed, "calibration", device)
         return self.method.calibrate(self.model, adapter, self._data[device], batches, seed)
 
-    def _train(
-        self, jobs: Sequence[Job], starts: Sequence[Adapter]
-    ) -> list[tuple[Adapter, float]]:
+    def _train(self, jobs: Sequence[Job], starts: Sequence[Adapter]) -> list[tuple[Adapter, float]]:
         """Train one chunk: every tensor stacks the devices along its first dimension."""
         learning = self._learning
         first = starts[0]

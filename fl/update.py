@@ -78,7 +78,7 @@ def encode(update: Update) -> bytes:
     values = _flat(update.b)
     body.append(_half(values if update.mask is None else values[_flat(update.mask)]))
     joined = b"".join(body)
-    digest = _digest([tuple(b.shape) for b in update.b])
+    digest = _digest([(b.shape[0], b.shape[1]) for b in update.b])
     header = _HEADER.pack(
         _MAGIC,
         _VERSION,

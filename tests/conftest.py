@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-import simpy
 
 from wnsim.channel import Channel, FreeSpace, NoFading, Shadowing
+from wnsim.clock import Clock
 from wnsim.mac import Mac, Ofdma
 from wnsim.mobility import Motion, Static
 from wnsim.network import Network
@@ -61,7 +61,65 @@ def make_network() -> Callable[..., Network]:
             flops_per_s=np.full(count, 1e12),
             bandwidth_hz=bandwidth_hz,
         )
-        env = simpy.Environment(initial_time=0)
-        return Network(env, world, mac or Ofdma(), block_ns, csi_delay_s, seed)
+        return Network(Clock(), world, mac or Ofdma(), block_ns, csi_delay_s, seed)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def tokenizer():  # type: ignore[no-untyped-def]
+    """Return the shipped tokenizer."""
+    from transformers import AutoTokenizer
+
+    from fl.model import TINY
+
+    return AutoTokenizer.from_pretrained(TINY)
+
+
+@pytest.fixture
+def make_lm(tokenizer):  # type: ignore[no-untyped-def]
+    """Return a maker of small causal language models with random weights, always the same."""
+
+    def make(kind: str = "llama"):  # type: ignore[no-untyped-def]
+        import torch
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        sizes = {
+            "llama": {
+                "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+                "num_attention_heads": 4, "num_key_value_heads": 2,
+            },
+            "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128},
+        }[kind]  # fmt: skip
+        config = AutoConfig.for_model(
+            kind,
+            vocab_size=len(tokenizer),
+            bos_token_id=tokenizer.eos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            **sizes,
+        )
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = AutoModelForCausalLM.from_config(config)
+        return model.requires_grad_(False).eval()
+
+    return make
+
+
+@pytest.fixture
+def make_trainer(make_lm, tokenizer):  # type: ignore[no-untyped-def]
+    """Return a maker of trainers on a small random model and two generated tasks."""
+
+    def make(kind: str = "llama", devices: int = 3, **settings: object):  # type: ignore[no-untyped-def]
+        from fl.config import Learning
+        from fl.tasks import GENERATED, generate
+        from fl.trainer import Trainer
+
+        learning = Learning(
+            **{"local_steps": 3, "batch_size": 4, "train_examples": 24, "test_examples": 4}
+            | settings
+        )
+        tasks = [generate(name, 24, 4, 1) for name in list(GENERATED)[:2]]
+        return Trainer(learning, tasks, make_lm(kind), tokenizer, devices, seed=1)
 
     return make

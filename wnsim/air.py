@@ -12,6 +12,7 @@ block is sent again (its bits stay due), acknowledgements are immediate and cost
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ from wnsim.units import NS_PER_S, SPEED_OF_LIGHT_MPS, Floats, Ints
 if TYPE_CHECKING:
     import simpy
 
+    from wnsim.clock import Clock
     from wnsim.mac import Mac
     from wnsim.world import World
 
@@ -40,7 +42,8 @@ def coherent_block_ns(frequency_hz: float, max_speed_mps: float) -> int:
     """
     doppler_hz = 2.0 * max_speed_mps * frequency_hz / SPEED_OF_LIGHT_MPS
     block_s = 5e-3 if doppler_hz <= 0 else min(max(0.1 / doppler_hz, 0.5e-3), 5e-3)
-    return int(block_s * 1e4 + 1e-9) * 100_000
+    tenths_of_ms = math.floor(block_s * 1e4 + 1e-9)
+    return tenths_of_ms * 100_000
 
 
 @dataclass(eq=False, slots=True)
@@ -85,7 +88,7 @@ class _Window:
     @property
     def end_block(self) -> int:
         """The block after the last one."""
-        return self.first_block + self.bits.shape[1]
+        return self.first_block + int(self.bits.shape[1])
 
     def rows(self, staying: list[int]) -> _Window:
         """Return the window of some of its flows."""
@@ -103,7 +106,7 @@ class Air:
 
     Parameters
     ----------
-    env : the simulation's clock, in whole nanoseconds
+    env : the simulation's clock
     world : channel, physical layer and powers
     mac : who transmits when, and on which share
     block_ns : block length [ns]
@@ -114,7 +117,7 @@ class Air:
 
     def __init__(
         self,
-        env: simpy.Environment,
+        env: Clock,
         world: World,
         mac: Mac,
         block_ns: int,
@@ -145,17 +148,17 @@ class Air:
 
     def _run(self) -> Generator[simpy.Event, Any, None]:
         while True:
-            self._end_due(self._env.now)
-            if self._changed and self._env.now % self._block_ns == 0:
+            self._end_due(self._env.now_ns)
+            if self._changed and self._env.now_ns % self._block_ns == 0:
                 self._changed = False
-                self._reshuffle(self._env.now)
-            instant = self._next_instant(self._env.now)
+                self._reshuffle(self._env.now_ns)
+            instant = self._next_instant(self._env.now_ns)
             if self._arrival.triggered:
                 self._arrival = self._env.event()
             if instant is None:
                 yield self._arrival
             else:
-                yield self._env.timeout(instant - self._env.now) | self._arrival
+                yield self._env.timeout(instant - self._env.now_ns) | self._arrival
 
     def _reshuffle(self, now: int) -> None:
         """Start whoever may start, at a block boundary; cut the window if shares change."""

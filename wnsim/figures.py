@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from scipy import stats
 
 COLUMN_IN = (3.5, 2.4)
-STYLE = {
+STYLE: dict[Any, Any] = {
     "font.family": "serif",
     "font.serif": ["Times New Roman", "Times", "Nimbus Roman", "STIX Two Text", "STIXGeneral"],
     "mathtext.fontset": "stix",
@@ -181,7 +181,10 @@ def _accuracy(axes: Axes, lines: Sequence[Line]) -> pd.DataFrame | None:
 def _curve(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
     """Return the mean over runs of time and accuracy by round, with its 95 % interval."""
     each = pd.concat(
-        [run.groupby("round")[["time_s", "accuracy"]].mean().assign(run=i) for i, run in enumerate(runs)]
+        [
+            run.groupby("round")[["time_s", "accuracy"]].mean().assign(run=i)
+            for i, run in enumerate(runs)
+        ]
     )
     grouped = each.groupby("round")
     curve = grouped[["time_s", "accuracy"]].mean()
@@ -204,7 +207,9 @@ def _legend_above(axes: Axes, columns: int) -> None:
 def _say_sizes(axes: Axes, lines: Sequence[Line]) -> None:
     """Say on the figure whether the sizes of messages are those of the model or emulated."""
     sizes = sorted({line.sizes for line in lines})
-    text = ", ".join("actual sizes" if size == "actual" else f"emulated sizes: {size}" for size in sizes)
+    text = ", ".join(
+        "actual sizes" if size == "actual" else f"emulated sizes: {size}" for size in sizes
+    )
     axes.text(
         1.01, 0.5, text, transform=axes.transAxes, rotation=90, fontsize=6, color="0.35",
         ha="left", va="center",

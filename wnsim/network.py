@@ -14,6 +14,7 @@ from wnsim.air import Air, Flow
 from wnsim.units import NS_PER_S, linear_to_db, to_ns, to_s
 
 if TYPE_CHECKING:
+    from wnsim.clock import Clock
     from wnsim.mac import Mac
     from wnsim.world import Snapshot, World
 
@@ -98,7 +99,7 @@ class Network:
 
     Parameters
     ----------
-    env : the simulation's clock, in whole nanoseconds
+    env : the simulation's clock
     world : devices, channel and physical layer
     mac : medium access
     block_ns : block length [ns]
@@ -113,7 +114,7 @@ class Network:
 
     def __init__(
         self,
-        env: simpy.Environment,
+        env: Clock,
         world: World,
         mac: Mac,
         block_ns: int,
@@ -134,7 +135,7 @@ class Network:
     @property
     def now_s(self) -> float:
         """The present instant [s]."""
-        return to_s(self.env.now)
+        return to_s(self.env.now_ns)
 
     @property
     def in_flight(self) -> int:
@@ -170,7 +171,7 @@ class Network:
             raise ValueError(f"a message must have at least 1 byte, got {message.size_bytes}")
         if not message.lifetime_s > 0:
             raise ValueError(f"lifetime_s must be positive, got {message.lifetime_s}")
-        now = self.env.now
+        now = self.env.now_ns
         expires_ns = now + to_ns(message.lifetime_s)
         vanishes_ns = min(self._vanishes_ns(end) for end in (message.source, message.target))
         flow = Flow(
@@ -201,7 +202,7 @@ class Network:
         """Return when a device that is there now vanishes; now, if it is not there [ns]."""
         motion = self._world.motion
         if not motion.present(np.array([device]), np.array([self.now_s]))[0, 0]:
-            return int(self.env.now)
+            return self.env.now_ns
         end_s = motion.presence_end_s(device, self.now_s)
         return _FAR_NS if math.isinf(end_s) else int(end_s * NS_PER_S)
 
@@ -219,7 +220,9 @@ class Network:
             blocks=flow.blocks,
             failed_blocks=flow.failed_blocks,
             block_s=to_s(self._block_ns),
-            mean_snr_db=float(linear_to_db(flow.snr_sum / flow.blocks)) if flow.blocks else math.nan,
+            mean_snr_db=float(linear_to_db(flow.snr_sum / flow.blocks))
+            if flow.blocks
+            else math.nan,
         )
         self.transfers.append(transfer)
         if flow.delivered:

@@ -1,4 +1,4 @@
-"""Random numbers by name: one stream per purpose and index, and draws addressed by their coordinates.
+"""Random numbers by name: a stream per purpose and index, and draws addressed by coordinates.
 
 `generator` gives an ordinary sequential stream for things that are drawn once (a device's
 waypoints, the phases of a field). `uniforms` gives the draws of the air: each is a pure function

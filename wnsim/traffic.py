@@ -1,4 +1,4 @@
-"""Messages without a meaning: rounds of exchange between nearest neighbors, to study the network alone."""
+"""Messages without a meaning, between nearest neighbors: to study the network alone."""
 
 from __future__ import annotations
 

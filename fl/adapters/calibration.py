@@ -31,7 +31,7 @@ def second_moments(model: AdaptedModel, examples: Encoded, prompts: int) -> list
     ids, labels = examples.ids[:prompts], examples.labels[:prompts]
     of_prompt = (examples.mask[:prompts] == 1) & (labels == -100)
     with torch.no_grad(), model.recorded() as seen:
-        model.model.base_model(input_ids=ids, use_cache=False)  # type: ignore[operator, union-attr]
+        model.model.base_model(input_ids=ids, use_cache=False)
     moments = []
     for inputs in seen:
         tokens = inputs[0][of_prompt]

@@ -14,8 +14,12 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 _DAMPING = 0.01
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 def spectral_entropy(weight: torch.Tensor, second_moment: torch.Tensor) -> float:
@@ -62,10 +66,8 @@ def allocate(
     return [int(count) for count in least + extra]
 
 
-def _water_fill(
-    weights: np.ndarray, caps: np.ndarray, budget: int
-) -> np.ndarray:
-    """Return whole shares in proportion to the weights, at most the caps, that sum to the budget."""
+def _water_fill(weights: Floats, caps: Ints, budget: int) -> Ints:
+    """Return whole shares in proportion to weights, at most the caps, whose sum is the budget."""
     share = np.zeros(len(caps))
     full = np.zeros(len(caps), dtype=bool)
     while not full.all():

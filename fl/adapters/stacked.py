@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -29,7 +30,7 @@ class AdaptedLinear(nn.Module):
 
     def __init__(self, base: nn.Module) -> None:
         super().__init__()
-        self.base = base
+        self.base: Any = base
         self.a: torch.Tensor | None = None
         self.b: torch.Tensor | None = None
         self.scale = 1.0
@@ -38,12 +39,12 @@ class AdaptedLinear(nn.Module):
 
     def shape(self) -> tuple[int, int]:
         """Return inputs and outputs of the layer."""
-        rows, columns = self.base.weight.shape  # type: ignore[union-attr, misc]
+        rows, columns = self.base.weight.shape
         return (rows, columns) if _is_transposed(self.base) else (columns, rows)
 
     def frozen_weight(self) -> torch.Tensor:
         """Return the frozen weight, (outputs, inputs)."""
-        weight: torch.Tensor = self.base.weight  # type: ignore[assignment]
+        weight: torch.Tensor = self.base.weight
         return weight.T if _is_transposed(self.base) else weight
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -51,7 +52,7 @@ class AdaptedLinear(nn.Module):
         if self.seen is not None:
             self.seen.append(x.detach())
         if self.merged is not None:
-            bias: torch.Tensor | None = self.base.bias  # type: ignore[assignment]
+            bias: torch.Tensor | None = self.base.bias
             return nn.functional.linear(x, self.merged, bias)
         y: torch.Tensor = self.base(x)
         if self.a is None or self.b is None:
@@ -79,8 +80,9 @@ class AdaptedModel:
     """
 
     def __init__(self, model: nn.Module, target_modules: Sequence[str] = ()) -> None:
-        self.model = model
-        head = model.get_output_embeddings()  # type: ignore[operator]
+        lm: Any = model
+        self.model = lm
+        head = lm.get_output_embeddings()
         found = {
             name: module
             for name, module in model.named_modules()
@@ -115,10 +117,10 @@ class AdaptedModel:
         -------
         (answer tokens, vocabulary), in the order of `labels[:, 1:]`
         """
-        hidden = self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state  # type: ignore[operator, union-attr]
+        hidden = self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
         logits: torch.Tensor = self.model.get_output_embeddings()(
             hidden[:, :-1][labels[:, 1:] != -100]
-        )  # type: ignore[operator]
+        )
         return logits
 
     @contextmanager

@@ -76,7 +76,7 @@ class LargeScale:
             step_ms = 1000.0 * shortest_m / 10.0 / (2.0 * max_speed_mps)
         self._step_ms = int(min(max(step_ms, MIN_STEP_MS), MAX_STEP_MS))
         self.step_s = self._step_ms / 1000.0
-        self._rows = LinkRows()
+        self._rows = LinkRows(_MAX_LINKS)
         self._ring = np.empty((0, _RING))
         self._stamp = np.empty((0, _RING), dtype=np.int64)
 
@@ -111,16 +111,12 @@ class LargeScale:
         """Return the gain (L, G) [dB] at sorted multiples (G,) of the step, from the rings."""
         if grid.size == 0 or grid[-1] - grid[0] >= _RING or low.size > _MAX_LINKS:
             return self._evaluate(low, high, grid)
-        if len(self._rows) + low.size > _MAX_LINKS:
-            self._rows.clear()
-            self._ring, self._stamp = self._ring[:0], self._stamp[:0]
-        rows = self._rows(low, high)
-        missing = len(self._rows) - self._ring.shape[0]
-        if missing > 0:
-            room = max(missing, self._ring.shape[0])
-            self._ring = np.concatenate([self._ring, np.zeros((room, _RING))])
-            never = np.full((room, _RING), np.iinfo(np.int64).min)
-            self._stamp = np.concatenate([self._stamp, never])
+        rows, known = self._rows(low, high)
+        if len(self._rows) > self._ring.shape[0]:
+            room = (len(self._rows), _RING)
+            self._ring = np.concatenate([self._ring, np.empty(room)])
+            self._stamp = np.concatenate([self._stamp, np.empty(room, dtype=np.int64)])
+        self._stamp[known : len(self._rows)] = np.iinfo(np.int64).min
         slot = grid % _RING
         stale = self._stamp[rows[:, None], slot] != grid
         links, instants = stale.any(axis=1), stale.any(axis=0)
@@ -132,6 +128,9 @@ class LargeScale:
 
     def _evaluate(self, low: Ints, high: Ints, grid: Ints) -> Floats:
         """Return the gain (L, G) [dB] at multiples (G,) of the step."""
+        # Both directions of a link are often asked for at once.
+        link, place = np.unique(low << 32 | high, return_inverse=True)
+        low, high = link >> 32, link & 0xFFFFFFFF
         weight, d2d_m, places_m, first, second = self._state(
             low, high, grid.astype(np.float64) * self.step_s
         )
@@ -151,7 +150,7 @@ class LargeScale:
                 field = self._field[los].between(places_m, first[links], second[links])
                 state_db += self._sigma_db[los] * field
             gain_db[links] += share[links] * state_db
-        return gain_db
+        return gain_db[place]
 
     def _state(
         self, low: Ints, high: Ints, t_s: Floats

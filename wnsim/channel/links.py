@@ -25,20 +25,22 @@ def ordered(source: Ints, target: Ints) -> tuple[Ints, Ints]:
 
 
 class LinkRows:
-    """Numbers links 0, 1, 2, ... in the order in which they are first asked for."""
+    """Numbers links 0, 1, 2, ... in the order in which they are first asked for.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    capacity : how many links are kept; when new ones go beyond, all others are forgotten
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
         self._row: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._row)
 
-    def clear(self) -> None:
-        """Forget all links."""
-        self._row.clear()
-
-    def __call__(self, low: Ints, high: Ints) -> Ints:
-        """Return the row of each link, new rows for new links.
+    def __call__(self, low: Ints, high: Ints) -> tuple[Ints, int]:
+        """Return the row of each link.
 
         Parameters
         ----------
@@ -46,8 +48,15 @@ class LinkRows:
 
         Returns
         -------
-        (L,) row numbers
+        rows : (L,) row numbers
+        known : rows from this one on are new, all of them if the others were forgotten
         """
         row = self._row
-        names = (np.asarray(low, dtype=np.int64) << 32 | high).tolist()
-        return np.array([row.setdefault(name, len(row)) for name in names], dtype=np.int64)
+        known = len(row)
+        names = (low << 32 | high).tolist()
+        rows = [row.setdefault(name, len(row)) for name in names]
+        if known < len(row) and len(row) > self._capacity:
+            row.clear()
+            known = 0
+            rows = [row.setdefault(name, len(row)) for name in names]
+        return np.array(rows, dtype=np.int64), known

@@ -54,7 +54,7 @@ class PlaneWaves:
         self._residual_mps = residual_speed_mps
         self._wave_number = 2.0 * math.pi * frequency_hz / SPEED_OF_LIGHT_MPS
         self._keys = {name: streams.key(seed, "fading", n) for n, name in enumerate(_DRAWS)}
-        self._rows = LinkRows()
+        self._rows = LinkRows(_MAX_LINKS)
         self._table = np.empty((0, self._COLUMNS, waves))
 
     def response(
@@ -116,11 +116,7 @@ class PlaneWaves:
         swap = (source > target)[:, None, None]
         x_low = np.where(swap, x_target_m, x_source_m)
         x_high = np.where(swap, x_source_m, x_target_m)
-        if len(self._rows) + low.size > _MAX_LINKS:
-            self._rows.clear()
-            self._table = self._table[:0]
-        known = len(self._rows)
-        rows = self._rows(low, high)
+        rows, known = self._rows(low, high)
         if len(self._rows) > known:
             if len(self._rows) > self._table.shape[0]:
                 room = np.empty((len(self._rows), *self._table.shape[1:]))

@@ -20,8 +20,9 @@ class Flow(Protocol):
 class Mac(Protocol):
     """What the network asks of a medium-access scheme."""
 
-    dynamic: bool
-    """Whether the shares of flows on the air change when another starts or ends."""
+    @property
+    def dynamic(self) -> bool:
+        """Whether the shares of flows on the air change when another starts or ends."""
 
     def domain(self, source: int) -> int:
         """Return the scheduling domain of a transmitter; flows of different domains never meet."""

@@ -190,9 +190,9 @@ class _FcdTarget:
 
 
 def _read_fcd(samples: Samples, pieces: Iterator[bytes]) -> None:
-    """Read floating-car data."""
+    """Read floating-car data, in UTF-8 whatever the document declares."""
     target = _FcdTarget(samples)
-    parser = DefusedXMLParser(target=target, forbid_dtd=True)
+    parser = DefusedXMLParser(target=target, encoding="utf-8", forbid_dtd=True)
     target.parser = parser
     try:
         for piece in pieces:

@@ -18,6 +18,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ScenarioError as error:
         print(error, file=sys.stderr)
         return 2
+    except BrokenPipeError:
+        # Whoever read our output has had enough of it.
+        sys.stderr.close()
+        return 0
+    except OSError as error:
+        print(f"{error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on with the runs not done yet", file=sys.stderr)
         return 130
@@ -63,7 +70,8 @@ def _run(options: argparse.Namespace) -> int:
         print("a scenario is needed; --list shows those on board", file=sys.stderr)
         return 2
 
-    from wnsim.scenario.run import check, notes, resolved, run_all
+    from wnsim.scenario.build import check, notes, resolved
+    from wnsim.scenario.run import run_all
     from wnsim.scenario.sweep import plan, results_folder
 
     runs = plan(options.scenario, options.set)

@@ -102,9 +102,14 @@ def _explain(document: Document, error: ValidationError) -> ScenarioError:
     if kind == "union_tag_not_found":
         return document.error(path, "must say which model is meant: the key model is required")
     if kind == "literal_error":
-        known = [word.strip("' ") for word in str(context["expected"]).replace(" or ", ", ").split(",")]
-        return document.error(path, f"must be {context['expected']}, got {value!r}"
-                              + ("" if len(known) < 2 else _did_you_mean(str(value), known)))
+        known = [
+            word.strip("' ") for word in str(context["expected"]).replace(" or ", ", ").split(",")
+        ]
+        return document.error(
+            path,
+            f"must be {context['expected']}, got {value!r}"
+            + ("" if len(known) < 2 else _did_you_mean(str(value), known)),
+        )
     if kind == "value_error":
         return document.error(path, str(context["error"]))
     message = detail["msg"][0].lower() + detail["msg"][1:]
@@ -123,13 +128,10 @@ def _path(data: Any, loc: tuple[str | int, ...]) -> Place:
     """Return an error's location as a path of keys: without the names of types on the way."""
     path: list[str | int] = []
     for step in loc:
-        if isinstance(data, dict) and step in data:
-            data = data[step]
-        elif isinstance(data, list) and isinstance(step, int) and step < len(data):
-            data = data[step]
-        else:
-            continue
-        path.append(step)
+        here: Any = dict(enumerate(data)) if isinstance(data, list) else data
+        if isinstance(here, dict) and step in here:
+            data = here[step]
+            path.append(step)
     return tuple(path)
 
 

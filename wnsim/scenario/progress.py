@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TextIO
+from typing import TYPE_CHECKING, Never, Self, TextIO
 
 from tqdm import tqdm
 
@@ -28,7 +28,7 @@ class Display:
         self._stream = stream
         self._started: list[str] = []
         self._spoke_at = 0.0
-        self._bar: tqdm[None] | None = None
+        self._bar: tqdm[Never] | None = None
 
     def __enter__(self) -> Self:
         if self._stream.isatty():

@@ -21,7 +21,7 @@ Positive = Annotated[float, Field(gt=0)]
 
 def family(members: Mapping[str, type]) -> Any:
     """Return the type of a choice among the members of a family, told apart by their `model`."""
-    choice = Union[tuple(members.values())]  # noqa: UP007  (the members are only known at run time)
+    choice: Any = Union.__getitem__(tuple(members.values()))
     return Annotated[choice, Field(discriminator="model")] if len(members) > 1 else choice
 
 

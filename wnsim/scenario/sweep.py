@@ -68,8 +68,7 @@ def plan(name: str, settings: Sequence[str] = ()) -> list[Run]:
             for override in overrides:
                 one = one.merged(override.without(*PLAN_KEYS))
             scenario = validate(one)
-            for number in range(repeat):
-                runs.append(_run(one, scenario, values, number))
+            runs += [_run(one, scenario, values, number) for number in range(repeat)]
     folders = [run.folder for run in runs]
     for folder in folders:
         if folders.count(folder) > 1:
@@ -103,7 +102,9 @@ def _repeat(document: Document) -> int:
     repeat = document.data.get("repeat", 1)
     most = PLAN_KEYS["repeat"]["maximum"]
     if not isinstance(repeat, int) or isinstance(repeat, bool) or not 1 <= repeat <= most:
-        raise document.error(("repeat",), f"must be a whole number from 1 to {most}, got {repeat!r}")
+        raise document.error(
+            ("repeat",), f"must be a whole number from 1 to {most}, got {repeat!r}"
+        )
     return repeat
 
 
@@ -116,7 +117,9 @@ def _variants(document: Document) -> list[Document | None]:
     labels = []
     for index, variant in enumerate(variants):
         if not isinstance(variant, dict):
-            raise document.error(("variants", index), f"must be a section with keys, got {variant!r}")
+            raise document.error(
+                ("variants", index), f"must be a section with keys, got {variant!r}"
+            )
         label = variant.get("label")
         if not isinstance(label, str) or not label:
             raise document.error(("variants", index, "label"), f"must be a text, got {label!r}")
@@ -135,9 +138,7 @@ def _swept(document: Document) -> list[dict[str, Any]]:
     for key, values in sweep.items():
         if not isinstance(values, list) or not values:
             raise document.error(("sweep", key), f"must be a list of values, got {values!r}")
-    return [
-        dict(zip(sweep, values, strict=True)) for values in itertools.product(*sweep.values())
-    ]
+    return [dict(zip(sweep, values, strict=True)) for values in itertools.product(*sweep.values())]
 
 
 def _text(value: Any) -> str:

@@ -1,0 +1,66 @@
+"""Tasks for federated fine-tuning, text in, short text out: generated, from a folder, or a hub.
+
+The generated tasks are instruments: a model that has not been trained on one knows nothing of it,
+a low-rank adapter learns it in some hundred small steps, and adapters of different tasks disturb
+each other when they are averaged. Every prompt starts with its task's name and ends in `->`.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+import numpy as np
+
+from .arithmetic import ARITHMETIC
+from .facts import FACTS
+from .folder import from_folder
+from .hub import from_hub
+from .sentences import SENTENCES
+from .sequences import SEQUENCES
+from .task import Example, Source, Task
+
+__all__ = ["GENERATED", "Example", "Source", "Task", "from_folder", "from_hub", "generate"]
+
+GENERATED: dict[str, Source] = {**SEQUENCES, **ARITHMETIC, **FACTS, **SENTENCES}
+
+
+def generate(name: str, n_train: int, n_test: int, seed: int) -> Task:
+    """Return a generated task, the same for the same arguments.
+
+    Parameters
+    ----------
+    name : a key of `GENERATED`
+    n_train, n_test : numbers of examples, all with different prompts
+    seed : 0 or more; chooses the examples, not the rules and facts behind them
+
+    Raises
+    ------
+    ValueError
+        if there is no such task, or not that many different prompts
+    """
+    source = GENERATED.get(name)
+    if source is None:
+        near = difflib.get_close_matches(name, GENERATED, n=3, cutoff=0.5) or sorted(GENERATED)
+        raise ValueError(f"task must be a generated one, got {name!r}; known: {', '.join(near)}")
+    if n_train < 1 or n_test < 1:
+        raise ValueError(f"n_train and n_test must be at least 1, got {n_train} and {n_test}")
+    total = n_train + n_test
+    if -(-total // source.strata) > source.prompts // source.strata:
+        raise ValueError(
+            f"n_train + n_test must be at most {source.prompts} for task {name!r}, got {total}"
+        )
+    rng = np.random.default_rng([seed, *name.encode()])
+    examples = _draw(source, rng, total)
+    return Task(name, tuple(examples[:n_train]), tuple(examples[n_train:]), source.chance)
+
+
+def _draw(source: Source, rng: np.random.Generator, count: int) -> list[Example]:
+    """Return examples with different prompts, the strata in random order but evenly covered."""
+    examples: dict[str, Example] = {}
+    while len(examples) < count:
+        for stratum in rng.permutation(source.strata)[: count - len(examples)]:
+            example = source.draw(rng, int(stratum))
+            while example.prompt in examples:
+                example = source.draw(rng, int(stratum))
+            examples[example.prompt] = example
+    return list(examples.values())

@@ -1,0 +1,147 @@
+"""Tasks from a folder: `<task>/train.jsonl` and `<task>/test.jsonl`, one example a line.
+
+A line is a JSON object with the texts `prompt` and `answer` and, where there is something to choose
+from, `choices`, a list of texts. Other keys are ignored.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from statistics import fmean
+
+from .task import Example, Task
+
+_LONGEST_LINE_BYTES = 1_000_000
+
+
+def from_folder(path: str | Path, n_train: int | None, n_test: int | None) -> list[Task]:
+    """Return the tasks of a folder, one per subfolder, in alphabetical order.
+
+    Parameters
+    ----------
+    path : the folder with the subfolders
+    n_train, n_test : read at most so many examples, the first ones; None reads all
+
+    Raises
+    ------
+    ValueError
+        if a file is missing, too short or malformed; the sentence names file and line
+    """
+    for label, count in (("n_train", n_train), ("n_test", n_test)):
+        if count is not None and count < 1:
+            raise ValueError(f"{label} must be at least 1, got {count}")
+    folder = Path(path)
+    if not folder.is_dir():
+        raise ValueError(f"{folder}: must be a folder with one subfolder per task")
+    tasks = [
+        _task(entry, n_train, n_test)
+        for entry in sorted(folder.iterdir())
+        if entry.is_dir() and not entry.name.startswith(".")
+    ]
+    if not tasks:
+        raise ValueError(f"{folder}: must hold at least one task folder, found none")
+    return tasks
+
+
+def _task(folder: Path, n_train: int | None, n_test: int | None) -> Task:
+    train = _examples(folder / "train.jsonl", n_train)
+    test = _examples(folder / "test.jsonl", n_test)
+    return split(folder.name, train, test)
+
+
+def split(name: str, train: list[Example], test: list[Example]) -> Task:
+    """Return a task of two given samples; test prompts that are also trained on are left out.
+
+    Raises
+    ------
+    ValueError
+        if no test prompt remains
+    """
+    trained = {example.prompt for example in train}
+    unseen = [example for example in test if example.prompt not in trained]
+    if not unseen:
+        raise ValueError(f"task {name!r}: at least one test prompt must not be in the train set")
+    return Task(name, tuple(train), tuple(unseen), chance([*train, *unseen]))
+
+
+def chance(examples: list[Example]) -> float:
+    """Return the accuracy of guessing: one in the choices, or one in the different answers seen."""
+    if all(example.choices for example in examples):
+        return fmean(1.0 / len(example.choices) for example in examples)
+    return 1.0 / len({example.answer for example in examples})
+
+
+def _examples(path: Path, count: int | None) -> list[Example]:
+    if not path.is_file():
+        raise ValueError(f"{path}: file is missing; a task folder needs train.jsonl and test.jsonl")
+    examples: list[Example] = []
+    with path.open("rb") as file:
+        number = 0
+        # Reading with a limit keeps a file that is one endless line out of memory.
+        while line := file.readline(_LONGEST_LINE_BYTES + 1):
+            number += 1
+            if len(line) > _LONGEST_LINE_BYTES:
+                raise ValueError(
+                    f"{path}:{number}: a line must be at most {_LONGEST_LINE_BYTES} bytes long"
+                )
+            if line.strip():
+                examples.append(_example(line, f"{path}:{number}"))
+            if count is not None and len(examples) == count:
+                break
+    if not examples:
+        raise ValueError(f"{path}: must hold at least one example, found none")
+    return examples
+
+
+def _example(line: bytes, place: str) -> Example:
+    try:
+        record = json.loads(line.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{place}: must be UTF-8 text, byte {error.start + 1} is not") from error
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ValueError(f"{place}: must be one JSON object, but is malformed: {error}") from error
+    if not isinstance(record, dict):
+        raise ValueError(f"{place}: must be one JSON object, got {type(record).__name__}")
+    return example_of(record.get("prompt"), record.get("answer"), record.get("choices"), place)
+
+
+def example_of(prompt: object, answer: object, choices: object, place: str) -> Example:
+    """Return a checked example.
+
+    Parameters
+    ----------
+    prompt, answer, choices : values as read; None stands for a key that is not there
+    place : where they were read, for the message
+
+    Raises
+    ------
+    ValueError
+        if a value is missing, of a wrong type or empty, or the answer is not among the choices
+    """
+    right = _text("answer", answer, place).strip()
+    return Example(_text("prompt", prompt, place), right, _choices(choices, right, place))
+
+
+def _text(key: str, value: object, place: str) -> str:
+    if value is None:
+        raise ValueError(f"{place}: key {key!r} is missing")
+    if not isinstance(value, str):
+        raise ValueError(f"{place}: {key} must be a text, got {type(value).__name__}")
+    if not value.strip():
+        raise ValueError(f"{place}: {key} must not be empty")
+    return value
+
+
+def _choices(choices: object, answer: str, place: str) -> tuple[str, ...]:
+    if choices is None:
+        return ()
+    shown = repr(choices)[:80]
+    if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
+        raise ValueError(f"{place}: choices must be a list of texts, got {shown}")
+    stripped = tuple(choice.strip() for choice in choices)
+    if len(stripped) < 2 or len(set(stripped)) < len(stripped) or not all(stripped):
+        raise ValueError(f"{place}: choices must be at least two different texts, got {shown}")
+    if answer not in stripped:
+        raise ValueError(f"{place}: answer must be among the choices, got {answer[:80]!r}")
+    return stripped

@@ -1,0 +1,83 @@
+"""Tasks from the Hugging Face hub, read through the `datasets` library (an optional dependency)."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from .folder import example_of, split
+from .task import Example, Task
+
+
+def from_hub(
+    name: str,
+    prompt: str = "prompt",
+    answer: str = "answer",
+    choices: str | None = None,
+    config: str | None = None,
+    train_split: str = "train",
+    test_split: str = "test",
+    n_train: int | None = None,
+    n_test: int | None = None,
+) -> Task:
+    """Return a task from a dataset's columns.
+
+    Parameters
+    ----------
+    name : the dataset, as in `owner/dataset`
+    prompt, answer, choices : its columns; an answer that is a whole number is an index into the
+        column's class names or into the choices
+    config : which configuration of the dataset, if it has several
+    train_split, test_split : its splits
+    n_train, n_test : read at most so many examples, the first ones; None reads all
+
+    Raises
+    ------
+    ValueError
+        if the library is not installed, the dataset cannot be had, or a column is missing or holds
+        something else than texts
+    """
+    try:
+        datasets = importlib.import_module("datasets")
+    except ImportError as error:
+        raise ValueError(
+            f"dataset {name!r} needs the `datasets` library, which is not installed "
+            "(pip install datasets)"
+        ) from error
+    samples: list[list[Example]] = []
+    for part, count in ((train_split, n_train), (test_split, n_test)):
+        try:
+            table = datasets.load_dataset(name, config, split=part)
+        # The library raises its own, the hub client's and the network's errors here.
+        except Exception as error:
+            raise ValueError(f"dataset {name!r}, split {part!r}, cannot be had: {error}") from error
+        samples.append(_examples(table, count, (prompt, answer, choices), f"{name}/{part}"))
+    return split(name.rsplit("/", 1)[-1], *samples)
+
+
+def _examples(
+    table: Any, count: int | None, columns: tuple[str, str, str | None], place: str
+) -> list[Example]:
+    for column in columns:
+        if column is not None and column not in table.column_names:
+            known = ", ".join(table.column_names)
+            raise ValueError(f"{place}: no column {column!r}; it has: {known}")
+    prompt, answer, choices = columns
+    names = getattr(table.features[answer], "names", None)
+    part = table if count is None else table.select(range(min(count, len(table))))
+    examples = []
+    for number, row in enumerate(part, start=1):
+        options = row[choices] if choices is not None else None
+        value = row[answer]
+        index_into = options if options is not None else names
+        if isinstance(value, int) and index_into is not None:
+            if not 0 <= value < len(index_into):
+                raise ValueError(
+                    f"{place}:{number}: answer must be an index below "
+                    f"{len(index_into)}, got {value}"
+                )
+            value = index_into[value]
+        examples.append(example_of(row[prompt], value, options, f"{place}:{number}"))
+    if not examples:
+        raise ValueError(f"{place}: must hold at least one example, found none")
+    return examples

@@ -1,0 +1,118 @@
+"""The architecture: who may import whom, read off the syntax trees."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+LAYERS = {
+    "wnsim.units": 0, "wnsim.streams": 0, "wnsim.params": 0,
+    "wnsim.mobility": 1, "wnsim.channel": 1, "wnsim.phy": 1, "wnsim.compute": 1,
+    "wnsim.world": 2,
+    "wnsim.clock": 3, "wnsim.mac": 3, "wnsim.air": 3, "wnsim.network": 3, "wnsim.traffic": 3,
+    "wnsim.records": 3,
+    "wnsim.scenario": 4, "wnsim.figures": 5,
+}  # fmt: skip
+ONLY_IN = {
+    "simpy": {"wnsim.clock", "wnsim.air", "wnsim.network", "wnsim.traffic", "fl.session"},
+    "matplotlib": {"wnsim.figures"},
+    "ruamel": {"wnsim.scenario"},
+    "torch": {"fl"},
+    "transformers": {"fl"},
+    "networkx": {"fl"},
+}
+FILES = sorted([*ROOT.glob("wnsim/**/*.py"), *ROOT.glob("fl/**/*.py")])
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path, *, top_level: bool = False) -> Iterator[str]:
+    """Yield what a file imports, absolute names; lazily imported things too unless told not to."""
+    module = module_of(path)
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    tree = ast.parse(path.read_text("utf-8"))
+    for node in tree.body if top_level else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package.split(".")[: len(package.split(".")) - node.level + 1]
+            stem = ".".join([*base, node.module or ""]) if node.level else str(node.module)
+            yield from (f"{stem.rstrip('.')}.{alias.name}" for alias in node.names)
+
+
+def layer(module: str) -> int | None:
+    return LAYERS.get(".".join(module.split(".")[:2]))
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_nobody_imports_from_above(path: Path) -> None:
+    module = module_of(path)
+    mine = layer(module)
+    for name in imports(path):
+        theirs = layer(name)
+        if name.split(".")[0] == "wnsim" and module.split(".")[0] == "wnsim" and theirs is not None:
+            assert mine is None or theirs <= mine or (mine, theirs) == (4, 5), f"imports {name}"
+        if name.split(".")[0] == "fl" and module.split(".")[0] == "wnsim":
+            assert module.startswith("wnsim.scenario"), f"imports {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_learning_knows_nothing_of_radio(path: Path) -> None:
+    module = module_of(path)
+    if module.split(".")[0] != "fl":
+        return
+    for name in imports(path):
+        if name.split(".")[0] == "wnsim":
+            assert module == "fl.session", f"imports {name}"
+            assert name.startswith("wnsim.network"), f"imports {name}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=module_of)
+def test_third_party_packages_stay_in_their_rooms(path: Path) -> None:
+    module = module_of(path)
+    tree = ast.parse(path.read_text("utf-8"))
+    typed = {
+        alias.name.split(".")[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for child in ast.walk(node)
+        if isinstance(child, ast.Import)
+        for alias in child.names
+    }
+    for name in imports(path):
+        package = name.split(".")[0]
+        if package in ONLY_IN and package not in typed:
+            rooms = ONLY_IN[package]
+            assert any(f"{module}.".startswith(f"{room}.") for room in rooms), f"imports {name}"
+
+
+def test_figures_know_a_results_folder_only() -> None:
+    for name in imports(ROOT / "wnsim" / "figures.py"):
+        assert name.split(".")[0] not in ("wnsim", "fl", "simpy", "torch"), f"imports {name}"
+
+
+def test_only_safe_serialisation() -> None:
+    for path in FILES:
+        assert "pickle" not in {name.split(".")[0] for name in imports(path)}, path
+
+
+@pytest.mark.parametrize("option", [["--check", "urban.yaml"], ["--schema"], ["--list"]])
+def test_questions_do_not_pay_for_torch(option: list[str]) -> None:
+    code = (
+        "import sys; from wnsim.scenario.__main__ import main; code = main(sys.argv[1:]);"
+        "assert code == 0; heavy = {'torch', 'transformers', 'matplotlib', 'pandas', 'networkx'};"
+        "print(heavy & set(sys.modules), file=sys.stderr); sys.exit(bool(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *option], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,324 @@
+"""Scenarios: what they resolve to, and one clear sentence for whatever is wrong with them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from wnsim.scenario.__main__ import main
+from wnsim.scenario.build import build_world, check, resolved
+from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.load import shipped
+from wnsim.scenario.schema import json_schema
+from wnsim.scenario.sweep import plan, results_folder
+
+GOOD = """\
+name: small
+seed: 3
+devices: {count: 4}
+radio:
+  bandwidth_hz: 20e6
+fl:
+  rounds: 2
+  topology: {model: ring}
+"""
+
+
+def write(folder: Path, text: str | bytes, name: str = "s.yaml") -> str:
+    path = folder / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return str(path)
+
+
+BROKEN = {
+    "unknown key": (
+        GOOD.replace("bandwidth_hz", "bandwith_hz"),
+        r":5: radio.bandwith_hz: unknown key; did you mean 'bandwidth_hz'\?",
+    ),
+    "unknown key at the top": (
+        GOOD + "devces: {}\n",
+        r":9: devces: unknown key; did you mean 'devices'\?",
+    ),
+    "misspelt model": (
+        GOOD + "mobility: {model: random-waypont}\n",
+        r":9: mobility.model: unknown model 'random-waypont'; did you mean 'random-waypoint'\?",
+    ),
+    "model left out": (
+        GOOD + "mobility: {pause_s: 1}\n",
+        r":9: mobility: must say which model is meant",
+    ),
+    "misspelt task": (
+        GOOD + "  tasks: [revers]\n",
+        r"fl.tasks: task must be a generated one, got 'revers'; known: reverse",
+    ),
+    "negative bandwidth": (
+        GOOD.replace("20e6", "-20e6"),
+        r":5: radio.bandwidth_hz: must be greater than or equal to 1, got -20000000.0",
+    ),
+    "duplicate key": (GOOD + "seed: 4\n", r":9: seed: the key is given twice"),
+    "wrong type": (
+        GOOD.replace("count: 4", "count: four"),
+        r":3: devices.count: must be a valid integer, got \"four\"",
+    ),
+    "a number as text": (
+        GOOD.replace("20e6", "'20e6'"),
+        r":5: radio.bandwidth_hz: must be a valid number, got \"20e6\"",
+    ),
+    "truth for a number": (GOOD.replace("count: 4", "count: true"), r":3: devices.count: must be"),
+    "not a number": (GOOD.replace("20e6", ".nan"), r":5: radio.bandwidth_hz: must be a finite"),
+    "infinite": (GOOD.replace("20e6", ".inf"), r":5: radio.bandwidth_hz: must be a finite"),
+    "section without keys": (
+        GOOD.replace("{count: 4}", "4"),
+        r":3: devices: must be .*, got 4",
+    ),
+    "bad YAML": ("name: [unclosed\nseed: 1\n", r":\d: not YAML: "),
+    "tab": ("name: a\nradio:\n\tbandwidth_hz: 1\n", r":3: not YAML: "),
+    "empty file": ("", r": the file is empty"),
+    "only a comment": ("# nothing\n", r": the file is empty"),
+    "a list": ("- a\n", r": a scenario is a mapping of keys, got a list"),
+    "not UTF-8": (b"name: \xff\xfe\n", r": not UTF-8 text at byte 6"),
+    "too large": (b"#" * 1_000_001, r": a scenario has at most 1000000 bytes"),
+    "nothing to do": ("name: a\n", r": there is nothing to simulate"),
+    "impossible degree": (
+        GOOD.replace("model: ring", "model: random, degree: 4"),
+        r"fl.topology.degree must be below devices.count",
+    ),
+    "no name": ("fl: {}\n", r": name: the key is required"),
+    "variants without label": (
+        GOOD + "variants: [{seed: 2}]\n",
+        r":9: variants.0.label: must be a text, got None",
+    ),
+    "variant with unknown key": (
+        GOOD + "variants:\n  - label: a\n    fl: {method: {model: lora, rnk: 3}}\n",
+        r":11: fl.method.rnk: unknown key; did you mean 'rank'\?",
+    ),
+    "label given twice": (
+        GOOD + "variants: [{label: a}, {label: a}]\n",
+        r"variants.1.label: is given twice: 'a'",
+    ),
+    "sweep of no list": (GOOD + "sweep: {seed: 4}\n", r":9: sweep.seed: must be a list"),
+    "sweep of unknown key": (
+        GOOD + "sweep:\n  devices.cont: [3]\n",
+        r":10: devices.cont: unknown key; did you mean 'count'\?",
+    ),
+    "repeat": (GOOD + "repeat: 0\n", r":9: repeat: must be a whole number from 1"),
+    "anchors that explode": (
+        "a: &a [x, x, x, x, x, x, x, x, x, x]\n"
+        + "".join(
+            f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 10)}]\n"
+            for i in range(8)
+        ),
+        r"at most 100000 values",
+    ),
+    "missing trace": (
+        GOOD + "mobility: {model: trace, file: nowhere.xml}\n",
+        r"nowhere.xml",
+    ),
+    "missing task folder": (
+        GOOD + "  tasks: {folder: nowhere}\n",
+        r"fl.tasks: .*nowhere",
+    ),
+    "missing model folder": (GOOD + "  model: ./nowhere\n", r"no such folder: './nowhere'"),
+    "python object": ("name: !!python/object/apply:os.system [ls]\n", r":1: name: must be"),
+}
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_broken_scenarios_give_one_sentence_and_exit_code_2(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, sentence = BROKEN[case]
+    path = write(tmp_path, text)
+    arguments = [path, "--out", str(tmp_path / "out")]
+    if case != "missing model folder":
+        arguments.append("--check")
+    assert main(arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    said = captured.err.replace(f"{path}", "s.yaml").strip().splitlines()[-1]
+    assert re.search(sentence, said), said
+    assert "Traceback" not in captured.err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_file_names_the_nearest_scenario(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["urbn.yaml"]) == 2
+    assert "did you mean 'urban.yaml'?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [('{"prompt": "a", "answer": ', "train.jsonl:2"), ('{"prompt": "a"}', "train.jsonl:2")],
+)
+def test_a_task_folder_with_a_malformed_line_is_named(
+    line: str, words: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task = tmp_path / "mine" / "colors"
+    task.mkdir(parents=True)
+    good = '{"prompt": "sky", "answer": "blue"}\n'
+    (task / "train.jsonl").write_text(good + line + "\n")
+    (task / "test.jsonl").write_text(good)
+    path = write(tmp_path, GOOD + "  tasks: {folder: mine}\n")
+    assert main([path, "--check"]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_hub_model_that_cannot_be_had(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    path = write(tmp_path, GOOD + "  model: nobody/no-such-model\n")
+    out = tmp_path / "out"
+    done = subprocess.run(
+        [sys.executable, "-m", "wnsim.scenario", path, "--out", str(out)],
+        capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 2
+    assert "nobody/no-such-model" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_defaults_are_written_out_and_run_again(tmp_path: Path) -> None:
+    (run,) = plan(write(tmp_path, GOOD))
+    text = resolved(run.scenario)
+    assert "noise_figure_db: 9.0" in text
+    assert "learning_rate" in text
+    (again,) = plan(write(tmp_path, text, "again.yaml"))
+    assert again.scenario == run.scenario
+
+
+def test_variants_sweep_and_repeat_cross(tmp_path: Path) -> None:
+    text = GOOD + (
+        "repeat: 2\n"
+        "variants:\n"
+        "  - {label: local, fl: {method: {model: local, rank: 2}}}\n"
+        "  - {label: so, fl: {method: {model: so-lora, density: 0.3}}}\n"
+        "sweep: {devices.count: [3, 4]}\n"
+    )
+    runs = plan(write(tmp_path, text), ["fl.rounds=7"])
+    assert [run.folder for run in runs] == [
+        f"{label},devices.count={count},seed={seed}"
+        for label in ("local", "so")
+        for count in (3, 4)
+        for seed in (3, 4)
+    ]
+    assert {run.scenario.fl.rounds for run in runs if run.scenario.fl} == {7}
+    assert runs[0].scenario.devices.count == 3
+    assert runs[-1].scenario.fl is not None
+    assert runs[-1].scenario.fl.method.model == "so-lora"
+    assert results_folder(runs[0], None) == Path("results/small")
+
+
+def test_settings_go_over_everything(tmp_path: Path) -> None:
+    path = write(tmp_path, GOOD)
+    (run,) = plan(path, ["seed=9", "devices.count=6", "fl.topology={model: full}"])
+    assert (run.scenario.seed, run.scenario.devices.count) == (9, 6)
+    assert run.folder == "seed=9"
+    with pytest.raises(ScenarioError, match=r"--set devices.cout=6: devices.cout: unknown key"):
+        plan(path, ["devices.cout=6"])
+    with pytest.raises(ScenarioError, match="a setting is key=value"):
+        plan(path, ["seed"])
+
+
+def test_names_of_scenarios_never_leave_the_results_folder(tmp_path: Path) -> None:
+    (run,) = plan(write(tmp_path, GOOD.replace("name: small", "name: ../../etc/x<script>")))
+    folder = results_folder(run, None)
+    assert folder.parts[0] == "results"
+    assert len(folder.parts) == 2
+    assert ".." not in folder.parts
+
+
+def test_all_methods_of_a_seed_see_the_same_path_gains() -> None:
+    import numpy as np
+
+    runs = plan("urban.yaml")
+    assert len({run.scenario.label for run in runs}) == 3
+    source, target = np.array([0, 3, 7]), np.array([1, 12, 2])
+    t_s = np.linspace(0, 500, 101)
+    gains = [build_world(run.scenario).channel.gain_db(source, target, t_s) for run in runs]
+    assert np.array_equal(gains[0], gains[1])
+    assert np.array_equal(gains[0], gains[2])
+    (other,) = {run.folder: run for run in plan("urban.yaml", ["seed=2"])[:1]}.values()
+    assert not np.allclose(
+        gains[0], build_world(other.scenario).channel.gain_db(source, target, t_s)
+    )
+
+
+@pytest.mark.parametrize("name", sorted(shipped()))
+def test_shipped_scenarios_are_valid_and_short(name: str) -> None:
+    path = shipped()[name]
+    text = path.read_text("utf-8")
+    assert text.startswith("# ")
+    assert len(text.splitlines()) <= 60
+    check(plan(name))
+
+
+def test_schema_is_a_schema_and_knows_the_keys() -> None:
+    import jsonschema
+
+    schema = json_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    validator = jsonschema.Draft202012Validator(schema)
+    validator.validate({"name": "a", "fl": {"rounds": 2}, "repeat": 2})
+    assert list(validator.iter_errors({"name": "a", "devices": {"count": -1}}))
+    assert list(validator.iter_errors({"name": "a", "devces": {}}))
+
+
+def test_check_prints_notes_and_valid_yaml(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--check", "urban.yaml"]) == 0
+    printed = capsys.readouterr().out
+    assert "extrapolation" in printed
+    assert "emulated" in printed
+    assert "so-lora" in printed
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
+    max_leaves=10,
+)
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    section=st.sampled_from(
+        [
+            "seed",
+            "area_m",
+            "devices",
+            "mobility",
+            "channel",
+            "radio",
+            "mac",
+            "compute",
+            "fl",
+            "variants",
+            "sweep",
+            "repeat",
+            "name",
+            "traffic",
+        ]
+    ),
+    value=JSON,
+)
+def test_mutated_scenarios_run_or_say_why_not(tmp_path: Path, section: str, value: object) -> None:
+    data: dict[str, object] = {"name": "a", "fl": {"rounds": 1, "topology": {"model": "ring"}}}
+    path = write(tmp_path, json.dumps({**data, section: value}))
+    said = path
+    try:
+        plan(path)
+    except ScenarioError as error:
+        said = str(error)
+    assert said.startswith(path)

@@ -1,0 +1,240 @@
+"""The meeting of the two clocks: who trains, tells and hears when."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fl.config import Full, Learning, Local, Lora, Ring, SoLora
+from fl.session import Session
+from wnsim.mobility import Static
+from wnsim.network import Network
+
+SQUARE = ((0.0, 0.0), (100.0, 0.0), (0.0, 100.0), (100.0, 100.0))
+
+
+@pytest.fixture
+def federate(make_network, make_trainer) -> Callable[..., Any]:  # type: ignore[no-untyped-def]
+    """Return a runner of small federations; gives network, trainer and session."""
+
+    def run(positions=SQUARE, motion=None, compute_s=None, bandwidth_hz=20e6, **learning):  # type: ignore[no-untyped-def]
+        settings = {"rounds": 2, "topology": Full(), "evaluate_every": 1} | learning
+        names = len(positions) if motion is None else len(motion.names)
+        trainer = make_trainer(devices=names, **settings)
+        network: Network = make_network(positions, motion=motion, bandwidth_hz=bandwidth_hz)
+        config = Learning(
+            train_examples=24, test_examples=4, local_steps=3, batch_size=4, **settings
+        )
+        seconds = compute_s or (lambda device, flops: 1.0 + device)
+        session = Session(
+            network, trainer, config, seconds, names, 1, lambda number, time_s, accuracy: None
+        )
+        network.env.run(until=session.done)
+        return network, trainer, session
+
+    return run
+
+
+def test_rounds_are_synchronous_and_send_to_every_neighbor(federate) -> None:  # type: ignore[no-untyped-def]
+    network, _, session = federate(method=Lora(rank=4))
+    assert len(network.transfers) == 2 * 4 * 3
+    assert all(transfer.delivered for transfer in network.transfers)
+    for number in (1, 2):
+        rows = [row for row in session.rounds if row.round == number]
+        assert len({row.start_s for row in rows}) == 1
+        assert [row.trained_s - row.start_s for row in sorted(rows, key=lambda r: r.device)] == [
+            pytest.approx(1.0 + device) for device in range(4)
+        ]
+        assert {(row.neighbors, row.heard) for row in rows} == {(3, 3)}
+    second = min(row.start_s for row in session.rounds if row.round == 2)
+    assert second == max(row.end_s for row in session.rounds if row.round == 1)
+
+
+def test_full_averaging_makes_all_devices_alike(federate) -> None:  # type: ignore[no-untyped-def]
+    _, _, session = federate(method=Lora(rank=4))
+    first, *others = session.adapters
+    for other in others:
+        # Each keeps its own factors in single precision and hears the others' in half.
+        assert all(torch.allclose(x, y, atol=1e-3) for x, y in zip(first.b, other.b, strict=True))
+
+
+def test_local_devices_say_nothing(federate) -> None:  # type: ignore[no-untyped-def]
+    network, _, session = federate(method=Local(rank=4))
+    assert network.transfers == []
+    assert max(row.end_s for row in session.rounds) == pytest.approx(2 * 4.0)
+
+
+def test_aggregation_goes_on_without_what_is_late(federate) -> None:  # type: ignore[no-untyped-def]
+    far = ((0.0, 0.0), (100.0, 0.0), (0.0, 100.0), (90_000.0, 90_000.0))
+    network, _, session = federate(far, method=Lora(rank=4), deadline_s=0.5, bandwidth_hz=1e5)
+    late = [transfer for transfer in network.transfers if not transfer.delivered]
+    assert {3} <= {t.message.source for t in late} | {t.message.target for t in late}
+    assert {transfer.reason for transfer in late} == {"deadline"}
+    assert len(network.transfers) == 24
+    for row in session.rounds:
+        arrived = [
+            t for t in network.transfers
+            if t.delivered and t.message.target == row.device and t.message.round == row.round
+        ]  # fmt: skip
+        assert row.heard == len(arrived)
+    # Everybody waits for the slowest device's message to expire: 4 s of training and 0.5 s.
+    assert max(row.end_s for row in session.rounds if row.round == 1) == pytest.approx(4.5)
+    assert not session.adapters[3].is_zero()
+
+
+def test_mask_and_a_travel_until_they_have_arrived(federate) -> None:  # type: ignore[no-untyped-def]
+    network, trainer, session = federate(
+        SQUARE[:3], method=SoLora(rank=4, density=0.3, calibration_prompts=8), rounds=3,
+        topology=Ring(),
+    )  # fmt: skip
+    by_round = {
+        number: {t.message.size_bytes for t in network.transfers if t.message.round == number}
+        for number in (1, 2, 3)
+    }
+    assert len(by_round[1]) == len(by_round[2]) == 1
+    assert by_round[2] == by_round[3]
+    layers = trainer.model.layers
+    entries = 4 * sum(layer.outputs for layer in layers)
+    (later,), (first,) = by_round[2], by_round[1]
+    assert later == 32 + 2 * round(0.3 * entries)
+    assert first == later + math.ceil(entries / 8) + 2 * 4 * sum(layer.inputs for layer in layers)
+    for adapter in session.adapters:
+        heard_too = [b[~mask] for b, mask in zip(adapter.b, adapter.mask, strict=True)]
+        assert any(bool(part.any()) for part in heard_too)
+
+
+def test_first_contact_is_repeated_when_it_was_lost(federate) -> None:  # type: ignore[no-untyped-def]
+    far = ((0.0, 0.0), (95_000.0, 0.0))
+    network, _, _ = federate(
+        far, method=SoLora(rank=4, density=0.3, calibration_prompts=8), deadline_s=0.01,
+        topology=Ring(), bandwidth_hz=1e4,
+    )  # fmt: skip
+    assert not any(transfer.delivered for transfer in network.transfers)
+    assert len({transfer.message.size_bytes for transfer in network.transfers}) == 1
+
+
+class Coming:
+    """Device 2 is there from 5 s to 8 s only, in the middle of the first round."""
+
+    names = ("0", "1", "2")
+    max_speed_mps = 0.0
+    _still = Static(layout="given", positions_m=SQUARE[:3]).motion(3, (1e3, 1e3), 1)
+    _changes = (5.0, 8.0)
+
+    def position_m(self, devices: Any, t_s: Any) -> Any:
+        return self._still.position_m(devices, t_s)
+
+    def present(self, devices: Any, t_s: Any) -> Any:
+        t_s = np.asarray(t_s)[None, :]
+        there = (t_s >= self._changes[0]) & (t_s < self._changes[1])
+        return (np.asarray(devices)[:, None] < 2) | there
+
+    def next_change_s(self, t_s: float) -> float:
+        return min((change for change in self._changes if change > t_s), default=math.inf)
+
+    def presence_end_s(self, device: int, t_s: float) -> float:
+        return 8.0 if device == 2 else math.inf
+
+
+def test_devices_come_and_go(federate) -> None:  # type: ignore[no-untyped-def]
+    network, _, session = federate(
+        motion=Coming(), method=Lora(rank=4), rounds=3, deadline_s=0.5,
+        compute_s=lambda device, flops: 5.1 if device < 2 else 4.0,
+    )  # fmt: skip
+    members = {
+        number: sorted(row.device for row in session.rounds if row.round == number)
+        for number in (1, 2, 3)
+    }
+    assert members == {1: [0, 1], 2: [0, 1, 2], 3: [0, 1]}
+    # In round 2 it vanishes while it trains: it tells nobody, and nobody waits forever.
+    gone = [row for row in session.rounds if row.device == 2]
+    assert gone[0].neighbors == 0
+    assert all(transfer.message.source != 2 for transfer in network.transfers)
+
+
+def test_a_world_without_devices_ends(federate) -> None:  # type: ignore[no-untyped-def]
+    class Gone(Coming):
+        def present(self, devices: Any, t_s: Any) -> Any:
+            return super().present(devices, t_s) & (np.asarray(devices)[:, None] == 2)
+
+    _, _, session = federate(
+        motion=Gone(), method=Lora(rank=4), rounds=3, compute_s=lambda device, flops: 10.0
+    )
+    assert [row.round for row in session.rounds] == [1]
+    assert session.rounds[0].start_s == 5.0
+
+
+def test_evaluations_cover_every_device_and_task_at_every_time(federate) -> None:  # type: ignore[no-untyped-def]
+    _, trainer, session = federate(method=Lora(rank=4))
+    assert len(session.evaluations) == 3 * 4 * 2
+    assert {row.round for row in session.evaluations} == {0, 1, 2}
+    assert all(0 <= row.accuracy <= 1 for row in session.evaluations)
+    own = [row for row in session.evaluations if row.own]
+    assert {(row.device, row.task) for row in own} == {
+        (device, trainer.tasks[device % 2].name) for device in range(4)
+    }
+
+
+def test_evaluation_equals_decoding_token_by_token(make_trainer, tokenizer) -> None:  # type: ignore[no-untyped-def]
+    """Law: one teacher-forced pass finds right exactly what greedy decoding would write."""
+    from fl.evaluate import Evaluator
+    from fl.tasks import Example, Task
+
+    method = Lora(rank=8, learning_rate=2e-2)
+    trainer = make_trainer(method=method, local_steps=250, batch_size=8)
+    adapter, _ = trainer.submit(0, 1, None).result()
+    # Some of what it was trained on is right by now, other answers are wrong.
+    task = trainer.tasks[0]
+    other = trainer.tasks[1].train[0].answer
+    examples = [*task.train[:12], *(Example(e.prompt, other) for e in task.train[:6])]
+    free = [Example(example.prompt, example.answer) for example in examples]
+    (accuracy,) = Evaluator(
+        trainer.model, [Task("t", (), tuple(free), 0.0)], tokenizer, 64
+    ).accuracies(adapter)
+    right = []
+    with torch.no_grad(), trainer.model.merged(adapter):
+        for example in free:
+            answer = tokenizer(" " + example.answer, add_special_tokens=False)["input_ids"]
+            ids = tokenizer(example.prompt, add_special_tokens=False)["input_ids"]
+            written = []
+            for _ in range(len(answer) + 1):
+                token = int(
+                    trainer.model.model(torch.tensor([[*ids, *written]])).logits[0, -1].argmax()
+                )
+                written.append(token)
+            right.append(written == [*answer, tokenizer.eos_token_id])
+    assert 0 < sum(right) < len(right)
+    assert accuracy == pytest.approx(float(np.mean(right)))
+
+
+def test_choices_are_scored_by_their_likelihood(make_trainer, tokenizer) -> None:  # type: ignore[no-untyped-def]
+    """Law: the answer is the choice whose tokens have the highest mean log-likelihood."""
+    from fl.evaluate import Evaluator
+    from fl.tasks import Example, Task
+
+    trainer = make_trainer(method=Lora(rank=4))
+    zero = trainer.method.initial(trainer.model.layers, 0, 1)
+    choices = ("red", "green and blue", "7")
+    prompts = [f"color of {word} ->" for word in ("sky", "grass", "night", "snow", "sand")]
+    examples = [Example(prompt, choices[i % 3], choices) for i, prompt in enumerate(prompts)]
+    (accuracy,) = Evaluator(
+        trainer.model, [Task("t", (), tuple(examples), 1 / 3)], tokenizer, 64
+    ).accuracies(zero)
+    hits = []
+    for example in examples:
+        scores = []
+        for choice in choices:
+            ids = tokenizer(example.prompt, add_special_tokens=False)["input_ids"]
+            answer = tokenizer(" " + choice, add_special_tokens=False)["input_ids"]
+            answer = [*answer, tokenizer.eos_token_id]
+            with torch.no_grad():
+                logits = trainer.model.model(torch.tensor([[*ids, *answer]])).logits[0]
+            log = logits.log_softmax(-1)
+            scores.append(np.mean([float(log[len(ids) - 1 + i, t]) for i, t in enumerate(answer)]))
+        hits.append(choices[int(np.argmax(scores))] == example.answer)
+    assert accuracy == pytest.approx(float(np.mean(hits)))

@@ -1,0 +1,90 @@
+"""Graphs: what every topology promises, absent devices included."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import networkx as nx
+import numpy as np
+import pytest
+
+from fl.config import Full, Nearest, Random, Ring
+from fl.partition import one_task_each
+from fl.tasks import Example, Task
+from fl.topology import TOPOLOGIES
+
+
+@dataclass
+class View:
+    present: np.ndarray
+    distance_m: np.ndarray
+
+
+def view(count: int, absent: tuple[int, ...] = ()) -> View:
+    places = np.random.default_rng(3).random((count, 2)) * 100
+    apart = places[:, None] - places[None]
+    present = np.ones(count, dtype=bool)
+    present[list(absent)] = False
+    return View(present, np.hypot(apart[..., 0], apart[..., 1]))
+
+
+def graph(config: object, seen: View, seed: int = 1) -> nx.Graph:
+    return TOPOLOGIES[type(config)](config, len(seen.present), seed)(seen)
+
+
+@pytest.mark.parametrize("config", [Ring(), Random(degree=3), Nearest(degree=3), Full()])
+@pytest.mark.parametrize("absent", [(), (0, 4)])
+def test_contract(config: object, absent: tuple[int, ...]) -> None:
+    seen = view(10, absent)
+    result = graph(config, seen)
+    assert set(result.nodes) == set(range(10)) - set(absent)
+    assert nx.number_of_selfloops(result) == 0
+    assert nx.utils.graphs_equal(result, graph(config, seen))
+
+
+def test_degrees() -> None:
+    seen = view(10)
+    assert {degree for _, degree in graph(Ring(), seen).degree} == {2}
+    assert {degree for _, degree in graph(Random(degree=3), seen).degree} == {3}
+    assert {degree for _, degree in graph(Full(), seen).degree} == {9}
+    assert min(degree for _, degree in graph(Nearest(degree=3), seen).degree) >= 3
+
+
+def test_nearest_are_nearest() -> None:
+    seen = view(10)
+    result = graph(Nearest(degree=2), seen)
+    for device in range(10):
+        others = np.argsort(seen.distance_m[device])[1:3]
+        assert set(others.tolist()) <= set(result[device])
+
+
+def test_few_devices() -> None:
+    assert graph(Ring(), view(1)).number_of_edges() == 0
+    assert graph(Ring(), view(2)).number_of_edges() == 1
+    assert graph(Nearest(degree=4), view(3)).number_of_edges() == 3
+
+
+def test_random_graphs_depend_on_the_seed() -> None:
+    seen = view(20)
+    first, second = (graph(Random(degree=4), seen, seed) for seed in (1, 2))
+    assert set(first.edges) != set(second.edges)
+
+
+@pytest.mark.parametrize(("degree", "count"), [(4, 4), (3, 5)])
+def test_impossible_degrees_are_refused(degree: int, count: int) -> None:
+    with pytest.raises(ValueError, match="degree"):
+        graph(Random(degree=degree), view(count))
+
+
+def task(name: str, examples: int) -> Task:
+    shown = tuple(Example(f"{name} {i}", "x") for i in range(examples))
+    return Task(name, shown, shown[:1], 0.5)
+
+
+def test_devices_of_one_task_share_its_examples_out() -> None:
+    shares = one_task_each([task("a", 7), task("b", 6)], 5)
+    assert [index for index, _ in shares] == [0, 1, 0, 1, 0]
+    of_a = [example.prompt for index, own in shares if index == 0 for example in own]
+    assert sorted(of_a) == [f"a {i}" for i in range(7)]
+    with pytest.raises(ValueError, match="'a' has 2 training examples for 3 devices"):
+        one_task_each([task("a", 2), task("b", 6)], 5)

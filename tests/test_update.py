@@ -1,0 +1,108 @@
+"""What travels: every byte accounted for, decoded as it was sent, and damage noticed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fl.adapters import Layer
+from fl.adapters.density import largest
+from fl.update import HEADER_BYTES, Update, decode, encode
+
+LAYERS = (Layer("q", 24, 16), Layer("up", 16, 40))
+RANK = 4
+B_ENTRIES = (16 + 40) * RANK
+A_ENTRIES = (24 + 16) * RANK
+
+
+def factors(seed: int = 0) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
+    generator = torch.Generator().manual_seed(seed)
+    a = tuple(
+        torch.randn(RANK, layer.inputs, generator=generator).half().float() for layer in LAYERS
+    )
+    b = tuple(
+        torch.randn(layer.outputs, RANK, generator=generator).half().float() for layer in LAYERS
+    )
+    return a, b
+
+
+def sparse(count: int, tells_mask: bool = True, a_seed: int | None = None) -> Update:
+    a, b = factors()
+    mask = tuple(largest(one, count) for one in b)
+    masked = tuple(one * where for one, where in zip(b, mask, strict=True))
+    return Update(
+        7, 3, masked, mask, a if tells_mask and a_seed is None else None, a_seed, tells_mask
+    )
+
+
+def test_dense_update_has_the_length_of_its_values() -> None:
+    a, b = factors()
+    data = encode(Update(1, 2, b, a=a))
+    assert HEADER_BYTES == 32
+    assert len(data) == 32 + 2 * (A_ENTRIES + B_ENTRIES)
+
+
+@pytest.mark.parametrize("count", [1, 13, 64])
+def test_sparse_update_has_the_length_of_its_parts(count: int) -> None:
+    values = 2 * 2 * count
+    bitmap = B_ENTRIES // 8
+    assert len(encode(sparse(count, tells_mask=False))) == 32 + values
+    assert len(encode(sparse(count))) == 32 + values + bitmap + 2 * A_ENTRIES
+    assert len(encode(sparse(count, a_seed=5))) == 32 + values + bitmap + 8
+
+
+@pytest.mark.parametrize(
+    "update", [sparse(13), sparse(13, a_seed=2**62), Update(1, 2, factors()[1])]
+)
+def test_decoding_returns_what_was_sent(update: Update) -> None:
+    again = decode(encode(update), LAYERS, RANK)
+    assert (again.device, again.round) == (update.device, update.round)
+    assert (again.a_seed, again.tells_mask) == (update.a_seed, update.tells_mask)
+    for name in ("a", "b", "mask"):
+        sent, received = getattr(update, name), getattr(again, name)
+        assert (sent is None) == (received is None)
+        if sent is not None:
+            assert all(torch.equal(x, y) for x, y in zip(sent, received, strict=True))
+
+
+def test_values_alone_need_the_mask() -> None:
+    update = sparse(13, tells_mask=False)
+    again = decode(encode(update), LAYERS, RANK, update.mask)
+    assert all(torch.equal(x, y) for x, y in zip(again.b, update.b, strict=True))
+    with pytest.raises(ValueError, match="mask of device 7 is not known"):
+        decode(encode(update), LAYERS, RANK)
+
+
+def test_values_beyond_half_precision_are_refused() -> None:
+    _, b = factors()
+    with pytest.raises(ValueError, match="at most 65504"):
+        encode(Update(0, 0, (b[0] * 1e6, b[1])))
+
+
+@given(position=st.integers(0, 10_000), bit=st.integers(0, 7))
+def test_a_flipped_bit_is_noticed_or_harmless(position: int, bit: int) -> None:
+    data = bytearray(encode(sparse(13)))
+    position %= len(data)
+    data[position] ^= 1 << bit
+    # Sender and round are not under the checksum's protection; everything else is.
+    try:
+        again = decode(bytes(data), LAYERS, RANK)
+    except ValueError:
+        return
+    assert 4 <= position < 16
+    assert again.b[0].shape == (16, RANK)
+
+
+@given(st.binary(max_size=400), st.integers(0, 500))
+def test_arbitrary_bytes_never_do_harm(noise: bytes, cut: int) -> None:
+    good = encode(sparse(13))
+    for data in (noise, good[:cut] if cut < len(good) else good + b"x", good[:32] + noise):
+        with pytest.raises(ValueError, match="update"):
+            decode(data, LAYERS, RANK)
+
+
+def test_an_adapter_of_other_shapes_is_refused() -> None:
+    with pytest.raises(ValueError, match="other shapes"):
+        decode(encode(sparse(13)), LAYERS[:1], RANK)

@@ -1,0 +1,211 @@
+"""The command line from a clean folder: tables, figures and adapters, twice the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+SCENARIO = """\
+name: whole
+seed: 1
+area_m: [200, 200]
+devices: {count: 4}
+compute: {flops_per_s: [1e9, 4e9]}
+fl:
+  rounds: 2
+  local_steps: 2
+  batch_size: 4
+  train_examples: 16
+  test_examples: 4
+  evaluate_every: 1
+  deadline_s: 5
+  topology: {model: nearest, degree: 2}
+variants:
+  - {label: local, fl: {method: {model: local, rank: 4}}}
+  - {label: lora, fl: {method: {model: lora, rank: 4}}}
+  - {label: so-lora, fl: {method: {model: so-lora, rank: 4, density: 0.3, calibration_prompts: 8}}}
+"""
+TABLES = ("transfers.csv", "rounds.csv", "evaluations.csv", "devices.csv")
+
+
+def wnsim(*arguments: str, cwd: Path, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "wnsim.scenario", *arguments],
+        cwd=cwd, capture_output=True, text=True, check=False, timeout=300,
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "whole.yaml").write_text(SCENARIO)
+    done = wnsim("whole.yaml", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "so-lora,seed=1 (3/3): round 2/2" in done.stderr
+    return folder / "results" / "whole"
+
+
+def test_a_run_leaves_its_tables_manifest_and_scenario(results: Path) -> None:
+    for label in ("local", "lora", "so-lora"):
+        run = results / f"{label},seed=1"
+        manifest = json.loads((run / "manifest.json").read_text())
+        assert manifest["complete"] is True
+        assert manifest["events"] > 0
+        for table in TABLES:
+            digest = hashlib.sha256((run / table).read_bytes()).hexdigest()
+            assert manifest["sha256"][table] == digest
+        evaluations = pd.read_csv(run / "evaluations.csv")
+        assert len(evaluations) == 3 * 4 * evaluations["task"].nunique()
+        assert list(results.glob("**/.*tmp")) == []
+    transfers = pd.read_csv(results / "lora,seed=1" / "transfers.csv")
+    devices = pd.read_csv(results / "lora,seed=1" / "devices.csv")
+    assert devices["sent_bytes"].sum() == transfers["size_bytes"].sum()
+    assert devices["delivered"].sum() == transfers["delivered"].sum()
+    rounds = pd.read_csv(results / "lora,seed=1" / "rounds.csv")
+    assert rounds["sent_bytes"].sum() == transfers["size_bytes"].sum()
+
+
+def test_the_same_scenario_gives_the_same_bytes_and_another_seed_others(
+    results: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "whole.yaml").write_text(SCENARIO)
+    variants = (
+        "[{label: so-lora, fl: {method: {model: so-lora, rank: 4, density: 0.3, "
+        "calibration_prompts: 8}}}]"
+    )
+    settings = ["--set", f"variants={variants}"]
+    assert (
+        wnsim("whole.yaml", "--out", "again", *settings, cwd=tmp_path, hash_seed="7").returncode
+        == 0
+    )
+    done = wnsim("whole.yaml", "--out", "other", *settings, "--set", "seed=2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for table in TABLES:
+        first = (results / "so-lora,seed=1" / table).read_bytes()
+        assert (tmp_path / "again" / "so-lora,seed=1" / table).read_bytes() == first
+        if table != "devices.csv":
+            assert (tmp_path / "other" / "so-lora,seed=2" / table).read_bytes() != first
+
+
+def test_a_resolved_scenario_runs_again_to_the_same_bytes(results: Path, tmp_path: Path) -> None:
+    source = results / "lora,seed=1" / "scenario.yaml"
+    done = wnsim(str(source), "--out", "again", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    for table in TABLES:
+        again = tmp_path / "again" / "lora,seed=1" / table
+        assert again.read_bytes() == (source.parent / table).read_bytes()
+
+
+def test_complete_runs_are_skipped_and_others_of_the_same_name_refused(results: Path) -> None:
+    root = results.parent.parent
+    before = (results / "lora,seed=1" / "manifest.json").read_bytes()
+    done = wnsim("whole.yaml", cwd=root)
+    assert done.returncode == 0
+    assert done.stdout.count("complete already") == 3
+    assert (results / "lora,seed=1" / "manifest.json").read_bytes() == before
+    done = wnsim("whole.yaml", "--set", "fl.rounds=1", cwd=root)
+    assert done.returncode == 2
+    assert "holds the results of another scenario" in done.stderr
+    assert (results / "lora,seed=1" / "manifest.json").read_bytes() == before
+
+
+def test_figures_are_fit_to_print(results: Path) -> None:
+    for name in ("latency", "accuracy"):
+        pdf = (results / "figures" / f"{name}.pdf").read_bytes()
+        assert b"/Type3" not in pdf
+        assert b"/FontFile2" in pdf
+        (box,) = re.findall(rb"/MediaBox \[ ?([\d. ]+)\]", pdf)
+        assert [float(number) for number in box.split()] == [0, 0, 3.5 * 72, pytest.approx(172.8)]
+        assert (results / "figures" / f"{name}.png").stat().st_size > 10_000
+    plotted = pd.read_csv(results / "figures" / "accuracy.csv")
+    evaluations = pd.read_csv(results / "lora,seed=1" / "evaluations.csv")
+    last = evaluations[evaluations["round"] == 2]["accuracy"].mean()
+    line = plotted[(plotted["line"] == "lora") & (plotted["tasks"] == "all")]
+    assert line["accuracy"].iloc[-1] == pytest.approx(last)
+
+
+def test_adapters_load_in_peft(results: Path) -> None:
+    from peft import PeftModel
+
+    from fl.model import load
+
+    folder = results / "so-lora,seed=1" / "adapters" / "device-0"
+    model, _ = load("tiny")
+    peft = PeftModel.from_pretrained(model, folder)
+    assert any("lora_B" in name and bool(p.any()) for name, p in peft.named_parameters())
+
+
+def test_summary_has_the_metrics_of_every_run(results: Path) -> None:
+    summary = pd.read_csv(results / "summary.csv")
+    lora = summary[summary["variant"] == "lora"].set_index("metric")["value"]
+    so_lora = summary[summary["variant"] == "so-lora"].set_index("metric")["value"]
+    assert lora["messages"] == so_lora["messages"] > 0
+    assert so_lora["sent_bytes"] < lora["sent_bytes"]
+    assert 0 <= lora["accuracy_all_tasks"] <= 1
+
+
+def test_own_tasks_and_vehicles_from_a_trace(tmp_path: Path) -> None:
+    """A folder of tasks, emulated sizes, devices that appear and vanish: to figures."""
+    for task, pairs in {"colors": ("sky", "blue"), "sums": ("1 + 1", "2")}.items():
+        (tmp_path / "tasks" / task).mkdir(parents=True)
+        for split in ("train", "test"):
+            rows = [
+                json.dumps({"prompt": f"{split} {i} {pairs[0]}", "answer": pairs[1]})
+                for i in range(8)
+            ]
+            (tmp_path / "tasks" / task / f"{split}.jsonl").write_text("\n".join(rows) + "\n")
+    steps = []
+    for second in range(40):
+        there = [("a", 10 + 5 * second), ("b", 30 + 5 * second)] if second < 30 else [("a", 160)]
+        if second >= 5:
+            there.append(("c", 60))
+        vehicles = "".join(f'<vehicle id="{v}" x="{x}" y="0" speed="5"/>' for v, x in there)
+        steps.append(f'<timestep time="{second}.00">{vehicles}</timestep>')
+    (tmp_path / "trace.xml").write_text(f"<fcd-export>{''.join(steps)}</fcd-export>")
+    (tmp_path / "road.yaml").write_text(
+        """\
+name: road
+devices: {count: 3}
+mobility: {model: trace, file: trace.xml}
+compute: {flops_per_s: 1e13}
+fl:
+  tasks: {folder: tasks}
+  payload: {emulate: qwen2.5-0.5b, batch: 1, length: 32}
+  method: {model: lora, rank: 4}
+  topology: {model: nearest, degree: 2}
+  rounds: 3
+  local_steps: 1
+  batch_size: 2
+  evaluate_every: 1
+  deadline_s: 3
+"""
+    )
+    done = wnsim("road.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    results = tmp_path / "results" / "road"
+    transfers = pd.read_csv(results / "seed=1" / "transfers.csv")
+    assert set(transfers["source"]) <= {"a", "b", "c"}
+    assert len(transfers) > 0
+    assert (results / "figures" / "accuracy.pdf").is_file()
+    assert set(pd.read_csv(results / "seed=1" / "evaluations.csv")["task"]) == {"colors", "sums"}
+
+
+def test_a_scenario_without_learning_runs_the_network_alone(tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text(
+        "name: net\ndevices: {count: 6}\ntraffic: {size_bytes: 100000, rounds: 2, neighbors: 2}\n"
+    )
+    done = wnsim("net.yaml", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    transfers = pd.read_csv(tmp_path / "results" / "net" / "seed=1" / "transfers.csv")
+    assert len(transfers) == 2 * 6 * 2
+    assert (tmp_path / "results" / "net" / "figures" / "latency.pdf").is_file()
+    assert not (tmp_path / "results" / "net" / "figures" / "accuracy.pdf").exists()

@@ -1,0 +1,128 @@
+"""From a scenario to the things it names: a world, tasks, and what to know before a run."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from ruamel.yaml import YAML
+
+from wnsim.channel import Channel
+from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.schema import SCENARIO, Scenario
+from wnsim.scenario.sweep import Run
+from wnsim.units import dbm_to_w
+from wnsim.world import World
+
+if TYPE_CHECKING:
+    from fl.tasks import Task
+
+
+def resolved(scenario: Scenario) -> str:
+    """Return a scenario as YAML, every default written out: it runs again as it is."""
+    data = SCENARIO.dump_python(scenario, mode="json", exclude_none=True)
+    yaml = YAML()
+    yaml.default_flow_style = None
+    text = io.StringIO()
+    yaml.dump(data, text)
+    return text.getvalue()
+
+
+def build_world(scenario: Scenario) -> World:
+    """Return the devices of a scenario and the laws that move and connect them.
+
+    Raises
+    ------
+    ScenarioError
+        if a trace cannot be used, or the models do not fit together
+    """
+    devices, radio = scenario.devices, scenario.radio
+    try:
+        motion = scenario.mobility.motion(devices.count, scenario.area_m, scenario.seed)
+        count = len(motion.names)
+        channel = Channel(
+            scenario.channel.path_loss,
+            scenario.channel.shadowing,
+            scenario.channel.fading,
+            radio.frequency_hz,
+            np.full(count, devices.height_m),
+            motion.position_m,
+            motion.max_speed_mps,
+            scenario.seed,
+        )
+    except ValueError as error:
+        raise ScenarioError(str(error)) from error
+    return World(
+        motion=motion,
+        channel=channel,
+        phy=radio.phy,
+        tx_power_w=np.full(count, float(dbm_to_w(devices.tx_power_dbm))),
+        noise_figure_db=np.full(count, devices.noise_figure_db),
+        flops_per_s=scenario.compute.rates(count, scenario.seed),
+        bandwidth_hz=radio.bandwidth_hz,
+    )
+
+
+def notes(scenario: Scenario) -> list[str]:
+    """Return what a user should know about a scenario before believing its numbers."""
+    height = scenario.devices.height_m
+    found = scenario.channel.path_loss.notes(height, height, scenario.radio.frequency_hz)
+    if scenario.fl is not None and not isinstance(scenario.fl.payload, str):
+        payload = scenario.fl.payload
+        found.append(
+            f"sizes and operations are emulated ({payload.emulate}, {payload.batch} sequences of "
+            f"{payload.length} tokens a step); what is learned is {scenario.fl.model}"
+        )
+    return found
+
+
+def load_tasks(scenario: Scenario) -> list[Task]:
+    """Return the tasks of a scenario that learns.
+
+    Raises
+    ------
+    ScenarioError
+        if there is no such task, or its files cannot be used
+    """
+    from fl.config import Folder, Hub
+    from fl.tasks import from_folder, from_hub, generate
+
+    learning = scenario.fl
+    if learning is None:
+        return []
+    train, test = learning.train_examples, learning.test_examples
+    try:
+        if isinstance(learning.tasks, Folder):
+            return from_folder(learning.tasks.folder, train, test)
+        if isinstance(learning.tasks, Hub):
+            hub = learning.tasks
+            return [
+                from_hub(
+                    name, hub.prompt, hub.answer, hub.choices, hub.config, hub.train_split,
+                    hub.test_split, train, test,
+                )
+                for name in hub.hub
+            ]  # fmt: skip
+        return [generate(name, train, test, scenario.seed) for name in learning.tasks]
+    except ValueError as error:
+        raise ScenarioError(f"fl.tasks: {error}") from error
+
+
+def check(runs: Sequence[Run]) -> None:
+    """Find out what can be known to be wrong without training anything; torch is not imported.
+
+    Raises
+    ------
+    ScenarioError
+        if a file that a scenario names is missing or cannot be used, or models do not fit
+    """
+    seen = set()
+    for run in runs:
+        key = json.dumps(SCENARIO.dump_python(run.scenario, mode="json") | {"seed": 0})
+        if key not in seen:
+            seen.add(key)
+            build_world(run.scenario)
+            load_tasks(run.scenario)

@@ -1,0 +1,129 @@
+"""What a run leaves behind: its tables, its adapters, and the summary of all runs."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wnsim import records
+from wnsim.scenario.schema import Scenario
+from wnsim.scenario.sweep import Run
+
+if TYPE_CHECKING:
+    from fl.session import Session
+    from fl.trainer import Trainer
+    from wnsim.network import Network
+    from wnsim.world import World
+
+_SUMMARY_COLUMNS = ("run", "variant", "seed", "metric", "value")
+_EVALUATION_COLUMNS = ("round", "time_s", "device", "task", "own", "accuracy")
+_ROUND_COLUMNS = (
+    "round", "device", "start_s", "trained_s", "end_s", "neighbors", "heard", "sent_bytes", "loss",
+)  # fmt: skip
+_DEVICE_COLUMNS = (
+    "device", "flops_per_s", "task", "examples", "messages", "delivered", "sent_bytes",
+    "received_bytes",
+)  # fmt: skip
+
+
+def tables(
+    network: Network, world: World, trainer: Trainer | None, session: Session | None
+) -> dict[str, bytes]:
+    names = world.motion.names
+    tables = {
+        "transfers.csv": records.table(
+            records.TRANSFER_COLUMNS, records.transfer_rows(network.transfers, names)
+        ),
+        "devices.csv": records.table(_DEVICE_COLUMNS, _device_rows(network, world, trainer)),
+    }
+    if session is not None:
+        tables["rounds.csv"] = records.table(
+            _ROUND_COLUMNS, _rows(session.rounds, _ROUND_COLUMNS, names)
+        )
+        tables["evaluations.csv"] = records.table(
+            _EVALUATION_COLUMNS, _rows(session.evaluations, _EVALUATION_COLUMNS, names)
+        )
+    return tables
+
+
+def _rows(rows: Iterable[Any], columns: Sequence[str], names: Sequence[str]) -> list[list[Any]]:
+    return [
+        [names[row.device] if column == "device" else getattr(row, column) for column in columns]
+        for row in rows
+    ]
+
+
+def _device_rows(network: Network, world: World, trainer: Trainer | None) -> list[list[Any]]:
+    rows = []
+    for device, name in enumerate(world.motion.names):
+        sent = [t for t in network.transfers if t.message.source == device]
+        arrived = [t for t in network.transfers if t.message.target == device and t.delivered]
+        rows.append(
+            [
+                name,
+                float(world.flops_per_s[device]),
+                trainer.tasks[trainer.task_of[device]].name if trainer else "",
+                trainer.examples[device] if trainer else "",
+                len(sent),
+                sum(t.delivered for t in sent),
+                sum(t.message.size_bytes for t in sent),
+                sum(t.message.size_bytes for t in arrived),
+            ]
+        )
+    return rows
+
+
+def export_adapters(
+    folder: Path, names: Sequence[str], trainer: Trainer, session: Session, scenario: Scenario
+) -> None:
+    from fl.peft_format import export, files, folder_name
+
+    if scenario.fl is None:
+        return
+    for name, adapter in zip(names, session.adapters, strict=True):
+        if adapter is not None:
+            contents = files(
+                adapter, trainer.model.layers, scenario.fl.model, trainer.model.transposed
+            )
+            export(folder / folder_name(name), contents)
+
+
+def clear(folder: Path, tables: Iterable[str]) -> None:
+    """Remove what an unfinished run of ours left; nothing else in the folder is touched."""
+    for name in (*tables, "scenario.yaml", records.MANIFEST):
+        (folder / name).unlink(missing_ok=True)
+    if (folder / "adapters").is_dir():
+        for device in (folder / "adapters").glob("device-*"):
+            shutil.rmtree(device)
+
+
+def summary(runs: Sequence[Run], out: Path) -> bytes:
+    """Return one row per run and metric, computed from the runs' tables."""
+    import pandas as pd
+
+    rows: list[list[Any]] = []
+    for run in runs:
+        folder = out / run.folder
+        manifest = records.read_manifest(folder) or {}
+        metrics: dict[str, Any] = {"simulated_s": manifest.get("simulated_s", math.nan)}
+        transfers = pd.read_csv(folder / "transfers.csv")
+        metrics["messages"] = len(transfers)
+        metrics["sent_bytes"] = transfers["size_bytes"].sum()
+        if len(transfers):
+            delivered = transfers[transfers["delivered"]]
+            metrics["delivered_share"] = len(delivered) / len(transfers)
+            metrics["latency_median_s"] = delivered["latency_s"].median()
+            metrics["latency_p95_s"] = delivered["latency_s"].quantile(0.95)
+        if (folder / "evaluations.csv").is_file():
+            evaluations = pd.read_csv(folder / "evaluations.csv")
+            last = evaluations[evaluations["round"] == evaluations["round"].max()]
+            metrics["accuracy_all_tasks"] = last["accuracy"].mean()
+            metrics["accuracy_own_task"] = last[last["own"]]["accuracy"].mean()
+        rows += [
+            [run.folder, run.scenario.label, run.scenario.seed, metric, float(value)]
+            for metric, value in metrics.items()
+        ]
+    return records.table(_SUMMARY_COLUMNS, rows)
