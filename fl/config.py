@@ -244,5 +244,9 @@ class Learning:
     test_examples: Count = 48
     evaluate_every: Count = 5
     max_length: Annotated[int, Field(ge=8, le=4096)] = 128
-    chunk_tokens: Count = 2048
+    chunk_tokens: Count = 1024
     threads: Count = 1
+
+    def __post_init__(self) -> None:
+        if isinstance(self.tasks, tuple) and len(set(self.tasks)) < len(self.tasks):
+            raise ValueError(f"tasks must be different ones, got {', '.join(self.tasks)}")

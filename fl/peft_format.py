@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 from safetensors.torch import save
 
@@ -52,10 +51,3 @@ def folder_name(device: str) -> str:
     """Return the name of a device's folder."""
     safe = "".join(c if c.isalnum() or c in "._-" else "-" for c in device)
     return f"device-{safe}"
-
-
-def export(folder: Path, contents: dict[str, bytes]) -> None:
-    """Write an adapter's files into a folder, which is made if need be."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, data in contents.items():
-        (folder / name).write_bytes(data)

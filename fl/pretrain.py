@@ -192,6 +192,8 @@ def train(steps: int, folder: Path) -> None:
         if (step + 1) % 1000 == 0 or step + 1 == steps:
             model.save_pretrained(folder)
             tokenizer.save_pretrained(folder)
+            # Weights are written for the owner's eyes only; everybody may read these.
+            (folder / "model.safetensors").chmod(0o644)
 
 
 def main() -> None:

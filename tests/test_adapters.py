@@ -9,7 +9,7 @@ import torch
 
 from fl.adapters import AdaptedModel, Adapter
 from fl.config import Local, Lora, SoLora
-from fl.peft_format import export, files
+from fl.peft_format import files
 
 METHODS = [Local(rank=4), Lora(rank=4), SoLora(rank=4, density=0.3, calibration_prompts=8)]
 
@@ -17,6 +17,11 @@ METHODS = [Local(rank=4), Lora(rank=4), SoLora(rank=4, density=0.3, calibration_
 def trained(trainer) -> list[tuple[Adapter, float]]:  # type: ignore[no-untyped-def]
     jobs = [trainer.submit(device, 1, None) for device in range(len(trainer.task_of))]
     return [job.result() for job in jobs]
+
+
+def export(folder: Path, contents: dict[str, bytes]) -> None:
+    for name, data in contents.items():
+        (folder / name).write_bytes(data)
 
 
 def close(first: Adapter, second: Adapter) -> bool:

@@ -86,6 +86,7 @@ BROKEN = {
     "not UTF-8": (b"name: \xff\xfe\n", r": not UTF-8 text at byte 6"),
     "too large": (b"#" * 1_000_001, r": a scenario has at most 1000000 bytes"),
     "nothing to do": ("name: a\n", r": there is nothing to simulate"),
+    "a task twice": (GOOD + "  tasks: [reverse, reverse]\n", r"tasks must be different ones"),
     "impossible degree": (
         GOOD.replace("model: ring", "model: random, degree: 4"),
         r"fl.topology.degree must be below devices.count",
@@ -168,6 +169,23 @@ def test_a_task_folder_with_a_malformed_line_is_named(
     path = write(tmp_path, GOOD + "  tasks: {folder: mine}\n")
     assert main([path, "--check"]) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("file", ["fl/__init__.py", "fl/readme.txt", "fl.py"])
+def test_a_folder_that_hides_our_package_is_named(file: str, tmp_path: Path) -> None:
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text("")
+    done = subprocess.run(
+        [sys.executable, "-m", "wnsim.scenario", "--check", "urban.yaml"],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+    if file == "fl/readme.txt":
+        # A folder without __init__.py gives way to a package further down the path.
+        assert done.returncode == 0
+        return
+    assert done.returncode == 2
+    assert "hides the package fl of this program" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
 
 
 def test_a_hub_model_that_cannot_be_had(

@@ -153,7 +153,8 @@ class Network:
     def next_presence_s(self) -> float | None:
         """Return how long until a device appears or vanishes; None if that never happens [s]."""
         wait_s = self._world.motion.next_change_s(self.now_s) - self.now_s
-        return None if math.isinf(wait_s) else wait_s
+        # At least one tick of the clock, or an instant between two ticks would never be reached.
+        return None if math.isinf(wait_s) else max(wait_s, to_s(1))
 
     def send(self, message: Message) -> simpy.Event:
         """Hand over a message; the event fires with its `Transfer`, delivered or not.

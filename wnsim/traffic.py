@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,8 +37,16 @@ class Traffic:
     period_s: float = Field(default=1.0, gt=0)
     lifetime_s: float = Field(default=60.0, gt=0)
 
-    def process(self, network: Network) -> Generator[simpy.Event, Any, None]:
-        """Send the messages; the process of a simulation."""
+    def process(
+        self, network: Network, ended: Callable[[int], None]
+    ) -> Generator[simpy.Event, Any, None]:
+        """Send the messages; the process of a simulation.
+
+        Parameters
+        ----------
+        network : carries them
+        ended : called with the number of each round that is over
+        """
         for number in range(1, self.rounds + 1):
             view = network.snapshot()
             there = np.flatnonzero(view.present)
@@ -53,3 +61,4 @@ class Traffic:
                     )
                     sent.append(network.send(message))
             yield network.env.all_of([network.timeout(self.period_s), *sent])
+            ended(number)

@@ -1,6 +1,6 @@
 """How good the generated tasks and the shipped model are as instruments; run by hand.
 
-`python tests/benchmarks/instruments.py --seeds 0 1` prints a row per task: accuracy before
+`python -m tests.benchmarks.instruments --seeds 0 1` prints a row per task: accuracy before
 training, after 300 steps of LoRA on this task alone, the step at which 90 % was reached, and the
 same with A frozen; then what one averaging of four and of twelve devices' factors does to them.
 """
@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fl.model import encode, load
-from fl.scoring import accuracy
 from fl.tasks import GENERATED, Task, generate
+from tests.scoring import accuracy
 
 BATCH = 8
 STEPS = 300

@@ -10,7 +10,8 @@ Letters 27, 1991, and 3GPP TR 38.901 eq. 7.4-5 (exponential autocorrelation); Wa
 "Joint shadowing process in urban peer-to-peer radio channels", IEEE Trans. Veh. Technol. 57, 2008
 (both ends moving); Cai and Giannakis, "A two-dimensional channel simulation model for shadowing
 processes", IEEE Trans. Veh. Technol. 52, 2003 (sum of cosines); TR 38.901 clause 7.6.3.3
-(line-of-sight state from a thresholded Gaussian field, with a soft transition).
+(line-of-sight state from a thresholded Gaussian field, with a soft transition); Niederreiter,
+"Random number generation and quasi-Monte Carlo methods", SIAM, 1992 (additive sequences).
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ LOS_RAMP = 0.15
 # A state within this of 0 or 1 is 0 or 1, which spares the other state's shadow fading.
 _LOS_CERTAIN = 1e-6
 _LOS_WAVES = 64
+# Steps of an additive low-discrepancy sequence in four dimensions: powers of the root of
+# x^5 = x + 1, the counterpart of the golden ratio.
+_SPREAD = 1.1673039782614187 ** -np.arange(1.0, 5.0)
 # Products of field phasors held in memory at once, in numbers.
 _SLAB = 1 << 18
 
@@ -110,11 +114,13 @@ class Field:
     ) -> None:
         self.correlation_m = correlation_m
         self._kernel = kernel
-        # Stratified lengths, shuffled so that the two ends' wave vectors are independent: each
-        # wave's marginal law stays exact, and a single realization comes closer to the spectrum.
-        strata = (np.arange(waves) + draws.random((2, waves))) / waves
-        length = kernel.wave_number(draws.permuted(strata, axis=1)) / correlation_m
-        angle = 2.0 * np.pi * draws.random((2, waves))
+        # Evenly spread over lengths and angles of both wave vectors, from a random start, and
+        # stratified in each: one realization comes close to the spectrum with few waves.
+        points = (draws.random(4)[:, None] + np.outer(_SPREAD, np.arange(waves))) % 1.0
+        strata = points.argsort(axis=1).argsort(axis=1)
+        points = (strata + draws.random((4, waves))) / waves
+        length = kernel.wave_number(points[:2]) / correlation_m
+        angle = 2.0 * np.pi * points[2:]
         # (2 ends, waves)
         self._x = length * np.cos(angle)
         self._y = length * np.sin(angle)

@@ -8,12 +8,14 @@ import sys
 from collections.abc import Sequence
 
 from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.neighbor import check_fl
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0, or 2 if the input is wrong."""
     options = _parser().parse_args(arguments)
     try:
+        check_fl()
         return _run(options)
     except ScenarioError as error:
         print(error, file=sys.stderr)

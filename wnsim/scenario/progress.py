@@ -32,7 +32,10 @@ class Display:
 
     def __enter__(self) -> Self:
         if self._stream.isatty():
-            self._bar = tqdm(file=self._stream, total=self._runs, unit="run", leave=False)
+            form = "{desc} |{bar:20}| {elapsed}"
+            self._bar = tqdm(
+                file=self._stream, total=self._runs, leave=False, nrows=24, bar_format=form
+            )
         return self
 
     def __exit__(

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wnsim import records
-from wnsim.scenario.schema import Scenario
 from wnsim.scenario.sweep import Run
 
 if TYPE_CHECKING:
@@ -77,27 +76,25 @@ def _device_rows(network: Network, world: World, trainer: Trainer | None) -> lis
 
 
 def export_adapters(
-    folder: Path, names: Sequence[str], trainer: Trainer, session: Session, scenario: Scenario
+    folder: Path, world: World, trainer: Trainer, session: Session, base_model: str
 ) -> None:
-    from fl.peft_format import export, files, folder_name
+    """Write every trained device's adapter in PEFT's format, a folder per device."""
+    from fl.peft_format import files, folder_name
 
-    if scenario.fl is None:
-        return
-    for name, adapter in zip(names, session.adapters, strict=True):
+    model = trainer.model
+    for name, adapter in zip(world.motion.names, session.adapters, strict=True):
         if adapter is not None:
-            contents = files(
-                adapter, trainer.model.layers, scenario.fl.model, trainer.model.transposed
-            )
-            export(folder / folder_name(name), contents)
+            contents = files(adapter, model.layers, base_model, model.transposed)
+            for file, data in contents.items():
+                records.write(folder / folder_name(name) / file, data)
 
 
-def clear(folder: Path, tables: Iterable[str]) -> None:
+def clear(folder: Path, names: Iterable[str]) -> None:
     """Remove what an unfinished run of ours left; nothing else in the folder is touched."""
-    for name in (*tables, "scenario.yaml", records.MANIFEST):
+    for name in (*names, "scenario.yaml", records.MANIFEST):
         (folder / name).unlink(missing_ok=True)
-    if (folder / "adapters").is_dir():
-        for device in (folder / "adapters").glob("device-*"):
-            shutil.rmtree(device)
+    for device in (folder / "adapters").glob("device-*"):
+        shutil.rmtree(device)
 
 
 def summary(runs: Sequence[Run], out: Path) -> bytes:

@@ -15,11 +15,15 @@ from wnsim.network import Network
 from wnsim.scenario import results
 from wnsim.scenario.build import build_world, load_tasks, resolved
 from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.schema import Scenario
 from wnsim.scenario.sweep import Run
-from wnsim.units import to_ns, to_s
+from wnsim.units import to_ns
 from wnsim.world import World
 
 if TYPE_CHECKING:
+    import simpy
+
+    from fl.config import Learning
     from fl.session import Session
     from fl.trainer import Trainer
 
@@ -103,78 +107,79 @@ def run_one(run: Run, folder: Path, watch: Watch) -> None:
     began = time.perf_counter()
     scenario = run.scenario
     world = build_world(scenario)
-    env = Clock()
-    block_s = scenario.radio.block_s
-    block_ns = (
-        coherent_block_ns(scenario.radio.frequency_hz, world.motion.max_speed_mps)
-        if block_s is None
-        else to_ns(block_s)
-    )
-    network = Network(env, world, scenario.mac, block_ns, scenario.radio.csi_delay_s, scenario.seed)
-    session: Session | None = None
+    network = _network(scenario, world)
     trainer: Trainer | None = None
+    session: Session | None = None
     if scenario.fl is not None:
-        trainer, session = _learning(run, world, network, watch)
-        try:
-            env.run(until=session.done)
-        # Training that diverges gives numbers that cannot be sent.
-        except ValueError as error:
-            raise ScenarioError(f"{run.folder}: {error}") from error
+        trainer, session = _learning(run, scenario.fl, world, network, watch)
+        over: simpy.Event = session.done
     elif scenario.traffic is not None:
-        watch(Progress(run.folder, 0, scenario.traffic.rounds, 0.0, None))
-        env.run(until=env.process(scenario.traffic.process(network)))
-        watch(
-            Progress(
-                run.folder, scenario.traffic.rounds, scenario.traffic.rounds, to_s(env.now_ns), None
-            )
-        )
+        rounds = scenario.traffic.rounds
+
+        def ended(number: int) -> None:
+            watch(Progress(run.folder, number, rounds, network.now_s, None))
+
+        ended(0)
+        over = network.env.process(scenario.traffic.process(network, ended))
+    else:
+        raise ScenarioError("there is nothing to simulate: give a section fl, or traffic")
+    try:
+        network.env.run(until=over)
+    # Training that diverges gives numbers that cannot be sent.
+    except ValueError as error:
+        raise ScenarioError(f"{run.folder}: {error}") from error
 
     tables = results.tables(network, world, trainer, session)
-    if folder.is_dir():
-        results.clear(folder, tables)
+    results.clear(folder, tables)
     text = resolved(scenario)
     records.write(folder / "scenario.yaml", text.encode())
     for name, data in tables.items():
         records.write(folder / name, data)
-    if session is not None and trainer is not None:
-        results.export_adapters(folder / "adapters", world.motion.names, trainer, session, scenario)
-    payload = scenario.fl.payload if scenario.fl is not None else "actual"
+    payload = "actual"
+    if scenario.fl is not None and session is not None and trainer is not None:
+        base_model = scenario.fl.model
+        results.export_adapters(folder / "adapters", world, trainer, session, base_model)
+        payload = getattr(scenario.fl.payload, "emulate", payload)
     facts = {
         "scenario": scenario.name,
         "variant": scenario.label,
         "seed": scenario.seed,
         "swept": run.swept,
-        "sizes": "actual" if isinstance(payload, str) else payload.emulate,
+        "sizes": payload,
         "wall_s": time.perf_counter() - began,
-        "simulated_s": to_s(env.now_ns),
-        "events": env.events,
+        "simulated_s": network.now_s,
+        "events": network.env.events,
     }
     records.write_manifest(folder, text, tables, facts)
 
 
-def _learning(run: Run, world: World, network: Network, watch: Watch) -> tuple[Trainer, Session]:
+def _network(scenario: Scenario, world: World) -> Network:
+    radio = scenario.radio
+    if radio.block_s is None:
+        block_ns = coherent_block_ns(radio.frequency_hz, world.motion.max_speed_mps)
+    else:
+        block_ns = to_ns(radio.block_s)
+    return Network(Clock(), world, scenario.mac, block_ns, radio.csi_delay_s, scenario.seed)
+
+
+def _learning(
+    run: Run, learning: Learning, world: World, network: Network, watch: Watch
+) -> tuple[Trainer, Session]:
     from fl.model import load
     from fl.session import Session
     from fl.trainer import Trainer
 
-    scenario = run.scenario
-    learning = scenario.fl
-    if learning is None:
-        raise ScenarioError("fl: the section is required to learn anything")
-    tasks = load_tasks(scenario)
+    seed = run.scenario.seed
+    tasks = load_tasks(run.scenario)
+
+    def report(number: int, time_s: float, accuracy: float | None) -> None:
+        watch(Progress(run.folder, number, learning.rounds, time_s, accuracy))
+
     try:
         model, tokenizer = load(learning.model)
-        trainer = Trainer(learning, tasks, model, tokenizer, world.count, scenario.seed)
+        trainer = Trainer(learning, tasks, model, tokenizer, world.count, seed)
         session = Session(
-            network,
-            trainer,
-            learning,
-            world.compute_time_s,
-            world.count,
-            scenario.seed,
-            lambda number, time_s, accuracy: watch(
-                Progress(run.folder, number, learning.rounds, time_s, accuracy)
-            ),
+            network, trainer, learning, world.compute_time_s, world.count, seed, report
         )
     except ValueError as error:
         raise ScenarioError(f"fl: {error}") from error

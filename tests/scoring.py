@@ -1,4 +1,4 @@
-"""When an answer is right: greedy decoding for free answers, likelihood for choices.
+"""When an answer is right, in the plainest way: the standard for faster ways of evaluating.
 
 A free answer is right if every label is the likeliest next token in one pass over the whole row,
 which is what greedy decoding would give. Of several choices the one with the highest mean
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from .model import IGNORED, Encoded, encode, encode_choices
-from .tasks import Example
+from fl.model import IGNORED, Encoded, encode, encode_choices
+from fl.tasks import Example
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
