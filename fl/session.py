@@ -9,6 +9,7 @@ knows because the time that each device needs to train is announced; and it merg
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from .adapters import Adapter
     from .topology import Graph
-    from .trainer import Trainer
+    from .trainer import State, Trainer
     from .update import Update
 
 Steps = Generator[simpy.Event, Any, Any]
@@ -103,7 +104,6 @@ class Session:
     Attributes
     ----------
     rounds, evaluations : the records
-    adapters : each device's adapter, None before its first round
     done : event that fires when the last round is over
     """
 
@@ -128,10 +128,15 @@ class Session:
         # Who is known to hold one's mask and A; whose mask is held.
         self._reached: set[tuple[int, int]] = set()
         self._masks: dict[tuple[int, int], tuple[torch.Tensor, ...] | None] = {}
-        self.adapters: list[Adapter | None] = [None] * devices
+        self._states: list[State | None] = [None] * devices
         self.rounds: list[RoundRow] = []
         self.evaluations: list[EvaluationRow] = []
         self.done = network.env.process(self._run())
+
+    @property
+    def adapters(self) -> list[Adapter | None]:
+        """Each device's adapter, None before its first round."""
+        return [None if state is None else state.adapter for state in self._states]
 
     def _run(self) -> Steps:
         env = self._network.env
@@ -161,15 +166,19 @@ class Session:
 
     def _device(self, me: int, this: _Round) -> Steps:
         """One device's round."""
-        job = self._trainer.submit(me, this.number, self.adapters[me])
+        job = self._trainer.submit(me, this.number, self._states[me])
         duration_s = self._compute_time_s(me, job.flops)
         this.trained_s[me] = this.start_s + duration_s
         yield self._network.timeout(duration_s)
-        adapter, loss = job.result()
+        state = job.result()
         neighbors = self._neighbors(me, this) if self._trainer.method.exchanges else []
-        sent = sum(self._tell(me, neighbor, adapter, this.number) for neighbor in neighbors)
+        sent = sum(self._tell(me, neighbor, state.adapter, this.number) for neighbor in neighbors)
         heard = yield from self._hear(me, neighbors, this)
-        self.adapters[me] = self._trainer.method.merge(adapter, heard) if neighbors else adapter
+        if neighbors:
+            state = dataclasses.replace(
+                state, adapter=self._trainer.method.merge(state.adapter, heard)
+            )
+        self._states[me] = state
         self.rounds.append(
             RoundRow(
                 this.number,
@@ -180,7 +189,7 @@ class Session:
                 len(neighbors),
                 len(heard),
                 sent,
-                loss,
+                state.loss,
             )
         )
 

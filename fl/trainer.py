@@ -1,4 +1,4 @@
-"""Jobs in, adapters out: what is pending is trained together, when the first result is asked for.
+"""Jobs in, trained states out: all that is pending is trained when a result is asked for.
 
 A job's result depends only on its inputs. So nothing is computed when a job is submitted; the
 first call of `result` runs everything that is pending, in chunks of many devices that share each
@@ -7,6 +7,8 @@ product with the frozen weights.
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ from .config import Emulate, Learning
 from .evaluate import Evaluator
 from .loss import answer_loss
 from .model import Encoded, encode
+from .optimizer import Moments, StackedAdam
 from .partition import one_task_each
 from .payload import Payload
 from .seeds import generator, key
@@ -29,6 +32,22 @@ if TYPE_CHECKING:
     from .tasks import Task
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """What a device carries from round to round.
+
+    Parameters
+    ----------
+    adapter : what it has learned
+    moments : what its optimizer remembers, None before the first step
+    loss : mean loss of the last round's steps [nat]
+    """
+
+    adapter: Adapter
+    moments: Moments | None = None
+    loss: float = math.nan
+
+
 @dataclass(eq=False)
 class Job:
     """Training of one device in one round.
@@ -37,30 +56,30 @@ class Job:
     ----------
     trainer : who will run it
     device, round : whose training, and when
-    adapter : where it starts; None for a device's first round, which prepares it
+    start : where it starts; None for a device's first round, which prepares it
     """
 
     trainer: Trainer
     device: int
     round: int
-    adapter: Adapter | None
-    _result: tuple[Adapter, float] | None = field(default=None, repr=False)
+    start: State | None
+    _result: State | None = field(default=None, repr=False)
 
     @property
     def flops(self) -> float:
         """The operations to charge to the simulated clock [FLOP]."""
-        return self.trainer.flops(self.device, first=self.adapter is None)
+        return self.trainer.flops(self.device, first=self.start is None)
 
-    def result(self) -> tuple[Adapter, float]:
-        """Return the trained adapter and the mean loss of the round's steps [nat]."""
+    def result(self) -> State:
+        """Return the device's state after training."""
         if self._result is None:
             self.trainer.run_pending()
         assert self._result is not None  # noqa: S101  (run_pending settles every job)
         return self._result
 
-    def settle(self, adapter: Adapter, loss: float) -> None:
+    def settle(self, state: State) -> None:
         """Set the result."""
-        self._result = adapter, loss
+        self._result = state
 
 
 class Trainer:
@@ -109,9 +128,9 @@ class Trainer:
             total += self.payload.forward_flops(forward) + self.payload.training_flops(training)
         return total
 
-    def submit(self, device: int, round_: int, adapter: Adapter | None) -> Job:
+    def submit(self, device: int, round_: int, start: State | None) -> Job:
         """Return a job for a device's round; nothing is computed yet."""
-        job = Job(self, device, round_, adapter)
+        job = Job(self, device, round_, start)
         self._pending.append(job)
         return job
 
@@ -131,10 +150,11 @@ class Trainer:
         self._pending = []
         for chunk in self._chunks(jobs):
             starts = [
-                self._prepare(job.device) if job.adapter is None else job.adapter for job in chunk
+                State(self._prepare(job.device)) if job.start is None else job.start
+                for job in chunk
             ]
-            for job, result in zip(chunk, self._train(chunk, starts), strict=True):
-                job.settle(*result)
+            for job, state in zip(chunk, self._train(chunk, starts), strict=True):
+                job.settle(state)
 
     def _chunk_order(self, job: Job) -> tuple[int, int, int]:
         return self._data[job.device].ids.shape[1], job.device, job.round
@@ -168,23 +188,23 @@ class Trainer:
         seed = key(self._seed, "calibration", device)
         return self.method.calibrate(self.model, adapter, self._data[device], batches, seed)
 
-    def _train(self, jobs: Sequence[Job], starts: Sequence[Adapter]) -> list[tuple[Adapter, float]]:
+    def _train(self, jobs: Sequence[Job], starts: Sequence[State]) -> list[State]:
         """Train one chunk: every tensor stacks the devices along its first dimension."""
         learning = self._learning
-        first = starts[0]
+        adapters = [start.adapter for start in starts]
+        first = adapters[0]
         # [devices, rank, inputs] and [devices, rank, outputs]
-        a = [torch.stack(factors) for factors in zip(*(s.a for s in starts), strict=True)]
-        b = [torch.stack([f.T for f in fs]) for fs in zip(*(s.b for s in starts), strict=True)]
+        a = [torch.stack(one) for one in zip(*(each.a for each in adapters), strict=True)]
+        b = [_stack_transposed(one) for one in zip(*(each.b for each in adapters), strict=True)]
         masks = None
         if first.mask is not None:
-            each = [s.mask for s in starts if s.mask is not None]
-            masks = [torch.stack([m.T for m in ms]).float() for ms in zip(*each, strict=True)]
+            each_mask = [each.mask for each in adapters if each.mask is not None]
+            masks = [_stack_transposed(one).float() for one in zip(*each_mask, strict=True)]
         trained = [*a, *b] if first.train_a else b
         for tensor in trained:
             tensor.requires_grad_()
-        optimizer = torch.optim.AdamW(
-            trained, lr=self.method.learning_rate, weight_decay=0.0, foreach=True
-        )
+        moments = [start.moments for start in starts]
+        optimizer = StackedAdam(trained, moments, self.method.learning_rate)
         steps = [
             self._batches(job.device, "batches", job.round, learning.local_steps) for job in jobs
         ]
@@ -193,7 +213,8 @@ class Trainer:
             for batches in zip(*steps, strict=True):
                 ids, labels = _together(batches)
                 losses = answer_loss(self.model, ids, labels, len(jobs))
-                optimizer.zero_grad()
+                for tensor in trained:
+                    tensor.grad = None
                 losses.sum().backward()
                 if masks is not None:
                     for tensor, mask in zip(b, masks, strict=True):
@@ -201,18 +222,21 @@ class Trainer:
                 _clip(trained, learning.clip_norm)
                 optimizer.step()
                 total += losses.detach()
-        results = []
-        for row, start in enumerate(starts):
-            adapter = Adapter(
-                tuple(t[row].detach().clone() for t in a) if start.train_a else start.a,
-                tuple(t[row].detach().T.contiguous() for t in b),
-                start.scale,
-                start.mask,
-                start.train_a,
-                start.a_seed,
+        states = []
+        for row, start in enumerate(adapters):
+            adapter = dataclasses.replace(
+                start,
+                a=tuple(t[row].detach().clone() for t in a) if start.train_a else start.a,
+                b=tuple(t[row].detach().T.contiguous() for t in b),
             )
-            results.append((adapter, float(total[row]) / learning.local_steps))
-        return results
+            loss = float(total[row]) / learning.local_steps
+            states.append(State(adapter, optimizer.moments(row), loss))
+        return states
+
+
+def _stack_transposed(matrices: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Return matrices (rows, columns) of several devices as (devices, columns, rows)."""
+    return torch.stack([matrix.T for matrix in matrices])
 
 
 def _together(batches: Sequence[Encoded]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -110,7 +110,7 @@ def make_lm(tokenizer):  # type: ignore[no-untyped-def]
 def make_trainer(make_lm, tokenizer):  # type: ignore[no-untyped-def]
     """Return a maker of trainers on a small random model and two generated tasks."""
 
-    def make(kind: str = "llama", devices: int = 3, **settings: object):  # type: ignore[no-untyped-def]
+    def make(kind: str = "llama", devices: int = 3, tasks=None, **settings: object):  # type: ignore[no-untyped-def]
         from fl.config import Learning
         from fl.tasks import GENERATED, generate
         from fl.trainer import Trainer
@@ -119,7 +119,7 @@ def make_trainer(make_lm, tokenizer):  # type: ignore[no-untyped-def]
             **{"local_steps": 3, "batch_size": 4, "train_examples": 24, "test_examples": 4}
             | settings
         )
-        tasks = [generate(name, 24, 4, 1) for name in list(GENERATED)[:2]]
+        tasks = tasks or [generate(name, 24, 4, 1) for name in list(GENERATED)[:2]]
         return Trainer(learning, tasks, make_lm(kind), tokenizer, devices, seed=1)
 
     return make

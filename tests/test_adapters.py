@@ -10,11 +10,12 @@ import torch
 from fl.adapters import AdaptedModel, Adapter
 from fl.config import Local, Lora, SoLora
 from fl.peft_format import files
+from fl.trainer import State
 
 METHODS = [Local(rank=4), Lora(rank=4), SoLora(rank=4, density=0.3, calibration_prompts=8)]
 
 
-def trained(trainer) -> list[tuple[Adapter, float]]:  # type: ignore[no-untyped-def]
+def trained(trainer) -> list[State]:  # type: ignore[no-untyped-def]
     jobs = [trainer.submit(device, 1, None) for device in range(len(trainer.task_of))]
     return [job.result() for job in jobs]
 
@@ -36,10 +37,10 @@ def close(first: Adapter, second: Adapter) -> bool:
 def test_devices_trained_together_equal_devices_trained_alone(make_trainer, kind, method) -> None:  # type: ignore[no-untyped-def]
     together = trained(make_trainer(kind, method=method))
     alone = trained(make_trainer(kind, method=method, chunk_tokens=1))
-    for (one, loss), (other, other_loss) in zip(together, alone, strict=True):
-        assert loss == pytest.approx(other_loss, abs=1e-5)
-        assert close(one, other)
-        assert not one.is_zero()
+    for one, other in zip(together, alone, strict=True):
+        assert one.loss == pytest.approx(other.loss, abs=1e-5)
+        assert close(one.adapter, other.adapter)
+        assert not one.adapter.is_zero()
 
 
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.model)
@@ -48,9 +49,9 @@ def test_results_do_not_depend_on_the_order_of_submission(make_trainer, method) 
     trainer = make_trainer(method=method)
     jobs = [trainer.submit(device, 1, None) for device in (2, 0, 1)]
     results = {job.device: job.result() for job in jobs}
-    for device, (adapter, _) in enumerate(forward):
-        other, _ = results[device]
-        assert all(torch.equal(x, y) for x, y in zip(adapter.b, other.b, strict=True))
+    for device, state in enumerate(forward):
+        other = results[device].adapter
+        assert all(torch.equal(x, y) for x, y in zip(state.adapter.b, other.b, strict=True))
 
 
 def test_submitting_computes_nothing(make_trainer, monkeypatch) -> None:  # type: ignore[no-untyped-def]
@@ -59,7 +60,7 @@ def test_submitting_computes_nothing(make_trainer, monkeypatch) -> None:  # type
     monkeypatch.setattr(
         trainer,
         "_train",
-        lambda jobs, starts: calls.append(len(jobs)) or [(start, 0.0) for start in starts],
+        lambda jobs, starts: calls.append(len(jobs)) or list(starts),
     )
     jobs = [trainer.submit(device, 1, None) for device in range(3)]
     assert calls == []
@@ -90,8 +91,9 @@ def test_training_equals_a_plain_peft_loop(make_trainer, make_lm, kind, tmp_path
         loss.backward()
         optimizer.step()
         losses.append(float(loss.detach()))
-    adapter, loss = trainer.submit(1, 1, start).result()
-    assert loss == pytest.approx(sum(losses) / 3, abs=1e-5)
+    state = trainer.submit(1, 1, State(start)).result()
+    adapter = state.adapter
+    assert state.loss == pytest.approx(sum(losses) / 3, abs=1e-5)
     for layer, a, b_ in zip(trainer.model.layers, adapter.a, adapter.b, strict=True):
         prefix = f"base_model.model.{layer.name}"
         assert torch.allclose(parameters[f"{prefix}.lora_A.default.weight"], a, atol=1e-5)
@@ -106,7 +108,7 @@ def test_exported_adapters_give_the_same_logits_in_peft(  # type: ignore[no-unty
     from peft import PeftModel
 
     trainer = make_trainer(kind, method=method)
-    adapter, _ = trained(trainer)[0]
+    adapter = trained(trainer)[0].adapter
     export(tmp_path, files(adapter, trainer.model.layers, "x", trainer.model.transposed))
     peft = PeftModel.from_pretrained(make_lm(kind), tmp_path)
     ids = torch.arange(20).reshape(2, 10)
@@ -125,7 +127,8 @@ def test_masks_have_the_asked_density_and_nothing_outside_moves(  # type: ignore
 ) -> None:
     method = SoLora(rank=4, density=0.3, mask=mask, allocation=allocation, calibration_prompts=8)
     trainer = make_trainer(method=method)
-    for device, (adapter, _) in enumerate(trained(trainer)):
+    for device, state in enumerate(trained(trainer)):
+        adapter = state.adapter
         entries = sum(one.numel() for one in adapter.b)
         assert sum(int(one.sum()) for one in adapter.mask) == round(0.3 * entries)
         # What others left outside the mask stays what it is, through momentum and all.
@@ -134,7 +137,8 @@ def test_masks_have_the_asked_density_and_nothing_outside_moves(  # type: ignore
             for one, where in zip(adapter.b, adapter.mask, strict=True)
         )
         start = Adapter(adapter.a, b, adapter.scale, adapter.mask, False, adapter.a_seed)
-        moved, _ = trainer.submit(device, 2, start).result()
+        again = State(start, state.moments)
+        moved = trainer.submit(device, 2, again).result().adapter
         for before, after, where in zip(start.b, moved.b, adapter.mask, strict=True):
             assert torch.equal(before[~where], after[~where])
             assert not torch.equal(before[where], after[where])
@@ -169,7 +173,7 @@ def test_devices_have_their_own_frozen_a_and_nearly_orthogonal_ones(make_trainer
 
 def test_merging_averages_both_factors(make_trainer) -> None:  # type: ignore[no-untyped-def]
     trainer = make_trainer(method=Lora(rank=4))
-    (own, _), (other, _), _ = trained(trainer)
+    own, other, _ = (state.adapter for state in trained(trainer))
     heard = [trainer.method.update(other, 1, 1, first_contact=True)]
     merged = trainer.method.merge(own, heard)
     assert torch.allclose(merged.a[0], (own.a[0] + other.a[0]) / 2)
@@ -184,3 +188,18 @@ def test_unknown_target_modules_are_refused(make_lm) -> None:  # type: ignore[no
 def test_target_modules_are_found_by_name_as_in_peft(make_lm) -> None:  # type: ignore[no-untyped-def]
     model = AdaptedModel(make_lm(), ("q_proj", "v_proj"))
     assert [layer.name.rsplit(".", 1)[-1] for layer in model.layers] == ["q_proj", "v_proj"] * 2
+
+
+def test_a_round_of_six_steps_equals_two_rounds_of_three(make_trainer, monkeypatch) -> None:  # type: ignore[no-untyped-def]
+    """Law: moments and step counts are carried over, so where a round ends does not matter."""
+    method = Lora(rank=4)
+    long, short = make_trainer(method=method, local_steps=6), make_trainer(method=method)
+    batches = long._batches(0, "batches", 1, 6)
+    rounds = {1: batches[:3], 2: batches[3:]}
+    monkeypatch.setattr(short, "_batches", lambda device, purpose, round_, count: rounds[round_])
+    whole = long.submit(0, 1, None).result()
+    half = short.submit(0, 1, None).result()
+    assert half.moments is not None
+    assert half.moments.steps == 3
+    again = short.submit(0, 2, half).result()
+    assert close(whole.adapter, again.adapter)

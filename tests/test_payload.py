@@ -66,7 +66,7 @@ def test_actual_message_ratio_is_beta_times_density(make_trainer, density: float
     sparse = make_trainer(method=SoLora(rank=8, density=density, calibration_prompts=8))
     sizes = []
     for trainer in (dense, sparse):
-        adapter, _ = trainer.submit(0, 1, None).result()
+        adapter = trainer.submit(0, 1, None).result().adapter
         sizes.append(len(encode(trainer.method.update(adapter, 0, 1, first_contact=False))))
     layers = dense.model.layers
     beta = sum(layer.outputs for layer in layers) / sum(
