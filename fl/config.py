@@ -72,7 +72,7 @@ class SoLora:
     model: Literal["so-lora"] = "so-lora"
     rank: Count = 8
     alpha: Positive | None = None
-    learning_rate: Positive = 2e-2
+    learning_rate: Positive = 1e-2
     density: Share = 0.54
     a_init: Literal["gaussian", "kaiming"] = "gaussian"
     allocation: Literal["size", "paper", "uniform"] = "size"

@@ -246,6 +246,15 @@ def test_settings_go_over_everything(tmp_path: Path) -> None:
         plan(path, ["seed"])
 
 
+def test_another_model_brings_its_own_keys_but_a_language_model_is_a_value(tmp_path: Path) -> None:
+    text = GOOD.replace("{model: ring}", "{model: nearest, degree: 2}")
+    settings = ["fl.topology={model: ring}", "fl.model=some/where", "mobility={model: static}"]
+    (run,) = plan(write(tmp_path, text), settings)
+    learning = run.scenario.fl
+    assert learning is not None
+    assert (learning.topology.model, learning.model, learning.rounds) == ("ring", "some/where", 2)
+
+
 def test_names_of_scenarios_never_leave_the_results_folder(tmp_path: Path) -> None:
     (run,) = plan(write(tmp_path, GOOD.replace("name: small", "name: ../../etc/x<script>")))
     folder = results_folder(run, None)

@@ -26,6 +26,7 @@ def resolved(scenario: Scenario) -> str:
     data = SCENARIO.dump_python(scenario, mode="json", exclude_none=True)
     yaml = YAML()
     yaml.default_flow_style = None
+    yaml.width = 4096
     text = io.StringIO()
     yaml.dump(data, text)
     return text.getvalue()

@@ -20,6 +20,8 @@ Place = tuple[str | int, ...]
 _MAX_BYTES = 1_000_000
 _MAX_VALUES = 100_000
 _MAX_DEPTH = 50
+# In these sections the key `model` names something, and does not say what other keys there are.
+_MODEL_IS_NO_CHOICE = {("fl",)}
 
 
 @dataclass(frozen=True)
@@ -214,12 +216,14 @@ class _Plain:
         return ScenarioError(f"{where}: {'.'.join(map(str, path))}: {text}")
 
 
-def _merged(base: Any, over: Any) -> Any:
+def _merged(base: Any, over: Any, path: Place = ()) -> Any:
     if not isinstance(base, dict) or not isinstance(over, dict):
         return over
-    if "model" in over and over["model"] != base.get("model", over["model"]):
+    chooses = "model" in over and over["model"] != base.get("model", over["model"])
+    if chooses and path not in _MODEL_IS_NO_CHOICE:
         return over
-    return {**base, **{key: _merged(base.get(key), value) for key, value in over.items()}}
+    merged = {key: _merged(base.get(key), value, (*path, key)) for key, value in over.items()}
+    return {**base, **merged}
 
 
 def _kind(value: Any) -> str:
