@@ -33,7 +33,7 @@ class Local:
     model: Literal["local"] = "local"
     rank: Count = 8
     alpha: Positive | None = None
-    learning_rate: Positive = 5e-3
+    learning_rate: Positive = 2e-3
 
 
 @parameters
@@ -48,7 +48,7 @@ class Lora:
     model: Literal["lora"] = "lora"
     rank: Count = 8
     alpha: Positive | None = None
-    learning_rate: Positive = 5e-3
+    learning_rate: Positive = 2e-3
 
 
 @parameters
@@ -72,7 +72,7 @@ class SoLora:
     model: Literal["so-lora"] = "so-lora"
     rank: Count = 8
     alpha: Positive | None = None
-    learning_rate: Positive = 1e-2
+    learning_rate: Positive = 5e-3
     density: Share = 0.54
     a_init: Literal["gaussian", "kaiming"] = "gaussian"
     allocation: Literal["size", "paper", "uniform"] = "size"

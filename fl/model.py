@@ -73,7 +73,10 @@ def load(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
 def _read(source: str, local: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     # Importing transformers takes seconds, so nobody pays for it who only wants tasks.
     from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
 
+    shows_progress = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             source, trust_remote_code=False, local_files_only=local
@@ -89,6 +92,9 @@ def _read(source: str, local: bool) -> tuple[PreTrainedModel, PreTrainedTokenize
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise ValueError(f"model {source!r} cannot be loaded: {reason}") from error
+    finally:
+        if shows_progress:
+            logging.enable_progress_bar()
     model.requires_grad_(False)
     return model.eval(), tokenizer
 
@@ -198,10 +204,8 @@ def _encode(
     start = tokenizer.bos_token_id
     # Some tokenizers put a token before every text; it stays when the prompt loses its beginning.
     prefix = [start] if start is not None and start in tokenizer("")["input_ids"] else []
-    prompts = tokenizer([prompt for prompt, _ in texts], add_special_tokens=False)["input_ids"]
-    answers = tokenizer([f" {answer}" for _, answer in texts], add_special_tokens=False)[
-        "input_ids"
-    ]
+    prompts = _tokens(tokenizer, [prompt for prompt, _ in texts])
+    answers = _tokens(tokenizer, [f" {answer}" for _, answer in texts])
     rows: list[tuple[list[int], int]] = []
     for (_, text), prompt, answer in zip(texts, prompts, answers, strict=True):
         room = max_length - len(prefix) - len(answer) - 1
@@ -222,3 +226,9 @@ def _encode(
         mask[i, : len(row)] = 1
         labels[i, head_length : len(row)] = torch.tensor(row[head_length:])
     return Encoded(ids, mask, labels)
+
+
+def _tokens(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
+    """Return the tokens of texts, without a word about those that are too long: they are cut."""
+    rows: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    return rows
