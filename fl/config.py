@@ -7,9 +7,12 @@ from typing import Annotated, Any, Literal, dataclass_transform
 from pydantic import ConfigDict, Discriminator, Field, Tag
 from pydantic.dataclasses import dataclass
 
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Share = Annotated[float, Field(gt=0, le=1)]
+Rank = Annotated[int, Field(ge=1, le=65_536)]
+Alpha = Annotated[float, Field(gt=0, le=1e6)]
+LearningRate = Annotated[float, Field(gt=0, le=1e3)]
+Text = Annotated[str, Field(min_length=1)]
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -31,9 +34,9 @@ class Local:
     """
 
     model: Literal["local"] = "local"
-    rank: Count = 8
-    alpha: Positive | None = None
-    learning_rate: Positive = 2e-3
+    rank: Rank = 8
+    alpha: Alpha | None = None
+    learning_rate: LearningRate = 2e-3
 
 
 @parameters
@@ -46,9 +49,9 @@ class Lora:
     """
 
     model: Literal["lora"] = "lora"
-    rank: Count = 8
-    alpha: Positive | None = None
-    learning_rate: Positive = 2e-3
+    rank: Rank = 8
+    alpha: Alpha | None = None
+    learning_rate: LearningRate = 2e-3
 
 
 @parameters
@@ -70,9 +73,9 @@ class SoLora:
     """
 
     model: Literal["so-lora"] = "so-lora"
-    rank: Count = 8
-    alpha: Positive | None = None
-    learning_rate: Positive = 5e-3
+    rank: Rank = 8
+    alpha: Alpha | None = None
+    learning_rate: LearningRate = 5e-3
     density: Share = 0.54
     a_init: Literal["gaussian", "kaiming"] = "gaussian"
     allocation: Literal["size", "paper", "uniform"] = "size"
@@ -151,7 +154,7 @@ class Folder:
     folder : the folder; relative to the scenario's
     """
 
-    folder: str
+    folder: Text
 
 
 @parameters
@@ -166,7 +169,7 @@ class Hub:
     train_split, test_split : names of their splits
     """
 
-    hub: Annotated[tuple[str, ...], Field(min_length=1)]
+    hub: Annotated[tuple[Text, ...], Field(min_length=1)]
     prompt: str = "prompt"
     answer: str = "answer"
     choices: str | None = None
@@ -230,7 +233,7 @@ class Learning:
     threads : of the CPU
     """
 
-    model: str = "tiny"
+    model: Text = "tiny"
     payload: Payload = "actual"
     tasks: Tasks = Field(default_factory=_all_tasks)
     method: Method = Field(default_factory=Lora)
@@ -238,14 +241,14 @@ class Learning:
     rounds: Count = 30
     local_steps: Count = 10
     batch_size: Count = 8
-    clip_norm: Positive = 1.0
-    deadline_s: Positive = 20.0
+    clip_norm: Annotated[float, Field(gt=0, le=1e9)] = 1.0
+    deadline_s: Annotated[float, Field(gt=0, le=1e9)] = 20.0
     train_examples: Count = 512
     test_examples: Count = 48
     evaluate_every: Count = 5
     max_length: Annotated[int, Field(ge=8, le=4096)] = 128
     chunk_tokens: Count = 1024
-    threads: Count = 1
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1
 
     def __post_init__(self) -> None:
         if isinstance(self.tasks, tuple) and len(set(self.tasks)) < len(self.tasks):

@@ -45,9 +45,3 @@ def files(
         "adapter_config.json": (json.dumps(config, indent=2) + "\n").encode(),
         "adapter_model.safetensors": save(tensors, metadata={"format": "pt"}),
     }
-
-
-def folder_name(device: str) -> str:
-    """Return the name of a device's folder."""
-    safe = "".join(c if c.isalnum() or c in "._-" else "-" for c in device)
-    return f"device-{safe}"

@@ -5,6 +5,7 @@ has finished the one before (this barrier costs no messages). A device that has 
 sends its update to its neighbors; each update is of use for `deadline_s`. The device then hears
 until it has heard from every neighbor, or until the last neighbor's update has expired, which it
 knows because the time that each device needs to train is announced; and it merges what arrived.
+A device that has left the scene trains on but reaches nobody, and takes part again when it is back.
 """
 
 from __future__ import annotations
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     from .topology import Graph
     from .trainer import State, Trainer
     from .update import Update
+
+# Instants are whole nanoseconds, so sums of durations are off by a few of them: a device listens
+# this much longer than the last update lives.
+_SLACK_S = 1e-6
 
 Steps = Generator[simpy.Event, Any, Any]
 
@@ -144,6 +149,9 @@ class Session:
         for number in range(1, self._learning.rounds + 1):
             members = yield from self._members()
             if not members:
+                # Everybody has left for good.
+                if self.evaluations[-1].round != number - 1:
+                    self._evaluate(number - 1)
                 break
             this = _Round(number, self._network.now_s)
             yield env.all_of([env.process(self._device(me, this)) for me in members])
@@ -174,7 +182,7 @@ class Session:
         neighbors = self._neighbors(me, this) if self._trainer.method.exchanges else []
         sent = sum(self._tell(me, neighbor, state.adapter, this.number) for neighbor in neighbors)
         heard = yield from self._hear(me, neighbors, this)
-        if neighbors:
+        if self._trainer.method.exchanges:
             state = dataclasses.replace(
                 state, adapter=self._trainer.method.merge(state.adapter, heard)
             )
@@ -234,7 +242,7 @@ class Session:
         if not missing:
             return []
         last_s = max(this.trained_s[other] for other in missing) + self._learning.deadline_s
-        expiry = self._network.timeout(max(0.0, last_s - self._network.now_s))
+        expiry = self._network.timeout(max(0.0, last_s - self._network.now_s) + _SLACK_S)
         while missing:
             arrival = self._network.inbox[me].get()
             yield arrival | expiry

@@ -63,7 +63,7 @@ class Job:
     device: int
     round: int
     start: State | None
-    _result: State | None = field(default=None, repr=False)
+    _result: State | Exception | None = field(default=None, repr=False)
 
     @property
     def flops(self) -> float:
@@ -71,15 +71,22 @@ class Job:
         return self.trainer.flops(self.device, first=self.start is None)
 
     def result(self) -> State:
-        """Return the device's state after training."""
+        """Return the device's state after training.
+
+        Raises
+        ------
+        ValueError
+            if the training went wrong, such as by diverging
+        """
         if self._result is None:
             self.trainer.run_pending()
-        assert self._result is not None  # noqa: S101  (run_pending settles every job)
+        if not isinstance(self._result, State):
+            raise ValueError(f"training failed: {self._result}")
         return self._result
 
-    def settle(self, state: State) -> None:
-        """Set the result."""
-        self._result = state
+    def settle(self, result: State | Exception) -> None:
+        """Set the result, or what went wrong."""
+        self._result = result
 
 
 class Trainer:
@@ -110,6 +117,12 @@ class Trainer:
         self.tasks = tasks
         self.method = METHODS[type(learning.method)](learning.method)
         self.model = AdaptedModel(model)
+        narrowest = min(self.model.layers, key=lambda layer: min(layer.inputs, layer.outputs))
+        if learning.method.rank > min(narrowest.inputs, narrowest.outputs):
+            raise ValueError(
+                f"rank must be at most the width of the narrowest adapted layer, {narrowest.name} "
+                f"of {narrowest.inputs} to {narrowest.outputs}, got {learning.method.rank}"
+            )
         emulate = learning.payload if isinstance(learning.payload, Emulate) else None
         self.payload = Payload(emulate, self.method, self.model)
         self.evaluator = Evaluator(self.model, tasks, tokenizer, learning.max_length)
@@ -124,8 +137,10 @@ class Trainer:
         batch, length = self.payload.tokens(learning.batch_size, self._data[device].ids.shape[1])
         total = self.payload.training_flops(learning.local_steps * batch * length)
         if first:
-            forward, training = self.method.calibration_tokens(batch, length)
-            total += self.payload.forward_flops(forward) + self.payload.training_flops(training)
+            prompts, batches = self.method.calibration
+            prompts = min(prompts, self.examples[device])
+            total += self.payload.forward_flops(prompts * length)
+            total += self.payload.training_flops(batches * batch * length)
         return total
 
     def submit(self, device: int, round_: int, start: State | None) -> Job:
@@ -149,12 +164,17 @@ class Trainer:
         jobs = sorted(self._pending, key=self._chunk_order)
         self._pending = []
         for chunk in self._chunks(jobs):
-            starts = [
-                State(self._prepare(job.device)) if job.start is None else job.start
-                for job in chunk
-            ]
-            for job, state in zip(chunk, self._train(chunk, starts), strict=True):
-                job.settle(state)
+            try:
+                starts = [
+                    State(self._prepare(job.device)) if job.start is None else job.start
+                    for job in chunk
+                ]
+                results: Sequence[State | Exception] = self._train(chunk, starts)
+            # torch says in this way that memory is short or numbers are not finite.
+            except (ValueError, RuntimeError) as error:
+                results = [error] * len(chunk)
+            for job, result in zip(chunk, results, strict=True):
+                job.settle(result)
 
     def _chunk_order(self, job: Job) -> tuple[int, int, int]:
         return self._data[job.device].ids.shape[1], job.device, job.round
@@ -182,9 +202,9 @@ class Trainer:
 
     def _prepare(self, device: int) -> Adapter:
         adapter = self.method.initial(self.model.layers, device, self._seed)
-        if not any(self.method.calibration_tokens(1, 1)):
+        if not any(self.method.calibration):
             return adapter
-        batches = self._batches(device, "calibration", 0, 4)
+        batches = self._batches(device, "calibration", 0, self.method.calibration[1])
         seed = key(self._seed, "calibration", device)
         return self.method.calibrate(self.model, adapter, self._data[device], batches, seed)
 
@@ -230,6 +250,11 @@ class Trainer:
                 b=tuple(t[row].detach().T.contiguous() for t in b),
             )
             loss = float(total[row]) / learning.local_steps
+            if not math.isfinite(loss):
+                raise ValueError(
+                    f"device {jobs[row].device} diverged in round {jobs[row].round}, its loss is "
+                    f"{loss}; the learning rate is {self.method.learning_rate:g}"
+                )
             states.append(State(adapter, optimizer.moments(row), loss))
         return states
 

@@ -21,12 +21,15 @@ def test_the_budget_holds_exactly(
     layers: list[tuple[int, float]], density: float, allocation: str
 ) -> None:
     sizes = [size for size, _ in layers]
-    counts = allocate(sizes, [entropy for _, entropy in layers], density, allocation)  # type: ignore[arg-type]
+    entropies = [entropy for _, entropy in layers]
     budget = round(density * sum(sizes))
+    if budget < len(sizes):
+        with pytest.raises(ValueError, match="at least one entry"):
+            allocate(sizes, entropies, density, allocation)  # type: ignore[arg-type]
+        return
+    counts = allocate(sizes, entropies, density, allocation)  # type: ignore[arg-type]
     assert sum(counts) == budget
-    assert all(0 <= count <= size for count, size in zip(counts, sizes, strict=True))
-    if budget >= len(sizes):
-        assert min(counts) >= 1
+    assert all(1 <= count <= size for count, size in zip(counts, sizes, strict=True))
 
 
 def test_uniform_allocation_gives_every_layer_the_density() -> None:

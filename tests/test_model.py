@@ -75,7 +75,9 @@ class Letters:
         self.bos_token_id = start
         self.pad_token_id = pad
 
-    def __call__(self, text: str | list[str], add_special_tokens: bool = True) -> dict[str, Any]:
+    def __call__(
+        self, text: str | list[str], add_special_tokens: bool = True, verbose: bool = True
+    ) -> dict[str, Any]:
         if isinstance(text, list):
             return {"input_ids": [self._ids(each, add_special_tokens) for each in text]}
         return {"input_ids": self._ids(text, add_special_tokens)}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from conftest import BLOCK_NS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import integrate
@@ -182,6 +183,37 @@ def test_old_channel_knowledge_costs_blocks(make_network: Make) -> None:
     assert known.failed_blocks == 0
     assert guessed.failed_blocks > 0.2 * guessed.blocks
     assert guessed.latency_s > known.latency_s
+
+
+@pytest.mark.parametrize("sent_s", [0.0, 0.003, 0.5])
+def test_rates_are_chosen_from_the_channel_as_it_was(make_network: Make, sent_s: float) -> None:
+    """Law: block k uses the SNR of block max(k - delay, 0), whenever its window began."""
+    fading, delay, phy = Rayleigh(residual_speed_mps=10.0), 20, Shannon(gap_db=3.0)
+    network = make_network(fading=fading, phy=phy, csi_delay_s=delay * BLOCK_NS * 1e-9)
+    network.env.run(until=network.timeout(sent_s))
+    (transfer,) = run(network, [Message(0, 1, 3_000_000, 1e3)])
+    first = round(transfer.started_s * 1e9) // BLOCK_NS
+    world = make_network(fading=fading)._world
+    one = np.ones(1)
+    snr = world.snr_blocks(
+        np.array([0]), np.array([1]), 0, first + 5000, BLOCK_NS, world.tx_power_w[:1], 20e6 * one
+    )[0]
+    blocks = np.arange(first, first + 5000)
+    bits, error = phy.blocks(
+        snr[None, np.maximum(blocks - delay, 0)], snr[None, blocks], 20e6 * one[:, None], 1e-3
+    )
+    acked = np.cumsum(np.where(error[0] < 1, bits[0], 0))
+    used = int(np.searchsorted(acked, 24_000_000)) + 1
+    assert transfer.blocks == used
+    assert transfer.failed_blocks == int((error[0, :used] == 1).sum())
+
+
+def test_a_hopeless_link_costs_few_events(make_network: Make) -> None:
+    network = make_network(bandwidth_hz=1.0, block_ns=5_000_000)
+    (transfer,) = run(network, [Message(0, 1, 1000, 2000.0)])
+    assert not transfer.delivered
+    # 2000 s are 49 windows of 8192 blocks, after some shorter ones; a few events each.
+    assert network.env.events < 200
 
 
 @settings(max_examples=40, deadline=None)

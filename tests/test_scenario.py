@@ -104,10 +104,32 @@ BROKEN = {
         GOOD + "variants: [{label: a}, {label: a}]\n",
         r"variants.1.label: is given twice: 'a'",
     ),
-    "sweep of no list": (GOOD + "sweep: {seed: 4}\n", r":9: sweep.seed: must be a list"),
+    "sweep of no list": (
+        GOOD + "sweep: {devices.count: 4}\n",
+        r":9: sweep.devices.count: must be a list",
+    ),
     "sweep of unknown key": (
         GOOD + "sweep:\n  devices.cont: [3]\n",
         r":10: devices.cont: unknown key; did you mean 'count'\?",
+    ),
+    "sweep of seeds": (GOOD + "sweep: {seed: [1, 2]}\n", r":9: sweep.seed: cannot be swept"),
+    "variant with a name": (
+        GOOD + "variants: [{label: a, name: b}]\n",
+        r"variants.0.name: a variant cannot change it",
+    ),
+    "endless": (
+        "name: a\ntraffic: {size_bytes: 1, lifetime_s: 1.0e+300}\n",
+        r":2: traffic.lifetime_s: must be less than or equal to",
+    ),
+    "no area": (GOOD + "area_m: [1.0e-9, 1.0e-9]\n", r":9: area_m.0: must be greater than"),
+    "light speed": (
+        GOOD + "mobility: {model: random-waypoint, speed_mps: [1, 1.0e+300]}\n",
+        r":9: mobility: the highest of speed_mps must be",
+    ),
+    "empty model": (GOOD + "  model: ''\n", r":9: fl.model: "),
+    "a name with NUL": (
+        GOOD + 'mobility: {model: trace, file: "a\\0b"}\n',
+        r":9: mobility.file: must be the name of a file",
     ),
     "repeat": (GOOD + "repeat: 0\n", r":9: repeat: must be a whole number from 1"),
     "anchors that explode": (
@@ -146,7 +168,7 @@ def test_broken_scenarios_give_one_sentence_and_exit_code_2(
     said = captured.err.replace(f"{path}", "s.yaml").strip().splitlines()[-1]
     assert re.search(sentence, said), said
     assert "Traceback" not in captured.err
-    assert not (tmp_path / "out").exists()
+    assert not list((tmp_path / "out").glob("**/manifest.json"))
 
 
 def test_a_missing_file_names_the_nearest_scenario(capsys: pytest.CaptureFixture[str]) -> None:
@@ -233,6 +255,11 @@ def test_variants_sweep_and_repeat_cross(tmp_path: Path) -> None:
     assert runs[-1].scenario.fl is not None
     assert runs[-1].scenario.fl.method.model == "so-lora"
     assert results_folder(runs[0], None) == Path("results/small")
+    with pytest.raises(ScenarioError, match="devices: is swept by the scenario"):
+        plan(write(tmp_path, text), ["devices={count: 5}"])
+    for out in ("", "a\0b"):
+        with pytest.raises(ScenarioError, match="--out"):
+            results_folder(runs[0], out)
 
 
 def test_settings_go_over_everything(tmp_path: Path) -> None:
@@ -244,6 +271,26 @@ def test_settings_go_over_everything(tmp_path: Path) -> None:
         plan(path, ["devices.cout=6"])
     with pytest.raises(ScenarioError, match="a setting is key=value"):
         plan(path, ["seed"])
+
+
+def test_long_and_foreign_names_stay_apart(tmp_path: Path) -> None:
+    labels = ["基线", "方法", "x" * 100, "y" * 90]
+    text = GOOD + f"variants: {json.dumps([{'label': label} for label in labels])}\n"
+    folders = [run.folder for run in plan(write(tmp_path, text))]
+    assert len(set(folders)) == 4
+    assert "基线,seed=3" in folders
+    assert max(len(folder.encode()) for folder in folders) < 200
+
+
+def test_a_folder_beside_the_scenario_does_not_hide_the_model_on_board(tmp_path: Path) -> None:
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "mine").mkdir()
+    (run,) = plan(write(tmp_path, GOOD))
+    assert run.scenario.fl is not None
+    assert run.scenario.fl.model == "tiny"
+    (run,) = plan(write(tmp_path, GOOD + "  model: mine\n"))
+    assert run.scenario.fl is not None
+    assert run.scenario.fl.model == str(tmp_path / "mine")
 
 
 def test_another_model_brings_its_own_keys_but_a_language_model_is_a_value(tmp_path: Path) -> None:

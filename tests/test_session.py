@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 
 from fl.config import Full, Learning, Local, Lora, Ring, SoLora
 from fl.session import Session
+from fl.trainer import State
 from wnsim.mobility import Static
 from wnsim.network import Network
 
@@ -167,6 +169,49 @@ def test_a_world_without_devices_ends(federate) -> None:  # type: ignore[no-unty
     )
     assert [row.round for row in session.rounds] == [1]
     assert session.rounds[0].start_s == 5.0
+    # What it has learned by then is still found out.
+    assert {row.round for row in session.evaluations} == {0, 1}
+
+
+def test_a_device_that_hears_nothing_is_the_same_with_and_without_neighbors(federate) -> None:  # type: ignore[no-untyped-def]
+    method = SoLora(rank=4, density=0.3, calibration_prompts=8)
+    far = ((0.0, 0.0), (95_000.0, 0.0))
+    kept = []
+    for positions, devices in ((far, 2), (far[:1], 1)):
+        _, _, session = federate(
+            positions, method=method, deadline_s=0.01, topology=Ring(), bandwidth_hz=1e4,
+        )  # fmt: skip
+        assert len(session.adapters) == devices
+        kept.append(session.adapters[0])
+    for adapter in kept:
+        for b, mask in zip(adapter.b, adapter.mask, strict=True):
+            assert not b[~mask].any()
+
+
+@pytest.mark.parametrize("deadline_s", [0.0123456789123, 0.1, 1 / 3])
+def test_every_message_ends_in_a_row(federate, deadline_s: float) -> None:  # type: ignore[no-untyped-def]
+    far = (*SQUARE[:3], (90_000.0, 90_000.0))
+    network, _, session = federate(
+        far, method=Lora(rank=4), deadline_s=deadline_s, bandwidth_hz=1e5,
+        compute_s=lambda device, flops: (1.0 + device) / 3,
+    )  # fmt: skip
+    assert network.in_flight == 0
+    assert len(network.transfers) == sum(row.neighbors for row in session.rounds)
+
+
+def test_training_that_diverges_says_so(make_trainer) -> None:  # type: ignore[no-untyped-def]
+    trainer = make_trainer(method=Local(rank=4))
+    fresh = trainer.method.initial(trainer.model.layers, 1, 1)
+    broken = dataclasses.replace(fresh, b=tuple(b + float("inf") for b in fresh.b))
+    jobs = [trainer.submit(1, 3, State(broken)), trainer.submit(1, 3, State(broken))]
+    for job in jobs:
+        with pytest.raises(ValueError, match="device 1 diverged in round 3"):
+            job.result()
+
+
+def test_rank_is_at_most_the_width_of_a_layer(make_trainer) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match="rank must be at most"):
+        make_trainer(method=Lora(rank=33))
 
 
 def test_evaluations_cover_every_device_and_task_at_every_time(federate) -> None:  # type: ignore[no-untyped-def]

@@ -133,6 +133,46 @@ def test_figures_are_fit_to_print(results: Path) -> None:
     assert line["accuracy"].iloc[-1] == pytest.approx(last)
 
 
+def test_an_unusable_folder_is_found_out_before_anything_is_computed(tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text(
+        "name: net\ndevices: {count: 6}\ntraffic: {size_bytes: 1000, rounds: 1}\n"
+    )
+    (tmp_path / "blocker").write_text("mine")
+    done = wnsim("net.yaml", "--out", "blocker", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "blocker" in done.stderr
+    assert "round" not in done.stderr
+    assert (tmp_path / "blocker").read_text() == "mine"
+
+
+def test_inputs_that_changed_are_noticed_and_other_seeds_are_kept(tmp_path: Path) -> None:
+    trace = "t_s,id,x_m,y_m\n0,a/b,0,0\n0,a-b,50,0\n100,a/b,0,0\n100,a-b,50,0\n"
+    (tmp_path / "trace.csv").write_text(trace)
+    (tmp_path / "net.yaml").write_text(
+        "name: net\ndevices: {count: 2}\n"
+        "mobility: {model: trace, file: trace.csv, max_gap_s: 200}\n"
+        "traffic: {size_bytes: 1000, rounds: 1}\nvariants: [{label: $x_1}, {label: _b}]\n"
+    )
+    assert wnsim("net.yaml", cwd=tmp_path).returncode == 0
+    done = wnsim("net.yaml", "--set", "seed=7", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    summary = pd.read_csv(tmp_path / "results" / "net" / "summary.csv")
+    assert set(summary["seed"]) == {1, 7}
+    (tmp_path / "trace.csv").write_text(trace.replace("50", "60"))
+    done = wnsim("net.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "files that have changed" in done.stderr
+
+
+def test_devices_of_similar_names_have_folders_of_their_own() -> None:
+    from wnsim.scenario.results import _device_folder
+
+    names = ["a/b", "a-b", "a%2Fb", "..", "x" * 300, "x" * 301, "d\u00e9j\u00e0"]
+    folders = {_device_folder(name) for name in names}
+    assert len(folders) == len(names)
+    assert all("/" not in folder and len(folder) < 200 for folder in folders)
+
+
 def test_adapters_load_in_peft(results: Path) -> None:
     from peft import PeftModel
 

@@ -258,26 +258,24 @@ class Air:
         target = np.array([flow.target for flow in flows])
         band, power = map(np.array, self._mac.shares(flows))
         bandwidth_hz = band * self._world.bandwidth_hz
-        delay = min(self._csi_delay_blocks, first_block)
+        block = np.arange(first_block, first_block + blocks)
+        # Nothing is known of the channel before the beginning but what it is at the beginning.
+        known_block = np.maximum(block - self._csi_delay_blocks, 0)
+        oldest = int(known_block[0])
         snr = self._world.snr_blocks(
             source,
             target,
-            first_block - delay,
-            blocks + delay,
+            oldest,
+            first_block + blocks - oldest,
             self._block_ns,
             power * self._world.tx_power_w[source],
             bandwidth_hz,
         )
-        known, snr = snr[:, :blocks], snr[:, delay:]
+        known, snr = snr[:, known_block - oldest], snr[:, first_block - oldest :]
         bits, error = self._world.phy.blocks(
             known, snr, bandwidth_hz[:, None], self._block_ns / NS_PER_S
         )
-        draws = uniforms(
-            self._error_key,
-            source[:, None],
-            target[:, None],
-            np.arange(first_block, first_block + blocks),
-        )
+        draws = uniforms(self._error_key, source[:, None], target[:, None], block)
         arrives = draws >= error
         acked = np.zeros((len(flows), blocks + 1), dtype=np.int64)
         np.cumsum(np.where(arrives, bits, 0), axis=1, out=acked[:, 1:])
@@ -290,7 +288,8 @@ class Air:
             remaining = flow.size_bits - flow.acked_bits
             elapsed = first_block - flow.started_ns // self._block_ns
             rate = flow.acked_bits / elapsed if elapsed else 0.0
-            guess = int(1.1 * remaining / rate) + 64 if rate > 0 else _FIRST_WINDOW
+            # While nothing gets through, windows double.
+            guess = int(1.1 * remaining / rate) + 64 if rate > 0 else max(elapsed, _FIRST_WINDOW)
             limit = -(-flow.limit_ns // self._block_ns) - first_block
             wanted.append(min(guess, limit))
         # With changing shares the first to end cuts the window; otherwise the last one ends it.

@@ -13,6 +13,8 @@ from wnsim.params import parameters
 from wnsim.streams import generator
 from wnsim.units import Floats
 
+_SLOWEST = 1e3
+
 
 @parameters
 class Compute:
@@ -29,9 +31,10 @@ class Compute:
 
     def __post_init__(self) -> None:
         low, high = self._bounds()
-        if not 0 < low <= high:
+        if not _SLOWEST <= low <= high:
             raise ValueError(
-                f"flops_per_s must be positive, lower bound first, got {self.flops_per_s}"
+                f"flops_per_s must be at least {_SLOWEST:g}, lower bound first, "
+                f"got {self.flops_per_s}"
             )
 
     def _bounds(self) -> tuple[float, float]:

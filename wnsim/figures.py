@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from scipy import stats
 
 COLUMN_IN = (3.5, 2.4)
@@ -43,11 +44,15 @@ STYLE: dict[Any, Any] = {
     "ps.fonttype": 42,
     "savefig.bbox": None,
     "figure.constrained_layout.use": True,
+    # A label is what the user wrote, dollar signs included.
+    "text.parse_math": False,
 }
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (6, 2)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _CONFIDENCE = 0.95
+# How a legend is laid out: letters of 7 pt in a row of 3.5 in, and height of a row.
+_LETTERS_PER_ROW, _HANDLE_LETTERS, _LONGEST_LABEL, _ROW_IN = 72, 6, 60, 0.14
 
 
 @dataclass(frozen=True)
@@ -109,7 +114,8 @@ def _lines(results: Path, runs: Sequence[str]) -> list[Line]:
             {
                 "color": _COLORS[index % len(_COLORS)],
                 "linestyle": _DASHES[index % len(_DASHES)],
-                "marker": _MARKERS[index % len(_MARKERS)],
+                # Colors repeat after seven lines, then with other markers.
+                "marker": _MARKERS[(index + index // len(_COLORS)) % len(_MARKERS)],
             },
         )
         for index, (name, folders) in enumerate(groups.items())
@@ -119,6 +125,7 @@ def _lines(results: Path, runs: Sequence[str]) -> list[Line]:
 def _latency(axes: Axes, lines: Sequence[Line]) -> pd.DataFrame | None:
     """Plot the distribution of transfer latency; a message that never arrives never counts."""
     numbers = []
+    handles: list[Line2D] = []
     for line in lines:
         transfers = pd.concat([pd.read_csv(folder / "transfers.csv") for folder in line.folders])
         if transfers.empty:
@@ -128,7 +135,7 @@ def _latency(axes: Axes, lines: Sequence[Line]) -> pd.DataFrame | None:
         lost = 1.0 - len(latency) / len(transfers)
         label = line.name if lost == 0 else f"{line.name} ({lost:.1%} late or lost)"
         style = {key: line.style[key] for key in ("color", "linestyle")}
-        axes.step(latency, share, where="post", label=label, **style)
+        handles += axes.step(latency, share, where="post", label=label, **style)
         numbers.append(
             pd.DataFrame({"line": line.name, "latency_s": latency, "share_of_messages": share})
         )
@@ -138,7 +145,7 @@ def _latency(axes: Axes, lines: Sequence[Line]) -> pd.DataFrame | None:
     axes.set_ylabel("Share of messages sent")
     axes.set_xlim(left=0)
     axes.set_ylim(0, 1.02)
-    _legend_above(axes, columns=2)
+    _legend_above(axes, handles)
     _say_sizes(axes, lines)
     return pd.concat(numbers)
 
@@ -146,6 +153,7 @@ def _latency(axes: Axes, lines: Sequence[Line]) -> pd.DataFrame | None:
 def _accuracy(axes: Axes, lines: Sequence[Line]) -> pd.DataFrame | None:
     """Plot accuracy over simulated time: on all tasks, and on each device's own task."""
     numbers = []
+    handles: list[Line2D] = []
     for line in lines:
         tables = [folder / "evaluations.csv" for folder in line.folders]
         if not all(table.is_file() for table in tables):
@@ -154,10 +162,12 @@ def _accuracy(axes: Axes, lines: Sequence[Line]) -> pd.DataFrame | None:
         for own in (False, True):
             curve = _curve([run[run["own"]] if own else run for run in runs])
             style = {**line.style, "linestyle": (0, (1, 1.2)) if own else "-"}
-            axes.plot(
-                curve["time_s"], curve["accuracy"], label=None if own else line.name,
+            drawn = axes.plot(
+                curve["time_s"], curve["accuracy"], label=line.name,
                 markerfacecolor="white" if own else line.style["color"], **style,
             )  # fmt: skip
+            if not own:
+                handles += drawn
             if len(runs) > 1:
                 axes.fill_between(
                     curve["time_s"], curve["low"], curve["high"],
@@ -167,13 +177,15 @@ def _accuracy(axes: Axes, lines: Sequence[Line]) -> pd.DataFrame | None:
             numbers.append(curve.assign(line=line.name, tasks=tasks))
     if not numbers:
         return None
-    axes.plot([], [], color="0.4", linestyle=(0, (1, 1.2)), marker="o", markerfacecolor="white",
-              label="own task only")  # fmt: skip
+    handles += axes.plot(
+        [], [], color="0.4", linestyle=(0, (1, 1.2)), marker="o", markerfacecolor="white",
+        label="own task only",
+    )  # fmt: skip
     axes.set_xlabel("Simulated time [s]")
     axes.set_ylabel("Accuracy, mean over devices and tasks")
-    axes.set_ylim(0, 1)
+    axes.set_ylim(0, 1.03)
     axes.set_xlim(left=0)
-    _legend_above(axes, columns=4)
+    _legend_above(axes, handles)
     _say_sizes(axes, lines)
     return pd.concat(numbers)
 
@@ -188,20 +200,39 @@ def _curve(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
     )
     grouped = each.groupby("round")
     curve = grouped[["time_s", "accuracy"]].mean()
-    count = len(runs)
-    if count > 1:
-        spread = grouped["accuracy"].std(ddof=1) / np.sqrt(count)
-        half = spread * stats.t.ppf(0.5 + _CONFIDENCE / 2, count - 1)
+    # Runs may end in different rounds: each point counts those that came so far.
+    count = grouped.size()
+    if len(runs) > 1:
+        quantile = stats.t.ppf(0.5 + _CONFIDENCE / 2, (count - 1).where(count > 1))
+        half = grouped["accuracy"].std(ddof=1).to_numpy() / np.sqrt(count.to_numpy()) * quantile
         curve["low"], curve["high"] = curve["accuracy"] - half, curve["accuracy"] + half
     return curve.reset_index()
 
 
-def _legend_above(axes: Axes, columns: int) -> None:
-    """Put the legend above the axes, where it covers no data."""
+def _legend_above(axes: Axes, handles: Sequence[Line2D]) -> None:
+    """Put the legend above the axes, where it covers no data; more rows make a taller figure."""
+    entries = [(handle, _short(str(handle.get_label()))) for handle in handles]
+    columns = max(n for n in range(1, len(entries) + 1) if n == 1 or _fits(entries, n))
     axes.legend(
-        loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns, columnspacing=1.0,
-        handlelength=2.2, borderaxespad=0.2,
+        *zip(*entries, strict=True), loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=columns,
+        columnspacing=1.0, handlelength=2.2, borderaxespad=0.2,
     )  # fmt: skip
+    rows = -(-len(entries) // columns)
+    figure = axes.get_figure(root=True)
+    if figure is not None:
+        figure.set_size_inches(COLUMN_IN[0], COLUMN_IN[1] + _ROW_IN * (rows - 1))
+
+
+def _fits(entries: Sequence[tuple[Line2D, str]], columns: int) -> bool:
+    """Whether a legend of so many columns, filled one after the other, is as wide as the figure."""
+    parts = np.array_split([len(label) for _, label in entries], columns)
+    return sum(int(part.max()) + _HANDLE_LETTERS for part in parts) <= _LETTERS_PER_ROW
+
+
+def _short(label: str) -> str:
+    """Return what a legend shows of a label; one that begins with _ would be left out."""
+    shown = label if len(label) <= _LONGEST_LABEL else label[: _LONGEST_LABEL - 3] + "..."
+    return f" {shown}" if shown.startswith("_") else shown
 
 
 def _say_sizes(axes: Axes, lines: Sequence[Line]) -> None:

@@ -103,7 +103,8 @@ class Network:
     world : devices, channel and physical layer
     mac : medium access
     block_ns : block length [ns]
-    csi_delay_s : age of the channel knowledge from which rates are chosen [s]
+    csi_delay_s : age of the channel knowledge from which rates are chosen, rounded up to whole
+        blocks [s]
     seed : seed of the block errors
 
     Attributes
@@ -127,7 +128,7 @@ class Network:
         self._world = world
         self._mac = mac
         self._block_ns = block_ns
-        self._csi_delay_blocks = round(to_ns(csi_delay_s) / block_ns)
+        self._csi_delay_blocks = -(-to_ns(csi_delay_s) // block_ns)
         self._error_key = streams.key(seed, "block errors")
         self._airs: dict[int, Air] = {}
         self._pending: dict[Flow, tuple[Message, simpy.Event]] = {}

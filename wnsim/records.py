@@ -95,14 +95,32 @@ def write(path: Path, data: bytes) -> None:
     temporary.replace(path)
 
 
-def fingerprint(resolved: str) -> str:
-    """Return the SHA-256 of a resolved scenario's text."""
-    return hashlib.sha256(resolved.encode()).hexdigest()
+def digest(data: bytes) -> str:
+    """Return the SHA-256 of some bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(resolved: str, inputs: Mapping[str, str]) -> str:
+    """Return what tells a run from another of the same name.
+
+    Parameters
+    ----------
+    resolved : the scenario, every default written out
+    inputs : digests of the files that it names, by path
+    """
+    return digest(json.dumps([resolved, dict(sorted(inputs.items()))]).encode())
 
 
 def write_manifest(
     folder: Path,
     resolved: str,
+    inputs: Mapping[str, str],
     tables: Mapping[str, bytes],
     facts: Mapping[str, Any],
 ) -> None:
@@ -112,14 +130,16 @@ def write_manifest(
     ----------
     folder : of the run
     resolved : the scenario, every default written out
+    inputs : digests of the files that it names, by path
     tables : contents by file name
     facts : what else is to be known, such as wall and simulated seconds
     """
     manifest = {
         "complete": True,
-        "fingerprint": fingerprint(resolved),
+        "fingerprint": fingerprint(resolved, inputs),
         **facts,
-        "sha256": {name: hashlib.sha256(data).hexdigest() for name, data in tables.items()},
+        "sha256": {name: digest(data) for name, data in tables.items()},
+        "inputs": dict(inputs),
         "versions": _versions(),
         "commit": _commit(),
         "machine": {"system": platform.platform(), "processor": _processor()},
@@ -134,6 +154,24 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return manifest if isinstance(manifest, dict) and manifest.get("complete") is True else None
+
+
+def complete_runs(results: Path, scenario: str, first: Sequence[str]) -> list[str]:
+    """Return the names of a scenario's complete runs in a folder of results.
+
+    Parameters
+    ----------
+    results : the folder
+    scenario : name of the scenario
+    first : names of runs that come first, in this order
+    """
+    names = []
+    for path in results.glob(f"*/{MANIFEST}"):
+        manifest = read_manifest(path.parent)
+        if manifest is not None and manifest.get("scenario") == scenario:
+            names.append(path.parent.name)
+    order = {name: place for place, name in enumerate(first)}
+    return sorted(names, key=lambda name: (order.get(name, len(order)), name))
 
 
 def _versions() -> dict[str, str]:

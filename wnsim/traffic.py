@@ -31,11 +31,11 @@ class Traffic:
     lifetime_s : a message is given up this long after it was sent [s]
     """
 
-    size_bytes: int = Field(ge=1)
+    size_bytes: int = Field(ge=1, le=10**15)
     neighbors: int = Field(default=4, ge=1)
-    rounds: int = Field(default=20, ge=1)
-    period_s: float = Field(default=1.0, gt=0)
-    lifetime_s: float = Field(default=60.0, gt=0)
+    rounds: int = Field(default=20, ge=1, le=1_000_000)
+    period_s: float = Field(default=1.0, gt=0, le=1e9)
+    lifetime_s: float = Field(default=60.0, gt=0, le=1e9)
 
     def process(
         self, network: Network, ended: Callable[[int], None]

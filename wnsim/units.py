@@ -13,6 +13,8 @@ SPEED_OF_LIGHT_MPS = 299_792_458.0
 BOLTZMANN_J_PER_K = 1.380649e-23
 REFERENCE_TEMPERATURE_K = 290.0
 NS_PER_S = 1_000_000_000
+# What fits a signed 64-bit number of nanoseconds, with some room for sums.
+LONGEST_S = 9e9
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -63,10 +65,10 @@ def to_ns(seconds: float) -> int:
     Raises
     ------
     ValueError
-        if the duration is negative or not finite
+        if the duration is negative or longer than 285 years
     """
-    if not 0.0 <= seconds < float("inf"):
-        raise ValueError(f"a duration must be finite and at least 0 s, got {seconds}")
+    if not 0.0 <= seconds < LONGEST_S:
+        raise ValueError(f"a duration must be from 0 to {LONGEST_S:g} s, got {seconds}")
     return round(seconds * NS_PER_S)
 
 

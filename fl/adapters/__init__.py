@@ -21,12 +21,12 @@ class Method(Protocol):
 
     learning_rate: float
 
+    calibration: tuple[int, int]
+    """How many prompts a device runs forward, and how many batches forward and backward, before
+    its first round."""
+
     def initial(self, layers: Sequence[Layer], device: int, seed: int) -> Adapter:
         """Return a device's adapter before any training; it changes nothing yet."""
-
-    def calibration_tokens(self, batch_size: int, length: int) -> tuple[int, int]:
-        """Return over how many tokens a device runs forward, and forward and backward, before
-        its first round."""
 
     def calibrate(
         self, model: AdaptedModel, adapter: Adapter, examples: Any, batches: Any, seed: int

@@ -55,15 +55,24 @@ def allocate(
 
     Returns
     -------
-    counts between 1 and the layer's size, if the budget reaches to one entry per layer
+    counts between 1 and the layer's size
+
+    Raises
+    ------
+    ValueError
+        if the budget is less than one entry per layer
     """
     caps = np.array(sizes, dtype=np.int64)
     relative = np.exp(np.array(entropies) - max(entropies))
     weights = {"size": caps * relative, "paper": relative, "uniform": caps.astype(float)}
     budget = round(density * int(caps.sum()))
-    least = min(1, budget // len(caps))
-    extra = _water_fill(weights[allocation], caps - least, budget - least * len(caps))
-    return [int(count) for count in least + extra]
+    if budget < len(caps):
+        raise ValueError(
+            f"density must leave at least one entry of B in each of {len(caps)} layers, "
+            f"got {density:g} of {int(caps.sum())} entries"
+        )
+    extra = _water_fill(weights[allocation], caps - 1, budget - len(caps))
+    return [1 + int(count) for count in extra]
 
 
 def _water_fill(weights: Floats, caps: Ints, budget: int) -> Ints:

@@ -24,6 +24,7 @@ class LoraMethod:
     """LoRA gossip."""
 
     exchanges = True
+    calibration = (0, 0)
 
     def __init__(self, config: Lora | Local) -> None:
         self.rank = config.rank
@@ -39,10 +40,6 @@ class LoraMethod:
             a.append((torch.rand(self.rank, layer.inputs, generator=generator) * 2 - 1) * bound)
         b = tuple(torch.zeros(layer.outputs, self.rank) for layer in layers)
         return Adapter(tuple(a), b, self.scale)
-
-    def calibration_tokens(self, batch_size: int, length: int) -> tuple[int, int]:
-        """Return zero: nothing is prepared."""
-        return 0, 0
 
     def calibrate(
         self, model: AdaptedModel, adapter: Adapter, examples: Any, batches: Any, seed: int

@@ -54,6 +54,8 @@ class SoLoraMethod:
         self.rank = config.rank
         self.scale = (2 * config.rank if config.alpha is None else config.alpha) / config.rank
         self.learning_rate = config.learning_rate
+        batches = config.calibration_batches if config.mask == "grad" else 0
+        self.calibration = (config.calibration_prompts, batches)
 
     def initial(self, layers: Sequence[Layer], device: int, seed: int) -> Adapter:
         """Return a device's own A and zero B."""
@@ -61,14 +63,6 @@ class SoLoraMethod:
         a = draw_a(layers, self.rank, self._config.a_init, a_seed)
         b = tuple(torch.zeros(layer.outputs, self.rank) for layer in layers)
         return Adapter(a, b, self.scale, train_a=False, a_seed=a_seed)
-
-    def calibration_tokens(self, batch_size: int, length: int) -> tuple[int, int]:
-        """Return the tokens of the calibration prompts and of the mask's batches."""
-        needs_gradient = self._config.mask == "grad"
-        return (
-            self._config.calibration_prompts * length,
-            self._config.calibration_batches * batch_size * length if needs_gradient else 0,
-        )
 
     def calibrate(
         self,
@@ -96,7 +90,7 @@ class SoLoraMethod:
         sizes = [b.numel() for b in adapter.b]
         counts = allocate(sizes, entropies, self._config.density, self._config.allocation)
         if self._config.mask == "grad":
-            scores = b_gradients(model, adapter, batches[: self._config.calibration_batches])
+            scores = b_gradients(model, adapter, batches)
         else:
             generator = torch.Generator().manual_seed(key(seed, "mask"))
             scores = [torch.rand(b.shape, generator=generator) for b in adapter.b]

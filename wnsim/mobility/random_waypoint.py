@@ -22,6 +22,11 @@ from wnsim.units import Floats, Ints
 
 _LEGS_AT_ONCE = 32
 
+# Slower devices are static ones, faster ones leave any area.
+SLOWEST_MPS = 1e-3
+FASTEST_MPS = 1e4
+LONGEST_PAUSE_S = 1e9
+
 
 @parameters
 class RandomWaypoint:
@@ -40,18 +45,18 @@ class RandomWaypoint:
 
     def __post_init__(self) -> None:
         low_mps, high_mps = self.speed_mps
-        if not low_mps > 0.0:
+        if not low_mps >= SLOWEST_MPS:
             raise ValueError(
-                "the lowest of speed_mps must be positive, as the stationary mean speed is 0 "
-                f"otherwise, got {low_mps}"
+                f"the lowest of speed_mps must be at least {SLOWEST_MPS:g}, as the stationary "
+                f"mean speed tends to 0 otherwise, got {low_mps}"
             )
-        if not high_mps >= low_mps:
+        if not low_mps <= high_mps <= FASTEST_MPS:
             raise ValueError(
-                f"the highest of speed_mps must be at least the lowest, got {high_mps} "
-                f"below {low_mps}"
+                "the highest of speed_mps must be at least the lowest and at most "
+                f"{FASTEST_MPS:g}, got {high_mps} with {low_mps}"
             )
-        if not self.pause_s >= 0.0:
-            raise ValueError(f"pause_s must be at least 0 s, got {self.pause_s}")
+        if not 0.0 <= self.pause_s <= LONGEST_PAUSE_S:
+            raise ValueError(f"pause_s must be from 0 to {LONGEST_PAUSE_S:g} s, got {self.pause_s}")
 
     def motion(self, count: int, area_m: tuple[float, float], seed: int) -> Motion:
         """Return the motion of devices; one does not depend on how many others there are."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from ruamel.yaml import YAML
 
+from wnsim import records
 from wnsim.channel import Channel
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.schema import SCENARIO, Scenario
@@ -65,6 +67,23 @@ def build_world(scenario: Scenario) -> World:
         flops_per_s=scenario.compute.rates(count, scenario.seed),
         bandwidth_hz=radio.bandwidth_hz,
     )
+
+
+def inputs(scenario: Scenario) -> dict[str, str]:
+    """Return the digests of the files that a scenario names, by path."""
+    from fl.config import Folder
+
+    paths: list[Path] = []
+    file = getattr(scenario.mobility, "file", None)
+    if file is not None:
+        paths.append(Path(file))
+    if scenario.fl is not None:
+        if isinstance(scenario.fl.tasks, Folder):
+            paths += sorted(Path(scenario.fl.tasks.folder).glob("*/*.jsonl"))
+        model = Path(scenario.fl.model)
+        if scenario.fl.model != "tiny" and model.is_dir():
+            paths += sorted(path for path in model.iterdir() if path.is_file())
+    return {str(path): records.file_digest(path) for path in paths}
 
 
 def notes(scenario: Scenario) -> list[str]:

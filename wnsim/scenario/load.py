@@ -19,7 +19,8 @@ from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.schema import PLAN_KEYS, SCENARIO, Scenario, json_schema
 
 # Values in a scenario that name files; relative ones start at the scenario's folder.
-_FILES: tuple[Place, ...] = (("fl", "tasks", "folder"), ("fl", "model"), ("mobility", "file"))
+_MODEL: Place = ("fl", "model")
+_FILES: tuple[Place, ...] = (_MODEL, ("fl", "tasks", "folder"), ("mobility", "file"))
 
 
 def shipped() -> dict[str, Path]:
@@ -72,9 +73,12 @@ def _with_absolute_files(document: Document) -> dict[str, Any]:
         for key in path[:-1]:
             section = section.get(key) if isinstance(section, dict) else None
         value = section.get(path[-1]) if isinstance(section, dict) else None
-        if isinstance(value, str):
+        if isinstance(value, str) and value:
+            if "\0" in value:
+                raise document.error(path, f"must be the name of a file, got {value!r}")
             candidate = document.folder / value
-            if candidate.exists():
+            # The model may also be one on board or on the hub, and then it stays as it is.
+            if path != _MODEL or (value != "tiny" and candidate.is_dir()):
                 section[path[-1]] = str(candidate.resolve())
     return data
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from wnsim import records
-from wnsim.scenario.sweep import Run
 
 if TYPE_CHECKING:
     from fl.session import Session
@@ -17,6 +16,8 @@ if TYPE_CHECKING:
     from wnsim.network import Network
     from wnsim.world import World
 
+_TABLES = ("transfers.csv", "devices.csv", "rounds.csv", "evaluations.csv")
+_MAX_NAME = 120
 _SUMMARY_COLUMNS = ("run", "variant", "seed", "metric", "value")
 _EVALUATION_COLUMNS = ("round", "time_s", "device", "task", "own", "accuracy")
 _ROUND_COLUMNS = (
@@ -31,6 +32,7 @@ _DEVICE_COLUMNS = (
 def tables(
     network: Network, world: World, trainer: Trainer | None, session: Session | None
 ) -> dict[str, bytes]:
+    """Return the contents of a run's tables by file name."""
     names = world.motion.names
     tables = {
         "transfers.csv": records.table(
@@ -79,33 +81,41 @@ def export_adapters(
     folder: Path, world: World, trainer: Trainer, session: Session, base_model: str
 ) -> None:
     """Write every trained device's adapter in PEFT's format, a folder per device."""
-    from fl.peft_format import files, folder_name
+    from fl.peft_format import files
 
     model = trainer.model
     for name, adapter in zip(world.motion.names, session.adapters, strict=True):
         if adapter is not None:
             contents = files(adapter, model.layers, base_model, model.transposed)
             for file, data in contents.items():
-                records.write(folder / folder_name(name) / file, data)
+                records.write(folder / _device_folder(name) / file, data)
 
 
-def clear(folder: Path, names: Iterable[str]) -> None:
+def _device_folder(name: str) -> str:
+    """Return the name of a device's folder, another one for every device."""
+    quoted = quote(name, safe="")
+    if len(quoted) > _MAX_NAME:
+        quoted = f"{quoted[:_MAX_NAME]}-{records.digest(name.encode())[:12]}"
+    return f"device-{quoted}"
+
+
+def clear(folder: Path) -> None:
     """Remove what an unfinished run of ours left; nothing else in the folder is touched."""
-    for name in (*names, "scenario.yaml", records.MANIFEST):
+    for name in (*_TABLES, "scenario.yaml", records.MANIFEST):
         (folder / name).unlink(missing_ok=True)
     for device in (folder / "adapters").glob("device-*"):
         shutil.rmtree(device)
 
 
-def summary(runs: Sequence[Run], out: Path) -> bytes:
-    """Return one row per run and metric, computed from the runs' tables."""
+def summary(out: Path, runs: Sequence[str]) -> bytes:
+    """Return one row per run and metric, computed from the tables of complete runs."""
     import pandas as pd
 
     rows: list[list[Any]] = []
     for run in runs:
-        folder = out / run.folder
+        folder = out / run
         manifest = records.read_manifest(folder) or {}
-        metrics: dict[str, Any] = {"simulated_s": manifest.get("simulated_s", math.nan)}
+        metrics: dict[str, Any] = {"simulated_s": manifest["simulated_s"]}
         transfers = pd.read_csv(folder / "transfers.csv")
         metrics["messages"] = len(transfers)
         metrics["sent_bytes"] = transfers["size_bytes"].sum()
@@ -120,7 +130,7 @@ def summary(runs: Sequence[Run], out: Path) -> bytes:
             metrics["accuracy_all_tasks"] = last["accuracy"].mean()
             metrics["accuracy_own_task"] = last[last["own"]]["accuracy"].mean()
         rows += [
-            [run.folder, run.scenario.label, run.scenario.seed, metric, float(value)]
+            [run, manifest["variant"], manifest["seed"], metric, float(value)]
             for metric, value in metrics.items()
         ]
     return records.table(_SUMMARY_COLUMNS, rows)

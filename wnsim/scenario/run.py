@@ -13,7 +13,7 @@ from wnsim.air import coherent_block_ns
 from wnsim.clock import Clock
 from wnsim.network import Network
 from wnsim.scenario import results
-from wnsim.scenario.build import build_world, load_tasks, resolved
+from wnsim.scenario.build import build_world, inputs, load_tasks, resolved
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.schema import Scenario
 from wnsim.scenario.sweep import Run
@@ -73,21 +73,31 @@ def run_all(runs: Sequence[Run], out: Path, watch: Watch) -> list[str]:
         manifest = records.read_manifest(out / run.folder)
         if manifest is None:
             todo.append(run)
-        elif manifest.get("fingerprint") == records.fingerprint(resolved(run.scenario)):
+        elif manifest.get("fingerprint") == _fingerprint(run.scenario):
             skipped.append(run.folder)
         else:
             raise ScenarioError(
-                f"{out / run.folder}: holds the results of another scenario of this name; "
-                "choose another folder with --out, or move it away"
+                f"{out / run.folder}: holds the results of another scenario of this name, or of "
+                "files that have changed; choose another folder with --out, or move it away"
             )
+    # A folder that cannot be written is found out before anything is computed.
+    for run in todo:
+        results.clear(out / run.folder)
+        records.write(out / run.folder / "scenario.yaml", resolved(run.scenario).encode())
     for run in todo:
         run_one(run, out / run.folder, watch)
-    records.write(out / "summary.csv", results.summary(runs, out))
+    name = runs[0].scenario.name
+    complete = records.complete_runs(out, name, [run.folder for run in runs])
+    records.write(out / "summary.csv", results.summary(out, complete))
 
     from wnsim import figures
 
-    figures.draw(out, [run.folder for run in runs])
+    figures.draw(out, complete)
     return skipped
+
+
+def _fingerprint(scenario: Scenario) -> str:
+    return records.fingerprint(resolved(scenario), inputs(scenario))
 
 
 def run_one(run: Run, folder: Path, watch: Watch) -> None:
@@ -96,7 +106,7 @@ def run_one(run: Run, folder: Path, watch: Watch) -> None:
     Parameters
     ----------
     run : what to simulate
-    folder : where its results go; results that are not complete are replaced
+    folder : where its results go; it holds no complete run
     watch : told of progress
 
     Raises
@@ -106,6 +116,7 @@ def run_one(run: Run, folder: Path, watch: Watch) -> None:
     """
     began = time.perf_counter()
     scenario = run.scenario
+    used = inputs(scenario)
     world = build_world(scenario)
     network = _network(scenario, world)
     trainer: Trainer | None = None
@@ -130,7 +141,6 @@ def run_one(run: Run, folder: Path, watch: Watch) -> None:
         raise ScenarioError(f"{run.folder}: {error}") from error
 
     tables = results.tables(network, world, trainer, session)
-    results.clear(folder, tables)
     text = resolved(scenario)
     records.write(folder / "scenario.yaml", text.encode())
     for name, data in tables.items():
@@ -149,8 +159,9 @@ def run_one(run: Run, folder: Path, watch: Watch) -> None:
         "wall_s": time.perf_counter() - began,
         "simulated_s": network.now_s,
         "events": network.env.events,
+        "rounds": max((row.round for row in session.rounds), default=0) if session else None,
     }
-    records.write_manifest(folder, text, tables, facts)
+    records.write_manifest(folder, text, used, tables, facts)
 
 
 def _network(scenario: Scenario, world: World) -> Network:

@@ -16,7 +16,7 @@ from wnsim.params import parameters
 from wnsim.phy import PHY, Shannon
 from wnsim.traffic import Traffic
 
-Positive = Annotated[float, Field(gt=0)]
+Side = Annotated[float, Field(ge=1, le=1e7)]
 
 
 def family(members: Mapping[str, type]) -> Any:
@@ -50,10 +50,10 @@ class Devices:
     height_m : of the antenna above ground [m]
     """
 
-    count: Annotated[int, Field(ge=1, le=100_000)] = 20
+    count: Annotated[int, Field(ge=1, le=10_000)] = 20
     tx_power_dbm: Annotated[float, Field(ge=-100, le=100)] = 23.0
     noise_figure_db: Annotated[float, Field(ge=0, le=50)] = 9.0
-    height_m: Positive = 1.5
+    height_m: Annotated[float, Field(gt=0, le=1e5)] = 1.5
 
 
 @parameters
@@ -113,7 +113,7 @@ class Scenario:
     name: Annotated[str, Field(min_length=1, max_length=100)]
     label: str = ""
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1
-    area_m: tuple[Positive, Positive] = (500.0, 500.0)
+    area_m: tuple[Side, Side] = (500.0, 500.0)
     devices: Devices = Field(default_factory=Devices)
     mobility: Mobility = Field(default_factory=RandomWaypoint)
     channel: ChannelModel = Field(default_factory=ChannelModel)

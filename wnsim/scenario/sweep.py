@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import re
@@ -16,6 +17,9 @@ from wnsim.scenario.load import find, validate
 from wnsim.scenario.schema import PLAN_KEYS, Scenario
 
 _MAX_RUNS = 100_000
+_MAX_NAME = 120
+# What all runs of a scenario have in common.
+_RESERVED = {"name", "seed", *PLAN_KEYS}
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ def plan(name: str, settings: Sequence[str] = ()) -> list[Run]:
     """
     document = read(find(name), name)
     overrides = [_setting(document, text) for text in settings]
+    _check_overrides(overrides, document.data.get("sweep"))
     for override in overrides:
         if set(override.data) <= {*PLAN_KEYS, "seed", "name"}:
             document = document.merged(override)
@@ -77,7 +82,15 @@ def plan(name: str, settings: Sequence[str] = ()) -> list[Run]:
 
 
 def results_folder(run: Run, out: str | None) -> Path:
-    """Return the folder of a scenario's results: as asked for, or results/<name>."""
+    """Return the folder of a scenario's results: as asked for, or results/<name>.
+
+    Raises
+    ------
+    ScenarioError
+        if the folder asked for cannot be the name of one
+    """
+    if out is not None and (not out or "\0" in out):
+        raise ScenarioError(f"--out: must be the name of a folder, got {out!r}")
     return Path(out) if out is not None else Path("results") / _slug(run.scenario.name)
 
 
@@ -96,6 +109,16 @@ def _setting(document: Document, text: str) -> Document:
     if not equals:
         raise ScenarioError(f"{source}: a setting is key=value")
     return assignment(document, key.strip(), parse_value(value, source), source)
+
+
+def _check_overrides(overrides: Sequence[Document], sweep: Any) -> None:
+    """Refuse settings that would go over swept values, whose runs are named after them."""
+    for override in overrides:
+        ((path, source),) = override.places.items()
+        key = ".".join(map(str, path))
+        for swept in sweep if isinstance(sweep, dict) else ():
+            if f"{swept}.".startswith(f"{key}.") or f"{key}.".startswith(f"{swept}."):
+                raise ScenarioError(f"{source}: {key}: is swept by the scenario ({swept})")
 
 
 def _repeat(document: Document) -> int:
@@ -126,6 +149,10 @@ def _variants(document: Document) -> list[Document | None]:
         if label in labels:
             raise document.error(("variants", index, "label"), f"is given twice: {label!r}")
         labels.append(label)
+        for key in _RESERVED & set(variant):
+            raise document.error(
+                ("variants", index, key), "a variant cannot change it; variants are comparable"
+            )
     return [document.section(("variants", index)) for index in range(len(variants))]
 
 
@@ -136,6 +163,8 @@ def _swept(document: Document) -> list[dict[str, Any]]:
     if not isinstance(sweep, dict):
         raise document.error(("sweep",), f"must be keys with lists of values, got {sweep!r}")
     for key, values in sweep.items():
+        if key in _RESERVED or key == "label":
+            raise document.error(("sweep", key), "cannot be swept; for several seeds use repeat")
         if not isinstance(values, list) or not values:
             raise document.error(("sweep", key), f"must be a list of values, got {values!r}")
     return [dict(zip(sweep, values, strict=True)) for values in itertools.product(*sweep.values())]
@@ -146,5 +175,9 @@ def _text(value: Any) -> str:
 
 
 def _slug(text: str) -> str:
-    """Return a text as the name of a folder."""
-    return re.sub(r"[^A-Za-z0-9._=,+-]+", "-", text).strip(".-") or "unnamed"
+    """Return a text as the name of a folder; what is too long is cut and marked by its digest."""
+    name = re.sub(r"[^\w.=,+-]+", "-", text).strip(".-") or "unnamed"
+    if len(name.encode()) <= _MAX_NAME:
+        return name
+    digest = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return f"{name.encode()[:_MAX_NAME].decode(errors='ignore')}-{digest}"
