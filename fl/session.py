@@ -20,6 +20,7 @@ import simpy
 from wnsim.network import Message, Network, Transfer
 
 from .config import Learning
+from .rows import EvaluationRow, RoundRow
 from .seeds import key
 from .topology import TOPOLOGIES
 from .update import HEADER_BYTES, encode
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
     import torch
 
     from .adapters import Adapter
+    from .jobs import State
     from .topology import Graph
-    from .trainer import State, Trainer
+    from .trainer import Trainer
     from .update import Update
 
 # Instants are whole nanoseconds, so sums of durations are off by a few of them: a device listens
@@ -37,52 +39,6 @@ if TYPE_CHECKING:
 _SLACK_S = 1e-6
 
 Steps = Generator[simpy.Event, Any, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class RoundRow:
-    """What one device did in one round: a row of `rounds.csv`.
-
-    Parameters
-    ----------
-    round, device : which
-    start_s, trained_s, end_s : begin of the round; own training done; merged [s]
-    neighbors : how many neighbors it told
-    heard : from how many of them an update arrived
-    sent_bytes : size of all its messages [byte]
-    loss : mean loss of its local steps [nat]
-    """
-
-    round: int
-    device: int
-    start_s: float
-    trained_s: float
-    end_s: float
-    neighbors: int
-    heard: int
-    sent_bytes: int
-    loss: float
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluationRow:
-    """How one device does on one task at one instant: a row of `evaluations.csv`.
-
-    Parameters
-    ----------
-    round, time_s : after which round, and when [s]
-    device : whose adapter
-    task : on which task
-    own : whether that is the task that the device trains
-    accuracy : between 0 and 1
-    """
-
-    round: int
-    time_s: float
-    device: int
-    task: str
-    own: bool
-    accuracy: float
 
 
 @dataclass(eq=False)

@@ -9,8 +9,8 @@ import torch
 
 from fl.adapters import AdaptedModel, Adapter
 from fl.config import Local, Lora, SoLora
+from fl.jobs import State
 from fl.peft_format import files
-from fl.trainer import State
 
 METHODS = [Local(rank=4), Lora(rank=4), SoLora(rank=4, density=0.3, calibration_prompts=8)]
 

@@ -15,8 +15,8 @@ LAYERS = {
     "wnsim.units": 0, "wnsim.streams": 0, "wnsim.params": 0,
     "wnsim.mobility": 1, "wnsim.channel": 1, "wnsim.phy": 1, "wnsim.compute": 1,
     "wnsim.world": 2,
-    "wnsim.clock": 3, "wnsim.mac": 3, "wnsim.air": 3, "wnsim.network": 3, "wnsim.traffic": 3,
-    "wnsim.records": 3,
+    "wnsim.clock": 3, "wnsim.flow": 3, "wnsim.mac": 3, "wnsim.air": 3, "wnsim.network": 3,
+    "wnsim.traffic": 3, "wnsim.records": 3,
     "wnsim.scenario": 4, "wnsim.figures": 5,
 }  # fmt: skip
 ONLY_IN = {

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from fl.config import Full, Learning, Local, Lora, Ring, SoLora
+from fl.jobs import State
 from fl.session import Session
-from fl.trainer import State
 from wnsim.mobility import Static
 from wnsim.network import Network
 

@@ -14,14 +14,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from wnsim.flow import Flow, Window
 from wnsim.streams import uniforms
-from wnsim.units import NS_PER_S, SPEED_OF_LIGHT_MPS, Floats, Ints
+from wnsim.units import NS_PER_S, SPEED_OF_LIGHT_MPS
 
 if TYPE_CHECKING:
     import simpy
@@ -44,61 +43,6 @@ def coherent_block_ns(frequency_hz: float, max_speed_mps: float) -> int:
     block_s = 5e-3 if doppler_hz <= 0 else min(max(0.1 / doppler_hz, 0.5e-3), 5e-3)
     tenths_of_ms = math.floor(block_s * 1e4 + 1e-9)
     return tenths_of_ms * 100_000
-
-
-@dataclass(eq=False, slots=True)
-class Flow:
-    """A transfer under way.
-
-    Parameters
-    ----------
-    source, target : devices
-    size_bits : what is to be carried
-    sent_ns : when it was handed to the network [ns]
-    limit_ns : when it is given up [ns]
-    limit_reason : why it is given up then
-    """
-
-    source: int
-    target: int
-    size_bits: int
-    sent_ns: int
-    limit_ns: int
-    limit_reason: str
-    batch: int = 1
-    started_ns: int = -1
-    ended_ns: int = -1
-    delivered: bool = False
-    acked_bits: int = 0
-    blocks: int = 0
-    failed_blocks: int = 0
-    snr_sum: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Window:
-    first_block: int
-    # (flows, blocks): whether each block arrives; bits it carries; linear SNR
-    arrives: NDArray[np.bool_]
-    bits: Ints
-    snr: Floats
-    # (flows, blocks + 1): bits acknowledged since the window began
-    acked: Ints
-
-    @property
-    def end_block(self) -> int:
-        """The block after the last one."""
-        return self.first_block + int(self.bits.shape[1])
-
-    def rows(self, staying: list[int]) -> _Window:
-        """Return the window of some of its flows."""
-        return _Window(
-            self.first_block,
-            self.arrives[staying],
-            self.bits[staying],
-            self.snr[staying],
-            self.acked[staying],
-        )
 
 
 class Air:
@@ -134,7 +78,7 @@ class Air:
         self._ended = ended
         self._waiting: list[Flow] = []
         self._on_air: list[Flow] = []
-        self._window: _Window | None = None
+        self._window: Window | None = None
         self._changed = False
         self._arrival = env.event()
         env.process(self._run())
@@ -199,10 +143,10 @@ class Air:
             self._changed = True
             flows = [self._on_air[row] for row in due]
             for row, flow in zip(due, flows, strict=True):
-                block, complete_ns = self._completion(window, row)
+                block, complete_ns = window.completion(row, flow, self._block_ns)
                 flow.delivered = complete_ns <= min(now, flow.limit_ns)
                 passed = min(now // self._block_ns, window.end_block) - window.first_block
-                self._credit(window, row, block + 1 if flow.delivered else passed)
+                window.credit(row, flow, block + 1 if flow.delivered else passed)
                 flow.acked_bits = min(flow.acked_bits, flow.size_bits)
             staying = [row for row in range(len(self._on_air)) if row not in due]
             self._on_air = [self._on_air[row] for row in staying]
@@ -216,41 +160,19 @@ class Air:
         flow.ended_ns = now
         self._ended(flow)
 
-    def _completion(self, window: _Window, row: int) -> tuple[int, int]:
-        """Return in which block of the window a flow completes, and the instant [ns].
-
-        The number of blocks, and an instant beyond the window, if it does not.
-        """
-        blocks = window.bits.shape[1]
-        due = self._on_air[row].size_bits - self._on_air[row].acked_bits
-        block = int(np.searchsorted(window.acked[row, 1:], due))
-        if block == blocks:
-            return blocks, (window.end_block + 1) * self._block_ns
-        part = (due - int(window.acked[row, block])) * self._block_ns
-        inside = -(-part // int(window.bits[row, block]))
-        return block, (window.first_block + block) * self._block_ns + inside
-
-    def _due_ns(self, window: _Window, row: int) -> int:
+    def _due_ns(self, window: Window, row: int) -> int:
         """Return when a flow completes in this window or is given up [ns]."""
-        return min(self._completion(window, row)[1], self._on_air[row].limit_ns)
-
-    def _credit(self, window: _Window, row: int, blocks: int) -> None:
-        """Book the first blocks of the window to a flow."""
         flow = self._on_air[row]
-        flow.acked_bits += int(window.acked[row, blocks])
-        sent = window.bits[row, :blocks] > 0
-        flow.blocks += int(sent.sum())
-        flow.failed_blocks += int((sent & ~window.arrives[row, :blocks]).sum())
-        flow.snr_sum += float(window.snr[row, :blocks][sent].sum())
+        return min(window.completion(row, flow, self._block_ns)[1], flow.limit_ns)
 
     def _commit(self, end_block: int) -> None:
         """Book what lies before a block to all flows on the air, and drop the window."""
         if self._window is not None:
-            for row in range(len(self._on_air)):
-                self._credit(self._window, row, end_block - self._window.first_block)
+            for row, flow in enumerate(self._on_air):
+                self._window.credit(row, flow, end_block - self._window.first_block)
             self._window = None
 
-    def _plan(self, first_block: int) -> _Window:
+    def _plan(self, first_block: int) -> Window:
         """Compute the outcome of the coming blocks for all flows on the air."""
         flows = self._on_air
         blocks = self._window_length(first_block)
@@ -279,7 +201,7 @@ class Air:
         arrives = draws >= error
         acked = np.zeros((len(flows), blocks + 1), dtype=np.int64)
         np.cumsum(np.where(arrives, bits, 0), axis=1, out=acked[:, 1:])
-        return _Window(first_block, arrives, bits, snr, acked)
+        return Window(first_block, arrives, bits, snr, acked)
 
     def _window_length(self, first_block: int) -> int:
         """Choose how many blocks to look ahead: to the end of a transfer, from its rate so far."""

@@ -10,7 +10,8 @@ import numpy as np
 import simpy
 
 from wnsim import streams
-from wnsim.air import Air, Flow
+from wnsim.air import Air
+from wnsim.flow import Flow
 from wnsim.units import NS_PER_S, linear_to_db, to_ns, to_s
 
 if TYPE_CHECKING:

@@ -1,0 +1,51 @@
+"""What a session records: one row per device and round, one per evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RoundRow:
+    """What one device did in one round: a row of `rounds.csv`.
+
+    Parameters
+    ----------
+    round, device : which
+    start_s, trained_s, end_s : begin of the round; own training done; merged [s]
+    neighbors : how many neighbors it told
+    heard : from how many of them an update arrived
+    sent_bytes : size of all its messages [byte]
+    loss : mean loss of its local steps [nat]
+    """
+
+    round: int
+    device: int
+    start_s: float
+    trained_s: float
+    end_s: float
+    neighbors: int
+    heard: int
+    sent_bytes: int
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationRow:
+    """How one device does on one task at one instant: a row of `evaluations.csv`.
+
+    Parameters
+    ----------
+    round, time_s : after which round, and when [s]
+    device : whose adapter
+    task : on which task
+    own : whether that is the task that the device trains
+    accuracy : between 0 and 1
+    """
+
+    round: int
+    time_s: float
+    device: int
+    task: str
+    own: bool
+    accuracy: float
