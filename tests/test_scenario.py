@@ -142,11 +142,15 @@ BROKEN = {
     ),
     "missing trace": (
         GOOD + "mobility: {model: trace, file: nowhere.xml}\n",
-        r"nowhere.xml",
+        r"s.yaml: mobility: .*nowhere.xml",
+    ),
+    "antennas on the ground": (
+        GOOD.replace("{count: 4}", "{count: 4, height_m: 0.5}"),
+        r"s.yaml: .*height",
     ),
     "missing task folder": (
         GOOD + "  tasks: {folder: nowhere}\n",
-        r"fl.tasks: .*nowhere",
+        r"s.yaml: fl.tasks: .*nowhere",
     ),
     "missing model folder": (GOOD + "  model: ./nowhere\n", r"no such folder: './nowhere'"),
     "python object": ("name: !!python/object/apply:os.system [ls]\n", r":1: name: must be"),
@@ -332,7 +336,7 @@ def test_shipped_scenarios_are_valid_and_short(name: str) -> None:
     text = path.read_text("utf-8")
     assert text.startswith("# ")
     assert len(text.splitlines()) <= 60
-    check(plan(name))
+    check(plan(name), name)
 
 
 def test_schema_is_a_schema_and_knows_the_keys() -> None:

@@ -80,7 +80,7 @@ def _run(options: argparse.Namespace) -> int:
     from wnsim.scenario.sweep import plan, results_folder
 
     runs = plan(options.scenario, options.set)
-    check(runs)
+    check(runs, options.scenario)
     if options.check:
         shown = set()
         for run in runs:

@@ -45,7 +45,10 @@ def build_world(scenario: Scenario) -> World:
     devices, radio = scenario.devices, scenario.radio
     try:
         motion = scenario.mobility.motion(devices.count, scenario.area_m, scenario.seed)
-        count = len(motion.names)
+    except ValueError as error:
+        raise ScenarioError(f"mobility: {error}") from error
+    count = len(motion.names)
+    try:
         channel = Channel(
             scenario.channel.path_loss,
             scenario.channel.shadowing,
@@ -57,7 +60,7 @@ def build_world(scenario: Scenario) -> World:
             scenario.seed,
         )
     except ValueError as error:
-        raise ScenarioError(str(error)) from error
+        raise ScenarioError(f"channel: {error}") from error
     return World(
         motion=motion,
         channel=channel,
@@ -131,8 +134,13 @@ def load_tasks(scenario: Scenario) -> list[Task]:
         raise ScenarioError(f"fl.tasks: {error}") from error
 
 
-def check(runs: Sequence[Run]) -> None:
+def check(runs: Sequence[Run], shown: str) -> None:
     """Find out what can be known to be wrong without training anything; torch is not imported.
+
+    Parameters
+    ----------
+    runs : of one scenario file
+    shown : the file as the user named it
 
     Raises
     ------
@@ -144,5 +152,11 @@ def check(runs: Sequence[Run]) -> None:
         key = json.dumps(SCENARIO.dump_python(run.scenario, mode="json") | {"seed": 0})
         if key not in seen:
             seen.add(key)
-            build_world(run.scenario)
-            load_tasks(run.scenario)
+            try:
+                world = build_world(run.scenario)
+                if world.count > 1:
+                    # Some models only find out from a link that they do not fit the devices.
+                    world.channel.large_scale_db(np.array([0]), np.array([1]), np.zeros(1))
+                load_tasks(run.scenario)
+            except ValueError as error:
+                raise ScenarioError(f"{shown}: {error}") from error
