@@ -1,9 +1,12 @@
-# make demo: install, then run the scenario urban.yaml to figures.  make test: install, then every check.
+# make install: a virtual environment with everything.  make demo: install, then the scenario
+# urban.yaml to figures.  make test: install, then every check.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 
-.PHONY: demo test clean
+.PHONY: install demo test clean
+install: $(VENV)/.installed
+
 demo: $(VENV)/.installed
 	$(BIN)/python -m wnsim.scenario urban.yaml
 

@@ -60,7 +60,8 @@ class SoLora:
 
     Parameters
     ----------
-    rank, alpha, learning_rate : as for `local`
+    rank, alpha : as for `local`
+    learning_rate : of AdamW; B alone is trained, at a higher rate than both factors
     density : share of the entries of B that are active, over all layers
     a_init : law of the frozen A: `gaussian` N(0, 1/k) or `kaiming` uniform, variance 1/(3k)
     allocation : how the active entries are shared among layers: `size` in proportion to a layer's

@@ -94,7 +94,7 @@ class Evaluator:
             scores.append(self._scores(ids, labels, exact=rows.right is None))
         score = torch.cat(scores).numpy()
         if rows.right is None:
-            return float(score.mean())
+            return float(score.mean(dtype=np.float64))
         hits = [
             rows.right[rows.owner == example][np.argmax(score[rows.owner == example])]
             for example in range(int(rows.owner[-1]) + 1)

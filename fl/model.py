@@ -70,6 +70,11 @@ def load(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     return _from_hub(name)
 
 
+def base_of(name: str) -> str:
+    """Return the folder or hub name from which anybody loads the model that `load` loads."""
+    return str(TINY) if name == "tiny" else name
+
+
 def _read(source: str, local: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     # Importing transformers takes seconds, so nobody pays for it who only wants tasks.
     from transformers import AutoModelForCausalLM, AutoTokenizer

@@ -15,7 +15,7 @@ class RoundRow:
     start_s, trained_s, end_s : begin of the round; own training done; merged [s]
     neighbors : how many neighbors it told
     heard : from how many of them an update arrived
-    sent_bytes : size of all its messages [byte]
+    offered_bytes : size of all its messages, whether they arrived or not [byte]
     loss : mean loss of its local steps [nat]
     """
 
@@ -26,7 +26,7 @@ class RoundRow:
     end_s: float
     neighbors: int
     heard: int
-    sent_bytes: int
+    offered_bytes: int
     loss: float
 
 

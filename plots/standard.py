@@ -3,6 +3,8 @@
 import sys
 from pathlib import Path
 
+import pandas as pd
+
 from wnsim.figures import draw
 
 
@@ -11,9 +13,10 @@ def main() -> None:
     if len(sys.argv) != 2:
         sys.exit(__doc__)
     folder = Path(sys.argv[1])
-    runs = [path.parent.name for path in sorted(folder.glob("*/manifest.json"))]
-    if not runs:
+    summary = folder / "summary.csv"
+    if not summary.is_file():
         sys.exit(f"{folder}: no complete runs in it")
+    runs = list(pd.read_csv(summary)["run"].unique())
     for path in draw(folder, runs):
         print(path)
 

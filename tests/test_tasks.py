@@ -150,7 +150,7 @@ def test_the_whole_of_a_small_task_can_be_asked_for() -> None:
 
 
 def test_unknown_task_names_the_nearest() -> None:
-    with pytest.raises(ValueError, match="got 'revers'; known: reverse"):
+    with pytest.raises(ValueError, match="got 'revers'; did you mean 'reverse'"):
         generate("revers", 10, 10, seed=0)
     with pytest.raises(ValueError, match="known: actor, color"):
         generate("qqq", 10, 10, seed=0)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -68,10 +69,10 @@ def test_a_run_leaves_its_tables_manifest_and_scenario(results: Path) -> None:
         assert list(results.glob("**/.*tmp")) == []
     transfers = pd.read_csv(results / "lora,seed=1" / "transfers.csv")
     devices = pd.read_csv(results / "lora,seed=1" / "devices.csv")
-    assert devices["sent_bytes"].sum() == transfers["size_bytes"].sum()
+    assert devices["offered_bytes"].sum() == transfers["size_bytes"].sum()
     assert devices["delivered"].sum() == transfers["delivered"].sum()
     rounds = pd.read_csv(results / "lora,seed=1" / "rounds.csv")
-    assert rounds["sent_bytes"].sum() == transfers["size_bytes"].sum()
+    assert rounds["offered_bytes"].sum() == transfers["size_bytes"].sum()
 
 
 def test_the_same_scenario_gives_the_same_bytes_and_another_seed_others(
@@ -158,6 +159,13 @@ def test_inputs_that_changed_are_noticed_and_other_seeds_are_kept(tmp_path: Path
     assert done.returncode == 0, done.stderr
     summary = pd.read_csv(tmp_path / "results" / "net" / "summary.csv")
     assert set(summary["seed"]) == {1, 7}
+    done = wnsim("net.yaml", "--set", "seed=8", "--set", "traffic.rounds=2", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "another scenario of this name" in done.stderr
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(tmp_path, moved)
+    done = wnsim("net.yaml", cwd=moved)
+    assert done.stdout.count("complete already") == 2, done.stderr
     (tmp_path / "trace.csv").write_text(trace.replace("50", "60"))
     done = wnsim("net.yaml", cwd=tmp_path)
     assert done.returncode == 2
@@ -189,7 +197,7 @@ def test_summary_has_the_metrics_of_every_run(results: Path) -> None:
     lora = summary[summary["variant"] == "lora"].set_index("metric")["value"]
     so_lora = summary[summary["variant"] == "so-lora"].set_index("metric")["value"]
     assert lora["messages"] == so_lora["messages"] > 0
-    assert so_lora["sent_bytes"] < lora["sent_bytes"]
+    assert so_lora["offered_bytes"] < lora["offered_bytes"]
     assert 0 <= lora["accuracy_all_tasks"] <= 1
 
 

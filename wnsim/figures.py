@@ -253,5 +253,5 @@ def _save(figure: Figure, numbers: pd.DataFrame, stem: Path) -> Path:
     pdf = stem.with_suffix(".pdf")
     figure.savefig(pdf, metadata={"CreationDate": None})
     figure.savefig(stem.with_suffix(".png"), dpi=300)
-    numbers.to_csv(stem.with_suffix(".csv"), index=False, lineterminator="\n")
+    numbers.round(9).to_csv(stem.with_suffix(".csv"), index=False, lineterminator="\n")
     return pdf

@@ -81,7 +81,7 @@ class Transfer:
 
     @property
     def queue_s(self) -> float:
-        """Waiting before the first block [s]."""
+        """Waiting for other messages and for the next block to begin [s]."""
         return (self.ended_s if math.isnan(self.started_s) else self.started_s) - self.sent_s
 
     @property

@@ -106,40 +106,19 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def fingerprint(resolved: str, inputs: Mapping[str, str]) -> str:
-    """Return what tells a run from another of the same name.
-
-    Parameters
-    ----------
-    resolved : the scenario, every default written out
-    inputs : digests of the files that it names, by path
-    """
-    return digest(json.dumps([resolved, dict(sorted(inputs.items()))]).encode())
-
-
-def write_manifest(
-    folder: Path,
-    resolved: str,
-    inputs: Mapping[str, str],
-    tables: Mapping[str, bytes],
-    facts: Mapping[str, Any],
-) -> None:
+def write_manifest(folder: Path, tables: Mapping[str, bytes], facts: Mapping[str, Any]) -> None:
     """Write a run's manifest: from then on the run is complete.
 
     Parameters
     ----------
     folder : of the run
-    resolved : the scenario, every default written out
-    inputs : digests of the files that it names, by path
     tables : contents by file name
     facts : what else is to be known, such as wall and simulated seconds
     """
     manifest = {
         "complete": True,
-        "fingerprint": fingerprint(resolved, inputs),
         **facts,
         "sha256": {name: digest(data) for name, data in tables.items()},
-        "inputs": dict(inputs),
         "versions": _versions(),
         "commit": _commit(),
         "machine": {"system": platform.platform(), "processor": _processor()},

@@ -40,8 +40,9 @@ def generate(name: str, n_train: int, n_test: int, seed: int) -> Task:
     """
     source = GENERATED.get(name)
     if source is None:
-        near = difflib.get_close_matches(name, GENERATED, n=3, cutoff=0.5) or sorted(GENERATED)
-        raise ValueError(f"task must be a generated one, got {name!r}; known: {', '.join(near)}")
+        near = difflib.get_close_matches(name, GENERATED, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(GENERATED))}"
+        raise ValueError(f"task must be a generated one, got {name!r}; {hint}")
     if n_train < 1 or n_test < 1:
         raise ValueError(f"n_train and n_test must be at least 1, got {n_train} and {n_test}")
     total = n_train + n_test

@@ -50,10 +50,11 @@ class RandomWaypoint:
                 f"the lowest of speed_mps must be at least {SLOWEST_MPS:g}, as the stationary "
                 f"mean speed tends to 0 otherwise, got {low_mps}"
             )
-        if not low_mps <= high_mps <= FASTEST_MPS:
+        if not low_mps <= high_mps:
+            raise ValueError(f"speed_mps must be the lowest first, got {[low_mps, high_mps]}")
+        if not high_mps <= FASTEST_MPS:
             raise ValueError(
-                "the highest of speed_mps must be at least the lowest and at most "
-                f"{FASTEST_MPS:g}, got {high_mps} with {low_mps}"
+                f"the highest of speed_mps must be at most {FASTEST_MPS:g}, got {high_mps}"
             )
         if not 0.0 <= self.pause_s <= LONGEST_PAUSE_S:
             raise ValueError(f"pause_s must be from 0 to {LONGEST_PAUSE_S:g} s, got {self.pause_s}")

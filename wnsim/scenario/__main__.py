@@ -46,9 +46,11 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="override a value in every run, e.g. --set fl.rounds=5",
+        help="override a value in every run, e.g. --set fl.rounds=5; may be repeated",
     )
-    parser.add_argument("--out", metavar="DIR", help="folder of results")
+    parser.add_argument(
+        "--out", metavar="DIR", help="folder of results, in place of results/<name>"
+    )
     parser.add_argument(
         "--check", action="store_true", help="validate, print the resolved scenario, run nothing"
     )

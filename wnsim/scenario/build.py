@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,11 +22,16 @@ from wnsim.world import World
 if TYPE_CHECKING:
     from fl.tasks import Task
 
+_NULL = "tag:yaml.org,2002:null"
+
 
 def resolved(scenario: Scenario) -> str:
     """Return a scenario as YAML, every default written out: it runs again as it is."""
-    data = SCENARIO.dump_python(scenario, mode="json", exclude_none=True)
+    data = SCENARIO.dump_python(scenario, mode="json")
     yaml = YAML()
+    yaml.representer.add_representer(
+        type(None), lambda representer, _: representer.represent_scalar(_NULL, "null")
+    )
     yaml.default_flow_style = None
     yaml.width = 4096
     text = io.StringIO()
@@ -89,10 +94,42 @@ def inputs(scenario: Scenario) -> dict[str, str]:
     return {str(path): records.file_digest(path) for path in paths}
 
 
+def fingerprint(scenario: Scenario, used: Mapping[str, str], *, seed: bool = True) -> str:
+    """Return what tells a scenario from another: its values, and the contents of its files.
+
+    Parameters
+    ----------
+    scenario : the scenario
+    used : digests of the files that it names, by path; where they lie makes no difference
+    seed : whether another seed is another scenario
+    """
+    data = SCENARIO.dump_python(scenario, mode="json")
+    if not seed:
+        del data["seed"]
+    for section, key in (("mobility", "file"), ("fl", "model")):
+        value = (data[section] or {}).get(key)
+        if value is not None and any(path.startswith(value) for path in used):
+            del data[section][key]
+    if used and data["fl"] and isinstance(data["fl"]["tasks"], dict):
+        data["fl"]["tasks"].pop("folder", None)
+    files = sorted((Path(path).name, found) for path, found in used.items())
+    return records.digest(json.dumps([data, files], sort_keys=True).encode())
+
+
 def notes(scenario: Scenario) -> list[str]:
     """Return what a user should know about a scenario before believing its numbers."""
     height = scenario.devices.height_m
     found = scenario.channel.path_loss.notes(height, height, scenario.radio.frequency_hz)
+    count, learning = scenario.devices.count, scenario.fl
+    degree = getattr(learning.topology, "degree", 0) if learning is not None else 0
+    degree = scenario.traffic.neighbors if scenario.traffic is not None else degree
+    if degree >= count:
+        found.append(f"{count} devices have at most {count - 1} neighbors each, not {degree}")
+    if learning is not None and isinstance(learning.tasks, tuple) and len(learning.tasks) > count:
+        found.append(
+            f"{len(learning.tasks)} tasks are more than {count} devices: some are learned by "
+            "nobody, but count in the accuracy on all tasks"
+        )
     if scenario.fl is not None and not isinstance(scenario.fl.payload, str):
         payload = scenario.fl.payload
         found.append(
@@ -158,5 +195,14 @@ def check(runs: Sequence[Run], shown: str) -> None:
                     # Some models only find out from a link that they do not fit the devices.
                     world.channel.large_scale_db(np.array([0]), np.array([1]), np.zeros(1))
                 load_tasks(run.scenario)
+                _check_model(run.scenario)
             except ValueError as error:
                 raise ScenarioError(f"{shown}: {error}") from error
+
+
+def _check_model(scenario: Scenario) -> None:
+    """Refuse a model that is named as a folder is, where there is none."""
+    name = "tiny" if scenario.fl is None else scenario.fl.model
+    looks_like_a_folder = name.startswith((".", "/", "~")) or name.count("/") > 1
+    if looks_like_a_folder and not Path(name).is_dir():
+        raise ScenarioError(f"fl.model: no such folder: {name!r}")

@@ -42,10 +42,13 @@ class Document:
     folder: Path
 
     def where(self, path: Place) -> str:
-        """Return where a value stands, or the nearest thing around it."""
-        while path and path not in self.places:
+        """Return where a value stands, or else something in it or around it."""
+        while path:
+            for place, where in self.places.items():
+                if place[: len(path)] == path:
+                    return where
             path = path[:-1]
-        return self.places.get(path, self.file)
+        return self.file
 
     def error(self, path: Place, text: str) -> ScenarioError:
         """Return an error about a value."""

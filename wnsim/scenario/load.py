@@ -23,6 +23,15 @@ _MODEL: Place = ("fl", "model")
 _FILES: tuple[Place, ...] = (_MODEL, ("fl", "tasks", "folder"), ("mobility", "file"))
 
 
+# What the validator says, and what we say.
+_WORDS = {
+    "input should be": "must be",
+    "an object": "a section with keys",
+    "a valid array": "a list",
+    "a valid dictionary or object to extract fields from": "a section with keys",
+}
+
+
 def shipped() -> dict[str, Path]:
     """Return the scenarios that come with the program, by file name."""
     inside = Path(str(resources.files("wnsim"))) / "scenarios"
@@ -117,10 +126,14 @@ def _explain(document: Document, error: ValidationError) -> ScenarioError:
     if kind == "value_error":
         return document.error(path, str(context["error"]))
     message = detail["msg"][0].lower() + detail["msg"][1:]
-    message = message.replace("input should be", "must be").replace(
-        "an object", "a section with keys"
-    )
-    return document.error(path, f"{message}, got {_shown(value)}")
+    for plain, ours in _WORDS.items():
+        message = message.replace(plain, ours)
+    hint = ""
+    if isinstance(value, float) and value.is_integer() and kind.startswith("int"):
+        hint = f"; write {int(value)}"
+    elif isinstance(value, str) and kind == "dict_type":
+        hint = f"; perhaps {{model: {value}}}"
+    return document.error(path, f"{message}, got {_shown(value)}{hint}")
 
 
 def _shown(value: Any) -> str:

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 _TABLES = ("transfers.csv", "devices.csv", "rounds.csv", "evaluations.csv")
 _MAX_NAME = 120
-_SUMMARY_COLUMNS = ("run", "variant", "seed", "metric", "value")
 _EVALUATION_COLUMNS = ("round", "time_s", "device", "task", "own", "accuracy")
 _ROUND_COLUMNS = (
-    "round", "device", "start_s", "trained_s", "end_s", "neighbors", "heard", "sent_bytes", "loss",
+    "round", "device", "start_s", "trained_s", "end_s", "neighbors", "heard", "offered_bytes",
+    "loss",
 )  # fmt: skip
 _DEVICE_COLUMNS = (
-    "device", "flops_per_s", "task", "examples", "messages", "delivered", "sent_bytes",
-    "received_bytes",
+    "device", "flops_per_s", "task", "examples", "messages", "delivered", "offered_bytes",
+    "acked_bytes", "received_bytes",
 )  # fmt: skip
 
 
@@ -71,6 +71,7 @@ def _device_rows(network: Network, world: World, trainer: Trainer | None) -> lis
                 len(sent),
                 sum(t.delivered for t in sent),
                 sum(t.message.size_bytes for t in sent),
+                sum(t.acked_bytes for t in sent),
                 sum(t.message.size_bytes for t in arrived),
             ]
         )
@@ -111,14 +112,16 @@ def summary(out: Path, runs: Sequence[str]) -> bytes:
     """Return one row per run and metric, computed from the tables of complete runs."""
     import pandas as pd
 
+    manifests = {run: records.read_manifest(out / run) or {} for run in runs}
+    swept = list(dict.fromkeys(key for manifest in manifests.values() for key in manifest["swept"]))
     rows: list[list[Any]] = []
-    for run in runs:
+    for run, manifest in manifests.items():
         folder = out / run
-        manifest = records.read_manifest(folder) or {}
         metrics: dict[str, Any] = {"simulated_s": manifest["simulated_s"]}
         transfers = pd.read_csv(folder / "transfers.csv")
         metrics["messages"] = len(transfers)
-        metrics["sent_bytes"] = transfers["size_bytes"].sum()
+        metrics["offered_bytes"] = int(transfers["size_bytes"].sum())
+        metrics["acked_bytes"] = int(transfers["acked_bytes"].sum())
         if len(transfers):
             delivered = transfers[transfers["delivered"]]
             metrics["delivered_share"] = len(delivered) / len(transfers)
@@ -130,7 +133,14 @@ def summary(out: Path, runs: Sequence[str]) -> bytes:
             metrics["accuracy_all_tasks"] = last["accuracy"].mean()
             metrics["accuracy_own_task"] = last[last["own"]]["accuracy"].mean()
         rows += [
-            [run, manifest["variant"], manifest["seed"], metric, float(value)]
+            [
+                run,
+                manifest["variant"],
+                manifest["seed"],
+                *(manifest["swept"].get(key, "") for key in swept),
+                metric,
+                value if isinstance(value, int) else float(value),
+            ]
             for metric, value in metrics.items()
         ]
-    return records.table(_SUMMARY_COLUMNS, rows)
+    return records.table(("run", "variant", "seed", *swept, "metric", "value"), rows)

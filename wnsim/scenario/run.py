@@ -13,7 +13,13 @@ from wnsim.air import coherent_block_ns
 from wnsim.clock import Clock
 from wnsim.network import Network
 from wnsim.scenario import results
-from wnsim.scenario.build import build_world, inputs, load_tasks, resolved
+from wnsim.scenario.build import (
+    build_world,
+    fingerprint,
+    inputs,
+    load_tasks,
+    resolved,
+)
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.schema import Scenario
 from wnsim.scenario.sweep import Run
@@ -68,25 +74,30 @@ def run_all(runs: Sequence[Run], out: Path, watch: Watch) -> list[str]:
     ScenarioError
         if a folder holds the results of another scenario, or a scenario cannot be run
     """
+    name = runs[0].scenario.name
     todo, skipped = [], []
     for run in runs:
         manifest = records.read_manifest(out / run.folder)
+        used = inputs(run.scenario)
         if manifest is None:
             todo.append(run)
-        elif manifest.get("fingerprint") == _fingerprint(run.scenario):
+        elif manifest.get("fingerprint") == fingerprint(run.scenario, used):
             skipped.append(run.folder)
         else:
-            raise ScenarioError(
-                f"{out / run.folder}: holds the results of another scenario of this name, or of "
-                "files that have changed; choose another folder with --out, or move it away"
-            )
+            raise _other(out / run.folder)
+        # Runs of one line of the figures may differ in their seeds only.
+        same = fingerprint(run.scenario, used, seed=False)
+        for folder in records.complete_runs(out, name, []):
+            other = records.read_manifest(out / folder) or {}
+            line = (other.get("variant"), other.get("swept"))
+            if line == (run.scenario.label, run.swept) and other.get("seedless") != same:
+                raise _other(out / folder)
     # A folder that cannot be written is found out before anything is computed.
     for run in todo:
         results.clear(out / run.folder)
         records.write(out / run.folder / "scenario.yaml", resolved(run.scenario).encode())
     for run in todo:
         run_one(run, out / run.folder, watch)
-    name = runs[0].scenario.name
     complete = records.complete_runs(out, name, [run.folder for run in runs])
     records.write(out / "summary.csv", results.summary(out, complete))
 
@@ -96,8 +107,11 @@ def run_all(runs: Sequence[Run], out: Path, watch: Watch) -> list[str]:
     return skipped
 
 
-def _fingerprint(scenario: Scenario) -> str:
-    return records.fingerprint(resolved(scenario), inputs(scenario))
+def _other(folder: Path) -> ScenarioError:
+    return ScenarioError(
+        f"{folder}: holds the results of another scenario of this name, or of files that have "
+        "changed; choose another folder with --out, or move it away"
+    )
 
 
 def run_one(run: Run, folder: Path, watch: Watch) -> None:
@@ -141,16 +155,20 @@ def run_one(run: Run, folder: Path, watch: Watch) -> None:
         raise ScenarioError(f"{run.folder}: {error}") from error
 
     tables = results.tables(network, world, trainer, session)
-    text = resolved(scenario)
-    records.write(folder / "scenario.yaml", text.encode())
+    records.write(folder / "scenario.yaml", resolved(scenario).encode())
     for name, data in tables.items():
         records.write(folder / name, data)
     payload = "actual"
     if scenario.fl is not None and session is not None and trainer is not None:
-        base_model = scenario.fl.model
+        from fl.model import base_of
+
+        base_model = base_of(scenario.fl.model)
         results.export_adapters(folder / "adapters", world, trainer, session, base_model)
         payload = getattr(scenario.fl.payload, "emulate", payload)
     facts = {
+        "fingerprint": fingerprint(scenario, used),
+        "seedless": fingerprint(scenario, used, seed=False),
+        "inputs": used,
         "scenario": scenario.name,
         "variant": scenario.label,
         "seed": scenario.seed,
@@ -161,7 +179,7 @@ def run_one(run: Run, folder: Path, watch: Watch) -> None:
         "events": network.env.events,
         "rounds": max((row.round for row in session.rounds), default=0) if session else None,
     }
-    records.write_manifest(folder, text, used, tables, facts)
+    records.write_manifest(folder, tables, facts)
 
 
 def _network(scenario: Scenario, world: World) -> Network:

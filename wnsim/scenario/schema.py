@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
@@ -58,7 +59,14 @@ class Devices:
 
 @parameters
 class ChannelModel:
-    """Path loss, shadow fading and small-scale fading between devices."""
+    """What lies between two devices.
+
+    Parameters
+    ----------
+    path_loss : mean loss over distance, with its line-of-sight states
+    shadowing : what obstacles add, the same at the same places
+    fading : what interfering paths do over fractions of a wavelength
+    """
 
     path_loss: PathLoss = Field(default_factory=UmiStreetCanyon)
     shadowing: Shadowing = Field(default_factory=Shadowing)
@@ -86,16 +94,6 @@ class Radio:
 
 
 @parameters
-class Variant:
-    """One of the things compared: a label, and what it changes in the scenario.
-
-    Any key of the scenario may stand beside `label`; sections are merged key by key.
-    """
-
-    label: Annotated[str, Field(min_length=1, max_length=100)]
-
-
-@parameters
 class Scenario:
     """One run, everything resolved.
 
@@ -105,6 +103,12 @@ class Scenario:
     label : of the variant
     seed : of everything random
     area_m : width and height [m]
+    devices : how many, and their radios
+    mobility : where they are
+    channel : path loss, shadow fading and small-scale fading between them
+    radio : carrier, band and physical layer
+    mac : who transmits when, on which share of the band
+    compute : how fast they compute
     engine : how time on the air is computed
     fl : what is learned; without it only the network is simulated
     traffic : what is sent if nothing is learned
@@ -133,17 +137,27 @@ class Scenario:
             degree, count = self.fl.topology.degree, self.devices.count
             if degree >= count or degree * count % 2:
                 raise ValueError(
-                    "fl.topology.degree must be below devices.count, and their product even, "
-                    f"got {degree} and {count}"
+                    "fl.topology random (of degree 4 if not given) needs a degree below "
+                    f"devices.count and an even product of both, got {degree} and {count}"
                 )
 
 
 SCENARIO: TypeAdapter[Scenario] = TypeAdapter(Scenario)
 
+# A line of a docstring's section of parameters: names, and what they are.
+_PARAMETER = re.compile(r"(\w+(?:, \w+)*) : (.+)")
+
 # Keys of a file that describe several runs at once and are gone in a resolved scenario.
 PLAN_KEYS: dict[str, dict[str, Any]] = {
-    "repeat": {"type": "integer", "minimum": 1, "maximum": 10_000, "default": 1},
+    "repeat": {
+        "description": "number of repetitions, with seeds that follow on the first",
+        "type": "integer",
+        "minimum": 1,
+        "maximum": 10_000,
+        "default": 1,
+    },
     "variants": {
+        "description": "what is compared: a label each, and the keys that differ",
         "type": "array",
         "items": {
             "type": "object",
@@ -151,7 +165,11 @@ PLAN_KEYS: dict[str, dict[str, Any]] = {
             "required": ["label"],
         },
     },
-    "sweep": {"type": "object", "additionalProperties": {"type": "array", "minItems": 1}},
+    "sweep": {
+        "description": "lists of values by dotted key, such as devices.count; all are crossed",
+        "type": "object",
+        "additionalProperties": {"type": "array", "minItems": 1},
+    },
 }
 
 
@@ -160,4 +178,22 @@ def json_schema() -> dict[str, Any]:
     schema = SCENARIO.json_schema()
     schema["title"] = "wnsim scenario"
     schema["properties"] |= PLAN_KEYS
+    for node in (schema, *schema["$defs"].values()):
+        _describe(node)
     return schema
+
+
+def _describe(node: dict[str, Any]) -> None:
+    """Give each property the lines that its class's docstring has on it."""
+    text, _, parameters = node.get("description", "").partition("\n\nParameters\n")
+    node["description"] = text
+    names: list[str] = []
+    for line in parameters.splitlines()[1:]:
+        match = _PARAMETER.fullmatch(line)
+        if match:
+            names = [name for name in match[1].split(", ") if name in node.get("properties", {})]
+            for name in names:
+                node["properties"][name]["description"] = match[2]
+        elif line.startswith("    ") and line.strip():
+            for name in names:
+                node["properties"][name]["description"] += f" {line.strip()}"
