@@ -7,6 +7,7 @@ machine or clock is in the manifest, which is written last and says that the run
 from __future__ import annotations
 
 import csv
+import functools
 import hashlib
 import io
 import json
@@ -101,7 +102,13 @@ def digest(data: bytes) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
+    """Return the SHA-256 of a file, read once as long as it does not change."""
+    status = path.stat()
+    return _file_digest(path, status.st_mtime_ns, status.st_size)
+
+
+@functools.lru_cache(maxsize=4096)
+def _file_digest(path: Path, modified_ns: int, size: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -135,8 +142,10 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return manifest if isinstance(manifest, dict) and manifest.get("complete") is True else None
 
 
-def complete_runs(results: Path, scenario: str, first: Sequence[str]) -> list[str]:
-    """Return the names of a scenario's complete runs in a folder of results.
+def complete_runs(
+    results: Path, scenario: str, first: Sequence[str] = ()
+) -> dict[str, dict[str, Any]]:
+    """Return the manifests of a scenario's complete runs in a folder of results, by name.
 
     Parameters
     ----------
@@ -144,13 +153,14 @@ def complete_runs(results: Path, scenario: str, first: Sequence[str]) -> list[st
     scenario : name of the scenario
     first : names of runs that come first, in this order
     """
-    names = []
+    found = {}
     for path in results.glob(f"*/{MANIFEST}"):
         manifest = read_manifest(path.parent)
         if manifest is not None and manifest.get("scenario") == scenario:
-            names.append(path.parent.name)
+            found[path.parent.name] = manifest
     order = {name: place for place, name in enumerate(first)}
-    return sorted(names, key=lambda name: (order.get(name, len(order)), name))
+    names = sorted(found, key=lambda name: (order.get(name, len(order)), name))
+    return {name: found[name] for name in names}
 
 
 def _versions() -> dict[str, str]:

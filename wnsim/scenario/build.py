@@ -112,7 +112,11 @@ def fingerprint(scenario: Scenario, used: Mapping[str, str], *, seed: bool = Tru
             del data[section][key]
     if used and data["fl"] and isinstance(data["fl"]["tasks"], dict):
         data["fl"]["tasks"].pop("folder", None)
-    files = sorted((Path(path).name, found) for path, found in used.items())
+    # Of a task's file its folder's name counts too: that is the task's.
+    files = sorted(
+        (path.parts[-2:] if path.suffix == ".jsonl" else path.parts[-1:], found)
+        for path, found in ((Path(name), found) for name, found in used.items())
+    )
     return records.digest(json.dumps([data, files], sort_keys=True).encode())
 
 

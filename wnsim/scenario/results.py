@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -108,11 +108,16 @@ def clear(folder: Path) -> None:
         shutil.rmtree(device)
 
 
-def summary(out: Path, runs: Sequence[str]) -> bytes:
-    """Return one row per run and metric, computed from the tables of complete runs."""
+def summary(out: Path, manifests: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """Return one row per run and metric, computed from the tables of complete runs.
+
+    Parameters
+    ----------
+    out : folder of results
+    manifests : of the runs, by name
+    """
     import pandas as pd
 
-    manifests = {run: records.read_manifest(out / run) or {} for run in runs}
     swept = list(dict.fromkeys(key for manifest in manifests.values() for key in manifest["swept"]))
     rows: list[list[Any]] = []
     for run, manifest in manifests.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -75,23 +76,27 @@ def run_all(runs: Sequence[Run], out: Path, watch: Watch) -> list[str]:
         if a folder holds the results of another scenario, or a scenario cannot be run
     """
     name = runs[0].scenario.name
+    there = records.complete_runs(out, name)
+    lines = {
+        (manifest["variant"], json.dumps(manifest["swept"])): (folder, manifest["seedless"])
+        for folder, manifest in there.items()
+    }
     todo, skipped = [], []
     for run in runs:
-        manifest = records.read_manifest(out / run.folder)
         used = inputs(run.scenario)
+        # Runs of one line of the figures differ in their seeds only.
+        seedless = fingerprint(run.scenario, used, seed=False)
+        line = (run.scenario.label, json.dumps(run.swept))
+        folder, other = lines.get(line, (run.folder, seedless))
+        if other != seedless:
+            raise _other(out / folder)
+        manifest = records.read_manifest(out / run.folder)
         if manifest is None:
             todo.append(run)
         elif manifest.get("fingerprint") == fingerprint(run.scenario, used):
             skipped.append(run.folder)
         else:
             raise _other(out / run.folder)
-        # Runs of one line of the figures may differ in their seeds only.
-        same = fingerprint(run.scenario, used, seed=False)
-        for folder in records.complete_runs(out, name, []):
-            other = records.read_manifest(out / folder) or {}
-            line = (other.get("variant"), other.get("swept"))
-            if line == (run.scenario.label, run.swept) and other.get("seedless") != same:
-                raise _other(out / folder)
     # A folder that cannot be written is found out before anything is computed.
     for run in todo:
         results.clear(out / run.folder)
@@ -103,7 +108,7 @@ def run_all(runs: Sequence[Run], out: Path, watch: Watch) -> list[str]:
 
     from wnsim import figures
 
-    figures.draw(out, complete)
+    figures.draw(out, list(complete))
     return skipped
 
 
