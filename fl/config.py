@@ -179,6 +179,11 @@ class Hub:
     test_split: str = "test"
 
 
+def names_a_folder(model: str) -> bool:
+    """Whether a model's name can only be that of a folder: no hub name looks like it."""
+    return model.startswith((".", "/", "~")) or model.count("/") > 1
+
+
 def _all_tasks() -> tuple[str, ...]:
     from .tasks import GENERATED
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from .model import encode, encode_choices
+from .model import IGNORED, encode, encode_choices
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -104,7 +104,7 @@ class Evaluator:
     def _scores(self, ids: torch.Tensor, labels: torch.Tensor, exact: bool) -> torch.Tensor:
         """Return whether each row's answer is exact, or its mean log-likelihood, (rows,)."""
         targets = labels[:, 1:]
-        answer = targets != -100
+        answer = targets != IGNORED
         logits = self._model.answer_logits(ids, labels)
         if exact:
             value = (logits.argmax(-1) == targets[answer]).float()

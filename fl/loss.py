@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from .model import IGNORED
+
 if TYPE_CHECKING:
     from .adapters.stacked import AdaptedModel
 
@@ -25,7 +27,7 @@ def answer_loss(
     (devices,) mean over the answer tokens of a device's batch [nat]
     """
     targets = labels[:, 1:]
-    answer = targets != -100
+    answer = targets != IGNORED
     losses = torch.nn.functional.cross_entropy(
         model.answer_logits(ids, labels), targets[answer], reduction="none"
     )

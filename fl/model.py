@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .config import names_a_folder
 from .tasks import Example
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def load(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     if name and Path(name).is_dir():
         _check_folder(Path(name))
         return _read(name, local=True)
-    if name.startswith((".", "/", "~")) or name.count("/") > 1 or not name:
+    if not name or names_a_folder(name):
         raise ValueError(f"model must be 'tiny', a folder or a hub name; no such folder: {name!r}")
     return _from_hub(name)
 

@@ -19,7 +19,7 @@ from .config import Emulate, Learning
 from .evaluate import Evaluator
 from .jobs import Job, State
 from .loss import answer_loss
-from .model import Encoded, encode
+from .model import IGNORED, Encoded, encode
 from .optimizer import StackedAdam
 from .partition import one_task_each
 from .payload import Payload
@@ -210,9 +210,12 @@ def _stack_transposed(matrices: Sequence[torch.Tensor]) -> torch.Tensor:
 def _together(batches: Sequence[Encoded]) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the device-major tokens and labels of one batch per device, padded alike."""
     width = max(batch.ids.shape[1] for batch in batches)
+    missing = [(0, width - batch.ids.shape[1]) for batch in batches]
     pad = torch.nn.functional.pad
-    ids = [pad(batch.ids, (0, width - batch.ids.shape[1])) for batch in batches]
-    labels = [pad(batch.labels, (0, width - batch.ids.shape[1]), value=-100) for batch in batches]
+    ids = [pad(batch.ids, gap) for batch, gap in zip(batches, missing, strict=True)]
+    labels = [
+        pad(batch.labels, gap, value=IGNORED) for batch, gap in zip(batches, missing, strict=True)
+    ]
     return torch.cat(ids), torch.cat(labels)
 
 

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.json"
 _PACKAGES = ("wnsim", "numpy", "scipy", "simpy", "torch", "transformers")
 
-TRANSFER_COLUMNS = (
-    "round", "source", "target", "size_bytes", "header_bytes", "sent_s", "started_s", "ended_s",
-    "delivered", "reason", "latency_s", "queue_s", "air_s", "retransmission_s", "acked_bytes",
-    "blocks", "failed_blocks", "mean_snr_db",
+_OF_TRANSFER = (
+    "sent_s", "started_s", "ended_s", "delivered", "reason", "latency_s", "queue_s", "air_s",
+    "retransmission_s", "acked_bytes", "blocks", "failed_blocks", "mean_snr_db",
 )  # fmt: skip
+TRANSFER_COLUMNS = ("round", "source", "target", "size_bytes", "header_bytes", *_OF_TRANSFER)
 
 
 def transfer_rows(transfers: Iterable[Transfer], names: Sequence[str]) -> list[list[Any]]:
@@ -49,19 +49,7 @@ def transfer_rows(transfers: Iterable[Transfer], names: Sequence[str]) -> list[l
             names[transfer.message.target],
             transfer.message.size_bytes,
             transfer.message.header_bytes,
-            transfer.sent_s,
-            transfer.started_s,
-            transfer.ended_s,
-            transfer.delivered,
-            transfer.reason,
-            transfer.latency_s,
-            transfer.queue_s,
-            transfer.air_s,
-            transfer.retransmission_s,
-            transfer.acked_bytes,
-            transfer.blocks,
-            transfer.failed_blocks,
-            transfer.mean_snr_db,
+            *(getattr(transfer, column) for column in _OF_TRANSFER),
         ]
         for transfer in transfers
     ]

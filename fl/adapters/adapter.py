@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+
+from ..config import Local, Lora, SoLora
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +58,41 @@ class Adapter:
     def is_zero(self) -> bool:
         """Whether the adapter changes nothing yet."""
         return not any(bool(b.any()) for b in self.b)
+
+
+def scale_of(config: Local | Lora | SoLora) -> float:
+    """Return alpha / rank; alpha is twice the rank if it is not given."""
+    return (2 * config.rank if config.alpha is None else config.alpha) / config.rank
+
+
+def draw_a(layers: Sequence[Layer], rank: int, law: str, seed: int) -> tuple[torch.Tensor, ...]:
+    """Return the factors that a seed stands for, per layer (rank, inputs).
+
+    Parameters
+    ----------
+    layers, rank : shapes of the factors
+    law : `gaussian` of variance 1/k, or `kaiming` uniform of variance 1/(3k), k being the inputs
+    seed : of the draws
+    """
+    generator = torch.Generator().manual_seed(seed)
+    drawn = []
+    for layer in layers:
+        shape = (rank, layer.inputs)
+        if law == "gaussian":
+            drawn.append(torch.randn(shape, generator=generator) * layer.inputs**-0.5)
+        else:
+            drawn.append((torch.rand(shape, generator=generator) * 2 - 1) * layer.inputs**-0.5)
+    return tuple(drawn)
+
+
+def zero_b(
+    layers: Sequence[Layer], rank: int, dtype: torch.dtype = torch.float32
+) -> tuple[torch.Tensor, ...]:
+    """Return the B that changes nothing, per layer (outputs, rank)."""
+    return tuple(torch.zeros(layer.outputs, rank, dtype=dtype) for layer in layers)
+
+
+def blank(layers: Sequence[Layer], rank: int) -> Adapter:
+    """Return an adapter of zeros in half precision, from which a message's size is measured."""
+    a = tuple(torch.zeros(rank, layer.inputs, dtype=torch.half) for layer in layers)
+    return Adapter(a, zero_b(layers, rank, torch.half), scale=1.0)

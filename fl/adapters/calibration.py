@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..loss import answer_loss
+from ..model import IGNORED
 from .adapter import Adapter
 from .stacked import AdaptedModel
 
@@ -29,7 +30,7 @@ def second_moments(model: AdaptedModel, examples: Encoded, prompts: int) -> list
     per layer (inputs, inputs)
     """
     ids, labels = examples.ids[:prompts], examples.labels[:prompts]
-    of_prompt = (examples.mask[:prompts] == 1) & (labels == -100)
+    of_prompt = (examples.mask[:prompts] == 1) & (labels == IGNORED)
     with torch.no_grad(), model.recorded() as seen:
         model.model.base_model(input_ids=ids, use_cache=False)
     moments = []

@@ -9,6 +9,7 @@ their products: that inexactness belongs to the method.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ import torch
 from ..config import Local, Lora
 from ..seeds import key
 from ..update import Update
-from .adapter import Adapter, Layer
+from .adapter import Adapter, Layer, blank, draw_a, scale_of, zero_b
 from .stacked import AdaptedModel
 
 
@@ -28,18 +29,13 @@ class LoraMethod:
 
     def __init__(self, config: Lora | Local) -> None:
         self.rank = config.rank
-        self.scale = (2 * config.rank if config.alpha is None else config.alpha) / config.rank
+        self.scale = scale_of(config)
         self.learning_rate = config.learning_rate
 
     def initial(self, layers: Sequence[Layer], device: int, seed: int) -> Adapter:
         """Return zero B and the A that all devices start from."""
-        generator = torch.Generator().manual_seed(key(seed, "lora a"))
-        a = []
-        for layer in layers:
-            bound = layer.inputs**-0.5
-            a.append((torch.rand(self.rank, layer.inputs, generator=generator) * 2 - 1) * bound)
-        b = tuple(torch.zeros(layer.outputs, self.rank) for layer in layers)
-        return Adapter(tuple(a), b, self.scale)
+        a = draw_a(layers, self.rank, "kaiming", key(seed, "lora a"))
+        return Adapter(a, zero_b(layers, self.rank), self.scale)
 
     def calibrate(
         self, model: AdaptedModel, adapter: Adapter, examples: Any, batches: Any, seed: int
@@ -53,9 +49,7 @@ class LoraMethod:
 
     def shapes_update(self, layers: Sequence[Layer], first_contact: bool) -> Update:
         """Return both factors, zero, for other shapes."""
-        a = tuple(torch.zeros(self.rank, layer.inputs, dtype=torch.half) for layer in layers)
-        b = tuple(torch.zeros(layer.outputs, self.rank, dtype=torch.half) for layer in layers)
-        return Update(0, 0, b=b, a=a)
+        return self.update(blank(layers, self.rank), 0, 0, first_contact)
 
     def merge(self, own: Adapter, heard: Sequence[Update]) -> Adapter:
         """Return the mean of one's own factors and those heard."""
@@ -65,7 +59,7 @@ class LoraMethod:
             torch.stack(factors).mean(0)
             for factors in zip(own.b, *[update.b for update in heard], strict=True)
         ]
-        return Adapter(tuple(a), tuple(b), own.scale)
+        return replace(own, a=tuple(a), b=tuple(b))
 
 
 class LocalMethod(LoraMethod):

@@ -14,6 +14,7 @@ Scope: this is the training side; clusters and the mixture at inference are not 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,26 +23,13 @@ from ..aggregate import aggregate
 from ..config import SoLora
 from ..seeds import key
 from ..update import Update
-from .adapter import Adapter, Layer
+from .adapter import Adapter, Layer, blank, draw_a, scale_of, zero_b
 from .calibration import b_gradients, second_moments
 from .density import allocate, largest, spectral_entropy
 from .stacked import AdaptedModel
 
 if TYPE_CHECKING:
     from ..model import Encoded
-
-
-def draw_a(layers: Sequence[Layer], rank: int, law: str, seed: int) -> tuple[torch.Tensor, ...]:
-    """Return the frozen factors that a seed stands for, per layer (rank, inputs)."""
-    generator = torch.Generator().manual_seed(seed)
-    drawn = []
-    for layer in layers:
-        shape = (rank, layer.inputs)
-        if law == "gaussian":
-            drawn.append(torch.randn(shape, generator=generator) * layer.inputs**-0.5)
-        else:
-            drawn.append((torch.rand(shape, generator=generator) * 2 - 1) * layer.inputs**-0.5)
-    return tuple(drawn)
 
 
 class SoLoraMethod:
@@ -52,7 +40,7 @@ class SoLoraMethod:
     def __init__(self, config: SoLora) -> None:
         self._config = config
         self.rank = config.rank
-        self.scale = (2 * config.rank if config.alpha is None else config.alpha) / config.rank
+        self.scale = scale_of(config)
         self.learning_rate = config.learning_rate
         batches = config.calibration_batches if config.mask == "grad" else 0
         self.calibration = (config.calibration_prompts, batches)
@@ -61,8 +49,7 @@ class SoLoraMethod:
         """Return a device's own A and zero B."""
         a_seed = key(seed, "so-lora a", device)
         a = draw_a(layers, self.rank, self._config.a_init, a_seed)
-        b = tuple(torch.zeros(layer.outputs, self.rank) for layer in layers)
-        return Adapter(a, b, self.scale, train_a=False, a_seed=a_seed)
+        return Adapter(a, zero_b(layers, self.rank), self.scale, train_a=False, a_seed=a_seed)
 
     def calibrate(
         self,
@@ -95,46 +82,31 @@ class SoLoraMethod:
             generator = torch.Generator().manual_seed(key(seed, "mask"))
             scores = [torch.rand(b.shape, generator=generator) for b in adapter.b]
         mask = tuple(largest(score, n) for score, n in zip(scores, counts, strict=True))
-        return Adapter(adapter.a, adapter.b, adapter.scale, mask, False, adapter.a_seed)
+        return replace(adapter, mask=mask)
 
     def update(self, adapter: Adapter, device: int, round_: int, first_contact: bool) -> Update:
         """Return the values under the mask; at first contact also the mask and A."""
-        return self._update(
-            adapter.a, adapter.b, adapter.mask, adapter.a_seed, device, round_, first_contact
-        )
-
-    def shapes_update(self, layers: Sequence[Layer], first_contact: bool) -> Update:
-        """Return an update for other shapes, every layer at the mean density."""
-        a = tuple(torch.zeros(self.rank, layer.inputs, dtype=torch.half) for layer in layers)
-        b = tuple(torch.zeros(layer.outputs, self.rank, dtype=torch.half) for layer in layers)
-        sizes = [one.numel() for one in b]
-        counts = allocate(sizes, [0.0] * len(sizes), self._config.density, "uniform")
-        mask = tuple(
-            (torch.arange(one.numel()) < count).reshape(one.shape)
-            for one, count in zip(b, counts, strict=True)
-        )
-        return self._update(a, b, mask, 0, 0, 0, first_contact)
-
-    def _update(
-        self,
-        a: tuple[torch.Tensor, ...],
-        b: tuple[torch.Tensor, ...],
-        mask: tuple[torch.Tensor, ...] | None,
-        a_seed: int,
-        device: int,
-        round_: int,
-        first_contact: bool,
-    ) -> Update:
         by_seed = self._config.send_a == "seed"
         return Update(
             device,
             round_,
-            b,
-            mask,
-            a=a if first_contact and not by_seed else None,
-            a_seed=a_seed if first_contact and by_seed else None,
+            adapter.b,
+            adapter.mask,
+            a=adapter.a if first_contact and not by_seed else None,
+            a_seed=adapter.a_seed if first_contact and by_seed else None,
             tells_mask=first_contact,
         )
+
+    def shapes_update(self, layers: Sequence[Layer], first_contact: bool) -> Update:
+        """Return an update for other shapes, every layer at the mean density."""
+        adapter = blank(layers, self.rank)
+        sizes = [b.numel() for b in adapter.b]
+        counts = allocate(sizes, [0.0] * len(sizes), self._config.density, "uniform")
+        mask = tuple(
+            (torch.arange(b.numel()) < count).reshape(b.shape)
+            for b, count in zip(adapter.b, counts, strict=True)
+        )
+        return self.update(replace(adapter, mask=mask), 0, 0, first_contact)
 
     def merge(self, own: Adapter, heard: Sequence[Update]) -> Adapter:
         """Return one's own A with the aggregate of all B's, each under its own mask."""
@@ -146,4 +118,4 @@ class SoLoraMethod:
             values = [value, *[their_b[layer] for their_b, _ in told]]
             masks = [mask, *[their_mask[layer] for _, their_mask in told]]
             b.append(aggregate(values, masks, self._config.aggregation))
-        return Adapter(own.a, tuple(b), own.scale, own.mask, False, own.a_seed)
+        return replace(own, b=tuple(b))

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..model import IGNORED
 from .adapter import Adapter, Layer
 
 
@@ -119,7 +120,7 @@ class AdaptedModel:
         """
         hidden = self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
         logits: torch.Tensor = self.model.get_output_embeddings()(
-            hidden[:, :-1][labels[:, 1:] != -100]
+            hidden[:, :-1][labels[:, 1:] != IGNORED]
         )
         return logits
 

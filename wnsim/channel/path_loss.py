@@ -58,15 +58,27 @@ class PathLoss(Protocol):
     def notes(self, h_tx_m: float, h_rx_m: float, frequency_hz: float) -> list[str]: ...
 
 
+class AlwaysInSight:
+    """The part of a path-loss model that says nothing of obstacles."""
+
+    # Only used where the scenario asks for shadow fading, for which these models give no scale:
+    # the order of the urban measurement of Gudmundson (1991).
+    los_correlation_m: ClassVar[float] = 10.0
+
+    def los_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
+        """Return ones."""
+        return np.ones(np.broadcast_shapes(np.shape(d2d_m), np.shape(h_tx_m), np.shape(h_rx_m)))
+
+    def shadow(self, los: bool) -> tuple[float, float]:
+        """Return the deviation of shadow fading [dB], 0, and its decorrelation distance [m]."""
+        return 0.0, self.los_correlation_m
+
+
 @parameters
-class FreeSpace:
+class FreeSpace(AlwaysInSight):
     """Free space between isotropic antennas; always in line of sight, without shadow fading."""
 
     model: Literal["free-space"] = "free-space"
-
-    # Only used where the scenario asks for shadow fading, for which free space gives no scale:
-    # the order of the urban measurement of Gudmundson (1991).
-    los_correlation_m: ClassVar[float] = 10.0
 
     def loss_db(
         self,
@@ -79,21 +91,13 @@ class FreeSpace:
         """Return the path loss [dB], the same in either line-of-sight state."""
         return free_space_db(distance_m(d2d_m, h_tx_m, h_rx_m), frequency_hz)
 
-    def los_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
-        """Return ones."""
-        return np.ones(np.broadcast_shapes(np.shape(d2d_m), np.shape(h_tx_m), np.shape(h_rx_m)))
-
-    def shadow(self, los: bool) -> tuple[float, float]:
-        """Return the deviation of shadow fading [dB], 0, and its decorrelation distance [m]."""
-        return 0.0, self.los_correlation_m
-
     def notes(self, h_tx_m: float, h_rx_m: float, frequency_hz: float) -> list[str]:
         """Return nothing: the formula holds wherever there is free space."""
         return []
 
 
 @parameters
-class LogDistance:
+class LogDistance(AlwaysInSight):
     """Free space up to a reference distance, from there on a power law of the distance.
 
     Without an own statement on shadow fading: it is 0 dB unless the scenario gives `sigma_db`.
@@ -107,8 +111,6 @@ class LogDistance:
     model: Literal["log-distance"] = "log-distance"
     exponent: float = 3.0
     reference_m: float = 1.0
-
-    los_correlation_m: ClassVar[float] = 10.0
 
     def __post_init__(self) -> None:
         if not self.exponent > 0.0:
@@ -132,14 +134,6 @@ class LogDistance:
         return free_space_db(d3d_m, frequency_hz) + np.where(
             d3d_m > self.reference_m, excess_db, 0.0
         )
-
-    def los_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
-        """Return ones."""
-        return np.ones(np.broadcast_shapes(np.shape(d2d_m), np.shape(h_tx_m), np.shape(h_rx_m)))
-
-    def shadow(self, los: bool) -> tuple[float, float]:
-        """Return the deviation of shadow fading [dB], 0, and its decorrelation distance [m]."""
-        return 0.0, self.los_correlation_m
 
     def notes(self, h_tx_m: float, h_rx_m: float, frequency_hz: float) -> list[str]:
         """Return nothing: exponent and reference distance are the user's."""

@@ -206,7 +206,8 @@ def check(runs: Sequence[Run], shown: str) -> None:
 
 def _check_model(scenario: Scenario) -> None:
     """Refuse a model that is named as a folder is, where there is none."""
+    from fl.config import names_a_folder
+
     name = "tiny" if scenario.fl is None else scenario.fl.model
-    looks_like_a_folder = name.startswith((".", "/", "~")) or name.count("/") > 1
-    if looks_like_a_folder and not Path(name).is_dir():
+    if names_a_folder(name) and not Path(name).is_dir():
         raise ScenarioError(f"fl.model: no such folder: {name!r}")

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from wnsim.scenario.document import Document, Place
 from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.schema import PLAN_KEYS, SCENARIO, Scenario, json_schema
+from wnsim.scenario.schema import SCENARIO, Scenario, json_schema
 
 # Values in a scenario that name files; relative ones start at the scenario's folder.
 _MODEL: Place = ("fl", "model")
@@ -192,6 +192,3 @@ def _nearest(word: str, known: Any) -> str:
 def _did_you_mean(word: str, known: Any) -> str:
     match = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
     return f"; did you mean {match[0]!r}?" if match else ""
-
-
-__all__ = ["PLAN_KEYS", "find", "shipped", "validate"]

@@ -13,7 +13,7 @@ from wnsim import records
 if TYPE_CHECKING:
     from fl.session import Session
     from fl.trainer import Trainer
-    from wnsim.network import Network
+    from wnsim.network import Network, Transfer
     from wnsim.world import World
 
 _TABLES = ("transfers.csv", "devices.csv", "rounds.csv", "evaluations.csv")
@@ -34,20 +34,20 @@ def tables(
 ) -> dict[str, bytes]:
     """Return the contents of a run's tables by file name."""
     names = world.motion.names
-    tables = {
+    contents = {
         "transfers.csv": records.table(
             records.TRANSFER_COLUMNS, records.transfer_rows(network.transfers, names)
         ),
         "devices.csv": records.table(_DEVICE_COLUMNS, _device_rows(network, world, trainer)),
     }
     if session is not None:
-        tables["rounds.csv"] = records.table(
+        contents["rounds.csv"] = records.table(
             _ROUND_COLUMNS, _rows(session.rounds, _ROUND_COLUMNS, names)
         )
-        tables["evaluations.csv"] = records.table(
+        contents["evaluations.csv"] = records.table(
             _EVALUATION_COLUMNS, _rows(session.evaluations, _EVALUATION_COLUMNS, names)
         )
-    return tables
+    return contents
 
 
 def _rows(rows: Iterable[Any], columns: Sequence[str], names: Sequence[str]) -> list[list[Any]]:
@@ -58,10 +58,15 @@ def _rows(rows: Iterable[Any], columns: Sequence[str], names: Sequence[str]) -> 
 
 
 def _device_rows(network: Network, world: World, trainer: Trainer | None) -> list[list[Any]]:
+    names = world.motion.names
+    sent_by: list[list[Transfer]] = [[] for _ in names]
+    received_bytes = [0] * len(names)
+    for transfer in network.transfers:
+        sent_by[transfer.message.source].append(transfer)
+        if transfer.delivered:
+            received_bytes[transfer.message.target] += transfer.message.size_bytes
     rows = []
-    for device, name in enumerate(world.motion.names):
-        sent = [t for t in network.transfers if t.message.source == device]
-        arrived = [t for t in network.transfers if t.message.target == device and t.delivered]
+    for device, (name, sent) in enumerate(zip(names, sent_by, strict=True)):
         rows.append(
             [
                 name,
@@ -72,7 +77,7 @@ def _device_rows(network: Network, world: World, trainer: Trainer | None) -> lis
                 sum(t.delivered for t in sent),
                 sum(t.message.size_bytes for t in sent),
                 sum(t.acked_bytes for t in sent),
-                sum(t.message.size_bytes for t in arrived),
+                received_bytes[device],
             ]
         )
     return rows

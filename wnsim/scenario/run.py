@@ -120,7 +120,7 @@ def _other(folder: Path) -> ScenarioError:
 
 
 def run_one(run: Run, folder: Path, watch: Watch) -> None:
-    """Simulate one run and write its results.
+    """Simulate one run and write its results beside its scenario, which stands there already.
 
     Parameters
     ----------
@@ -160,7 +160,6 @@ def run_one(run: Run, folder: Path, watch: Watch) -> None:
         raise ScenarioError(f"{run.folder}: {error}") from error
 
     tables = results.tables(network, world, trainer, session)
-    records.write(folder / "scenario.yaml", resolved(scenario).encode())
     for name, data in tables.items():
         records.write(folder / name, data)
     payload = "actual"

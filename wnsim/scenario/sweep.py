@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,19 +65,20 @@ def plan(name: str, settings: Sequence[str] = ()) -> list[Run]:
     if len(variants) * len(swept) * repeat > _MAX_RUNS:
         raise document.error((), f"a scenario has at most {_MAX_RUNS} runs")
 
+    # Found once: a long list of swept values has as many places to look through.
+    sources = {key: document.where(("sweep", key)) for key in swept[0]}
     runs = []
     for variant in variants:
         for values in swept:
             one = base.merged(variant) if variant is not None else base
             for key, value in values.items():
-                one = one.merged(assignment(document, key, value, document.where(("sweep", key))))
+                one = one.merged(assignment(document, key, value, sources[key]))
             for override in overrides:
                 one = one.merged(override.without(*PLAN_KEYS))
             scenario = validate(one)
             runs += [_run(one, scenario, values, number) for number in range(repeat)]
-    folders = [run.folder for run in runs]
-    for folder in folders:
-        if folders.count(folder) > 1:
+    for folder, count in Counter(run.folder for run in runs).items():
+        if count > 1:
             raise document.error(("variants",), f"two runs would be named {folder!r}")
     return runs
 
@@ -96,11 +98,13 @@ def results_folder(run: Run, out: str | None) -> Path:
 
 def _run(document: Document, scenario: Scenario, values: dict[str, Any], number: int) -> Run:
     seed = scenario.seed + number
-    one = document.merged(assignment(document, "seed", seed, document.where(("seed",))))
+    if number > 0:
+        other = assignment(document, "seed", seed, document.where(("seed",)))
+        scenario = validate(document.merged(other))
     parts = [scenario.label] if scenario.label else []
     parts += [f"{key}={_text(value)}" for key, value in values.items()]
     parts.append(f"seed={seed}")
-    return Run(_slug(",".join(parts)), values, validate(one))
+    return Run(_slug(",".join(parts)), values, scenario)
 
 
 def _setting(document: Document, text: str) -> Document:
