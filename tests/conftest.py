@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 
 from wnsim.channel import Channel, FreeSpace, NoFading, Shadowing
 from wnsim.clock import Clock
-from wnsim.mac import Mac, Ofdma
+from wnsim.mac import Ofdma, Scheduled
 from wnsim.mobility import Motion, Static
 from wnsim.network import Network
 from wnsim.phy import Phy, Shannon
 from wnsim.units import dbm_to_w
 from wnsim.world import World
+from wnsim.world import positions_m as positions_of
 
 BLOCK_NS = 1_000_000
 
@@ -30,38 +32,46 @@ def make_network() -> Callable[..., Network]:
         fading: object = None,
         path_loss: object = None,
         shadowing: Shadowing | None = None,
-        mac: Mac | None = None,
+        mac: Scheduled | None = None,
         phy: Phy | None = None,
         bandwidth_hz: float = 20e6,
         tx_power_dbm: float = 23.0,
         block_ns: int = BLOCK_NS,
         csi_delay_s: float = 0.0,
         seed: int = 1,
+        stations_m: tuple[tuple[float, float], ...] = (),
+        subbands: int = 1,
+        **options: Any,
     ) -> Network:
         if motion is None:
             static = Static(layout="given", positions_m=positions_m)
             motion = static.motion(len(positions_m), (1e5, 1e5), seed)
         count = len(motion.names)
+        places_m = np.array(stations_m, dtype=np.float64).reshape(-1, 2)
+        nodes = count + len(places_m)
         channel = Channel(
             path_loss or FreeSpace(),
             shadowing or Shadowing(sigma_db=0.0),
             fading or NoFading(),
             3.5e9,
-            np.full(count, 1.5),
-            motion.position_m,
+            np.full(nodes, 1.5),
+            lambda devices, t_s: positions_of(motion, places_m, devices, t_s),
             motion.max_speed_mps,
             seed,
+            bandwidth_hz=bandwidth_hz,
+            subbands=subbands,
         )
         world = World(
             motion=motion,
             channel=channel,
             phy=phy or Shannon(),
-            tx_power_w=np.full(count, float(dbm_to_w(tx_power_dbm))),
-            noise_figure_db=np.full(count, 9.0),
+            tx_power_w=np.full(nodes, float(dbm_to_w(tx_power_dbm))),
+            noise_figure_db=np.full(nodes, 9.0),
             flops_per_s=np.full(count, 1e12),
             bandwidth_hz=bandwidth_hz,
+            stations_m=places_m,
         )
-        return Network(Clock(), world, mac or Ofdma(), block_ns, csi_delay_s, seed)
+        return Network(Clock(), world, mac or Ofdma(), block_ns, csi_delay_s, seed, **options)
 
     return make
 

@@ -1,6 +1,7 @@
 """The channel: pure in seed, link and time, reciprocal, and its fast way equal to the plain one."""
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +13,23 @@ from wnsim.channel import (
     Channel,
     Fading,
     FreeSpace,
+    Inh,
+    Isotropic,
     LogDistance,
+    Nakagami,
     NoFading,
+    OutOfRangeWarning,
     PathLoss,
+    Penetration,
     Rayleigh,
+    Sector,
     Shadowing,
+    TappedDelayLine,
+    TwoRay,
+    Uma,
     UmiStreetCanyon,
+    V2vHighway,
+    V2vUrban,
 )
 from wnsim.units import SPEED_OF_LIGHT_MPS
 
@@ -47,17 +59,24 @@ def channel(
     max_speed_mps: float = SPEED_MPS,
     seed: int = 1,
     sigma_db: float | None = None,
+    **more: Any,
 ) -> Channel:
     return Channel(
         path_loss or UmiStreetCanyon(),
         Shadowing(sigma_db=sigma_db),
         fading or Rayleigh(),
         3.5e9,
-        np.full(DEVICES, 1.5),
+        np.full(DEVICES, 1.6),
         position,
         max_speed_mps,
         seed,
+        **more,
     )
+
+
+def at_rest(places_m: Floats) -> Callable[[Ints, Floats], Floats]:
+    """Return the positions of devices that stay where they are."""
+    return lambda devices, t_s: np.repeat(places_m[devices][:, None], len(t_s), axis=1)
 
 
 def test_free_space_at_rest_is_friis() -> None:
@@ -66,21 +85,34 @@ def test_free_space_at_rest_is_friis() -> None:
     distance_m = np.linalg.norm(x_m[SOURCE] - x_m[TARGET], axis=-1)
     friis_db = 20 * np.log10(SPEED_OF_LIGHT_MPS / (4 * np.pi * distance_m * 3.5e9))
     gain_db = made.gain_db(SOURCE, TARGET, np.array([0.0, 7.3]))
-    assert gain_db == pytest.approx(np.stack([friis_db, friis_db], axis=-1), abs=1e-9)
+    assert gain_db[..., 0] == pytest.approx(np.stack([friis_db, friis_db], axis=-1), abs=1e-9)
     assert np.abs(made.response(SOURCE, TARGET, np.zeros(1))) ** 2 == pytest.approx(
         10 ** (gain_db[:, :1] / 10)
     )
 
 
+@pytest.mark.filterwarnings("ignore::wnsim.channel.OutOfRangeWarning")
 @pytest.mark.parametrize("fading", [pytest.param(made(), id=name) for name, made in FADING.items()])
 @pytest.mark.parametrize(
     "loss", [pytest.param(made(), id=name) for name, made in PATH_LOSS.items()]
 )
 def test_contract(loss: PathLoss, fading: Fading) -> None:
-    made = channel(loss, fading, sigma_db=4.0)
-    t_s = np.arange(3000) * (BLOCK_NS * 1e-9)
+    # Everything at once: two of the nodes are stations, two are indoors, antennas differ.
+    stations, indoor = np.zeros((2, DEVICES), dtype=bool)
+    stations[[4, 6]], indoor[[0, 3]] = True, True
+    everything = {
+        "sigma_db": 4.0,
+        "subbands": 3,
+        "stations": stations,
+        "station_path_loss": TwoRay(),
+        "antennas": [Sector(boresight_deg=40.0 * n) for n in range(6)] + [Isotropic()] * 2,
+        "indoor": indoor,
+        "penetration": Penetration(model="high"),
+    }
+    made = channel(loss, fading, **everything)
+    t_s = np.arange(1000) * (BLOCK_NS * 1e-9)
     gain_db = made.gain_db(SOURCE, TARGET, t_s)
-    assert gain_db.shape == (SOURCE.size, t_s.size)
+    assert gain_db.shape == (SOURCE.size, t_s.size, 3)
     response = made.response(SOURCE, TARGET, t_s)
     assert np.abs(response) ** 2 == pytest.approx(10 ** (gain_db / 10), rel=1e-9)
     # Reciprocal, to the last bit.
@@ -88,17 +120,51 @@ def test_contract(loss: PathLoss, fading: Fading) -> None:
     blocks = made.gain_blocks(SOURCE, TARGET, 0, t_s.size, BLOCK_NS)
     assert np.array_equal(made.gain_blocks(TARGET, SOURCE, 0, t_s.size, BLOCK_NS), blocks)
     # The fast way is the plain one, relative to the mean gain: a fade to 0 has no accuracy.
-    mean = 10 ** (made.large_scale_db(SOURCE, TARGET, t_s) / 10)
+    mean = 10 ** (made.large_scale_db(SOURCE, TARGET, t_s) / 10)[..., None]
     assert np.max(np.abs(blocks - np.abs(response) ** 2) / mean) < 1e-9
     # The same seed is the same channel, in whatever order and for whichever links it is asked.
-    fresh = channel(loss, fading, sigma_db=4.0)
-    part = fresh.gain_blocks(SOURCE[3:4], TARGET[3:4], 1717, 391, BLOCK_NS)
-    assert np.array_equal(part, blocks[3:4, 1717 : 1717 + 391])
+    fresh = channel(loss, fading, **everything)
+    part = fresh.gain_blocks(SOURCE[3:4], TARGET[3:4], 717, 191, BLOCK_NS)
+    assert np.array_equal(part, blocks[3:4, 717 : 717 + 191])
     assert np.array_equal(fresh.gain_blocks(SOURCE, TARGET, 0, t_s.size, BLOCK_NS), blocks)
-    other = channel(loss, fading, seed=2, sigma_db=4.0)
+    other = channel(loss, fading, seed=2, **everything)
     assert not np.any(other.gain_blocks(SOURCE, TARGET, 0, 100, BLOCK_NS) == blocks[:, :100])
+    assert (np.ptp(blocks, axis=2).max() > 0.0) == (fading.model == "tdl")
 
 
+@pytest.mark.parametrize(
+    "fading", [Rayleigh(), Nakagami(m=2.0), TappedDelayLine(profile="E")], ids=lambda f: f.model
+)
+def test_one_block_of_one_link_is_that_of_a_large_call(fading: Fading) -> None:
+    nodes = 120
+    draws = np.random.default_rng(8)
+    start_m, speed_mps = draws.random((nodes, 2)) * 400.0, draws.normal(0.0, 2.0, (nodes, 2))
+
+    def moving(devices: Ints, t_s: Floats) -> Floats:
+        return start_m[devices][:, None] + speed_mps[devices][:, None] * np.asarray(t_s)[:, None]
+
+    def made() -> Channel:
+        return Channel(
+            V2vUrban(truck_share=0.3), Shadowing(), fading, 5.9e9, np.full(nodes, 1.6), moving,
+            6.0, 1, subbands=2,
+        )  # fmt: skip
+
+    high, low = np.tril_indices(nodes, -1)
+    whole = made().gain_blocks(low, high, 100, 90, BLOCK_NS)
+    one = made()
+    for link, block in zip(
+        draws.integers(0, low.size, 40).tolist(), draws.integers(0, 90, 40).tolist(), strict=True
+    ):
+        part = slice(link, link + 1)
+        gain = one.gain_blocks(high[part], low[part], 100 + block, 1, BLOCK_NS)
+        assert np.array_equal(gain[0, 0], whole[link, block])
+    for first, count in ((0, 33), (31, 59), (63, 2)):
+        some = draws.permutation(low.size)[:777]
+        gain = one.gain_blocks(low[some], high[some], 100 + first, count, BLOCK_NS)
+        assert np.array_equal(gain, whole[some, first : first + count])
+
+
+@pytest.mark.filterwarnings("ignore::wnsim.channel.OutOfRangeWarning")
 def test_windows_agree_where_they_overlap() -> None:
     made = channel()
     # A long window goes around the memory of recent values, a short one through it.
@@ -116,6 +182,7 @@ def test_windows_agree_where_they_overlap() -> None:
     assert np.array_equal(values_db, whole_db[:, scattered])
 
 
+@pytest.mark.filterwarnings("ignore::wnsim.channel.OutOfRangeWarning")
 def test_forgetting_links_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     t_s = np.arange(0.0, 5.0, 0.01)
     whole_db = channel().large_scale_db(SOURCE, TARGET, t_s)
@@ -137,9 +204,9 @@ def test_a_turn_is_rounded_off_by_less_than_a_chunk(block_ns: int) -> None:
 
     made = channel(FreeSpace(), Rayleigh(residual_speed_mps=0.0), zigzag)
     blocks = np.arange(int(8e9) // block_ns)
-    fast = made.gain_blocks(SOURCE, TARGET, 0, blocks.size, block_ns)
+    fast = made.gain_blocks(SOURCE, TARGET, 0, blocks.size, block_ns)[..., 0]
     t_s = blocks * (block_ns * 1e-9)
-    plain = 10 ** (made.gain_db(SOURCE, TARGET, t_s) / 10)
+    plain = 10 ** (made.gain_db(SOURCE, TARGET, t_s)[..., 0] / 10)
     mean = 10 ** (made.large_scale_db(SOURCE, TARGET, t_s) / 10)
     # Away from the turns by the longest chunk, the large-scale step, nothing is rounded off.
     far = np.abs(np.mod(t_s + 1.0, 2.0) - 1.0) > made.large_scale.step_s
@@ -147,6 +214,7 @@ def test_a_turn_is_rounded_off_by_less_than_a_chunk(block_ns: int) -> None:
     assert np.max((np.abs(fast - plain) / mean)[:, far]) < 1e-9
 
 
+@pytest.mark.filterwarnings("ignore::wnsim.channel.OutOfRangeWarning")
 def test_block_numbers_may_be_negative() -> None:
     # The channel that was known some blocks ago, at the beginning of a run.
     made = channel()
@@ -155,7 +223,10 @@ def test_block_numbers_may_be_negative() -> None:
 
 
 def test_no_blocks() -> None:
-    assert channel().gain_blocks(SOURCE, TARGET, 5, 0, BLOCK_NS).shape == (SOURCE.size, 0)
+    assert channel().gain_blocks(SOURCE, TARGET, 5, 0, BLOCK_NS).shape == (SOURCE.size, 0, 1)
+    nobody = np.empty(0, dtype=np.int64)
+    assert channel(subbands=4).gain_blocks(nobody, nobody, 5, 9, BLOCK_NS).shape == (0, 9, 4)
+    assert channel().large_scale_db(nobody, nobody, np.zeros(2)).shape == (0, 2)
 
 
 def test_interpolation_is_close_to_the_model() -> None:
@@ -167,7 +238,7 @@ def test_interpolation_is_close_to_the_model() -> None:
     loss_db = LogDistance(exponent=3.76).loss_db(d2d_m, 1.5, 1.5, 3.5e9, True)
     # Linear interpolation of 37.6 lg d over a step s errs by at most s^2/8 of 16.3/d^2.
     bound_db = 16.33 / (d2d_m.min() - 1.0) ** 2 / 8
-    assert np.max(np.abs(made.gain_db(SOURCE, TARGET, t_s) + loss_db)) < bound_db
+    assert np.max(np.abs(made.gain_db(SOURCE, TARGET, t_s)[..., 0] + loss_db)) < bound_db
 
 
 @pytest.mark.parametrize(
@@ -195,12 +266,189 @@ def test_line_of_sight_in_the_channel_follows_its_probability() -> None:
     assert np.mean(states) == pytest.approx(probability, abs=tolerance)
 
 
+def test_links_of_stations_follow_their_own_model() -> None:
+    places_m = np.array([[0.0, 0.0], [300.0, 0.0], [0.0, 400.0], [900.0, 900.0]])
+    stations = np.array([False, True, False, True])
+    heights_m = np.array([1.5, 25.0, 1.5, 25.0])
+
+    def made(**more: Any) -> Channel:
+        return Channel(
+            FreeSpace(), Shadowing(sigma_db=0.0), NoFading(), 2e9, heights_m, at_rest(places_m),
+            0.0, 1, **more,
+        )  # fmt: skip
+
+    source, target = np.array([0, 0, 1, 2]), np.array([2, 1, 3, 1])
+    cellular = made(stations=stations, station_path_loss=Uma())
+    gain_db = cellular.large_scale_db(source, target, np.zeros(1))[:, 0]
+    weight = cellular.large_scale.line_of_sight(source, target, np.zeros(1))[:, 0]
+    d2d_m = np.linalg.norm(places_m[source] - places_m[target], axis=-1)
+    assert weight[0] == 1.0
+    assert gain_db[0] == pytest.approx(-FreeSpace().loss_db(d2d_m[0], 1.5, 1.5, 2e9, True))
+    for link in (1, 2, 3):
+        ends = (d2d_m[link], heights_m[source[link]], heights_m[target[link]], 2e9)
+        sight_db, blocked_db = (-Uma().loss_db(*ends, los) for los in (True, False))
+        expected = weight[link] * sight_db + (1 - weight[link]) * blocked_db
+        assert gain_db[link] == pytest.approx(expected)
+    # Without their own model, or without stations, all links are alike.
+    plain_db = made().large_scale_db(source, target, np.zeros(1))
+    for more in ({"stations": stations}, {"station_path_loss": Uma()}):
+        assert np.array_equal(made(**more).large_scale_db(source, target, np.zeros(1)), plain_db)
+
+
+def test_shadow_fading_around_a_station_is_a_field() -> None:
+    # Pairs of devices at 1 cm, and a device that walks away and comes back at the end.
+    draws = np.random.default_rng(5)
+    count = 400
+    first_m = draws.random((count, 2)) * 4000.0
+    places_m = np.concatenate([[[2000.0, 2000.0]], first_m, first_m + np.array([0.01, 0.0])])
+
+    def there_and_back(devices: Ints, t_s: Floats) -> Floats:
+        away_m = np.clip(100.0 - np.abs(np.asarray(t_s) - 100.0), 0.0, None)
+        walkers = np.where(np.asarray(devices) > 0, 2.0, 0.0)
+        shift_m = walkers[:, None] * away_m
+        return places_m[devices][:, None] + np.stack([shift_m, 0 * shift_m], axis=-1)
+
+    made = Channel(
+        FreeSpace(), Shadowing(sigma_db=6.0, correlation_m=50.0), NoFading(), 2e9,
+        np.full(2 * count + 1, 1.5), there_and_back, 2.0, 1,
+        stations=np.arange(2 * count + 1) == 0, station_path_loss=LogDistance(),
+    )  # fmt: skip
+    devices = np.arange(1, 2 * count + 1)
+    t_s = np.array([0.0, 25.0, 100.0, 200.0, 300.0])
+    station = np.zeros_like(devices)
+    gain_db = made.large_scale_db(station, devices, t_s)
+    places = there_and_back(devices, t_s)
+    d2d_m = np.linalg.norm(places - [2000.0, 2000.0], axis=-1)
+    shadow_db = gain_db + LogDistance().loss_db(d2d_m, 1.5, 1.5, 2e9, True)
+    assert np.std(shadow_db) == pytest.approx(6.0, rel=0.2)
+    assert np.corrcoef(shadow_db[:count, 0], shadow_db[count:, 0])[0, 1] > 0.999
+    # 50 m away the correlation is 1/e, 200 m away it is gone, back it is the same value.
+    for instant, correlation in ((1, np.exp(-1.0)), (2, 0.0)):
+        found = np.corrcoef(shadow_db[:, 0], shadow_db[:, instant])[0, 1]
+        assert found == pytest.approx(correlation, abs=0.15)
+    assert np.array_equal(gain_db[:, 3], gain_db[:, 0])
+    assert np.array_equal(gain_db[:, 4], gain_db[:, 0])
+
+
+@pytest.mark.parametrize("truck_share", [0.0, 1.0])
+def test_vehicles_block_as_often_and_as_much_as_stated(truck_share: float) -> None:
+    # Pairs 200 m apart, far from each other: in line of sight, or behind a vehicle.
+    pairs, d2d_m = 1500, 200.0
+    places_m = np.random.default_rng(6).random((pairs, 2)) * 1e6
+    places_m = np.concatenate([places_m, places_m + np.array([d2d_m, 0.0])])
+    losses_db, sights = [], []
+    for seed in range(4):
+        made = Channel(
+            V2vUrban(truck_share=truck_share), Shadowing(sigma_db=0.0), NoFading(), 5.9e9,
+            np.full(2 * pairs, 1.5), at_rest(places_m), 0.0, seed,
+        )  # fmt: skip
+        links = (np.arange(pairs), pairs + np.arange(pairs), np.zeros(1))
+        losses_db.append(-made.large_scale_db(*links)[:, 0])
+        sights.append(made.large_scale.line_of_sight(*links)[:, 0])
+    sight, loss_db = np.concatenate(sights), np.concatenate(losses_db)
+    probability = 1.05 * np.exp(-0.0114 * d2d_m)
+    assert np.mean(sight) == pytest.approx(probability, abs=0.02)
+    behind = loss_db[sight == 0.0] - V2vUrban().loss_db(d2d_m, 1.5, 1.5, 5.9e9, True)
+    # Antennas at 1.5 m are below cars of 1.6 m as below trucks: 9 dB and 4.5 dB.
+    assert np.median(behind) == pytest.approx(9.0, abs=0.5)
+    assert behind.min() >= -1e-9
+    assert np.quantile(behind, 0.8413) - np.median(behind) == pytest.approx(4.5, abs=0.5)
+    in_sight = loss_db[sight == 1.0] - V2vUrban().loss_db(d2d_m, 1.5, 1.5, 5.9e9, True)
+    assert in_sight == pytest.approx(0.0, abs=1e-9)
+
+
+def test_antennas_above_the_cars_see_over_them() -> None:
+    places_m = np.array([[0.0, 0.0], [3000.0, 0.0]])
+    links = (np.array([0]), np.array([1]), np.zeros(1))
+    for share, height_m, blocked in ((0.0, 2.0, False), (1.0, 2.0, True), (1.0, 4.0, False)):
+        gains_db = [
+            Channel(
+                V2vUrban(truck_share=share), Shadowing(sigma_db=0.0), NoFading(), 5.9e9,
+                np.full(2, height_m), at_rest(places_m), 0.0, seed,
+            ).large_scale_db(*links)[0, 0]
+            for seed in range(8)
+        ]  # fmt: skip
+        clear_db = -V2vUrban().loss_db(3000.0, height_m, height_m, 5.9e9, True)
+        assert (min(gains_db) < clear_db - 3.0) == blocked
+        assert max(gains_db) <= clear_db + 1e-9
+
+
+def test_leaving_the_range_of_a_model_is_said_once() -> None:
+    places_m = np.array([[0.0, 0.0], [4.2, 0.0], [7000.0, 0.0], [7001.0, 0.0]])
+    made = Channel(
+        UmiStreetCanyon(), Shadowing(), NoFading(), 3.5e9, np.full(4, 1.5), at_rest(places_m),
+        0.0, 1,
+    )  # fmt: skip
+    near, far = (np.array([0]), np.array([1])), (np.array([2]), np.array([0]))
+    message = r"^devices 0 and 1, 4\.2 m apart at 12 s: UMi is for 10 to 5000 m$"
+    with pytest.warns(OutOfRangeWarning, match=message):
+        made.large_scale_db(*near, np.array([12.0]))
+    with pytest.warns(OutOfRangeWarning, match="devices 0 and 2, 7000 m apart"):
+        made.large_scale_db(*far, np.array([12.0]))
+    # Warnings are errors here: nothing more is said.
+    made.large_scale_db(np.array([2, 0]), np.array([3, 3]), np.array([40.0]))
+    quiet = channel(V2vHighway(), NoFading())
+    quiet.large_scale_db(SOURCE, TARGET, np.zeros(1))
+
+
+def test_reach_is_where_the_loss_is() -> None:
+    # By hand: 20 lg(4 pi d f/c) = 100 dB, with 2 x 5 dBi of antennas and without shadow fading.
+    made = channel(FreeSpace(), antennas=[Isotropic(gain_dbi=5.0)] * DEVICES)
+    reach_m = 10 ** (110 / 20) * SPEED_OF_LIGHT_MPS / (4 * np.pi * 3.5e9)
+    assert made.reach_m(100.0) == pytest.approx(reach_m, rel=1e-9)
+    lucky = channel(FreeSpace(), sigma_db=3.0)
+    assert lucky.reach_m(98.0) == pytest.approx(reach_m, rel=1e-9)
+    assert made.reach_m(1000.0) == 1e7
+    assert made.reach_m(-10.0) == 0.0
+
+
+@pytest.mark.filterwarnings("ignore::wnsim.channel.OutOfRangeWarning")
+@pytest.mark.parametrize("name", PATH_LOSS)
+@pytest.mark.parametrize("kinds", [3, 200])
+def test_nobody_is_heard_beyond_reach(name: str, kinds: int) -> None:
+    draws = np.random.default_rng(7)
+    nodes = 200
+    heights_m = (1.2 + 20.0 * draws.random(kinds))[np.arange(nodes) % kinds]
+    stations, indoor = draws.random(nodes) < 0.2, draws.random(nodes) < 0.3
+    places_m = 10 ** draws.uniform(0.0, 5.0, (nodes, 1)) * draws.normal(size=(nodes, 2))
+    made = Channel(
+        PATH_LOSS[name](), Shadowing(sigma_db=0.0), NoFading(), 2e9, heights_m, at_rest(places_m),
+        0.0, 1, stations=stations, station_path_loss=Uma(),
+        antennas=[Sector(boresight_deg=1.8 * n, gain_dbi=n / 20) for n in range(nodes)],
+        indoor=indoor, penetration=Penetration(),
+    )  # fmt: skip
+    high, low = np.tril_indices(nodes, -1)
+    loss_db = -made.large_scale_db(low, high, np.zeros(1))[:, 0]
+    d2d_m = np.linalg.norm(places_m[low] - places_m[high], axis=-1)
+    for limit_db in (60.0, 90.0, 120.0, 150.0):
+        heard = loss_db < limit_db
+        reach_m = made.reach_m(limit_db)
+        assert np.max(d2d_m, where=heard, initial=0.0) <= reach_m
+    assert made.reach_m(60.0) <= made.reach_m(90.0) <= made.reach_m(120.0)
+
+
 def test_errors() -> None:
     with pytest.raises(ValueError, match="must join two devices, got device 3 with itself"):
         channel().gain_blocks(np.array([1, 3]), np.array([2, 3]), 0, 10, BLOCK_NS)
     with pytest.raises(ValueError, match="block_ns must be positive, got 0"):
         channel().gain_blocks(SOURCE, TARGET, 0, 10, 0)
-    with pytest.raises(
-        ValueError, match=r"max_speed_mps must be finite and at least 0 m/s, got -1"
-    ):
-        channel(max_speed_mps=-1.0)
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ({"max_speed_mps": -1.0}, r"max_speed_mps must be finite and at least 0 m/s, got -1"),
+        ({"bandwidth_hz": 0.0}, r"bandwidth_hz must be positive, got 0\.0"),
+        ({"bandwidth_hz": float("nan")}, r"bandwidth_hz must be positive, got nan"),
+        ({"bandwidth_hz": 7e9}, r"bandwidth_hz must be below twice the carrier's 3\.5e\+09 Hz"),
+        ({"subbands": 0}, "subbands must be at least 1, got 0"),
+        ({"stations": np.zeros(3, dtype=bool)}, r"stations must be one for each of 8, got shape"),
+        ({"indoor": np.zeros(9, dtype=bool)}, r"indoor must be one for each of 8, got shape"),
+        ({"antennas": [Sector()]}, "antennas must be one for each of 8, got 1"),
+    ],
+)
+def test_parameter_errors(more: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        channel(**more)
+    with pytest.raises(ValueError, match="heights_m must be finite"):
+        Channel(Inh(), Shadowing(), NoFading(), 1e9, np.array([1.0, np.nan]), straight, 0.0, 1)

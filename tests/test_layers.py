@@ -14,13 +14,22 @@ ROOT = Path(__file__).parent.parent
 LAYERS = {
     "wnsim.units": 0, "wnsim.streams": 0, "wnsim.params": 0,
     "wnsim.mobility": 1, "wnsim.channel": 1, "wnsim.phy": 1, "wnsim.compute": 1,
-    "wnsim.world": 2,
-    "wnsim.clock": 3, "wnsim.flow": 3, "wnsim.mac": 3, "wnsim.air": 3, "wnsim.network": 3,
-    "wnsim.traffic": 3, "wnsim.records": 3,
+    "wnsim.world": 2, "wnsim.contacts": 2, "wnsim.stations": 2,
+    "wnsim.transfer": 3, "wnsim.transport": 3, "wnsim.clock": 3, "wnsim.mac": 3, "wnsim.air": 3,
+    "wnsim.network": 3, "wnsim.traffic": 3, "wnsim.background": 3, "wnsim.probes": 3,
+    "wnsim.energy": 3, "wnsim.records": 3,
     "wnsim.scenario": 4, "wnsim.figures": 5,
 }  # fmt: skip
 ONLY_IN = {
-    "simpy": {"wnsim.clock", "wnsim.air", "wnsim.network", "wnsim.traffic", "fl.session"},
+    "simpy": {
+        "wnsim.clock",
+        "wnsim.air",
+        "wnsim.network",
+        "wnsim.traffic",
+        "wnsim.background",
+        "wnsim.probes",
+        "fl.session",
+    },
     "matplotlib": {"wnsim.figures"},
     "ruamel": {"wnsim.scenario"},
     "torch": {"fl"},

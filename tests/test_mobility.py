@@ -8,8 +8,22 @@ from numpy.typing import NDArray
 from reference_tables import rows
 from scipy import stats
 
-from wnsim.mobility import MOBILITY, Mobility, Motion, RandomWaypoint, Static
-from wnsim.mobility.random_waypoint import mean_leg_m
+from wnsim.mobility import (
+    MOBILITY,
+    GaussMarkov,
+    Group,
+    Highway,
+    Manhattan,
+    Mobility,
+    Motion,
+    RandomDirection,
+    RandomWalk,
+    RandomWaypoint,
+    Static,
+    Trace,
+)
+from wnsim.mobility.regions import Disc, mean_leg_m
+from wnsim.mobility.speeds import mean_inverse_s_per_m
 
 AREA_M = (400.0, 300.0)
 DEVICES = 6
@@ -17,21 +31,47 @@ DEVICES = 6
 Make = Callable[[int], Motion]
 
 
-@pytest.fixture(params=[*MOBILITY, "random-waypoint with pauses", "static given"])
+PLACES_M = tuple((float(n), 2.0 * n) for n in range(DEVICES))
+MODELS: dict[str, Mobility] = {
+    "static": Static(),
+    "static poisson": Static(layout="poisson", min_distance_m=20.0),
+    "static thomas": Static(layout="thomas", clusters=3, spread_m=30.0),
+    "static matern": Static(layout="matern", clusters=2, spread_m=500.0),
+    "static grid": Static(layout="grid"),
+    "static given": Static(layout="given", positions_m=PLACES_M),
+    "random-walk": RandomWalk(),
+    "random-walk by length": RandomWalk(step_m=70.0, speed_mps=(0.5, 9.0)),
+    "random-waypoint": RandomWaypoint(),
+    "random-waypoint with pauses": RandomWaypoint(speed_mps=(2.0, 2.0), pause_s=7.0),
+    "random-direction": RandomDirection(),
+    "random-direction with pauses": RandomDirection(pause_s=10.0),
+    "random-direction by time": RandomDirection(travel_s=(5.0, 200.0), pause_s=3.0),
+    "gauss-markov": GaussMarkov(),
+    "gauss-markov without memory": GaussMarkov(alpha=0.0, mean_speed_mps=0.0, interval_s=3.0),
+    "gauss-markov in a circle": GaussMarkov(alpha=1.0, sd_direction_rad=0.0),
+    "manhattan": Manhattan(),
+    "manhattan straight": Manhattan(block_m=299.0, turn_left=0.0, turn_right=0.0),
+    "rpgm": Group(),
+    "rpgm of one": Group(groups=100, radius_m=149.0, pause_s=30.0),
+    "highway": Highway(),
+    "highway of one lane": Highway(lane_speeds_mps=(30.0,), both_directions=False, absent_s=7.0),
+}
+# Those whose devices are the same however many there are.
+APART = sorted(MODELS.keys() - {"static grid", "static given"})
+
+
+@pytest.fixture(params=[*MODELS, "trace"])
 def make(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Make:
     """Return what makes the motion of `DEVICES` devices from a seed."""
     file = tmp_path_factory.mktemp("trace") / "trace.csv"
     lines = [f"{t},{n},{10 * n + t},{n * t}" for t in range(100) for n in range(DEVICES + 1)]
     file.write_text("\n".join(["t_s,id,x_m,y_m", *lines]), encoding="utf-8")
-    places_m = tuple((float(n), 2.0 * n) for n in range(DEVICES))
-    model: Mobility = {
-        "static": Static(),
-        "static given": Static(layout="given", positions_m=places_m),
-        "random-waypoint": RandomWaypoint(),
-        "random-waypoint with pauses": RandomWaypoint(speed_mps=(2.0, 2.0), pause_s=7.0),
-        "trace": MOBILITY["trace"](file=str(file)),  # type: ignore[call-arg]
-    }[request.param]
+    model: Mobility = (MODELS | {"trace": Trace(file=str(file))})[request.param]
     return lambda seed: model.motion(DEVICES, AREA_M, seed)
+
+
+def test_every_model_is_tried() -> None:
+    assert {name.split(" ")[0] for name in MODELS} | {"trace"} == set(MOBILITY)
 
 
 def test_contract(make: Make) -> None:
@@ -40,9 +80,14 @@ def test_contract(make: Make) -> None:
     assert len(motion.names) == len(set(motion.names)) == DEVICES
     position_m = motion.position_m(devices, t_s)
     assert position_m.shape == (DEVICES, t_s.size, 2)
-    # Continuous, and never faster than the bound.
-    step_m = np.linalg.norm(np.diff(position_m, axis=1), axis=-1)
-    assert np.max(step_m) <= 0.5 * motion.max_speed_mps * (1 + 1e-9)
+    present = motion.present(devices, t_s)
+    assert present.shape == (DEVICES, t_s.size)
+    assert present.dtype == np.bool_
+    # Continuous while present, and never faster than the bound.
+    for device, now in np.argwhere(present[:, :-1]):
+        if motion.presence_end_s(device, t_s[now]) >= t_s[now + 1]:
+            step_m = np.linalg.norm(position_m[device, now + 1] - position_m[device, now])
+            assert step_m <= 0.5 * motion.max_speed_mps * (1 + 1e-9) + 1e-9
     # The same whatever was asked before, one device and one instant at a time.
     fresh = make(1)
     draws = np.random.default_rng(1)
@@ -50,28 +95,61 @@ def test_contract(make: Make) -> None:
         device = int(draws.integers(DEVICES))
         one = fresh.position_m(np.array([device]), t_s[place : place + 1])
         assert np.array_equal(one[0, 0], position_m[device, place])
+        there = fresh.present(np.array([device]), t_s[place : place + 1])
+        assert there[0, 0] == present[device, place]
     assert np.array_equal(motion.position_m(devices[::-1], t_s), position_m[::-1])
     # Before the beginning, as at the beginning.
     assert np.array_equal(
         motion.position_m(devices, np.array([-5.0])), motion.position_m(devices, np.zeros(1))
     )
-    present = motion.present(devices, t_s)
-    assert present.shape == (DEVICES, t_s.size)
-    assert present.dtype == np.bool_
-    assert motion.presence_end_s(0, 0.0) > 0.0
     assert motion.next_change_s(0.0) > 0.0
     assert motion.position_m(devices, np.zeros(0)).shape == (DEVICES, 0, 2)
 
 
-@pytest.mark.parametrize("model", [Static(), RandomWaypoint(pause_s=3.0)], ids=["static", "rwp"])
-def test_random_motion_is_inside_and_seeded(model: Mobility) -> None:
-    devices, t_s = np.arange(50), np.linspace(0.0, 2000.0, 500)
-    position_m = model.motion(50, AREA_M, 1).position_m(devices, t_s)
+def test_presence_changes_when_it_is_said_to(make: Make) -> None:
+    motion = make(1)
+    devices = np.arange(DEVICES)
+    now_s = 0.0
+    for _ in range(50):
+        change_s = motion.next_change_s(now_s)
+        if change_s == np.inf:
+            break
+        assert change_s > now_s
+        inside_s = now_s + (change_s - now_s) * np.array([0.01, 0.5, 0.99])
+        before = motion.present(devices, inside_s)
+        assert np.all(before == before[:, :1])
+        after = motion.present(devices, np.array([change_s + 1e-6]))
+        assert np.any(before[:, :1] != after)
+        for device in np.flatnonzero(before[:, 0]):
+            end_s = motion.presence_end_s(int(device), inside_s[0])
+            assert end_s >= change_s
+            assert motion.present(np.array([device]), np.array([min(end_s, 1e9)]))[0, 0]
+        for device in np.flatnonzero(~before[:, 0]):
+            with pytest.raises(ValueError, match="must be present, is not at"):
+                motion.presence_end_s(int(device), inside_s[0])
+        now_s = change_s
+
+
+@pytest.mark.parametrize("name", APART)
+def test_random_motion_is_inside_and_seeded(name: str) -> None:
+    model = MODELS[name]
+    devices, t_s = np.arange(30), np.linspace(0.0, 2000.0, 300)
+    position_m = model.motion(30, AREA_M, 1).position_m(devices, t_s)
     assert np.all((position_m >= 0.0) & (position_m <= AREA_M))
     # A device does not depend on how many others there are, but does on the seed.
     assert np.array_equal(model.motion(7, AREA_M, 1).position_m(devices[:7], t_s), position_m[:7])
-    other_m = model.motion(50, AREA_M, 2).position_m(devices, t_s)
-    assert not np.any(other_m[:, 0] == position_m[:, 0])
+    other_m = model.motion(30, AREA_M, 2).position_m(devices, t_s)
+    assert np.all(np.any(other_m != position_m, axis=(1, 2)))
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_speed_bound_holds_over_short_steps(name: str) -> None:
+    motion = MODELS[name].motion(DEVICES, AREA_M, 3)
+    t_s = np.arange(0.0, 60.0, 0.01)
+    step_m = np.linalg.norm(np.diff(motion.position_m(np.arange(DEVICES), t_s), axis=1), axis=-1)
+    there = motion.present(np.arange(DEVICES), t_s)
+    both = there[:, 1:] & there[:, :-1]
+    assert np.max(step_m[both], initial=0.0) <= 0.01 * motion.max_speed_mps * (1 + 1e-6) + 1e-9
 
 
 def test_mean_leg() -> None:
@@ -83,6 +161,17 @@ def test_mean_leg() -> None:
     mean = np.mean(4 * (1 - u) * (1 - v) * np.hypot(400.0 * u, 90.0 * v))
     assert mean_leg_m((400.0, 90.0)) == pytest.approx(mean, rel=1e-5)
     assert mean_leg_m((90.0, 400.0)) == pytest.approx(mean, rel=1e-5)
+    # A very slender one is a line, where the mean distance is a third; no jump on the way there.
+    assert mean_leg_m((1e7, 1.0)) == pytest.approx(1e7 / 3)
+    assert mean_leg_m((1.0, 9999.0)) == pytest.approx(9999.0 / 3, rel=1e-6)
+
+
+def test_mean_leg_in_a_disc() -> None:
+    disc = Disc(10.0)
+    places_m = disc.places_m(np.random.default_rng(1).random((2, 100_000, 2)))
+    assert np.max(np.hypot(*places_m[0].T)) <= 10.0
+    length_m = np.hypot(*(places_m[0] - places_m[1]).T)
+    assert np.mean(length_m) == pytest.approx(disc.mean_leg_m, abs=4 * np.std(length_m) / 316)
 
 
 SIDE_M = (1000.0, 1000.0)
@@ -103,7 +192,7 @@ def speeds_mps(motion: Motion, t_s: float) -> NDArray[np.float64]:
 
 def test_stationary_law_in_closed_form() -> None:
     paused = WAYPOINT.paused_fraction(SIDE_M)
-    moving_mps = 1 / WAYPOINT.mean_inverse_speed_s_per_m()
+    moving_mps = 1 / mean_inverse_s_per_m(WAYPOINT.speed_mps)
     # The table's last digits are rounded.
     assert paused == pytest.approx(float(REFERENCE["fraction_paused"]), rel=1e-3)
     assert moving_mps == pytest.approx(float(REFERENCE["mean_speed_while_moving"]), abs=1e-5)
@@ -152,33 +241,3 @@ def test_long_pauses() -> None:
     later_m = motion.position_m(np.arange(2000), np.array([500.0]))[:, 0]
     still = np.all(later_m[paused] == position_m[paused, 0], axis=-1)
     assert np.mean(still) == pytest.approx(0.5, abs=4 * 0.5 / np.sqrt(paused.sum()))
-
-
-@pytest.mark.parametrize(
-    ("make_error", "message"),
-    [
-        (
-            lambda: RandomWaypoint(speed_mps=(0.0, 3.0)),
-            r"lowest of speed_mps must be at least 0\.001.*got 0\.0",
-        ),
-        (
-            lambda: RandomWaypoint(speed_mps=(3.0, 1.0)),
-            r"speed_mps must be the lowest first, got \[3\.0, 1\.0\]",
-        ),
-        (lambda: RandomWaypoint(pause_s=-1.0), r"pause_s must be from 0 to 1e\+09 s, got -1\.0"),
-        (lambda: RandomWaypoint().motion(0, AREA_M, 1), "devices must be at least 1, got 0"),
-        (lambda: Static().motion(2, (0.0, 1.0), 1), r"area_m must be positive, got \[0\.0, 1\.0\]"),
-        (lambda: Static(positions_m=((1.0, 2.0),)), "must be left out unless layout is given"),
-        (
-            lambda: Static(layout="given", positions_m=((1.0, 2.0),)).motion(2, AREA_M, 1),
-            "one place for each of the 2 devices, got 1",
-        ),
-        (
-            lambda: Static(layout="given", positions_m=((1.0, 302.0),)).motion(1, AREA_M, 1),
-            r"must lie in the area of 400 m x 300 m, got \[1, 302\]",
-        ),
-    ],
-)
-def test_errors(make_error: Callable[[], object], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        make_error()

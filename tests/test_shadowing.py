@@ -7,13 +7,12 @@ from reference_tables import rows
 
 from wnsim import streams
 from wnsim.channel.shadowing import (
-    LOS_RAMP,
     SQUARED_EXPONENTIAL,
     Field,
-    LineOfSight,
     Shadowing,
     shadow_field,
 )
+from wnsim.channel.sight import LOS_RAMP, Threshold
 
 Floats = NDArray[np.float64]
 SIDE = 150
@@ -59,26 +58,47 @@ def test_marginal_is_gaussian() -> None:
         assert np.mean(values < level) == pytest.approx(share, abs=tolerance)
 
 
-@pytest.mark.parametrize("condition", ["LOS", "NLOS"])
-def test_autocorrelation_is_exponential(condition: str) -> None:
-    table = [row for row in rows("shadowing_autocorr_ns3.csv") if row["condition"] == condition]
+@pytest.mark.parametrize("correlation_m", [6.0, 10.0, 13.0, 37.0, 50.0, 120.0])
+def test_autocorrelation_is_exponential(correlation_m: float) -> None:
+    table = {
+        float(row["displacement_m"]): float(row["theory_exp"])
+        for row in rows("shadowing_autocorr_ns3.csv")
+        if float(row["d_corr_m"]) == correlation_m
+    }
     assert len(table) > 5
     draws = np.random.default_rng(3)
-    steps_m = np.array([0.0] + [float(row["displacement_m"]) for row in table])
+    steps_m = np.array([0.0, *table])
     one_end, both_ends = [], []
     for seed in range(FIELDS):
-        field = shadow_field(float(table[0]["d_corr_m"]), 256, seed, condition == "LOS")
-        still_m = np.repeat(places(draws, 2 * SIDE)[:, None], steps_m.size, axis=1)
+        field = shadow_field(correlation_m, 256, seed, True)
+        extent_m = 1e4 * correlation_m
+        still_m = np.repeat(places(draws, 2 * SIDE, extent_m)[:, None], steps_m.size, axis=1)
         moving_m = still_m + shifts(draws, 1.0, 2 * SIDE)[:, None] * steps_m[:, None]
         tracks_m = np.concatenate([moving_m, still_m])
+        # The far end of the first is a station, which stays where it is.
         for products, far in ((one_end, SECOND + 2 * SIDE), (both_ends, SECOND)):
             values = field.between(tracks_m, FIRST, far)
             products.append(np.mean(values[:, :1] * values[:, 1:], axis=0))
-    theory = np.array([float(row["theory_exp"]) for row in table])
+    theory = np.array(list(table.values()))
     # Each field's mean product has a deviation of at most sqrt(2)/SIDE = 0.0094, as all values
     # share its waves: 0.0054 for the mean of three, of which the tolerance is nearly four.
     assert np.mean(one_end, axis=0) == pytest.approx(theory, abs=0.02)
     assert np.mean(both_ends, axis=0) == pytest.approx(theory**2, abs=0.02)
+
+
+@pytest.mark.parametrize("correlation_m", [10.0, 50.0])
+def test_neighbors_share_their_shadow_and_a_walk_leads_back_to_it(correlation_m: float) -> None:
+    draws = np.random.default_rng(11)
+    field = shadow_field(correlation_m, 256, 1, True)
+    a_m, b_m = places(draws, 3000), places(draws, 3000)
+    here = field(a_m, b_m)
+    # Two devices 1 cm apart, each with its own number, linked to the same third one.
+    beside = field(a_m + shifts(draws, 0.01, 3000), b_m)
+    # exp(-0.01/10) = 0.999
+    assert np.corrcoef(here, beside)[0, 1] > 0.995
+    away = field(a_m + shifts(draws, 200.0 * correlation_m / 10.0, 3000), b_m)
+    assert abs(np.corrcoef(here, away)[0, 1]) < 0.1
+    assert np.array_equal(field(a_m, b_m), here)
 
 
 def test_line_of_sight_kernel_is_squared_exponential() -> None:
@@ -136,24 +156,40 @@ def test_mean_state_is_the_probability_of_line_of_sight(probability: float) -> N
     for seed in range(FIELDS):
         places_m = places(draws, 2 * SIDE)[:, None]
         wanted = np.full((PAIRS, 1), probability)
-        states.append(LineOfSight(50.0, 256, seed).state(wanted, places_m, FIRST, SECOND))
+        sight = Threshold(50.0, 256, streams.generator(seed, "test"))
+        states += sight.states([wanted], places_m, FIRST, SECOND)
     tolerance = 4 * np.sqrt(probability * (1 - probability) / (FIELDS * PAIRS))
     assert np.mean(states) == pytest.approx(probability, abs=tolerance)
 
 
 def test_state_is_certain_at_the_ends_and_does_not_jump() -> None:
     draws = np.random.default_rng(9)
-    sight = LineOfSight(50.0, 256, 1)
+    sight = Threshold(50.0, 256, streams.generator(1, "test"))
     tracks_m = np.repeat(places(draws, 2 * SIDE)[:, None], 2, axis=1)
     tracks_m[:SIDE, 1] += shifts(draws, 1.0)
-    state = sight.state(np.full((PAIRS, 2), 0.5), tracks_m, FIRST, SECOND)
+    (state,) = sight.states([np.full((PAIRS, 2), 0.5)], tracks_m, FIRST, SECOND)
     # Most links are clearly in one state: the ramp covers about LOS_RAMP of the field's range.
     assert np.mean((state > 0.05) & (state < 0.95)) < 2 * LOS_RAMP
     # A metre changes the field by a deviation of sqrt(2 (1 - exp(-1/50^2))) = 0.028, and the
     # state by at most 1/sqrt(2 pi) / LOS_RAMP times that: six deviations.
     slope = np.sqrt(2 * (1 - np.exp(-1 / 50.0**2))) / np.sqrt(2 * np.pi) / LOS_RAMP
     assert np.max(np.abs(np.diff(state))) < 6 * slope
-    assert np.all(sight.state(np.ones((PAIRS, 2)), tracks_m, FIRST, SECOND) == 1.0)
+    for certain in (0.0, 1.0):
+        (state,) = sight.states([np.full((PAIRS, 2), certain)], tracks_m, FIRST, SECOND)
+        assert np.all(state == certain)
+
+
+def test_nested_states_add_up() -> None:
+    draws = np.random.default_rng(10)
+    sums = np.zeros(2)
+    for seed in range(FIELDS):
+        sight = Threshold(50.0, 256, streams.generator(seed, "test"))
+        places_m = places(draws, 2 * SIDE)[:, None]
+        wanted = [np.full((PAIRS, 1), share) for share in (0.3, 0.8)]
+        inner, outer = sight.states(wanted, places_m, FIRST, SECOND)
+        assert np.all(inner <= outer)
+        sums += np.mean(inner), np.mean(outer)
+    assert sums / FIELDS == pytest.approx([0.3, 0.8], abs=4 * np.sqrt(0.25 / (FIELDS * PAIRS)))
 
 
 @pytest.mark.parametrize(
@@ -162,6 +198,8 @@ def test_state_is_certain_at_the_ends_and_does_not_jump() -> None:
         ({"sigma_db": -1.0}, "sigma_db must be at least 0 dB, got -1.0"),
         ({"correlation_m": 0.0}, "correlation_m must be positive, got 0.0"),
         ({"waves": 8}, "waves must be at least 16, got 8"),
+        ({"waves": 100_000}, "waves must be at most 65536, got 100000"),
+        ({"sigma_db": float("nan")}, "finite number"),
     ],
 )
 def test_errors(values: dict[str, float], message: str) -> None:

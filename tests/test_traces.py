@@ -149,9 +149,9 @@ EXTERNAL = """<!DOCTYPE x SYSTEM "file:///etc/hostname">
         (FCD.encode().replace(b"walker", b"w\xe4lker"), "the XML is not well-formed: .*line 9"),
         (FCD.encode("utf-16"), ":1: text must be UTF-8"),
         ("<fcd-export/>", "a trace must have at least one sample, got none"),
-        ("", "the first line must be t_s,id,x_m,y_m, got ''"),
+        ("", "the first line must be t_s,id,x_m,y_m, or t_s,id,lon_deg,lat_deg, got ''"),
         ("t_s,id,x_m,y_m\n", "a trace must have at least one sample, got none"),
-        (CSV.replace("id", "name"), ":1: the first line must be t_s,id,x_m,y_m, got 't_s,name"),
+        (CSV.replace("id", "name"), ":1: the first line must be t_s,id,.*, got 't_s,name"),
         (CSV.replace("3,car", "1,car"), ":6: time must not run backwards, got 1 s after 2 s"),
         (CSV.replace("30,5", "30"), ":6: a line must have 4 values, got 3"),
         (CSV.replace("30,5", "30,"), ":6: y_m must be a finite number, got ''"),
@@ -163,6 +163,17 @@ EXTERNAL = """<!DOCTYPE x SYSTEM "file:///etc/hostname">
         (gzip.compress(FCD.encode())[:-20], "the compressed file is truncated"),
         (gzip.compress(FCD.encode())[:40] + b"\xff" * 200, "the compressed file is damaged"),
         (b"\x1f\x8bnot really", "the compressed file is damaged"),
+        (FCD.replace('"45.0"', '"1e13"'), r":21: y must be from -1e\+12 to 1e\+12, got '1e13'"),
+        (CSV.replace("1,walker", "1,"), ":4: an id must have 1 to 200 characters, got 0 of them"),
+        (CSV + "8," + "a" * 201 + ",1,1", ":12: an id must have 1 to 200 characters, got 201"),
+        ("<a>" * 101, ":1: elements may lie at most 100 deep, got more"),
+        ("<a b='" + "x" * 5_000_000, ":1: a tag may have at most 4194304 bytes, got more"),
+        (gzip.compress(b"<!--" + b" " * 5_000_000), "a tag may have at most 4194304 bytes"),
+        (b"\x00\xff\x01" * 100, ":1: text must be UTF-8"),
+        (b"\x00\x01" * 100, "the first line must be"),
+        (b"<\x00\x01" * 100, "the XML is not well-formed"),
+        ("t_s,id,x_m,y_m\n0,a,0,0\n1e-9,a,1e12,0\n",
+         r"a device must be slower than light, got 1e\+21 m/s"),
     ],
 )  # fmt: skip
 def test_bad_files(tmp_path: Path, content: str | bytes, message: str) -> None:
@@ -179,11 +190,14 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 
 
 def test_bounds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wnsim.mobility.trace_files.MAX_SAMPLES", 5)
+    monkeypatch.setattr("wnsim.mobility.trace_files.samples.MAX_SAMPLES", 5)
     with pytest.raises(ValueError, match="at most 5 samples, got more"):
         motion(tmp_path / "trace.xml", FCD)
-    monkeypatch.setattr("wnsim.mobility.trace_files.MAX_SAMPLES", 1000)
-    monkeypatch.setattr("wnsim.mobility.trace_files.MAX_BYTES", 100_000)
+    monkeypatch.setattr("wnsim.mobility.trace_files.samples.MAX_SAMPLES", 1000)
+    monkeypatch.setattr("wnsim.mobility.trace_files.samples.MAX_DEVICES", 2)
+    with pytest.raises(ValueError, match=":22: a trace may have at most 2 devices, got more"):
+        motion(tmp_path / "trace.xml", FCD.replace("walker", "bike"))
+    monkeypatch.setattr("wnsim.mobility.trace_files.content.MAX_BYTES", 100_000)
     big = FCD.replace("<!-- a comment -->", "<!-- " + " " * 200_000 + " -->")
     with pytest.raises(ValueError, match="at most 100000 bytes, got more"):
         motion(tmp_path / "trace.xml", gzip.compress(big.encode()))

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import simpy
+from simpy.events import NORMAL, EventPriority
+
+# After everything else that happens at an instant, whatever that adds to it.
+_LATE = EventPriority(1 << 20)
 
 
 class Clock(simpy.Environment):
@@ -22,7 +28,29 @@ class Clock(simpy.Environment):
         """The present instant [ns]."""
         return int(self.now)
 
+    def at(self, instant_ns: int, action: Callable[[], None], *, late: bool = False) -> None:
+        """Do something at an instant that is not past.
+
+        Parameters
+        ----------
+        instant_ns : when [ns]
+        action : what
+        late : whether to wait for everything else that happens at that instant
+        """
+        event = _Appointment(self)
+        event.callbacks.append(lambda _: action())
+        self.schedule(event, _LATE if late else NORMAL, instant_ns - self.now)
+
     def step(self) -> None:
         """Process the next event."""
         self.events += 1
         super().step()
+
+
+class _Appointment(simpy.Event):
+    """An event that has been triggered when it is made, like a timeout."""
+
+    def __init__(self, env: simpy.Environment) -> None:
+        super().__init__(env)
+        self._ok = True
+        self._value = None

@@ -128,6 +128,8 @@ def _latency(axes: Axes, lines: Sequence[Line]) -> pd.DataFrame | None:
     handles: list[Line2D] = []
     for line in lines:
         transfers = pd.concat([pd.read_csv(folder / "transfers.csv") for folder in line.folders])
+        if "kind" in transfers:
+            transfers = transfers[transfers["kind"] != "background"]
         if transfers.empty:
             continue
         latency = np.sort(transfers.loc[transfers["delivered"], "latency_s"].to_numpy())

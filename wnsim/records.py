@@ -22,16 +22,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from wnsim.network import Transfer
+    from wnsim.transfer import Packet, Transfer
 
 MANIFEST = "manifest.json"
 _PACKAGES = ("wnsim", "numpy", "scipy", "simpy", "torch", "transformers")
 
 _OF_TRANSFER = (
-    "sent_s", "started_s", "ended_s", "delivered", "reason", "latency_s", "queue_s", "air_s",
-    "retransmission_s", "acked_bytes", "blocks", "failed_blocks", "mean_snr_db",
+    "sent_s", "started_s", "ended_s", "delivered", "reason", "latency_s", "queue_s", "access_s",
+    "air_s", "retransmission_s", "backhaul_s", "packets", "air_bytes", "acked_bytes", "legs",
+    "attempts", "receivers", "blocks", "failed_blocks", "repeated_blocks", "mean_snr_db",
+    "capacity_bytes",
 )  # fmt: skip
-TRANSFER_COLUMNS = ("round", "source", "target", "size_bytes", "header_bytes", *_OF_TRANSFER)
+TRANSFER_COLUMNS = (
+    "round", "kind", "source", "target", "size_bytes", "header_bytes", *_OF_TRANSFER
+)  # fmt: skip
+PACKET_COLUMNS = ("round", "kind", "source", "target", "leg", "packet", "size_bytes", "arrived_s")
 
 
 def transfer_rows(transfers: Iterable[Transfer], names: Sequence[str]) -> list[list[Any]]:
@@ -45,6 +50,7 @@ def transfer_rows(transfers: Iterable[Transfer], names: Sequence[str]) -> list[l
     return [
         [
             transfer.message.round,
+            transfer.message.kind,
             names[transfer.message.source],
             names[transfer.message.target],
             transfer.message.size_bytes,
@@ -52,6 +58,29 @@ def transfer_rows(transfers: Iterable[Transfer], names: Sequence[str]) -> list[l
             *(getattr(transfer, column) for column in _OF_TRANSFER),
         ]
         for transfer in transfers
+    ]
+
+
+def packet_rows(packets: Iterable[Packet], names: Sequence[str]) -> list[list[Any]]:
+    """Return one row per packet that arrived, in the order of `PACKET_COLUMNS`.
+
+    Parameters
+    ----------
+    packets : when each of them arrived
+    names : of the devices
+    """
+    return [
+        [
+            packet.message.round,
+            packet.message.kind,
+            names[packet.message.source],
+            names[packet.message.target],
+            packet.leg,
+            packet.number,
+            packet.size_bytes,
+            packet.arrived_s,
+        ]
+        for packet in packets
     ]
 
 

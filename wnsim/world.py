@@ -1,13 +1,15 @@
-"""The physical world: devices, where they are, and how well they hear each other at an instant."""
+"""The physical world: devices, base stations, where they are, and how well they hear each other."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial import cKDTree
 
 from wnsim.units import Floats, Ints, db_to_linear, linear_to_db, thermal_noise_w
 
@@ -16,20 +18,25 @@ if TYPE_CHECKING:
     from wnsim.mobility import Motion
     from wnsim.phy import Phy
 
+_NO_STATIONS = np.empty((0, 2))
+
 
 @dataclass(frozen=True)
 class World:
     """Devices and the laws that move and connect them, as functions of time.
 
+    Nodes are the devices, 0 to count - 1, and after them the base stations.
+
     Parameters
     ----------
     motion : where the devices are
-    channel : gain between any two of them
-    phy : rate and errors at a given signal-to-noise ratio
-    tx_power_w : (devices,) total transmit power [W]
-    noise_figure_db : (devices,) noise figure of the receiver [dB]
+    channel : gain between any two nodes
+    phy : rate and errors at a given ratio of signal to interference and noise
+    tx_power_w : (nodes,) total transmit power [W]
+    noise_figure_db : (nodes,) noise figure of the receiver [dB]
     flops_per_s : (devices,) sustained computing speed [FLOP/s]
     bandwidth_hz : band of one transmitter, or of all where they share it [Hz]
+    stations_m : (stations, 2) places of the base stations [m]
     """
 
     motion: Motion
@@ -39,52 +46,77 @@ class World:
     noise_figure_db: Floats
     flops_per_s: Floats
     bandwidth_hz: float
+    stations_m: Floats = field(default_factory=lambda: _NO_STATIONS)
 
     @property
     def count(self) -> int:
         """Number of devices."""
         return len(self.motion.names)
 
+    @property
+    def nodes(self) -> int:
+        """Number of devices and base stations."""
+        return self.count + len(self.stations_m)
+
+    def position_m(self, nodes: Ints, t_s: Floats) -> Floats:
+        """Return positions (n, T, 2) [m] of nodes (n,) at instants (T,) [s]."""
+        return positions_m(self.motion, self.stations_m, nodes, t_s)
+
     def compute_time_s(self, device: int, flops: float) -> float:
         """Return how long a device takes for a number of operations [s]."""
         return float(flops / self.flops_per_s[device])
 
-    def snr_blocks(
-        self,
-        source: Ints,
-        target: Ints,
-        first_block: int,
-        n_blocks: int,
-        block_ns: int,
-        power_w: Floats,
-        bandwidth_hz: Floats,
-    ) -> Floats:
-        """Return the signal-to-noise ratio of links in consecutive blocks.
+    def serving(self, device: int, time_s: float) -> int:
+        """Return the base station with the best mean gain to a device, the first of equals.
+
+        Raises
+        ------
+        ValueError
+            if there is no base station
+        """
+        stations = np.arange(self.count, self.nodes)
+        if not stations.size:
+            raise ValueError("there must be at least one base station, got none")
+        gain_db = self.channel.large_scale_db(
+            stations, np.full(stations.size, device), np.array([time_s])
+        )[:, 0]
+        received_db = gain_db + linear_to_db(self.tx_power_w[stations])
+        return int(stations[np.argmax(received_db)])
+
+    def snapshot(
+        self, time_s: float, down: Sequence[int] = (), measured_db: Floats | None = None
+    ) -> Snapshot:
+        """Return what a topology policy may see of the world at an instant.
 
         Parameters
         ----------
-        source, target : (links,) ends of each link
-        first_block, n_blocks, block_ns : blocks k at the instants k * block_ns [ns]
-        power_w, bandwidth_hz : (links,) power [W] and bandwidth [Hz] spent on each link
-
-        Returns
-        -------
-        (links, n_blocks) linear ratio
+        time_s : instant [s]
+        down : devices that do not work
+        measured_db : (devices, devices) SNRs that were measured [dB], in place of the true means
         """
-        gain = self.channel.gain_blocks(source, target, first_block, n_blocks, block_ns)
-        noise_w = thermal_noise_w(bandwidth_hz, self.noise_figure_db[target])
-        return gain * (power_w / noise_w)[:, None]
-
-    def snapshot(self, time_s: float) -> Snapshot:
-        """Return what a topology policy may see of the world at an instant."""
         everyone = np.arange(self.count)
         at = np.array([time_s])
+        present = self.motion.present(everyone, at)[:, 0].copy()
+        present[list(down)] = False
         return Snapshot(
             world=self,
             time_s=time_s,
             position_m=self.motion.position_m(everyone, at)[:, 0],
-            present=self.motion.present(everyone, at)[:, 0],
+            present=present,
+            measured_db=measured_db,
         )
+
+
+def positions_m(motion: Motion, stations_m: Floats, nodes: Ints, t_s: Floats) -> Floats:
+    """Return positions (n, T, 2) [m] of devices and base stations (n,) at instants (T,) [s]."""
+    nodes, count = np.asarray(nodes), len(motion.names)
+    if not stations_m.size:
+        return motion.position_m(nodes, t_s)
+    places_m = np.empty((nodes.size, np.size(t_s), 2))
+    fixed = nodes >= count
+    places_m[~fixed] = motion.position_m(nodes[~fixed], t_s)
+    places_m[fixed] = stations_m[nodes[fixed] - count][:, None]
+    return places_m
 
 
 @dataclass(frozen=True)
@@ -96,13 +128,16 @@ class Snapshot:
     world : the world it was taken from
     time_s : the instant [s]
     position_m : (devices, 2) positions [m]
-    present : (devices,) whether the device exists at that instant
+    present : (devices,) whether the device exists and works at that instant
+    measured_db : (devices, devices) SNRs that were measured, minus infinity where none was [dB];
+        none: everybody knows the true means
     """
 
     world: World
     time_s: float
     position_m: Floats
     present: NDArray[np.bool_]
+    measured_db: Floats | None = None
 
     @cached_property
     def distance_m(self) -> Floats:
@@ -114,18 +149,86 @@ class Snapshot:
     def snr_db(self) -> Floats:
         """Return the mean over fading of the SNR at full power and band, (devices, devices) [dB].
 
-        Row: transmitter, column: receiver; minus infinity on the diagonal.
+        Row: transmitter, column: receiver; minus infinity on the diagonal. What was measured, if
+        devices measure each other.
         """
-        world = self.world
-        source, target = np.nonzero(~np.eye(world.count, dtype=bool))
-        gain_db = world.channel.large_scale_db(source, target, np.array([self.time_s]))[:, 0]
-        noise_w = thermal_noise_w(world.bandwidth_hz, world.noise_figure_db[target])
-        result = np.full((world.count, world.count), -np.inf)
-        result[source, target] = gain_db + linear_to_db(world.tx_power_w[source] / noise_w)
-        return result
+        if self.measured_db is not None:
+            return self.measured_db
+        source, target = np.nonzero(~np.eye(self.world.count, dtype=bool))
+        at = np.array([self.time_s])
+        gain_db = self.world.channel.large_scale_db(source, target, at)[:, 0]
+        return self._square(source, target, gain_db)
+
+    @cached_property
+    def instantaneous_snr_db(self) -> Floats:
+        """Return the SNR with the fading of the instant, mean of the subbands, as `snr_db` [dB]."""
+        source, target = np.nonzero(~np.eye(self.world.count, dtype=bool))
+        at = np.array([self.time_s])
+        gain_db = self.world.channel.gain_db(source, target, at)[:, 0]
+        return self._square(source, target, linear_to_db(db_to_linear(gain_db).mean(axis=-1)))
 
     @cached_property
     def rate_bps(self) -> Floats:
         """Return the rate at the mean SNR with the whole band, (devices, devices) [bit/s]."""
         world = self.world
-        return world.phy.rate_bps(db_to_linear(self.snr_db), np.array(world.bandwidth_hz))
+        # Slots of one millisecond, where the physical layer leaves their length open.
+        modem = world.phy.modem(world.bandwidth_hz, 1, 1_000_000)
+        snr = db_to_linear(self.snr_db)
+        return modem.rate_bps(snr, np.ones(snr.shape))
+
+    def contact_s(self, range_m: float, horizon_s: float, step_s: float = 1.0) -> Floats:
+        """Return how long devices will stay within a range of each other.
+
+        Parameters
+        ----------
+        range_m : the range [m]
+        horizon_s, step_s : how far ahead to look, and at which instants [s]
+
+        Returns
+        -------
+        (devices, devices) time until the first of these instants at which the two are farther
+        apart or one of them is gone, `horizon_s` if there is none; 0 for those apart now [s]
+        """
+        there, tree = self._tree
+        pairs = there[tree.query_pairs(range_m, output_type="ndarray")]
+        ahead_s = self.time_s + np.arange(step_s, horizon_s + step_s, step_s)
+        apart_m = np.subtract(*(self.world.motion.position_m(pairs[:, n], ahead_s) for n in (0, 1)))
+        lost = np.hypot(apart_m[..., 0], apart_m[..., 1]) > range_m
+        for end in (0, 1):
+            lost |= ~self.world.motion.present(pairs[:, end], ahead_s)
+        first = np.where(lost.any(axis=1), lost.argmax(axis=1) * step_s + step_s, horizon_s)
+        result = np.zeros((self.world.count, self.world.count))
+        result[pairs[:, 0], pairs[:, 1]] = result[pairs[:, 1], pairs[:, 0]] = np.minimum(
+            first, horizon_s
+        )
+        return result
+
+    def nearest(self, device: int, count: int) -> Ints:
+        """Return the devices that are there nearest to one of them, the nearest first.
+
+        Parameters
+        ----------
+        device : the one
+        count : how many at most
+        """
+        there, tree = self._tree
+        if not there.size:
+            return there
+        found = min(count + 1, there.size)
+        _, place = tree.query(self.position_m[device], k=np.arange(1, found + 1))
+        nearest = there[place]
+        return np.asarray(nearest[nearest != device][:count])
+
+    @cached_property
+    def _tree(self) -> tuple[Ints, cKDTree]:
+        """Return the devices that are there, and an index of their places."""
+        there = np.flatnonzero(self.present)
+        return there, cKDTree(self.position_m[there])
+
+    def _square(self, source: Ints, target: Ints, gain_db: Floats) -> Floats:
+        """Return SNRs (devices, devices) [dB] from the gains of links."""
+        world = self.world
+        noise_w = thermal_noise_w(world.bandwidth_hz, world.noise_figure_db[target])
+        result = np.full((world.count, world.count), -np.inf)
+        result[source, target] = gain_db + linear_to_db(world.tx_power_w[source] / noise_w)
+        return result

@@ -1,16 +1,30 @@
-"""Small-scale fading models as parameters of a scenario, and what the channel asks of them."""
+"""Small-scale fading models as parameters of a scenario, and what the channel asks of them.
+
+Sources: as `plane_waves`, `processes` and `delays`.
+"""
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Annotated, Literal, Protocol
 
+from pydantic import Field
+
+from wnsim.channel.delays import Delays, profile
 from wnsim.channel.plane_waves import Complexes, PlaneWaves
+from wnsim.channel.processes import Direct, GammaPower
 from wnsim.params import parameters
-from wnsim.units import Floats, Ints
+from wnsim.units import Floats, Ints, db_to_linear
+
+_MOST_WAVES = 4096
 
 
 class Process(Protocol):
     """The fading of all links: a pure function of seed, link, positions and time."""
+
+    @property
+    def subbands(self) -> int:
+        """B, how many subbands have a response of their own; 1 where the channel is flat."""
+        ...
 
     def response(
         self, source: Ints, target: Ints, x_source_m: Floats, x_target_m: Floats, t_s: Floats
@@ -25,7 +39,7 @@ class Process(Protocol):
 
         Returns
         -------
-        (L, T) amplitudes
+        (L, T, B) amplitudes
         """
         ...
 
@@ -55,7 +69,7 @@ class Process(Protocol):
 
         Returns
         -------
-        (L, C S) amplitudes
+        (L, C S, B) amplitudes
         """
         ...
 
@@ -63,8 +77,17 @@ class Process(Protocol):
 class Fading(Protocol):
     """Parameters of a fading model."""
 
-    def process(self, frequency_hz: float, seed: int) -> Process | None:
-        """Return the fading of all links at a carrier [Hz]; none where there is no fading."""
+    def process(
+        self, frequency_hz: float, bandwidth_hz: float, subbands: int, seed: int
+    ) -> Process | None:
+        """Return the fading of all links in a band around a carrier; none where there is none.
+
+        Parameters
+        ----------
+        frequency_hz, bandwidth_hz : carrier frequency and band [Hz]
+        subbands : equal parts of the band, each with the response at its centre
+        seed : seed of the scenario
+        """
         ...
 
 
@@ -74,7 +97,9 @@ class NoFading:
 
     model: Literal["none"] = "none"
 
-    def process(self, frequency_hz: float, seed: int) -> Process | None:
+    def process(
+        self, frequency_hz: float, bandwidth_hz: float, subbands: int, seed: int
+    ) -> Process | None:
         """Return none."""
         return None
 
@@ -96,16 +121,122 @@ class Rayleigh:
     residual_speed_mps: float = 0.05
 
     def __post_init__(self) -> None:
-        if self.waves < 8:
-            raise ValueError(f"waves must be at least 8, got {self.waves}")
-        if not self.residual_speed_mps >= 0.0:
-            raise ValueError(
-                f"residual_speed_mps must be at least 0 m/s, got {self.residual_speed_mps}"
-            )
+        _check(self.waves, 8, self.residual_speed_mps)
 
-    def process(self, frequency_hz: float, seed: int) -> Process | None:
-        """Return the fading of all links at a carrier frequency [Hz]."""
+    def process(
+        self, frequency_hz: float, bandwidth_hz: float, subbands: int, seed: int
+    ) -> Process | None:
+        """Return the fading of all links, the same in the whole band."""
         return PlaneWaves(self.waves, self.residual_speed_mps, frequency_hz, seed)
 
 
-FADING: dict[str, type[Fading]] = {"none": NoFading, "rayleigh": Rayleigh}
+@parameters
+class Rician:
+    """Rician fading: a direct wave besides scattered ones, on every link.
+
+    The direct wave's phase follows from the ground distance of the two ends.
+
+    Parameters
+    ----------
+    k_db : power of the direct wave over that of the scattered ones [dB]
+    waves : number of scattered plane waves of each link, at least 8
+    residual_speed_mps : speed of the surroundings [m/s], which moves the scattered waves
+    """
+
+    model: Literal["rician"] = "rician"
+    k_db: Annotated[float, Field(ge=-100.0, le=100.0)] = 6.0
+    waves: int = 32
+    residual_speed_mps: float = 0.05
+
+    def __post_init__(self) -> None:
+        _check(self.waves, 8, self.residual_speed_mps)
+
+    def process(
+        self, frequency_hz: float, bandwidth_hz: float, subbands: int, seed: int
+    ) -> Process | None:
+        """Return the fading of all links, the same in the whole band."""
+        factor = float(db_to_linear(self.k_db))
+        waves = PlaneWaves(self.waves, self.residual_speed_mps, frequency_hz, seed)
+        return Direct(waves, factor / (1.0 + factor), frequency_hz)
+
+
+@parameters
+class Nakagami:
+    """Nakagami fading: a power with a Gamma distribution, in time as correlated as Rayleigh's.
+
+    Parameters
+    ----------
+    m : shape of the distribution, 0.5 to 100; 1 is Rayleigh fading, more is milder
+    waves : number of plane waves of each link, at least 8
+    residual_speed_mps : speed of the surroundings [m/s]
+    """
+
+    model: Literal["nakagami"] = "nakagami"
+    m: Annotated[float, Field(le=100.0)] = 1.0
+    waves: int = 32
+    residual_speed_mps: float = 0.05
+
+    def __post_init__(self) -> None:
+        if not self.m >= 0.5:
+            raise ValueError(f"m must be at least 0.5, got {self.m}")
+        _check(self.waves, 8, self.residual_speed_mps)
+
+    def process(
+        self, frequency_hz: float, bandwidth_hz: float, subbands: int, seed: int
+    ) -> Process | None:
+        """Return the fading of all links, the same in the whole band."""
+        waves = PlaneWaves(self.waves, self.residual_speed_mps, frequency_hz, seed)
+        return GammaPower(waves, self.m)
+
+
+@parameters
+class TappedDelayLine:
+    """Frequency-selective fading with the tapped delay lines of TR 38.901.
+
+    Each subband has the response at its centre; a single subband has that at the carrier. The
+    profiles D and E have a direct wave on every link.
+
+    Parameters
+    ----------
+    profile : A, B or C without, D or E with line of sight
+    delay_spread_s : root mean square delay spread by which the profile is scaled [s]
+    waves : number of plane waves of each link and tap, at least 24; taps share their directions
+    residual_speed_mps : speed of the surroundings [m/s]
+    """
+
+    model: Literal["tdl"] = "tdl"
+    profile: Literal["A", "B", "C", "D", "E"] = "A"
+    delay_spread_s: Annotated[float, Field(ge=0.0, le=1e-3)] = 100e-9
+    waves: int = 32
+    residual_speed_mps: float = 0.05
+
+    def __post_init__(self) -> None:
+        _check(self.waves, 24, self.residual_speed_mps)
+
+    def process(
+        self, frequency_hz: float, bandwidth_hz: float, subbands: int, seed: int
+    ) -> Process | None:
+        """Return the fading of all links in each subband."""
+        taps = profile(self.profile)
+        delays = Delays(taps, self.delay_spread_s, bandwidth_hz, subbands, seed)
+        waves = PlaneWaves(self.waves, self.residual_speed_mps, frequency_hz, seed, delays)
+        return Direct(waves, taps.sight, frequency_hz) if taps.sight > 0.0 else waves
+
+
+FADING: dict[str, type[Fading]] = {
+    "none": NoFading,
+    "rayleigh": Rayleigh,
+    "rician": Rician,
+    "nakagami": Nakagami,
+    "tdl": TappedDelayLine,
+}
+
+
+def _check(waves: int, fewest: int, residual_speed_mps: float) -> None:
+    """Refuse too few waves, too many, or a negative speed."""
+    if waves < fewest:
+        raise ValueError(f"waves must be at least {fewest}, got {waves}")
+    if waves > _MOST_WAVES:
+        raise ValueError(f"waves must be at most {_MOST_WAVES}, got {waves}")
+    if not residual_speed_mps >= 0.0:
+        raise ValueError(f"residual_speed_mps must be at least 0 m/s, got {residual_speed_mps}")

@@ -1,4 +1,4 @@
-"""Path loss, line of sight and shadow fading of links, on a common grid of instants.
+"""Path loss, line of sight, shadow fading, antennas and walls, on a common grid of instants.
 
 These change over metres, not over wavelengths, so they are evaluated at the multiples of one step
 of time and interpolated linearly in decibels. The grid does not depend on what is asked for, so
@@ -11,10 +11,11 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
-from wnsim.channel.links import LinkRows, ordered
-from wnsim.channel.path_loss import PathLoss
-from wnsim.channel.shadowing import LineOfSight, Shadowing, shadow_field
+from wnsim.channel.links import LinkRows, grown, ordered
+from wnsim.channel.nodes import Nodes
+from wnsim.channel.scene import Geometry, Scene
 from wnsim.units import Floats, Ints
 
 Position = Callable[[Ints, Floats], Floats]
@@ -22,8 +23,12 @@ Position = Callable[[Ints, Floats], Floats]
 MIN_STEP_MS = 50
 MAX_STEP_MS = 1000
 # A link's most recent grid values are kept in a ring, for as many links as fit the table.
-_RING = 128
-_MAX_LINKS = 1 << 14
+_RING = 16
+_MAX_LINKS = 1 << 18
+# Links times instants evaluated at once, and links interpolated at once.
+_SLAB = 1 << 18
+_SLAB_LINKS = 4096
+_NEVER = np.iinfo(np.int64).min
 
 
 class LargeScale:
@@ -31,12 +36,11 @@ class LargeScale:
 
     Parameters
     ----------
-    path_loss, shadowing : models of the propagation scenario
-    frequency_hz : carrier frequency [Hz]
-    heights_m : (N,) antenna heights of the devices [m]
-    position : positions (n, T, 2) [m] of devices (n,) at instants (T,) [s]
-    max_speed_mps : upper bound of any device's speed [m/s]
-    seed : seed of the scenario
+    scene, station_scene : path loss and shadow fading of links between two devices, and of links
+        with at least one station
+    nodes : heights, roles, antennas and walls of all nodes
+    position : positions (n, T, 2) [m] of nodes (n,) at instants (T,) [s]
+    max_speed_mps : upper bound of any node's speed [m/s]
 
     Attributes
     ----------
@@ -47,30 +51,16 @@ class LargeScale:
 
     def __init__(
         self,
-        path_loss: PathLoss,
-        shadowing: Shadowing,
-        frequency_hz: float,
-        heights_m: Floats,
+        scene: Scene,
+        station_scene: Scene,
+        nodes: Nodes,
         position: Position,
         max_speed_mps: float,
-        seed: int,
     ) -> None:
-        self._path_loss = path_loss
-        self._frequency_hz = frequency_hz
-        self._heights_m = heights_m
+        self._scene, self._station_scene = scene, station_scene
+        self._nodes = nodes
         self._position = position
-        self._line_of_sight = LineOfSight(path_loss.los_correlation_m, shadowing.waves, seed)
-        self._sigma_db = {}
-        self._field = {}
-        for los in (True, False):
-            sigma_db, correlation_m = path_loss.shadow(los)
-            if shadowing.sigma_db is not None:
-                sigma_db = shadowing.sigma_db
-            if shadowing.correlation_m is not None:
-                correlation_m = shadowing.correlation_m
-            self._sigma_db[los] = sigma_db
-            self._field[los] = shadow_field(correlation_m, shadowing.waves, seed, los)
-        shortest_m = min(field.correlation_m for field in self._field.values())
+        shortest_m = min(scene.correlation_m, station_scene.correlation_m)
         step_ms = math.inf
         if max_speed_mps > 0.0:
             step_ms = 1000.0 * shortest_m / 10.0 / (2.0 * max_speed_mps)
@@ -81,7 +71,7 @@ class LargeScale:
         self._stamp = np.empty((0, _RING), dtype=np.int64)
 
     def gain_db(self, source: Ints, target: Ints, t_s: Floats) -> Floats:
-        """Return the gain of path loss and shadow fading.
+        """Return the gain of path loss, shadow fading, antennas and walls.
 
         Parameters
         ----------
@@ -99,69 +89,78 @@ class LargeScale:
         left = before.astype(np.int64)
         grid, place = np.unique(np.concatenate([left, left + 1]), return_inverse=True)
         values = self._on_grid(low, high, grid)
-        start = values[:, place[: left.size]]
-        return start + (values[:, place[left.size :]] - start) * fraction
+        gain_db = np.empty((low.size, left.size))
+        for top in range(0, low.size, _SLAB_LINKS):
+            links = slice(top, top + _SLAB_LINKS)
+            start = values[links, place[: left.size]]
+            slope = values[links, place[left.size :]] - start
+            gain_db[links] = start + slope * fraction
+        return gain_db
 
     def line_of_sight(self, source: Ints, target: Ints, t_s: Floats) -> Floats:
         """Return the weight of the line-of-sight state, 0 to 1, for links (L,) at instants (T,)."""
         low, high = ordered(source, target)
-        return self._state(low, high, np.asarray(t_s, dtype=np.float64))[0]
+        at = self._geometry(low, high, np.asarray(t_s, dtype=np.float64))
+        weight = np.empty(at.d2d_m.shape)
+        for scene, links in self._scenes(low, high):
+            weight[links] = scene.states(at.of(links))[0]
+        return weight
 
     def _on_grid(self, low: Ints, high: Ints, grid: Ints) -> Floats:
         """Return the gain (L, G) [dB] at sorted multiples (G,) of the step, from the rings."""
         if grid.size == 0 or grid[-1] - grid[0] >= _RING or low.size > _MAX_LINKS:
-            return self._evaluate(low, high, grid)
+            return self._evaluated(low, high, grid)
         rows, known = self._rows(low, high)
-        if len(self._rows) > self._ring.shape[0]:
-            room = (len(self._rows), _RING)
-            self._ring = np.concatenate([self._ring, np.empty(room)])
-            self._stamp = np.concatenate([self._stamp, np.empty(room, dtype=np.int64)])
-        self._stamp[known : len(self._rows)] = np.iinfo(np.int64).min
+        self._ring = grown(self._ring, len(self._rows))
+        self._stamp = grown(self._stamp, len(self._rows))
+        self._stamp[known : len(self._rows)] = _NEVER
         slot = grid % _RING
         stale = self._stamp[rows[:, None], slot] != grid
         links, instants = stale.any(axis=1), stale.any(axis=0)
         if links.any():
             where = np.ix_(rows[links], slot[instants])
-            self._ring[where] = self._evaluate(low[links], high[links], grid[instants])
+            self._ring[where] = self._evaluated(low[links], high[links], grid[instants])
             self._stamp[where] = grid[instants]
         return self._ring[rows[:, None], slot]
 
-    def _evaluate(self, low: Ints, high: Ints, grid: Ints) -> Floats:
-        """Return the gain (L, G) [dB] at multiples (G,) of the step."""
+    def _evaluated(self, low: Ints, high: Ints, grid: Ints) -> Floats:
+        """Return the gain (L, G) [dB] at multiples (G,) of the step, a few instants at once."""
         # Both directions of a link are often asked for at once.
         link, place = np.unique(low << 32 | high, return_inverse=True)
         low, high = link >> 32, link & 0xFFFFFFFF
-        weight, d2d_m, places_m, first, second = self._state(
-            low, high, grid.astype(np.float64) * self.step_s
-        )
-        gain_db = np.zeros(weight.shape)
-        for los, share in ((True, weight), (False, 1.0 - weight)):
-            links = share.any(axis=1)
-            if not links.any():
-                continue
-            state_db = -self._path_loss.loss_db(
-                d2d_m[links],
-                self._heights_m[low[links]][:, None],
-                self._heights_m[high[links]][:, None],
-                self._frequency_hz,
-                los,
-            )
-            if self._sigma_db[los] > 0.0:
-                field = self._field[los].between(places_m, first[links], second[links])
-                state_db += self._sigma_db[los] * field
-            gain_db[links] += share[links] * state_db
+        gain_db = np.empty((low.size, grid.size))
+        step = max(1, _SLAB // max(1, low.size))
+        for start in range(0, grid.size, step):
+            window = slice(start, start + step)
+            gain_db[:, window] = self._evaluate(low, high, grid[window])
         return gain_db[place]
 
-    def _state(
-        self, low: Ints, high: Ints, t_s: Floats
-    ) -> tuple[Floats, Floats, Floats, Ints, Ints]:
-        """Return line-of-sight weight and ground distance (L, T), and where the devices are."""
-        devices, place = np.unique(np.concatenate([low, high]), return_inverse=True)
-        first, second = place[: low.size], place[low.size :]
-        places_m = self._position(devices, t_s)
-        d2d_m = np.hypot(*np.moveaxis(places_m[first] - places_m[second], -1, 0))
-        probability = self._path_loss.los_probability(
-            d2d_m, self._heights_m[low][:, None], self._heights_m[high][:, None]
+    def _evaluate(self, low: Ints, high: Ints, grid: Ints) -> Floats:
+        """Return the gain (L, G) [dB] at multiples (G,) of the step."""
+        at = self._geometry(low, high, grid.astype(np.float64) * self.step_s)
+        towards_m = at.places_m[at.second] - at.places_m[at.first]
+        rise_m = at.h_high_m - at.h_low_m
+        gain_db = (
+            self._nodes.antennas.gain_db(low, towards_m, rise_m)
+            + self._nodes.antennas.gain_db(high, -towards_m, -rise_m)
+            - (self._nodes.penetration_db[low] + self._nodes.penetration_db[high])[:, None]
         )
-        weight = self._line_of_sight.state(probability, places_m, first, second)
-        return weight, d2d_m, places_m, first, second
+        for scene, links in self._scenes(low, high):
+            gain_db[links] += scene.gain_db(at.of(links))
+        return gain_db
+
+    def _scenes(self, low: Ints, high: Ints) -> list[tuple[Scene, NDArray[np.bool_]]]:
+        """Return the scenes and which of the links are in each."""
+        station = self._nodes.stations[low] | self._nodes.stations[high]
+        scenes = ((self._station_scene, station), (self._scene, ~station))
+        return [(scene, links) for scene, links in scenes if links.any()]
+
+    def _geometry(self, low: Ints, high: Ints, t_s: Floats) -> Geometry:
+        """Return where the ends of links are."""
+        nodes, place = np.unique(np.concatenate([low, high]), return_inverse=True)
+        first, second = place[: low.size], place[low.size :]
+        places_m = self._position(nodes, t_s)
+        d2d_m = np.hypot(*np.moveaxis(places_m[first] - places_m[second], -1, 0))
+        heights_m = self._nodes.heights_m[:, None]
+        h_low_m, h_high_m = heights_m[low], heights_m[high]
+        return Geometry(low, high, places_m, first, second, h_low_m, h_high_m, d2d_m, t_s)

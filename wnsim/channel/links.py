@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from wnsim.units import Ints
 
@@ -25,7 +28,7 @@ def ordered(source: Ints, target: Ints) -> tuple[Ints, Ints]:
 
 
 class LinkRows:
-    """Numbers links 0, 1, 2, ... in the order in which they are first asked for.
+    """Numbers links 0, 1, 2, ... as they are first asked for.
 
     Parameters
     ----------
@@ -34,10 +37,12 @@ class LinkRows:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._row: dict[int, int] = {}
+        # Names of the known links in increasing order, and their rows.
+        self._names = np.empty(0, dtype=np.int64)
+        self._row = np.empty(0, dtype=np.int64)
 
     def __len__(self) -> int:
-        return len(self._row)
+        return self._names.size
 
     def __call__(self, low: Ints, high: Ints) -> tuple[Ints, int]:
         """Return the row of each link.
@@ -51,12 +56,27 @@ class LinkRows:
         rows : (L,) row numbers
         known : rows from this one on are new, all of them if the others were forgotten
         """
-        row = self._row
-        known = len(row)
-        names = (low << 32 | high).tolist()
-        rows = [row.setdefault(name, len(row)) for name in names]
-        if known < len(row) and len(row) > self._capacity:
-            row.clear()
-            known = 0
-            rows = [row.setdefault(name, len(row)) for name in names]
-        return np.array(rows, dtype=np.int64), known
+        names = low << 32 | high
+        known = len(self)
+        place = np.searchsorted(self._names, names)
+        new = names if known == 0 else names[self._names[np.minimum(place, known - 1)] != names]
+        if new.size:
+            new = np.unique(new)
+            if known + new.size > self._capacity:
+                self._names = np.empty(0, dtype=np.int64)
+                self._row = np.empty(0, dtype=np.int64)
+                known, new = 0, np.unique(names)
+            between = np.searchsorted(self._names, new)
+            self._names = np.insert(self._names, between, new)
+            self._row = np.insert(self._row, between, known + np.arange(new.size))
+            place = np.searchsorted(self._names, names)
+        return self._row[place], known
+
+
+def grown(table: NDArray[Any], rows: int) -> NDArray[Any]:
+    """Return a table with room for at least some rows, its old rows first, twice as long if new."""
+    if rows <= table.shape[0]:
+        return table
+    larger = np.empty((max(rows, 2 * table.shape[0]), *table.shape[1:]), dtype=table.dtype)
+    larger[: table.shape[0]] = table
+    return larger

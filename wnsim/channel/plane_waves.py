@@ -1,10 +1,11 @@
 """Small-scale fading as a sum of plane waves, with the phases taken from the ends' positions.
 
 The wave m of a link leaves one end in the direction u_m and reaches the other from v_m:
-h(t) = M^(-1/2) sum_m exp j(2 pi/lambda (u_m . x_a(t) + v_m . x_b(t)) + phi_m + 2 pi nu_m t).
+h(t) = M^(-1/2) sum_m c_m exp j(2 pi/lambda (u_m . x_a(t) + v_m . x_b(t)) + 2 pi nu_m t).
 Positions, not speeds, make the phase, so that it is continuous when a device turns or stops, and
 a device that comes back meets the channel that it left, but for the residual Doppler shifts nu_m
-of a world that never stands quite still.
+of a world that never stands quite still. The coefficient c_m is a random phase, or where paths
+have delays, a sum over them that differs between the parts of the band.
 
 Sources: Clarke, "A statistical theory of mobile-radio reception", BSTJ 47, 1968 (one end moving:
 autocorrelation J0); Akki and Haber, "A statistical model of mobile-to-mobile land communication
@@ -20,17 +21,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wnsim import streams
-from wnsim.channel.links import LinkRows
+from wnsim.channel.delays import Delays
+from wnsim.channel.links import LinkRows, grown
 from wnsim.units import SPEED_OF_LIGHT_MPS, Floats, Ints
 
 Complexes = NDArray[np.complex128]
 
 # Waves times instants worked on at once; what fits a core's cache.
 _SLAB = 1 << 16
-# Links whose waves are kept; beyond, all are forgotten and drawn again when asked for.
-_MAX_LINKS = 1 << 15
-# One draw of each kind for each wave of each link.
-_DRAWS = ("angle low", "angle high", "angle residual", "order high", "order residual", "phase")
+# Links whose waves are drawn at once.
+_DRAWN_LINKS = 256
+# Links whose waves are kept, and bytes for them; beyond, all are forgotten and drawn again.
+_MAX_LINKS = 1 << 18
+_MAX_BYTES = 128 << 20
+# Directions and phases are kept as fractions of a turn.
+_TURN = 1 << 16
+_COSINE = np.cos(2.0 * np.pi / _TURN * np.arange(_TURN))
+_QUARTER = _TURN // 4
 
 
 class PlaneWaves:
@@ -38,38 +45,63 @@ class PlaneWaves:
 
     Parameters
     ----------
-    waves : number of plane waves of each link
+    waves : number of plane waves of each link, below 2**15
     residual_speed_mps : speed of the surroundings [m/s]
     frequency_hz : carrier frequency [Hz]
     seed : seed of the scenario
+    delays : delays of the paths; none: they arrive at once, and the channel is flat
+
+    Attributes
+    ----------
+    subbands : B, parts of the band that differ
     """
 
-    # Wave vectors of the two ends [rad/m], phase [rad], residual Doppler [rad/s].
-    _COLUMNS: ClassVar[int] = 6
+    # Directions at the two ends and of the residual motion, and phases, as fractions of a turn.
+    _COLUMNS: ClassVar[int] = 4
 
     def __init__(
-        self, waves: int, residual_speed_mps: float, frequency_hz: float, seed: int
+        self,
+        waves: int,
+        residual_speed_mps: float,
+        frequency_hz: float,
+        seed: int,
+        delays: Delays | None = None,
     ) -> None:
         self._waves = waves
-        self._residual_mps = residual_speed_mps
         self._wave_number = 2.0 * math.pi * frequency_hz / SPEED_OF_LIGHT_MPS
-        self._keys = {name: streams.key(seed, "fading", n) for n, name in enumerate(_DRAWS)}
-        self._rows = LinkRows(_MAX_LINKS)
-        self._table = np.empty((0, self._COLUMNS, waves))
+        self._residual_mps = residual_speed_mps
+        self._key = streams.key(seed, "fading")
+        self._delays = delays
+        self.subbands = 1 if delays is None else delays.subbands
+        bytes_per_link = 2 * self._COLUMNS * waves
+        if delays is not None:
+            bytes_per_link += 8 * waves * self.subbands
+        self._rows = LinkRows(max(1, min(_MAX_LINKS, _MAX_BYTES // bytes_per_link)))
+        self._table = np.empty((0, self._COLUMNS, waves), dtype=np.uint16)
+        self._coefficients = np.empty((0, self.subbands, waves), dtype=np.complex64)
 
     def response(
         self, source: Ints, target: Ints, x_source_m: Floats, x_target_m: Floats, t_s: Floats
     ) -> Complexes:
         """Return the channel's amplitude at any instants; see `fading.Process`."""
-        waves, x_low, x_high = self._links(source, target, x_source_m, x_target_m)
+        rows, x_low, x_high = self._links(source, target, x_source_m, x_target_m)
         t_s = np.asarray(t_s, dtype=np.float64)
-        values = np.empty((waves.shape[0], t_s.size), dtype=np.complex128)
-        step = max(1, _SLAB // max(1, self._waves * waves.shape[0]))
-        for start in range(0, t_s.size, step):
-            window = slice(start, start + step)
-            phase = _phase(waves, x_low[:, window], x_high[:, window], t_s[window])
-            values[:, window].real = np.cos(phase).sum(axis=-1)
-            values[:, window].imag = np.sin(phase).sum(axis=-1)
+        values = np.empty((rows.size, t_s.size, self.subbands), dtype=np.complex128)
+        links = max(1, _SLAB // (self._waves * max(1, t_s.size)))
+        for top in range(0, rows.size, links):
+            some = slice(top, top + links)
+            vectors = self._vectors(rows[some])
+            step = max(1, _SLAB // (self._waves * vectors.shape[1]))
+            for start in range(0, t_s.size, step):
+                window = slice(start, start + step)
+                turn = _turn(
+                    _phase(vectors, x_low[some, window], x_high[some, window], t_s[window])
+                )
+                if self._delays is None:
+                    values[some, window, 0] = turn.sum(axis=-1)
+                else:
+                    coefficients = self._coefficients[rows[some]].astype(np.complex128)
+                    values[some, window] = turn @ coefficients.swapaxes(-1, -2)
         return values / math.sqrt(self._waves)
 
     def response_grid(
@@ -88,29 +120,39 @@ class PlaneWaves:
         chunk is the product of a coarse and a fine power of one rotation, and the sum over the
         waves a matrix product [coarse, waves] x [waves, fine] for each chunk.
         """
-        waves, x_low, x_high = self._links(source, target, x_source_m, x_target_m)
-        links, chunks = waves.shape[0], x_low.shape[1] - 1
+        rows, x_low, x_high = self._links(source, target, x_source_m, x_target_m)
+        chunks = x_low.shape[1] - 1
         fine = _divisor(samples_per_chunk)
         coarse = samples_per_chunk // fine
         edges_s = (first_chunk + np.arange(chunks + 1)) * chunk_s
-        values = np.empty((links, chunks, coarse, fine), dtype=np.complex128)
-        step = max(1, _SLAB // (self._waves * (coarse + fine) * max(1, links)))
-        for start in range(0, chunks, step):
-            window = slice(start, start + step)
-            edges = slice(start, start + step + 1)
-            phase = _phase(waves, x_low[:, edges], x_high[:, edges], edges_s[edges])
-            rotation = _turn((phase[:, 1:] - phase[:, :-1]) / samples_per_chunk)
-            left = _powers(rotation, fine)
-            leap = left[..., -1, :] * rotation
-            right = _powers(leap, coarse) * _turn(phase[:, :-1])[..., None, :]
-            values[:, window] = right @ left.swapaxes(-1, -2)
+        values = np.empty((rows.size, chunks, coarse, fine, self.subbands), dtype=np.complex128)
+        numbers = self._waves * (coarse + fine * self.subbands)
+        links = max(1, _SLAB // (numbers * max(1, chunks)))
+        for top in range(0, rows.size, links):
+            some = slice(top, top + links)
+            vectors = self._vectors(rows[some])
+            step = max(1, _SLAB // (numbers * vectors.shape[1]))
+            for start in range(0, chunks, step):
+                window = slice(start, start + step)
+                edges = slice(start, start + step + 1)
+                phase = _phase(vectors, x_low[some, edges], x_high[some, edges], edges_s[edges])
+                rotation = _turn((phase[:, 1:] - phase[:, :-1]) / samples_per_chunk)
+                left = _powers(rotation, fine)
+                leap = left[..., -1, :] * rotation
+                right = _powers(leap, coarse) * _turn(phase[:, :-1])[..., None, :]
+                if self._delays is not None:
+                    coefficients = self._coefficients[rows[some]].astype(np.complex128)
+                    left = left[..., None, :] * coefficients[:, None, None]
+                    left = left.reshape(*left.shape[:2], -1, self._waves)
+                product = right @ left.swapaxes(-1, -2)
+                values[some, window] = product.reshape(*product.shape[:3], fine, self.subbands)
         values /= math.sqrt(self._waves)
-        return values.reshape(links, -1)
+        return values.reshape(rows.size, -1, self.subbands)
 
     def _links(
         self, source: Ints, target: Ints, x_source_m: Floats, x_target_m: Floats
-    ) -> tuple[Floats, Floats, Floats]:
-        """Return the links' waves (L, 6, M) and the positions of their lower and higher ends."""
+    ) -> tuple[Ints, Floats, Floats]:
+        """Return the links' rows in the tables and the positions of their lower and higher ends."""
         source, target = np.asarray(source, dtype=np.int64), np.asarray(target, dtype=np.int64)
         low, high = np.minimum(source, target), np.maximum(source, target)
         swap = (source > target)[:, None, None]
@@ -118,40 +160,64 @@ class PlaneWaves:
         x_high = np.where(swap, x_source_m, x_target_m)
         rows, known = self._rows(low, high)
         if len(self._rows) > known:
-            if len(self._rows) > self._table.shape[0]:
-                room = np.empty((len(self._rows), *self._table.shape[1:]))
-                self._table = np.concatenate([self._table, room])
             new, place = np.unique(rows, return_index=True)
             place = place[new >= known]
-            self._table[known : len(self._rows)] = self._draw(low[place], high[place])
-        return self._table[rows], x_low, x_high
+            self._table = grown(self._table, len(self._rows))
+            if self._delays is not None:
+                self._coefficients = grown(self._coefficients, len(self._rows))
+            for top in range(0, place.size, _DRAWN_LINKS):
+                some = place[top : top + _DRAWN_LINKS]
+                drawn = slice(known + top, known + top + some.size)
+                self._table[drawn], order = self._draw(low[some], high[some])
+                if self._delays is not None:
+                    self._coefficients[drawn] = self._delays.coefficients(
+                        low[some], high[some], self._table[drawn, 3], order
+                    )
+        return rows, x_low, x_high
 
-    def _draw(self, low: Ints, high: Ints) -> Floats:
-        """Return the waves of some links, (L, 6, M), from draws addressed by link and wave.
+    def _draw(self, low: Ints, high: Ints) -> tuple[NDArray[np.uint16], Ints]:
+        """Return the waves of some links, (L, 4, M), and a random order of them, (L, M).
 
         The directions at each end are stratified over the circle, which brings a single link's
         autocorrelation close to the ensemble's, and matched between the ends in random order.
         """
-        wave = np.arange(self._waves)
-        draws = {
-            name: streams.uniforms(key, low[:, None], high[:, None], wave)
-            for name, key in self._keys.items()
-        }
-        low_angle = (wave + draws["angle low"]) / self._waves
-        high_angle = (np.argsort(draws["order high"]) + draws["angle high"]) / self._waves
-        residual = (np.argsort(draws["order residual"]) + draws["angle residual"]) / self._waves
-        turns = 2.0 * math.pi * np.stack([low_angle, high_angle, residual, draws["phase"]], axis=1)
-        table = np.empty((low.size, self._COLUMNS, self._waves))
-        table[:, 0:4:2] = self._wave_number * np.cos(turns[:, :2])
-        table[:, 1:4:2] = self._wave_number * np.sin(turns[:, :2])
-        table[:, 4] = turns[:, 3]
-        table[:, 5] = self._wave_number * self._residual_mps * np.cos(turns[:, 2])
-        return table
+        wave = np.arange(self._waves, dtype=np.uint64)
+        shape = (low.size, self._waves)
+        ends = (np.broadcast_to(end[:, None].astype(np.uint64), shape) for end in (low, high))
+        counter = (np.broadcast_to(wave, shape), np.zeros(shape, dtype=np.uint64), *ends)
+        words = streams.philox4x32(counter, self._key & 0xFFFFFFFF, self._key >> 32)
+        # Two fractions of a turn in each of two words, a random order from each of the others.
+        fractions = [half for word in words[:2] for half in (word >> np.uint64(16), word)]
+        fractions = [half & np.uint64(_TURN - 1) for half in fractions]
+        orders = [np.argsort(word, axis=-1, kind="stable") for word in words[2:]]
+        count = np.uint64(self._waves)
+        table = np.empty((low.size, self._COLUMNS, self._waves), dtype=np.uint16)
+        for column, stratum in enumerate((wave, orders[0], orders[1])):
+            start = stratum.astype(np.uint64) * np.uint64(_TURN)
+            table[:, column] = (start + fractions[column]) // count
+        table[:, 3] = fractions[3]
+        return table, np.take_along_axis(orders[0], orders[1], axis=-1)
+
+    def _vectors(self, rows: Ints) -> Floats:
+        """Return the waves (6, L, M) of some links as numbers that make the phase.
+
+        They are the wave vectors at the two ends [rad/m], the residual Doppler shift [rad/s] and
+        the phase [rad].
+        """
+        table = self._table[rows]
+        vectors = np.empty((6, rows.size, self._waves))
+        for end in (0, 1):
+            # cos(a - 90 degrees) = sin(a); the difference wraps around at a whole turn.
+            vectors[2 * end] = self._wave_number * _COSINE[table[:, end]]
+            vectors[2 * end + 1] = self._wave_number * _COSINE[table[:, end] - np.uint16(_QUARTER)]
+        vectors[4] = (self._wave_number * self._residual_mps) * _COSINE[table[:, 2]]
+        vectors[5] = 0.0 if self._delays is not None else (2.0 * np.pi / _TURN) * table[:, 3]
+        return vectors
 
 
-def _phase(waves: Floats, x_low_m: Floats, x_high_m: Floats, t_s: Floats) -> Floats:
+def _phase(vectors: Floats, x_low_m: Floats, x_high_m: Floats, t_s: Floats) -> Floats:
     """Return the phase of each wave, (L, T, M), for positions (L, T, 2) at instants (T,)."""
-    low_x, low_y, high_x, high_y, offset, residual = waves[:, None].swapaxes(0, 2)[:, 0, :, None]
+    low_x, low_y, high_x, high_y, residual, offset = vectors[:, :, None]
     phase: Floats = (
         x_low_m[..., :1] * low_x
         + x_low_m[..., 1:] * low_y

@@ -1,4 +1,4 @@
-"""Shadow fading and line of sight as random fields over the positions of both ends of a link.
+"""Shadow fading as a random field over the positions of both ends of a link.
 
 A field is a sum of plane cosine waves over the four coordinates of the two ends,
 F(a, b) = sqrt(2/M) sum_m cos(k_m . a + l_m . b + phi_m), made reciprocal by adding F(b, a). It has
@@ -9,9 +9,8 @@ Sources: Gudmundson, "Correlation model for shadow fading in mobile radio system
 Letters 27, 1991, and 3GPP TR 38.901 eq. 7.4-5 (exponential autocorrelation); Wang, Tameh and Nix,
 "Joint shadowing process in urban peer-to-peer radio channels", IEEE Trans. Veh. Technol. 57, 2008
 (both ends moving); Cai and Giannakis, "A two-dimensional channel simulation model for shadowing
-processes", IEEE Trans. Veh. Technol. 52, 2003 (sum of cosines); TR 38.901 clause 7.6.3.3
-(line-of-sight state from a thresholded Gaussian field, with a soft transition); Niederreiter,
-"Random number generation and quasi-Monte Carlo methods", SIAM, 1992 (additive sequences).
+processes", IEEE Trans. Veh. Technol. 52, 2003 (sum of cosines); Niederreiter, "Random number
+generation and quasi-Monte Carlo methods", SIAM, 1992 (additive sequences).
 """
 
 from __future__ import annotations
@@ -21,24 +20,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from numpy.typing import NDArray
 
 from wnsim import streams
 from wnsim.params import parameters
 from wnsim.units import Floats, Ints
 
-# Width of the transition between the line-of-sight states, as the standard deviation of a
-# Gaussian ramp in units of the (unit variance) field: 10 % to 90 % within 0.4, like the arctan
-# ramp of TR 38.901 clause 7.6.3.3 at a few GHz.
-LOS_RAMP = 0.15
-# A state within this of 0 or 1 is 0 or 1, which spares the other state's shadow fading.
-_LOS_CERTAIN = 1e-6
-_LOS_WAVES = 64
+_MOST_WAVES = 1 << 16
 # Steps of an additive low-discrepancy sequence in four dimensions: powers of the root of
 # x^5 = x + 1, the counterpart of the golden ratio.
 _SPREAD = 1.1673039782614187 ** -np.arange(1.0, 5.0)
-# Products of field phasors held in memory at once, in numbers.
-_SLAB = 1 << 18
+# Waves summed at once, and phasors held in memory and worked on at once, in numbers.
+_WAVES_AT_ONCE = 128
+_PHASORS = 1 << 22
+_SLAB = 1 << 16
 
 
 @parameters
@@ -63,6 +58,8 @@ class Shadowing:
             raise ValueError(f"correlation_m must be positive, got {self.correlation_m}")
         if self.waves < 16:
             raise ValueError(f"waves must be at least 16, got {self.waves}")
+        if self.waves > _MOST_WAVES:
+            raise ValueError(f"waves must be at most {_MOST_WAVES}, got {self.waves}")
 
 
 @dataclass(frozen=True)
@@ -119,12 +116,12 @@ class Field:
         points = (draws.random(4)[:, None] + np.outer(_SPREAD, np.arange(waves))) % 1.0
         strata = points.argsort(axis=1).argsort(axis=1)
         points = (strata + draws.random((4, waves))) / waves
-        length = kernel.wave_number(points[:2]) / correlation_m
+        length = kernel.wave_number(points[:2]) / (2.0 * np.pi * correlation_m)
         angle = 2.0 * np.pi * points[2:]
-        # (2 ends, waves)
+        # (2 ends, waves), in turns per metre and turns
         self._x = length * np.cos(angle)
         self._y = length * np.sin(angle)
-        self._phase = np.stack([np.zeros(waves), 2.0 * np.pi * draws.random(waves)])
+        self._phase = np.stack([np.zeros(waves), draws.random(waves)])
         self._scale = math.sqrt(2.0 / waves)
 
     def __call__(self, a_m: Floats, b_m: Floats) -> Floats:
@@ -140,14 +137,9 @@ class Field:
         """
         a_m, b_m = np.broadcast_arrays(a_m, b_m)
         near_m, far_m = a_m.reshape(-1, 1, 2), b_m.reshape(-1, 1, 2)
-        values = np.empty(near_m.shape[0])
-        step = max(1, _SLAB // (4 * self._x.shape[1]))
-        for start in range(0, values.size, step):
-            window = slice(start, start + step)
-            places_m = np.concatenate([near_m[window], far_m[window]])
-            first = np.arange(places_m.shape[0] // 2)
-            values[window] = self.between(places_m, first, first + first.size)[:, 0]
-        return values.reshape(a_m.shape[:-1])
+        first = np.arange(near_m.shape[0])
+        places_m = np.concatenate([near_m, far_m])
+        return self.between(places_m, first, first + first.size)[:, 0].reshape(a_m.shape[:-1])
 
     def between(self, places_m: Floats, first: Ints, second: Ints) -> Floats:
         """Return the field between some of n moving places, sharing the work done for a place.
@@ -161,88 +153,54 @@ class Field:
         -------
         (L, T) values, for each link and instant those of calling the field with its two ends
         """
-        values = np.empty((first.size, places_m.shape[1]))
-        waves = self._x.shape[1]
+        values = np.zeros((first.size, places_m.shape[1]))
         used, place = np.unique(np.concatenate([first, second]), return_inverse=True)
         first, second = place[: first.size], place[first.size :]
         places_m = places_m[used]
-        step = max(1, _SLAB // (2 * waves * max(1, used.size)))
+        step = max(1, _PHASORS // (4 * _WAVES_AT_ONCE * max(1, used.size)))
         for start in range(0, places_m.shape[1], step):
             window = slice(start, start + step)
-            near, far = self._phasors(places_m[:, window])
-            rows = max(1, _SLAB // (2 * waves * near.shape[1]))
-            for top in range(0, first.size, rows):
-                i, j = first[top : top + rows], second[top : top + rows]
-                # einsum adds the waves in one fixed order, so that a link's value does not
-                # depend on which others are asked for with it, as with a matrix product.
-                values[top : top + rows, window] = np.einsum(
-                    "ltm,ltm->lt", near[i], far[j]
-                ) + np.einsum("ltm,ltm->lt", near[j], far[i])
+            for wave in range(0, self._x.shape[1], _WAVES_AT_ONCE):
+                waves = slice(wave, wave + _WAVES_AT_ONCE)
+                phasors = self._phasors(places_m[:, window], waves)
+                rows = max(1, _SLAB // phasors[0].size)
+                for top in range(0, first.size, rows):
+                    some = slice(top, top + rows)
+                    one, other = phasors[first[some]], phasors[second[some]]
+                    # A dot product for each link adds the waves in one fixed order, so that its
+                    # value does not depend on which others are asked for with it.
+                    values[some, window] += np.vecdot(one[:, :, 0], other[:, :, 1]) + np.vecdot(
+                        other[:, :, 0], one[:, :, 1]
+                    )
         distance = np.hypot(*np.moveaxis(places_m[first] - places_m[second], -1, 0))
         # F(a, b) and F(b, a) are correlated where both ends are near each other.
         overlap = self._kernel.autocorrelation(distance / self.correlation_m) ** 2
         return self._scale * values / np.sqrt(2.0 * (1.0 + overlap))
 
-    def _phasors(self, places_m: Floats) -> tuple[Floats, Floats]:
-        """Return (n, T, 2 waves) factors whose inner product is the sum of cosines.
+    def _phasors(self, places_m: Floats, waves: slice) -> NDArray[np.float32]:
+        """Return factors (n, T, 2, 2 waves) whose inner product is the sum of cosines.
 
         cos(p + q) = [cos p, -sin p] . [cos q, sin q], p of one end and q of the other.
         """
-        x, y = places_m[..., 0, None], places_m[..., 1, None]
-        p = x * self._x[0] + y * self._y[0] + self._phase[0]
-        q = x * self._x[1] + y * self._y[1] + self._phase[1]
-        near = np.concatenate([np.cos(p), -np.sin(p)], axis=-1)
-        far = np.concatenate([np.cos(q), np.sin(q)], axis=-1)
-        return near, far
+        x, y, phase = (part[:, waves] for part in (self._x, self._y, self._phase))
+        count = x.shape[1]
+        phasors = np.empty((*places_m.shape[:2], 2, 2 * count), dtype=np.float32)
+        step = max(1, _SLAB // (2 * count * max(1, places_m.shape[1])))
+        for top in range(0, places_m.shape[0], step):
+            some = slice(top, top + step)
+            turns = places_m[some, :, None, 0, None] * x
+            turns += places_m[some, :, None, 1, None] * y
+            turns += phase
+            # Single precision only after whole turns are taken off.
+            turns -= np.rint(turns)
+            angle = (2.0 * np.pi * turns).astype(np.float32)
+            phasors[some, ..., :count] = np.cos(angle)
+            phasors[some, ..., count:] = np.sin(angle)
+        phasors[:, :, 0, count:] *= -1.0
+        return phasors
 
 
-def shadow_field(correlation_m: float, waves: int, seed: int, los: bool) -> Field:
-    """Return the shadow-fading field of one line-of-sight state."""
-    draws = streams.generator(seed, "shadowing", int(los))
+def shadow_field(correlation_m: float, waves: int, seed: int, los: bool, kind: int = 0) -> Field:
+    """Return the shadow-fading field of one line-of-sight state of one kind of link."""
+    draws = streams.generator(seed, "shadowing", int(los), kind)
     return Field(correlation_m, waves, draws)
-
-
-class LineOfSight:
-    """The line-of-sight state of links: 1 with, 0 without, in between at the edge of a shadow.
-
-    A Gaussian field, transformed by its distribution function, is compared with the probability
-    of line of sight at the link's length. The comparison is a Gaussian ramp of deviation
-    `LOS_RAMP` in the field's units, whose threshold is widened so that the mean state equals the
-    probability exactly. TR 38.901 gives the field's decorrelation distance, not its shape; with
-    an exponential one the state would flicker at each metre, so the field here is squared
-    exponential: about ten metres lie between full sight and none.
-
-    Parameters
-    ----------
-    correlation_m : decorrelation distance of the state [m]
-    waves : number of plane waves of the field
-    seed : seed of the scenario
-    """
-
-    def __init__(self, correlation_m: float, waves: int, seed: int) -> None:
-        draws = streams.generator(seed, "los")
-        # The spectrum has no tail, so fewer waves do than for an exponential autocorrelation.
-        waves = max(_LOS_WAVES, waves // 4)
-        self._field = Field(correlation_m, waves, draws, SQUARED_EXPONENTIAL)
-
-    def state(self, probability: Floats, places_m: Floats, first: Ints, second: Ints) -> Floats:
-        """Return the state of links between some of n moving places.
-
-        Parameters
-        ----------
-        probability : (L, T) probability of line of sight
-        places_m : (n, T, 2) positions of the places [m]
-        first, second : (L,) which places each link joins
-
-        Returns
-        -------
-        (L, T) weight of the line-of-sight state, 0 to 1
-        """
-        if np.all(probability >= 1.0):
-            return np.ones(probability.shape)
-        threshold = ndtri(probability) * math.sqrt(1.0 + LOS_RAMP**2)
-        field = self._field.between(places_m, first, second)
-        weight = np.asarray(ndtr((threshold - field) / LOS_RAMP))
-        weight[weight < _LOS_CERTAIN] = 0.0
-        weight[weight > 1.0 - _LOS_CERTAIN] = 1.0
-        return weight

@@ -10,14 +10,13 @@ leakage between bands.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import ClassVar, Literal
 
+import numpy as np
+
+from wnsim.mac.scheduled import OnAir, Rules, Shares, constant
 from wnsim.params import parameters
-
-if TYPE_CHECKING:
-    from wnsim.mac import Flow
+from wnsim.units import Floats
 
 
 @parameters
@@ -39,41 +38,34 @@ class Ofdma:
     """
 
     model: Literal["ofdma"] = "ofdma"
+    scheme: ClassVar[str] = "scheduled"
     shared: bool = False
 
-    @property
-    def dynamic(self) -> bool:
-        """Whether shares change while a flow is on the air."""
-        return self.shared
+    def rules(self) -> Rules:
+        """Return the constraints."""
+        return Rules(half_duplex=True) if self.shared else Rules(batch=True)
 
-    def domain(self, source: int) -> int:
-        """Return the transmitter itself, or the one domain of a shared band."""
+    def group(self, source: int, target: int, devices: int) -> int:
+        """Return the transmitter itself, or the one group of a shared band."""
         return 0 if self.shared else source
 
-    def admit(self, waiting: Sequence[Flow], on_air: Sequence[Flow]) -> list[int]:
-        """Return the indices of the waiting flows that start now."""
-        if on_air and not self.shared:
-            return []
-        links = {(flow.source, flow.target) for flow in on_air}
-        transmitting = {flow.source for flow in on_air}
-        receiving = {flow.target for flow in on_air}
-        started = []
-        for index, flow in enumerate(waiting):
-            if (flow.source, flow.target) in links:
-                continue
-            if self.shared and (flow.source in receiving or flow.target in transmitting):
-                continue
-            links.add((flow.source, flow.target))
-            transmitting.add(flow.source)
-            receiving.add(flow.target)
-            started.append(index)
-        return started
+    def carrier(self, source: int, target: int, devices: int) -> int:
+        """Return 0."""
+        return 0
 
-    def shares(self, on_air: Sequence[Flow]) -> tuple[list[float], list[float]]:
+    def duty(self, flows: OnAir) -> Floats:
+        """Return the share of its transmitter's power that each flow uses."""
+        return self.shares(flows, 0, 1, np.empty((0, 0)), np.empty(0)).power[:, 0]
+
+    def shares(
+        self, flows: OnAir, first_slot: int, slots: int, quality: Floats, average: Floats
+    ) -> Shares:
         """Return the share of the band and of the transmitter's power of each flow."""
         if not self.shared:
-            shares = [1.0 / flow.batch for flow in on_air]
-            return shares, shares
-        receivers = Counter(flow.source for flow in on_air)
-        power = [1.0 / receivers[flow.source] for flow in on_air]
-        return [share / len(receivers) for share in power], power
+            return constant(1.0 / flows.batch)
+        _, first, place = np.unique(flows.stream, return_index=True, return_inverse=True)
+        sender = flows.source[first]
+        senders, which, count = np.unique(sender, return_inverse=True, return_counts=True)
+        power = (1.0 / count[which])[place]
+        shares = constant(power)
+        return Shares(shares.band / max(senders.size, 1), shares.power, shares.active)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
-from wnsim import streams
+from wnsim.mobility import layouts
 from wnsim.mobility.motion import AlwaysPresent, Motion, check_area, check_count
 from wnsim.params import parameters
 from wnsim.units import Floats, Ints
@@ -18,33 +19,70 @@ class Static:
 
     Parameters
     ----------
-    layout : uniform, at random over the area, or given, at `positions_m`
+    layout : uniform, at random over the area (also called poisson: a Poisson process given its
+        number of points); thomas and matern, in clusters; grid; or given, at `positions_m`
     positions_m : x and y of each device [m], for the layout given
+    min_distance_m : least distance between two devices [m], for the layout uniform or poisson;
+        each device in turn takes the first of its random places that keeps it
+    clusters : number of clusters, with uniform centres
+    spread_m : size of a cluster [m]: standard deviation along each axis (thomas) or radius (matern)
     """
 
     model: Literal["static"] = "static"
-    layout: Literal["uniform", "given"] = "uniform"
+    layout: Literal["uniform", "poisson", "thomas", "matern", "grid", "given"] = "uniform"
     positions_m: tuple[tuple[float, float], ...] = ()
+    min_distance_m: Annotated[float, Field(ge=0, le=1e7)] = 0.0
+    clusters: Annotated[int, Field(ge=1, le=10_000)] | None = None
+    spread_m: Annotated[float, Field(gt=0, le=1e7)] | None = None
 
     def __post_init__(self) -> None:
-        if self.layout == "uniform" and self.positions_m:
+        if self.layout != "given" and self.positions_m:
             raise ValueError(
-                "positions_m must be left out unless layout is given, got layout uniform"
+                f"positions_m must be left out unless layout is given, got layout {self.layout}"
             )
+        if self.layout not in ("uniform", "poisson") and self.min_distance_m:
+            raise ValueError(
+                "min_distance_m must be left out unless layout is uniform or poisson, "
+                f"got layout {self.layout}"
+            )
+        in_clusters = self.layout in ("thomas", "matern")
+        for name in ("clusters", "spread_m"):
+            if not in_clusters and getattr(self, name) is not None:
+                raise ValueError(
+                    f"{name} must be left out unless layout is thomas or matern, "
+                    f"got layout {self.layout}"
+                )
+            if in_clusters and getattr(self, name) is None:
+                raise ValueError(f"the layout {self.layout} must come with {name}, got none")
 
     def motion(self, count: int, area_m: tuple[float, float], seed: int) -> Motion:
-        """Return devices at rest; a device's place does not depend on how many others there are.
+        """Return devices at rest.
+
+        But on a grid, a device's place does not depend on how many others there are.
 
         Raises
         ------
         ValueError
-            if the positions are not as many as the devices, or lie outside the area
+            if the positions are not as many as the devices, or lie outside the area, or the
+            devices cannot keep their distance
         """
         check_count(count)
         check_area(area_m)
-        if self.layout == "uniform":
-            draws = [streams.generator(seed, "mobility", n).random(2) for n in range(count)]
-            return StaticMotion(np.array(draws) * np.array(area_m))
+        if self.layout == "given":
+            return StaticMotion(self._given(count, area_m))
+        if self.layout == "grid":
+            return StaticMotion(layouts.grid(count, area_m))
+        if self.clusters is not None and self.spread_m is not None:
+            disc = self.layout == "matern"
+            return StaticMotion(
+                layouts.clustered(count, area_m, seed, self.clusters, self.spread_m, disc=disc)
+            )
+        if self.min_distance_m:
+            return StaticMotion(layouts.apart(count, area_m, seed, self.min_distance_m))
+        return StaticMotion(layouts.uniform(count, area_m, seed))
+
+    def _given(self, count: int, area_m: tuple[float, float]) -> Floats:
+        """Return the given places (count, 2) [m]."""
         if len(self.positions_m) != count:
             raise ValueError(
                 f"positions_m must have one place for each of the {count} devices, "
@@ -56,7 +94,7 @@ class Static:
                     f"positions_m must lie in the area of {area_m[0]:g} m x {area_m[1]:g} m, "
                     f"got [{x_m:g}, {y_m:g}]"
                 )
-        return StaticMotion(np.array(self.positions_m))
+        return np.array(self.positions_m)
 
 
 class StaticMotion(AlwaysPresent):

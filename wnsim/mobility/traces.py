@@ -8,9 +8,9 @@ from typing import Literal
 import numpy as np
 
 from wnsim.mobility.motion import Bools, Motion, check_count
-from wnsim.mobility.trace_files import read
+from wnsim.mobility.trace_files import Layout, Tracks, read
 from wnsim.params import parameters
-from wnsim.units import Floats, Ints
+from wnsim.units import SPEED_OF_LIGHT_MPS, Floats, Ints
 
 # A sample may be missing at one step without the device being gone; rounding of times aside.
 _GAP_STEPS = 2.001
@@ -21,21 +21,32 @@ class Trace:
     """Motion from a file, linear between the samples.
 
     A device is present from its first sample to its last, but for gaps between samples of more
-    than `max_gap_s`. The area of the scenario plays no role: places are those of the file. The
-    bytes of SUMO's XML and of a comma-separated file may be compressed with gzip.
+    than `max_gap_s`; those of ns-2 and BonnMotion stay for ever. The area of the scenario plays no
+    role: places are those of the file. All formats but Parquet may be compressed with gzip.
+
+    Places in degrees are projected to metres about their middle, with distances right to 2e-5
+    within 50 km, and moved so that the lowest x (east) and y (north) are 0.
 
     Parameters
     ----------
     file : path of the file
-    format : "sumo-fcd", the floating-car data of SUMO in metres (not longitudes and latitudes);
-        "csv", samples in order of time under the header t_s,id,x_m,y_m; "auto" tells them apart
+    format : "sumo-fcd", "sumo-csv" or "sumo-parquet", the floating-car data of SUMO (Parquet needs
+        the extra wnsim[parquet]); "ns-2", commands setdest; "bonnmotion", a line of waypoints for
+        each device; "gpx", a track for each device; "csv", samples in order of time under the
+        header t_s,id,x_m,y_m or t_s,id,lon_deg,lat_deg; "auto" tells them apart by the content
+    coordinates : "metres" or "degrees" of longitude and latitude, for the data of SUMO, which does
+        not tell; "auto" is what the format says, and metres for SUMO
+    heights : "drop", if each waypoint of BonnMotion has a height, which plays no role
     max_gap_s : longest time between two samples of a device that is bridged [s]; none: twice the
-        median time between samples, so that one missing sample is bridged and two are not
+        median time between samples, so that one missing sample is bridged and two are not, but
+        any time in ns-2, BonnMotion and GPX, which leave out samples where nothing changes
     """
 
     model: Literal["trace"] = "trace"
     file: str
-    format: Literal["auto", "sumo-fcd", "csv"] = "auto"
+    format: Layout = "auto"
+    coordinates: Literal["auto", "metres", "degrees"] = "auto"
+    heights: Literal["none", "drop"] = "none"
     max_gap_s: float | None = None
 
     def __post_init__(self) -> None:
@@ -48,30 +59,56 @@ class Trace:
         Raises
         ------
         ValueError
-            if the trace cannot be read or has fewer devices than asked for
+            if the trace cannot be read, has fewer devices than asked for, or one faster than light
         """
         check_count(count)
-        tracks = read(self.file, self.format)
-        if count > len(tracks):
+        tracks = read(self.file, self.format, self.coordinates, heights=self.heights == "drop")
+        if count > len(tracks.by_name):
             raise ValueError(
                 f"{self.file}: the trace must have at least as many devices as the scenario, "
-                f"got {len(tracks)} for {count}"
+                f"got {len(tracks.by_name)} for {count}"
             )
-        max_gap_s = self.max_gap_s
-        if max_gap_s is None:
-            steps_s = np.concatenate([np.diff(track[:, 0]) for track in tracks.values()])
-            max_gap_s = _GAP_STEPS * float(np.median(steps_s)) if steps_s.size else math.inf
-        chosen = list(tracks)[:count]
-        return TraceMotion(tuple(chosen), [tracks[name] for name in chosen], max_gap_s)
+        max_gap_s = _usual_gap_s(tracks) if self.max_gap_s is None else self.max_gap_s
+        chosen = list(tracks.by_name)[:count]
+        motion = TraceMotion(
+            tuple(chosen),
+            [tracks.by_name[name] for name in chosen],
+            max_gap_s,
+            lasting=tracks.lasting,
+        )
+        if not motion.max_speed_mps < SPEED_OF_LIGHT_MPS:
+            raise ValueError(
+                f"{self.file}: a device must be slower than light, got {motion.max_speed_mps:g} m/s"
+            )
+        return motion
 
 
 class TraceMotion:
-    """The motion of devices with samples (S, 3) of instant [s], x and y [m]."""
+    """The motion of devices with samples (S, 3) of instant [s], x and y [m].
 
-    def __init__(self, names: tuple[str, ...], tracks: list[Floats], max_gap_s: float) -> None:
+    Parameters
+    ----------
+    names : one for each device
+    tracks : their samples
+    max_gap_s : longest time between samples that is bridged [s]
+    lasting : whether devices stay for ever after their last sample
+    """
+
+    def __init__(
+        self,
+        names: tuple[str, ...],
+        tracks: list[Floats],
+        max_gap_s: float,
+        *,
+        lasting: bool = False,
+    ) -> None:
         self.names = names
-        self._tracks = tracks
+        # (3, S) each: instant, x, y, each contiguous, which np.interp needs to search in place
+        self._tracks = [np.ascontiguousarray(track.T) for track in tracks]
         self._spans_s = [_spans_s(track[:, 0], max_gap_s) for track in tracks]
+        if lasting:
+            for spans_s in self._spans_s:
+                spans_s[-1, 1] = math.inf
         self._changes_s = np.unique(np.concatenate([span.ravel() for span in self._spans_s]))
         self.max_speed_mps = max(_max_speed_mps(track, max_gap_s) for track in tracks)
 
@@ -80,7 +117,7 @@ class TraceMotion:
         t_s = np.asarray(t_s, dtype=np.float64)
         positions_m = np.empty((np.size(devices), t_s.size, 2))
         for row, device in enumerate(np.asarray(devices).tolist()):
-            when_s, x_m, y_m = self._tracks[device].T
+            when_s, x_m, y_m = self._tracks[device]
             positions_m[row, :, 0] = np.interp(t_s, when_s, x_m)
             positions_m[row, :, 1] = np.interp(t_s, when_s, y_m)
         return positions_m
@@ -117,6 +154,14 @@ class TraceMotion:
         return present
 
 
+def _usual_gap_s(tracks: Tracks) -> float:
+    """Return the longest time between samples that is no absence [s]."""
+    if tracks.complete:
+        return math.inf
+    steps_s = np.concatenate([np.diff(track[:, 0]) for track in tracks.by_name.values()])
+    return _GAP_STEPS * float(np.median(steps_s)) if steps_s.size else math.inf
+
+
 def _spans_s(when_s: Floats, max_gap_s: float) -> Floats:
     """Return begin and end (spans, 2) of the times without gaps between samples."""
     gaps = np.flatnonzero(np.diff(when_s) > max_gap_s)
@@ -129,4 +174,5 @@ def _max_speed_mps(track: Floats, max_gap_s: float) -> float:
     """Return the highest speed between samples, gaps aside [m/s]."""
     steps = np.diff(track, axis=0)
     steps = steps[steps[:, 0] <= max_gap_s]
-    return float(np.max(np.hypot(steps[:, 1], steps[:, 2]) / steps[:, 0], initial=0.0))
+    with np.errstate(over="ignore"):
+        return float(np.max(np.hypot(steps[:, 1], steps[:, 2]) / steps[:, 0], initial=0.0))

@@ -49,16 +49,16 @@ def code_block_error(bits: Floats, symbols: Floats, mean: Floats, variance: Floa
     Parameters
     ----------
     bits : (...,) information bits k
-    symbols : (...,) modulated symbols n
-    mean, variance : (...,) moments of a symbol's information density [bit], [bit^2]
+    symbols : (...,) modulated symbols n, repetitions included
+    mean, variance : (...,) moments of the information density of all of them together [bit],
+        [bit^2]
 
     Returns
     -------
-    (...,) Q((n I - k + log2(n) / 2) / sqrt(n V))
+    (...,) Q((mean - k + log2(n) / 2) / sqrt(variance))
     """
-    margin = symbols * mean - bits + 0.5 * np.log2(symbols)
-    spread = np.sqrt(symbols * np.maximum(variance, _MIN_VARIANCE))
-    return np.asarray(ndtr(-margin / spread))
+    margin = mean - bits + 0.5 * np.log2(symbols)
+    return np.asarray(ndtr(-margin / np.sqrt(np.maximum(variance, _MIN_VARIANCE * symbols))))
 
 
 def transport_block_error(code_block_error_probability: Floats, count: Ints) -> Floats:

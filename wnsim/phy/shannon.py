@@ -1,4 +1,4 @@
-"""The Shannon bound as a radio: the rate of the known SNR, lost where the channel carries less.
+"""The Shannon bound as a radio: the rate of the known SINR, lost where the channel carries less.
 
 Sources: Shannon, "A mathematical theory of communication", BSTJ 27, 1948; Ozarow, Shamai and
 Wyner, "Information theoretic considerations for cellular mobile radio", IEEE Trans. Veh. Technol.
@@ -7,17 +7,22 @@ Wyner, "Information theoretic considerations for cellular mobile radio", IEEE Tr
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wnsim.params import parameters
-from wnsim.units import Floats, Ints, db_to_linear
+from wnsim.phy.modem import NEW, NEW_LOST, Outcome, Slots, State, efficiency
+from wnsim.units import NS_PER_S, Floats, Ints, db_to_linear
 
 
 @parameters
 class Shannon:
     """Ideal rate adaptation with an SNR gap, a highest spectral efficiency and a fixed loss.
+
+    Scope: a slot is a block of the channel, whose bits flow evenly; a lost slot is known to be
+    lost at once and its bits are sent again.
 
     Parameters
     ----------
@@ -32,32 +37,53 @@ class Shannon:
     bler: float = 0.0
 
     def __post_init__(self) -> None:
-        if not self.gap_db >= 0.0:
+        if not 0.0 <= self.gap_db < float("inf"):
             raise ValueError(f"gap_db must be at least 0 dB, got {self.gap_db}")
         if self.max_bps_hz is not None and not self.max_bps_hz > 0.0:
             raise ValueError(f"max_bps_hz must be positive, got {self.max_bps_hz}")
         if not 0.0 <= self.bler < 1.0:
             raise ValueError(f"bler must be at least 0 and below 1, got {self.bler}")
 
-    def blocks(
-        self, snr_known: Floats, snr: Floats, bandwidth_hz: Floats, block_s: float
-    ) -> tuple[Ints, Floats]:
-        """Return what blocks carry, and how likely each is lost; see `Phy`."""
-        chosen_bps_hz = self._efficiency(snr_known)
-        shape = np.broadcast_shapes(np.shape(snr_known), np.shape(snr), np.shape(bandwidth_hz))
-        bits = np.floor(np.broadcast_to(chosen_bps_hz * bandwidth_hz * block_s, shape))
-        # The same SNR gives the same efficiency, so knowing the channel is never an outage.
-        outage = chosen_bps_hz > self._efficiency(snr)
-        error_probability = np.where(outage, 1.0, self.bler)
-        return bits.astype(np.int64), np.where(bits > 0, error_probability, 0.0)
+    def modem(self, bandwidth_hz: float, subbands: int, block_ns: int) -> ShannonModem:
+        """Return the modem of a band; see `Phy`."""
+        return ShannonModem(self, bandwidth_hz, block_ns)
 
-    def rate_bps(self, snr: Floats, bandwidth_hz: Floats) -> Floats:
-        """Return the expected goodput at a known, constant SNR [bit/s]; see `Phy`."""
-        return np.asarray(self._efficiency(snr) * bandwidth_hz * (1.0 - self.bler))
 
-    def _efficiency(self, snr: Floats) -> Floats:
-        """Return the spectral efficiency chosen for a known SNR [bit/s/Hz]."""
-        bps_hz = np.log1p(np.asarray(snr) / db_to_linear(self.gap_db)) / np.log(2.0)
-        if self.max_bps_hz is not None:
-            bps_hz = np.minimum(bps_hz, self.max_bps_hz)
-        return np.asarray(bps_hz)
+class ShannonModem:
+    """A radio at the bound; see `Modem`."""
+
+    fluid = True
+    memoryless = True
+    memory: np.dtype[Any] = np.dtype([("nothing", np.int8)])
+
+    def __init__(self, phy: Shannon, bandwidth_hz: float, slot_ns: int) -> None:
+        self.slot_ns = slot_ns
+        self._phy = phy
+        self._gap = float(db_to_linear(phy.gap_db))
+        self._bandwidth_hz = bandwidth_hz
+
+    def start(self, size_bits: Ints, broadcast: NDArray[np.bool_]) -> State:
+        """Return nothing to remember; see `Modem`."""
+        return np.zeros(size_bits.size, dtype=self.memory)
+
+    def scan(self, state: State, slots: Slots) -> Outcome:
+        """Return what becomes of slots; see `Modem`."""
+        chosen = self._efficiency(slots.known)
+        symbols = slots.share * (self._bandwidth_hz * self.slot_ns / NS_PER_S)
+        bits = np.where(slots.active, np.floor(chosen * symbols), 0.0).astype(np.int64)
+        # The same SINR gives the same efficiency, so knowing the channel is never an outage.
+        lost = (chosen > self._efficiency(slots.sinr)) | (slots.draws < self._phy.bler)
+        kind = np.where(bits > 0, np.where(lost, NEW_LOST, NEW), 0).astype(np.int8)
+        return Outcome(np.where(lost, 0, bits), kind)
+
+    def rate_bps(self, snr: Floats, share: Floats) -> Floats:
+        """Return the expected goodput at a known, constant SNR [bit/s]; see `Modem`."""
+        chosen = self._efficiency(np.asarray(snr)[..., None])
+        return np.asarray(chosen * share * self._bandwidth_hz * (1.0 - self._phy.bler))
+
+    def _efficiency(self, sinr: Floats) -> Floats:
+        """Return the spectral efficiency chosen for a known SINR (..., B) [bit/s/Hz]."""
+        bps_hz = efficiency(sinr / self._gap)
+        if self._phy.max_bps_hz is not None:
+            bps_hz = np.minimum(bps_hz, self._phy.max_bps_hz)
+        return bps_hz

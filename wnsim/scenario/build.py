@@ -16,8 +16,9 @@ from wnsim.channel import Channel
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.schema import SCENARIO, Scenario
 from wnsim.scenario.sweep import Run
-from wnsim.units import dbm_to_w
-from wnsim.world import World
+from wnsim.streams import generator
+from wnsim.units import Floats, dbm_to_w
+from wnsim.world import World, positions_m
 
 if TYPE_CHECKING:
     from fl.tasks import Task
@@ -52,29 +53,53 @@ def build_world(scenario: Scenario) -> World:
         motion = scenario.mobility.motion(devices.count, scenario.area_m, scenario.seed)
     except ValueError as error:
         raise ScenarioError(f"mobility: {error}") from error
-    count = len(motion.names)
+    count, stations = len(motion.names), scenario.base_stations
+    stations_m = np.empty((0, 2)) if stations is None else stations.sites_m(scenario.area_m)
+    antennas = [devices.antenna] * count + ([] if stations is None else stations.antennas())
+    draws = [generator(scenario.seed, "indoor", device).random() for device in range(count)]
+    models = scenario.channel
     try:
         channel = Channel(
-            scenario.channel.path_loss,
-            scenario.channel.shadowing,
-            scenario.channel.fading,
+            models.path_loss,
+            models.shadowing,
+            models.fading,
             radio.frequency_hz,
-            np.full(count, devices.height_m),
-            motion.position_m,
+            _nodes(scenario, count, "height_m"),
+            lambda nodes, t_s: positions_m(motion, stations_m, nodes, t_s),
             motion.max_speed_mps,
             scenario.seed,
+            bandwidth_hz=radio.bandwidth_hz,
+            subbands=models.subbands,
+            stations=np.arange(count + len(stations_m)) >= count,
+            station_path_loss=models.station_path_loss,
+            antennas=antennas,
+            indoor=np.array(draws + [1.0] * len(stations_m)) < devices.indoor_share,
+            penetration=models.penetration,
+            replay=None if models.replay is None else models.replay.links(motion.names),
         )
+        radio.phy.modem(radio.bandwidth_hz, models.subbands, 1_000_000)
     except ValueError as error:
         raise ScenarioError(f"channel: {error}") from error
     return World(
         motion=motion,
         channel=channel,
         phy=radio.phy,
-        tx_power_w=np.full(count, float(dbm_to_w(devices.tx_power_dbm))),
-        noise_figure_db=np.full(count, devices.noise_figure_db),
+        tx_power_w=dbm_to_w(_nodes(scenario, count, "tx_power_dbm")),
+        noise_figure_db=_nodes(scenario, count, "noise_figure_db"),
         flops_per_s=scenario.compute.rates(count, scenario.seed),
         bandwidth_hz=radio.bandwidth_hz,
+        stations_m=stations_m,
     )
+
+
+def _nodes(scenario: Scenario, count: int, name: str) -> Floats:
+    """Return a value of all devices, then of all base stations."""
+    stations = scenario.base_stations
+    values = np.full(count, float(getattr(scenario.devices, name)))
+    if stations is None:
+        return values
+    sites = stations.sites_m(scenario.area_m).shape[0]
+    return np.concatenate([values, np.full(sites, float(getattr(stations, name)))])
 
 
 def inputs(scenario: Scenario) -> dict[str, str]:
@@ -85,6 +110,8 @@ def inputs(scenario: Scenario) -> dict[str, str]:
     file = getattr(scenario.mobility, "file", None)
     if file is not None:
         paths.append(Path(file))
+    if scenario.channel.replay is not None:
+        paths.append(Path(scenario.channel.replay.file))
     if scenario.fl is not None:
         if isinstance(scenario.fl.tasks, Folder):
             paths += sorted(Path(scenario.fl.tasks.folder).glob("*/*.jsonl"))
@@ -106,10 +133,14 @@ def fingerprint(scenario: Scenario, used: Mapping[str, str], *, seed: bool = Tru
     data = SCENARIO.dump_python(scenario, mode="json")
     if not seed:
         del data["seed"]
-    for section, key in (("mobility", "file"), ("fl", "model")):
-        value = (data[section] or {}).get(key)
+    for section, key in (
+        (data["mobility"], "file"),
+        (data["fl"], "model"),
+        (data["channel"]["replay"], "file"),
+    ):
+        value = (section or {}).get(key)
         if value is not None and any(path.startswith(value) for path in used):
-            del data[section][key]
+            del section[key]
     if used and data["fl"] and isinstance(data["fl"]["tasks"], dict):
         data["fl"]["tasks"].pop("folder", None)
     # Of a task's file its folder's name counts too: that is the task's.
@@ -124,6 +155,10 @@ def notes(scenario: Scenario) -> list[str]:
     """Return what a user should know about a scenario before believing its numbers."""
     height = scenario.devices.height_m
     found = scenario.channel.path_loss.notes(height, height, scenario.radio.frequency_hz)
+    if scenario.base_stations is not None:
+        path_loss = scenario.channel.station_path_loss or scenario.channel.path_loss
+        site_m = scenario.base_stations.height_m
+        found = path_loss.notes(site_m, height, scenario.radio.frequency_hz)
     count, learning = scenario.devices.count, scenario.fl
     degree = getattr(learning.topology, "degree", 0) if learning is not None else 0
     degree = scenario.traffic.neighbors if scenario.traffic is not None else degree

@@ -20,7 +20,12 @@ from wnsim.scenario.schema import SCENARIO, Scenario, json_schema
 
 # Values in a scenario that name files; relative ones start at the scenario's folder.
 _MODEL: Place = ("fl", "model")
-_FILES: tuple[Place, ...] = (_MODEL, ("fl", "tasks", "folder"), ("mobility", "file"))
+_FILES: tuple[Place, ...] = (
+    _MODEL,
+    ("fl", "tasks", "folder"),
+    ("mobility", "file"),
+    ("channel", "replay", "file"),
+)
 
 
 # What the validator says, and what we say.

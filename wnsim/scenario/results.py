@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,10 +14,12 @@ from wnsim import records
 if TYPE_CHECKING:
     from fl.session import Session
     from fl.trainer import Trainer
-    from wnsim.network import Network, Transfer
+    from wnsim.energy import Ledger
+    from wnsim.network import Network
+    from wnsim.transfer import Transfer
     from wnsim.world import World
 
-_TABLES = ("transfers.csv", "devices.csv", "rounds.csv", "evaluations.csv")
+_TABLES = ("transfers.csv", "packets.csv", "devices.csv", "rounds.csv", "evaluations.csv")
 _MAX_NAME = 120
 _EVALUATION_COLUMNS = ("round", "time_s", "device", "task", "own", "accuracy")
 _ROUND_COLUMNS = (
@@ -25,21 +28,31 @@ _ROUND_COLUMNS = (
 )  # fmt: skip
 _DEVICE_COLUMNS = (
     "device", "flops_per_s", "task", "examples", "messages", "delivered", "offered_bytes",
-    "acked_bytes", "received_bytes",
+    "acked_bytes", "received_bytes", "transmit_s", "receive_s",
 )  # fmt: skip
+_ENERGY_COLUMNS = ("transmit_j", "receive_j", "idle_j", "compute_j")
 
 
 def tables(
-    network: Network, world: World, trainer: Trainer | None, session: Session | None
+    network: Network,
+    world: World,
+    ledger: Ledger | None,
+    trainer: Trainer | None,
+    session: Session | None,
 ) -> dict[str, bytes]:
     """Return the contents of a run's tables by file name."""
+    columns = _DEVICE_COLUMNS + (_ENERGY_COLUMNS if ledger is not None else ())
     names = world.motion.names
     contents = {
         "transfers.csv": records.table(
             records.TRANSFER_COLUMNS, records.transfer_rows(network.transfers, names)
         ),
-        "devices.csv": records.table(_DEVICE_COLUMNS, _device_rows(network, world, trainer)),
+        "devices.csv": records.table(columns, _device_rows(network, world, ledger, trainer)),
     }
+    if network.packets:
+        contents["packets.csv"] = records.table(
+            records.PACKET_COLUMNS, records.packet_rows(network.packets, names)
+        )
     if session is not None:
         contents["rounds.csv"] = records.table(
             _ROUND_COLUMNS, _rows(session.rounds, _ROUND_COLUMNS, names)
@@ -57,7 +70,9 @@ def _rows(rows: Iterable[Any], columns: Sequence[str], names: Sequence[str]) -> 
     ]
 
 
-def _device_rows(network: Network, world: World, trainer: Trainer | None) -> list[list[Any]]:
+def _device_rows(
+    network: Network, world: World, ledger: Ledger | None, trainer: Trainer | None
+) -> list[list[Any]]:
     names = world.motion.names
     sent_by: list[list[Transfer]] = [[] for _ in names]
     received_bytes = [0] * len(names)
@@ -65,6 +80,7 @@ def _device_rows(network: Network, world: World, trainer: Trainer | None) -> lis
         sent_by[transfer.message.source].append(transfer)
         if transfer.delivered:
             received_bytes[transfer.message.target] += transfer.message.size_bytes
+    spent = ledger.spent_j() if ledger is not None else {}
     rows = []
     for device, (name, sent) in enumerate(zip(names, sent_by, strict=True)):
         rows.append(
@@ -78,6 +94,9 @@ def _device_rows(network: Network, world: World, trainer: Trainer | None) -> lis
                 sum(t.message.size_bytes for t in sent),
                 sum(t.acked_bytes for t in sent),
                 received_bytes[device],
+                float(network.tx_s[device]),
+                float(network.rx_s[device]),
+                *(float(joules[device]) for joules in spent.values()),
             ]
         )
     return rows
@@ -128,7 +147,10 @@ def summary(out: Path, manifests: Mapping[str, Mapping[str, Any]]) -> bytes:
     for run, manifest in manifests.items():
         folder = out / run
         metrics: dict[str, Any] = {"simulated_s": manifest["simulated_s"]}
-        transfers = pd.read_csv(folder / "transfers.csv")
+        transfers = pd.read_csv(folder / "transfers.csv", keep_default_na=False, na_values=[""])
+        sent = transfers["capacity_bytes"].sum()
+        metrics["of_shannon_bound"] = transfers["acked_bytes"].sum() / sent if sent else math.nan
+        transfers = transfers[transfers["kind"] != "background"]
         metrics["messages"] = len(transfers)
         metrics["offered_bytes"] = int(transfers["size_bytes"].sum())
         metrics["acked_bytes"] = int(transfers["acked_bytes"].sum())

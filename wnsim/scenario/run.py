@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from wnsim import records
 from wnsim.air import coherent_block_ns
 from wnsim.clock import Clock
-from wnsim.network import Network
+from wnsim.energy import Ledger
+from wnsim.network import Backhaul, Network
 from wnsim.scenario import results
 from wnsim.scenario.build import (
     build_world,
@@ -138,10 +139,18 @@ def run_one(run: Run, folder: Path, watch: Watch) -> None:
     used = inputs(scenario)
     world = build_world(scenario)
     network = _network(scenario, world)
+    ledger = None
+    if scenario.energy is not None:
+        ledger = Ledger(scenario.energy, network, world.tx_power_w[: world.count])
+    try:
+        for number, background in enumerate(scenario.background):
+            background.start(network, world.count, scenario.seed, number)
+    except ValueError as error:
+        raise ScenarioError(f"{run.folder}: {error}") from error
     trainer: Trainer | None = None
     session: Session | None = None
     if scenario.fl is not None:
-        trainer, session = _learning(run, scenario.fl, world, network, watch)
+        trainer, session = _learning(run, scenario.fl, world, network, ledger, watch)
         over: simpy.Event = session.done
     elif scenario.traffic is not None:
         rounds = scenario.traffic.rounds
@@ -159,7 +168,7 @@ def run_one(run: Run, folder: Path, watch: Watch) -> None:
     except ValueError as error:
         raise ScenarioError(f"{run.folder}: {error}") from error
 
-    tables = results.tables(network, world, trainer, session)
+    tables = results.tables(network, world, ledger, trainer, session)
     for name, data in tables.items():
         records.write(folder / name, data)
     payload = "actual"
@@ -169,6 +178,8 @@ def run_one(run: Run, folder: Path, watch: Watch) -> None:
         base_model = base_of(scenario.fl.model)
         results.export_adapters(folder / "adapters", world, trainer, session, base_model)
         payload = getattr(scenario.fl.payload, "emulate", payload)
+    shannon = sum(transfer.capacity_bytes for transfer in network.transfers)
+    acked = sum(transfer.acked_bytes for transfer in network.transfers)
     facts = {
         "fingerprint": fingerprint(scenario, used),
         "seedless": fingerprint(scenario, used, seed=False),
@@ -181,6 +192,8 @@ def run_one(run: Run, folder: Path, watch: Watch) -> None:
         "wall_s": time.perf_counter() - began,
         "simulated_s": network.now_s,
         "events": network.env.events,
+        "least_events": 2 * len(network.transfers),
+        "of_shannon_bound": acked / shannon if shannon else None,
         "rounds": max((row.round for row in session.rounds), default=0) if session else None,
     }
     records.write_manifest(folder, tables, facts)
@@ -192,11 +205,35 @@ def _network(scenario: Scenario, world: World) -> Network:
         block_ns = coherent_block_ns(radio.frequency_hz, world.motion.max_speed_mps)
     else:
         block_ns = to_ns(radio.block_s)
-    return Network(Clock(), world, scenario.mac, block_ns, radio.csi_delay_s, scenario.seed)
+    stations, replay = scenario.base_stations, scenario.channel.replay
+    backhaul = None
+    if stations is not None:
+        backhaul = Backhaul(stations.backhaul_bps, stations.backhaul_delay_s)
+    network = Network(
+        Clock(),
+        world,
+        scenario.mac,
+        block_ns,
+        radio.csi_delay_s,
+        scenario.seed,
+        transport=scenario.transport,
+        engine=scenario.engine,
+        prediction=radio.csi_prediction,
+        backhaul=backhaul,
+        replay=None if replay is None else replay.links(world.motion.names),
+    )
+    if scenario.probes is not None:
+        scenario.probes.start(network, world.count, scenario.seed)
+    return network
 
 
 def _learning(
-    run: Run, learning: Learning, world: World, network: Network, watch: Watch
+    run: Run,
+    learning: Learning,
+    world: World,
+    network: Network,
+    ledger: Ledger | None,
+    watch: Watch,
 ) -> tuple[Trainer, Session]:
     from fl.model import load
     from fl.session import Session
@@ -208,12 +245,15 @@ def _learning(
     def report(number: int, time_s: float, accuracy: float | None) -> None:
         watch(Progress(run.folder, number, learning.rounds, time_s, accuracy))
 
+    def compute_time_s(device: int, flops: float) -> float:
+        if ledger is not None:
+            ledger.flops[device] += flops
+        return world.compute_time_s(device, flops)
+
     try:
         model, tokenizer = load(learning.model)
         trainer = Trainer(learning, tasks, model, tokenizer, world.count, seed)
-        session = Session(
-            network, trainer, learning, world.compute_time_s, world.count, seed, report
-        )
+        session = Session(network, trainer, learning, compute_time_s, world.count, seed, report)
     except ValueError as error:
         raise ScenarioError(f"fl: {error}") from error
     return trainer, session

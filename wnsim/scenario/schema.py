@@ -9,13 +9,28 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 from pydantic import Field, TypeAdapter
 
 from fl.config import Learning, Random
-from wnsim.channel import FADING, PATH_LOSS, Rayleigh, Shadowing, UmiStreetCanyon
+from wnsim.background import Background
+from wnsim.channel import (
+    ANTENNAS,
+    FADING,
+    PATH_LOSS,
+    Isotropic,
+    Penetration,
+    Rayleigh,
+    Replay,
+    Shadowing,
+    UmiStreetCanyon,
+)
 from wnsim.compute import Compute
-from wnsim.mac import MAC, Ofdma
+from wnsim.energy import Energy
+from wnsim.mac import MAC, Cell, Ofdma
 from wnsim.mobility import MOBILITY, RandomWaypoint
 from wnsim.params import parameters
 from wnsim.phy import PHY, Shannon
+from wnsim.probes import Probes
+from wnsim.stations import BaseStations
 from wnsim.traffic import Traffic
+from wnsim.transport import Transport
 
 Side = Annotated[float, Field(ge=1, le=1e7)]
 
@@ -27,11 +42,12 @@ def family(members: Mapping[str, type]) -> Any:
 
 
 if TYPE_CHECKING:
-    from wnsim.channel import Fading, PathLoss
-    from wnsim.mac import Mac
+    from wnsim.channel import Antenna, Fading, PathLoss
+    from wnsim.mac import Scheduled as Mac
     from wnsim.mobility import Mobility
     from wnsim.phy import Phy
 else:
+    Antenna = family(ANTENNAS)
     Fading = family(FADING)
     PathLoss = family(PATH_LOSS)
     Mac = family(MAC)
@@ -49,12 +65,17 @@ class Devices:
     tx_power_dbm : total transmit power [dBm]
     noise_figure_db : of the receiver [dB]
     height_m : of the antenna above ground [m]
+    antenna : of each device
+    indoor_share : share of the devices that are inside buildings, where `channel.penetration`
+        tells what that costs
     """
 
     count: Annotated[int, Field(ge=1, le=10_000)] = 20
     tx_power_dbm: Annotated[float, Field(ge=-100, le=100)] = 23.0
     noise_figure_db: Annotated[float, Field(ge=0, le=50)] = 9.0
     height_m: Annotated[float, Field(gt=0, le=1e5)] = 1.5
+    antenna: Antenna = Field(default_factory=Isotropic)
+    indoor_share: Annotated[float, Field(ge=0, le=1)] = 0.0
 
 
 @parameters
@@ -66,11 +87,19 @@ class ChannelModel:
     path_loss : mean loss over distance, with its line-of-sight states
     shadowing : what obstacles add, the same at the same places
     fading : what interfering paths do over fractions of a wavelength
+    station_path_loss : in place of `path_loss` on links with a base station
+    penetration : loss into the buildings in which devices are
+    subbands : parts of the band whose fading is computed apart, where it differs over the band
+    replay : measured links in place of all models
     """
 
     path_loss: PathLoss = Field(default_factory=UmiStreetCanyon)
     shadowing: Shadowing = Field(default_factory=Shadowing)
     fading: Fading = Field(default_factory=Rayleigh)
+    station_path_loss: PathLoss | None = None
+    penetration: Penetration = Field(default_factory=Penetration)
+    subbands: Annotated[int, Field(ge=1, le=256)] = 1
+    replay: Replay | None = None
 
 
 @parameters
@@ -84,6 +113,8 @@ class Radio:
     csi_delay_s : age of the channel knowledge from which a rate is chosen [s]
     block_s : time over which the channel counts as constant [s]; a tenth of the shortest Doppler
         period if not given, between 0.5 and 5 ms
+    csi_prediction : how the present channel is guessed from late knowledge: not at all, or from
+        the line or parabola through what was known one, two and three delays ago
     """
 
     frequency_hz: Annotated[float, Field(ge=1e6, le=1e12)] = 3.5e9
@@ -91,6 +122,7 @@ class Radio:
     phy: Phy = Field(default_factory=Shannon)
     csi_delay_s: Annotated[float, Field(ge=0, le=10)] = 0.0
     block_s: Annotated[float, Field(ge=1e-6, le=1)] | None = None
+    csi_prediction: Literal["none", "linear", "quadratic"] = "none"
 
 
 @parameters
@@ -108,8 +140,14 @@ class Scenario:
     channel : path loss, shadow fading and small-scale fading between them
     radio : carrier, band and physical layer
     mac : who transmits when, on which share of the band
+    base_stations : what a cellular medium access goes through
+    transport : packets, queues and broken links
+    background : other messages that use the air
+    energy : what sending, receiving and computing cost, and batteries
+    probes : messages by which devices measure each other; without them they just know
     compute : how fast they compute
-    engine : how time on the air is computed
+    engine : how time on the air is computed: many slots ahead, or one event for each transport
+        block, which is slow and gives the same
     fl : what is learned; without it only the network is simulated
     traffic : what is sent if nothing is learned
     """
@@ -123,7 +161,12 @@ class Scenario:
     channel: ChannelModel = Field(default_factory=ChannelModel)
     radio: Radio = Field(default_factory=Radio)
     mac: Mac = Field(default_factory=Ofdma)
-    engine: Literal["windowed"] = "windowed"
+    base_stations: BaseStations | None = None
+    transport: Transport = Field(default_factory=Transport)
+    background: tuple[Background, ...] = ()
+    energy: Energy | None = None
+    probes: Probes | None = None
+    engine: Literal["windowed", "packet"] = "windowed"
     compute: Compute = Field(default_factory=Compute)
     fl: Learning | None = None
     traffic: Traffic | None = None
@@ -133,6 +176,10 @@ class Scenario:
             raise ValueError("there is nothing to simulate: give a section fl, or traffic")
         if self.fl is not None and self.traffic is not None:
             raise ValueError("fl and traffic exclude each other, got both")
+        if isinstance(self.mac, Cell) != (self.base_stations is not None):
+            raise ValueError(
+                "mac cell and a section base_stations go together, got one without the other"
+            )
         if self.fl is not None and isinstance(self.fl.topology, Random):
             degree, count = self.fl.topology.degree, self.devices.count
             if degree >= count or degree * count % 2:

@@ -1,0 +1,118 @@
+"""Antennas: the pattern of TR 38.901, and what it does to a link."""
+
+import numpy as np
+import pytest
+
+from wnsim.channel import (
+    ANTENNAS,
+    Antenna,
+    Channel,
+    FreeSpace,
+    Isotropic,
+    NoFading,
+    Sector,
+    Shadowing,
+)
+from wnsim.channel.antennas import Mounted
+
+ZERO = np.zeros(1)
+
+
+def pattern(antenna: Antenna, azimuth_deg: float, elevation_deg: float = 0.0) -> float:
+    return float(antenna.pattern_dbi(np.array([azimuth_deg]), np.array([elevation_deg]))[0])
+
+
+@pytest.mark.parametrize(
+    ("azimuth_deg", "elevation_deg", "loss_db"),
+    [
+        (0.0, 0.0, 0.0),
+        # Half of the beamwidth: 3 dB down, in each plane.
+        (32.5, 0.0, 3.0),
+        (-32.5, 0.0, 3.0),
+        (0.0, 32.5, 3.0),
+        (32.5, -32.5, 6.0),
+        (65.0, 0.0, 12.0),
+        # 12 (90/65)^2 = 23.0
+        (90.0, 0.0, 12 * (90 / 65) ** 2),
+        (180.0, 0.0, 30.0),
+        (0.0, 90.0, 12 * (90 / 65) ** 2),
+        # At most 30 dB in each plane, and in total.
+        (90.0, 90.0, 30.0),
+        (180.0, 90.0, 30.0),
+        (360.0, 0.0, 0.0),
+        (-190.0, 0.0, 30.0),
+    ],
+)
+def test_sector_follows_the_table(azimuth_deg: float, elevation_deg: float, loss_db: float) -> None:
+    assert pattern(Sector(), azimuth_deg, elevation_deg) == pytest.approx(8.0 - loss_db)
+    turned = Sector(boresight_deg=100.0, downtilt_deg=10.0, gain_dbi=17.0)
+    gain_dbi = pattern(turned, azimuth_deg + 100.0, elevation_deg - 10.0)
+    assert gain_dbi == pytest.approx(17.0 - loss_db)
+
+
+def test_three_sectors_cover_all_directions() -> None:
+    azimuth_deg = np.linspace(-180.0, 180.0, 721)
+    best = np.max(
+        [
+            Sector(boresight_deg=angle).pattern_dbi(azimuth_deg, ZERO)
+            for angle in (0.0, 120.0, 240.0)
+        ],
+        axis=0,
+    )
+    # Halfway between two sectors, 60 degrees from either.
+    assert best.min() == pytest.approx(8.0 - 12 * (60 / 65) ** 2)
+
+
+@pytest.mark.parametrize("name", ANTENNAS)
+def test_contract(name: str) -> None:
+    antenna = ANTENNAS[name]()
+    draws = np.random.default_rng(1)
+    azimuth_deg, elevation_deg = draws.uniform(-360, 360, (3, 50)), draws.uniform(-90, 90, (3, 50))
+    gain_dbi = antenna.pattern_dbi(azimuth_deg, elevation_deg)
+    assert gain_dbi.shape == (3, 50)
+    assert np.all(gain_dbi <= antenna.peak_dbi)
+    assert antenna.pattern_dbi(azimuth_deg + 360.0, elevation_deg) == pytest.approx(gain_dbi)
+    assert antenna == ANTENNAS[name]()
+    assert hash(antenna) == hash(ANTENNAS[name]())
+
+
+def test_mounted_antennas_look_at_the_other_end() -> None:
+    mounted = Mounted([Isotropic(gain_dbi=2.0), Sector(boresight_deg=90.0)], 2)
+    # North of the sector and as far up as away: in its main lobe but for 45 degrees of elevation.
+    gain_db = mounted.gain_db(
+        np.array([0, 1]), np.full((2, 3, 2), [0.0, 7.0]), np.full((2, 1), 7.0)
+    )
+    assert gain_db[0] == pytest.approx([2.0] * 3)
+    assert gain_db[1] == pytest.approx([8.0 - 12 * (45 / 65) ** 2] * 3)
+
+
+def test_a_link_gains_at_both_ends_in_either_direction() -> None:
+    places_m = np.array([[0.0, 0.0], [0.0, 100.0], [100.0, 0.0]])
+
+    def link_db(antennas: list[Antenna] | None, source: int, target: int) -> float:
+        made = Channel(
+            FreeSpace(), Shadowing(), NoFading(), 3.5e9, np.full(3, 1.5),
+            lambda d, t: np.repeat(places_m[d][:, None], len(t), axis=1), 0.0, 1,
+            antennas=antennas,
+        )  # fmt: skip
+        return float(made.large_scale_db(np.array([source]), np.array([target]), ZERO)[0, 0])
+
+    antennas = [Sector(), Isotropic(gain_dbi=3.0), Sector(boresight_deg=180.0, gain_dbi=5.0)]
+    for source, target, gain_db in (
+        (0, 1, 8.0 - 12 * (90 / 65) ** 2 + 3.0),
+        (0, 2, 8.0 + 5.0),
+        # From (100, 0) to (0, 100) is 45 degrees off the boresight.
+        (2, 1, 5.0 - 12 * (45 / 65) ** 2 + 3.0),
+    ):
+        plain_db = link_db(None, source, target)
+        assert link_db(antennas, source, target) - plain_db == pytest.approx(gain_db)
+        assert link_db(antennas, target, source) == link_db(antennas, source, target)
+
+
+def test_errors() -> None:
+    with pytest.raises(ValueError, match="antennas must be one for each of 3, got 2"):
+        Mounted([Isotropic()] * 2, 3)
+    with pytest.raises(ValueError, match="greater than 0"):
+        Sector(beamwidth_deg=0.0)
+    with pytest.raises(ValueError, match="finite number"):
+        Isotropic(gain_dbi=float("nan"))

@@ -1,0 +1,126 @@
+"""The windowed engine against the one that looks at one slot at a time: equal to the last bit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from wnsim.channel import (
+    LogDistance,
+    NoFading,
+    Rayleigh,
+    Shadowing,
+    TappedDelayLine,
+    UmiStreetCanyon,
+)
+from wnsim.mac import Cell, Ideal, Ofdma, Reuse, Tdma
+from wnsim.mobility import RandomWaypoint
+from wnsim.network import Backhaul, Network
+from wnsim.phy import NrMcs, Shannon
+from wnsim.transfer import Message
+from wnsim.transport import Transport
+
+MACS = [
+    Ideal(), Tdma(), Tdma(turn_slots=3), Ofdma(), Ofdma(shared=True), Reuse(), Reuse(protect_db=5),
+    Cell(), Cell(scheduler="round-robin"), Cell(scheduler="equal"),
+]  # fmt: skip
+PHYS = [
+    Shannon(gap_db=3.0, bler=0.1),
+    NrMcs(processes=4),
+    NrMcs(harq="chase", processes=3, table=2),
+    NrMcs(harq="none", subcarrier_hz=30000),
+]
+
+
+@st.composite
+def sendings(draw: st.DrawFn, devices: int, several: bool) -> tuple[float, Message, list[int]]:
+    """Return when a message is sent, the message, and to whom."""
+    source = draw(st.integers(0, devices - 1))
+    others = [device for device in range(devices) if device != source]
+    most = 3 if several else 1
+    targets = draw(st.lists(st.sampled_from(others), min_size=1, max_size=most, unique=True))
+    message = Message(
+        source,
+        targets[0],
+        draw(st.integers(1, 60_000)),
+        draw(st.sampled_from([0.02, 0.1, 1.0])),
+        priority=draw(st.integers(0, 1)),
+    )
+    at_s = draw(st.one_of(st.just(0.0), st.sampled_from([0.001, 0.01, 0.0505]), st.floats(0, 0.1)))
+    return at_s, message, targets
+
+
+@pytest.mark.parametrize("mac", MACS, ids=range(len(MACS)))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_windows_change_nothing(
+    make_network: Callable[..., Network], mac: object, data: st.DataObject
+) -> None:
+    """Property: 25 random scenarios for each of ten medium accesses give the same records."""
+    seed = data.draw(st.integers(0, 1000))
+    devices = data.draw(st.integers(2, 6))
+    side_m = data.draw(st.sampled_from([120.0, 500.0]))
+    motion = RandomWaypoint(speed_mps=(1, 20)).motion(devices, (side_m, side_m), seed)
+    stations = ((0.3 * side_m, 0.4 * side_m), (0.8 * side_m, 0.6 * side_m))
+    settings_of_both = {
+        "motion": motion,
+        "mac": mac,
+        "phy": data.draw(st.sampled_from(PHYS)),
+        "fading": data.draw(
+            st.sampled_from([Rayleigh(), NoFading(), TappedDelayLine(profile="A")])
+        ),
+        "path_loss": data.draw(st.sampled_from([UmiStreetCanyon(), LogDistance(exponent=2.5)])),
+        "shadowing": Shadowing(waves=16),
+        "bandwidth_hz": 2e6,
+        "csi_delay_s": data.draw(st.sampled_from([0.0, 0.003, 0.01])),
+        "prediction": data.draw(st.sampled_from(["none", "linear", "quadratic"])),
+        "subbands": data.draw(st.sampled_from([1, 3])),
+        "seed": seed,
+        "stations_m": stations if isinstance(mac, Cell) else (),
+        "backhaul": Backhaul(1e9, 0.004),
+        "transport": Transport(
+            trace=True,
+            on_break=data.draw(st.sampled_from(["discard", "resume"])),
+            break_after_s=data.draw(st.sampled_from([None, 0.03])),
+            retry_s=0.01,
+            queue_bytes=data.draw(st.sampled_from([None, 80_000])),
+        ),
+    }
+    several = not isinstance(mac, Cell)
+    plan = data.draw(st.lists(sendings(devices, several), min_size=1, max_size=8))
+    fails = data.draw(st.sampled_from([None, 0.02]))
+    quantile = data.draw(st.sampled_from([0.0, 0.5]))
+    seen = {}
+    for engine in ("windowed", "packet"):
+        network = make_network(engine=engine, **settings_of_both)
+
+        def later(network: Network, at_s: float, message: Message, targets: list[int]):  # type: ignore[no-untyped-def]
+            yield network.timeout(at_s)
+            yield network.env.all_of(network.broadcast(message, targets, quantile))
+
+        if fails is not None:
+            network.env.at(int(fails * 1e9), lambda network=network: network.fail(0, "battery"))
+        events = [network.env.process(later(network, *item)) for item in plan]
+        network.env.run(until=network.env.all_of(events))
+        # As text, in which a missing number equals itself.
+        seen[engine] = (
+            [repr(transfer) for transfer in network.transfers],
+            network.packets,
+            network.tx_s.tolist(),
+            network.rx_s.tolist(),
+        )
+        assert network.in_flight == 0
+        assert len(network.transfers) == sum(len(targets) for _, _, targets in plan)
+        for transfer in network.transfers:
+            parts_s = (
+                transfer.queue_s, transfer.access_s, transfer.air_s, transfer.retransmission_s,
+                transfer.backhaul_s,
+            )  # fmt: skip
+            assert min(parts_s) >= 0
+            assert sum(parts_s) == pytest.approx(transfer.latency_s, abs=1e-8)
+            if transfer.delivered:
+                assert transfer.acked_bytes == transfer.air_bytes
+    assert seen["windowed"] == seen["packet"]

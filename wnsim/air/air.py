@@ -1,0 +1,207 @@
+"""What engines have in common: who is on the air, who waits, and what ends when.
+
+Time on the air is divided into slots on an absolute grid. Streams start at the beginning of a
+slot, once everything else that happens at that instant has happened; a flow ends when its last
+bit arrives, or at its limit, wherever in a slot that is, and its resources are free from the next
+slot on. What happens in the slots is an engine's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from wnsim.air.flow import Flow, Stream
+from wnsim.air.protection import Protection
+from wnsim.air.queues import Queues, by_serial
+
+if TYPE_CHECKING:
+    from wnsim.air.quality import Prediction
+    from wnsim.clock import Clock
+    from wnsim.mac import Scheduled
+    from wnsim.phy import Modem
+    from wnsim.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What an engine works with.
+
+    Parameters
+    ----------
+    env : the simulation's clock
+    world : devices, channel and powers
+    mac : who transmits when, and on which share
+    modem : what becomes of a slot
+    sample_slots : slots between samples of the channel
+    csi_delay_slots : age of the channel knowledge from which rates are chosen
+    prediction : how the present channel is guessed from that knowledge
+    error_key : key of the draws that decide on errors
+    trace : whether flows remember when each of their bits arrived
+    """
+
+    env: Clock
+    world: World
+    mac: Scheduled
+    modem: Modem
+    sample_slots: int
+    csi_delay_slots: int
+    prediction: Prediction
+    error_key: int
+    trace: bool = False
+
+    @property
+    def sample_ns(self) -> int:
+        """Time between samples of the channel [ns]."""
+        return self.sample_slots * self.modem.slot_ns
+
+
+class Air:
+    """The part of an engine that does not look into slots.
+
+    Parameters
+    ----------
+    setup : what to work with
+    ended : called with each flow when it has been delivered or given up
+    """
+
+    def __init__(self, setup: Setup, ended: Callable[[Flow], None]) -> None:
+        self.setup = setup
+        self.env = setup.env
+        self.slot_ns = setup.modem.slot_ns
+        self.rules = setup.mac.rules()
+        self._ended = ended
+        self._queues = Queues(self.rules)
+        self._protection = None
+        if self.rules.protect_db is not None:
+            self._protection = Protection(setup.world, self.rules.protect_db)
+        self._streams: dict[Flow, Stream] = {}
+        self._alive: dict[Stream, int] = {}
+        self._end_ns: int | None = None
+        self._boundary_ns: int | None = None
+
+    # What an engine adds.
+
+    def begin(self, slot: int, started: Sequence[Stream]) -> None:
+        """Take in that a slot begins, with these streams new on the air and others gone."""
+        raise NotImplementedError
+
+    def due(self, now_ns: int) -> list[Flow]:
+        """Return the flows on the air that end by an instant [ns]."""
+        raise NotImplementedError
+
+    def settle(self, flow: Flow, now_ns: int) -> None:
+        """Book what a flow that ends now did on the air, and forget it."""
+        raise NotImplementedError
+
+    def next_end_ns(self) -> int | None:
+        """Return when the next flow on the air ends, as far as is known [ns]."""
+        raise NotImplementedError
+
+    def next_slot(self) -> int | None:
+        """Return the next slot to begin although nobody starts or ends."""
+        raise NotImplementedError
+
+    def acked_bits(self, flow: Flow) -> int:
+        """Return how many bits of a flow on the air have arrived by now."""
+        raise NotImplementedError
+
+    # What the network uses.
+
+    def push(self, stream: Stream) -> None:
+        """Let a stream wait for its turn."""
+        self._queues.add(stream)
+        for flow in stream.flows:
+            self._arm_end(max(flow.limit_ns, self.env.now_ns))
+        self._arm_boundary(-(-self.env.now_ns // self.slot_ns))
+
+    def drop(self, device: int, reason: str) -> None:
+        """Give up everything from or to a device, now."""
+        for flow in by_serial([*self._queues.waiting(), *self._streams]):
+            if device in (flow.source, flow.target):
+                self.cancel(flow, reason)
+
+    def cancel(self, flow: Flow, reason: str) -> None:
+        """Give up a flow, now."""
+        flow.limit_ns, flow.limit_reason = self.env.now_ns, reason
+        if flow in self._streams:
+            self._leave_air(flow, self.env.now_ns)
+        else:
+            self._queues.withdraw(flow)
+            self._end(flow, self.env.now_ns)
+        self._arm_next()
+
+    # How it runs.
+
+    def _arm_end(self, instant_ns: int) -> None:
+        if self._end_ns is None or instant_ns < self._end_ns:
+            self._end_ns = instant_ns
+            self.env.at(instant_ns, self._on_end)
+
+    def _arm_boundary(self, slot: int) -> None:
+        instant_ns = slot * self.slot_ns
+        if self._boundary_ns is None or instant_ns < self._boundary_ns:
+            self._boundary_ns = instant_ns
+            self.env.at(instant_ns, self._on_boundary, late=True)
+
+    def _on_end(self) -> None:
+        now = self.env.now_ns
+        if self._end_ns != now:
+            return
+        self._end_ns = None
+        waiting = self._queues.expire(now)
+        for flow in by_serial([*waiting, *self.due(now)]):
+            if flow in self._streams:
+                self._leave_air(flow, now)
+            else:
+                self._end(flow, now)
+        self._arm_next()
+
+    def _on_boundary(self) -> None:
+        now = self.env.now_ns
+        if self._boundary_ns != now:
+            return
+        self._boundary_ns = None
+        if self._protection is not None:
+            self._queues.reconsider()
+        started = self._queues.admit(self._start)
+        self.begin(now // self.slot_ns, started)
+        self._arm_next()
+
+    def _start(self, stream: Stream) -> bool:
+        """Put a stream on the air, unless somebody has to be protected from it."""
+        now = self.env.now_ns
+        if self._protection is not None and not self._protection.permits(
+            stream.flows, list(self._streams), now
+        ):
+            return False
+        self._alive[stream] = len(stream.flows)
+        for flow in stream.flows:
+            flow.started_ns = now
+            self._streams[flow] = stream
+        return True
+
+    def _arm_next(self) -> None:
+        for instant_ns in (self._queues.next_limit_ns(), self.next_end_ns()):
+            if instant_ns is not None:
+                self._arm_end(instant_ns)
+        slot = self.next_slot()
+        if slot is not None:
+            self._arm_boundary(slot)
+
+    def _leave_air(self, flow: Flow, now: int) -> None:
+        """Take a flow off the air."""
+        stream = self._streams.pop(flow)
+        self._alive[stream] -= 1
+        self.settle(flow, now)
+        self._queues.release(flow, last=not self._alive[stream])
+        if not self._alive[stream]:
+            del self._alive[stream]
+        self._arm_boundary(-(-now // self.slot_ns))
+        self._end(flow, now)
+
+    def _end(self, flow: Flow, now: int) -> None:
+        flow.ended_ns = now
+        flow.reason = "" if flow.delivered else flow.limit_reason
+        self._ended(flow)

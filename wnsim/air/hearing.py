@@ -1,0 +1,84 @@
+"""Who can hear whom: receivers and the transmitters that may disturb them.
+
+Pairs farther apart than any luck with obstacles could bridge are never looked at (a spatial
+index), and of the others only those whose mean received power comes near the noise are kept. The
+lists are made at fixed instants, a few metres of motion apart, so that they do not depend on who
+asks when.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from wnsim.units import NS_PER_S, Ints, linear_to_db, thermal_noise_w
+
+if TYPE_CHECKING:
+    from wnsim.world import World
+
+# Interference this far below the noise is left out [dB].
+FLOOR_DB = -10.0
+# Devices may move this far between two looks at who hears whom [m].
+_MOVE_M = 5.0
+_SHORTEST_S, _LONGEST_S = 0.25, 10.0
+
+
+class Hearing:
+    """The nodes that each receiver can hear, as of the last of some fixed instants.
+
+    Parameters
+    ----------
+    world : devices, channel and powers
+    """
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        speed_mps = world.motion.max_speed_mps
+        epoch_s = _LONGEST_S if speed_mps <= 0 else _MOVE_M / (2.0 * speed_mps)
+        self._epoch_ns = round(min(max(epoch_s, _SHORTEST_S), _LONGEST_S) * NS_PER_S)
+        # Received power over the noise and the floor, less the channel's gain, at full power.
+        noise_w = thermal_noise_w(world.bandwidth_hz, world.noise_figure_db)
+        self._receiver_db = -linear_to_db(noise_w) - FLOOR_DB
+        self._sender_db = linear_to_db(world.tx_power_w)
+        budget_db = float(self._receiver_db.max() + self._sender_db.max())
+        self._reach_m = world.channel.reach_m(budget_db)
+        self._epoch = -1
+        self._tree: cKDTree | None = None
+        self._heard: dict[int, Ints] = {}
+
+    def heard(self, receivers: list[int], now_ns: int) -> list[Ints]:
+        """Return the nodes that each of some receivers can hear, in ascending order.
+
+        Parameters
+        ----------
+        receivers : nodes
+        now_ns : instant [ns]
+        """
+        epoch = now_ns // self._epoch_ns
+        at_s = np.array([epoch * self._epoch_ns / NS_PER_S])
+        if epoch != self._epoch:
+            everyone = np.arange(self._world.nodes)
+            self._epoch = epoch
+            self._tree = cKDTree(self._world.position_m(everyone, at_s)[:, 0])
+            self._heard = {}
+        missing = sorted({node for node in receivers if node not in self._heard})
+        if missing and self._tree is not None:
+            places_m = self._tree.data[missing]
+            near = self._tree.query_ball_point(places_m, self._reach_m, return_sorted=True)
+            target = np.repeat(missing, [len(nodes) for nodes in near])
+            source = np.concatenate([np.asarray(nodes, dtype=np.int64) for nodes in near])
+            other = source != target
+            source, target = source[other], target[other]
+            gain_db = self._world.channel.large_scale_db(source, target, at_s)[:, 0]
+            loud = gain_db + self._sender_db[source] + self._receiver_db[target] >= 0.0
+            source, target = source[loud], target[loud]
+            edges = np.searchsorted(target, [*missing, missing[-1] + 1])
+            for place, node in enumerate(missing):
+                self._heard[node] = source[edges[place] : edges[place + 1]]
+        return [self._heard[node] for node in receivers]
+
+    def end_ns(self, now_ns: int) -> int:
+        """Return when the lists that hold now are made anew [ns]."""
+        return (now_ns // self._epoch_ns + 1) * self._epoch_ns

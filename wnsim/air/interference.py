@@ -1,0 +1,112 @@
+"""Interference: what everything that transmits adds up to at a receiver.
+
+An emitter is a node that transmits in a group; it disturbs the receivers that can hear it, on its
+carrier and in other groups. Powers are added in ascending order of emitters, whoever asks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wnsim.units import Floats, Ints
+
+if TYPE_CHECKING:
+    from wnsim.air.gains import Gains
+    from wnsim.air.hearing import Hearing
+
+
+@dataclass(frozen=True)
+class Emitters:
+    """What is on the air, by emitter in ascending order of node and group.
+
+    Parameters
+    ----------
+    node, group, carrier : (E,) who, in which group, on which carrier
+    power_w : (E, S) power in each slot [W]
+    mean_w : (E,) mean power, which is all that is known of it [W]
+    """
+
+    node: Ints
+    group: Ints
+    carrier: Ints
+    power_w: Floats
+    mean_w: Floats
+
+
+@dataclass(frozen=True)
+class Disturbers:
+    """Pairs of a receiver and an emitter that disturbs it, receiver by receiver.
+
+    Parameters
+    ----------
+    row : (P,) place of the receiver among those asked for
+    emitter : (P,) emitter
+    pair : (P,) row of the pair in the gains
+    receivers : number of receivers
+    """
+
+    row: Ints
+    emitter: Ints
+    pair: Ints
+    receivers: int
+
+    def sum(self, power_w: Floats, gain: Floats) -> Floats:
+        """Return the power that each receiver gets (R, S, B) [W].
+
+        Parameters
+        ----------
+        power_w : (P, S) or (P, 1) power of the pairs' emitters [W]
+        gain : (P, S, B) gains of the pairs
+        """
+        received = power_w[..., None] * gain
+        inner = received[0].size if self.row.size else gain.shape[1] * gain.shape[2]
+        place = (self.row[:, None] * inner + np.arange(inner)).ravel()
+        # bincount adds in order, so that the sum does not depend on what else is asked for.
+        total = np.bincount(place, received.ravel(), self.receivers * inner)
+        return np.asarray(total, dtype=np.float64).reshape(self.receivers, *gain.shape[1:])
+
+
+def disturbers(
+    emitters: Emitters,
+    hearing: Hearing,
+    gains: Gains,
+    now_ns: int,
+    source: Ints,
+    target: Ints,
+    group: Ints,
+    carrier: Ints,
+) -> Disturbers:
+    """Return who disturbs some links (R,) that are on the air.
+
+    Parameters
+    ----------
+    emitters : what is on the air
+    hearing, gains : who can hear whom, and how well
+    now_ns : instant [ns]
+    source, target, group, carrier : (R,) of the links
+    """
+    heard = hearing.heard(target.tolist(), now_ns)
+    sizes = np.fromiter((nodes.size for nodes in heard), np.int64, len(heard))
+    row = np.repeat(np.arange(target.size), sizes)
+    node = np.concatenate(heard) if heard else np.empty(0, dtype=np.int64)
+    first = np.searchsorted(emitters.node, node, side="left")
+    count = np.searchsorted(emitters.node, node, side="right") - first
+    row, node = np.repeat(row, count), np.repeat(node, count)
+    emitter = np.repeat(first - np.cumsum(count) + count, count) + np.arange(row.size)
+    met = (
+        (node != source[row])
+        & (emitters.group[emitter] != group[row])
+        & (emitters.carrier[emitter] == carrier[row])
+    )
+    row, emitter, node = row[met], emitter[met], node[met]
+    pair = gains.rows(node, target[row]) if row.size else row
+    return Disturbers(row, emitter, pair, target.size)
+
+
+def hears_any(nodes: NDArray[np.bool_], heard: list[Ints]) -> NDArray[np.bool_]:
+    """Return whether each receiver (R,) hears any of the marked nodes (N,)."""
+    return np.fromiter((bool(nodes[each].any()) for each in heard), np.bool_, len(heard))

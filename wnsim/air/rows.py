@@ -1,0 +1,118 @@
+"""The flows on the air as rows of a table, so that many are worked on at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wnsim.air.flow import Flow, Stream
+from wnsim.mac.scheduled import OnAir
+from wnsim.phy.modem import OUTCOMES
+from wnsim.units import Ints
+
+if TYPE_CHECKING:
+    from wnsim.air.air import Setup
+
+NEVER = np.iinfo(np.int64).max
+_FIELDS = np.dtype(
+    [
+        ("serial", np.int64),
+        ("source", np.int64),
+        ("target", np.int64),
+        ("group", np.int64),
+        ("carrier", np.int64),
+        ("stream", np.int64),
+        ("batch", np.int64),
+        ("size", np.int64),
+        ("limit", np.int64),
+        ("begin", np.int64),  # first slot
+        ("acked", np.int64),  # bits, before the window
+        ("done", np.int64),  # slot of the window that completes it, -1 if none does
+        ("due", np.int64),  # instant at which it ends [ns], as far as is known
+        ("counts", np.int64, (OUTCOMES,)),
+        ("snr", np.float64),
+        ("capacity", np.float64),
+        ("airtime", np.float64),
+        ("average", np.float64),  # of the scheduler, before the window
+    ]
+)
+
+
+class Rows:
+    """A table with a row for each flow on the air, which keeps its number until the flow ends.
+
+    Attributes
+    ----------
+    table : (capacity,) records of the flows; those that are not in use mean nothing
+    streams : the stream of each flow
+    """
+
+    def __init__(self) -> None:
+        self.table = np.zeros(0, dtype=_FIELDS)
+        self.streams: dict[int, Stream] = {}
+        self._flow: dict[int, Flow] = {}
+        self._number: dict[Flow, int] = {}
+        self._free: list[int] = []
+        self._order: Ints | None = None
+
+    def __len__(self) -> int:
+        return len(self._flow)
+
+    def add(self, flow: Flow, stream: Stream, slot: int, setup: Setup) -> int:
+        """Give a flow that starts in a slot a row, and return its number."""
+        if not self._free:
+            room = max(16, self.table.size)
+            self._free = list(range(self.table.size + room - 1, self.table.size - 1, -1))
+            self.table = np.concatenate([self.table, np.zeros(room, dtype=_FIELDS)])
+        number = self._free.pop()
+        devices = setup.world.count
+        record: Any = np.zeros((), dtype=_FIELDS)
+        record["serial"], record["source"], record["target"] = flow.serial, flow.source, flow.target
+        record["group"] = setup.mac.group(flow.source, flow.target, devices)
+        record["carrier"] = setup.mac.carrier(flow.source, flow.target, devices)
+        record["stream"], record["batch"] = stream.serial, flow.batch
+        record["size"], record["limit"], record["begin"] = flow.size_bits, flow.limit_ns, slot
+        record["done"], record["due"] = -1, flow.limit_ns
+        self.table[number] = record
+        self._flow[number], self._number[flow] = flow, number
+        self.streams[number] = stream
+        self._order = None
+        return number
+
+    def remove(self, flow: Flow) -> int:
+        """Take a flow's row from it, and return its number; the record stays until it is reused."""
+        number = self._number.pop(flow)
+        del self._flow[number], self.streams[number]
+        self._free.append(number)
+        self._order = None
+        return number
+
+    def flow(self, number: int) -> Flow:
+        """Return the flow of a row."""
+        return self._flow[number]
+
+    def number(self, flow: Flow) -> int:
+        """Return the row of a flow."""
+        return self._number[flow]
+
+    def ordered(self) -> Ints:
+        """Return the rows in use (R,), by group, then stream, then flow."""
+        if self._order is None:
+            used = np.fromiter(self._flow, np.int64, len(self._flow))
+            table = self.table[used]
+            self._order = used[np.lexsort((table["serial"], table["stream"], table["group"]))]
+        return self._order
+
+    def on_air(self, rows: Ints) -> OnAir:
+        """Return what medium access sees of rows in order."""
+        table = self.table
+        return OnAir(
+            table["source"][rows], table["group"][rows], table["stream"][rows], table["batch"][rows]
+        )
+
+    def leaders(self, rows: Ints) -> NDArray[np.bool_]:
+        """Return which of rows (R,) in order are the first of their streams."""
+        stream = self.table["stream"][rows]
+        return np.r_[True, stream[1:] != stream[:-1]] if stream.size else np.zeros(0, np.bool_)

@@ -1,0 +1,146 @@
+"""What the path-loss models of TR 38.901 share: a base station and a terminal, in and out of sight.
+
+The higher end of a link is taken for the base station, whatever its height, which also makes the
+formulas reciprocal; between two devices at the same height they are an extrapolation. Distances
+between antennas below 1 m count as 1 m. The optional NLOS formulas of the table are left out.
+
+Sources: 3GPP TR 38.901, Tables 7.4.1-1 (path loss, standard deviation of shadow fading), 7.4.2-1
+(line-of-sight probability), 7.5-6 (decorrelation distance of shadow fading) and 7.6.3.1-2
+(decorrelation distance of the line-of-sight state).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from wnsim.channel.mean_loss import BuildingsOnly
+from wnsim.channel.propagation import distance_m, lower_higher_m
+from wnsim.units import Floats
+
+# TR 38.901 writes break points with this rounded speed of light.
+ROUNDED_SPEED_OF_LIGHT_MPS = 3.0e8
+
+
+class Cellular(BuildingsOnly):
+    """What the scenarios of TR 38.901 share.
+
+    Subclasses state the heights of site and terminal [m] and the carriers [Hz] for which they were
+    made, and standard deviation [dB] and decorrelation distance [m] of shadow fading out of and in
+    line of sight.
+    """
+
+    title: ClassVar[str]
+    site_m: ClassVar[tuple[float, float]]
+    terminal_m: ClassVar[tuple[float, float]]
+    carrier_hz: ClassVar[tuple[float, float]] = (0.5e9, 100e9)
+    range_m: ClassVar[tuple[float, float]] = (10.0, 5000.0)
+    los_correlation_m: ClassVar[float] = 50.0
+    sigmas_db: ClassVar[tuple[float, float]]
+    correlations_m: ClassVar[tuple[float, float]]
+
+    def sight_db(self, d2d_m: Floats, d3d_m: Floats, low_m: Floats, high_m: Floats,
+                 frequency_hz: float) -> Floats:  # fmt: skip
+        """Return the path loss in line of sight [dB]."""
+        raise NotImplementedError
+
+    def blocked_db(self, d3d_m: Floats, low_m: Floats, high_m: Floats,
+                   frequency_hz: float) -> Floats:  # fmt: skip
+        """Return the path loss [dB] without line of sight where it is above that with."""
+        raise NotImplementedError
+
+    def loss_db(
+        self,
+        d2d_m: ArrayLike,
+        h_tx_m: ArrayLike,
+        h_rx_m: ArrayLike,
+        frequency_hz: float,
+        los: bool,
+    ) -> Floats:
+        """Return the path loss in one line-of-sight state.
+
+        Parameters
+        ----------
+        d2d_m : (...,) ground distance [m]
+        h_tx_m, h_rx_m : (...,) antenna heights [m]
+        frequency_hz : carrier frequency [Hz]
+        los : whether in line of sight
+
+        Returns
+        -------
+        (...,) path loss [dB]
+
+        Raises
+        ------
+        ValueError
+            if an antenna is so low that the formulas are not defined
+        """
+        low_m, high_m = lower_higher_m(h_tx_m, h_rx_m)
+        d3d_m = distance_m(d2d_m, h_tx_m, h_rx_m)
+        d2d_m = np.asarray(d2d_m, dtype=np.float64)
+        sight_db = self.sight_db(d2d_m, d3d_m, low_m, high_m, frequency_hz)
+        if los:
+            return sight_db
+        return np.maximum(sight_db, self.blocked_db(d3d_m, low_m, high_m, frequency_hz))
+
+    def shadow_db(
+        self,
+        d2d_m: ArrayLike,
+        h_tx_m: ArrayLike,
+        h_rx_m: ArrayLike,
+        frequency_hz: float,
+        los: bool,
+    ) -> Floats:
+        """Return the standard deviation of shadow fading [dB] in one line-of-sight state."""
+        return np.asarray(self.sigmas_db[los])
+
+    def shadow_correlation_m(self, los: bool) -> float:
+        """Return the decorrelation distance of shadow fading [m] in one line-of-sight state."""
+        return self.correlations_m[los]
+
+    def notes(self, h_tx_m: float, h_rx_m: float, frequency_hz: float) -> list[str]:
+        """Return a sentence for each way in which a use leaves the range of TR 38.901.
+
+        Parameters
+        ----------
+        h_tx_m, h_rx_m : antenna heights [m]
+        frequency_hz : carrier frequency [Hz]
+        """
+        low_m, high_m = sorted((h_tx_m, h_rx_m))
+        notes = []
+        if not self.site_m[0] <= high_m <= self.site_m[1]:
+            notes.append(
+                f"{self.title} was made for a base station at {_span(self.site_m)} m; between "
+                f"antennas at {h_tx_m:g} m and {h_rx_m:g} m it is an extrapolation"
+            )
+        if not self.terminal_m[0] <= low_m <= self.terminal_m[1]:
+            notes.append(
+                f"{self.title} is for terminals at {_span(self.terminal_m)} m, "
+                f"the lower antenna is at {low_m:g} m"
+            )
+        if not self.carrier_hz[0] <= frequency_hz <= self.carrier_hz[1]:
+            least, most = (value / 1e9 for value in self.carrier_hz)
+            notes.append(
+                f"{self.title} of TR 38.901 is for carriers from {least:g} to {most:g} GHz, "
+                f"the carrier is at {frequency_hz / 1e9:g} GHz"
+            )
+        return notes
+
+
+def frequency_db(frequency_hz: float) -> float:
+    """Return 20 lg of the carrier frequency in gigahertz [dB]."""
+    return float(20.0 * np.log10(frequency_hz / 1e9))
+
+
+def spread(probability: Floats, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
+    """Return a probability in the shape that it has with the heights."""
+    shape = np.broadcast_shapes(probability.shape, np.shape(h_tx_m), np.shape(h_rx_m))
+    return np.broadcast_to(probability, shape)
+
+
+def _span(span: tuple[float, float]) -> str:
+    """Return a range as text."""
+    least, most = span
+    return f"{least:g}" if least == most else f"{least:g} to {most:g}"

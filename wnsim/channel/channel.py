@@ -1,0 +1,277 @@
+"""The radio channel between nodes: a pure function of seed, link and time.
+
+Every value depends on the seed, the two ends of the link and the instant, never on what was asked
+before, on the window it is asked in or on which other links are asked for. Links are reciprocal.
+Noise and transmit power are not the channel's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wnsim.channel.antennas import Antenna
+from wnsim.channel.fading import Fading
+from wnsim.channel.large_scale import LargeScale, Position
+from wnsim.channel.links import ordered
+from wnsim.channel.nodes import checked
+from wnsim.channel.path_loss import PathLoss
+from wnsim.channel.penetration import Penetration
+from wnsim.channel.plane_waves import Complexes
+from wnsim.channel.reach import Reach
+from wnsim.channel.replay import ReplayTable
+from wnsim.channel.scene import Scene
+from wnsim.channel.shadowing import Shadowing
+from wnsim.units import Floats, Ints, db_to_linear, linear_to_db
+
+_Number = TypeVar("_Number", np.float64, np.complex128)
+
+# Blocks in a chunk of `gain_blocks` at most; a power of two.
+_CHUNK_BLOCKS = 64
+# Links worked on at once, which bounds the memory for intermediate results.
+_SLAB_LINKS = 4096
+
+
+class Channel:
+    """The channel between all pairs of nodes, which are devices and stations.
+
+    Parameters
+    ----------
+    path_loss, shadowing, fading : models of the propagation scenario
+    frequency_hz : carrier frequency [Hz]
+    heights_m : (N,) antenna heights of the nodes [m]
+    position : positions (n, T, 2) [m] of nodes (n,) at instants (T,) [s]
+    max_speed_mps : upper bound of any node's speed [m/s]
+    seed : seed of the scenario
+    bandwidth_hz : band around the carrier [Hz]
+    subbands : B, how many equal parts of the band have a response of their own, at their centres;
+        one subband has the response at the carrier
+    stations : (N,) which nodes are base stations; none: no node
+    station_path_loss : path loss of links with at least one station; none: `path_loss`. It has its
+        own independent line of sight and shadow fading
+    antennas : an antenna for each node; none: isotropic ones of 0 dBi
+    indoor : (N,) which nodes are indoors; none: no node
+    penetration : loss into buildings, at each indoor end of a link; none: no loss
+    replay : measured links; with measured gains they replace all models, and pairs that are not
+        in the table do not hear each other
+
+    Attributes
+    ----------
+    large_scale : path loss, line of sight and shadow fading of the models
+    subbands : B
+
+    Raises
+    ------
+    ValueError
+        if a parameter is outside its range or has not one value for each node; and by every
+        method, if a link joins a node with itself
+
+    Notes
+    -----
+    A result with a last axis of B subbands may be a read-only view that repeats one value where
+    the channel is flat.
+    """
+
+    def __init__(
+        self,
+        path_loss: PathLoss,
+        shadowing: Shadowing,
+        fading: Fading,
+        frequency_hz: float,
+        heights_m: Floats,
+        position: Position,
+        max_speed_mps: float,
+        seed: int,
+        *,
+        bandwidth_hz: float = 20e6,
+        subbands: int = 1,
+        stations: NDArray[np.bool_] | None = None,
+        station_path_loss: PathLoss | None = None,
+        antennas: Sequence[Antenna] | None = None,
+        indoor: NDArray[np.bool_] | None = None,
+        penetration: Penetration | None = None,
+        replay: ReplayTable | None = None,
+    ) -> None:
+        _check_positive("frequency_hz", frequency_hz)
+        _check_positive("bandwidth_hz", bandwidth_hz)
+        if not bandwidth_hz < 2.0 * frequency_hz:
+            raise ValueError(
+                f"bandwidth_hz must be below twice the carrier's {frequency_hz:g} Hz, "
+                f"got {bandwidth_hz:g}"
+            )
+        if subbands < 1:
+            raise ValueError(f"subbands must be at least 1, got {subbands}")
+        if not 0.0 <= max_speed_mps < float("inf"):
+            raise ValueError(
+                f"max_speed_mps must be finite and at least 0 m/s, got {max_speed_mps}"
+            )
+        nodes = checked(heights_m, stations, antennas, indoor, penetration, frequency_hz, seed)
+        scene = Scene(path_loss, shadowing, frequency_hz, seed, 0)
+        station_scene = scene
+        if station_path_loss is not None:
+            station_scene = Scene(station_path_loss, shadowing, frequency_hz, seed, 1)
+        self._position = position
+        self.large_scale = LargeScale(scene, station_scene, nodes, position, max_speed_mps)
+        self._gain: LargeScale | ReplayTable = self.large_scale
+        self._fading = fading.process(frequency_hz, bandwidth_hz, subbands, seed)
+        self._reach = Reach(
+            path_loss, station_path_loss or path_loss, shadowing, frequency_hz, nodes
+        )
+        self._replayed = replay is not None and replay.has_gain
+        if replay is not None and replay.has_gain:
+            self._gain = replay
+            self._fading = None
+        self.subbands = subbands
+
+    def large_scale_db(self, source: Ints, target: Ints, t_s: Floats) -> Floats:
+        """Return the gain without small-scale fading.
+
+        Parameters
+        ----------
+        source, target : (L,) ends of the links
+        t_s : (T,) instants [s]
+
+        Returns
+        -------
+        (L, T) gain of path loss, shadow fading, antennas and walls [dB], usually negative
+        """
+        return self._gain.gain_db(source, target, np.asarray(t_s, dtype=np.float64))
+
+    def response(self, source: Ints, target: Ints, t_s: Floats) -> Complexes:
+        """Return the channel's complex amplitude.
+
+        Parameters
+        ----------
+        source, target : (L,) ends of the links
+        t_s : (T,) instants [s]
+
+        Returns
+        -------
+        (L, T, B) amplitudes; their squared modulus is the power gain
+        """
+        t_s = np.asarray(t_s, dtype=np.float64)
+        amplitude = np.sqrt(db_to_linear(self.large_scale_db(source, target, t_s)))[..., None]
+        if self._fading is None:
+            return self._spread(amplitude.astype(np.complex128))
+        x_source, x_target = self._ends(source, target, t_s)
+        faded = self._fading.response(source, target, x_source, x_target, t_s)
+        return self._spread(amplitude * faded)
+
+    def gain_db(self, source: Ints, target: Ints, t_s: Floats) -> Floats:
+        """Return the power gain of everything.
+
+        Parameters
+        ----------
+        source, target : (L,) ends of the links
+        t_s : (T,) instants [s]
+
+        Returns
+        -------
+        (L, T, B) gain [dB]
+        """
+        t_s = np.asarray(t_s, dtype=np.float64)
+        gain_db = self.large_scale_db(source, target, t_s)[..., None]
+        if self._fading is not None:
+            x_source, x_target = self._ends(source, target, t_s)
+            faded = self._fading.response(source, target, x_source, x_target, t_s)
+            gain_db = gain_db + linear_to_db(_power(faded))
+        return self._spread(gain_db)
+
+    def gain_blocks(
+        self, source: Ints, target: Ints, first_block: int, n_blocks: int, block_ns: int
+    ) -> Floats:
+        """Return the power gain in consecutive blocks of time; the fast way.
+
+        The blocks are grouped into chunks at fixed instants, no longer than `large_scale.step_s`,
+        within which nodes move along straight lines: the same as `gain_db` but where a node
+        turns, which is rounded off by at most its speed times the duration of a chunk.
+
+        Parameters
+        ----------
+        source, target : (L,) ends of the links
+        first_block : number k of the first block; block k is at k times `block_ns`
+        n_blocks : K, how many blocks
+        block_ns : duration of a block [ns]
+
+        Returns
+        -------
+        (L, K, B) power gain, linear
+        """
+        if block_ns <= 0:
+            raise ValueError(f"block_ns must be positive, got {block_ns}")
+        source, target = np.asarray(source, dtype=np.int64), np.asarray(target, dtype=np.int64)
+        ordered(source, target)
+        block_s = block_ns * 1e-9
+        t_s = np.arange(first_block, first_block + n_blocks, dtype=np.float64) * block_s
+        gain = self.large_scale_db(source, target, t_s)[..., None]
+        for links in _slabs(source.size):
+            gain[links] = db_to_linear(gain[links])
+        if self._fading is None or gain.size == 0:
+            return self._spread(gain)
+        mean = gain
+        if self._fading.subbands > 1:
+            gain = np.empty((*mean.shape[:2], self._fading.subbands))
+        size = _CHUNK_BLOCKS
+        while size > 1 and size * block_ns > self.large_scale.step_s * 1e9:
+            size //= 2
+        first_chunk = first_block // size
+        last_chunk = (first_block + n_blocks - 1) // size
+        chunk_s = size * block_s
+        edges_s = np.arange(first_chunk, last_chunk + 2, dtype=np.float64) * chunk_s
+        nodes, place = np.unique(np.concatenate([source, target]), return_inverse=True)
+        places_m = self._position(nodes, edges_s)
+        begin, end = place[: source.size], place[source.size :]
+        skip = first_block - first_chunk * size
+        for links in _slabs(source.size):
+            amplitude = self._fading.response_grid(
+                source[links], target[links], places_m[begin[links]], places_m[end[links]],
+                first_chunk, chunk_s, size,
+            )  # fmt: skip
+            np.multiply(mean[links], _power(amplitude[:, skip : skip + n_blocks]), out=gain[links])
+        return self._spread(gain)
+
+    def reach_m(self, loss_db: float) -> float:
+        """Return a distance beyond which no two nodes can have less than a loss.
+
+        Parameters
+        ----------
+        loss_db : largest loss of interest, before small-scale fading [dB]
+
+        Returns
+        -------
+        ground distance [m], at most 1e7: the mean path loss in the most favourable state, less the
+        antennas' peak gains and, with shadow fading, less 12 dB, is nowhere smaller beyond it
+        """
+        return Reach.FAR_M if self._replayed else self._reach(loss_db)
+
+    def _spread(self, values: NDArray[_Number]) -> NDArray[_Number]:
+        """Return values (L, T, 1 or B) as (L, T, B)."""
+        if values.shape[2] == self.subbands:
+            return values
+        return np.broadcast_to(values, (*values.shape[:2], self.subbands))
+
+    def _ends(self, source: Ints, target: Ints, t_s: Floats) -> tuple[Floats, Floats]:
+        """Return the positions (L, T, 2) [m] of the links' two ends."""
+        ends = np.concatenate([source, target])
+        nodes, place = np.unique(ends, return_inverse=True)
+        positions_m = self._position(nodes, t_s)[place]
+        return positions_m[: len(source)], positions_m[len(source) :]
+
+
+def _power(amplitude: Complexes) -> Floats:
+    """Return the squared modulus."""
+    return amplitude.real**2 + amplitude.imag**2
+
+
+def _slabs(count: int) -> Iterator[slice]:
+    """Return consecutive parts of so many links."""
+    return (slice(top, top + _SLAB_LINKS) for top in range(0, count, _SLAB_LINKS))
+
+
+def _check_positive(name: str, value: float) -> None:
+    """Refuse what is not positive and finite."""
+    if not 0.0 < value < float("inf"):
+        raise ValueError(f"{name} must be positive, got {value}")

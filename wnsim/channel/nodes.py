@@ -1,0 +1,70 @@
+"""What the channel knows of each node but its place: height, role, antenna and wall."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wnsim.channel.antennas import Antenna, Mounted
+from wnsim.channel.penetration import Penetration
+from wnsim.units import Floats
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The nodes of a scenario, which are devices and stations.
+
+    Parameters
+    ----------
+    heights_m : (N,) antenna heights [m]
+    stations : (N,) which nodes are stations
+    antennas : antennas of all nodes
+    penetration_db : (N,) loss into the building in which a node is [dB]
+    """
+
+    heights_m: Floats
+    stations: NDArray[np.bool_]
+    antennas: Mounted
+    penetration_db: Floats
+
+
+def checked(
+    heights_m: Floats,
+    stations: NDArray[np.bool_] | None,
+    antennas: Sequence[Antenna] | None,
+    indoor: NDArray[np.bool_] | None,
+    penetration: Penetration | None,
+    frequency_hz: float,
+    seed: int,
+) -> Nodes:
+    """Return nodes from the parameters of `Channel`.
+
+    Raises
+    ------
+    ValueError
+        if a height is not finite, or something has not one value for each node
+    """
+    heights_m = np.asarray(heights_m, dtype=np.float64)
+    count = heights_m.size
+    if not np.all(np.isfinite(heights_m)):
+        raise ValueError("heights_m must be finite")
+    is_indoor = _flags("indoor", indoor, count)
+    penetration_db = np.zeros(count)
+    if penetration is not None:
+        penetration_db = penetration.loss_db(is_indoor, frequency_hz, seed)
+    return Nodes(
+        heights_m, _flags("stations", stations, count), Mounted(antennas, count), penetration_db
+    )
+
+
+def _flags(name: str, flags: NDArray[np.bool_] | None, count: int) -> NDArray[np.bool_]:
+    """Return a flag for each node."""
+    if flags is None:
+        return np.zeros(count, dtype=bool)
+    flags = np.asarray(flags, dtype=bool)
+    if flags.shape != (count,):
+        raise ValueError(f"{name} must be one for each of {count}, got shape {flags.shape}")
+    return flags

@@ -1,0 +1,150 @@
+"""Path loss without obstacles: free space, flat ground, and power laws of the distance.
+
+Without an own statement on shadow fading: it is 0 dB unless the scenario gives `sigma_db`.
+
+Sources: as `propagation`; Feuerstein et al., "Path loss, delay spread, and outage models as
+functions of antenna height for microcellular system design", IEEE Trans. Veh. Technol. 43, 1994
+(two slopes).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from pydantic import Field
+
+from wnsim.channel.mean_loss import AlwaysInSight
+from wnsim.channel.propagation import (
+    MIN_DISTANCE_M,
+    distance_m,
+    free_space_db,
+    power_law_db,
+    two_ray_db,
+)
+from wnsim.params import parameters
+from wnsim.units import Floats
+
+
+@parameters
+class FreeSpace(AlwaysInSight):
+    """Free space between isotropic antennas; always in line of sight, without shadow fading."""
+
+    title: ClassVar[str] = "free space"
+    model: Literal["free-space"] = "free-space"
+
+    def loss_db(
+        self,
+        d2d_m: ArrayLike,
+        h_tx_m: ArrayLike,
+        h_rx_m: ArrayLike,
+        frequency_hz: float,
+        los: bool,
+    ) -> Floats:
+        """Return the path loss [dB], the same in either line-of-sight state."""
+        return free_space_db(distance_m(d2d_m, h_tx_m, h_rx_m), frequency_hz)
+
+
+@parameters
+class TwoRay(AlwaysInSight):
+    """Flat ground that reflects: free space nearby, the fourth power of the distance far away."""
+
+    title: ClassVar[str] = "two-ray ground"
+    model: Literal["two-ray"] = "two-ray"
+
+    def loss_db(
+        self,
+        d2d_m: ArrayLike,
+        h_tx_m: ArrayLike,
+        h_rx_m: ArrayLike,
+        frequency_hz: float,
+        los: bool,
+    ) -> Floats:
+        """Return the path loss [dB], the same in either line-of-sight state."""
+        lowest_m = float(min(np.min(h_tx_m), np.min(h_rx_m)))
+        if not lowest_m > 0.0:
+            raise ValueError(f"antenna height must be positive over ground, got {lowest_m:g}")
+        return two_ray_db(distance_m(d2d_m, h_tx_m, h_rx_m), h_tx_m, h_rx_m, frequency_hz)
+
+
+@parameters
+class LogDistance(AlwaysInSight):
+    """Free space up to a reference distance, from there on a power law of the distance.
+
+    Parameters
+    ----------
+    exponent : path-loss exponent beyond the reference distance; 2 is free space
+    reference_m : reference distance [m], at least 1
+    """
+
+    title: ClassVar[str] = "log-distance"
+    model: Literal["log-distance"] = "log-distance"
+    exponent: Annotated[float, Field(le=20.0)] = 3.0
+    reference_m: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.exponent > 0.0:
+            raise ValueError(f"exponent must be positive, got {self.exponent}")
+        if not self.reference_m >= MIN_DISTANCE_M:
+            raise ValueError(
+                f"reference_m must be at least {MIN_DISTANCE_M:g} m, got {self.reference_m}"
+            )
+
+    def loss_db(
+        self,
+        d2d_m: ArrayLike,
+        h_tx_m: ArrayLike,
+        h_rx_m: ArrayLike,
+        frequency_hz: float,
+        los: bool,
+    ) -> Floats:
+        """Return the path loss [dB], the same in either line-of-sight state."""
+        d3d_m = distance_m(d2d_m, h_tx_m, h_rx_m)
+        return free_space_db(d3d_m, frequency_hz) + power_law_db(
+            d3d_m, self.reference_m, self.exponent
+        )
+
+
+@parameters
+class DualSlope(AlwaysInSight):
+    """Free space up to a reference distance, one power law up to a break point, another beyond.
+
+    Parameters
+    ----------
+    near_exponent : path-loss exponent from the reference distance to the break point
+    far_exponent : path-loss exponent beyond the break point
+    reference_m : reference distance [m], at least 1
+    break_m : distance of the break point [m], beyond the reference distance
+    """
+
+    title: ClassVar[str] = "dual-slope"
+    model: Literal["dual-slope"] = "dual-slope"
+    near_exponent: Annotated[float, Field(gt=0.0, le=20.0)] = 2.0
+    far_exponent: Annotated[float, Field(gt=0.0, le=20.0)] = 4.0
+    reference_m: Annotated[float, Field(ge=1.0)] = 1.0
+    break_m: float = 100.0
+
+    def __post_init__(self) -> None:
+        if not self.break_m > self.reference_m:
+            raise ValueError(
+                f"break_m must be above reference_m, {self.reference_m:g} m, got {self.break_m:g}"
+            )
+
+    def loss_db(
+        self,
+        d2d_m: ArrayLike,
+        h_tx_m: ArrayLike,
+        h_rx_m: ArrayLike,
+        frequency_hz: float,
+        los: bool,
+    ) -> Floats:
+        """Return the path loss [dB], the same in either line-of-sight state."""
+        d3d_m = distance_m(d2d_m, h_tx_m, h_rx_m)
+        near_m = np.minimum(d3d_m, self.break_m)
+        beyond_db = 10.0 * self.far_exponent * np.log10(d3d_m / near_m)
+        return (
+            free_space_db(near_m, frequency_hz)
+            + power_law_db(near_m, self.reference_m, self.near_exponent)
+            + beyond_db
+        )

@@ -1,0 +1,143 @@
+"""What turns Rayleigh fading into other laws: a direct wave, or another law of the power.
+
+Sources: Rice, "Statistical properties of a sine wave plus random noise", BSTJ 27, 1948; Nakagami,
+"The m-distribution", in Statistical Methods in Radio Wave Propagation, 1960; Nelsen, "An
+Introduction to Copulas", 2nd ed., 2006, section 2.9 (one law from another by their distribution
+functions).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from scipy.special import gammainccinv, gammaincinv
+
+from wnsim.channel.plane_waves import Complexes, PlaneWaves
+from wnsim.units import SPEED_OF_LIGHT_MPS, Floats, Ints
+
+# Natural logarithms of the power between which the Nakagami law is tabulated, and the step. A
+# Rayleigh power is below the first with a probability of 1e-16, and of M waves at most M.
+_LOG_LEAST, _LOG_MOST, _LOG_STEP = -37.0, 6.5, 1.0 / 256.0
+
+
+class Direct:
+    """A direct wave of constant power besides the scattered ones.
+
+    Its phase follows from the ground distance of the ends, so that it is the same in both
+    directions and again at the same places, and has the Doppler shift of their radial speed.
+
+    Parameters
+    ----------
+    scattered : the other waves, of mean power 1
+    share : part of the mean power in the direct wave, 0 to 1
+    frequency_hz : carrier frequency [Hz]
+
+    Attributes
+    ----------
+    subbands : B, parts of the band that differ
+    """
+
+    def __init__(self, scattered: PlaneWaves, share: float, frequency_hz: float) -> None:
+        self._scattered = scattered
+        self._amplitude = math.sqrt(share)
+        self._rest = math.sqrt(1.0 - share)
+        self._wave_number = 2.0 * math.pi * frequency_hz / SPEED_OF_LIGHT_MPS
+        self.subbands = scattered.subbands
+
+    def response(
+        self, source: Ints, target: Ints, x_source_m: Floats, x_target_m: Floats, t_s: Floats
+    ) -> Complexes:
+        """Return the channel's amplitude at any instants; see `fading.Process`."""
+        values = self._scattered.response(source, target, x_source_m, x_target_m, t_s)
+        apart_m = np.asarray(x_source_m) - np.asarray(x_target_m)
+        return self._add(values, apart_m[..., 0], apart_m[..., 1])
+
+    def response_grid(
+        self,
+        source: Ints,
+        target: Ints,
+        x_source_m: Floats,
+        x_target_m: Floats,
+        first_chunk: int,
+        chunk_s: float,
+        samples_per_chunk: int,
+    ) -> Complexes:
+        """Return the amplitudes on a grid of instants; see `fading.Process`."""
+        values = self._scattered.response_grid(
+            source, target, x_source_m, x_target_m, first_chunk, chunk_s, samples_per_chunk
+        )
+        apart_m = x_source_m - x_target_m
+        part = np.arange(samples_per_chunk) / samples_per_chunk
+        start_m, chord_m = apart_m[:, :-1, None], np.diff(apart_m, axis=1)[:, :, None]
+        x_m = start_m[..., 0] + part * chord_m[..., 0]
+        y_m = start_m[..., 1] + part * chord_m[..., 1]
+        return self._add(values, x_m.reshape(len(values), -1), y_m.reshape(len(values), -1))
+
+    def _add(self, values: Complexes, x_m: Floats, y_m: Floats) -> Complexes:
+        """Return scattered waves (L, T, B) with the direct one, for ends (L, T) apart [m]."""
+        phase = self._wave_number * np.sqrt(x_m**2 + y_m**2)
+        values *= self._rest
+        values.real += (self._amplitude * np.cos(phase))[..., None]
+        values.imag -= (self._amplitude * np.sin(phase))[..., None]
+        return values
+
+
+class GammaPower:
+    """Fading whose power has a Gamma distribution, with the phase of Rayleigh fading.
+
+    The Rayleigh power is mapped by the distribution function of one law and the quantile function
+    of the other, so that ranks, and thereby fades and their order in time, stay the same.
+
+    Parameters
+    ----------
+    rayleigh : the waves, of mean power 1
+    m : shape of the Gamma distribution
+    """
+
+    def __init__(self, rayleigh: PlaneWaves, m: float) -> None:
+        self._rayleigh = rayleigh
+        self.subbands = rayleigh.subbands
+        log_power = np.arange(_LOG_LEAST, _LOG_MOST, _LOG_STEP)
+        power = np.exp(log_power)
+        # The smaller of the two tails keeps its digits.
+        below = gammaincinv(m, -np.expm1(-power))
+        above = gammainccinv(m, np.exp(-power))
+        mapped = np.where(power < 1.0, below, above) / m
+        # Where the law is so steep or far out that a double has no digits left, go on straight.
+        sound = np.isfinite(mapped) & (mapped > 0.0)
+        mapped = np.interp(log_power, log_power[sound], np.log(mapped[sound]))
+        # Half the logarithm of the factor on the power.
+        self._table = 0.5 * (mapped - log_power)
+
+    def response(
+        self, source: Ints, target: Ints, x_source_m: Floats, x_target_m: Floats, t_s: Floats
+    ) -> Complexes:
+        """Return the channel's amplitude at any instants; see `fading.Process`."""
+        return self._map(self._rayleigh.response(source, target, x_source_m, x_target_m, t_s))
+
+    def response_grid(
+        self,
+        source: Ints,
+        target: Ints,
+        x_source_m: Floats,
+        x_target_m: Floats,
+        first_chunk: int,
+        chunk_s: float,
+        samples_per_chunk: int,
+    ) -> Complexes:
+        """Return the amplitudes on a grid of instants; see `fading.Process`."""
+        return self._map(
+            self._rayleigh.response_grid(
+                source, target, x_source_m, x_target_m, first_chunk, chunk_s, samples_per_chunk
+            )
+        )
+
+    def _map(self, values: Complexes) -> Complexes:
+        """Return Rayleigh amplitudes with the power of the other law."""
+        power = np.maximum(values.real**2 + values.imag**2, np.exp(_LOG_LEAST))
+        place = (np.log(power) - _LOG_LEAST) / _LOG_STEP
+        left = np.minimum(place.astype(np.int64), self._table.size - 2)
+        start = self._table[left]
+        values *= np.exp(start + (self._table[left + 1] - start) * (place - left))
+        return values

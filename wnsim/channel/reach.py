@@ -1,0 +1,97 @@
+"""How far a link can reach at most, so that a spatial index may leave out distant pairs."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from wnsim.channel.nodes import Nodes
+from wnsim.channel.path_loss import PathLoss
+from wnsim.channel.shadowing import Shadowing
+from wnsim.units import Floats
+
+# Three deviations of the shadow fading in line of sight of the models here.
+_LUCK_DB = 12.0
+# Kinds of node up to which each pair of kinds is looked at on its own.
+_MAX_KINDS = 128
+_STEPS = 64
+
+
+class Reach:
+    """The largest distance at which two nodes can have no more than a given loss.
+
+    Nodes are grouped by role and height. Where there are very many heights, those of one role
+    count as the highest: all models here lose least between high antennas.
+
+    Parameters
+    ----------
+    path_loss, station_path_loss : models of links between devices and with a station
+    shadowing : whether there is shadow fading
+    frequency_hz : carrier frequency [Hz]
+    nodes : heights, roles, antennas and walls of all nodes
+    """
+
+    FAR_M: ClassVar[float] = 1e7
+
+    def __init__(
+        self,
+        path_loss: PathLoss,
+        station_path_loss: PathLoss,
+        shadowing: Shadowing,
+        frequency_hz: float,
+        nodes: Nodes,
+    ) -> None:
+        self._frequency_hz = frequency_hz
+        self._sigma_db = shadowing.sigma_db
+        heights_m, stations = nodes.heights_m, nodes.stations
+        gain_db = nodes.antennas.peak_dbi - nodes.penetration_db
+        kind_of = np.stack([stations.astype(np.float64), heights_m], axis=1)
+        # By how much a merged pair may be farther apart in height than a true one.
+        self._merged_m = 0.0
+        if len(np.unique(kind_of, axis=0)) > _MAX_KINDS:
+            self._merged_m = float(np.ptp(heights_m))
+            for role in (stations, ~stations):
+                kind_of[role, 1] = heights_m.max(initial=0.0, where=role)
+        kinds, kind, count = np.unique(kind_of, axis=0, return_inverse=True, return_counts=True)
+        kind = kind.reshape(-1)
+        # The largest gain and the second largest of each kind.
+        rank = np.lexsort((gain_db, kind))
+        last = np.cumsum(count) - 1
+        best_db, second_db = gain_db[rank[last]], gain_db[rank[np.maximum(last - 1, 0)]]
+        one, other = np.triu_indices(len(kinds))
+        pairs = (one != other) | (count[one] > 1)
+        one, other = one[pairs], other[pairs]
+        both_db = best_db[one] + np.where(one == other, second_db[one], best_db[other])
+        with_station = (kinds[one, 0] > 0.0) | (kinds[other, 0] > 0.0)
+        self._groups = [
+            (model, kinds[one[some], 1], kinds[other[some], 1], both_db[some])
+            for model, some in ((path_loss, ~with_station), (station_path_loss, with_station))
+            if some.any()
+        ]
+
+    def __call__(self, loss_db: float) -> float:
+        """Return the distance [m], at most `FAR_M`; 0 if no pair is ever heard so well."""
+        reach_m = 0.0
+        for model, h_tx_m, h_rx_m, gain_db in self._groups:
+            limit_db = loss_db + gain_db
+            low_m, high_m = np.zeros(gain_db.shape), np.full(gain_db.shape, self.FAR_M)
+            never = self._least_db(low_m, model, h_tx_m, h_rx_m) >= limit_db
+            always = self._least_db(high_m, model, h_tx_m, h_rx_m) < limit_db
+            for _ in range(_STEPS):
+                middle_m = 0.5 * (low_m + high_m)
+                heard = self._least_db(middle_m, model, h_tx_m, h_rx_m) < limit_db
+                low_m, high_m = np.where(heard, middle_m, low_m), np.where(heard, high_m, middle_m)
+            found_m = np.where(always, self.FAR_M, np.where(never, 0.0, high_m))
+            reach_m = max(reach_m, float(found_m.max()))
+        return min(float(np.hypot(reach_m, self._merged_m)), self.FAR_M)
+
+    def _least_db(self, d2d_m: Floats, model: PathLoss, h_tx_m: Floats, h_rx_m: Floats) -> Floats:
+        """Return the least path loss (P,) [dB] at distances (P,), in the luckiest state."""
+        least_db = np.full(d2d_m.shape, np.inf)
+        for los in (True, False):
+            ends = (d2d_m, h_tx_m, h_rx_m, self._frequency_hz, los)
+            sigma_db = model.shadow_db(*ends) if self._sigma_db is None else self._sigma_db
+            luck_db = np.where(np.asarray(sigma_db) > 0.0, _LUCK_DB, 0.0)
+            least_db = np.minimum(least_db, model.loss_db(*ends) - luck_db)
+        return least_db

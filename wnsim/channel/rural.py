@@ -1,0 +1,102 @@
+"""Path loss of TR 38.901 in the country.
+
+Sources: 3GPP TR 38.901, Tables 7.4.1-1 (path loss, standard deviation of shadow fading), 7.4.2-1
+(line-of-sight probability), 7.5-6 (decorrelation distance of shadow fading) and 7.6.3.1-2
+(decorrelation distance of the line-of-sight state).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from pydantic import Field
+
+from wnsim.channel.cellular import ROUNDED_SPEED_OF_LIGHT_MPS, Cellular, frequency_db, spread
+from wnsim.channel.propagation import lower_higher_m
+from wnsim.params import parameters
+from wnsim.units import Floats
+
+
+@parameters
+class Rma(Cellular):
+    """Rural macro cell of TR 38.901.
+
+    Parameters
+    ----------
+    building_m : average height of the buildings [m], 5 to 50
+    street_m : average width of the streets [m], 5 to 50
+    """
+
+    title: ClassVar[str] = "RMa"
+    site_m: ClassVar[tuple[float, float]] = (10.0, 150.0)
+    terminal_m: ClassVar[tuple[float, float]] = (1.0, 10.0)
+    carrier_hz: ClassVar[tuple[float, float]] = (0.5e9, 30e9)
+    range_m: ClassVar[tuple[float, float]] = (10.0, 10_000.0)
+    los_correlation_m: ClassVar[float] = 60.0
+    sigmas_db: ClassVar[tuple[float, float]] = (8.0, 4.0)
+    correlations_m: ClassVar[tuple[float, float]] = (120.0, 37.0)
+    model: Literal["rma"] = "rma"
+    building_m: Annotated[float, Field(ge=5.0, le=50.0)] = 5.0
+    street_m: Annotated[float, Field(ge=5.0, le=50.0)] = 20.0
+
+    def sight_db(self, d2d_m: Floats, d3d_m: Floats, low_m: Floats, high_m: Floats,
+                 frequency_hz: float) -> Floats:  # fmt: skip
+        """Return PL1 up to the break point and PL2 beyond [dB]."""
+        break_m = self._break_m(low_m, high_m, frequency_hz)
+        far_m = np.maximum(d3d_m / break_m, 1.0)
+        beyond = d2d_m > break_m
+        near_db = self._near_db(np.where(beyond, break_m, d3d_m), frequency_hz)
+        return near_db + np.where(beyond, 40.0 * np.log10(far_m), 0.0)
+
+    def blocked_db(self, d3d_m: Floats, low_m: Floats, high_m: Floats,
+                   frequency_hz: float) -> Floats:  # fmt: skip
+        """Return the path loss without line of sight [dB]."""
+        site = np.log10(high_m)
+        return np.asarray(
+            161.04
+            - 7.1 * np.log10(self.street_m)
+            + 7.5 * np.log10(self.building_m)
+            - (24.37 - 3.7 * (self.building_m / high_m) ** 2) * site
+            + (43.42 - 3.1 * site) * (np.log10(d3d_m) - 3.0)
+            + frequency_db(frequency_hz)
+            - (3.2 * np.log10(11.75 * low_m) ** 2 - 4.97)
+        )
+
+    def los_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
+        """Return the probability of line of sight, which does not depend on the heights."""
+        beyond_m = np.maximum(np.asarray(d2d_m, dtype=np.float64) - 10.0, 0.0)
+        return spread(np.exp(-beyond_m / 1000.0), h_tx_m, h_rx_m)
+
+    def shadow_db(
+        self,
+        d2d_m: ArrayLike,
+        h_tx_m: ArrayLike,
+        h_rx_m: ArrayLike,
+        frequency_hz: float,
+        los: bool,
+    ) -> Floats:
+        """Return the standard deviation of shadow fading [dB], larger beyond the break point."""
+        if not los:
+            return np.asarray(self.sigmas_db[los])
+        break_m = self._break_m(*lower_higher_m(h_tx_m, h_rx_m), frequency_hz)
+        return np.where(np.asarray(d2d_m) <= break_m, self.sigmas_db[los], 6.0)
+
+    def _break_m(self, low_m: Floats, high_m: Floats, frequency_hz: float) -> Floats:
+        """Return the distance of the break point [m]."""
+        if np.any(low_m <= 0.0):
+            raise ValueError(
+                f"antenna height must be positive in RMa, got {float(np.min(low_m)):g}"
+            )
+        return 2.0 * np.pi * high_m * low_m * (frequency_hz / ROUNDED_SPEED_OF_LIGHT_MPS)
+
+    def _near_db(self, d3d_m: Floats, frequency_hz: float) -> Floats:
+        """Return PL1 [dB]."""
+        roofs = self.building_m**1.72
+        return np.asarray(
+            20.0 * np.log10(40.0 * np.pi * d3d_m * (frequency_hz / 1e9) / 3.0)
+            + min(0.03 * roofs, 10.0) * np.log10(d3d_m)
+            - min(0.044 * roofs, 14.77)
+            + 0.002 * np.log10(self.building_m) * d3d_m
+        )

@@ -1,0 +1,171 @@
+"""A propagation scene: one path-loss model with the random fields that obstruct its links.
+
+A link is in line of sight, behind a vehicle, or behind a building. The three states follow from one
+Gaussian field over the places of both ends, compared with their probabilities, so they change over
+metres and are the same again at the same places. Sight and vehicle share the path loss and shadow
+fading of the line-of-sight state; a vehicle adds its loss.
+
+Sources: 3GPP TR 38.901, clauses 7.4.1, 7.4.2 and 7.6.3.3; 3GPP TR 37.885, clause 6.2.1 (vehicle
+blockage).
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wnsim import streams
+from wnsim.channel.blockage import CAR_HEIGHT_M, TRUCK_HEIGHT_M, VehicleBlockage
+from wnsim.channel.mean_loss import PathLoss
+from wnsim.channel.shadowing import Field, Shadowing, shadow_field
+from wnsim.channel.sight import Threshold
+from wnsim.units import Floats, Ints
+
+
+class OutOfRangeWarning(UserWarning):
+    """A path-loss model is used at a distance for which it was not made."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Where the ends of some links are at some instants.
+
+    Parameters
+    ----------
+    low, high : (L,) numbers of the two ends
+    places_m : (n, T, 2) positions of the n nodes that are an end of a link [m]
+    first, second : (L,) which of the n nodes are a link's low and high end
+    h_low_m, h_high_m : (L, 1) antenna heights of the two ends [m]
+    d2d_m : (L, T) ground distance between the ends [m]
+    t_s : (T,) instants [s]
+    """
+
+    low: Ints
+    high: Ints
+    places_m: Floats
+    first: Ints
+    second: Ints
+    h_low_m: Floats
+    h_high_m: Floats
+    d2d_m: Floats
+    t_s: Floats
+
+    def of(self, links: NDArray[np.bool_]) -> Geometry:
+        """Return the geometry of some of the links."""
+        if links.all():
+            return self
+        return Geometry(
+            self.low[links], self.high[links], self.places_m, self.first[links],
+            self.second[links], self.h_low_m[links], self.h_high_m[links], self.d2d_m[links],
+            self.t_s,
+        )  # fmt: skip
+
+
+class Scene:
+    """Path loss, line of sight and shadow fading of links that share one model.
+
+    Parameters
+    ----------
+    path_loss, shadowing : the models
+    frequency_hz : carrier frequency [Hz]
+    seed : seed of the scenario
+    kind : number of the scene; scenes with different numbers have independent fields
+
+    Attributes
+    ----------
+    correlation_m : shortest decorrelation distance of shadow fading [m]
+    """
+
+    def __init__(
+        self, path_loss: PathLoss, shadowing: Shadowing, frequency_hz: float, seed: int, kind: int
+    ) -> None:
+        self._path_loss = path_loss
+        self._frequency_hz = frequency_hz
+        self._sigma_db = shadowing.sigma_db
+        self._sight = Threshold(
+            path_loss.los_correlation_m, shadowing.waves, streams.generator(seed, "los", kind)
+        )
+        self._field = {}
+        for los in (True, False):
+            correlation_m = shadowing.correlation_m or path_loss.shadow_correlation_m(los)
+            self._field[los] = shadow_field(correlation_m, shadowing.waves, seed, los, kind)
+        self.correlation_m = min(field.correlation_m for field in self._field.values())
+        self._blockage = path_loss.blockage
+        if self._blockage is not None:
+            vehicle_m = self._blockage.correlation_m
+            draws = streams.generator(seed, "vehicles", kind)
+            self._vehicles = Field(vehicle_m, shadowing.waves, draws)
+            self._trucks = Threshold(
+                vehicle_m, shadowing.waves, streams.generator(seed, "trucks", kind)
+            )
+        self._warned: set[str] = set()
+
+    def states(self, at: Geometry) -> tuple[Floats, Floats]:
+        """Return the weights of the states of links.
+
+        Returns
+        -------
+        sight : (L, T) weight of the line of sight, 0 to 1
+        clear : (L, T) weight of there being no building in between, at least that of sight
+        """
+        ends = (at.d2d_m, at.h_low_m, at.h_high_m)
+        probabilities = [self._path_loss.los_probability(*ends)]
+        if self._blockage is not None:
+            probabilities.append(self._path_loss.clear_probability(*ends))
+        states = self._sight.states(probabilities, at.places_m, at.first, at.second)
+        return states[0], states[-1]
+
+    def gain_db(self, at: Geometry) -> Floats:
+        """Return the gain (L, T) of path loss and shadow fading [dB]."""
+        self._warn(at)
+        sight, clear = self.states(at)
+        gain_db = np.zeros(at.d2d_m.shape)
+        for los, share in ((True, clear), (False, 1.0 - clear)):
+            links = np.any(share, axis=1)
+            if links.any():
+                gain_db[links] += share[links] * self._state_db(at.of(links), los)
+        if self._blockage is not None:
+            behind = clear - sight
+            links = np.any(behind, axis=1)
+            if links.any():
+                gain_db[links] -= behind[links] * self._blockage_db(self._blockage, at.of(links))
+        return gain_db
+
+    def _state_db(self, at: Geometry, los: bool) -> Floats:
+        """Return the gain (L, T) [dB] in one state."""
+        ends = (at.d2d_m, at.h_low_m, at.h_high_m, self._frequency_hz, los)
+        gain_db = -self._path_loss.loss_db(*ends)
+        sigma_db = (
+            self._path_loss.shadow_db(*ends) if self._sigma_db is None else np.array(self._sigma_db)
+        )
+        if np.any(sigma_db > 0.0):
+            gain_db += sigma_db * self._field[los].between(at.places_m, at.first, at.second)
+        return gain_db
+
+    def _blockage_db(self, blockage: VehicleBlockage, at: Geometry) -> Floats:
+        """Return the loss (L, T) [dB] behind the vehicles in between."""
+        normal = self._vehicles.between(at.places_m, at.first, at.second)
+        truck = np.full(normal.shape, blockage.truck_share)
+        (truck,) = self._trucks.states([truck], at.places_m, at.first, at.second)
+        ends = (at.d2d_m, at.h_low_m, at.h_high_m)
+        return truck * blockage.loss_db(normal, *ends, TRUCK_HEIGHT_M) + (
+            1.0 - truck
+        ) * blockage.loss_db(normal, *ends, CAR_HEIGHT_M)
+
+    def _warn(self, at: Geometry) -> None:
+        """Say once for each end of the model's range that links are beyond it."""
+        near_m, far_m = self._path_loss.range_m
+        for rule, beyond in (("near", at.d2d_m < near_m), ("far", at.d2d_m > far_m)):
+            if rule not in self._warned and beyond.any():
+                self._warned.add(rule)
+                link, instant = (int(index[0]) for index in np.nonzero(beyond))
+                warnings.warn(
+                    f"devices {at.low[link]} and {at.high[link]}, "
+                    f"{at.d2d_m[link, instant]:.4g} m apart at {at.t_s[instant]:.4g} s: "
+                    f"{self._path_loss.title} is for {near_m:g} to {far_m:g} m",
+                    OutOfRangeWarning,
+                    stacklevel=2,
+                )

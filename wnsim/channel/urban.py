@@ -1,0 +1,117 @@
+"""Path loss of TR 38.901 in cities: street canyon and macro cell.
+
+Sources: 3GPP TR 38.901, Tables 7.4.1-1 (path loss, standard deviation of shadow fading), 7.4.2-1
+(line-of-sight probability), 7.5-6 (decorrelation distance of shadow fading) and 7.6.3.1-2
+(decorrelation distance of the line-of-sight state).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from wnsim.channel.cellular import ROUNDED_SPEED_OF_LIGHT_MPS, Cellular, frequency_db, spread
+from wnsim.channel.propagation import lower_higher_m
+from wnsim.params import parameters
+from wnsim.units import Floats
+
+_ENVIRONMENT_HEIGHT_M = 1.0
+
+
+@parameters
+class UmiStreetCanyon(Cellular):
+    """Urban street canyon of TR 38.901, with base stations below the rooftops."""
+
+    title: ClassVar[str] = "UMi"
+    site_m: ClassVar[tuple[float, float]] = (10.0, 10.0)
+    terminal_m: ClassVar[tuple[float, float]] = (1.5, 22.5)
+    sigmas_db: ClassVar[tuple[float, float]] = (7.82, 4.0)
+    correlations_m: ClassVar[tuple[float, float]] = (13.0, 10.0)
+    model: Literal["umi"] = "umi"
+
+    def sight_db(self, d2d_m: Floats, d3d_m: Floats, low_m: Floats, high_m: Floats,
+                 frequency_hz: float) -> Floats:  # fmt: skip
+        """Return PL1 up to the break point and PL2 beyond [dB]; antennas must be above 1 m."""
+        break_m = _break_m(low_m, high_m, frequency_hz, self.title)
+        far_db = 9.5 * np.log10(break_m**2 + (high_m - low_m) ** 2)
+        slopes_db = np.where(
+            d2d_m <= break_m, 21.0 * np.log10(d3d_m), 40.0 * np.log10(d3d_m) - far_db
+        )
+        return np.asarray(32.4 + slopes_db + frequency_db(frequency_hz))
+
+    def blocked_db(self, d3d_m: Floats, low_m: Floats, high_m: Floats,
+                   frequency_hz: float) -> Floats:  # fmt: skip
+        """Return the path loss without line of sight [dB]."""
+        return np.asarray(
+            22.4
+            + 35.3 * np.log10(d3d_m)
+            + 21.3 * np.log10(frequency_hz / 1e9)
+            - 0.3 * (low_m - 1.5)
+        )
+
+    def los_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
+        """Return the probability of line of sight, which does not depend on the heights."""
+        # At 18 m and below the table says 1, which the formula gives at 18 m.
+        d2d_m = np.maximum(np.asarray(d2d_m, dtype=np.float64), 18.0)
+        probability = 18.0 / d2d_m + np.exp(-d2d_m / 36.0) * (1.0 - 18.0 / d2d_m)
+        return spread(probability, h_tx_m, h_rx_m)
+
+
+@parameters
+class Uma(Cellular):
+    """Urban macro cell of TR 38.901, with base stations above the rooftops.
+
+    The effective environment height is 1 m for every terminal. For terminals above 13 m the table
+    draws a larger one in some of the cases, which only brings the break point of the path loss in
+    line of sight nearer.
+    """
+
+    title: ClassVar[str] = "UMa"
+    site_m: ClassVar[tuple[float, float]] = (25.0, 25.0)
+    terminal_m: ClassVar[tuple[float, float]] = (1.5, 22.5)
+    sigmas_db: ClassVar[tuple[float, float]] = (6.0, 4.0)
+    correlations_m: ClassVar[tuple[float, float]] = (50.0, 37.0)
+    model: Literal["uma"] = "uma"
+
+    def sight_db(self, d2d_m: Floats, d3d_m: Floats, low_m: Floats, high_m: Floats,
+                 frequency_hz: float) -> Floats:  # fmt: skip
+        """Return PL1 up to the break point and PL2 beyond [dB]; antennas must be above 1 m."""
+        break_m = _break_m(low_m, high_m, frequency_hz, self.title)
+        far_db = 9.0 * np.log10(break_m**2 + (high_m - low_m) ** 2)
+        slopes_db = np.where(
+            d2d_m <= break_m, 22.0 * np.log10(d3d_m), 40.0 * np.log10(d3d_m) - far_db
+        )
+        return np.asarray(28.0 + slopes_db + frequency_db(frequency_hz))
+
+    def blocked_db(self, d3d_m: Floats, low_m: Floats, high_m: Floats,
+                   frequency_hz: float) -> Floats:  # fmt: skip
+        """Return the path loss without line of sight [dB]."""
+        return np.asarray(
+            13.54 + 39.08 * np.log10(d3d_m) + frequency_db(frequency_hz) - 0.6 * (low_m - 1.5)
+        )
+
+    def los_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
+        """Return the probability of line of sight, larger for terminals above 13 m."""
+        low_m, _ = lower_higher_m(h_tx_m, h_rx_m)
+        d2d_m = np.maximum(np.asarray(d2d_m, dtype=np.float64), 18.0)
+        street = 18.0 / d2d_m + np.exp(-d2d_m / 63.0) * (1.0 - 18.0 / d2d_m)
+        # The table ends at 23 m.
+        height = (np.clip(low_m - 13.0, 0.0, 10.0) / 10.0) ** 1.5
+        above = 1.25 * height * (d2d_m / 100.0) ** 3 * np.exp(-d2d_m / 150.0)
+        return np.asarray(np.where(d2d_m > 18.0, np.minimum(street * (1.0 + above), 1.0), 1.0))
+
+
+def _break_m(low_m: Floats, high_m: Floats, frequency_hz: float, title: str) -> Floats:
+    """Return the distance of the break point [m] in UMi and UMa."""
+    if np.any(low_m <= _ENVIRONMENT_HEIGHT_M):
+        raise ValueError(
+            "antenna height must be above the effective environment height of "
+            f"{_ENVIRONMENT_HEIGHT_M:g} m in {title}, got {float(np.min(low_m)):g}"
+        )
+    return (
+        (4.0 * frequency_hz / ROUNDED_SPEED_OF_LIGHT_MPS)
+        * (high_m - _ENVIRONMENT_HEIGHT_M)
+        * (low_m - _ENVIRONMENT_HEIGHT_M)
+    )

@@ -1,0 +1,83 @@
+"""Statistics of contacts: how long they last, how soon the next comes, how many there are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from wnsim.contacts.sweep import Contacts
+from wnsim.units import Floats
+
+
+def summary(found: Contacts) -> dict[str, Any]:
+    """Return the statistics of contacts, as numbers, texts and dictionaries of such.
+
+    Contact times are those of contacts that begin and end within the time looked at; the times
+    between contacts those from the end of a pair's contact to the begin of its next. What is cut
+    by the begin or the end is counted as censored: contacts in progress there, and the gaps before
+    the first and after the last contact of a pair that meets at all. Distributions without a
+    member have None for their numbers.
+    """
+    rows = found.rows[np.lexsort((found.rows["begin_s"], found.rows["b"], found.rows["a"]))]
+    lasted_s = rows["end_s"] - rows["begin_s"]
+    same = (rows["a"][1:] == rows["a"][:-1]) & (rows["b"][1:] == rows["b"][:-1])
+    between_s = (rows["begin_s"][1:] - rows["end_s"][:-1])[same]
+    first = np.concatenate([[True], ~same])[: rows.size]
+    last = np.concatenate([~same, [True]])[: rows.size]
+    cut_gaps = np.count_nonzero(first & (rows["begin_s"] > 0.0)) + np.count_nonzero(
+        last & (rows["end_s"] < found.until_s)
+    )
+    total_s = float(np.sum(found.present_s))
+    return {
+        "range_m": found.range_m,
+        "until_s": found.until_s,
+        "step_s": found.step_s,
+        "devices": found.devices,
+        "pairs": int(np.count_nonzero(first)),
+        "contacts": int(rows.size),
+        "contact_s": _distribution(lasted_s[~rows["censored"]], int(np.sum(rows["censored"]))),
+        "inter_contact_s": _distribution(between_s, int(cut_gaps)),
+        "mean_devices": total_s / found.until_s,
+        "mean_degree": 2.0 * float(np.sum(lasted_s)) / total_s if total_s else None,
+        "largest_share": (
+            float(np.sum(found.largest_share * found.present_s)) / total_s if total_s else None
+        ),
+    }
+
+
+def _distribution(values_s: Floats, censored: int) -> dict[str, float | int | None]:
+    """Return number, mean, median and quartiles of durations [s]."""
+    names = ("mean", "lower_quartile", "median", "upper_quartile")
+    numbers: list[float | None] = [None] * 4
+    if values_s.size:
+        numbers = [float(np.mean(values_s)), *np.quantile(values_s, [0.25, 0.5, 0.75]).tolist()]
+    return {
+        "count": int(values_s.size),
+        "censored": censored,
+        **dict(zip(names, numbers, strict=True)),
+    }
+
+
+def lines(values: dict[str, Any]) -> list[str]:
+    """Return a summary as lines of plain text."""
+    told = [
+        f"{values['devices']} devices within {values['range_m']:g} m, to {values['until_s']:g} s",
+        f"{values['contacts']} contacts of {values['pairs']} pairs",
+    ]
+    for name, key in (("contact time", "contact_s"), ("time between contacts", "inter_contact_s")):
+        part = values[key]
+        text = f"{name}: {part['count']} complete, {part['censored']} censored"
+        if part["count"]:
+            text += (
+                f"; mean {part['mean']:.4g} s, median {part['median']:.4g} s, quartiles "
+                f"{part['lower_quartile']:.4g} and {part['upper_quartile']:.4g} s"
+            )
+        told.append(text)
+    told.append(f"devices at a time: {values['mean_devices']:.4g}")
+    if values["mean_degree"] is not None:
+        told.append(
+            f"mean degree {values['mean_degree']:.4g}, "
+            f"largest connected part {100.0 * values['largest_share']:.4g} % of the devices"
+        )
+    return told

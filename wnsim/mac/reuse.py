@@ -1,0 +1,62 @@
+"""Spatial reuse: everybody on the whole band at once, with the interference that this makes."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import numpy as np
+from pydantic import Field
+
+from wnsim.mac.scheduled import OnAir, Rules, Shares, constant
+from wnsim.params import parameters
+from wnsim.units import Floats
+
+
+@parameters
+class Reuse:
+    """One band for all, half duplex, one transfer per transmitter and receiver at a time.
+
+    A receiver is disturbed by every transmitter that it can hear. With `protect_db` a transfer
+    starts only if, by mean gains, its own signal to interference and that of all transfers under
+    way stay at least so high; otherwise it waits.
+
+    Scope: who may start is decided with mean gains that everybody is taken to know; nothing is
+    spent on finding them out.
+
+    Parameters
+    ----------
+    protect_db : lowest mean ratio of signal to interference that a transfer is started with, its
+        own and the others' [dB]; none: whoever has a free receiver starts
+    """
+
+    model: Literal["reuse"] = "reuse"
+    scheme: ClassVar[str] = "scheduled"
+    protect_db: float | None = Field(default=None, ge=-100, le=100)
+
+    def rules(self) -> Rules:
+        """Return the constraints."""
+        return Rules(
+            half_duplex=True,
+            streams=1,
+            receptions=1,
+            interferes=True,
+            protect_db=self.protect_db,
+        )
+
+    def group(self, source: int, target: int, devices: int) -> int:
+        """Return a group of its own for each transmitter."""
+        return source
+
+    def carrier(self, source: int, target: int, devices: int) -> int:
+        """Return 0."""
+        return 0
+
+    def duty(self, flows: OnAir) -> Floats:
+        """Return ones."""
+        return np.ones(flows.source.size)
+
+    def shares(
+        self, flows: OnAir, first_slot: int, slots: int, quality: Floats, average: Floats
+    ) -> Shares:
+        """Return the whole band and power for everybody."""
+        return constant(np.ones(flows.source.size))

@@ -1,0 +1,86 @@
+"""The bytes and lines of a file, plain or compressed with gzip, in pieces and within bounds."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from wnsim.mobility.trace_files.samples import Samples
+
+MAX_BYTES = 2 << 30
+MAX_LINES = 50_000_000
+PIECE = 1 << 16
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+@contextmanager
+def opened(samples: Samples) -> Iterator[BinaryIO]:
+    """Open a file, through gzip if it is compressed, and tell what may be wrong with that."""
+    try:
+        with Path(samples.file).open("rb") as raw:
+            compressed = raw.read(2) == _GZIP_MAGIC
+            raw.seek(0)
+            if compressed:
+                with gzip.GzipFile(fileobj=raw) as stream:
+                    yield io.BufferedReader(stream)
+            else:
+                yield raw
+    except FileNotFoundError:
+        raise samples.error("no such file") from None
+    except EOFError:
+        raise samples.error("the compressed file is truncated") from None
+    except (gzip.BadGzipFile, zlib.error) as problem:
+        raise samples.error(f"the compressed file is damaged: {problem}") from None
+    except OSError as problem:
+        raise samples.error(f"the file cannot be read: {problem.strerror}") from None
+
+
+def pieces(samples: Samples, piece: bytes, stream: BinaryIO) -> Iterator[bytes]:
+    """Yield a piece and what follows it in a stream, refusing too much of it."""
+    total = 0
+    while piece:
+        total += len(piece)
+        if total > MAX_BYTES:
+            raise samples.error(f"a trace may have at most {MAX_BYTES} bytes, got more")
+        yield piece
+        piece = stream.read(PIECE)
+
+
+def lines(samples: Samples, content: Iterator[bytes], longest: int = PIECE) -> Iterator[str]:
+    """Yield the lines of UTF-8 text that comes in pieces, each of at most so many bytes."""
+    rest: list[bytes] = []
+    size = number = 0
+    for piece in content:
+        first, *others = piece.split(b"\n")
+        rest.append(first)
+        size += len(first)
+        for other in others:
+            _check_length(samples, size, longest, number + 1)
+            number += 1
+            if number > MAX_LINES:
+                raise samples.error(f"a trace may have at most {MAX_LINES} lines, got more")
+            yield _text(samples, b"".join(rest), number)
+            rest, size = [other], len(other)
+        _check_length(samples, size, longest, number + 1)
+    if size:
+        yield _text(samples, b"".join(rest), number + 1)
+
+
+def _check_length(samples: Samples, size: int, longest: int, number: int) -> None:
+    """Refuse a line that is too long."""
+    if size > longest:
+        raise samples.error(f"a line may have at most {longest} bytes, got more", number)
+
+
+def _text(samples: Samples, line: bytes, number: int) -> str:
+    """Return a line as text, without the byte order mark of the first."""
+    try:
+        text = line.decode("utf-8-sig" if number == 1 else "utf-8")
+    except UnicodeDecodeError:
+        raise samples.error("text must be UTF-8", number) from None
+    return text.rstrip("\r")

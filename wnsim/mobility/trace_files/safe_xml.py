@@ -1,0 +1,100 @@
+"""Reading XML element by element, without document types, entities or external references."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+from xml.etree.ElementTree import ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import DefusedXMLParser
+
+from wnsim.mobility.trace_files.samples import Samples
+
+_MAX_DEPTH = 100
+_MAX_ELEMENTS = 50_000_000
+_MAX_TEXT = 1000
+# A single tag or comment; the parser keeps it in memory until its end.
+MAX_TOKEN = 4 << 20
+
+
+class Handler(Protocol):
+    """What is done with elements; names come without their namespaces."""
+
+    def start(self, tag: str, attributes: dict[str, str], line: int) -> None:
+        """Take an element's attributes."""
+        ...
+
+    def end(self, tag: str, text: str, line: int) -> None:
+        """Take the text of an element that has no others inside, up to 1,000 characters."""
+        ...
+
+
+def parse(samples: Samples, content: Iterator[bytes], handler: Handler) -> None:
+    """Hand the elements of a document to a handler; UTF-8, whatever the document declares."""
+    target = _Target(samples, handler)
+    parser = DefusedXMLParser(target=target, encoding="utf-8", forbid_dtd=True)
+    target.parser = parser
+    fed = 0
+    try:
+        for piece in content:
+            parser.feed(piece)
+            fed += len(piece)
+            if fed - parser.parser.CurrentByteIndex > MAX_TOKEN:
+                line = parser.parser.CurrentLineNumber
+                raise samples.error(f"a tag may have at most {MAX_TOKEN} bytes, got more", line)
+        parser.close()
+    except DefusedXmlException:
+        line = parser.parser.CurrentLineNumber
+        raise samples.error("document types and entities are refused in XML", line) from None
+    except ParseError as problem:
+        raise samples.error(f"the XML is not well-formed: {problem}") from None
+
+
+def attribute(samples: Samples, tag: str, attributes: dict[str, str], name: str, line: int) -> str:
+    """Return an attribute that an element must have."""
+    if name not in attributes:
+        raise samples.error(f"a {tag} must have the attribute {name!r}", line)
+    return attributes[name]
+
+
+class _Target:
+    """Receives what the parser meets."""
+
+    def __init__(self, samples: Samples, handler: Handler) -> None:
+        self.parser: DefusedXMLParser | None = None
+        self._samples = samples
+        self._handler = handler
+        self._depth = 0
+        self._count = 0
+        self._text = ""
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        """Begin an element."""
+        self._count += 1
+        if self._count > _MAX_ELEMENTS:
+            raise self._samples.error(f"XML may have at most {_MAX_ELEMENTS} elements, got more")
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            raise self._samples.error(
+                f"elements may lie at most {_MAX_DEPTH} deep, got more", self._line()
+            )
+        self._text = ""
+        self._handler.start(tag.rpartition("}")[2], attributes, self._line())
+
+    def end(self, tag: str) -> None:
+        """End an element."""
+        self._depth -= 1
+        self._handler.end(tag.rpartition("}")[2], self._text, self._line())
+        self._text = ""
+
+    def data(self, text: str) -> None:
+        """Take a part of a text."""
+        if len(self._text) < _MAX_TEXT:
+            self._text += text[:_MAX_TEXT]
+
+    def close(self) -> None:
+        """Do nothing at the end."""
+
+    def _line(self) -> int:
+        return int(self.parser.parser.CurrentLineNumber) if self.parser else 0

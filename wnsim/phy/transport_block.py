@@ -1,0 +1,105 @@
+"""Sizes of NR transport blocks, and resource blocks of a band.
+
+Sources: 3GPP TS 38.214, clause 5.1.3.2 and Table 5.1.3.2-1 (sizes, one layer); TS 38.101-1,
+Table 5.3.2-1 (resource blocks of a band below 7 GHz).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from wnsim.units import Floats, Ints
+
+SUBCARRIERS = 12
+SYMBOLS = 14
+# A resource block has at most this many resource elements for data in a slot.
+_MAX_ELEMENTS = 156
+_SMALL_BITS = 3824
+_SMALL = np.array(
+    [
+        *range(24, 193, 8), *range(208, 385, 16), *range(408, 577, 24), *range(608, 769, 32),
+        808, 848, 888, 928, 984, 1032, 1064, 1128, 1160, 1192, 1224, 1256, 1288, 1320, 1352, 1416,
+        1480, 1544, 1608, 1672, 1736, 1800, 1864, 1928, 2024, 2088, 2152, 2216, 2280, 2408, 2472,
+        2536, 2600, 2664, 2728, 2792, 2856, 2976, 3104, 3240, 3368, 3496, 3624, 3752, 3824,
+    ],
+    dtype=np.int64,
+)  # fmt: skip
+# Resource blocks by subcarrier spacing [kHz] and band [MHz].
+_RESOURCE_BLOCKS: dict[int, dict[int, int]] = {
+    15: {5: 25, 10: 52, 15: 79, 20: 106, 25: 133, 30: 160, 35: 188, 40: 216, 45: 242, 50: 270},
+    30: {
+        5: 11, 10: 24, 15: 38, 20: 51, 25: 65, 30: 78, 35: 92, 40: 106, 45: 119, 50: 133,
+        60: 162, 70: 189, 80: 217, 90: 245, 100: 273,
+    },
+    60: {
+        10: 11, 15: 18, 20: 24, 25: 31, 30: 38, 35: 44, 40: 51, 45: 58, 50: 65,
+        60: 79, 70: 93, 80: 107, 90: 121, 100: 135,
+    },
+}  # fmt: skip
+_USED_SHARE = 0.9
+
+
+def resource_blocks(bandwidth_hz: float, subcarrier_hz: float) -> float:
+    """Return how many resource blocks a band has.
+
+    Parameters
+    ----------
+    bandwidth_hz : the channel's bandwidth, guard bands included [Hz]
+    subcarrier_hz : subcarrier spacing [Hz]
+
+    Returns
+    -------
+    the number of TS 38.101-1 where it has one; for other bands 90 % of the band in whole blocks,
+    or in a fraction of one block if the band is narrower than that
+    """
+    table = _RESOURCE_BLOCKS.get(round(subcarrier_hz / 1e3), {})
+    count = table.get(round(bandwidth_hz / 1e6)) if bandwidth_hz % 1e6 == 0 else None
+    if count is not None:
+        return float(count)
+    blocks = _USED_SHARE * bandwidth_hz / (SUBCARRIERS * subcarrier_hz)
+    return float(np.floor(blocks)) if blocks >= 1.0 else blocks
+
+
+def elements(blocks: ArrayLike, reference_elements: int) -> Floats:
+    """Return the resource elements for data in one slot.
+
+    Parameters
+    ----------
+    blocks : (...,) resource blocks; a fraction stands for a block in that share of the slots
+    reference_elements : elements of a block that carry reference signals or other overhead
+    """
+    each = min(_MAX_ELEMENTS, SUBCARRIERS * SYMBOLS - reference_elements)
+    return np.asarray(each * np.asarray(blocks, dtype=np.float64))
+
+
+def transport_bits(data_elements: ArrayLike, order: ArrayLike, rate: ArrayLike) -> Ints:
+    """Return the size of a transport block on one layer, TS 38.214 clause 5.1.3.2.
+
+    Parameters
+    ----------
+    data_elements : (...,) resource elements N_RE
+    order : (...,) bits in a symbol
+    rate : (...,) target code rate
+
+    Returns
+    -------
+    (...,) size [bit]; 0 where not even the information bits of one byte fit
+    """
+    rate = np.asarray(rate, dtype=np.float64)
+    info = np.asarray(data_elements, dtype=np.float64) * rate * np.asarray(order)
+    n = np.maximum(3.0, np.floor(np.log2(np.maximum(info, 1.0))) - 6.0)
+    rounded = np.maximum(24.0, 2.0**n * np.floor(info / 2.0**n))
+    place = np.searchsorted(_SMALL, np.minimum(rounded, _SMALL_BITS))
+    large = np.maximum(info - 24.0, 1.0)
+    n = np.floor(np.log2(large)) - 5.0
+    # Ties are rounded up.
+    rounded = np.maximum(3840.0, 2.0**n * np.floor(large / 2.0**n + 0.5)) + 24.0
+    count = np.where(
+        rate <= 0.25,
+        np.ceil(rounded / 3816.0),
+        np.where(rounded > 8424.0 + 24.0, np.ceil(rounded / 8424.0), 1.0),
+    )
+    split = 8.0 * count * np.ceil(rounded / (8.0 * count)) - 24.0
+    bits = np.where(info <= _SMALL_BITS, _SMALL[place], split.astype(np.int64))
+    return np.asarray(np.where(info < 8.0, 0, bits))

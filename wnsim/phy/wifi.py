@@ -1,0 +1,259 @@
+"""Wi-Fi radios on 20 MHz: rates, durations of frames, and how often they fail.
+
+Sources: IEEE 802.11-2020, clauses 17 (OFDM) and 19 (HT): durations and rates; Proakis, "Digital
+communications" (bit errors of M-QAM with Gray labels, union bound for convolutional codes with
+hard decisions by the Bhattacharyya bound); Haccoun and Begin, IEEE Trans. Commun. 37, 1989, and
+Frenger, Orten, Ottosson and Svensson, "Multi-rate convolutional codes", Chalmers, 1998 (weight
+spectra of the punctured code 133, 171); Pei and Henderson, "Validation of OFDM error rate model
+in ns-3", 2010 (that these together are what the NIST model says).
+"""
+
+from __future__ import annotations
+
+import csv
+from functools import cache, cached_property
+from importlib import resources
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+from scipy.special import erfc
+
+from wnsim.params import parameters
+from wnsim.phy.modem import Outcome, Slots, State
+from wnsim.units import Floats, Ints
+
+SLOT_NS, SIFS_NS, DIFS_NS = 9_000, 16_000, 34_000
+# A carrier is noticed so long after it has begun.
+SENSE_NS = 4_000
+LEGACY_PREAMBLE_NS, HT_PREAMBLE_NS = 20_000, 36_000
+_SYMBOL_NS, _SHORT_SYMBOL_NS = 4_000, 3_600
+# SERVICE and tail bits of the data field.
+_EXTRA_BITS = 16 + 6
+_BASIC = (24, 48, 96)
+BANDWIDTH_HZ = 20e6
+# Rarer errors are taken to be none.
+RAREST = 1e-12
+
+# By twelfths of the code rate: bits per period of the puncturing, and then of each weight from the
+# free distance on the number of information bits in error; zero where there is no such weight.
+_SPECTRA: dict[int, tuple[int, int, tuple[float, ...]]] = {
+    6: (1, 10, (36, 0, 211, 0, 1404, 0, 11633, 0, 77433, 0, 502690, 0, 3322763, 0, 21292910, 0,
+                134365911)),
+    8: (2, 6, (3, 70, 285, 1276, 6160, 27128, 117019, 498860, 2103891, 8784123)),
+    9: (3, 5, (42, 201, 1492, 10469, 62935, 379644, 2253373, 13073811, 75152755, 428005675)),
+    10: (5, 4, (92, 528, 8694, 79453, 792114, 7375573, 67884974, 610875423, 5427275376,
+                47664215639)),
+}  # fmt: skip
+
+
+class Scheme:
+    """A modulation with a code rate.
+
+    Parameters
+    ----------
+    standard : a or n
+    data_bits : bits of data in an OFDM symbol
+    order : bits on a subcarrier
+    twelfths : code rate times twelve
+    short_guard : whether symbols have the short guard interval
+
+    Attributes
+    ----------
+    rate_bps : rate of the data field [bit/s]
+    """
+
+    def __init__(
+        self, standard: str, data_bits: int, order: int, twelfths: int, short_guard: bool
+    ) -> None:
+        self.data_bits = data_bits
+        self.preamble_ns = LEGACY_PREAMBLE_NS if standard == "a" else HT_PREAMBLE_NS
+        self._symbol_ns = _SHORT_SYMBOL_NS if short_guard else _SYMBOL_NS
+        self.rate_bps = data_bits * 1e9 / self._symbol_ns
+        self._order, self._twelfths = order, twelfths
+        self._thresholds: dict[tuple[int, float], float] = {}
+
+    def duration_ns(self, bits: int) -> int:
+        """Return how long a frame of a number of bits lasts, preamble included [ns]."""
+        symbols = -(-(bits + _EXTRA_BITS) // self.data_bits)
+        # With the short guard interval the end is still on the grid of long symbols.
+        data_ns = -(-symbols * self._symbol_ns // _SYMBOL_NS) * _SYMBOL_NS
+        return self.preamble_ns + data_ns
+
+    def bit_error(self, snr: Floats) -> Floats:
+        """Return the error probability of a decoded bit at a ratio of signal to noise (...,)."""
+        return _bit_error(np.asarray(snr, dtype=np.float64), self._order, self._twelfths)
+
+    def survival(self, snr: Floats, bits: Floats) -> Floats:
+        """Return the probability that bits (...,) at a ratio of signal to noise (...,) survive."""
+        return np.asarray(np.exp(bits * np.log1p(-np.minimum(self.bit_error(snr), 1.0 - 1e-15))))
+
+    def error(self, snr: Floats, bits: float) -> Floats:
+        """Return the error probability of a frame; less than 1e-12 counts as none."""
+        lost = -np.expm1(bits * np.log1p(-np.minimum(self.bit_error(snr), 1.0 - 1e-15)))
+        return np.asarray(np.where(lost < RAREST, 0.0, lost))
+
+    def threshold(self, bits: int, error: float) -> float:
+        """Return the ratio of signal to noise from which on a frame's errors are no more than so.
+
+        Errors fall steadily with it; the value is good to 1e-9.
+        """
+        known = self._thresholds.get((bits, error))
+        if known is None:
+            low, high = 1e-3, 1e6
+            while high > low * (1.0 + 1e-9):
+                middle = (low * high) ** 0.5
+                if float(self.error(np.array(middle), bits)) <= error:
+                    high = middle
+                else:
+                    low = middle
+            known = self._thresholds[bits, error] = high
+        return known
+
+
+def _bit_error(snr: Floats, order: int, twelfths: int) -> Floats:
+    """Return the bit error probability after decoding, at most 1."""
+    if order == 1:
+        raw = 0.5 * erfc(np.sqrt(snr))
+    else:
+        levels = 2.0 ** (order / 2)
+        scale = 1.5 / (levels * levels - 1.0)
+        raw = (1.0 - 1.0 / levels) / (order / 2) * erfc(np.sqrt(scale * snr))
+    period, first, weights = _SPECTRA[twelfths]
+    distance = np.sqrt(4.0 * raw * (1.0 - raw))
+    # Horner's rule: additions and multiplications only, the same for one value or for many.
+    total = np.zeros_like(distance)
+    for weight in reversed(weights):
+        total = total * distance + weight
+    for _ in range(first):
+        total = total * distance
+    return np.asarray(np.minimum(total / (2.0 * period), 1.0))
+
+
+@cache
+def schemes(standard: str, short_guard: bool = False) -> tuple[Scheme, ...]:
+    """Return the schemes of a standard, slow ones first."""
+    text = resources.files("wnsim.phy").joinpath("wifi_rates.csv").read_text("utf-8")
+    lines = (line for line in text.splitlines() if not line.startswith("#"))
+    return tuple(
+        Scheme(
+            standard,
+            int(row["data_bits"]),
+            int(row["bits_per_subcarrier"]),
+            int(row["rate_over_twelve"]),
+            short_guard,
+        )
+        for row in csv.DictReader(lines)
+        if row["standard"] == standard
+    )
+
+
+@parameters
+class Wifi:
+    """A radio of IEEE 802.11a or 802.11n with one antenna on 20 MHz; to be used with `csma`.
+
+    Scope: errors by the union bound with hard decisions on a channel that is flat over the band
+    (with several subbands their mean gain counts), which is pessimistic by up to 4 dB against
+    soft decisions; the physical header is not lost by itself; no aggregation, no more streams.
+
+    Parameters
+    ----------
+    standard : `a` (OFDM, 6 to 54 Mbit/s) or `n` (HT, MCS 0 to 7)
+    short_guard : whether the short guard interval is used, with standard n only
+    rate_mbps : rate of all data frames [Mbit/s], one of the standard's; none: on each link the
+        highest rate whose error probability at the mean SNR is no more than `target_error`
+    target_error : of a packet of full size, above 0 and below 1
+    """
+
+    model: Literal["wifi"] = "wifi"
+    standard: Literal["a", "n"] = "a"
+    short_guard: bool = False
+    rate_mbps: float | None = Field(default=None, gt=0, le=1e3)
+    target_error: float = Field(default=0.1, gt=0, lt=1)
+
+    def __post_init__(self) -> None:
+        if self.short_guard and self.standard == "a":
+            raise ValueError("short_guard must be false with standard a, got true")
+        if self.rate_mbps is not None and self._fixed() is None:
+            known = ", ".join(f"{scheme.rate_bps / 1e6:.4g}" for scheme in self.schemes)
+            raise ValueError(f"rate_mbps must be one of {known}, got {self.rate_mbps:g}")
+
+    @cached_property
+    def schemes(self) -> tuple[Scheme, ...]:
+        """The schemes, slow ones first."""
+        return schemes(self.standard, self.short_guard)
+
+    def scheme(self, snr: float, bits: int) -> Scheme:
+        """Return the scheme for packets of a number of bits at a mean SNR (linear)."""
+        fixed = self._fixed()
+        if fixed is not None:
+            return fixed
+        good = [each for each in self.schemes if snr >= each.threshold(bits, self.target_error)]
+        return good[-1] if good else self.schemes[0]
+
+    def control(self, data: Scheme) -> Scheme:
+        """Return the scheme that answers a data frame: the highest basic rate up to its own."""
+        legacy = [each for each in schemes("a") if each.data_bits in _BASIC]
+        good = [each for each in legacy if each.rate_bps <= data.rate_bps]
+        return good[-1]
+
+    @property
+    def slowest(self) -> Scheme:
+        """The lowest basic rate."""
+        return schemes("a")[0]
+
+    def modem(self, bandwidth_hz: float, subbands: int, block_ns: int) -> WifiModem:
+        """Return the modem of a band; see `Phy`."""
+        if bandwidth_hz != BANDWIDTH_HZ:
+            raise ValueError(f"bandwidth_hz must be 20 MHz with wifi, got {bandwidth_hz:g} Hz")
+        return WifiModem(self, block_ns)
+
+    def _fixed(self) -> Scheme | None:
+        """Return the scheme of the given rate, if there is one."""
+        for scheme in self.schemes:
+            if self.rate_mbps is not None and abs(scheme.rate_bps / 1e6 - self.rate_mbps) < 0.05:
+                return scheme
+        return None
+
+
+class WifiModem:
+    """Rates of a Wi-Fi radio; it does not work in slots, so `start` and `scan` refuse."""
+
+    fluid = False
+    memoryless = True
+    memory: np.dtype[Any] = np.dtype([("nothing", np.int8)])
+    # Packets for which rates are told [bit].
+    _BITS = 12_000
+
+    def __init__(self, phy: Wifi, slot_ns: int) -> None:
+        self.slot_ns = slot_ns
+        self._phy = phy
+
+    def start(self, size_bits: Ints, broadcast: NDArray[np.bool_]) -> State:
+        """Refuse; see `Modem`."""
+        _refuse()
+
+    def scan(self, state: State, slots: Slots) -> Outcome:
+        """Refuse; see `Modem`."""
+        _refuse()
+
+    def rate_bps(self, snr: Floats, share: Floats) -> Floats:
+        """Return the rate of the data field less its errors, without contention [bit/s]."""
+        snr = np.asarray(snr, dtype=np.float64)
+        fixed = self._phy.rate_mbps is not None
+        best = np.zeros(snr.shape)
+        for place, scheme in enumerate(self._phy.schemes):
+            if fixed and scheme is not self._phy.scheme(0.0, self._BITS):
+                continue
+            threshold = scheme.threshold(self._BITS, self._phy.target_error)
+            good = np.full(snr.shape, fixed or place == 0) | (snr >= threshold)
+            goodput = scheme.rate_bps * (1.0 - scheme.error(snr, self._BITS))
+            best = np.where(good, goodput, best)
+        return np.asarray(best * share)
+
+
+def _refuse() -> NoReturn:
+    raise ValueError("the radio wifi must be used with the medium access csma, got a scheduled one")
+
+

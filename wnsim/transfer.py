@@ -1,0 +1,120 @@
+"""A message between devices, and what became of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """Something one device tells another.
+
+    Parameters
+    ----------
+    source, target : devices, or base stations
+    size_bytes : what is to be told [byte]
+    lifetime_s : how long after it was sent it is of use [s]
+    payload : the content, which the network never looks at
+    round : round of learning or traffic, for the records
+    header_bytes : part of the size that is header [byte]
+    priority : of two messages that wait at a device the one with the higher number goes first
+    kind : what it is, for the records
+    """
+
+    source: int
+    target: int
+    size_bytes: int
+    lifetime_s: float
+    payload: Any = None
+    round: int = 0
+    header_bytes: int = 0
+    priority: int = 0
+    kind: str = "update"
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """What became of a message: one row of `transfers.csv`.
+
+    The time from being handed over to the end is the sum of `queue_s`, `access_s`, `air_s`,
+    `retransmission_s` and `backhaul_s`.
+
+    Parameters
+    ----------
+    message : the message
+    sent_s, started_s, ended_s : handed over; first on the air (NaN if never); delivered or given
+        up [s]
+    delivered : whether all of it arrived in time
+    reason : empty if delivered, else `deadline`, `left` (a device vanished), `broken` (nothing
+        arrived any more), `queue` (refused for want of room) or `battery`
+    acked_bytes : what had arrived when it ended, packet headers included [byte]
+    air_bytes : what the air had to carry, packet headers included [byte]
+    packets : into how many it was cut
+    legs : links one after the other, 1 but through base stations
+    attempts : times it went on the air, once for each leg at least
+    receivers : number of receivers of the same transmission
+    queue_s : waiting for other messages, for the next slot to begin, or for a broken link [s]
+    access_s : on the air, but not its turn, or with nothing to send before feedback is in [s]
+    air_s : sending what arrived [s]
+    retransmission_s : sending what did not arrive [s]
+    backhaul_s : between base stations [s]
+    blocks, failed_blocks, repeated_blocks : transport blocks or packets sent; those that did not
+        arrive; those that were sent before
+    mean_snr_db : mean over them of the linear SINR [dB], NaN if there were none
+    capacity_bytes : what Shannon's bound allows in their time and band [byte]
+    """
+
+    message: Message
+    sent_s: float
+    started_s: float
+    ended_s: float
+    delivered: bool
+    reason: str
+    acked_bytes: int
+    air_bytes: int
+    packets: int
+    legs: int
+    attempts: int
+    receivers: int
+    queue_s: float
+    access_s: float
+    air_s: float
+    retransmission_s: float
+    backhaul_s: float
+    blocks: int
+    failed_blocks: int
+    repeated_blocks: int
+    mean_snr_db: float
+    capacity_bytes: float
+
+    @property
+    def latency_s(self) -> float:
+        """From being handed over to being delivered or given up [s]."""
+        return self.ended_s - self.sent_s
+
+    @property
+    def of_bound(self) -> float:
+        """Bits that arrived over what Shannon's bound allows in the slots used, or NaN."""
+        return self.acked_bytes / self.capacity_bytes if self.capacity_bytes > 0 else math.nan
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """When a packet of a message arrived: one row of `packets.csv`.
+
+    Parameters
+    ----------
+    message : the message
+    leg : number of the leg, from 0
+    number : of the packet, from 0
+    size_bytes : headers included [byte]
+    arrived_s : when its last bit arrived [s]
+    """
+
+    message: Message
+    leg: int
+    number: int
+    size_bytes: int
+    arrived_s: float
