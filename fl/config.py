@@ -232,6 +232,9 @@ class Learning:
     batch_size : examples per step
     clip_norm : bound on the norm of a device's gradient
     deadline_s : an update is of use this long after it was sent [s]
+    broadcast : whether a device sends an update once to all of its neighbors
+    broadcast_quantile : share of them that may be worse than the one for which the rate of a
+        broadcast is chosen; 0: the rate is that of the worst
     train_examples, test_examples : per task; devices with the same task share its training set
     evaluate_every : rounds between evaluations of every device on every task
     max_length : longest sequence; prompts are cut from the left [token]
@@ -249,6 +252,8 @@ class Learning:
     batch_size: Count = 8
     clip_norm: Annotated[float, Field(gt=0, le=1e9)] = 1.0
     deadline_s: Annotated[float, Field(gt=0, le=1e9)] = 20.0
+    broadcast: bool = False
+    broadcast_quantile: Annotated[float, Field(ge=0, lt=1)] = 0.0
     train_examples: Count = 512
     test_examples: Count = 48
     evaluate_every: Count = 5

@@ -136,7 +136,10 @@ class Session:
         yield self._network.timeout(duration_s)
         state = job.result()
         neighbors = self._neighbors(me, this) if self._trainer.method.exchanges else []
-        sent = sum(self._tell(me, neighbor, state.adapter, this.number) for neighbor in neighbors)
+        sent = sum(
+            self._tell(me, group, state.adapter, this.number)
+            for group in self._groups(me, neighbors)
+        )
         heard = yield from self._hear(me, neighbors, this)
         if self._trainer.method.exchanges:
             state = dataclasses.replace(
@@ -165,24 +168,32 @@ class Session:
             return []
         return sorted(other for other in this.graph[me] if other in this.trained_s)
 
-    def _tell(self, me: int, neighbor: int, adapter: Adapter, number: int) -> int:
-        """Send an update to a neighbor; return its size [byte]."""
-        first = (me, neighbor) not in self._reached
+    def _groups(self, me: int, neighbors: Sequence[int]) -> list[list[int]]:
+        """Return the neighbors that are told with one message: all that are told the same."""
+        if not self._learning.broadcast:
+            return [[neighbor] for neighbor in neighbors]
+        known = [neighbor for neighbor in neighbors if (me, neighbor) in self._reached]
+        new = [neighbor for neighbor in neighbors if (me, neighbor) not in self._reached]
+        return [group for group in (known, new) if group]
+
+    def _tell(self, me: int, neighbors: list[int], adapter: Adapter, number: int) -> int:
+        """Send an update to neighbors that know the same; return the size for all [byte]."""
+        first = (me, neighbors[0]) not in self._reached
         data = encode(self._trainer.method.update(adapter, me, number, first))
         size = self._trainer.payload.size_bytes(data, first)
-        event = self._network.send(
-            Message(
-                me,
-                neighbor,
-                size,
-                self._learning.deadline_s,
-                payload=data,
-                round=number,
-                header_bytes=HEADER_BYTES,
-            )
+        message = Message(
+            me,
+            neighbors[0],
+            size,
+            self._learning.deadline_s,
+            payload=data,
+            round=number,
+            header_bytes=HEADER_BYTES,
         )
-        event.callbacks.append(self._acknowledged)
-        return size
+        quantile = self._learning.broadcast_quantile
+        for event in self._network.broadcast(message, neighbors, quantile):
+            event.callbacks.append(self._acknowledged)
+        return size * len(neighbors)
 
     def _acknowledged(self, event: simpy.Event) -> None:
         transfer = event.value

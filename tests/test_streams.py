@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 
 from wnsim import streams
@@ -51,3 +53,14 @@ def test_generators_of_different_index_differ() -> None:
     first, second = (streams.generator(1, "mobility", i).random(1000) for i in (0, 1))
     assert abs(np.corrcoef(first, second)[0, 1]) < 0.15
     assert streams.generator(1, "mobility", 0).random() == first[0]
+
+
+@given(st.integers(0, 2**62), st.integers(0, 9))
+def test_draws_of_consecutive_blocks_are_those_of_each(first: int, count: int) -> None:
+    source, target = np.array([3, 7, 7]), np.array([1, 2, 2**32 - 1])
+    key = streams.key(5, "errors")
+    together = streams.uniform_blocks(key, source, target, first, count)
+    each = streams.uniforms(
+        key, source[:, None], target[:, None], np.array([first + n for n in range(count)])
+    )
+    assert np.array_equal(together, each)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from wnsim.air.quality import Prediction
     from wnsim.channel import ReplayTable
     from wnsim.clock import Clock
-    from wnsim.mac import Scheduled
+    from wnsim.mac import Mac
     from wnsim.world import Snapshot, World
 
 __all__ = ["Backhaul", "Message", "Network", "Packet", "Transfer"]
@@ -103,7 +103,7 @@ class Network:
         self,
         env: Clock,
         world: World,
-        mac: Scheduled,
+        mac: Mac,
         block_ns: int,
         csi_delay_s: float,
         seed: int,
@@ -137,6 +137,8 @@ class Network:
                 prediction=prediction,
                 error_key=streams.key(seed, "errors"),
                 trace=self._transport.trace,
+                packet_bits=8
+                * (self._transport.packet_bytes + self._transport.packet_header_bytes),
             ),
             self._ended,
         )
@@ -427,6 +429,7 @@ class Network:
             delivered=delivered,
             reason=reason,
             acked_bytes=sum(last) // 8,
+            carried_bytes=sum(flow.acked_bits for flow in flows) // 8,
             air_bytes=self._transport.air_bits(message.size_bytes) // 8,
             packets=self._transport.packets(message.size_bytes),
             legs=len(delivery.legs),

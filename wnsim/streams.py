@@ -19,6 +19,7 @@ _MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
 _WEYL = (0x9E3779B9, 0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
+_ONE = np.uint64(1)
 _ROUNDS = 10
 
 
@@ -76,13 +77,49 @@ def uniforms(
     (...,) draws with 53 random bits, of the arguments' broadcast shape
     """
     shape = np.broadcast_shapes(np.shape(source), np.shape(target), np.shape(block))
-    words = np.broadcast_to(np.asarray(block, dtype=np.uint64), shape)
+    numbers = np.broadcast_to(np.asarray(block, dtype=np.uint64), shape)
+    even, odd = _pairs(stream_key, source, target, numbers >> _ONE)
+    return np.where(numbers & _ONE, odd, even)
+
+
+def uniform_blocks(
+    stream_key: int, source: ArrayLike, target: ArrayLike, first: int, count: int
+) -> NDArray[np.float64]:
+    """Return the draws of consecutive blocks, those of `uniforms` for half of the work.
+
+    Parameters
+    ----------
+    stream_key : the purpose's key, from `key`
+    source, target : (L,) ends of the links, below 2**32
+    first, count : number of the first block, and how many
+
+    Returns
+    -------
+    (L, count) draws
+    """
+    starts, ends = np.asarray(source)[:, None], np.asarray(target)[:, None]
+    halves = np.arange(first >> 1, (first + count + 1) >> 1, dtype=np.uint64)
+    draws = np.stack(_pairs(stream_key, starts, ends, halves), axis=-1)
+    skip = first & 1
+    return draws.reshape(draws.shape[0], -1)[:, skip : skip + count]
+
+
+def _pairs(
+    stream_key: int, source: ArrayLike, target: ArrayLike, half: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the draws of an even block and of the odd one after it, by half of its number."""
+    shape = np.broadcast_shapes(np.shape(source), np.shape(target), np.shape(half))
+    words = np.broadcast_to(np.asarray(half, dtype=np.uint64), shape)
     counter = (
         words & _LOW,
         words >> _HALF,
         np.broadcast_to(np.asarray(source, dtype=np.uint64), shape),
         np.broadcast_to(np.asarray(target, dtype=np.uint64), shape),
     )
-    high, low, _, _ = philox4x32(counter, stream_key & 0xFFFFFFFF, stream_key >> 32)
-    # 27 bits of one word above 26 bits of the other fill a double's mantissa.
+    first, second, third, fourth = philox4x32(counter, stream_key & 0xFFFFFFFF, stream_key >> 32)
+    return _double(first, second), _double(third, fourth)
+
+
+def _double(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """Return a number of [0, 1): 27 bits of one word above 26 of the other fill a mantissa."""
     return ((high >> np.uint64(5)) * 67108864.0 + (low >> np.uint64(6))) / 9007199254740992.0

@@ -48,8 +48,10 @@ class Transfer:
         up [s]
     delivered : whether all of it arrived in time
     reason : empty if delivered, else `deadline`, `left` (a device vanished), `broken` (nothing
-        arrived any more), `queue` (refused for want of room) or `battery`
+        arrived any more), `queue` (refused for want of room), `retries` (a packet was given up by
+        the medium access) or `battery`
     acked_bytes : what had arrived when it ended, packet headers included [byte]
+    carried_bytes : the same, summed over the legs [byte]
     air_bytes : what the air had to carry, packet headers included [byte]
     packets : into how many it was cut
     legs : links one after the other, 1 but through base stations
@@ -73,6 +75,7 @@ class Transfer:
     delivered: bool
     reason: str
     acked_bytes: int
+    carried_bytes: int
     air_bytes: int
     packets: int
     legs: int
@@ -96,8 +99,8 @@ class Transfer:
 
     @property
     def of_bound(self) -> float:
-        """Bits that arrived over what Shannon's bound allows in the slots used, or NaN."""
-        return self.acked_bytes / self.capacity_bytes if self.capacity_bytes > 0 else math.nan
+        """Bits that were carried over what Shannon's bound allows in the same slots, or NaN."""
+        return self.carried_bytes / self.capacity_bytes if self.capacity_bytes > 0 else math.nan
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wnsim.air.flow import Flow, Stream
 from wnsim.air.protection import Protection
@@ -19,7 +19,6 @@ from wnsim.air.queues import Queues, by_serial
 if TYPE_CHECKING:
     from wnsim.air.quality import Prediction
     from wnsim.clock import Clock
-    from wnsim.mac import Scheduled
     from wnsim.phy import Modem
     from wnsim.world import World
 
@@ -32,24 +31,26 @@ class Setup:
     ----------
     env : the simulation's clock
     world : devices, channel and powers
-    mac : who transmits when, and on which share
+    mac : who transmits when, of the kind that the engine is for
     modem : what becomes of a slot
     sample_slots : slots between samples of the channel
     csi_delay_slots : age of the channel knowledge from which rates are chosen
     prediction : how the present channel is guessed from that knowledge
     error_key : key of the draws that decide on errors
     trace : whether flows remember when each of their bits arrived
+    packet_bits : size of a packet, its headers included, where the air carries packets [bit]
     """
 
     env: Clock
     world: World
-    mac: Scheduled
+    mac: Any
     modem: Modem
     sample_slots: int
     csi_delay_slots: int
     prediction: Prediction
     error_key: int
     trace: bool = False
+    packet_bits: int = 12_000
 
     @property
     def sample_ns(self) -> int:
@@ -163,19 +164,28 @@ class Air:
         if self._boundary_ns != now:
             return
         self._boundary_ns = None
-        if self._protection is not None:
-            self._queues.reconsider()
-        started = self._queues.admit(self._start)
+        started = self._queues.admit(self._barred, self._prepare, self._start)
         self.begin(now // self.slot_ns, started)
         self._arm_next()
+
+    def _barred(self, source: int) -> bool:
+        """Return whether a transmitter must not send, because of those on the air."""
+        return self._protection is not None and self._protection.barred(source)
+
+    def _prepare(self, streams: Sequence[Stream]) -> None:
+        """Find out together what will be asked of the receivers of streams."""
+        if self._protection is not None:
+            receivers = {flow.target for stream in streams for flow in stream.flows}
+            self._protection.prepare(sorted(receivers), self.env.now_ns)
 
     def _start(self, stream: Stream) -> bool:
         """Put a stream on the air, unless somebody has to be protected from it."""
         now = self.env.now_ns
-        if self._protection is not None and not self._protection.permits(
-            stream.flows, list(self._streams), now
-        ):
-            return False
+        if self._protection is not None:
+            # One that started just now may bar a source that was free before.
+            if self._barred(stream.source) or not self._protection.permits(stream.flows, now):
+                return False
+            self._protection.begin(stream.flows, now)
         self._alive[stream] = len(stream.flows)
         for flow in stream.flows:
             flow.started_ns = now
@@ -195,8 +205,11 @@ class Air:
         stream = self._streams.pop(flow)
         self._alive[stream] -= 1
         self.settle(flow, now)
-        self._queues.release(flow, last=not self._alive[stream])
-        if not self._alive[stream]:
+        last = not self._alive[stream]
+        self._queues.release(flow, last)
+        if self._protection is not None:
+            self._queues.reconsider(self._protection.end(flow, last))
+        if last:
             del self._alive[stream]
         self._arm_boundary(-(-now // self.slot_ns))
         self._end(flow, now)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial import cKDTree
 
-from wnsim.units import NS_PER_S, Ints, linear_to_db, thermal_noise_w
+from wnsim.units import NS_PER_S, Floats, Ints, db_to_linear, linear_to_db, thermal_noise_w
 
 if TYPE_CHECKING:
     from wnsim.world import World
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Interference this far below the noise is left out [dB].
 FLOOR_DB = -10.0
 # Devices may move this far between two looks at who hears whom [m].
-_MOVE_M = 5.0
+_MOVE_M = 10.0
 _SHORTEST_S, _LONGEST_S = 0.25, 10.0
 
 
@@ -47,6 +47,7 @@ class Hearing:
         self._epoch = -1
         self._tree: cKDTree | None = None
         self._heard: dict[int, Ints] = {}
+        self._received_w: dict[int, Floats] = {}
 
     def heard(self, receivers: list[int], now_ns: int) -> list[Ints]:
         """Return the nodes that each of some receivers can hear, in ascending order.
@@ -62,22 +63,33 @@ class Hearing:
             everyone = np.arange(self._world.nodes)
             self._epoch = epoch
             self._tree = cKDTree(self._world.position_m(everyone, at_s)[:, 0])
-            self._heard = {}
-        missing = sorted({node for node in receivers if node not in self._heard})
+            self._heard, self._received_w = {}, {}
+        missing = sorted(set(receivers).difference(self._heard))
         if missing and self._tree is not None:
             places_m = self._tree.data[missing]
             near = self._tree.query_ball_point(places_m, self._reach_m, return_sorted=True)
             target = np.repeat(missing, [len(nodes) for nodes in near])
             source = np.concatenate([np.asarray(nodes, dtype=np.int64) for nodes in near])
             other = source != target
+            if self._world.nodes > self._world.count:
+                # Through base stations: a station only ever hears devices, and they only stations.
+                other = (source < self._world.count) != (target < self._world.count)
             source, target = source[other], target[other]
             gain_db = self._world.channel.large_scale_db(source, target, at_s)[:, 0]
             loud = gain_db + self._sender_db[source] + self._receiver_db[target] >= 0.0
             source, target = source[loud], target[loud]
+            received_w = self._world.tx_power_w[source] * db_to_linear(gain_db[loud])
             edges = np.searchsorted(target, [*missing, missing[-1] + 1])
             for place, node in enumerate(missing):
-                self._heard[node] = source[edges[place] : edges[place + 1]]
+                part = slice(edges[place], edges[place + 1])
+                self._heard[node], self._received_w[node] = source[part], received_w[part]
         return [self._heard[node] for node in receivers]
+
+    def received_w(self, receiver: int, now_ns: int) -> tuple[Ints, Floats]:
+        """Return the nodes that a receiver can hear, in ascending order, and at which power [W]."""
+        if now_ns // self._epoch_ns != self._epoch or receiver not in self._heard:
+            self.heard([receiver], now_ns)
+        return self._heard[receiver], self._received_w[receiver]
 
     def end_ns(self, now_ns: int) -> int:
         """Return when the lists that hold now are made anew [ns]."""

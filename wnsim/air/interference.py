@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from wnsim.units import Floats, Ints
 
 if TYPE_CHECKING:
-    from wnsim.air.gains import Gains
     from wnsim.air.hearing import Hearing
 
 
@@ -45,13 +44,13 @@ class Disturbers:
     ----------
     row : (P,) place of the receiver among those asked for
     emitter : (P,) emitter
-    pair : (P,) row of the pair in the gains
+    node : (P,) node that emits
     receivers : number of receivers
     """
 
     row: Ints
     emitter: Ints
-    pair: Ints
+    node: Ints
     receivers: int
 
     def sum(self, power_w: Floats, gain: Floats) -> Floats:
@@ -73,7 +72,6 @@ class Disturbers:
 def disturbers(
     emitters: Emitters,
     hearing: Hearing,
-    gains: Gains,
     now_ns: int,
     source: Ints,
     target: Ints,
@@ -85,7 +83,7 @@ def disturbers(
     Parameters
     ----------
     emitters : what is on the air
-    hearing, gains : who can hear whom, and how well
+    hearing : who can hear whom
     now_ns : instant [ns]
     source, target, group, carrier : (R,) of the links
     """
@@ -102,9 +100,7 @@ def disturbers(
         & (emitters.group[emitter] != group[row])
         & (emitters.carrier[emitter] == carrier[row])
     )
-    row, emitter, node = row[met], emitter[met], node[met]
-    pair = gains.rows(node, target[row]) if row.size else row
-    return Disturbers(row, emitter, pair, target.size)
+    return Disturbers(row[met], emitter[met], node[met], target.size)
 
 
 def hears_any(nodes: NDArray[np.bool_], heard: list[Ints]) -> NDArray[np.bool_]:

@@ -1,14 +1,20 @@
-"""Spatial reuse with manners: whether a stream would drown those on the air, or be drowned."""
+"""Spatial reuse with manners: who must not send because of those who are on the air.
+
+A pair of links is compatible if, by mean gains, each receiver hears its own transmitter so much
+stronger than the other link's. While a flow is on the air the nodes that would drown it are barred
+from sending, and a stream whose receiver would be drowned is held back.
+"""
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wnsim.air.hearing import Hearing
-from wnsim.units import NS_PER_S, Floats, Ints, db_to_linear
+from wnsim.units import Floats, Ints, db_to_linear
 
 if TYPE_CHECKING:
     from wnsim.air.flow import Flow
@@ -16,50 +22,82 @@ if TYPE_CHECKING:
 
 
 class Protection:
-    """The mean ratios of signal to interference that starting a stream would leave.
+    """Which nodes are barred from sending, and which streams are held back.
 
     Parameters
     ----------
     world : devices, channel and powers
-    lowest_db : smallest ratio that is allowed [dB]
+    lowest_db : smallest mean ratio of a receiver's own signal to that of another link [dB]
     """
 
     def __init__(self, world: World, lowest_db: float) -> None:
-        self._world = world
         self._lowest = float(db_to_linear(lowest_db))
         self._hearing = Hearing(world)
+        self._bars: dict[Flow, list[int]] = {}
+        self._barred: Counter[int] = Counter()
+        self._sending: Counter[int] = Counter()
+        self._on_air = np.zeros(world.nodes, dtype=np.bool_)
+        # Transmitters with a stream that a sender on the air holds back.
+        self._held_by: dict[int, set[int]] = defaultdict(set)
 
-    def permits(self, new: Sequence[Flow], on_air: Sequence[Flow], now_ns: int) -> bool:
-        """Return whether all ratios stay high enough if flows join those on the air.
+    def barred(self, node: int) -> bool:
+        """Return whether a node's sending would drown somebody."""
+        return self._barred[node] > 0
+
+    def prepare(self, receivers: list[int], now_ns: int) -> None:
+        """Find out at once whom some receivers can hear now [ns]."""
+        self._hearing.heard(receivers, now_ns)
+
+    def permits(self, flows: Sequence[Flow], now_ns: int) -> bool:
+        """Return whether the receivers of a stream would hear it well enough.
 
         Parameters
         ----------
-        new : flows of one stream
-        on_air : those that are sent already
+        flows : of the stream
         now_ns : the instant [ns]
         """
-        sender = new[0].source
-        heard = self._hearing.heard([flow.target for flow in on_air], now_ns)
-        concerned = [
-            flow
-            for flow, nodes in zip(on_air, heard, strict=True)
-            if flow.source != sender and sender in nodes
-        ]
-        senders = sorted({flow.source for flow in on_air} | {sender})
-        return all(self._ratio_holds(flow, senders, now_ns) for flow in (*new, *concerned))
+        for flow in flows:
+            nodes, received_w = self._hearing.received_w(flow.target, now_ns)
+            own_w = _of(nodes, received_w, flow.source)
+            loud = nodes[self._on_air[nodes] & (received_w * self._lowest > own_w)]
+            loud = loud[loud != flow.source]
+            if loud.size:
+                self._held_by[int(loud[0])].add(flow.source)
+                return False
+        return True
 
-    def _ratio_holds(self, flow: Flow, senders: Sequence[int], now_ns: int) -> bool:
-        """Return whether a flow's receiver hears it well enough among all senders."""
-        heard = set(self._hearing.heard([flow.target], now_ns)[0].tolist())
-        others = [node for node in senders if node in heard and node != flow.source]
-        if not others:
-            return True
-        received_w = self._received_w(np.array([flow.source, *others]), flow.target, now_ns)
-        return bool(received_w[0] >= self._lowest * received_w[1:].sum())
+    def begin(self, flows: Sequence[Flow], now_ns: int) -> None:
+        """Take in that the flows of a stream are on the air from now on [ns]."""
+        source = flows[0].source
+        self._sending[source] += 1
+        self._on_air[source] = True
+        for flow in flows:
+            nodes, received_w = self._hearing.received_w(flow.target, now_ns)
+            own_w = _of(nodes, received_w, source)
+            loud = nodes[received_w * self._lowest > own_w].tolist()
+            self._bars[flow] = [node for node in loud if node != source]
+            self._barred.update(self._bars[flow])
 
-    def _received_w(self, senders: Ints, receiver: int, now_ns: int) -> Floats:
-        """Return the mean power (n,) of senders at a receiver [W]."""
-        at_s = np.array([now_ns / NS_PER_S])
-        target = np.full(senders.size, receiver)
-        gain_db = self._world.channel.large_scale_db(senders, target, at_s)[:, 0]
-        return np.asarray(self._world.tx_power_w[senders] * db_to_linear(gain_db))
+    def end(self, flow: Flow, last: bool) -> set[int]:
+        """Take in that a flow has left the air; return the nodes that may try again.
+
+        Parameters
+        ----------
+        flow : the flow
+        last : whether it was the last of its stream
+        """
+        bars = self._bars.pop(flow)
+        self._barred.subtract(bars)
+        free = {node for node in bars if not self._barred[node]}
+        if last:
+            self._sending[flow.source] -= 1
+            if not self._sending[flow.source]:
+                self._on_air[flow.source] = False
+                free |= self._held_by.pop(flow.source, set())
+        return free
+
+
+def _of(nodes: Ints, values: Floats, node: int) -> float:
+    """Return the value of a node among sorted ones, 0 if it is not there."""
+    place = int(np.searchsorted(nodes, node))
+    return float(values[place]) if place < nodes.size and nodes[place] == node else 0.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from wnsim.air.flow import Flow, Stream
@@ -75,24 +75,37 @@ class Queues:
         else:
             self._waiting[flow.source].remove(stream)
 
-    def admit(self, permits: Callable[[Stream], bool]) -> list[Stream]:
+    def admit(
+        self,
+        barred: Callable[[int], bool],
+        prepare: Callable[[Sequence[Stream]], None],
+        starts: Callable[[Stream], bool],
+    ) -> list[Stream]:
         """Return the streams that start now, in the order in which they may.
 
         Parameters
         ----------
-        permits : asked last of all, of each stream that may start otherwise
+        barred : whether a transmitter may send nothing at all
+        prepare : told which streams are going to be looked at
+        starts : asked last of all, of each stream that may start otherwise
         """
         if not self._changed:
             return []
         candidates = sorted(
-            (stream for source in self._changed for stream in self._waiting[source]),
+            (
+                stream
+                for source in self._changed
+                if self._waiting[source] and not barred(source)
+                for stream in self._waiting[source]
+            ),
             key=lambda stream: (-stream.flows[0].priority, stream.serial),
         )
         before = Counter({source: self._sending[source] for source in self._changed})
         self._changed.clear()
         started = []
+        prepare(candidates)
         for stream in candidates:
-            if self._fits(stream, before) and permits(stream):
+            if self._fits(stream, before) and starts(stream):
                 started.append(stream)
                 self._waiting[stream.source].remove(stream)
                 self._sending[stream.source] += 1
@@ -107,9 +120,9 @@ class Queues:
                     flow.batch = together[stream.source]
         return started
 
-    def reconsider(self) -> None:
-        """Look at every transmitter that has something waiting, next time."""
-        self._changed.update(source for source, streams in self._waiting.items() if streams)
+    def reconsider(self, sources: Iterable[int]) -> None:
+        """Look at some transmitters next time."""
+        self._changed.update(sources)
 
     def release(self, flow: Flow, last: bool) -> None:
         """Free the link of a flow that was on the air.

@@ -101,8 +101,8 @@ class Rows:
         """Return the rows in use (R,), by group, then stream, then flow."""
         if self._order is None:
             used = np.fromiter(self._flow, np.int64, len(self._flow))
-            table = self.table[used]
-            self._order = used[np.lexsort((table["serial"], table["stream"], table["group"]))]
+            keys = [self.table[name][used] for name in ("serial", "stream", "group")]
+            self._order = used[np.lexsort(keys)]
         return self._order
 
     def on_air(self, rows: Ints) -> OnAir:

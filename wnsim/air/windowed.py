@@ -25,12 +25,14 @@ from wnsim.air.quality import TERMS, common, predict, sinr
 from wnsim.air.rows import Rows
 from wnsim.air.window import Window
 from wnsim.phy.modem import IDLE, OUTCOMES, Slots, efficiency
-from wnsim.streams import uniforms
+from wnsim.streams import uniform_blocks
 from wnsim.units import NS_PER_S, Floats, Ints, thermal_noise_w
 
 _SHORTEST, _USUAL, _LONGEST = 8, 64, 4096
 # Numbers that a window's largest array may have.
 _LARGEST = 1 << 22
+# Fields of the rows that are sums over the slots in which something was sent.
+_SUMMED = ("snr", "capacity", "airtime")
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,14 @@ class _Links:
     signal_w, known_w : (R, S, B) of the transmitter's full power, and what is expected of it
     noise_w : (R, 1, 1) on the whole band
     disturbers : who disturbs them, or none
+    disturbing : (P,) rows of these pairs in the gains
     """
 
     signal_w: Floats
     known_w: Floats
     noise_w: Floats
     disturbers: Disturbers | None
+    disturbing: Ints
 
 
 class Windowed(Air):
@@ -221,16 +225,17 @@ class Windowed(Air):
         """Return what reaches the receivers of rows (R,) from a slot on."""
         setup, table = self.setup, self._rows.table
         source, target = table["source"][rows], table["target"][rows]
-        pair = self._gains.rows(source, target)
         power_w = setup.world.tx_power_w[source][:, None, None]
         slots = np.arange(slot, self._until)
         met = None
         if self._hearing is not None and self._emitters is not None:
             group, carrier = table["group"][rows], table["carrier"][rows]
             now_ns = self._first * self.slot_ns
-            met = disturbers(
-                self._emitters, self._hearing, self._gains, now_ns, source, target, group, carrier
-            )
+            met = disturbers(self._emitters, self._hearing, now_ns, source, target, group, carrier)
+            ends = np.concatenate([source, met.node]), np.concatenate([target, target[met.row]])
+            pair, disturbing = np.split(self._gains.rows(*ends), [rows.size])
+        else:
+            pair, disturbing = self._gains.rows(source, target), rows[:0]
         past = [
             self._gains.at(pair, np.maximum(slots - delay, 0) // setup.sample_slots)
             for delay in self._delays
@@ -240,6 +245,7 @@ class Windowed(Air):
             power_w * predict(past),
             self._noise_w[target][:, None, None],
             met,
+            disturbing,
         )
 
     def _known(self, links: _Links, slot: int) -> Floats:
@@ -248,7 +254,7 @@ class Windowed(Air):
             return np.zeros((1, 1, 1))
         met = links.disturbers
         slots = np.maximum(np.arange(slot, self._until) - self.setup.csi_delay_slots, 0)
-        gain = self._gains.at(met.pair, slots // self.setup.sample_slots)
+        gain = self._gains.at(links.disturbing, slots // self.setup.sample_slots)
         return met.sum(self._emitters.mean_w[met.emitter][:, None], gain)
 
     def _true(self, links: _Links, slot: int) -> Floats:
@@ -257,7 +263,7 @@ class Windowed(Air):
             return np.zeros((1, 1, 1))
         met = links.disturbers
         slots = np.arange(slot, self._until)
-        gain = self._gains.at(met.pair, slots // self.setup.sample_slots)
+        gain = self._gains.at(links.disturbing, slots // self.setup.sample_slots)
         return met.sum(self._emitters.power_w[met.emitter], gain)
 
     def _assess(self, rows: Ints, slot: int, links: _Links) -> None:
@@ -327,9 +333,7 @@ class Windowed(Air):
         begin = slot if setup.modem.memoryless else self._first
         part = slice(begin - self._first, None)
         source, target = table["source"][rows], table["target"][rows]
-        draws = uniforms(
-            setup.error_key, source[:, None], target[:, None], np.arange(begin, self._until)
-        )
+        draws = uniform_blocks(setup.error_key, source, target, begin, self._until - begin)
         state = self._state[rows]
         outcome = setup.modem.scan(
             state,
@@ -366,27 +370,31 @@ class Windowed(Air):
         if slots <= first:
             return
         part = slice(0, slots)
-        kind, sent = window.kind[rows, part], window.kind[rows, part] != IDLE
+        kind, held = window.kind[rows, part], window.sinr[rows, part]
+        sent = kind != IDLE
         table["acked"][rows] += window.bits[rows, part].sum(axis=1)
-        idle = np.minimum(slots, self._first + slots - table["begin"][rows]) - sent.sum(axis=1)
-        counts = np.stack([idle, *((kind == k).sum(axis=1) for k in range(1, OUTCOMES))], axis=1)
+        each = np.arange(rows.size)[:, None] * OUTCOMES + kind
+        counts = np.bincount(each.ravel(), minlength=rows.size * OUTCOMES)
+        counts = counts.reshape(rows.size, OUTCOMES)
+        # The window may have begun before a flow did.
+        counts[:, IDLE] -= np.maximum(table["begin"][rows] - self._first, 0)
         table["counts"][rows] += counts
-        held = window.sinr[rows, part]
         mean = held[..., 0]
         for band in range(1, self._bands):
             mean = mean + held[..., band]
-        mean = mean / self._bands
         slot_s = self.slot_ns / NS_PER_S
         possible = efficiency(held) * (self.setup.world.bandwidth_hz * slot_s)
-        for name, value in (
-            ("snr", mean),
-            ("capacity", possible * window.share[rows, part]),
-            ("airtime", window.power[rows, part] * slot_s),
-        ):
-            # One slot after the other, as an engine without windows adds.
-            start = table[name][rows][:, None]
-            summed = np.cumsum(np.concatenate([start, np.where(sent, value, 0.0)], axis=1), axis=1)
-            table[name][rows] = summed[:, -1]
+        # What is summed goes one slot after the other, as an engine without windows adds.
+        summed = np.empty((3, rows.size, slots + 1))
+        for place, name in enumerate(_SUMMED):
+            summed[place, :, 0] = table[name][rows]
+        summed[0, :, 1:] = mean / self._bands
+        summed[1, :, 1:] = possible * window.share[rows, part]
+        summed[2, :, 1:] = window.power[rows, part] * slot_s
+        summed[:, :, 1:] *= sent
+        summed.cumsum(axis=2, out=summed)
+        for place, name in enumerate(_SUMMED):
+            table[name][rows] = summed[place, :, -1]
         table["average"][rows] = window.average[rows, slots - 1]
         if self.setup.trace:
             self._trace(rows, slots)

@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 from wnsim.mac.cell import Cell
+from wnsim.mac.csma import Csma
 from wnsim.mac.ideal import Ideal
 from wnsim.mac.ofdma import Ofdma
 from wnsim.mac.reuse import Reuse
 from wnsim.mac.scheduled import OnAir, Rules, Scheduled, Shares
+from wnsim.mac.sidelink import Sidelink
 from wnsim.mac.tdma import Tdma
 
 __all__ = [
     "MAC",
     "Cell",
+    "Csma",
     "Ideal",
+    "Mac",
     "Ofdma",
     "OnAir",
     "Reuse",
     "Rules",
     "Scheduled",
     "Shares",
+    "Sidelink",
     "Tdma",
 ]
 
-MAC: dict[str, type[Scheduled]] = {
+Mac = Scheduled | Csma | Sidelink
+
+MAC: dict[str, type[Scheduled] | type[Csma] | type[Sidelink]] = {
     "ideal": Ideal,
     "tdma": Tdma,
     "ofdma": Ofdma,
     "reuse": Reuse,
     "cell": Cell,
+    "sidelink": Sidelink,
+    "csma": Csma,
 }

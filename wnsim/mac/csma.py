@@ -45,7 +45,9 @@ class Csma:
         it is left out, and the message is lost
     detection_dbm : mean power from which on preambles are noticed [dBm]
     detection_snr_db : their least ratio to noise and interference [dB]
-    energy_dbm : power of anything from which on the medium is busy [dBm]
+    energy_dbm : mean power of all frames together from which on the medium is busy for those who
+        have not locked on to any of them; -62 for radios that tell Wi-Fi that they cannot read
+        from silence only as they do any other signal [dBm]
     capture_db : by how much a frame must be stronger than the one that a radio has locked on to
         in order to take its place, within 16 us of its beginning [dB]; none: it never does
     header_bytes : what medium access adds to each packet: 28 for addresses and checksum, 8 for
@@ -60,7 +62,7 @@ class Csma:
     arq: bool = True
     detection_dbm: float = Field(default=-82.0, ge=-150, le=50)
     detection_snr_db: float = Field(default=4.0, ge=-50, le=50)
-    energy_dbm: float = Field(default=-62.0, ge=-150, le=50)
+    energy_dbm: float = Field(default=-82.0, ge=-150, le=50)
     capture_db: float | None = Field(default=None, ge=0, le=100)
     header_bytes: int = Field(default=36, ge=0, le=10_000)
 
@@ -73,7 +75,7 @@ class Csma:
         return min(((self.cw_min + 1) << min(failures, 16)) - 1, self.cw_max)
 
 
-def require_match(mac: Scheduled | Csma, phy: Phy) -> None:
+def require_match(mac: object, phy: object) -> None:
     """Refuse a medium access and a radio that do not belong together.
 
     Raises

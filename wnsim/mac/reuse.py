@@ -17,16 +17,16 @@ class Reuse:
     """One band for all, half duplex, one transfer per transmitter and receiver at a time.
 
     A receiver is disturbed by every transmitter that it can hear. With `protect_db` a transfer
-    starts only if, by mean gains, its own signal to interference and that of all transfers under
-    way stay at least so high; otherwise it waits.
+    waits while it and another one under way do not get along: by mean gains, each of the two
+    receivers has to hear its own transmitter at least so much stronger than the other one.
 
     Scope: who may start is decided with mean gains that everybody is taken to know; nothing is
     spent on finding them out.
 
     Parameters
     ----------
-    protect_db : lowest mean ratio of signal to interference that a transfer is started with, its
-        own and the others' [dB]; none: whoever has a free receiver starts
+    protect_db : lowest mean ratio of a receiver's own signal to that of any other transfer [dB];
+        none: whoever has a free receiver starts
     """
 
     model: Literal["reuse"] = "reuse"

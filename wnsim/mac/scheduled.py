@@ -24,8 +24,8 @@ class Rules:
         wait until all of them have ended
     interferes : whether groups disturb each other; a group is what shares one band without
         collisions, see `Scheduled.group`
-    protect_db : lowest mean ratio of signal to interference with which a stream may start, its
-        own and that of those on the air [dB]; none: any
+    protect_db : lowest mean ratio of a receiver's own signal to that of any other stream on the
+        air [dB]; none: any
     patterned : whether shares differ from slot to slot, or follow the channel's quality
     """
 

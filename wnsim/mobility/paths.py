@@ -27,7 +27,7 @@ class Path:
     def __init__(self, blocks: Iterator[Floats]) -> None:
         self._blocks = blocks
         self._size = 0
-        # (3, room): instant, x, y, each contiguous, which np.interp needs to search in place
+        # (3, room): instant, x, y
         self._knots = np.empty((3, 64))
         self._append()
 
@@ -37,11 +37,16 @@ class Path:
             last_s = float(t_s.max())
             while self._knots[0, self._size - 1] <= last_s:
                 self._append()
-        when_s, x_m, y_m = self._knots[:, : self._size]
-        positions_m = np.empty((t_s.size, 2))
-        positions_m[:, 0] = np.interp(t_s, when_s, x_m)
-        positions_m[:, 1] = np.interp(t_s, when_s, y_m)
-        return positions_m
+        when_s = self._knots[0, : self._size]
+        # Before the first knot a device is where it is at 0 s.
+        t_s = np.maximum(t_s, 0.0)
+        left = np.searchsorted(when_s, t_s, side="right") - 1
+        return between(self._knots[:, left], self._knots[:, left + 1], t_s)
+
+    def move(self, t_s: float) -> Floats:
+        """Return the knots (3, 2) before and after an instant that was asked for already [s]."""
+        right = int(np.searchsorted(self._knots[0, : self._size], max(t_s, 0.0), side="right"))
+        return self._knots[:, right - 1 : right + 1]
 
     def _append(self) -> None:
         """Draw the next knots."""
@@ -80,14 +85,44 @@ class PathMotion(AlwaysPresent):
         self.max_speed_mps = max_speed_mps
         self._paths = paths
         self._mirror_m = mirror_m
+        # (devices, 3, 2): knots before and after the last instant that each one was asked for
+        self._moves = np.zeros((len(paths), 3, 2))
 
     def position_m(self, devices: Ints, t_s: Floats) -> Floats:
         """Return positions (n, T, 2) [m] of devices (n,) at instants (T,) [s]."""
+        devices = np.asarray(devices)
         t_s = np.asarray(t_s, dtype=np.float64)
-        positions_m = np.empty((np.size(devices), t_s.size, 2))
-        for row, device in enumerate(np.asarray(devices).tolist()):
-            positions_m[row] = self._paths[device].position_m(t_s)
+        positions_m = np.empty((devices.size, t_s.size, 2))
+        if not positions_m.size:
+            return positions_m
+        first_s, last_s = max(float(t_s.min()), 0.0), max(float(t_s.max()), 0.0)
+        moves = self._moves[devices]
+        # Most are still on the move on which they were last seen.
+        same = (moves[:, 0, 0] <= first_s) & (last_s < moves[:, 0, 1])
+        before, after = np.moveaxis(moves[same][..., None, :], (1, 3), (0, 1)).swapaxes(0, 1)
+        positions_m[same] = between(before, after, np.maximum(t_s, 0.0))
+        for row in np.flatnonzero(~same).tolist():
+            path = self._paths[devices[row]]
+            positions_m[row] = path.position_m(t_s)
+            self._moves[devices[row]] = path.move(last_s)
         return positions_m if self._mirror_m is None else reflect(positions_m, self._mirror_m)
+
+
+def between(before: Floats, after: Floats, t_s: Floats) -> Floats:
+    """Return positions on straight moves.
+
+    Parameters
+    ----------
+    before, after : (3, ...) knots: instant [s], x and y [m]
+    t_s : (...,) instants between them [s]
+
+    Returns
+    -------
+    (..., 2) positions [m]
+    """
+    share = (t_s - before[0]) / (after[0] - before[0])
+    place_m = before[1:] + share * (after[1:] - before[1:])
+    return np.asarray(np.moveaxis(place_m, 0, -1))
 
 
 def reflect(places_m: Floats, area_m: tuple[float, float]) -> Floats:

@@ -22,18 +22,14 @@ IEEE VTC 1997 (the outer loop's two steps); see `coding` and `bicm` for the erro
 
 from __future__ import annotations
 
-import csv
-import functools
-from dataclasses import dataclass
-from importlib import resources
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wnsim.params import parameters
-from wnsim.phy.bicm import SNR_MAX_DB, SNR_MIN_DB, SNR_STEP_DB, information
-from wnsim.phy.coding import code_block_error, segment, transport_block_error
+from wnsim.phy.coding import code_block_error, transport_block_error
+from wnsim.phy.formats import Formats, grid, moments, schemes, usable_db
 from wnsim.phy.modem import (
     IDLE,
     NEW,
@@ -45,13 +41,10 @@ from wnsim.phy.modem import (
     State,
     efficiency,
 )
-from wnsim.phy.transport_block import elements, resource_blocks, transport_bits
+from wnsim.phy.transport_block import elements, resource_blocks
+from wnsim.phy.turns import Turns
 from wnsim.units import NS_PER_S, Floats, Ints, linear_to_db
 
-_BISECTIONS = 40
-# Standard deviation of the power of Rayleigh fading in decibels: pi/sqrt(6) 10/ln(10).
-_RAYLEIGH_SPREAD_DB = 5.57
-_ORDERS = (2, 4, 6, 8, 10)
 # Farther than this the outer loop never goes from what is known [dB].
 _LARGEST_OFFSET_DB = 10.0
 _SLOT_15_KHZ_NS = 1_000_000
@@ -102,9 +95,7 @@ class NrMcs:
         if not 0.0 <= self.gap_db < float("inf"):
             raise ValueError(f"gap_db must be at least 0 dB, got {self.gap_db}")
         if not 0.0 <= self.selective_gap_db < float("inf"):
-            raise ValueError(
-                f"selective_gap_db must be at least 0 dB, got {self.selective_gap_db}"
-            )
+            raise ValueError(f"selective_gap_db must be at least 0 dB, got {self.selective_gap_db}")
         if not 0 <= self.overhead_elements < 168:
             raise ValueError(
                 f"overhead_elements must be from 0 to 167, got {self.overhead_elements}"
@@ -124,36 +115,6 @@ class NrMcs:
         return NrModem(self, bandwidth_hz, subbands)
 
 
-def usable_db(sinr: Floats, phy: NrMcs) -> Floats:
-    """Return the SINR (..., B) of subbands with the implementation gaps taken off [dB]."""
-    sinr_db = linear_to_db(sinr)
-    gap_db = phy.gap_db
-    if sinr.shape[-1] == 1:
-        return sinr_db - gap_db
-    finite_db = np.maximum(sinr_db, SNR_MIN_DB)
-    spread_db = finite_db.std(axis=-1, keepdims=True)
-    selective = np.minimum(spread_db / _RAYLEIGH_SPREAD_DB, 1.0)
-    return np.asarray(sinr_db - gap_db - phy.selective_gap_db * selective)
-
-
-def schemes(table: int) -> tuple[Ints, Floats]:
-    """Return a modulation and coding table.
-
-    Parameters
-    ----------
-    table : number of the PDSCH table, 1 to 4
-
-    Returns
-    -------
-    order : (M,) bits in a symbol
-    rate : (M,) target code rate
-    """
-    text = resources.files(__package__).joinpath(f"mcs_table_{table}.csv").read_text("utf-8")
-    rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
-    order = np.array([int(row["modulation_order"]) for row in rows], dtype=np.int64)
-    return order, np.array([float(row["code_rate_x1024"]) / 1024.0 for row in rows])
-
-
 class NrModem:
     """NR on a band; see `Modem`."""
 
@@ -163,6 +124,7 @@ class NrModem:
     def __init__(self, phy: NrMcs, bandwidth_hz: float, subbands: int) -> None:
         self.slot_ns = round(_SLOT_15_KHZ_NS * 15_000 / phy.subcarrier_hz)
         self._phy = phy
+        self._orders = int(schemes(phy.table)[0].max()) // 2
         self._limit = 1 if phy.harq == "none" else phy.transmissions
         self._elements = float(
             elements(resource_blocks(bandwidth_hz, phy.subcarrier_hz), phy.overhead_elements)
@@ -190,7 +152,7 @@ class NrModem:
                 ("snr", np.float64, (phy.processes, subbands if phy.harq == "chase" else 0)),
             ]
         )
-        self._formats = _Formats(phy)
+        self._formats = Formats(phy)
 
     def start(self, size_bits: Ints, broadcast: NDArray[np.bool_]) -> State:
         """Return what is remembered of links before their first slot; see `Modem`."""
@@ -201,49 +163,35 @@ class NrModem:
 
     def scan(self, state: State, slots: Slots) -> Outcome:
         """Return what becomes of slots; see `Modem`."""
-        links, processes = state.size, self._phy.processes
-        first = state["turn"] % processes
-        count = slots.active.sum(axis=1)
-        state["turn"] += count
-        # Slots in which a link may send, one process after another: (links, rounds, processes),
-        # with the number of the slot, or -1 for turns before and after these slots.
-        width = int(-(-(first + count).max(initial=0) // processes)) * processes
-        link, slot = np.nonzero(slots.active)
-        place = (np.cumsum(slots.active, axis=1) - 1 + first[:, None])[link, slot]
-        turns = np.full((links, width), -1)
-        turns[link, place] = slot
-        valid = turns >= 0
-        rows = np.arange(links)[:, None]
-        size = self._formats.sizes(slots.share, self._elements)[rows, turns]
-        grid = _grid(usable_db(slots.sinr, self._phy))[rows, turns]
+        processes = self._phy.processes
+        order = Turns(slots.active, state["turn"] % processes, processes)
+        state["turn"] += slots.active.sum(axis=1)
         # One number for selective channels: the SNR of the same mean capacity.
-        known = np.expm1(efficiency(slots.known) * np.log(2.0))
-        known_db = linear_to_db(known)[rows, turns]
-        draws = slots.draws[rows, turns]
-        bits = np.zeros((links, width), dtype=np.int64)
-        kind = np.zeros((links, width), dtype=np.int8)
-        for begin in range(0, width, processes):
+        known = slots.known[..., 0]
+        if slots.known.shape[-1] > 1:
+            known = np.expm1(efficiency(slots.known) * np.log(2.0))
+        known_db = order.arranged(linear_to_db(known))
+        size = order.arranged(self._formats.sizes(slots.share, self._elements))
+        steps = order.arranged(grid(usable_db(slots.sinr, self._phy)))
+        sinr = order.arranged(slots.sinr) if self._phy.harq == "chase" else None
+        draws = order.arranged(slots.draws)
+        bits = np.zeros(order.valid.shape, dtype=np.int64)
+        kind = np.zeros(order.valid.shape, dtype=np.int8)
+        for begin in range(0, order.valid.shape[1], processes):
             part = slice(begin, begin + processes)
-            beginning = valid[:, begin]
+            beginning = order.valid[:, begin]
             if beginning.any():
                 self._begin_round(state, beginning)
-            sinr = slots.sinr[rows, turns[:, part]] if self._phy.harq == "chase" else None
             bits[:, part], kind[:, part] = self._turns(
                 state,
-                valid[:, part],
+                order.valid[:, part],
                 size[:, part],
                 known_db[:, part],
-                grid[:, part],
-                sinr,
+                steps[:, part],
+                None if sinr is None else sinr[:, part],
                 draws[:, part],
             )
-        outcome = Outcome(
-            np.zeros(slots.active.shape, dtype=np.int64),
-            np.zeros(slots.active.shape, dtype=np.int8),
-        )
-        outcome.bits[link, slot] = bits[link, place]
-        outcome.kind[link, slot] = kind[link, place]
-        return outcome
+        return Outcome(order.restored(bits), order.restored(kind))
 
     def rate_bps(self, snr: Floats, share: Floats) -> Floats:
         """Return the expected goodput at a known, constant SNR, first transmissions alone."""
@@ -255,8 +203,8 @@ class NrModem:
         sent = scheme >= 0
         form = size * self._formats.schemes + np.maximum(scheme, 0)
         order, bits, count, code_block_bits, symbols = self._formats.of(form)
-        mean, variance = _moments(
-            _grid(linear_to_db(snr)[..., None] - self._phy.gap_db), order[..., None]
+        mean, variance = moments(
+            grid(linear_to_db(snr)[..., None] - self._phy.gap_db), order[..., None], self._orders
         )
         error = transport_block_error(
             code_block_error(code_block_bits, symbols, symbols * mean, symbols * variance), count
@@ -284,7 +232,7 @@ class NrModem:
         valid: NDArray[np.bool_],
         size: Ints,
         known_db: Floats,
-        grid: Floats,
+        steps: Floats,
         sinr: Floats | None,
         draws: Floats,
     ) -> tuple[Ints, NDArray[np.int8]]:
@@ -308,8 +256,8 @@ class NrModem:
         if sinr is not None:
             gathered = np.where(new[..., None], 0.0, state["snr"]) + sinr
             state["snr"] = np.where(sending[..., None], gathered, state["snr"])
-            grid = _grid(usable_db(gathered, self._phy))
-        mean, variance = _moments(grid, order[..., None])
+            steps = grid(usable_db(gathered, self._phy))
+        mean, variance = moments(steps, order[..., None], self._orders)
         mean, variance, total = symbols * mean, symbols * variance, symbols
         if sinr is None:
             fresh = new | ~sending
@@ -337,127 +285,3 @@ class NrModem:
             IDLE,
         )
         return received, kind.astype(np.int8)
-
-
-@dataclass(frozen=True)
-class _Format:
-    """What an allocation carries with each scheme (M,) of a table."""
-
-    order: Ints
-    bits: Ints
-    count: Ints
-    code_block_bits: Floats
-    symbols: Floats  # of a code block
-    threshold_db: Floats  # ascending: from here on this scheme or a higher one is chosen
-
-
-class _Formats:
-    """The formats of all sizes of allocation met so far, one after the other in arrays."""
-
-    def __init__(self, phy: NrMcs) -> None:
-        self._phy = phy
-        self.schemes = schemes(phy.table)[0].size
-        self._number: dict[float, int] = {}
-        self.bits = np.empty(0, dtype=np.int64)
-        self._order = np.empty(0, dtype=np.int64)
-        self._count = np.empty(0, dtype=np.int64)
-        self._code_block_bits = np.empty(0)
-        self._symbols = np.empty(0)
-        self._threshold_db = np.empty((0, self.schemes))
-
-    def sizes(self, share: Floats, band_elements: float) -> Ints:
-        """Return the number of the allocation size of each share (...,) of the band."""
-        first = share.flat[0] if share.size else 0.0
-        if share.size and (share == first).all():
-            return np.full(share.shape, self._size(float(first) * band_elements))
-        values, place = np.unique(share, return_inverse=True)
-        numbers = np.array([self._size(float(value) * band_elements) for value in values])
-        return np.asarray(numbers[place].reshape(share.shape))
-
-    def choose(self, known_db: Floats, size: Ints) -> Ints:
-        """Return the highest scheme that reaches its threshold, -1 if none does."""
-        reached = known_db[..., None] >= self._threshold_db[size]
-        return np.asarray(reached.sum(axis=-1) - 1)
-
-    def of(self, form: Ints) -> tuple[Ints, Ints, Ints, Floats, Floats]:
-        """Return order, bits, code blocks, bits and symbols of a code block of formats."""
-        return (
-            self._order[form],
-            self.bits[form],
-            self._count[form],
-            self._code_block_bits[form],
-            self._symbols[form],
-        )
-
-    def _size(self, data_elements: float) -> int:
-        number = self._number.get(data_elements)
-        if number is None:
-            number = self._number[data_elements] = len(self._number)
-            new = _format(self._phy, data_elements)
-            self.bits = np.concatenate([self.bits, new.bits])
-            self._order = np.concatenate([self._order, new.order])
-            self._count = np.concatenate([self._count, new.count])
-            self._code_block_bits = np.concatenate([self._code_block_bits, new.code_block_bits])
-            self._symbols = np.concatenate([self._symbols, new.symbols])
-            self._threshold_db = np.concatenate([self._threshold_db, new.threshold_db[None]])
-        return number
-
-
-@functools.lru_cache(maxsize=4096)
-def _format(phy: NrMcs, data_elements: float) -> _Format:
-    """Return what a number of resource elements carries with each scheme, and when it is chosen."""
-    order, rate = schemes(phy.table)
-    bits = transport_bits(data_elements, order, rate)
-    count, code_block_bits = segment(bits, rate)
-    symbols = np.maximum(data_elements / count, 1.0)
-    low_db, high_db = np.full(order.shape, SNR_MIN_DB), np.full(order.shape, SNR_MAX_DB)
-    for _ in range(_BISECTIONS):
-        middle_db = (low_db + high_db) / 2.0
-        mean, variance = _moments(_grid(middle_db[:, None]), order[:, None])
-        error = transport_block_error(
-            code_block_error(code_block_bits, symbols, symbols * mean, symbols * variance), count
-        )
-        high_db = np.where(error <= phy.target_bler, middle_db, high_db)
-        low_db = np.where(error <= phy.target_bler, low_db, middle_db)
-    usable = (bits > 0) & (high_db < SNR_MAX_DB)
-    threshold_db = np.where(usable, high_db + phy.gap_db, np.inf)
-    # A scheme that a higher one undercuts is never chosen above the higher one's threshold.
-    threshold_db = np.minimum.accumulate(threshold_db[::-1])[::-1]
-    return _Format(order, bits, count, code_block_bits, symbols, threshold_db)
-
-
-def _grid(snr_db: Floats) -> Floats:
-    """Return the places of SNRs on the grid of `information`, in steps."""
-    steps = (snr_db - SNR_MIN_DB) * (1.0 / SNR_STEP_DB)
-    last = _information_tables()[0].shape[1] - 1.000001
-    return np.asarray(np.minimum(np.maximum(steps, 0.0), last))
-
-
-def _moments(steps: Floats, order: Ints) -> tuple[Floats, Floats]:
-    """Return moments of the information density, averaged over subbands.
-
-    Parameters
-    ----------
-    steps : (..., B) places on the grid of SNRs
-    order : (..., 1) bits in a symbol
-
-    Returns
-    -------
-    mean, variance : (...,) interpolated between the grid's values
-    """
-    value, slope = _information_tables()
-    left = steps.astype(np.int64)
-    at = (order // 2 - 1) * value.shape[1] + left
-    moments = value.ravel()[at] + (steps - left) * slope.ravel()[at]
-    total = moments[..., 0]
-    for band in range(1, steps.shape[-1]):
-        total = total + moments[..., band]
-    total = total / steps.shape[-1]
-    return total.real, total.imag
-
-
-@functools.cache
-def _information_tables() -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
-    """Return mean + j variance (orders, G) of all modulations, and its slope per step."""
-    tables = np.stack([mean + 1j * variance for mean, variance in map(information, _ORDERS)])
-    return tables, np.diff(tables, axis=1, append=tables[:, -1:])

@@ -1,11 +1,17 @@
 """Wi-Fi radios on 20 MHz: rates, durations of frames, and how often they fail.
 
+A frame is lost with 1 - (1 - p)^bits. With a soft decoder p is the rate of error events of the
+convolutional code by the union bound, at the SNR at which BPSK tells as much per bit as the
+modulation does. With a hard one it is the bit error rate by the union and Bhattacharyya bounds.
+
 Sources: IEEE 802.11-2020, clauses 17 (OFDM) and 19 (HT): durations and rates; Proakis, "Digital
-communications" (bit errors of M-QAM with Gray labels, union bound for convolutional codes with
-hard decisions by the Bhattacharyya bound); Haccoun and Begin, IEEE Trans. Commun. 37, 1989, and
+communications" (bit errors of M-QAM with Gray labels, union bounds for convolutional codes);
+Caire, Taricco and Biglieri, "Bit-interleaved coded modulation", IEEE Trans. Inf. Theory 44, 1998
+(what a modulation tells); Haccoun and Begin, IEEE Trans. Commun. 37, 1989, and
 Frenger, Orten, Ottosson and Svensson, "Multi-rate convolutional codes", Chalmers, 1998 (weight
 spectra of the punctured code 133, 171); Pei and Henderson, "Validation of OFDM error rate model
-in ns-3", 2010 (that these together are what the NIST model says).
+in ns-3", 2010 (the hard
+decoder, known as the NIST model).
 """
 
 from __future__ import annotations
@@ -21,30 +27,43 @@ from pydantic import Field
 from scipy.special import erfc
 
 from wnsim.params import parameters
+from wnsim.phy.bicm import information, snr_grid_db
 from wnsim.phy.modem import Outcome, Slots, State
-from wnsim.units import Floats, Ints
+from wnsim.units import Floats, Ints, db_to_linear, linear_to_db
 
 SLOT_NS, SIFS_NS, DIFS_NS = 9_000, 16_000, 34_000
 # A carrier is noticed so long after it has begun.
 SENSE_NS = 4_000
 LEGACY_PREAMBLE_NS, HT_PREAMBLE_NS = 20_000, 36_000
+# So long after a frame its acknowledgement must have begun.
+TIMEOUT_NS = SIFS_NS + SLOT_NS + LEGACY_PREAMBLE_NS
 _SYMBOL_NS, _SHORT_SYMBOL_NS = 4_000, 3_600
 # SERVICE and tail bits of the data field.
 _EXTRA_BITS = 16 + 6
 _BASIC = (24, 48, 96)
 BANDWIDTH_HZ = 20e6
+Decoder = Literal["soft", "hard"]
 # Rarer errors are taken to be none.
 RAREST = 1e-12
 
-# By twelfths of the code rate: bits per period of the puncturing, and then of each weight from the
-# free distance on the number of information bits in error; zero where there is no such weight.
-_SPECTRA: dict[int, tuple[int, int, tuple[float, ...]]] = {
-    6: (1, 10, (36, 0, 211, 0, 1404, 0, 11633, 0, 77433, 0, 502690, 0, 3322763, 0, 21292910, 0,
-                134365911)),
-    8: (2, 6, (3, 70, 285, 1276, 6160, 27128, 117019, 498860, 2103891, 8784123)),
-    9: (3, 5, (42, 201, 1492, 10469, 62935, 379644, 2253373, 13073811, 75152755, 428005675)),
-    10: (5, 4, (92, 528, 8694, 79453, 792114, 7375573, 67884974, 610875423, 5427275376,
-                47664215639)),
+# By twelfths of the code rate: information bits per period of the puncturing, the free distance,
+# and of each weight from there on the number of error events, and of information bits in error in
+# them; zero where there is no such weight.
+_SPECTRA: dict[int, tuple[int, int, tuple[float, ...], tuple[float, ...]]] = {
+    6: (1, 10,
+        (11, 0, 38, 0, 193, 0, 1331, 0, 7275, 0, 40406, 0, 234969),
+        (36, 0, 211, 0, 1404, 0, 11633, 0, 77433, 0, 502690, 0, 3322763, 0, 21292910, 0,
+         134365911)),
+    8: (2, 6,
+        (1, 16, 48, 158, 642, 2435, 9174),
+        (3, 70, 285, 1276, 6160, 27128, 117019, 498860, 2103891, 8784123)),
+    9: (3, 5,
+        (8, 31, 160, 892, 4512),
+        (42, 201, 1492, 10469, 62935, 379644, 2253373, 13073811, 75152755, 428005675)),
+    10: (5, 4,
+         (14, 69, 654, 4996, 39677),
+         (92, 528, 8694, 79453, 792114, 7375573, 67884974, 610875423, 5427275376,
+          47664215639)),
 }  # fmt: skip
 
 
@@ -58,21 +77,32 @@ class Scheme:
     order : bits on a subcarrier
     twelfths : code rate times twelve
     short_guard : whether symbols have the short guard interval
+    decoder : `soft` or `hard`
 
     Attributes
     ----------
     rate_bps : rate of the data field [bit/s]
+    hopeless : ratio of signal to noise up to which every decoded bit is lost
     """
 
     def __init__(
-        self, standard: str, data_bits: int, order: int, twelfths: int, short_guard: bool
+        self,
+        standard: str,
+        data_bits: int,
+        order: int,
+        twelfths: int,
+        short_guard: bool,
+        decoder: Decoder,
     ) -> None:
         self.data_bits = data_bits
         self.preamble_ns = LEGACY_PREAMBLE_NS if standard == "a" else HT_PREAMBLE_NS
         self._symbol_ns = _SHORT_SYMBOL_NS if short_guard else _SYMBOL_NS
         self.rate_bps = data_bits * 1e9 / self._symbol_ns
         self._order, self._twelfths = order, twelfths
+        self._decode = _soft if decoder == "soft" else _hard
         self._thresholds: dict[tuple[int, float], float] = {}
+        grid = np.logspace(-3.0, 3.0, 601)
+        self.hopeless = float(grid[self.bit_error(grid) >= 1.0].max(initial=0.0))
 
     def duration_ns(self, bits: int) -> int:
         """Return how long a frame of a number of bits lasts, preamble included [ns]."""
@@ -82,12 +112,8 @@ class Scheme:
         return self.preamble_ns + data_ns
 
     def bit_error(self, snr: Floats) -> Floats:
-        """Return the error probability of a decoded bit at a ratio of signal to noise (...,)."""
-        return _bit_error(np.asarray(snr, dtype=np.float64), self._order, self._twelfths)
-
-    def survival(self, snr: Floats, bits: Floats) -> Floats:
-        """Return the probability that bits (...,) at a ratio of signal to noise (...,) survive."""
-        return np.asarray(np.exp(bits * np.log1p(-np.minimum(self.bit_error(snr), 1.0 - 1e-15))))
+        """Return the rate of errors per bit (...,) at a ratio of signal to noise (...,)."""
+        return self._decode(np.asarray(snr, dtype=np.float64), self._order, self._twelfths)
 
     def error(self, snr: Floats, bits: float) -> Floats:
         """Return the error probability of a frame; less than 1e-12 counts as none."""
@@ -112,15 +138,15 @@ class Scheme:
         return known
 
 
-def _bit_error(snr: Floats, order: int, twelfths: int) -> Floats:
-    """Return the bit error probability after decoding, at most 1."""
+def _hard(snr: Floats, order: int, twelfths: int) -> Floats:
+    """Return the error probability of a bit after a decoder that sees bits, at most 1."""
     if order == 1:
         raw = 0.5 * erfc(np.sqrt(snr))
     else:
         levels = 2.0 ** (order / 2)
         scale = 1.5 / (levels * levels - 1.0)
         raw = (1.0 - 1.0 / levels) / (order / 2) * erfc(np.sqrt(scale * snr))
-    period, first, weights = _SPECTRA[twelfths]
+    period, first, _, weights = _SPECTRA[twelfths]
     distance = np.sqrt(4.0 * raw * (1.0 - raw))
     # Horner's rule: additions and multiplications only, the same for one value or for many.
     total = np.zeros_like(distance)
@@ -131,8 +157,27 @@ def _bit_error(snr: Floats, order: int, twelfths: int) -> Floats:
     return np.asarray(np.minimum(total / (2.0 * period), 1.0))
 
 
+def _soft(snr: Floats, order: int, twelfths: int) -> Floats:
+    """Return the rate of error events per bit of a decoder that sees reliabilities, at most 1."""
+    binary = snr
+    if order > 1:
+        # The SNR at which one bit of BPSK tells as much as one of this modulation.
+        told, of_bpsk = information(order)[0] / order, information(2)[0] / 2.0
+        grid_db = snr_grid_db()
+        told_here = np.interp(linear_to_db(snr), grid_db, told)
+        binary = db_to_linear(np.interp(told_here, of_bpsk, grid_db)) / 2.0
+    period, first, events, _ = _SPECTRA[twelfths]
+    total = np.zeros_like(binary)
+    for extra, count in enumerate(events):
+        if count:
+            total = total + 0.5 * count * erfc(np.sqrt((first + extra) * binary))
+    return np.asarray(np.minimum(total / period, 1.0))
+
+
 @cache
-def schemes(standard: str, short_guard: bool = False) -> tuple[Scheme, ...]:
+def schemes(
+    standard: str, short_guard: bool = False, decoder: Decoder = "soft"
+) -> tuple[Scheme, ...]:
     """Return the schemes of a standard, slow ones first."""
     text = resources.files("wnsim.phy").joinpath("wifi_rates.csv").read_text("utf-8")
     lines = (line for line in text.splitlines() if not line.startswith("#"))
@@ -143,6 +188,7 @@ def schemes(standard: str, short_guard: bool = False) -> tuple[Scheme, ...]:
             int(row["bits_per_subcarrier"]),
             int(row["rate_over_twelve"]),
             short_guard,
+            decoder,
         )
         for row in csv.DictReader(lines)
         if row["standard"] == standard
@@ -153,9 +199,9 @@ def schemes(standard: str, short_guard: bool = False) -> tuple[Scheme, ...]:
 class Wifi:
     """A radio of IEEE 802.11a or 802.11n with one antenna on 20 MHz; to be used with `csma`.
 
-    Scope: errors by the union bound with hard decisions on a channel that is flat over the band
-    (with several subbands their mean gain counts), which is pessimistic by up to 4 dB against
-    soft decisions; the physical header is not lost by itself; no aggregation, no more streams.
+    Scope: errors by the union bound on a channel that is flat over the band (with several
+    subbands their mean gain counts), with perfect interleaving, too many where most frames are
+    lost anyway; the physical header is not lost by itself; no aggregation, no more streams.
 
     Parameters
     ----------
@@ -164,6 +210,8 @@ class Wifi:
     rate_mbps : rate of all data frames [Mbit/s], one of the standard's; none: on each link the
         highest rate whose error probability at the mean SNR is no more than `target_error`
     target_error : of a packet of full size, above 0 and below 1
+    decoder : whether the decoder is told how reliable each bit is (`soft`), or bits only (`hard`),
+        which needs about 3 dB more
     """
 
     model: Literal["wifi"] = "wifi"
@@ -171,6 +219,7 @@ class Wifi:
     short_guard: bool = False
     rate_mbps: float | None = Field(default=None, gt=0, le=1e3)
     target_error: float = Field(default=0.1, gt=0, lt=1)
+    decoder: Decoder = "soft"
 
     def __post_init__(self) -> None:
         if self.short_guard and self.standard == "a":
@@ -182,7 +231,7 @@ class Wifi:
     @cached_property
     def schemes(self) -> tuple[Scheme, ...]:
         """The schemes, slow ones first."""
-        return schemes(self.standard, self.short_guard)
+        return schemes(self.standard, self.short_guard, self.decoder)
 
     def scheme(self, snr: float, bits: int) -> Scheme:
         """Return the scheme for packets of a number of bits at a mean SNR (linear)."""
@@ -194,14 +243,14 @@ class Wifi:
 
     def control(self, data: Scheme) -> Scheme:
         """Return the scheme that answers a data frame: the highest basic rate up to its own."""
-        legacy = [each for each in schemes("a") if each.data_bits in _BASIC]
+        legacy = [each for each in schemes("a", False, self.decoder) if each.data_bits in _BASIC]
         good = [each for each in legacy if each.rate_bps <= data.rate_bps]
         return good[-1]
 
     @property
     def slowest(self) -> Scheme:
         """The lowest basic rate."""
-        return schemes("a")[0]
+        return schemes("a", False, self.decoder)[0]
 
     def modem(self, bandwidth_hz: float, subbands: int, block_ns: int) -> WifiModem:
         """Return the modem of a band; see `Phy`."""
@@ -255,5 +304,3 @@ class WifiModem:
 
 def _refuse() -> NoReturn:
     raise ValueError("the radio wifi must be used with the medium access csma, got a scheduled one")
-
-

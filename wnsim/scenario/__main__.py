@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import warnings
 from collections.abc import Sequence
 
 from wnsim.scenario.errors import ScenarioError
@@ -16,7 +17,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         check_fl()
-        return _run(options)
+        with warnings.catch_warnings():
+            return _run(options)
     except ScenarioError as error:
         print(error, file=sys.stderr)
         return 2
@@ -54,6 +56,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--check", action="store_true", help="validate, print the resolved scenario, run nothing"
     )
+    parser.add_argument(
+        "--contacts",
+        metavar="METRES",
+        type=float,
+        help="print when devices are within a range of each other, run nothing",
+    )
+    parser.add_argument(
+        "--until",
+        metavar="SECONDS",
+        type=float,
+        default=600.0,
+        help="how long to look for contacts (default: 600)",
+    )
     parser.add_argument("--list", action="store_true", help="list the scenarios on board")
     parser.add_argument("--schema", action="store_true", help="print the JSON schema of scenarios")
     return parser
@@ -77,12 +92,20 @@ def _run(options: argparse.Namespace) -> int:
         print("a scenario is needed; --list shows those on board", file=sys.stderr)
         return 2
 
+    from wnsim.channel import OutOfRangeWarning
     from wnsim.scenario.build import check, notes, resolved
     from wnsim.scenario.run import run_all
     from wnsim.scenario.sweep import plan, results_folder
 
     runs = plan(options.scenario, options.set)
+    warnings.simplefilter("ignore", OutOfRangeWarning)
     check(runs, options.scenario)
+    if options.contacts is not None:
+        from wnsim.scenario.build import contact_lines
+
+        for line in contact_lines(runs[0].scenario, options.contacts, options.until):
+            print(line)
+        return 0
     if options.check:
         shown = set()
         for run in runs:
@@ -103,6 +126,8 @@ def _run(options: argparse.Namespace) -> int:
     with Display(len(runs), sys.stderr) as display:
         for note in dict.fromkeys(note for run in runs for note in notes(run.scenario)):
             display.say(f"note: {note}")
+        warnings.simplefilter("always", OutOfRangeWarning)
+        warnings.showwarning = lambda message, *_: display.say(f"note: {message}")
         skipped = run_all(runs, out, display.watch)
     for name in skipped:
         print(f"{name}: complete already, not run again")

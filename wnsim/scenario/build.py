@@ -178,6 +178,29 @@ def notes(scenario: Scenario) -> list[str]:
     return found
 
 
+def contact_lines(scenario: Scenario, range_m: float, until_s: float) -> list[str]:
+    """Return what is to be said of the contacts of a scenario's devices.
+
+    Parameters
+    ----------
+    scenario : the scenario
+    range_m : two devices that are so near each other are in contact [m]
+    until_s : how long to look [s]
+
+    Raises
+    ------
+    ScenarioError
+        if the motion cannot be made, or the range or the time makes no sense
+    """
+    from wnsim.contacts import contacts, lines, summary
+
+    motion = build_world(scenario).motion
+    try:
+        return lines(summary(contacts(motion, range_m, until_s)))
+    except ValueError as error:
+        raise ScenarioError(f"contacts: {error}") from error
+
+
 def load_tasks(scenario: Scenario) -> list[Task]:
     """Return the tasks of a scenario that learns.
 

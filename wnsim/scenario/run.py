@@ -179,7 +179,7 @@ def run_one(run: Run, folder: Path, watch: Watch) -> None:
         results.export_adapters(folder / "adapters", world, trainer, session, base_model)
         payload = getattr(scenario.fl.payload, "emulate", payload)
     shannon = sum(transfer.capacity_bytes for transfer in network.transfers)
-    acked = sum(transfer.acked_bytes for transfer in network.transfers)
+    carried = sum(transfer.carried_bytes for transfer in network.transfers)
     facts = {
         "fingerprint": fingerprint(scenario, used),
         "seedless": fingerprint(scenario, used, seed=False),
@@ -193,7 +193,7 @@ def run_one(run: Run, folder: Path, watch: Watch) -> None:
         "simulated_s": network.now_s,
         "events": network.env.events,
         "least_events": 2 * len(network.transfers),
-        "of_shannon_bound": acked / shannon if shannon else None,
+        "of_shannon_bound": carried / shannon if shannon else None,
         "rounds": max((row.round for row in session.rounds), default=0) if session else None,
     }
     records.write_manifest(folder, tables, facts)

@@ -24,6 +24,7 @@ from wnsim.channel import (
 from wnsim.compute import Compute
 from wnsim.energy import Energy
 from wnsim.mac import MAC, Cell, Ofdma
+from wnsim.mac.csma import require_match
 from wnsim.mobility import MOBILITY, RandomWaypoint
 from wnsim.params import parameters
 from wnsim.phy import PHY, Shannon
@@ -43,7 +44,7 @@ def family(members: Mapping[str, type]) -> Any:
 
 if TYPE_CHECKING:
     from wnsim.channel import Antenna, Fading, PathLoss
-    from wnsim.mac import Scheduled as Mac
+    from wnsim.mac import Mac
     from wnsim.mobility import Mobility
     from wnsim.phy import Phy
 else:
@@ -176,6 +177,7 @@ class Scenario:
             raise ValueError("there is nothing to simulate: give a section fl, or traffic")
         if self.fl is not None and self.traffic is not None:
             raise ValueError("fl and traffic exclude each other, got both")
+        require_match(self.mac, self.radio.phy)
         if isinstance(self.mac, Cell) != (self.base_stations is not None):
             raise ValueError(
                 "mac cell and a section base_stations go together, got one without the other"

@@ -1,0 +1,309 @@
+"""Packets, queues, broken links, and what else uses the air."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from wnsim.background import Background
+from wnsim.channel import Replay
+from wnsim.energy import Energy, Ledger
+from wnsim.mobility import Motion
+from wnsim.mobility.traces import TraceMotion
+from wnsim.network import Network
+from wnsim.phy import NrMcs, Shannon
+from wnsim.probes import Probes
+from wnsim.transfer import Message, Transfer
+from wnsim.transport import Transport
+from wnsim.units import NS_PER_S, dbm_to_w
+
+Make = Callable[..., Network]
+
+
+def run(network: Network, messages: list[Message]) -> list[Transfer]:
+    events = [network.send(message) for message in messages]
+    network.env.run(until=network.env.all_of(events))
+    return [event.value for event in events]
+
+
+def passing(*tracks: list[tuple[float, float, float]], max_gap_s: float = 1e9) -> Motion:
+    """Return devices with samples of instant, x and y."""
+    names = tuple("abcdef"[: len(tracks)])
+    return TraceMotion(names, [np.array(track) for track in tracks], max_gap_s)
+
+
+# --- packets -----------------------------------------------------------------------------------
+
+
+def test_headers_are_carried_too(make_network: Make) -> None:
+    transport = Transport(packet_bytes=1000, packet_header_bytes=100)
+    (plain,) = run(make_network(), [Message(0, 1, 1_000_500, 9.0)])
+    (cut,) = run(make_network(transport=transport), [Message(0, 1, 1_000_500, 9.0)])
+    assert cut.packets == 1001
+    assert cut.air_bytes == cut.acked_bytes == 1_000_500 + 1001 * 100
+    assert cut.latency_s == pytest.approx(plain.latency_s * cut.air_bytes / 1_000_500, rel=1e-4)
+
+
+@pytest.mark.parametrize("phy", [Shannon(), NrMcs()])
+def test_packets_arrive_one_after_the_other_as_the_rate_allows(
+    make_network: Make, phy: object
+) -> None:
+    transport = Transport(packet_bytes=1400, packet_header_bytes=100, trace=True)
+    network = make_network(phy=phy, transport=transport)
+    (transfer,) = run(network, [Message(0, 1, 1_000_000, 9.0)])
+    arrived_s = np.array([packet.arrived_s for packet in network.packets])
+    assert len(network.packets) == transfer.packets == 715
+    assert [packet.number for packet in network.packets] == list(range(715))
+    assert sum(packet.size_bytes for packet in network.packets) == transfer.air_bytes
+    assert np.all(np.diff(arrived_s) >= 0)
+    assert arrived_s[-1] == transfer.ended_s
+    # The line from the first to the last one, within some slots.
+    share = np.arange(1, 716) / 715
+    assert np.max(np.abs(arrived_s - share * transfer.ended_s)) < 0.012
+
+
+# --- queues ------------------------------------------------------------------------------------
+
+
+def test_a_full_queue_refuses(make_network: Make) -> None:
+    network = make_network(transport=Transport(queue_bytes=2500, packet_header_bytes=0))
+    first, second, third = run(network, [Message(0, 1, 1000, 9.0) for _ in range(3)])
+    assert [first.delivered, second.delivered, third.delivered] == [True, True, False]
+    assert (third.reason, third.attempts, third.latency_s) == ("queue", 0, 0.0)
+    # What has ended makes room again.
+    (later,) = run(network, [Message(0, 1, 2500, 9.0)])
+    assert later.delivered
+
+
+def test_urgent_messages_overtake_those_that_wait(make_network: Make) -> None:
+    network = make_network()
+    first, low, high = run(
+        network,
+        [
+            Message(0, 1, 10**6, 9.0),
+            Message(0, 1, 10**6, 9.0),
+            Message(0, 1, 10**6, 9.0, priority=5),
+        ],
+    )
+    assert high.started_s < first.started_s < low.started_s
+
+
+def test_waiting_time_of_poisson_arrivals_is_that_of_m_d_1(make_network: Make) -> None:
+    """Law: mean wait rho S / (2 (1 - rho)), S the service time (Pollaczek and Khinchine)."""
+    # Slots of 0.1 ms, messages of 8 ms and a bit: the rounding of starts is small.
+    bandwidth_hz = 1e6
+    network = make_network(bandwidth_hz=bandwidth_hz, block_ns=100_000, phy=Shannon(max_bps_hz=1.0))
+    service_s, load = 8.05e-3, 0.7
+    size = round(service_s * bandwidth_hz / 8)
+    # The service and half a slot until the next begins.
+    occupied_s = service_s + 0.05e-3
+    traffic = Background(rate_bps=load * 8 * size / occupied_s, size_bytes=size, senders=(0,))
+    traffic.start(network, 2, 11, 0)
+    network.env.run(until=120 * NS_PER_S)
+    waits = np.array([transfer.queue_s for transfer in network.transfers])
+    expected_s = load * occupied_s / (2 * (1 - load)) + 0.05e-3
+    batches = waits[: waits.size // 20 * 20].reshape(20, -1).mean(axis=1)
+    error_s = batches.std(ddof=1) / np.sqrt(20)
+    assert error_s < 0.08 * expected_s
+    assert abs(waits.mean() - expected_s) < 3 * error_s
+
+
+@pytest.mark.parametrize("model", ["poisson", "constant", "on-off"])
+def test_background_traffic_has_its_rate(make_network: Make, model: str) -> None:
+    network = make_network()
+    traffic = Background(model=model, rate_bps=1e6, size_bytes=1250, on_s=0.2, off_s=0.6)
+    traffic.start(network, 2, 3, 0)
+    network.env.run(until=25 * NS_PER_S)
+    assert {t.message.kind for t in network.transfers} == {"background"}
+    sent = sum(transfer.message.size_bytes for transfer in network.transfers) * 8 / 25 / 2
+    expected = 1e6 * (0.25 if model == "on-off" else 1.0)
+    # On-off: 60 periods in all, exponential; four standard errors of 16 %.
+    assert sent == pytest.approx(expected, rel=0.65 if model == "on-off" else 0.05)
+
+
+# --- broken links ------------------------------------------------------------------------------
+
+
+def away(*spans: tuple[float, float]) -> Motion:
+    """Return two devices, the second of which is there only at times."""
+    second = [(t, 100.0, 0.0) for span in spans for t in np.arange(span[0], span[1] + 0.05, 0.1)]
+    return passing([(0.0, 0.0, 0.0), (100.0, 0.0, 0.0)], second, max_gap_s=200.0)
+
+
+def test_resume_goes_on_where_the_link_broke(make_network: Make) -> None:
+    # There for 0.2 s, gone, and there again from 1 s on; samples 0.1 s apart, gaps are longer.
+    class Gone:
+        names = ("a", "b")
+        max_speed_mps = 0.0
+        spans = ((0.0, 0.2), (1.0, 50.0))
+
+        def position_m(self, devices, t_s):  # type: ignore[no-untyped-def]
+            return np.stack([100.0 * np.asarray(devices), 0.0 * np.asarray(devices)], -1)[
+                :, None
+            ].repeat(np.size(t_s), axis=1)
+
+        def present(self, devices, t_s):  # type: ignore[no-untyped-def]
+            there = np.zeros(np.size(t_s), dtype=bool)
+            for begin, end in self.spans:
+                there |= (np.asarray(t_s) >= begin) & (np.asarray(t_s) <= end)
+            return (np.asarray(devices)[:, None] == 0) | there
+
+        def next_change_s(self, t_s):  # type: ignore[no-untyped-def]
+            return next((t for span in self.spans for t in span if t > t_s), float("inf"))
+
+        def presence_end_s(self, device, t_s):  # type: ignore[no-untyped-def]
+            return float("inf") if device == 0 else 0.2 if t_s <= 0.2 else 50.0
+
+    size = 10_000_000
+    (alone,) = run(make_network(), [Message(0, 1, size, 20.0)])
+    (lost,) = run(make_network(motion=Gone()), [Message(0, 1, size, 20.0)])
+    assert (lost.delivered, lost.reason, lost.attempts) == (False, "left", 1)
+    resume = Transport(on_break="resume", packet_header_bytes=0)
+    (resumed,) = run(make_network(motion=Gone(), transport=resume), [Message(0, 1, size, 20.0)])
+    assert resumed.delivered
+    assert resumed.attempts == 2
+    assert resumed.acked_bytes == size
+    # Nothing is sent twice: as long as alone, and the time in between.
+    assert resumed.latency_s == pytest.approx(alone.latency_s + 0.8, abs=2e-3)
+    assert resumed.queue_s == pytest.approx(0.8, abs=2e-3)
+    (late,) = run(make_network(motion=Gone(), transport=resume), [Message(0, 1, size, 0.5)])
+    assert (late.delivered, late.reason) == (False, "left")
+
+
+def test_a_link_on_which_nothing_arrives_breaks(make_network: Make) -> None:
+    # Walks out of reach of the lowest scheme at 20 m/s, and comes back.
+    track = [(0.0, 100.0, 0.0), (200.0, 4100.0, 0.0), (400.0, 100.0, 0.0), (900.0, 100.0, 0.0)]
+    motion = passing([(0.0, 0.0, 0.0), (900.0, 0.0, 0.0)], track)
+    common = {"motion": motion, "phy": NrMcs(), "tx_power_dbm": 0.0, "block_ns": 5_000_000}
+    message = Message(0, 1, 1_000_000_000, 800.0)
+    patience = Transport(break_after_s=0.5, packet_header_bytes=0)
+    (broken,) = run(make_network(transport=patience, **common), [message])
+    assert (broken.delivered, broken.reason) == (False, "broken")
+    again = Transport(break_after_s=0.5, on_break="resume", retry_s=5.0, packet_header_bytes=0)
+    (kept,) = run(make_network(transport=again, **common), [message])
+    assert kept.delivered
+    assert kept.attempts > 5
+    assert kept.acked_bytes == message.size_bytes
+
+
+# --- energy ------------------------------------------------------------------------------------
+
+
+def test_energy_is_the_sum_of_its_parts(make_network: Make) -> None:
+    energy = Energy(
+        amplifier_efficiency=0.4, transmit_circuit_w=0.3, receive_w=0.2, idle_w=0.05,
+        joules_per_flop=2e-12,
+    )  # fmt: skip
+    network = make_network()
+    power_w = np.full(2, float(dbm_to_w(23.0)))
+    ledger = Ledger(energy, network, power_w)
+    ledger.flops[0] += 1e12
+    (transfer,) = run(network, [Message(0, 1, 10**7, 9.0)])
+    network.env.run(until=10 * NS_PER_S)
+    spent = {name: joules.tolist() for name, joules in ledger.spent_j().items()}
+    # The last slot is used in part, but on for all of it.
+    on_s = transfer.blocks * 1e-3
+    assert spent["transmit"] == pytest.approx([(power_w[0] / 0.4 + 0.3) * on_s, 0.0])
+    assert spent["receive"] == pytest.approx([0.0, 0.2 * on_s])
+    assert spent["idle"] == pytest.approx([0.05 * (10 - on_s)] * 2)
+    assert spent["compute"] == pytest.approx([2.0, 0.0])
+
+
+def test_computing_energy_per_cycle() -> None:
+    energy = Energy(capacitance=1e-28, cycle_hz=2e9, flops_per_cycle=4)
+    assert energy.compute_j(np.array(4e9)) == pytest.approx(1e-28 * 4e18 * 1e9)
+
+
+def test_an_empty_battery_takes_a_device_down(make_network: Make) -> None:
+    """Law: idling at 0.1 W a battery of 0.5 J lasts 5 s."""
+    network = make_network()
+    energy = Energy(idle_w=0.1, battery_j=0.5, transmit_circuit_w=0.0)
+    ledger = Ledger(energy, network, np.full(2, float(dbm_to_w(23.0))))
+    network.env.run(until=int(4.95 * NS_PER_S))
+    assert network.down == set()
+    (early,) = run(network, [Message(0, 1, 10, 9.0)])
+    assert early.delivered
+    network.env.run(until=int(5.05 * NS_PER_S))
+    assert network.down == {0, 1}
+    assert not network.snapshot().present.any()
+    (late,) = run(network, [Message(0, 1, 10, 9.0)])
+    assert (late.delivered, late.reason) == (False, "left")
+    assert sum(joules[0] for joules in ledger.spent_j().values()) > 0.49
+
+
+def test_a_transfer_dies_with_its_device(make_network: Make) -> None:
+    network = make_network()
+    network.env.at(NS_PER_S // 10, lambda: network.fail(1, "battery"))
+    (transfer,) = run(network, [Message(0, 1, 10**9, 99.0)])
+    assert (transfer.delivered, transfer.reason) == (False, "battery")
+    assert transfer.ended_s == pytest.approx(0.1)
+    assert transfer.acked_bytes > 0
+
+
+# --- what is known of others ---------------------------------------------------------------------
+
+
+def test_probes_measure_what_is_true_and_cost_air(make_network: Make) -> None:
+    positions = ((0.0, 0.0), (100.0, 0.0), (0.0, 300.0))
+    network = make_network(positions)
+    true_db = network.snapshot().snr_db
+    Probes(period_s=0.5, size_bytes=100).start(network, 3, 1)
+    assert np.all(np.isneginf(network.snapshot().snr_db))
+    network.env.run(until=2 * NS_PER_S)
+    seen_db = network.snapshot().snr_db
+    off = ~np.eye(3, dtype=bool)
+    assert seen_db[off] == pytest.approx(true_db[off], abs=1e-6)
+    assert {transfer.message.kind for transfer in network.transfers} == {"probe"}
+    assert np.all(network.tx_s > 0)
+    network.down.update({0, 1, 2})
+    network.env.run(until=20 * NS_PER_S)
+    assert np.all(np.isneginf(network.snapshot().snr_db))
+
+
+def test_contact_time_of_devices_that_part(make_network: Make) -> None:
+    """Law: 10 m/s apart from 20 m on, out of 100 m after 8 s."""
+    motion = passing(
+        [(0.0, 0.0, 0.0), (100.0, 0.0, 0.0)],
+        [(0.0, 20.0, 0.0), (100.0, 1020.0, 0.0)],
+        [(0.0, 0.0, 5.0), (100.0, 0.0, 5.0)],
+    )
+    view = make_network(motion=motion).snapshot()
+    contact_s = view.contact_s(100.0, 60.0, 0.01)
+    assert contact_s[0, 1] == pytest.approx(8.0, abs=0.011)
+    assert contact_s[0, 2] == contact_s[2, 0] == 60.0
+    assert contact_s[1, 1] == 0.0
+    assert view.contact_s(10.0, 60.0)[0, 1] == 0.0
+
+
+def test_nearest_devices_that_are_there(make_network: Make) -> None:
+    network = make_network(((0.0, 0.0), (30.0, 0.0), (10.0, 0.0), (20.0, 0.0)))
+    assert network.snapshot().nearest(0, 2).tolist() == [2, 3]
+    network.down.add(2)
+    assert network.snapshot().nearest(0, 9).tolist() == [3, 1]
+    assert network.snapshot().nearest(2, 1).tolist() == [3]
+
+
+# --- measured links ------------------------------------------------------------------------------
+
+
+def test_replayed_latency_and_rate(make_network: Make, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "links.csv"
+    file.write_text("t_s,source,target,latency_s\n0,0,1,0.25\n1,0,1,0.5\n")
+    network = make_network(replay=Replay(file=str(file)).links(("0", "1")))
+    (first,) = run(network, [Message(0, 1, 1000, 9.0)])
+    assert (first.delivered, first.latency_s) == (True, 0.25)
+    network.env.run(until=network.timeout(1.0))
+    late, lost = run(network, [Message(0, 1, 1000, 9.0), Message(0, 1, 1000, 0.3)])
+    assert late.latency_s == pytest.approx(0.5)
+    assert (lost.delivered, lost.reason) == (False, "deadline")
+    file.write_text("t_s,source,target,rate_bps\n0,0,1,1e6\n1,0,1,4e6\n")
+    network = make_network(replay=Replay(file=str(file)).links(("0", "1")))
+    (transfer,) = run(network, [Message(0, 1, 375_000, 9.0)])
+    # One second at 1 Mbit/s, half a second at 4.
+    assert transfer.latency_s == pytest.approx(1.5)
+    ramp = Replay(file=str(file), interpolate="linear").links(("0", "1"))
+    (transfer,) = run(make_network(replay=ramp), [Message(0, 1, 312_500 // 2, 9.0)])
+    # 1.25 Mbit of 1 t + 1.5 t^2.
+    assert transfer.latency_s == pytest.approx((-1 + np.sqrt(1 + 6 * 1.25)) / 3, rel=1e-6)

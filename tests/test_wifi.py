@@ -1,0 +1,228 @@
+"""Wi-Fi radios: rates, durations, the codes' weights, and errors against other simulators."""
+
+import numpy as np
+import pytest
+from reference_tables import rows
+
+from wnsim.mac import MAC, Csma, Ofdma
+from wnsim.mac.csma import require_match
+from wnsim.phy import PHY, Shannon, Wifi
+from wnsim.phy.wifi import _SPECTRA, BANDWIDTH_HZ, Scheme, schemes
+
+BITS = 1400 * 8
+
+
+def scheme(standard: str, rate_mbps: float, decoder: str = "soft") -> Scheme:
+    found = [
+        each
+        for each in schemes(standard, False, decoder)
+        if abs(each.rate_bps / 1e6 - rate_mbps) < 0.01
+    ]
+    assert len(found) == 1
+    return found[0]
+
+
+def db(ratio: float) -> float:
+    return float(10 * np.log10(ratio))
+
+
+def test_rates() -> None:
+    legacy = [each.rate_bps / 1e6 for each in schemes("a")]
+    assert legacy == pytest.approx([6, 9, 12, 18, 24, 36, 48, 54])
+    long = [each.rate_bps / 1e6 for each in schemes("n")]
+    assert long == pytest.approx([6.5, 13, 19.5, 26, 39, 52, 58.5, 65])
+    short = [each.rate_bps / 1e6 for each in schemes("n", True)]
+    assert short == pytest.approx([7.2, 14.4, 21.7, 28.9, 43.3, 57.8, 65, 72.2], abs=0.05)
+
+
+@pytest.mark.parametrize(
+    ("standard", "short", "place", "octets", "microseconds"),
+    [
+        # 16 + 8 n + 6 bits in symbols of 24, 96 and 216 bits, after 20 us.
+        ("a", False, 0, 14, 20 + 4 * 6),
+        ("a", False, 4, 14, 20 + 4 * 2),
+        ("a", False, 4, 1464, 20 + 4 * 123),
+        ("a", False, 7, 1464, 20 + 4 * 55),
+        # After 36 us; with the short guard interval 46 symbols of 3.6 us take 165.6 us.
+        ("n", False, 7, 1464, 36 + 4 * 46),
+        ("n", True, 7, 1464, 36 + 168),
+    ],
+)
+def test_durations(standard: str, short: bool, place: int, octets: int, microseconds: int) -> None:
+    frame = schemes(standard, short)[place]
+    assert frame.duration_ns(8 * octets) == 1000 * microseconds
+
+
+def weights(kept: list[tuple[int, int]], terms: int) -> tuple[int, list[int], list[int]]:
+    """Count the error events of the punctured code 133, 171 by walking through its trellis."""
+    states, most = 64, 18
+    events, bits = np.zeros(most), np.zeros(most)
+
+    def step(phase: int, state: int, bit: int) -> tuple[int, int]:
+        register = bit << 6 | state
+        out = [(register & taps).bit_count() % 2 for taps in (0o133, 0o171)]
+        return register >> 1, int(np.dot(out, kept[phase]))
+
+    for begin in range(len(kept)):
+        count, ones = np.zeros((2, states, most))
+        state, weight = step(begin, 0, 1)
+        count[state, weight] = ones[state, weight] = 1
+        phase = begin
+        for _ in range(150):
+            phase = (phase + 1) % len(kept)
+            count_after, ones_after = np.zeros((2, states, most))
+            for state in range(1, states):
+                for bit in (0, 1):
+                    reached, weight = step(phase, state, bit)
+                    count_after[reached, weight:] += count[state, : most - weight]
+                    more = ones[state] + bit * count[state]
+                    ones_after[reached, weight:] += more[: most - weight]
+            events, bits = events + count_after[0], bits + ones_after[0]
+            count_after[0], ones_after[0] = 0, 0
+            count, ones = count_after, ones_after
+    first = int(np.flatnonzero(events)[0])
+    part = slice(first, first + terms)
+    return first, events[part].astype(int).tolist(), bits[part].astype(int).tolist()
+
+
+@pytest.mark.parametrize(
+    ("twelfths", "kept", "terms"),
+    [
+        (6, [(1, 1)], 7),
+        (8, [(1, 1), (1, 0)], 5),
+        (9, [(1, 1), (1, 0), (0, 1)], 4),
+        (10, [(1, 1), (1, 0), (0, 1), (1, 0), (0, 1)], 3),
+    ],
+)
+def test_weights_are_those_of_the_code(
+    twelfths: int, kept: list[tuple[int, int]], terms: int
+) -> None:
+    first, events, bits = weights(kept, terms)
+    period, distance, known_events, known_bits = _SPECTRA[twelfths]
+    assert period == len(kept)
+    assert distance == first
+    assert events == list(known_events[:terms])
+    assert bits == list(known_bits[:terms])
+
+
+def test_hard_decisions_equal_the_nist_model() -> None:
+    table = [row for row in rows("wifi_per_vs_snr_ns3.csv") if row["model"] == "Nist"]
+    assert len(table) > 90
+    for row in table:
+        frame = scheme(row["standard"][-1], float(row["rate_mbps"]), "hard")
+        snr = np.array([10 ** (float(row["snr_db"]) / 10)])
+        assert frame.error(snr, BITS)[0] == pytest.approx(float(row["per"]), rel=1e-6)
+
+
+@pytest.mark.parametrize("error", [0.1, 0.01])
+def test_soft_decisions_agree_with_simulated_links(error: float) -> None:
+    # Tables of ns-3 from link simulations; nothing is fitted to them.
+    table = [row for row in rows("wifi_per_vs_snr_ns3.csv") if row["model"] == "TableBased"]
+    off_db = []
+    for mode in {row["mode"] for row in table}:
+        part = [row for row in table if row["mode"] == mode and 1e-5 < float(row["per"]) < 0.99]
+        log = -np.log([float(row["per"]) for row in part])
+        there_db = np.interp(-np.log(error), log, [float(row["snr_db"]) for row in part])
+        frame = scheme(part[0]["standard"][-1], float(part[0]["rate_mbps"]))
+        off_db.append(db(frame.threshold(BITS, error)) - there_db)
+    assert len(off_db) == 12
+    assert np.max(np.abs(off_db)) < 0.25
+    assert abs(np.mean(off_db)) < 0.1
+
+
+@pytest.mark.parametrize("decoder", ["soft", "hard"])
+def test_errors_fall_with_snr_and_grow_with_length(decoder: str) -> None:
+    snr = np.logspace(-2, 4, 400)
+    for standard in ("a", "n"):
+        for frame in schemes(standard, False, decoder):
+            error = frame.error(snr, BITS)
+            assert np.all(np.diff(error) <= 1e-9)
+            assert error[0] == 1.0
+            assert error[-1] == 0.0
+            assert np.all(frame.error(snr, BITS // 10) <= error + 1e-15)
+            for level in (0.5, 0.1, 1e-3):
+                at = np.array(frame.threshold(BITS, level))
+                assert float(frame.error(at, BITS)) == pytest.approx(level, rel=1e-4)
+
+
+def test_one_value_is_as_good_as_many() -> None:
+    snr = np.logspace(-1, 3, 301)
+    for frame in (*schemes("a"), *schemes("n", False, "hard")):
+        together = frame.error(snr, BITS)
+        assert [float(frame.error(snr[i : i + 1], BITS)[0]) for i in range(301)] == list(together)
+
+
+def test_the_rate_follows_the_mean_snr() -> None:
+    radio = Wifi(target_error=0.05)
+    chosen = [radio.scheme(snr, BITS) for snr in np.logspace(-1, 4, 200)]
+    rates = [each.rate_bps for each in chosen]
+    assert rates == sorted(rates)
+    assert {round(rate / 1e6) for rate in rates} >= {6, 12, 24, 36, 48, 54}
+    for snr, each in zip(np.logspace(-1, 4, 200), chosen, strict=True):
+        assert each is radio.schemes[0] or each.error(np.array(snr), BITS) <= 0.05 * (1 + 1e-6)
+    fixed = Wifi(rate_mbps=24.0)
+    assert fixed.scheme(1e-3, BITS).rate_bps == 24e6
+    assert Wifi(standard="n", short_guard=True, rate_mbps=72.2).scheme(1.0, 1).data_bits == 260
+
+
+def test_answers_go_at_the_highest_basic_rate() -> None:
+    answers = {each.rate_bps / 1e6: Wifi().control(each).rate_bps / 1e6 for each in schemes("a")}
+    assert answers == {6: 6, 9: 6, 12: 12, 18: 12, 24: 24, 36: 24, 48: 24, 54: 24}
+    assert Wifi(standard="n").control(schemes("n")[0]).rate_bps == 6e6
+
+
+def test_rates_at_an_snr() -> None:
+    modem = Wifi().modem(BANDWIDTH_HZ, 1, 1_000_000)
+    snr = np.logspace(-2, 5, 200)
+    rate_bps = modem.rate_bps(snr, np.ones(200))
+    assert rate_bps[0] == 0.0
+    assert rate_bps[-1] == 54e6
+    assert np.all(rate_bps <= BANDWIDTH_HZ * np.log2(1 + snr))
+    fixed = Wifi(rate_mbps=12.0).modem(BANDWIDTH_HZ, 1, 1_000_000)
+    assert fixed.rate_bps(np.array([1e5]), np.array([0.5])).tolist() == [6e6]
+    assert modem.slot_ns == 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Wifi(short_guard=True), "short_guard must be false with standard a, got true"),
+        (lambda: Wifi(rate_mbps=11.0), r"rate_mbps must be one of 6, 9, .* 54, got 11"),
+        (lambda: Wifi(rate_mbps=float("nan")), "rate_mbps"),
+        (lambda: Wifi(target_error=0.0), "target_error"),
+        (lambda: Csma(cw_min=31, cw_max=15), "cw_max must be at least cw_min, 31, got 15"),
+        (lambda: Csma(retry_limit=0), "retry_limit"),
+        (lambda: Csma(energy_dbm=float("inf")), "energy_dbm"),
+        (lambda: Wifi().modem(5e6, 1, 1000), "bandwidth_hz must be 20 MHz with wifi, got 5e"),
+        (lambda: require_match(Csma(), Shannon()), "must be used with the radio wifi, got shannon"),
+        (lambda: require_match(Ofdma(), Wifi()), "must be used with the medium access csma, got"),
+        (
+            lambda: Wifi().modem(BANDWIDTH_HZ, 1, 1000).start(np.ones(1), np.ones(1)),
+            "must be used with the medium access csma",
+        ),
+    ],
+)
+def test_errors(make: type, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_families_know_them() -> None:
+    assert PHY["wifi"] is Wifi
+    assert MAC["csma"] is Csma
+    require_match(Csma(), Wifi())
+    require_match(Ofdma(), Shannon())
+
+
+def test_windows_double() -> None:
+    mac = Csma()
+    assert [mac.window(failures) for failures in range(8)] == [
+        15,
+        31,
+        63,
+        127,
+        255,
+        511,
+        1023,
+        1023,
+    ]

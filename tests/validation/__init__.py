@@ -1,0 +1,5 @@
+"""What the simulator gives, against closed forms, standard tables and other simulators.
+
+Each check returns rows of deviations and perhaps a picture. The page `docs/validation.md` and
+`tests/test_validation.py` are made of the same checks.
+"""

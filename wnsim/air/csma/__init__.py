@@ -1,0 +1,9 @@
+"""The air where stations contend for it: engines for carrier sense with collision avoidance."""
+
+from __future__ import annotations
+
+from wnsim.air.csma.contention import Contention
+from wnsim.air.csma.packet import Packet
+from wnsim.air.csma.windowed import Windowed
+
+__all__ = ["Contention", "Packet", "Windowed"]

@@ -1,0 +1,115 @@
+"""Draws and gains that are computed many at a time, and are the same as one at a time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wnsim.streams import uniforms
+
+if TYPE_CHECKING:
+    from wnsim.air.air import Setup
+
+_BLOCK = 256
+_ERA, _LONGEST_ERA = 64, 1024
+
+
+class Backoffs:
+    """The draws of each node's backoffs.
+
+    Parameters
+    ----------
+    key : of the draws
+    nodes : how many there are
+    """
+
+    def __init__(self, key: int, nodes: int) -> None:
+        self._key = key
+        self._ready: list[list[float]] = [[] for _ in range(nodes)]
+        self._drawn = [0] * nodes
+
+    def draw(self, node: int, window: int) -> int:
+        """Return the next backoff of a node, 0 to `window` [slots]."""
+        ready = self._ready[node]
+        if not ready:
+            first = self._drawn[node]
+            block = np.arange(first, first + _BLOCK)
+            ready = self._ready[node] = uniforms(self._key, node, node, block)[::-1].tolist()
+            self._drawn[node] = first + _BLOCK
+        return int(ready.pop() * (window + 1))
+
+
+class Draws:
+    """The draws of receivers on frames.
+
+    Parameters
+    ----------
+    key : of the draws
+    """
+
+    def __init__(self, key: int) -> None:
+        self._key = key
+        self._block: dict[tuple[int, int], tuple[int, list[float]]] = {}
+
+    def draw(self, source: int, node: int, number: int) -> float:
+        """Return the draw of a receiver on the frame of a source with a number."""
+        first, values = self._block.get((source, node), (0, []))
+        if not first <= number < first + len(values):
+            first = number // _BLOCK * _BLOCK
+            block = np.arange(first, first + _BLOCK)
+            values = uniforms(self._key, source, node, block).tolist()
+            self._block[source, node] = first, values
+        return values[number - first]
+
+
+class Paths:
+    """Gains of pairs, for a stretch of the channel's samples at a time.
+
+    Stretches grow while none of the pairs is new.
+
+    Parameters
+    ----------
+    setup : what the engine works with
+    """
+
+    def __init__(self, setup: Setup) -> None:
+        self._channel = setup.world.channel
+        self._sample_ns = setup.sample_ns
+        self._pairs: dict[tuple[int, int], list[float]] = {}
+        self._first, self._length = 0, 0
+
+    def gain(self, source: int, target: int, now_ns: int) -> float:
+        """Return the gain of a pair at an instant: the mean over the subbands."""
+        place = now_ns // self._sample_ns - self._first
+        pair = (source, target) if source < target else (target, source)
+        if 0 <= place < self._length and pair in self._pairs:
+            return self._pairs[pair][place]
+        return self._more(now_ns // self._sample_ns, pair)
+
+    def _more(self, sample: int, pair: tuple[int, int]) -> float:
+        """Return the gain of a pair that is new, or at a sample that is."""
+        if self._first <= sample < self._first + self._length:
+            self._fill([pair])
+        else:
+            self._open(sample, pair)
+        return self._pairs[pair][sample - self._first]
+
+    def _open(self, sample: int, pair: tuple[int, int]) -> None:
+        """Begin a stretch, for the pairs of the last one."""
+        end = self._first + self._length
+        close = end <= sample < end + self._length
+        self._length = max(min(2 * self._length, _LONGEST_ERA), _ERA) if close else _ERA
+        self._first = sample // _ERA * _ERA
+        pairs = sorted({*self._pairs, pair}) if close else [pair]
+        self._pairs = {}
+        self._fill(pairs)
+
+    def _fill(self, pairs: list[tuple[int, int]]) -> None:
+        source, target = np.array(pairs).T
+        gain = self._channel.gain_blocks(source, target, self._first, self._length, self._sample_ns)
+        total = gain[..., 0]
+        for band in range(1, gain.shape[-1]):
+            total = total + gain[..., band]
+        values = (total / gain.shape[-1]).tolist()
+        self._pairs.update(zip(pairs, values, strict=True))

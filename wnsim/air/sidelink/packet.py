@@ -1,0 +1,294 @@
+"""The packet engine of the sidelink: one event for each transport block, the slow oracle.
+
+In each slot it looks whose grant has run out, who sends in which subchannel, and what each
+receiver gets of it, link by link. It shares the questions to the world and the draws with
+`windowed`, but it keeps no table, plans nothing and never computes anything twice.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from wnsim.air.air import Air, Setup
+from wnsim.air.flow import Flow, Stream
+from wnsim.air.hearing import Hearing
+from wnsim.air.quality import TERMS, common, predict, sinr
+from wnsim.air.sidelink.grants import Grant, Grants
+from wnsim.phy.modem import (
+    IDLE,
+    NEW,
+    NEW_LOST,
+    OUTCOMES,
+    REPEATED,
+    REPEATED_LOST,
+    Slots,
+    State,
+    efficiency,
+)
+from wnsim.streams import uniforms
+from wnsim.units import NS_PER_S, Floats, Ints, thermal_noise_w, to_s
+
+_REPETITION = {IDLE: IDLE, NEW: REPEATED, NEW_LOST: REPEATED_LOST}
+
+
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """What a node sends in a slot."""
+
+    slot: int
+    node: int
+    channel: int
+    announces: bool
+
+
+class _Link:
+    """A flow on the air, and what becomes of its present transmission."""
+
+    def __init__(self, flow: Flow, stream: Stream, slot: int, state: State, bands: int) -> None:
+        self.flow, self.stream, self.begin, self.state = flow, stream, slot, state
+        self.counts = np.zeros(OUTCOMES, dtype=np.int64)
+        self.gathered = np.zeros(bands)
+        self.sinr = np.zeros(bands)
+        self.turn = self.on_air = self.listened = 0
+        self.slot = -1
+        self.bits, self.kind = 0, IDLE
+        self.due_ns = flow.limit_ns
+        self.complete = False
+
+
+class SidelinkPacket(Air):
+    """An engine that looks at one slot at a time; see `Air`."""
+
+    def __init__(self, setup: Setup, ended: Callable[[Flow], None]) -> None:
+        super().__init__(setup, ended)
+        self._grants = Grants(setup)
+        self._mac = self._grants.mac
+        self._hearing = Hearing(setup.world)
+        self._links: dict[Flow, _Link] = {}
+        self._grant: dict[int, Grant] = {}
+        self._count: dict[int, int] = {}
+        self._silent: dict[int, int] = {}
+        self._past: deque[_Sending] = deque()
+        self._slot = 0
+
+    # What `Air` asks for.
+
+    def begin(self, slot: int, started: Sequence[Stream]) -> None:
+        """Take in that a slot begins: select, and send one block in each resource."""
+        self._slot = slot
+        while self._past and self._past[0].slot < slot - self._mac.lookback_slots(self.slot_ns):
+            self._past.popleft()
+        bands = self.setup.world.channel.subbands
+        for stream in started:
+            for flow in stream.flows:
+                several = len(stream.flows) > 1
+                state = self.setup.modem.start(np.array([flow.size_bits]), np.array([several]))
+                self._links[flow] = _Link(flow, stream, slot, state, bands)
+            self._grant_to(stream, slot)
+        sources = sorted({flow.source for flow in self._links})
+        for source in sources:
+            grant = self._grant[source]
+            if grant.end == slot and grant.keeps:
+                following = self._grants.kept(source, grant)
+            elif grant.end == slot:
+                following = self._select(source, slot, self._count[source])
+            else:
+                continue
+            # The old grant may still have a resource in this slot.
+            self._remember(source, grant, slot)
+            self._grant[source] = following
+        for source in sources:
+            self._remember(source, self._grant[source], slot)
+        sending = {each.node: each.channel for each in self._past if each.slot == slot}
+        self._transmit(slot, dict(sorted(sending.items())))
+
+    def due(self, now_ns: int) -> list[Flow]:
+        """Return the flows on the air that end by an instant [ns]."""
+        return [flow for flow, link in self._links.items() if link.due_ns <= now_ns]
+
+    def next_end_ns(self) -> int | None:
+        """Return when the next flow on the air ends [ns]."""
+        return min((link.due_ns for link in self._links.values()), default=None)
+
+    def next_slot(self) -> int | None:
+        """Return the next slot, while anything is on the air."""
+        return self._slot + 1 if self._links else None
+
+    def settle(self, flow: Flow, now_ns: int) -> None:
+        """Book what a flow that ends now did on the air, and forget it."""
+        link = self._links.pop(flow)
+        flow.delivered = link.complete and link.due_ns <= now_ns
+        if link.slot >= 0 and (flow.delivered or (link.slot + 1) * self.slot_ns <= now_ns):
+            self._book(link)
+        passed = -(-now_ns // self.slot_ns) if flow.delivered else now_ns // self.slot_ns
+        link.counts[IDLE] = max(passed - link.begin, 0) - link.counts[IDLE + 1 :].sum()
+        flow.acked_bits = min(flow.acked_bits, flow.size_bits)
+        flow.count(link.counts, self.slot_ns)
+        flow.receiving_s = to_s(link.listened * self.slot_ns)
+        flow.airtime_s = to_s(link.on_air * self.slot_ns)
+        self._silent[flow.source] = -(-now_ns // self.slot_ns)
+
+    def acked_bits(self, flow: Flow) -> int:
+        """Return how many bits of a flow on the air have arrived by now."""
+        return flow.acked_bits
+
+    # Reservations.
+
+    def _grant_to(self, stream: Stream, slot: int) -> None:
+        """Give the transmitter of a stream a grant: the old one if it will do."""
+        source = stream.source
+        needed = self._count[source] = self._grants.needed(stream, slot)
+        silent = self._silent.get(source, slot)
+        grant = self._grants.usable(self._grant.get(source), needed, slot, silent)
+        self._grant[source] = grant or self._select(source, slot, needed)
+
+    def _select(self, device: int, slot: int, count: int) -> Grant:
+        """Let a device select resources by what it has heard before a slot."""
+        mac = self._mac
+        announced_dbm = np.full((mac.window_slots, mac.subchannels), -np.inf)
+        deaf = np.zeros(mac.window_slots, dtype=np.bool_)
+        if not mac.sensing:
+            return self._grants.fresh(device, slot, count, announced_dbm, deaf)
+        others = self._hearing.heard([device], slot * self.slot_ns)[0]
+        power_dbm = self._grants.heard_dbm(device, others, slot)
+        heard = dict(zip(others.tolist(), power_dbm.tolist(), strict=True))
+        own = {each.slot for each in self._past if each.node == device}
+        for each in self._past:
+            place = each.slot + mac.period_slots - slot - 1
+            if each.slot >= slot or not 0 <= place < mac.window_slots:
+                continue
+            if each.node == device:
+                deaf[place] = True
+            elif each.announces and each.slot not in own and each.node in heard:
+                before_dbm = announced_dbm[place, each.channel]
+                announced_dbm[place, each.channel] = max(before_dbm, heard[each.node])
+        return self._grants.fresh(device, slot, count, announced_dbm, deaf)
+
+    def _remember(self, node: int, grant: Grant, slot: int) -> None:
+        """Note what a node sends in a slot."""
+        for first, channel in zip(grant.slots.tolist(), grant.channels.tolist(), strict=True):
+            number, rest = divmod(slot - first, grant.period_slots)
+            if rest == 0 and 0 <= number < grant.periods:
+                announces = number + 1 < grant.periods or grant.keeps
+                self._past.append(_Sending(slot, node, channel, announces))
+
+    # Slots.
+
+    def _transmit(self, slot: int, sending: dict[int, int]) -> None:
+        """Send one block of each stream that has a resource in a slot."""
+        links = [link for link in self._links.values() if link.flow.source in sending]
+        members = defaultdict(list)
+        for link in links:
+            members[link.stream].append(link)
+        for stream, group in members.items():
+            known = np.stack([self._known(link) for link in group])
+            agreed = common(known, stream.quantile) if len(group) > 1 else known[0]
+            for link in group:
+                self._send(link, agreed, sending)
+        for link in sorted(links, key=lambda link: link.flow.serial):
+            instant_ns = min(link.due_ns, (slot + 1) * self.slot_ns)
+            self.env.at(instant_ns, partial(self._arrived, link, slot))
+
+    def _send(self, link: _Link, known: Floats, sending: dict[int, int]) -> None:
+        """Let the modem look at a transmission, and find out whether that is all."""
+        setup, flow, times = self.setup, link.flow, self._mac.repetitions + 1
+        link.slot, link.sinr = self._slot, self._sinr(flow, sending)
+        number = link.turn % times
+        link.gathered = link.sinr + (link.gathered if number else 0.0)
+        link.turn += 1
+        link.bits, link.kind = 0, REPEATED_LOST if number else NEW_LOST
+        if number + 1 < times:
+            return
+        outcome = setup.modem.scan(
+            link.state,
+            Slots(
+                known[None, None],
+                link.gathered[None, None],
+                np.array([[1.0 / self._mac.subchannels]]),
+                np.array([[True]]),
+                uniforms(setup.error_key, flow.source, flow.target, [[link.slot]]),
+            ),
+        )
+        link.bits, link.kind = int(outcome.bits[0, 0]), int(outcome.kind[0, 0])
+        if times > 1:
+            link.kind = _REPETITION.get(link.kind, link.kind)
+        missing = flow.size_bits - flow.acked_bits
+        if link.bits < missing:
+            return
+        complete_ns = (link.slot + 1) * self.slot_ns
+        if setup.modem.fluid:
+            complete_ns += -(-missing * self.slot_ns // max(link.bits, 1)) - self.slot_ns
+        if complete_ns <= flow.limit_ns:
+            link.due_ns, link.complete = complete_ns, True
+
+    def _arrived(self, link: _Link, slot: int) -> None:
+        """Take in the end of a slot on a link."""
+        over = self.env.now_ns == (slot + 1) * self.slot_ns
+        if over and link.flow in self._links and link.slot == slot and not link.complete:
+            self._book(link)
+
+    def _book(self, link: _Link) -> None:
+        """Book the transmission that has passed to a flow."""
+        flow, slot_s = link.flow, self.slot_ns / NS_PER_S
+        if link.bits and self.setup.trace:
+            instant_ns = (link.slot + 1) * self.slot_ns
+            flow.progress.append((np.array([instant_ns]), np.array([link.bits])))
+        link.slot = -1
+        link.on_air += 1
+        if link.kind == IDLE:
+            return
+        link.counts[link.kind] += 1
+        link.listened += int(link.sinr[0] > 0.0)
+        flow.acked_bits += link.bits
+        mean = link.sinr[0]
+        for band in range(1, link.sinr.size):
+            mean = mean + link.sinr[band]
+        possible = efficiency(link.sinr) * (self.setup.world.bandwidth_hz * slot_s)
+        flow.snr_sum = float(flow.snr_sum + mean / link.sinr.size)
+        flow.capacity_bits = float(flow.capacity_bits + possible * (1.0 / self._mac.subchannels))
+
+    # Quality.
+
+    def _gain(self, source: int, target: int, slot: int) -> Floats:
+        """Return the gain (B,) of a pair in a slot."""
+        sample = slot // self.setup.sample_slots
+        pair: tuple[Ints, Ints] = np.array([source]), np.array([target])
+        channel = self.setup.world.channel
+        gain = channel.gain_blocks(*pair, sample, 1, self.setup.sample_ns)
+        return np.asarray(gain[0, 0])
+
+    def _noise_w(self, node: int) -> Floats:
+        """Return the noise of a receiver on the whole band [W]."""
+        world = self.setup.world
+        return thermal_noise_w(world.bandwidth_hz, world.noise_figure_db[node])
+
+    def _known(self, link: _Link) -> Floats:
+        """Return the ratio (B,) that a transmitter believes in, without interference."""
+        setup, flow = self.setup, link.flow
+        delay = setup.csi_delay_slots
+        terms = TERMS[setup.prediction] if delay else 1
+        past = [
+            self._gain(flow.source, flow.target, max(self._slot - term * delay, 0))
+            for term in range(1, terms + 1)
+        ]
+        signal_w = setup.world.tx_power_w[flow.source] * predict(past)
+        return sinr(signal_w, self._grants.believed, self._noise_w(flow.target), np.zeros(1))
+
+    def _sinr(self, flow: Flow, sending: dict[int, int]) -> Floats:
+        """Return the ratio (B,) of signal to interference and noise, 0 if the receiver sends."""
+        power_w = self.setup.world.tx_power_w
+        met_w = np.zeros(self.setup.world.channel.subbands)
+        if flow.target in sending:
+            return met_w
+        heard = self._hearing.heard([flow.target], self._slot * self.slot_ns)[0].tolist()
+        for node in heard:
+            if node != flow.source and sending.get(node) == sending[flow.source]:
+                met_w = met_w + power_w[node] * self._gain(node, flow.target, self._slot)
+        signal_w = power_w[flow.source] * self._gain(flow.source, flow.target, self._slot)
+        density = self._grants.density
+        return sinr(signal_w, density, self._noise_w(flow.target), density * met_w)

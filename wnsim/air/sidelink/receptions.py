@@ -1,0 +1,133 @@
+"""What receivers get of transmissions: SINR with everything that is sent in the same resource."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wnsim.air.air import Setup
+from wnsim.air.gains import Gains
+from wnsim.air.hearing import Hearing
+from wnsim.air.quality import TERMS, predict, sinr
+from wnsim.air.sidelink.grants import Grants
+from wnsim.air.sidelink.occupancy import NOBODY, Occupancy
+from wnsim.units import Floats, Ints, thermal_noise_w
+
+
+class _Each(Gains):
+    """Gains of pairs at samples of their own."""
+
+    def each(self, rows: Ints, samples: Ints) -> Floats:
+        """Return the gains (F, B) of rows (F,) at samples (F,)."""
+        return np.asarray(self._values[rows, samples - self._base])
+
+
+class Receptions:
+    """Ratios of signal to interference and noise of single receptions.
+
+    Parameters
+    ----------
+    setup : what the engine works with
+    grants : how power is spread
+    hearing : who hears whom
+    """
+
+    def __init__(self, setup: Setup, grants: Grants, hearing: Hearing) -> None:
+        world = setup.world
+        terms = TERMS[setup.prediction] if setup.csi_delay_slots else 1
+        self._delays = [term * setup.csi_delay_slots for term in range(1, terms + 1)]
+        history = -(-self._delays[-1] // setup.sample_slots)
+        self._gains = _Each(world.channel, setup.sample_ns, history)
+        self._setup, self._grants, self._hearing = setup, grants, hearing
+        self._noise_w = thermal_noise_w(world.bandwidth_hz, world.noise_figure_db)
+        self._power_w = world.tx_power_w
+
+    def open(self, slot: int, length: int) -> int:
+        """Make room for a window; return the slot at which gains run out."""
+        per = self._setup.sample_slots
+        if slot // per >= self._gains.end:
+            self._gains.open(slot // per, -(-length // per))
+        return self._gains.end * per
+
+    def known(self, source: Ints, target: Ints, slot: Ints) -> Floats:
+        """Return the ratio (F, B) that transmitters believe in, without interference."""
+        row = self._gains.rows(source, target)
+        per = self._setup.sample_slots
+        past = [self._gains.each(row, np.maximum(slot - delay, 0) // per) for delay in self._delays]
+        signal_w = self._power_w[source][:, None] * predict(past)
+        return sinr(signal_w, self._grants.believed, self._noise_w[target][:, None], np.zeros(1))
+
+    def true(
+        self, occupancy: Occupancy, source: Ints, target: Ints, slot: Ints, channel: Ints
+    ) -> Floats:
+        """Return the ratio (F, B) that holds, 0 where the receiver sends.
+
+        Parameters
+        ----------
+        occupancy : who sends when
+        source, target, slot, channel : (F,) the receptions
+        """
+        per = self._setup.sample_slots
+        gain = self._gains.each(self._gains.rows(source, target), slot // per)
+        signal_w = self._power_w[source][:, None] * gain
+        met_w = self._interference(occupancy, source, target, slot, channel, gain.shape[1])
+        density = self._grants.density
+        ratio = sinr(signal_w, density, self._noise_w[target][:, None], density * met_w)
+        deaf = occupancy.channel[target, slot - occupancy.base] != NOBODY
+        ratio[deaf] = 0.0
+        return ratio
+
+    def _interference(
+        self,
+        occupancy: Occupancy,
+        source: Ints,
+        target: Ints,
+        slot: Ints,
+        channel: Ints,
+        bands: int,
+    ) -> Floats:
+        """Return the power (F, B) of what else is sent in the same resources and heard [W]."""
+        total = np.zeros((slot.size, bands))
+        first, last = int(slot.min()), int(slot.max()) + 1
+        part = occupancy.channel[:, first - occupancy.base : last - occupancy.base]
+        node, when = np.nonzero(part != NOBODY)
+        many = self._grants.mac.subchannels
+        cell = when * many + part[node, when]
+        order = np.argsort(cell, kind="stable")  # and by node within a resource
+        node, cell = node[order], cell[order]
+        wanted = (slot - first) * many + channel
+        begin = np.searchsorted(cell, wanted, side="left")
+        count = np.searchsorted(cell, wanted, side="right") - begin
+        shared = np.flatnonzero(count > 1)
+        if not shared.size:
+            return total
+        count = count[shared]
+        row = np.repeat(shared, count)
+        inner = np.arange(row.size) - np.repeat(np.cumsum(count) - count, count)
+        other = node[np.repeat(begin[shared], count) + inner]
+        met = other != source[row]
+        row, other = row[met], other[met]
+        met = self._hears(target[row], other, first)
+        row, other = row[met], other[met]
+        if not row.size:
+            return total
+        samples = slot[row] // self._setup.sample_slots
+        gain = self._gains.each(self._gains.rows(other, target[row]), samples)
+        received_w = self._power_w[other][:, None] * gain
+        for band in range(bands):
+            # bincount adds in order, that of the nodes.
+            total[:, band] = np.bincount(row, received_w[:, band], slot.size)
+        return total
+
+    def _hears(self, target: Ints, other: Ints, slot: int) -> NDArray[np.bool_]:
+        """Return which pairs (P,) can hear each other; a node does not hear itself."""
+        if not target.size:
+            return np.zeros(0, dtype=np.bool_)
+        receivers = np.unique(target)
+        lists = self._hearing.heard(receivers.tolist(), slot * self._setup.modem.slot_ns)
+        keys = np.concatenate(
+            [node << 32 | heard for node, heard in zip(receivers.tolist(), lists, strict=True)]
+        )
+        wanted = target << 32 | other
+        place = np.minimum(np.searchsorted(keys, wanted), max(keys.size - 1, 0))
+        return np.asarray(keys[place] == wanted) if keys.size else np.zeros(target.size, np.bool_)

@@ -1,0 +1,189 @@
+"""What allocations of NR carry with each scheme, when a scheme is chosen, and how often it fails.
+
+Sources: 3GPP TS 38.214, Tables 5.1.3.1-1 to -4 (the schemes); see `coding` and `bicm` for the
+error probability.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+from dataclasses import dataclass
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wnsim.phy.bicm import SNR_MAX_DB, SNR_MIN_DB, SNR_STEP_DB, information
+from wnsim.phy.coding import code_block_error, segment, transport_block_error
+from wnsim.phy.transport_block import transport_bits
+from wnsim.units import Floats, Ints, linear_to_db
+
+if TYPE_CHECKING:
+    from wnsim.phy.nr import NrMcs
+
+_BISECTIONS = 40
+# Standard deviation of the power of Rayleigh fading in decibels: pi/sqrt(6) 10/ln(10).
+_RAYLEIGH_SPREAD_DB = 5.57
+# The grid's last value is left out, so that there is a next one for each.
+_LAST_STEP = round((SNR_MAX_DB - SNR_MIN_DB) / SNR_STEP_DB) - 1e-6
+
+
+def usable_db(sinr: Floats, phy: NrMcs) -> Floats:
+    """Return the SINR (..., B) of subbands with the implementation gaps taken off [dB]."""
+    sinr_db = linear_to_db(sinr)
+    gap_db = phy.gap_db
+    if sinr.shape[-1] == 1:
+        return sinr_db - gap_db
+    finite_db = np.maximum(sinr_db, SNR_MIN_DB)
+    spread_db = finite_db.std(axis=-1, keepdims=True)
+    selective = np.minimum(spread_db / _RAYLEIGH_SPREAD_DB, 1.0)
+    return np.asarray(sinr_db - gap_db - phy.selective_gap_db * selective)
+
+
+def schemes(table: int) -> tuple[Ints, Floats]:
+    """Return a modulation and coding table.
+
+    Parameters
+    ----------
+    table : number of the PDSCH table, 1 to 4
+
+    Returns
+    -------
+    order : (M,) bits in a symbol
+    rate : (M,) target code rate
+    """
+    text = resources.files(__package__).joinpath(f"mcs_table_{table}.csv").read_text("utf-8")
+    rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
+    order = np.array([int(row["modulation_order"]) for row in rows], dtype=np.int64)
+    return order, np.array([float(row["code_rate_x1024"]) / 1024.0 for row in rows])
+
+
+@dataclass(frozen=True)
+class _Format:
+    """What an allocation carries with each scheme (M,) of a table."""
+
+    order: Ints
+    bits: Ints
+    count: Ints
+    code_block_bits: Floats
+    symbols: Floats  # of a code block
+    threshold_db: Floats  # ascending: from here on this scheme or a higher one is chosen
+
+
+class Formats:
+    """The formats of all sizes of allocation met so far, one after the other in arrays."""
+
+    def __init__(self, phy: NrMcs) -> None:
+        self._phy = phy
+        self.schemes = schemes(phy.table)[0].size
+        self._number: dict[float, int] = {}
+        self.bits = np.empty(0, dtype=np.int64)
+        self._order = np.empty(0, dtype=np.int64)
+        self._count = np.empty(0, dtype=np.int64)
+        self._code_block_bits = np.empty(0)
+        self._symbols = np.empty(0)
+        self._threshold_db = np.empty((0, self.schemes))
+
+    def sizes(self, share: Floats, band_elements: float) -> Ints:
+        """Return the number of the allocation size of each share (...,) of the band."""
+        first = share.flat[0] if share.size else 0.0
+        if share.size and (share == first).all():
+            return np.full(share.shape, self._size(float(first) * band_elements))
+        values, place = np.unique(share, return_inverse=True)
+        numbers = np.array([self._size(float(value) * band_elements) for value in values])
+        return np.asarray(numbers[place].reshape(share.shape))
+
+    def choose(self, known_db: Floats, size: Ints) -> Ints:
+        """Return the highest scheme that reaches its threshold, -1 if none does."""
+        first = size.flat[0] if size.size else 0
+        if (size == first).all():
+            # Counts the thresholds that are at most the known SNR, like the comparison below.
+            return np.searchsorted(self._threshold_db[first], known_db, side="right") - 1
+        reached = known_db[..., None] >= self._threshold_db[size]
+        return np.asarray(reached.sum(axis=-1) - 1)
+
+    def of(self, form: Ints) -> tuple[Ints, Ints, Ints, Floats, Floats]:
+        """Return order, bits, code blocks, bits and symbols of a code block of formats."""
+        return (
+            self._order[form],
+            self.bits[form],
+            self._count[form],
+            self._code_block_bits[form],
+            self._symbols[form],
+        )
+
+    def _size(self, data_elements: float) -> int:
+        number = self._number.get(data_elements)
+        if number is None:
+            number = self._number[data_elements] = len(self._number)
+            new = _format(self._phy, data_elements)
+            self.bits = np.concatenate([self.bits, new.bits])
+            self._order = np.concatenate([self._order, new.order])
+            self._count = np.concatenate([self._count, new.count])
+            self._code_block_bits = np.concatenate([self._code_block_bits, new.code_block_bits])
+            self._symbols = np.concatenate([self._symbols, new.symbols])
+            self._threshold_db = np.concatenate([self._threshold_db, new.threshold_db[None]])
+        return number
+
+
+@functools.lru_cache(maxsize=4096)
+def _format(phy: NrMcs, data_elements: float) -> _Format:
+    """Return what a number of resource elements carries with each scheme, and when it is chosen."""
+    order, rate = schemes(phy.table)
+    bits = transport_bits(data_elements, order, rate)
+    count, code_block_bits = segment(bits, rate)
+    symbols = np.maximum(data_elements / count, 1.0)
+    low_db, high_db = np.full(order.shape, SNR_MIN_DB), np.full(order.shape, SNR_MAX_DB)
+    for _ in range(_BISECTIONS):
+        middle_db = (low_db + high_db) / 2.0
+        mean, variance = moments(grid(middle_db[:, None]), order[:, None], int(order.max()) // 2)
+        error = transport_block_error(
+            code_block_error(code_block_bits, symbols, symbols * mean, symbols * variance), count
+        )
+        high_db = np.where(error <= phy.target_bler, middle_db, high_db)
+        low_db = np.where(error <= phy.target_bler, low_db, middle_db)
+    usable = (bits > 0) & (high_db < SNR_MAX_DB)
+    threshold_db = np.where(usable, high_db + phy.gap_db, np.inf)
+    # A scheme that a higher one undercuts is never chosen above the higher one's threshold.
+    threshold_db = np.minimum.accumulate(threshold_db[::-1])[::-1]
+    return _Format(order, bits, count, code_block_bits, symbols, threshold_db)
+
+
+def grid(snr_db: Floats) -> Floats:
+    """Return the places of SNRs on the grid of `information`, in steps."""
+    steps = (snr_db - SNR_MIN_DB) * (1.0 / SNR_STEP_DB)
+    return np.asarray(np.minimum(np.maximum(steps, 0.0), _LAST_STEP))
+
+
+def moments(steps: Floats, order: Ints, orders: int) -> tuple[Floats, Floats]:
+    """Return moments of the information density, averaged over subbands.
+
+    Parameters
+    ----------
+    steps : (..., B) places on the grid of SNRs
+    order : (..., 1) bits in a symbol
+    orders : number of modulations of the table of schemes
+
+    Returns
+    -------
+    mean, variance : (...,) interpolated between the grid's values
+    """
+    value, slope = _information_tables(orders)
+    left = steps.astype(np.int64)
+    at = (order // 2 - 1) * value.shape[1] + left
+    moments = value.ravel()[at] + (steps - left) * slope.ravel()[at]
+    total = moments[..., 0]
+    for band in range(1, steps.shape[-1]):
+        total = total + moments[..., band]
+    total = total / steps.shape[-1]
+    return total.real, total.imag
+
+
+@functools.cache
+def _information_tables(orders: int) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+    """Return mean + j variance (orders, G) of QPSK, 16-QAM, ..., and its slope per step."""
+    moments = (information(2 * bits) for bits in range(1, orders + 1))
+    tables = np.stack([mean + 1j * variance for mean, variance in moments])
+    return tables, np.diff(tables, axis=1, append=tables[:, -1:])
