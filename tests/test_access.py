@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
@@ -108,7 +109,7 @@ def test_radios_are_half_duplex_and_hear_one_at_a_time(make_network: Make) -> No
         network, [Message(0, 1, 10**6, 9.0), Message(1, 0, 10**6, 9.0), Message(2, 1, 10**6, 9.0)]
     )
     spans = sorted((t.started_s, t.ended_s) for t in (there, back, other))
-    assert all(end <= start for (_, end), (start, _) in zip(spans, spans[1:], strict=False))
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
 
 
 def test_protection_keeps_a_loud_neighbor_waiting(make_network: Make) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,10 @@ import simpy
 
 from wnsim import streams
 from wnsim.air import ENGINES, Flow, Setup, Stream
+from wnsim.delivery import Delivery
 from wnsim.transfer import Message, Packet, Transfer
 from wnsim.transport import Transport
-from wnsim.units import LONGEST_S, NS_PER_S, linear_to_db, to_ns, to_s
+from wnsim.units import LONGEST_S, NS_PER_S, to_ns, to_s
 
 if TYPE_CHECKING:
     from wnsim.air.quality import Prediction
@@ -47,28 +48,6 @@ class Backhaul:
     def delay_ns(self, bits: int) -> int:
         """Return how long a message takes [ns]."""
         return to_ns(self.delay_s + (bits / self.rate_bps if self.rate_bps else 0.0))
-
-
-@dataclass(eq=False, slots=True)
-class _Delivery:
-    """A message under way to one receiver."""
-
-    message: Message
-    event: simpy.Event
-    sent_ns: int
-    expires_ns: int
-    legs: list[tuple[int, int]]
-    receivers: int = 1
-    leg: int = 0
-    remaining_bits: int = 0
-    flows: list[tuple[int, Flow]] = field(default_factory=list)
-    queued_since_ns: int = 0
-    queue_ns: int = 0
-    access_ns: int = 0
-    air_ns: int = 0
-    lost_ns: int = 0
-    backhaul_ns: int = 0
-    seen_bits: int = -1
 
 
 class Network:
@@ -146,8 +125,8 @@ class Network:
         self._valid_s: float | None = None
         self._measured: dict[tuple[int, int], tuple[float, float]] = {}
         self._serial = 0
-        self._under_way: dict[Flow, _Delivery] = {}
-        self._pending: set[_Delivery] = set()
+        self._under_way: dict[Flow, Delivery] = {}
+        self._pending: set[Delivery] = set()
         self._queued_bytes = [0] * world.nodes
 
     @property
@@ -230,7 +209,7 @@ class Network:
             raise ValueError(f"lifetime_s must be positive, got {message.lifetime_s}")
         now = self.env.now_ns
         deliveries = [
-            _Delivery(
+            Delivery(
                 message=dataclasses.replace(message, target=target),
                 event=self.env.event(),
                 sent_ns=now,
@@ -255,7 +234,7 @@ class Network:
             self._start(deliveries, self._transport.air_bits(message.size_bytes), quantile)
         return [delivery.event for delivery in deliveries]
 
-    def _play(self, delivery: _Delivery, replay: ReplayTable) -> None:
+    def _play(self, delivery: Delivery, replay: ReplayTable) -> None:
         """Let a message take as long as measured: by latency, or by rate."""
         message, now = delivery.message, self.env.now_ns
         bits = self._transport.air_bits(message.size_bytes)
@@ -287,7 +266,7 @@ class Network:
         down = self._world.serving(target, self.now_s)
         return [(source, up), (down, target)]
 
-    def _start(self, deliveries: list[_Delivery], bits: int, quantile: float = 0.0) -> None:
+    def _start(self, deliveries: list[Delivery], bits: int, quantile: float = 0.0) -> None:
         """Let the next leg of a message to one or several receivers wait for the air."""
         now = self.env.now_ns
         flows = []
@@ -348,10 +327,12 @@ class Network:
     def _ended(self, flow: Flow) -> None:
         """Take in that the air has done with a flow."""
         delivery = self._under_way.pop(flow)
-        self._account(delivery, flow)
+        delivery.account(flow)
+        self.tx_s[flow.source] += flow.airtime_s / delivery.receivers
+        self.rx_s[flow.target] += flow.receiving_s
         if flow.delivered:
             if self._transport.trace:
-                self._trace(delivery, flow)
+                self.packets += delivery.packets(flow, self._transport)
             if delivery.leg + 1 == len(delivery.legs):
                 self._finish(delivery, True, "")
             else:
@@ -365,7 +346,7 @@ class Network:
                 return
         self._finish(delivery, False, flow.reason)
 
-    def _hop(self, delivery: _Delivery) -> None:
+    def _hop(self, delivery: Delivery) -> None:
         """Go on to the next leg, over the backhaul if it begins at another station."""
         bits = self._transport.air_bits(delivery.message.size_bytes)
         reached, begins = delivery.legs[delivery.leg][1], delivery.legs[delivery.leg + 1][0]
@@ -381,7 +362,7 @@ class Network:
         delivery.queued_since_ns = now + wait_ns
         self.env.at(now + wait_ns, action)
 
-    def _retry_ns(self, delivery: _Delivery, reason: str) -> int:
+    def _retry_ns(self, delivery: Delivery, reason: str) -> int:
         """Return when a broken link may be tried again: its devices are there [ns]."""
         ends = [node for node in delivery.legs[delivery.leg] if node < self._world.count]
         if self.down.intersection(ends):
@@ -396,76 +377,19 @@ class Network:
             time_s = motion.next_change_s(time_s) + to_s(1)
         return _FAR_NS
 
-    def _account(self, delivery: _Delivery, flow: Flow) -> None:
-        """Add a flow's time to that of its message, and to that of its devices."""
-        delivery.flows.append((delivery.leg, flow))
-        started_ns = flow.started_ns if flow.started_ns >= 0 else flow.ended_ns
-        delivery.queue_ns += started_ns - delivery.queued_since_ns
-        delivery.lost_ns += flow.lost_ns
-        delivery.access_ns += flow.access_ns
-        delivery.air_ns += flow.ended_ns - started_ns - flow.lost_ns - flow.access_ns
-        delivery.queued_since_ns = flow.ended_ns
-        self.tx_s[flow.source] += flow.airtime_s / delivery.receivers
-        self.rx_s[flow.target] += flow.receiving_s
-
     def _finish(
-        self, delivery: _Delivery, delivered: bool, reason: str, *, counted: bool = True
+        self, delivery: Delivery, delivered: bool, reason: str, *, counted: bool = True
     ) -> None:
         """End a message."""
-        message, now = delivery.message, self.env.now_ns
-        flows = [flow for _, flow in delivery.flows]
-        started = [flow.started_ns for flow in flows if flow.started_ns >= 0]
-        sent = sum(flow.sent for flow in flows)
-        last = [flow.acked_bits for leg, flow in delivery.flows if leg == len(delivery.legs) - 1]
-        snr = sum(flow.snr_sum for flow in flows)
+        message = delivery.message
         self._pending.discard(delivery)
         if counted:
             self._queued_bytes[message.source] -= message.size_bytes
-        transfer = Transfer(
-            message=message,
-            sent_s=to_s(delivery.sent_ns),
-            started_s=to_s(started[0]) if started else math.nan,
-            ended_s=to_s(now),
-            delivered=delivered,
-            reason=reason,
-            acked_bytes=sum(last) // 8,
-            carried_bytes=sum(flow.acked_bits for flow in flows) // 8,
-            air_bytes=self._transport.air_bits(message.size_bytes) // 8,
-            packets=self._transport.packets(message.size_bytes),
-            legs=len(delivery.legs),
-            attempts=len(started),
-            receivers=delivery.receivers,
-            queue_s=to_s(delivery.queue_ns + now - delivery.queued_since_ns),
-            access_s=to_s(delivery.access_ns),
-            air_s=to_s(delivery.air_ns),
-            retransmission_s=to_s(delivery.lost_ns),
-            backhaul_s=to_s(delivery.backhaul_ns),
-            blocks=sent,
-            failed_blocks=sum(flow.lost for flow in flows),
-            repeated_blocks=sum(flow.repeated for flow in flows),
-            mean_snr_db=float(linear_to_db(snr / sent)) if sent else math.nan,
-            capacity_bytes=sum(flow.capacity_bits for flow in flows) / 8.0,
-        )
+        transfer = delivery.transfer(self.env.now_ns, delivered, reason, self._transport)
         self.transfers.append(transfer)
         if delivered:
             self.inbox[message.target].put(message)
         delivery.event.succeed(transfer)
-
-    def _trace(self, delivery: _Delivery, flow: Flow) -> None:
-        """Tell when each packet of a leg arrived, from the bits that arrived in each slot."""
-        message, transport = delivery.message, self._transport
-        instants_ns = np.concatenate([instants for instants, _ in flow.progress])
-        acked = np.cumsum(np.concatenate([[0], *(bits for _, bits in flow.progress)]))[1:]
-        whole = transport.packet_bytes + transport.packet_header_bytes
-        total = transport.air_bits(message.size_bytes) // 8
-        ends = np.minimum(np.arange(1, transport.packets(message.size_bytes) + 1) * whole, total)
-        # Earlier attempts, whose timetable was kept, have brought what is missing here.
-        offset = 8 * total - flow.size_bits
-        place = np.searchsorted(acked, 8 * ends - offset)
-        for number, (end, at) in enumerate(zip(ends.tolist(), place.tolist(), strict=True)):
-            size = end - (number * whole)
-            arrived_ns = min(int(instants_ns[at]), flow.ended_ns)
-            self.packets.append(Packet(message, delivery.leg, number, size, to_s(arrived_ns)))
 
 
 def _power_of_two(number: int) -> int:

@@ -29,10 +29,9 @@ _PACKAGES = ("wnsim", "numpy", "scipy", "simpy", "torch", "transformers")
 
 _OF_TRANSFER = (
     "sent_s", "started_s", "ended_s", "delivered", "reason", "latency_s", "queue_s", "access_s",
-    "air_s", "retransmission_s", "backhaul_s", "packets", "air_bytes", "acked_bytes", "carried_bytes",
-    "legs",
-    "attempts", "receivers", "blocks", "failed_blocks", "repeated_blocks", "mean_snr_db",
-    "capacity_bytes",
+    "air_s", "retransmission_s", "backhaul_s", "packets", "air_bytes", "acked_bytes",
+    "carried_bytes", "legs", "attempts", "receivers", "blocks", "failed_blocks", "repeated_blocks",
+    "mean_snr_db", "capacity_bytes",
 )  # fmt: skip
 TRANSFER_COLUMNS = (
     "round", "kind", "source", "target", "size_bytes", "header_bytes", *_OF_TRANSFER

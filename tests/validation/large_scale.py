@@ -6,13 +6,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from reference_tables import rows
 from test_path_loss import PROBABILITIES, SCENARIOS, ends
-from test_shadowing import FIELDS, SECOND, SIDE, FIRST, places, shifts  # noqa: I001
+from test_shadowing import FIELDS, FIRST, SECOND, SIDE, places, shifts
 
 from validation.check import Finding, Picture, Row, largest
-from wnsim.channel import Penetration
+from wnsim.channel import Channel, NoFading, Penetration, Shadowing
 from wnsim.channel.path_loss import FreeSpace, LogDistance, PathLoss, TwoRay, V2vHighway, V2vUrban
 from wnsim.channel.shadowing import shadow_field
-from wnsim.units import Floats
+from wnsim.units import Floats, Ints
 
 NS3 = "ns-3 3.44"
 SIONNA = "Sionna 2.2.0"
@@ -255,23 +255,43 @@ def _autocorrelations(length_m: float, moved_m: Floats) -> tuple[Floats, Floats]
 def shadow_places(full: bool) -> Finding:
     """Compare values at one place: after a walk away and back, and of two devices side by side."""
     draws = np.random.default_rng(11)
-    count = 3000
-    field = shadow_field(10.0, 256, 1, True)
-    a_m, b_m = places(draws, count), places(draws, count)
-    before = field(a_m, b_m)
-    field(a_m + shifts(draws, 200.0, count), b_m)
-    after = field(a_m, b_m)
-    beside = field(a_m + shifts(draws, 0.01, count), b_m)
-    walked, side = (float(np.corrcoef(before, other)[0, 1]) for other in (after, beside))
-    # exp(-0.01/10) is the standard's correlation at 1 cm, less four standard errors of it.
-    close = np.exp(-0.001)
-    error = 4.0 * (1.0 - close**2) / np.sqrt(count)
+    count = 400
+    begin_m, other_m = places(draws, count, 1e4), places(draws, count, 1e4)
+
+    def there_and_back(devices: Ints, t_s: Floats) -> Floats:
+        """Half of the devices walk 200 m along x in 100 s, and back."""
+        away_m = np.clip(200.0 - 2.0 * np.abs(np.asarray(t_s) - 100.0), 0.0, None)
+        walks = (np.asarray(devices) < count)[:, None] * away_m
+        at_m = np.concatenate([begin_m, other_m])[devices]
+        return at_m[:, None] + np.stack([walks, 0.0 * walks], axis=-1)
+
+    channel = Channel(
+        FreeSpace(), Shadowing(sigma_db=6.0, correlation_m=10.0), NoFading(), 3.5e9,
+        np.full(2 * count, 1.5), there_and_back, 2.0, 1,
+    )  # fmt: skip
+    ends_of_links = (np.arange(count), count + np.arange(count))
+    gain_db = channel.large_scale_db(*ends_of_links, np.array([0.0, 100.0, 200.0]))
+    loss_db = FreeSpace().loss_db(np.linalg.norm(begin_m - other_m, axis=-1), 1.5, 1.5, 3.5e9, True)
+    before, after = gain_db[:, 0] + loss_db, gain_db[:, 2] + loss_db
+    walked = float(np.corrcoef(before, after)[0, 1])
+    # All pairs share the waves of a field, few of which turn within 1 cm: several fields.
+    fields, waves, pairs = 40, 256, 1000
+    here, beside = [], []
+    for seed in range(fields):
+        field = shadow_field(10.0, waves, seed, True)
+        a_m, b_m = places(draws, pairs), places(draws, pairs)
+        here.append(field(a_m, b_m))
+        beside.append(field(a_m + shifts(draws, 0.01, pairs), b_m))
+    side = float(np.corrcoef(np.ravel(here), np.ravel(beside))[0, 1])
+    # The correlation in a field is the mean of cos(k d) over its waves and both ends; the mean
+    # square of 1 - cos(k d) is d/d_corr for small d.
+    allowed = 4.0 * np.sqrt(0.001 / (2 * waves * fields))
     return Finding(
         [
-            Row("shadow fading after 200 m away and back: 1 - correlation",
-                "1, the same place (ns-3 3.44: correlation 0.02)", count, 1.0 - walked, 1e-12),
-            Row("shadow fading of two devices 1 cm apart: 1 - correlation",
-                "exp(-d/d_corr) (ns-3 3.44: correlation -0.01)", count, 1.0 - side,
-                1.0 - close + error),
+            Row("shadow fading after a walk of 200 m and back: 1 - correlation",
+                "the same place, 1 (ns-3 3.44: correlation 0.02)", count, 1.0 - walked, 1e-12),
+            Row("shadow fading of two devices 1 cm apart: correlation",
+                "exp(-0.001) (ns-3 3.44: -0.01)", fields * pairs, abs(side - np.exp(-0.001)),
+                float(allowed)),
         ]
     )  # fmt: skip

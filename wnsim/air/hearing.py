@@ -37,7 +37,10 @@ class Hearing:
         self._world = world
         speed_mps = world.motion.max_speed_mps
         epoch_s = _LONGEST_S if speed_mps <= 0 else _MOVE_M / (2.0 * speed_mps)
-        self._epoch_ns = round(min(max(epoch_s, _SHORTEST_S), _LONGEST_S) * NS_PER_S)
+        # At instants of the channel's own grid, where its slow part need not be interpolated.
+        step_s = world.channel.large_scale.step_s
+        steps = max(1, round(min(max(epoch_s, _SHORTEST_S), _LONGEST_S) / step_s))
+        self._epoch_ns = steps * round(step_s * NS_PER_S)
         # Received power over the noise and the floor, less the channel's gain, at full power.
         noise_w = thermal_noise_w(world.bandwidth_hz, world.noise_figure_db)
         self._receiver_db = -linear_to_db(noise_w) - FLOOR_DB

@@ -87,7 +87,8 @@ class LargeScale:
         before = np.floor(steps)
         fraction = steps - before
         left = before.astype(np.int64)
-        grid, place = np.unique(np.concatenate([left, left + 1]), return_inverse=True)
+        right = np.where(fraction > 0.0, left + 1, left)
+        grid, place = np.unique(np.concatenate([left, right]), return_inverse=True)
         values = self._on_grid(low, high, grid)
         gain_db = np.empty((low.size, left.size))
         for top in range(0, low.size, _SLAB_LINKS):

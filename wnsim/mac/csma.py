@@ -13,8 +13,7 @@ from wnsim.params import parameters
 from wnsim.phy.wifi import Wifi
 
 if TYPE_CHECKING:
-    from wnsim.mac.scheduled import Scheduled
-    from wnsim.phy.modem import Phy
+    pass
 
 
 @parameters

@@ -9,13 +9,15 @@ from numpy.typing import NDArray
 
 from wnsim.air.flow import Flow, Stream
 from wnsim.mac.scheduled import OnAir
-from wnsim.phy.modem import OUTCOMES
-from wnsim.units import Ints
+from wnsim.phy.modem import IDLE, OUTCOMES, efficiency
+from wnsim.units import NS_PER_S, Ints
 
 if TYPE_CHECKING:
     from wnsim.air.air import Setup
+    from wnsim.air.scheduled.window import Window
 
-NEVER = np.iinfo(np.int64).max
+# Fields that are sums over the slots in which something was sent.
+_SUMS = ("snr", "capacity", "airtime")
 _FIELDS = np.dtype(
     [
         ("serial", np.int64),
@@ -96,6 +98,51 @@ class Rows:
     def number(self, flow: Flow) -> int:
         """Return the row of a flow."""
         return self._number[flow]
+
+    def book(
+        self,
+        rows: Ints,
+        window: Window,
+        first_slot: int,
+        slots: int,
+        slot_ns: int,
+        bandwidth_hz: float,
+    ) -> None:
+        """Add what rows (R,) did in the first slots of a window to what they did before.
+
+        Parameters
+        ----------
+        rows : the rows
+        window, first_slot : what they did, and the number of its first slot
+        slots : how many slots of it
+        slot_ns, bandwidth_hz : duration [ns] and band [Hz] of a slot
+        """
+        table, part = self.table, slice(0, slots)
+        kind, sinr = window.kind[rows, part], window.sinr[rows, part]
+        sent = kind != IDLE
+        table["acked"][rows] += window.bits[rows, part].sum(axis=1)
+        place = np.arange(rows.size)[:, None] * OUTCOMES + kind
+        counts = np.bincount(place.ravel(), minlength=rows.size * OUTCOMES)
+        counts = counts.reshape(rows.size, OUTCOMES)
+        # The window may have begun before a flow did.
+        counts[:, IDLE] -= np.maximum(table["begin"][rows] - first_slot, 0)
+        table["counts"][rows] += counts
+        mean = sinr[..., 0]
+        for band in range(1, sinr.shape[-1]):
+            mean = mean + sinr[..., band]
+        slot_s = slot_ns / NS_PER_S
+        # What is summed goes one slot after the other, as an engine without windows adds.
+        summed = np.empty((len(_SUMS), rows.size, slots + 1))
+        for number, name in enumerate(_SUMS):
+            summed[number, :, 0] = table[name][rows]
+        summed[0, :, 1:] = mean / sinr.shape[-1]
+        summed[1, :, 1:] = efficiency(sinr) * (bandwidth_hz * slot_s) * window.share[rows, part]
+        summed[2, :, 1:] = window.power[rows, part] * slot_s
+        summed[:, :, 1:] *= sent
+        summed.cumsum(axis=2, out=summed)
+        for number, name in enumerate(_SUMS):
+            table[name][rows] = summed[number, :, -1]
+        table["average"][rows] = window.average[rows, slots - 1]
 
     def ordered(self) -> Ints:
         """Return the rows in use (R,), by group, then stream, then flow."""

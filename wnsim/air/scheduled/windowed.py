@@ -20,19 +20,17 @@ from wnsim.air.air import Air, Setup
 from wnsim.air.flow import Flow, Stream
 from wnsim.air.gains import Gains
 from wnsim.air.hearing import Hearing
-from wnsim.air.interference import Disturbers, Emitters, disturbers, hears_any
+from wnsim.air.scheduled.interference import Disturbers, Emitters, disturbers, emitters, hears_any
 from wnsim.air.quality import TERMS, common, predict, sinr
-from wnsim.air.rows import Rows
-from wnsim.air.window import Window
-from wnsim.phy.modem import IDLE, OUTCOMES, Slots, efficiency
+from wnsim.air.scheduled.rows import Rows
+from wnsim.air.scheduled.window import Window
+from wnsim.phy.modem import Slots, efficiency
 from wnsim.streams import uniform_blocks
-from wnsim.units import NS_PER_S, Floats, Ints, thermal_noise_w
+from wnsim.units import Floats, Ints, thermal_noise_w
 
 _SHORTEST, _USUAL, _LONGEST = 8, 64, 4096
 # Numbers that a window's largest array may have.
 _LARGEST = 1 << 22
-# Fields of the rows that are sums over the slots in which something was sent.
-_SUMMED = ("snr", "capacity", "airtime")
 
 
 @dataclass(frozen=True)
@@ -293,34 +291,22 @@ class Windowed(Air):
         """Bring the emitters up to date from a slot on; return which rows hear a difference."""
         if self._hearing is None:
             return np.zeros(rows.size, dtype=np.bool_)
-        table, place = self._rows.table, slot - self._first
-        leaders = rows[self._rows.leaders(rows)]
-        node, group = table["source"][leaders], table["group"][leaders]
-        key, first, emitter = np.unique(node << 32 | group, return_index=True, return_inverse=True)
-        full_w = self.setup.world.tx_power_w[node]
-        duty = self.setup.mac.duty(self._rows.on_air(rows))[self._rows.leaders(rows)]
-        mean_w: Floats = np.bincount(emitter, duty * full_w, key.size).astype(np.float64)
+        table, window = self._rows.table, self._window
+        leader = self._rows.leaders(rows)
+        leaders = rows[leader]
+        full_w = self.setup.world.tx_power_w[table["source"][leaders]]
+        mean_w = self.setup.mac.duty(self._rows.on_air(rows))[leader] * full_w
         power_w = mean_w[:, None]
         if self.rules.patterned:
-            slots = self._until - slot
-            active = self._window.active[leaders, place:]
-            each_w = np.where(active, self._window.power[leaders, place:], 0.0) * full_w[:, None]
-            at = (emitter[:, None] * slots + np.arange(slots)).ravel()
-            summed: Floats = np.bincount(at, each_w.ravel(), key.size * slots).astype(np.float64)
-            power_w = summed.reshape(key.size, slots)
+            part = slice(slot - self._first, None)
+            share = np.where(window.active[leaders, part], window.power[leaders, part], 0.0)
+            power_w = share * full_w[:, None]
         before = self._emitters
-        self._emitters = Emitters(
-            node[first], group[first], table["carrier"][leaders][first], power_w, mean_w
-        )
+        source, group, carrier = (table[name][leaders] for name in ("source", "group", "carrier"))
+        self._emitters = emitters(source, group, carrier, mean_w, power_w)
         if before is None or self.rules.patterned:
             return np.ones(rows.size, dtype=np.bool_)
-        marked = np.zeros(self.setup.world.nodes, dtype=np.bool_)
-        old_key = before.node << 32 | before.group
-        old = dict(zip(old_key.tolist(), before.mean_w.tolist(), strict=True))
-        new = dict(zip(key.tolist(), mean_w.tolist(), strict=True))
-        for name in old.keys() | new.keys():
-            if old.get(name) != new.get(name):
-                marked[name >> 32] = True
+        marked = self._emitters.differ_from(before, self.setup.world.nodes)
         if not marked.any():
             return np.zeros(rows.size, dtype=np.bool_)
         heard = self._hearing.heard(table["target"][rows].tolist(), self._first * self.slot_ns)
@@ -365,37 +351,10 @@ class Windowed(Air):
 
     def _commit(self, rows: Ints, slots: int) -> None:
         """Book the first slots of the window to rows, for good."""
-        table, window = self._rows.table, self._window
-        first = max(int(table["begin"][rows].min()) - self._first, 0) if rows.size else 0
-        if slots <= first:
+        if slots <= 0 or not rows.size:
             return
-        part = slice(0, slots)
-        kind, held = window.kind[rows, part], window.sinr[rows, part]
-        sent = kind != IDLE
-        table["acked"][rows] += window.bits[rows, part].sum(axis=1)
-        each = np.arange(rows.size)[:, None] * OUTCOMES + kind
-        counts = np.bincount(each.ravel(), minlength=rows.size * OUTCOMES)
-        counts = counts.reshape(rows.size, OUTCOMES)
-        # The window may have begun before a flow did.
-        counts[:, IDLE] -= np.maximum(table["begin"][rows] - self._first, 0)
-        table["counts"][rows] += counts
-        mean = held[..., 0]
-        for band in range(1, self._bands):
-            mean = mean + held[..., band]
-        slot_s = self.slot_ns / NS_PER_S
-        possible = efficiency(held) * (self.setup.world.bandwidth_hz * slot_s)
-        # What is summed goes one slot after the other, as an engine without windows adds.
-        summed = np.empty((3, rows.size, slots + 1))
-        for place, name in enumerate(_SUMMED):
-            summed[place, :, 0] = table[name][rows]
-        summed[0, :, 1:] = mean / self._bands
-        summed[1, :, 1:] = possible * window.share[rows, part]
-        summed[2, :, 1:] = window.power[rows, part] * slot_s
-        summed[:, :, 1:] *= sent
-        summed.cumsum(axis=2, out=summed)
-        for place, name in enumerate(_SUMMED):
-            table[name][rows] = summed[place, :, -1]
-        table["average"][rows] = window.average[rows, slots - 1]
+        bandwidth_hz = self.setup.world.bandwidth_hz
+        self._rows.book(rows, self._window, self._first, slots, self.slot_ns, bandwidth_hz)
         if self.setup.trace:
             self._trace(rows, slots)
 

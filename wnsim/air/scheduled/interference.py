@@ -25,7 +25,7 @@ class Emitters:
     Parameters
     ----------
     node, group, carrier : (E,) who, in which group, on which carrier
-    power_w : (E, S) power in each slot [W]
+    power_w : (E, S) or (E, 1) power in each slot [W]
     mean_w : (E,) mean power, which is all that is known of it [W]
     """
 
@@ -34,6 +34,46 @@ class Emitters:
     carrier: Ints
     power_w: Floats
     mean_w: Floats
+
+    def differ_from(self, before: Emitters, nodes: int) -> NDArray[np.bool_]:
+        """Return which nodes (N,) emit in another mean power than before, in any group."""
+        old = dict(zip(before.names(), before.mean_w.tolist(), strict=True))
+        new = dict(zip(self.names(), self.mean_w.tolist(), strict=True))
+        marked = np.zeros(nodes, dtype=np.bool_)
+        for name in old.keys() | new.keys():
+            if old.get(name) != new.get(name):
+                marked[name >> 32] = True
+        return marked
+
+    def names(self) -> list[int]:
+        """Return a number for each emitter, in ascending order."""
+        return [int(name) for name in _names(self.node, self.group)]
+
+
+def emitters(node: Ints, group: Ints, carrier: Ints, mean_w: Floats, power_w: Floats) -> Emitters:
+    """Return the emitters of some streams (L,), whose powers are added up in order.
+
+    Parameters
+    ----------
+    node, group, carrier : (L,) transmitter, group and carrier of each stream
+    mean_w : (L,) its mean power [W]
+    power_w : (L, S) its power in each slot [W]
+    """
+    name, first, emitter = np.unique(_names(node, group), return_index=True, return_inverse=True)
+    slots = power_w.shape[1]
+    place = (emitter[:, None] * slots + np.arange(slots)).ravel()
+    summed = np.bincount(place, power_w.ravel(), name.size * slots).astype(np.float64)
+    return Emitters(
+        node[first],
+        group[first],
+        carrier[first],
+        summed.reshape(name.size, slots),
+        np.bincount(emitter, mean_w, name.size).astype(np.float64),
+    )
+
+
+def _names(node: Ints, group: Ints) -> Ints:
+    return node << 32 | group
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,41 @@
+"""All checks, in the order of the page."""
+
+from __future__ import annotations
+
+from validation import contention, delivery, engines, fading, large_scale, motion, radio, sidelink
+from validation.check import Check
+
+_ROOMS = {
+    "Path loss, line of sight and shadow fading": (
+        large_scale.path_loss, large_scale.open_ground, large_scale.line_of_sight,
+        large_scale.penetration, large_scale.shadow_parameters,
+        large_scale.shadow_autocorrelation, large_scale.shadow_places,
+    ),
+    "Small-scale fading": (
+        fading.power_laws, fading.deep_fades, fading.autocorrelations, fading.crossings,
+        fading.delays,
+    ),
+    "Mobility": (
+        motion.waypoint_speeds, motion.waypoint_density, motion.uniform_places,
+        motion.gauss_markov,
+    ),
+    "Radios": (
+        radio.tables, radio.block_errors, radio.selective_block_errors, radio.link_adaptation,
+        radio.repetitions, radio.outer_loop, radio.distance_from_shannon,
+    ),
+    "Transfers, queues and energy": (
+        delivery.static_links, delivery.rayleigh_rate, delivery.outage, delivery.waiting_time,
+        delivery.energy,
+    ),
+    "Scheduled access and interference": (
+        delivery.interference, delivery.turns, delivery.schedulers,
+    ),
+    "Sidelink": (sidelink.collisions, sidelink.half_duplex, sidelink.reservations),
+    "Wi-Fi": (
+        contention.frame_errors, contention.saturated_bianchi, contention.saturated_ns3,
+        contention.hidden_terminals,
+    ),
+    "Engines": (engines.equal_engines,),
+}  # fmt: skip
+
+CHECKS = tuple(Check(room, run) for room, functions in _ROOMS.items() for run in functions)

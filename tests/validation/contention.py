@@ -1,0 +1,188 @@
+"""Wi-Fi against other simulators and Bianchi's closed form."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from reference_tables import rows
+from test_csma import (
+    ACK,
+    DATA,
+    DIFS,
+    SIFS,
+    Offer,
+    bianchi,
+    circle,
+    drive,
+    hidden,
+    make_world,
+    mean_of_seeds,
+    packets,
+    saturation,
+)
+from test_wifi import BITS, db, scheme
+
+from validation.check import Finding, Picture, Row, largest
+from wnsim.mac import Csma
+from wnsim.phy import Wifi
+
+_NS3 = "ns-3 3.44, mean of 3 seeds"
+
+
+def frame_errors(full: bool) -> Finding:
+    """Compare the errors of frames with two models of ns-3."""
+    table = [row for row in rows("wifi_per_vs_snr_ns3.csv") if row["model"] == "Nist"]
+    found = [
+        float(
+            scheme(row["standard"][-1], float(row["rate_mbps"]), "hard").error(
+                np.array([10 ** (float(row["snr_db"]) / 10)]), BITS
+            )[0]
+        )
+        for row in table
+    ]
+    hard = largest(found, [float(row["per"]) for row in table], relative=True)
+    links = [row for row in rows("wifi_per_vs_snr_ns3.csv") if row["model"] == "TableBased"]
+    off_db = []
+    for mode in sorted({row["mode"] for row in links}):
+        part = [row for row in links if row["mode"] == mode and 1e-5 < float(row["per"]) < 0.99]
+        log = -np.log([float(row["per"]) for row in part])
+        frame = scheme(part[0]["standard"][-1], float(part[0]["rate_mbps"]))
+        for error in (0.1, 0.01):
+            there_db = np.interp(-np.log(error), log, [float(row["snr_db"]) for row in part])
+            off_db.append(abs(db(frame.threshold(BITS, error)) - float(there_db)))
+
+    def draw(axes: Axes) -> None:
+        for number, rate_mbps in enumerate((6.0, 12.0, 24.0, 54.0)):
+            part = [
+                row
+                for row in links
+                if row["standard"].endswith("a") and float(row["rate_mbps"]) == rate_mbps
+            ]
+            color = f"C{number}"
+            level_db = np.linspace(-2.0, 27.0, 600)
+            frame = scheme("a", rate_mbps)
+            error = frame.error(10 ** (level_db / 10), BITS)
+            axes.semilogy(level_db, error, color=color)
+            points = [(float(row["snr_db"]), float(row["per"])) for row in part]
+            axes.semilogy(*np.transpose(points), "o", color=color, mfc="white",
+                          label=f"{rate_mbps:g} Mbit/s")  # fmt: skip
+        axes.set(xlabel="SNR [dB]", ylabel="Packet error rate", ylim=(1e-3, 1.6), xlim=(-1, 32))
+        axes.legend(loc="right", handlelength=1.0)
+
+    picture = Picture(
+        "wifi_errors",
+        "Errors of 802.11a packets of 1400 bytes: lines are this simulator's soft decoder, circles "
+        "the tables from link simulations that ns-3 ships.",
+        draw,
+    )
+    return Finding(
+        [
+            Row("packet error rate, hard decoder", "NIST model of ns-3 3.44", len(table), hard,
+                1e-4, "%"),
+            Row("SNR of 10 % and 1 % packet errors, soft decoder",
+                "tables from link simulations in ns-3 3.44", len(off_db), max(off_db), 0.25, "dB"),
+        ],
+        (picture,),
+    )  # fmt: skip
+
+
+def saturated_bianchi(full: bool) -> Finding:
+    """Compare the goodput of saturated stations that all hear each other."""
+    counts = (2, 5, 10, 20, 35, 50) if full else (5, 20)
+    seconds = 3 if full else 2
+    found, expected = [], []
+    for count in counts:
+        world = make_world(circle(count, 0.4), Wifi(rate_mbps=24.0))
+        offers = [Offer(0, node, ((node + 1) % count,), 10**9) for node in range(count)]
+        flows, _ = drive(world, Csma(retry_limit=1000), offers, until_ns=seconds * 10**9)
+        found.append(packets(flows) / seconds)
+        expected.append(bianchi(count, (DATA + SIFS + ACK + DIFS) * 1e-9, (DATA + DIFS) * 1e-9))
+    what = f"goodput of {counts[0]} to {counts[-1]} saturated stations at 24 Mbit/s"
+    # The closed form takes attempts in different slots to be independent: good to 2 or 3 %.
+    worst = largest(found, expected, relative=True)
+    row = Row(what, "Bianchi, IEEE JSAC 18, 2000", len(counts), worst, 3.0, "%")
+    return Finding([row])
+
+
+def saturated_ns3(full: bool) -> Finding:
+    """Compare the time until saturated stations have delivered everything."""
+    cases = saturation() if full else [case for case in saturation() if case[1] == 5]
+    seeds = 6 if full else 4
+    found = [mean_of_seeds(count, 0.4, rate, each, seeds) for rate, count, each, _, _ in cases]
+    time_s, delivered = np.transpose(found)
+    worst = largest(time_s, [case[3] for case in cases], relative=True)
+    arrived = largest(delivered, [case[4] for case in cases], relative=True)
+
+    def draw(axes: Axes) -> None:
+        for number, rate in enumerate(sorted({case[0] for case in cases})):
+            part = [place for place, case in enumerate(cases) if case[0] == rate]
+            count = [cases[place][1] for place in part]
+            size = [8 * 1400 * cases[place][4] / 1e6 for place in part]
+            other = [each / cases[place][3] for each, place in zip(size, part, strict=True)]
+            mine = [each / time_s[place] for each, place in zip(size, part, strict=True)]
+            axes.semilogx(count, other, "x", color=f"C{number}")
+            axes.semilogx(count, mine, "o-", color=f"C{number}", mfc="none",
+                          label=f"{rate:g} Mbit/s")  # fmt: skip
+        axes.semilogx([], [], "x", color="0.3", label="ns-3")
+        axes.set(xlabel="Stations", ylabel="Goodput [Mbit/s]", ylim=(0, 44))
+        axes.set_xticks([2, 5, 20], ["2", "5", "20"])
+        axes.set_xticks([], minor=True)
+        axes.legend(ncols=2, loc="upper right")
+
+    picture = Picture(
+        "wifi_saturation",
+        "Goodput of saturated 802.11a stations that all hear each other: circles are this "
+        "simulator, crosses ns-3.",
+        draw,
+    )
+    return Finding(
+        [
+            Row("time to deliver all packets of saturated stations", _NS3, len(cases), worst, 3.0,
+                "%"),
+            Row("packets delivered by them", _NS3, len(cases), arrived, 0.5, "%"),
+        ],
+        (picture,) if full else (),
+    )  # fmt: skip
+
+
+def hidden_terminals(full: bool) -> Finding:
+    """Compare stations on a circle that do not all hear each other."""
+    cases = hidden() if full else [case for case in hidden() if case[0] == 10]
+    found = [mean_of_seeds(count, radius_m, 24.0, 75, 3) for count, radius_m, _, _ in cases]
+    # Ten stations at 60 or 80 m hear their two neighbors only.
+    sparse = np.array([count == 10 and radius_m >= 60 for count, radius_m, _, _ in cases])
+    time_s, delivered = np.transpose(found)
+    there_s, there = (np.array([case[place] for case in cases]) for place in (2, 3))
+    result = []
+    for chosen, what, time, arrived in (
+        (~sparse, "that hear more than their neighbors", 10.0, 2.0),
+        (sparse, "that hear their two neighbors only", 30.0, 18.0),
+    ):
+        worst = largest(time_s[chosen], there_s[chosen], relative=True)
+        number = int(chosen.sum())
+        result.append(Row(f"time until all is over, stations {what}", _NS3, number, worst, time,
+                          "%"))  # fmt: skip
+        worst = largest(delivered[chosen], there[chosen], relative=True)
+        result.append(Row(f"packets delivered, stations {what}", _NS3, number, worst, arrived, "%"))
+
+    def draw(axes: Axes) -> None:
+        for number, count in enumerate((10, 20)):
+            part = [place for place, case in enumerate(cases) if case[0] == count]
+            radius_m = [cases[place][1] for place in part]
+            axes.plot(radius_m, there_s[part], "x", color=f"C{number}")
+            axes.plot(radius_m, time_s[part], "o-", color=f"C{number}", mfc="none",
+                      label=f"{count} stations")  # fmt: skip
+        axes.plot([], [], "x", color="0.3", label="ns-3")
+        axes.set(xlabel="Radius of the circle [m]", ylabel="Time until all is over [s]",
+                 ylim=(0, 0.85))  # fmt: skip
+        axes.legend(loc="upper left", ncols=3, columnspacing=1.0)
+
+    picture = Picture(
+        "wifi_hidden",
+        "Time until stations on a circle have delivered or dropped 75 packets each: from 40 m on "
+        "not all hear each other (hidden terminals). Circles are this simulator, crosses ns-3. "
+        "Where only the two neighbors are heard, acknowledgements meet interference 7 to 8 dB "
+        "below them, at which this simulator's decoder loses more of them.",
+        draw,
+    )
+    return Finding(result, (picture,) if full else ())

@@ -1,0 +1,277 @@
+"""Transfers, shared bands, queues and energy against closed forms."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from scipy import integrate
+
+from validation.check import Finding, Picture, Row, largest
+from validation.networks import (
+    BANDWIDTH_HZ,
+    NOISE_W,
+    POWER_W,
+    at,
+    gain,
+    network,
+    pairs,
+    rate_bps,
+    run,
+)
+from wnsim.background import Background
+from wnsim.channel import Rayleigh
+from wnsim.energy import Energy, Ledger
+from wnsim.mac import Cell, Reuse, Tdma
+from wnsim.phy import Shannon
+from wnsim.transfer import Message
+from wnsim.units import NS_PER_S
+
+# One in a thousand means of 20 batches is farther off, in standard errors: Student's t.
+_STUDENT = 3.88
+
+
+def static_links(full: bool) -> Finding:
+    """Compare the latency on a static link, and with a band split over receivers."""
+    distances_m = (10.0, 100.0, 1000.0)
+    found_s = [
+        run(network(pairs(1, distance_m)), [Message(0, 1, 2_000_000, 1e3)])[0].latency_s
+        for distance_m in distances_m
+    ]
+    expected_s = [
+        16e6 / rate_bps(POWER_W * gain(distance_m) / NOISE_W) for distance_m in distances_m
+    ]
+    around = at((100.0, 100.0), (200.0, 100.0), (100.0, 200.0), (0.0, 100.0), (100.0, 0.0))
+    split = run(network(around), [Message(0, target, 2_000_000, 1e3) for target in range(1, 5)])
+    quarter_s = 16e6 / rate_bps(POWER_W * gain(100.0) / NOISE_W, 0.25)
+    return Finding(
+        [
+            Row("latency of 2 MB on a static link, 10 to 1000 m", "bits / (W log2(1 + SNR))", 3,
+                largest(found_s, expected_s, relative=True), 0.01, "%"),
+            Row("latency of 2 MB to each of four receivers", "a quarter of band and power each", 4,
+                largest([each.latency_s for each in split], quarter_s, relative=True), 0.01, "%"),
+        ]
+    )  # fmt: skip
+
+
+def rayleigh_rate(full: bool) -> Finding:
+    """Compare the mean time of long transfers in Rayleigh fading."""
+    count, size_bytes = (100, 25_000_000) if full else (40, 10_000_000)
+    snr_db = 10.0
+    made = network(pairs(count, 100.0), fading=Rayleigh(residual_speed_mps=10.0), snr_db=snr_db)
+    sent = [Message(2 * pair, 2 * pair + 1, size_bytes, 1e3) for pair in range(count)]
+    latency_s = np.array([transfer.latency_s for transfer in run(made, sent)])
+    snr = 10 ** (snr_db / 10)
+    mean_bps_hz, _ = integrate.quad(lambda g: np.exp(-g) * np.log2(1 + snr * g), 0, np.inf)
+    expected_s = 8 * size_bytes / (BANDWIDTH_HZ * mean_bps_hz)
+    error = 100.0 * latency_s.std(ddof=1) / np.sqrt(count) / expected_s
+    worst = 100.0 * abs(latency_s.mean() / expected_s - 1.0)
+    what = "mean latency in Rayleigh fading over many coherence times"
+    against = "bits / (W E[log2(1 + g SNR)]), three standard errors"
+    return Finding([Row(what, against, count, float(worst), float(3 * error), "%")])
+
+
+def outage(full: bool) -> Finding:
+    """Compare how many deadlines are missed on links that fade but do not change."""
+    count = 1000 if full else 300
+    levels = np.array([0.05, 0.1, 0.3, 1.0, 2.0])
+    snr_db, lifetime_s = 10.0, 0.02
+    found = []
+    for number, level in enumerate(levels):
+        # So many bits fit in the lifetime if the power is at least this level of its mean.
+        bits = BANDWIDTH_HZ * np.log2(1 + level * 10 ** (snr_db / 10)) * lifetime_s
+        made = network(
+            pairs(count, 100.0), fading=Rayleigh(residual_speed_mps=0.0), snr_db=snr_db,
+            seed=number,
+        )  # fmt: skip
+        sent = [Message(2 * n, 2 * n + 1, round(bits / 8), lifetime_s) for n in range(count)]
+        found.append(np.mean([not transfer.delivered for transfer in run(made, sent)]))
+    expected = 1 - np.exp(-levels)
+
+    def draw(axes: Axes) -> None:
+        level = np.geomspace(0.03, 3.0, 200)
+        axes.loglog(level, 1 - np.exp(-level), color="0.4", label="1 - exp(-x)")
+        axes.loglog(levels, found, "o", mfc="white", label=f"{count} links each")
+        axes.set(xlabel="Power needed over mean power, x", ylabel="Deadlines missed")
+        axes.legend()
+
+    picture = Picture(
+        "outage",
+        "Share of messages that miss their deadline on links in Rayleigh fading without motion, by "
+        "the power that the message would need.",
+        draw,
+    )
+    # Four standard errors of the largest binomial deviation.
+    allowed = 4 * float(np.max(np.sqrt(expected * (1 - expected) / count)))
+    what = "missed deadlines on Rayleigh links without motion"
+    cases = count * levels.size
+    row = Row(what, "1 - exp(-x)", cases, largest(found, expected), allowed)
+    return Finding([row], (picture,))
+
+
+def waiting_time(full: bool) -> Finding:
+    """Compare the time that messages wait at a device with Poisson arrivals."""
+    bandwidth_hz, service_s, until_s = 1e6, 8.05e-3, 120.0 if full else 50.0
+    size = round(service_s * bandwidth_hz / 8)
+    # The service and half a slot of 0.1 ms until the next begins.
+    occupied_s = service_s + 0.05e-3
+    loads = (0.3, 0.5, 0.8) if full else (0.5,)
+    found, expected, errors = [], [], []
+    for load in loads:
+        made = network(
+            pairs(1, 100.0), bandwidth_hz=bandwidth_hz, block_ns=100_000,
+            phy=Shannon(max_bps_hz=1.0),
+        )  # fmt: skip
+        rate = load * 8 * size / occupied_s
+        Background(rate_bps=rate, size_bytes=size, senders=(0,)).start(made, 2, 11, 0)
+        made.env.run(until=int(until_s * NS_PER_S))
+        waits_s = np.array([transfer.queue_s for transfer in made.transfers])
+        found.append(float(waits_s.mean()))
+        expected.append(load * occupied_s / (2 * (1 - load)) + 0.05e-3)
+        batches = waits_s[: waits_s.size // 20 * 20].reshape(20, -1).mean(axis=1)
+        errors.append(float(batches.std(ddof=1) / np.sqrt(20)))
+    off = [abs(a - b) / error for a, b, error in zip(found, expected, errors, strict=True)]
+    what = f"mean waiting time of Poisson arrivals, load {', '.join(map(str, loads))}"
+    against = "M/D/1 (Pollaczek and Khinchine)"
+    row = Row(what, against, len(loads), max(off), _STUDENT, "standard errors")
+    if not full:
+        return Finding([row])
+
+    def draw(axes: Axes) -> None:
+        load = np.linspace(0.05, 0.85, 100)
+        law = load * occupied_s / (2 * (1 - load)) + 0.05e-3
+        axes.plot(load, 1e3 * law, color="0.4", label="M/D/1")
+        spread = 3e3 * np.array(errors)
+        axes.errorbar(loads, 1e3 * np.array(found), spread, fmt="o", mfc="white", capsize=2,
+                      label="three standard errors")  # fmt: skip
+        axes.set(xlabel="Load", ylabel="Mean waiting time [ms]")
+        axes.legend()
+
+    text = "Mean time that messages with Poisson arrivals and a service of 8 ms wait."
+    return Finding([row], (Picture("waiting", text, draw),))
+
+
+def energy(full: bool) -> Finding:
+    """Compare what a transfer and a computation cost with the sum of the parts."""
+    made = network(pairs(1, 100.0))
+    model = Energy(
+        amplifier_efficiency=0.4, transmit_circuit_w=0.3, receive_w=0.2, idle_w=0.05,
+        joules_per_flop=2e-12,
+    )  # fmt: skip
+    ledger = Ledger(model, made, np.full(2, POWER_W))
+    ledger.flops[0] += 1e12
+    (transfer,) = run(made, [Message(0, 1, 10**7, 9.0)])
+    made.env.run(until=10 * NS_PER_S)
+    # The last slot is used in part, but on for all of it.
+    on_s = transfer.blocks * 1e-3
+    expected_j = {
+        "transmit": [(POWER_W / 0.4 + 0.3) * on_s, 0.0],
+        "receive": [0.0, 0.2 * on_s],
+        "idle": [0.05 * (10.0 - on_s)] * 2,
+        "compute": [2.0, 0.0],
+    }
+    spent_j = ledger.spent_j()
+    worst = max(largest(spent_j[name], joules) for name, joules in expected_j.items())
+    what = "energy of sending, receiving, idling and computing"
+    return Finding([Row(what, "powers times durations", 8, worst, 1e-6, "J")])
+
+
+def interference(full: bool) -> Finding:
+    """Compare the SINR and the latency on a band that three links use at once."""
+    places = at((0.0, 700.0), (50.0, 700.0), (0.0, 1100.0), (50.0, 1100.0), (0.0, 0.0), (50.0, 0.0))
+    # The measured link ends while the others are still on the air.
+    sent = [Message(0, 1, 10**6, 2.0), Message(2, 3, 10**8, 2.0), Message(4, 5, 10**8, 2.0)]
+    first, *_ = run(network(places, mac=Reuse()), sent)
+    disturbed_w = POWER_W * sum(gain(float(np.hypot(50.0, y))) for y in (400.0, 700.0))
+    sinr = POWER_W * gain(50.0) / (NOISE_W + disturbed_w)
+    off_db = abs(first.mean_snr_db - 10 * np.log10(sinr))
+    off = 100.0 * abs(first.latency_s * rate_bps(sinr) / 8e6 - 1.0)
+    return Finding(
+        [
+            Row("SINR of three links on one band", "S / (N + I1 + I2)", 1, float(off_db), 1e-6,
+                "dB"),
+            Row("latency of three links on one band", "bits / (W log2(1 + SINR))", 1, off, 0.01,
+                "%"),
+        ]
+    )  # fmt: skip
+
+
+def turns(full: bool) -> Finding:
+    """Compare the latency of four links that take turns."""
+    made = network(pairs(4, 100.0), mac=Tdma())
+    done = run(made, [Message(2 * pair, 2 * pair + 1, 10**7, 99.0) for pair in range(4)])
+    alone_s = 8e7 / rate_bps(POWER_W * gain(100.0) / NOISE_W)
+    worst = largest([transfer.latency_s for transfer in done], 4 * alone_s, relative=True)
+    # Up to four slots of a millisecond.
+    allowed = 100.0 * 4e-3 / (4 * alone_s)
+    return Finding(
+        [Row("latency of four links in turns", "four times one", 4, worst, allowed, "%")]
+    )
+
+
+def schedulers(full: bool) -> Finding:
+    """Compare the goodput of a cell whose uplink is always full."""
+    counts = (2, 4, 8, 16) if full else (4,)
+    seconds = 8.0 if full else 3.0
+    snr = 10.0
+    found: dict[str, list[float]] = {"round-robin": [], "proportional-fair": []}
+    expected: dict[str, list[float]] = {"round-robin": [], "proportional-fair": []}
+    for users in counts:
+        for name, best_of in (("round-robin", 1), ("proportional-fair", users)):
+            found[name].append(_cell_bps_hz(name, users, snr, seconds))
+            expected[name].append(_best_bps_hz(best_of, snr))
+    result = []
+    for name, law in (
+        ("round-robin", "E[log2(1 + g SNR)], g exponential"),
+        ("proportional-fair", "E[log2(1 + max g SNR)], g exponential"),
+    ):
+        worst = largest(found[name], expected[name], relative=True)
+        # Three eighths of the time: 1.6 times the deviation.
+        allowed = 3.0 if full else 5.0
+        what = f"goodput of a full cell, {name} scheduler"
+        result.append(Row(what, law, len(counts), worst, allowed, "%"))
+
+    def draw(axes: Axes) -> None:
+        users = np.arange(1, 21)
+        fair = [_best_bps_hz(int(count), snr) for count in users]
+        axes.plot(users, fair, color="C0", label="proportional fair: best of n")
+        axes.plot(users, np.full(users.size, _best_bps_hz(1, snr)), "--", color="C1",
+                  label="round robin: mean")  # fmt: skip
+        axes.plot(counts, found["proportional-fair"], "o", color="C0", mfc="white")
+        axes.plot(counts, found["round-robin"], "s", color="C1", mfc="white")
+        axes.set(xlabel="Devices in the cell", ylabel="Goodput [bit/s/Hz]", ylim=(0, 6))
+        axes.set_xticks([1, 5, 10, 15, 20])
+        axes.legend(loc="lower right")
+
+    picture = Picture(
+        "schedulers",
+        "Goodput of a cell with Rayleigh fading and a mean SNR of 10 dB: lines are the closed "
+        "forms of the two schedulers, marks this simulator.",
+        draw,
+    )
+    return Finding(result, (picture,))
+
+
+def _best_bps_hz(best_of: int, snr: float) -> float:
+    """Return the mean spectral efficiency of the best of some exponential gains."""
+
+    def density(g: float) -> float:
+        return float(best_of * np.exp(-g) * (1 - np.exp(-g)) ** (best_of - 1))
+
+    return float(integrate.quad(lambda g: np.log2(1 + snr * g) * density(g), 0, 50)[0])
+
+
+def _cell_bps_hz(scheduler: str, users: int, snr: float, seconds: float) -> float:
+    """Return the goodput of the uplink of devices on a circle around their station."""
+    angle = 2 * np.pi * np.arange(users) / users
+    places = zip(500 + 200 * np.cos(angle), 500 + 200 * np.sin(angle), strict=True)
+    made = network(
+        at(*((float(x), float(y)) for x, y in places)),
+        mac=Cell(scheduler=scheduler, memory_slots=1000),
+        stations_m=((500.0, 500.0),),
+        # Scatterers at 50 m/s: independent fading every millisecond or so.
+        fading=Rayleigh(residual_speed_mps=50.0),
+        power_w=snr * NOISE_W / gain(200.0),
+    )
+    # To the station itself: the uplink alone.
+    done = run(made, [Message(user, users, 10**9, seconds) for user in range(users)])
+    return sum(8 * transfer.acked_bytes for transfer in done) / seconds / BANDWIDTH_HZ

@@ -1,0 +1,187 @@
+"""What comes of frames that begin together where everybody hears everybody.
+
+All of them end together, and so do the acknowledgements of those that arrive: who locks on to
+which of them, and who can read it, follows from mean gains and is found out once for each set of
+senders. Only whether a frame arrives at its receiver is decided each time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from wnsim.air.csma.frame import Frame
+from wnsim.air.csma.radio import ACK_BITS
+from wnsim.phy.wifi import SIFS_NS, TIMEOUT_NS, Scheme
+
+if TYPE_CHECKING:
+    from wnsim.air.csma.windowed import Windowed
+
+
+@dataclass(slots=True)
+class Pattern:
+    """Frames that begin together, and what nodes make of them.
+
+    Parameters
+    ----------
+    frames : in the order of their sources
+    heard : whether the receiver of each has locked on to it
+    readers, deaf : others that have locked on to one of them and can read it, or cannot
+    known : gains from all sources to the receiver of a frame, and the error that they make
+    """
+
+    frames: list[Frame]
+    heard: list[bool]
+    readers: list[int]
+    deaf: list[int]
+    known: dict[int, tuple[list[float], float]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of frames, at instants relative to their beginning.
+
+    Parameters
+    ----------
+    idle_ns : from when on nobody sends [ns]
+    busy_ns, eifs_ns : of nodes that find the medium busy for longer than that, or wait because
+        they could not read something [ns]
+    acked : whether the acknowledgement of each frame came
+    reached : whether each frame arrived
+    over_ns : when each sender knows [ns]
+    """
+
+    idle_ns: int
+    busy_ns: dict[int, int]
+    eifs_ns: dict[int, int]
+    acked: list[bool]
+    reached: list[bool]
+    over_ns: list[int]
+
+
+class Clash:
+    """Outcomes of frames that begin together.
+
+    Parameters
+    ----------
+    engine : whose world they are in
+    """
+
+    def __init__(self, engine: Windowed) -> None:
+        self._engine = engine
+        self._patterns: dict[tuple[object, ...], Pattern] = {}
+        self.eifs_ns = SIFS_NS + engine.radio.phy.slowest.duration_ns(ACK_BITS)
+
+    def forget(self) -> None:
+        """Take in that mean gains have changed."""
+        self._patterns = {}
+
+    def outcome(
+        self,
+        pairs: list[tuple[int, int]],
+        data: Scheme,
+        bits: int,
+        start_ns: int,
+        number: dict[int, int],
+    ) -> Outcome:
+        """Return what comes of frames.
+
+        Parameters
+        ----------
+        pairs : sources and their receivers, in the order of sources
+        data, bits : modulation and code, length of each [bit]
+        start_ns : when they begin [ns]
+        number : of the next frame of each source and receiver
+        """
+        answer = self._engine.radio.phy.control(data)
+        end_ns = data.duration_ns(bits)
+        nav_ns = end_ns + SIFS_NS + answer.duration_ns(ACK_BITS)
+        sent = self._pattern(tuple(pairs), data, bits)
+        reached = self._arrive(sent, start_ns, number)
+        eifs_ns = dict.fromkeys(sent.deaf, end_ns + self.eifs_ns)
+        for (_, target), heard, came in zip(pairs, sent.heard, reached, strict=True):
+            if heard and not came:
+                eifs_ns[target] = end_ns + self.eifs_ns
+        over_ns = [end_ns + TIMEOUT_NS] * len(pairs)
+        acked = [False] * len(pairs)
+        if True not in reached:
+            busy_ns = dict.fromkeys(sent.readers, nav_ns)
+            busy_ns.update((source, end_ns + TIMEOUT_NS) for source, _ in pairs)
+            return Outcome(end_ns, busy_ns, eifs_ns, acked, reached, over_ns)
+        answers = sorted(
+            (target, source)
+            for (source, target), came in zip(pairs, reached, strict=True)
+            if came
+        )
+        acks = self._pattern(tuple(answers), answer, ACK_BITS)
+        arrived = self._arrive(acks, start_ns + end_ns + SIFS_NS, number)
+        for node in acks.readers:
+            eifs_ns.pop(node, None)
+        eifs_ns.update(dict.fromkeys(acks.deaf, nav_ns + self.eifs_ns))
+        place = {source: place for place, (source, _) in enumerate(pairs)}
+        for (_, source), heard, came in zip(answers, acks.heard, arrived, strict=True):
+            if heard:
+                acked[place[source]], over_ns[place[source]] = came, nav_ns
+                if not came:
+                    eifs_ns[source] = nav_ns + self.eifs_ns
+        busy_ns = {source: at for (source, _), at in zip(pairs, over_ns, strict=True)}
+        return Outcome(nav_ns, busy_ns, eifs_ns, acked, reached, over_ns)
+
+    def _pattern(self, pairs: tuple[tuple[int, int], ...], scheme: Scheme, bits: int) -> Pattern:
+        """Return who locks on to which of some frames; they are taken to begin at 0."""
+        known = self._patterns.get((pairs, scheme, bits))
+        if known is not None:
+            return known
+        radio = self._engine.radio
+        now_ns = self._engine.radio.epoch_start_ns
+        end_ns = scheme.duration_ns(bits)
+        frames = [
+            Frame(source, (target,), 0, 0, end_ns, scheme, bits, radio.heard_w(source, now_ns))
+            for source, target in pairs
+        ]
+        held: dict[int, Frame] = {}
+        senders = {source for source, _ in pairs}
+        for frame in frames:
+            frame.met = [other for other in frames if other is not frame]
+            for node, power_w in frame.heard_w.items():
+                if node in senders:
+                    continue
+                other_w = sum([other.heard_w[node] for other in frame.met])
+                if radio.locks(node, power_w, other_w) and (
+                    node not in held or radio.captures(node, frame, held[node])
+                ):
+                    held[node] = frame
+        readers: list[int] = []
+        deaf: list[int] = []
+        for node, frame in held.items():
+            if node not in frame.targets:
+                (readers if radio.reads(node, frame) else deaf).append(node)
+        heard = [held.get(target) is frame for (_, target), frame in zip(pairs, frames, strict=True)]
+        pattern = Pattern(frames, heard, readers, deaf)
+        self._patterns[pairs, scheme, bits] = pattern
+        return pattern
+
+    def _arrive(self, pattern: Pattern, start_ns: int, number: dict[int, int]) -> list[bool]:
+        """Return which of some frames arrive."""
+        draws = self._engine.draws
+        came = []
+        for place, (frame, heard) in enumerate(zip(pattern.frames, pattern.heard, strict=True)):
+            if heard:
+                error = self._error(pattern, place, start_ns)
+                source, target = frame.source, frame.targets[0]
+                heard = error == 0.0 or draws.draw(source, target, number[source]) >= error
+            came.append(heard)
+        return came
+
+    def _error(self, pattern: Pattern, place: int, start_ns: int) -> float:
+        """Return the error probability of one of some frames at its receiver."""
+        frame, gain = pattern.frames[place], self._engine.paths.gain
+        target = frame.targets[0]
+        gains = [gain(each.source, target, start_ns) for each in pattern.frames]
+        known = pattern.known.get(place)
+        if known is None or known[0] != gains:
+            sources = [each.source for each in pattern.frames]
+            of = dict(zip(sources, gains, strict=True))
+            error = self._engine.radio.error(target, frame, lambda source, _target, _at: of[source])
+            known = pattern.known[place] = gains, error
+        return known[1]
