@@ -1,10 +1,11 @@
 # make install: a virtual environment with everything.  make demo: install, then the scenario
-# urban.yaml to figures.  make test: install, then every check.
+# urban.yaml to figures.  make test: install, then every check.  make validation: install, then
+# docs/validation.md and its pictures.
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 
-.PHONY: install demo test clean
+.PHONY: install demo test validation clean
 install: $(VENV)/.installed
 
 demo: $(VENV)/.installed
@@ -15,6 +16,9 @@ test: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+validation: $(VENV)/.installed
+	$(BIN)/python tests/validation
 
 # torch comes first and alone: a CPU build that is already at hand then satisfies everything after it.
 $(VENV)/.installed: pyproject.toml constraints.txt

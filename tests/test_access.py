@@ -236,6 +236,18 @@ def test_broadcast_at_the_rate_of_the_worst(make_network: Make) -> None:
     assert network.tx_s[0] == pytest.approx(expected_s, rel=2e-3)
 
 
+def test_a_broadcast_goes_up_to_its_station_once(make_network: Make) -> None:
+    positions = ((0.0, 0.0), (200.0, 0.0), (100.0, 100.0))
+    network = make_network(positions, mac=Cell(), stations_m=((100.0, 0.0),))
+    events = network.broadcast(Message(0, 1, 10**6, 9.0), [1, 2])
+    network.env.run(until=network.env.all_of(events))
+    assert all(event.value.delivered for event in events)
+    one_leg_s = 8e6 / rate_bps(POWER_W * gain(100.0) / NOISE_W)
+    # A slot at most is used in part.
+    assert network.tx_s[0] == pytest.approx(one_leg_s, abs=1e-3)
+    assert network.tx_s[3] == pytest.approx(2 * one_leg_s, abs=4e-3)
+
+
 def test_broadcast_at_a_quantile_leaves_the_worst_to_others_luck(make_network: Make) -> None:
     """Law: half of four receivers may be worse; those hear nothing until the better ones are done,
     and then get the whole message at the rate of the worst that is left."""

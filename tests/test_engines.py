@@ -36,12 +36,11 @@ PHYS = [
 
 
 @st.composite
-def sendings(draw: st.DrawFn, devices: int, several: bool) -> tuple[float, Message, list[int]]:
+def sendings(draw: st.DrawFn, devices: int) -> tuple[float, Message, list[int]]:
     """Return when a message is sent, the message, and to whom."""
     source = draw(st.integers(0, devices - 1))
     others = [device for device in range(devices) if device != source]
-    most = 3 if several else 1
-    targets = draw(st.lists(st.sampled_from(others), min_size=1, max_size=most, unique=True))
+    targets = draw(st.lists(st.sampled_from(others), min_size=1, max_size=3, unique=True))
     message = Message(
         source,
         targets[0],
@@ -89,8 +88,7 @@ def test_windows_change_nothing(
             queue_bytes=data.draw(st.sampled_from([None, 80_000])),
         ),
     }
-    several = not isinstance(mac, Cell)
-    plan = data.draw(st.lists(sendings(devices, several), min_size=1, max_size=8))
+    plan = data.draw(st.lists(sendings(devices), min_size=1, max_size=8))
     fails = data.draw(st.sampled_from([None, 0.02]))
     quantile = data.draw(st.sampled_from([0.0, 0.5]))
     seen = {}

@@ -125,7 +125,7 @@ class Network:
         self._valid_s: float | None = None
         self._measured: dict[tuple[int, int], tuple[float, float]] = {}
         self._serial = 0
-        self._under_way: dict[Flow, Delivery] = {}
+        self._under_way: dict[Flow, tuple[Delivery, Stream]] = {}
         self._pending: set[Delivery] = set()
         self._queued_bytes = [0] * world.nodes
 
@@ -286,11 +286,14 @@ class Network:
             self._serial += 1
             delivery.remaining_bits = bits
             delivery.seen_bits = -1
-            self._under_way[flow] = delivery
             flows.append(flow)
             if self._transport.break_after_s is not None:
                 self._look_after(flow)
-        self._air.push(Stream(tuple(flows), quantile))
+        stream = Stream(tuple(flows), quantile)
+        self._under_way.update(
+            (flow, (delivery, stream)) for flow, delivery in zip(flows, deliveries, strict=True)
+        )
+        self._air.push(stream)
 
     def _vanishes_ns(self, node: int) -> int:
         """Return when a node that is there now vanishes; now, if it is not there [ns]."""
@@ -308,9 +311,9 @@ class Network:
         self.env.at(self.env.now_ns + wait_ns, partial(self._look, flow), late=True)
 
     def _look(self, flow: Flow) -> None:
-        delivery = self._under_way.get(flow)
-        if delivery is None:
+        if flow not in self._under_way:
             return
+        delivery, _ = self._under_way[flow]
         if flow.started_ns >= 0:
             bits = self._air.acked_bits(flow)
             if bits == delivery.seen_bits:
@@ -326,9 +329,9 @@ class Network:
 
     def _ended(self, flow: Flow) -> None:
         """Take in that the air has done with a flow."""
-        delivery = self._under_way.pop(flow)
+        delivery, stream = self._under_way.pop(flow)
         delivery.account(flow)
-        self.tx_s[flow.source] += flow.airtime_s / delivery.receivers
+        self.tx_s[flow.source] += stream.take_airtime(flow)
         self.rx_s[flow.target] += flow.receiving_s
         if flow.delivered:
             if self._transport.trace:

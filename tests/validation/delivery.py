@@ -72,7 +72,7 @@ def rayleigh_rate(full: bool) -> Finding:
 
 def outage(full: bool) -> Finding:
     """Compare how many deadlines are missed on links that fade but do not change."""
-    count = 1000 if full else 300
+    count = 4000 if full else 300
     levels = np.array([0.05, 0.1, 0.3, 1.0, 2.0])
     snr_db, lifetime_s = 10.0, 0.02
     found = []
@@ -116,13 +116,13 @@ def waiting_time(full: bool) -> Finding:
     occupied_s = service_s + 0.05e-3
     loads = (0.3, 0.5, 0.8) if full else (0.5,)
     found, expected, errors = [], [], []
-    for load in loads:
+    for number, load in enumerate(loads):
         made = network(
             pairs(1, 100.0), bandwidth_hz=bandwidth_hz, block_ns=100_000,
             phy=Shannon(max_bps_hz=1.0),
         )  # fmt: skip
         rate = load * 8 * size / occupied_s
-        Background(rate_bps=rate, size_bytes=size, senders=(0,)).start(made, 2, 11, 0)
+        Background(rate_bps=rate, size_bytes=size, senders=(0,)).start(made, 2, 11 + number, 0)
         made.env.run(until=int(until_s * NS_PER_S))
         waits_s = np.array([transfer.queue_s for transfer in made.transfers])
         found.append(float(waits_s.mean()))

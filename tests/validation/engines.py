@@ -60,7 +60,7 @@ def equal_engines(full: bool) -> Finding:
                 _records("windowed", seed, mac, phy) != _records("packet", seed, mac, phy)
                 for seed, mac, phy in _cases(count, macs, phys)
             )
-        what = f"windowed engine, {name}: random scenarios with other records"
+        what = f"windowed engine, {name}: random scenarios whose records differ"
         against = "packet engine, to the last bit"
         result.append(Row(what, against, count, float(wrong), 0.0, "mismatches"))
     return Finding(result)

@@ -26,10 +26,6 @@ from wnsim.channel.fading import Fading, Nakagami, Rayleigh, Rician, TappedDelay
 _KS = 1.95
 
 
-def _decibels(power: np.ndarray) -> np.ndarray:
-    return 10.0 * np.log10(power)
-
-
 def power_laws(full: bool) -> Finding:
     """Compare the distribution of the power over links."""
     k_db = [float(value) for value in FACTS["rician_power_cdf_by_K_db"]]
@@ -54,27 +50,29 @@ def power_laws(full: bool) -> Finding:
         result.append(Row(what, against, len(members) * COUNT, worst, _KS / np.sqrt(COUNT)))
 
     def draw(axes: Axes) -> None:
-        level_db = np.linspace(-32.0, 8.0, 200)
+        level_db = np.linspace(-36.0, 8.0, 200)
         for label, model, law, color in (
             ("Rayleigh", Rayleigh(), stats.expon(), "C0"),
             ("Rician, K = 6 dB", Rician(k_db=6.0), rice(6.0), "C1"),
             ("Nakagami, m = 2", Nakagami(m=2.0), stats.gamma(2.0, scale=0.5), "C2"),
         ):
             axes.semilogy(level_db, law.cdf(10 ** (level_db / 10)), color=color, label=label)
-            power_db = np.sort(_decibels(powers(model)[:, 0]))
+            several = [powers(model, seed=seed)[:, 0] for seed in range(10)]
+            power_db = np.sort(10.0 * np.log10(np.concatenate(several)))
             shares = np.geomspace(5e-4, 0.99, 14)
-            found_db = power_db[(shares * COUNT).astype(int)]
+            found_db = power_db[(shares * power_db.size).astype(int)]
             axes.semilogy(found_db, shares, "o", color=color, mfc="white")
         level_db, shares = _ns3_jakes()
         axes.semilogy(level_db, shares, "x", color="0.3", label="ns-3 Jakes (as Rayleigh)")
         axes.set(xlabel="Power over its mean [dB]", ylabel="P(power below)", ylim=(4e-4, 1.3))
-        axes.legend(loc="lower right")
+        axes.legend(loc="upper left")
 
     picture = Picture(
         "fading_power",
-        "Distribution of the power over links: lines are the closed forms, circles 20,000 links of "
-        "this simulator. Crosses: ns-3's Jakes model, whose power over links should be the "
-        "Rayleigh line.",
+        "Distribution of the power over links: lines are the closed forms, circles 200,000 links "
+        "of this simulator, whose sum of 32 waves has about 1.6 % fewer deep fades than a Gaussian "
+        "one. "
+        "Crosses: ns-3's Jakes model, whose power over links should be the Rayleigh line.",
         draw,
     )
     return Finding(result, (picture,))
@@ -216,8 +214,8 @@ def delays(full: bool) -> Finding:
             axes.plot(fine_hz / 1e6, theory, color=color, label=f"TDL-{name}")
             found = np.abs(found_by[name])
             axes.plot(apart_hz / 1e6, found, "o", color=color, mfc="white")
-        axes.set(xlabel="Frequency separation [MHz]", ylabel="|Correlation|", ylim=(0, 1.03))
-        axes.legend(ncols=3)
+        axes.set(xlabel="Frequency separation [MHz]", ylabel="|Correlation|", ylim=(0, 1.2))
+        axes.legend(ncols=3, loc="upper center")
 
     picture = Picture(
         "fading_frequency",

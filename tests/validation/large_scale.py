@@ -177,9 +177,10 @@ def penetration(full: bool) -> Finding:
         [
             Row("outdoor-to-indoor loss of walls", standard, 4, largest(wall_db, expected_db), 1e-6,
                 "dB"),
-            Row("mean way indoors", standard, count, max(mean_db), 4 * 7.2 / np.sqrt(count), "dB"),
-            Row("deviation over devices", standard, count, max(spread),
-                400.0 / np.sqrt(2 * count), "%"),
+            Row("outdoor-to-indoor loss: mean behind the wall", standard, count,
+                max(mean_db), 4 * 7.2 / np.sqrt(count), "dB"),
+            Row("outdoor-to-indoor loss: standard deviation over devices", standard, count,
+                max(spread), 400.0 / np.sqrt(2 * count), "%"),
         ]
     )  # fmt: skip
 

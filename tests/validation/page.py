@@ -25,10 +25,11 @@ is written by `make validation` (`python tests/validation`); `tests/test_validat
 that every row passes, with the same functions, some of them on smaller samples.
 
 A row tells how many values were compared, the largest deviation among them, and the largest one
-that is allowed. A row that fails says so; *told* marks a figure without a limit. Values that are
-drawn at random have limits of three to four standard errors, and the draws are the same in every
-run. Numbers of other simulators were made with the versions named in the rows; the head of each
-table in `tests/reference` says how. Where theory and another simulator disagree, theory counts.
+that is allowed. A row that fails says so; *told* marks a figure that is given as it is, without a
+limit. Where values are drawn at random, limits follow from the size of the sample (three to four
+standard errors) unless they are round numbers, and the draws are the same in every run. Numbers
+of other simulators were made with the versions named in the rows; the head of each table in
+`tests/reference` says how. Where theory and another simulator disagree, theory counts.
 """
 
 
@@ -84,7 +85,11 @@ def _number(value: float, unit: str) -> str:
 
 
 def _draw(picture: Picture, file: Path) -> None:
-    style = STYLE | {"lines.markersize": 3.0, "axes.prop_cycle": mpl.cycler(color=_COLORS)}
+    style = STYLE | {
+        "lines.markersize": 3.0,
+        "axes.prop_cycle": mpl.cycler(color=_COLORS),
+        "text.parse_math": True,
+    }
     with mpl.rc_context({**mpl.rcParamsDefault, **style}):
         figure = Figure(figsize=COLUMN_IN)
         picture.draw(figure.add_subplot())

@@ -79,10 +79,21 @@ class Stream:
     ----------
     flows : one for each receiver, of one source and of equal size and priority
     quantile : share of the receivers that may be worse than the one for which the rate is chosen
+
+    Attributes
+    ----------
+    airtime_s : seconds at full power of its transmitter, of the receivers that have ended [s]
     """
 
     flows: tuple[Flow, ...]
     quantile: float = 0.0
+    airtime_s: float = 0.0
+
+    def take_airtime(self, flow: Flow) -> float:
+        """Take in the airtime of a flow that has ended; return what of it is not counted yet [s]."""
+        more_s = max(flow.airtime_s - self.airtime_s, 0.0)
+        self.airtime_s += more_s
+        return more_s
 
     @property
     def serial(self) -> int:

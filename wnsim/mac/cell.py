@@ -25,7 +25,8 @@ class Cell:
     all stations, so that the cells disturb each other. In each direction a station gives every
     slot to one transfer (`proportional-fair`, `round-robin`), or all transfers an equal part of
     the band (`equal`). A message between devices goes up to the station that serves its sender,
-    over the backhaul if another one serves the receiver, and down.
+    over the backhaul if another one serves the receiver, and down; a broadcast goes up once, and
+    down to each receiver by itself.
 
     Scope: a device is served by the station with the best mean gain when its message is handed
     over; there is no handover while it is under way, and no random access or control channel.

@@ -109,9 +109,7 @@ class Clash:
             busy_ns.update((source, end_ns + TIMEOUT_NS) for source, _ in pairs)
             return Outcome(end_ns, busy_ns, eifs_ns, acked, reached, over_ns)
         answers = sorted(
-            (target, source)
-            for (source, target), came in zip(pairs, reached, strict=True)
-            if came
+            (target, source) for (source, target), came in zip(pairs, reached, strict=True) if came
         )
         acks = self._pattern(tuple(answers), answer, ACK_BITS)
         arrived = self._arrive(acks, start_ns + end_ns + SIFS_NS, number)
@@ -156,7 +154,9 @@ class Clash:
         for node, frame in held.items():
             if node not in frame.targets:
                 (readers if radio.reads(node, frame) else deaf).append(node)
-        heard = [held.get(target) is frame for (_, target), frame in zip(pairs, frames, strict=True)]
+        heard = [
+            held.get(target) is frame for (_, target), frame in zip(pairs, frames, strict=True)
+        ]
         pattern = Pattern(frames, heard, readers, deaf)
         self._patterns[pairs, scheme, bits] = pattern
         return pattern
