@@ -46,7 +46,7 @@ _WIFIS = (Wifi(), Wifi(rate_mbps=24.0), Wifi(standard="n", short_guard=True))
 
 def equal_engines(full: bool) -> Finding:
     """Count random scenarios whose records differ between the engines."""
-    count = 120 if full else 10
+    count = 120 if full else 6
     result = []
     for name, macs, phys in (
         ("scheduled access", _SCHEDULED, _PHYS),

@@ -104,11 +104,10 @@ class Formats:
         reached = known_db[..., None] >= self._threshold_db[size]
         return np.asarray(reached.sum(axis=-1) - 1)
 
-    def of(self, form: Ints) -> tuple[Ints, Ints, Ints, Floats, Floats]:
-        """Return order, bits, code blocks, bits and symbols of a code block of formats."""
+    def of(self, form: Ints) -> tuple[Ints, Ints, Floats, Floats]:
+        """Return order, code blocks, bits and symbols of a code block of formats."""
         return (
             self._order[form],
-            self.bits[form],
             self._count[form],
             self._code_block_bits[form],
             self._symbols[form],

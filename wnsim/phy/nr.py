@@ -31,11 +31,8 @@ from wnsim.params import parameters
 from wnsim.phy.coding import code_block_error, transport_block_error
 from wnsim.phy.formats import Formats, grid, moments, schemes, usable_db
 from wnsim.phy.modem import (
-    IDLE,
     NEW,
-    NEW_LOST,
     REPEATED,
-    REPEATED_LOST,
     Outcome,
     Slots,
     State,
@@ -202,7 +199,8 @@ class NrModem:
         scheme = self._formats.choose(linear_to_db(snr), size)
         sent = scheme >= 0
         form = size * self._formats.schemes + np.maximum(scheme, 0)
-        order, bits, count, code_block_bits, symbols = self._formats.of(form)
+        order, count, code_block_bits, symbols = self._formats.of(form)
+        bits = self._formats.bits[form]
         mean, variance = moments(
             grid(linear_to_db(snr)[..., None] - self._phy.gap_db), order[..., None], self._orders
         )
@@ -237,6 +235,12 @@ class NrModem:
         draws: Floats,
     ) -> tuple[Ints, NDArray[np.int8]]:
         """Return bits that arrive and the kind of outcome (L, N) of each process's turn."""
+        every = bool(valid.all())
+
+        def kept(value: Floats, before: Floats) -> Floats:
+            """Return a value where it is a process's turn, elsewhere what it was before."""
+            return value if every else np.where(valid, value, before)
+
         empty = state["sent"] == 0
         scheme = self._formats.choose(known_db + state["offset_db"][:, None], size)
         form = size * self._formats.schemes + np.maximum(scheme, 0)
@@ -245,43 +249,39 @@ class NrModem:
         granted = np.cumsum(offered, axis=1) - offered < state["grant"][:, None]
         broadcast = state["broadcast"][:, None]
         new &= (granted | broadcast) & (offered > 0)
-        offered = np.where(new, offered, 0)
+        offered *= new
         state["grant"] -= offered.sum(axis=1)
         sending = new | (valid & ~empty)
         state["format"] = form = np.where(new, form, state["format"])
         state["bits"] = bits = np.where(new, offered, state["bits"])
         before = np.where(new, 1.0, state["error"])
-        order, _, count, code_block_bits, symbols = self._formats.of(form)
-        state["sent"] = sent = state["sent"] + sending
+        order, count, code_block_bits, symbols = self._formats.of(form)
+        sent = state["sent"] + sending
         if sinr is not None:
             gathered = np.where(new[..., None], 0.0, state["snr"]) + sinr
-            state["snr"] = np.where(sending[..., None], gathered, state["snr"])
+            state["snr"] = np.where(valid[..., None], gathered, state["snr"])
             steps = grid(usable_db(gathered, self._phy))
         mean, variance = moments(steps, order[..., None], self._orders)
         mean, variance, total = symbols * mean, symbols * variance, symbols
         if sinr is None:
-            fresh = new | ~sending
-            mean += np.where(fresh, 0.0, state["mean"])
-            variance += np.where(fresh, 0.0, state["variance"])
+            mean += np.where(new, 0.0, state["mean"])
+            variance += np.where(new, 0.0, state["variance"])
             total = symbols * np.maximum(sent, 1)
-            state["mean"] = np.where(sending, mean, state["mean"])
-            state["variance"] = np.where(sending, variance, state["variance"])
+            state["mean"] = kept(mean, state["mean"])
+            state["variance"] = kept(variance, state["variance"])
         error = transport_block_error(
             code_block_error(code_block_bits, total, mean, variance), count
         )
         # The block was lost so far, which had the probability of the time before.
         lost = sending & (draws * before < error)
         arrives = sending & ~lost
-        state["error"] = np.where(sending, np.minimum(error, before), state["error"])
+        state["error"] = kept(np.minimum(error, before), state["error"])
         over = arrives | (lost & ((sent >= self._limit) | broadcast))
-        state["sent"] = np.where(over, 0, sent)
-        received = np.where(arrives, bits, 0)
+        state["sent"] = sent * ~over
+        received = bits * arrives
         state["left"] = np.maximum(state["left"] - received.sum(axis=1), 0)
-        state["arrived"] += (new & arrives).sum(axis=1)
-        state["lost"] += (new & lost).sum(axis=1)
-        kind = np.where(
-            sending,
-            np.where(new, np.where(lost, NEW_LOST, NEW), np.where(lost, REPEATED_LOST, REPEATED)),
-            IDLE,
-        )
+        first_lost = (new & lost).sum(axis=1)
+        state["lost"] += first_lost
+        state["arrived"] += new.sum(axis=1) - first_lost
+        kind = sending * (NEW + lost + (REPEATED - NEW) * ~new)
         return received, kind.astype(np.int8)

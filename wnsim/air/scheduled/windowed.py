@@ -69,7 +69,9 @@ class Windowed(Air):
         self._state = np.zeros(0, dtype=setup.modem.memory)
         self._first = self._until = 0
         self._length = _USUAL
-        self._changes = 0
+        # Since the window began: flows that started, groups in which one ended, and flows that had
+        # to be computed anew for that.
+        self._changes = self._redone = 0
         # Groups in which something started or ended, streams that lost one of their receivers.
         self._touched: set[int] = set()
         self._shrunk: set[int] = set()
@@ -156,15 +158,17 @@ class Windowed(Air):
     def _open(self, slot: int) -> None:
         """Begin a window at a slot."""
         setup = self.setup
-        # Twice as long while nothing happens, else about as long as a few changes take.
-        if self._changes:
+        # Twice as long while nothing happens, or nothing that concerns the others; else about as
+        # long as a few changes take.
+        if self._redone:
             elapsed = max(slot - self._first, 1)
             self._length = max(_SHORTEST, min(8 * elapsed // self._changes, _USUAL))
         else:
-            self._length = min(2 * self._length, _LONGEST)
+            longest = _LONGEST if not self._changes else 4 * _USUAL
+            self._length = max(_USUAL, min(2 * self._length, longest))
         largest = max(_SHORTEST, _LARGEST // (len(self._rows) * self._bands))
         self._length = min(self._length, largest)
-        self._changes = 0
+        self._changes = self._redone = 0
         sample = slot // setup.sample_slots
         if sample >= self._gains.end:
             self._gains.open(sample, -(-self._length // setup.sample_slots))
@@ -215,6 +219,8 @@ class Windowed(Air):
             if disturbed.any():
                 changed = rows[disturbed | np.isin(rows, changed)]
             links = self._links(changed, slot)
+        if touched is not None:
+            self._redone += int((self._rows.table["begin"][changed] != slot).sum())
         if changed.size:
             self._assess(changed, slot, links)
             self._scan(changed, slot)
