@@ -85,6 +85,30 @@ BROKEN = {
     "a list": ("- a\n", r": a scenario is a mapping of keys, got a list"),
     "not UTF-8": (b"name: \xff\xfe\n", r": not UTF-8 text at byte 6"),
     "too large": (b"#" * 1_000_001, r": a scenario has at most 1000000 bytes"),
+    "cell without stations": (
+        GOOD + "mac: {model: cell}\n",
+        r"mac cell and a section base_stations go together",
+    ),
+    "Wi-Fi without contention": (
+        GOOD.replace("  bandwidth_hz: 20e6\n", "  phy: {model: wifi}\n"),
+        r"the radio wifi must be used with the medium access csma, got ofdma",
+    ),
+    "a sender that is not there": (
+        GOOD + "background: [{rate_bps: 1e5, senders: [4]}]\n",
+        r"background senders must be devices 0 to 3, got 4",
+    ),
+    "no measured links": (
+        GOOD + "channel: {replay: {file: nowhere.csv}}\n",
+        r"channel: .*nowhere.csv: no such file",
+    ),
+    "too many resources": (
+        GOOD + "mac: {model: sidelink, period_slots: 5}\n",
+        r"resources_per_period must be at most the 5 slots",
+    ),
+    "an empty battery": (
+        GOOD + "energy: {battery_j: 0}\n",
+        r":9: energy.battery_j: must be greater than 0, got 0",
+    ),
     "nothing to do": ("name: a\n", r": there is nothing to simulate"),
     "a task twice": (GOOD + "  tasks: [reverse, reverse]\n", r"tasks must be different ones"),
     "impossible degree": (

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -257,3 +258,40 @@ def test_a_scenario_without_learning_runs_the_network_alone(tmp_path: Path) -> N
     assert len(transfers) == 2 * 6 * 2
     assert (tmp_path / "results" / "net" / "figures" / "latency.pdf").is_file()
     assert not (tmp_path / "results" / "net" / "figures" / "accuracy.pdf").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "less"),
+    [
+        ("highway.yaml", ["devices.count=8", "traffic.rounds=1", "traffic.size_bytes=200000"]),
+        ("indoor.yaml", ["devices.count=5", "traffic.rounds=1", "traffic.size_bytes=50000"]),
+        ("cell.yaml", ["devices.count=5", "traffic.rounds=1", "traffic.size_bytes=100000"]),
+    ],
+)
+def test_shipped_networks_run_to_figures(tmp_path: Path, name: str, less: list[str]) -> None:
+    """All variants of a shipped scenario, made small, end in rows that add up."""
+    done = wnsim(name, *(part for value in less for part in ("--set", value)), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    results = tmp_path / "results" / name.removesuffix(".yaml")
+    assert (results / "figures" / "latency.pdf").is_file()
+    folders = [path.parent for path in results.glob("*/manifest.json")]
+    assert len(folders) >= 2
+    for folder in folders:
+        transfers = pd.read_csv(folder / "transfers.csv")
+        rounds = transfers[transfers["kind"] == "round"]
+        assert len(rounds) > 0
+        assert rounds["delivered"].any()
+        parts = ["queue_s", "access_s", "air_s", "retransmission_s", "backhaul_s"]
+        assert np.allclose(transfers[parts].sum(axis=1), transfers["latency_s"], atol=1e-6)
+        whole = transfers[transfers["delivered"]]
+        assert (whole["acked_bytes"] == whole["air_bytes"]).all()
+        manifest = json.loads((folder / "manifest.json").read_text())
+        assert 0 < manifest["of_shannon_bound"] < 1
+        assert manifest["events"] >= manifest["least_events"]
+
+
+def test_contacts_of_a_scenario_are_printed(tmp_path: Path) -> None:
+    done = wnsim("highway.yaml", "--contacts", "100", "--until", "60", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "24 devices within 100 m" in done.stdout
+    assert not (tmp_path / "results").exists()

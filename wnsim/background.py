@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -40,7 +40,7 @@ class Background:
     size_bytes: int = Field(default=1500, ge=1, le=10**12)
     on_s: float = Field(default=1.0, gt=0, le=1e9)
     off_s: float = Field(default=1.0, gt=0, le=1e9)
-    senders: tuple[int, ...] | None = None
+    senders: tuple[Annotated[int, Field(ge=0)], ...] | None = None
     to: Literal["nearest", "random"] = "nearest"
     priority: int = Field(default=-1, ge=-1000, le=1000)
     lifetime_s: float = Field(default=10.0, gt=0, le=1e9)
@@ -59,17 +59,8 @@ class Background:
         devices : how many there are
         seed : seed of the scenario
         number : of this traffic among the scenario's
-
-        Raises
-        ------
-        ValueError
-            if a sender is not a device
         """
         for device in range(devices) if self.senders is None else self.senders:
-            if not 0 <= device < devices:
-                raise ValueError(
-                    f"background senders must be devices 0 to {devices - 1}, got {device}"
-                )
             draws = generator(seed, "background", number, device)
             network.env.process(self._send(network, device, draws))
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from validation import contention, delivery, engines, fading, large_scale, motion, radio, sidelink
+from validation import (
+    access,
+    contention,
+    delivery,
+    engines,
+    fading,
+    large_scale,
+    motion,
+    radio,
+    shadows,
+    sidelink,
+)
 from validation.check import Check
 
 _ROOMS = {
     "Path loss, line of sight and shadow fading": (
         large_scale.path_loss, large_scale.open_ground, large_scale.line_of_sight,
-        large_scale.penetration, large_scale.shadow_parameters,
-        large_scale.shadow_autocorrelation, large_scale.shadow_places,
+        large_scale.penetration, shadows.shadow_parameters,
+        shadows.shadow_autocorrelation, shadows.shadow_places,
     ),
     "Small-scale fading": (
         fading.power_laws, fading.deep_fades, fading.autocorrelations, fading.crossings,
@@ -28,7 +39,7 @@ _ROOMS = {
         delivery.energy,
     ),
     "Scheduled access and interference": (
-        delivery.interference, delivery.turns, delivery.schedulers,
+        access.interference, access.turns, access.schedulers,
     ),
     "Sidelink": (sidelink.collisions, sidelink.half_duplex, sidelink.reservations),
     "Wi-Fi": (

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from wnsim.air.flow import Flow, Stream
+from wnsim.air.hearing import Hearing
 from wnsim.air.protection import Protection
 from wnsim.air.queues import Queues, by_serial
 
@@ -74,9 +75,10 @@ class Air:
         self.rules = setup.mac.rules()
         self._ended = ended
         self._queues = Queues(self.rules)
+        self.hearing = Hearing(setup.world) if self.rules.interferes else None
         self._protection = None
-        if self.rules.protect_db is not None:
-            self._protection = Protection(setup.world, self.rules.protect_db)
+        if self.hearing is not None and self.rules.protect_db is not None:
+            self._protection = Protection(self.hearing, setup.world.nodes, self.rules.protect_db)
         self._streams: dict[Flow, Stream] = {}
         self._alive: dict[Stream, int] = {}
         self._end_ns: int | None = None

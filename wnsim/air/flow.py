@@ -90,7 +90,7 @@ class Stream:
     airtime_s: float = 0.0
 
     def take_airtime(self, flow: Flow) -> float:
-        """Take in the airtime of a flow that has ended; return what of it is not counted yet [s]."""
+        """Take in the airtime of a flow that has ended; return what is not counted yet [s]."""
         more_s = max(flow.airtime_s - self.airtime_s, 0.0)
         self.airtime_s += more_s
         return more_s

@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wnsim.air.hearing import Hearing
 from wnsim.units import Floats, Ints, db_to_linear
 
 if TYPE_CHECKING:
     from wnsim.air.flow import Flow
-    from wnsim.world import World
+    from wnsim.air.hearing import Hearing
 
 
 class Protection:
@@ -26,17 +25,18 @@ class Protection:
 
     Parameters
     ----------
-    world : devices, channel and powers
+    hearing : who can hear whom
+    nodes : how many nodes there are
     lowest_db : smallest mean ratio of a receiver's own signal to that of another link [dB]
     """
 
-    def __init__(self, world: World, lowest_db: float) -> None:
+    def __init__(self, hearing: Hearing, nodes: int, lowest_db: float) -> None:
         self._lowest = float(db_to_linear(lowest_db))
-        self._hearing = Hearing(world)
+        self._hearing = hearing
         self._bars: dict[Flow, list[int]] = {}
         self._barred: Counter[int] = Counter()
         self._sending: Counter[int] = Counter()
-        self._on_air = np.zeros(world.nodes, dtype=np.bool_)
+        self._on_air = np.zeros(nodes, dtype=np.bool_)
         # Transmitters with a stream that a sender on the air holds back.
         self._held_by: dict[int, set[int]] = defaultdict(set)
 

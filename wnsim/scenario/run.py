@@ -142,11 +142,8 @@ def run_one(run: Run, folder: Path, watch: Watch) -> None:
     ledger = None
     if scenario.energy is not None:
         ledger = Ledger(scenario.energy, network, world.tx_power_w[: world.count])
-    try:
-        for number, background in enumerate(scenario.background):
-            background.start(network, world.count, scenario.seed, number)
-    except ValueError as error:
-        raise ScenarioError(f"{run.folder}: {error}") from error
+    for number, background in enumerate(scenario.background):
+        background.start(network, world.count, scenario.seed, number)
     trainer: Trainer | None = None
     session: Session | None = None
     if scenario.fl is not None:

@@ -178,6 +178,13 @@ class Scenario:
         if self.fl is not None and self.traffic is not None:
             raise ValueError("fl and traffic exclude each other, got both")
         require_match(self.mac, self.radio.phy)
+        for background in self.background:
+            for sender in background.senders or ():
+                if sender >= self.devices.count:
+                    raise ValueError(
+                        f"background senders must be devices 0 to {self.devices.count - 1}, "
+                        f"got {sender}"
+                    )
         if isinstance(self.mac, Cell) != (self.base_stations is not None):
             raise ValueError(
                 "mac cell and a section base_stations go together, got one without the other"

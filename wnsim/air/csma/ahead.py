@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wnsim.streams import uniforms
+from wnsim.streams import uniform_blocks, uniforms
 
 if TYPE_CHECKING:
     from wnsim.air.air import Setup
 
 _BLOCK = 256
+_FEW, _MANY = 32, 1024
 _ERA, _LONGEST_ERA = 64, 1024
 
 
@@ -22,22 +23,30 @@ class Backoffs:
     ----------
     key : of the draws
     nodes : how many there are
+
+    Attributes
+    ----------
+    ready : next draws of each node, on [0, 1), the last ones first
     """
 
     def __init__(self, key: int, nodes: int) -> None:
         self._key = key
-        self._ready: list[list[float]] = [[] for _ in range(nodes)]
+        self.ready: list[list[float]] = [[] for _ in range(nodes)]
         self._drawn = [0] * nodes
 
     def draw(self, node: int, window: int) -> int:
         """Return the next backoff of a node, 0 to `window` [slots]."""
-        ready = self._ready[node]
-        if not ready:
-            first = self._drawn[node]
-            block = np.arange(first, first + _BLOCK)
-            ready = self._ready[node] = uniforms(self._key, node, node, block)[::-1].tolist()
-            self._drawn[node] = first + _BLOCK
+        ready = self.ready[node] or self.more(node)
         return int(ready.pop() * (window + 1))
+
+    def more(self, node: int) -> list[float]:
+        """Return the list of next draws of a node, after adding to it; each time it is longer."""
+        first = self._drawn[node]
+        count = min(max(first, _FEW), _MANY)
+        draws = uniform_blocks(self._key, [node], [node], first, count)[0]
+        self._drawn[node] = first + count
+        self.ready[node][:0] = draws[::-1].tolist()
+        return self.ready[node]
 
 
 class Draws:
@@ -77,6 +86,7 @@ class Paths:
         self._channel = setup.world.channel
         self._sample_ns = setup.sample_ns
         self._pairs: dict[tuple[int, int], list[float]] = {}
+        self._span: dict[tuple[int, int], tuple[float, float]] = {}
         self._first, self._length = 0, 0
 
     def gain(self, source: int, target: int, now_ns: int) -> float:
@@ -86,6 +96,16 @@ class Paths:
         if 0 <= place < self._length and pair in self._pairs:
             return self._pairs[pair][place]
         return self._more(now_ns // self._sample_ns, pair)
+
+    @property
+    def end_ns(self) -> int:
+        """When the present stretch ends [ns]."""
+        return (self._first + self._length) * self._sample_ns
+
+    def span(self, source: int, target: int, now_ns: int) -> tuple[float, float]:
+        """Return the least and the largest gain of a pair in the stretch of an instant."""
+        self.gain(source, target, now_ns)
+        return self._span[min(source, target), max(source, target)]
 
     def _more(self, sample: int, pair: tuple[int, int]) -> float:
         """Return the gain of a pair that is new, or at a sample that is."""
@@ -102,7 +122,7 @@ class Paths:
         self._length = max(min(2 * self._length, _LONGEST_ERA), _ERA) if close else _ERA
         self._first = sample // _ERA * _ERA
         pairs = sorted({*self._pairs, pair}) if close else [pair]
-        self._pairs = {}
+        self._pairs, self._span = {}, {}
         self._fill(pairs)
 
     def _fill(self, pairs: list[tuple[int, int]]) -> None:
@@ -111,5 +131,7 @@ class Paths:
         total = gain[..., 0]
         for band in range(1, gain.shape[-1]):
             total = total + gain[..., band]
-        values = (total / gain.shape[-1]).tolist()
-        self._pairs.update(zip(pairs, values, strict=True))
+        mean = total / gain.shape[-1]
+        spans = zip(mean.min(axis=1).tolist(), mean.max(axis=1).tolist(), strict=True)
+        self._pairs.update(zip(pairs, mean.tolist(), strict=True))
+        self._span.update(zip(pairs, spans, strict=True))

@@ -15,26 +15,10 @@ from wnsim.air.csma.radio import ACK_BITS
 from wnsim.phy.wifi import SIFS_NS, TIMEOUT_NS, Scheme
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from wnsim.air.csma.contest import Sender
     from wnsim.air.csma.windowed import Windowed
-
-
-@dataclass(slots=True)
-class Pattern:
-    """Frames that begin together, and what nodes make of them.
-
-    Parameters
-    ----------
-    frames : in the order of their sources
-    heard : whether the receiver of each has locked on to it
-    readers, deaf : others that have locked on to one of them and can read it, or cannot
-    known : gains from all sources to the receiver of a frame, and the error that they make
-    """
-
-    frames: list[Frame]
-    heard: list[bool]
-    readers: list[int]
-    deaf: list[int]
-    known: dict[int, tuple[list[float], float]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -59,6 +43,34 @@ class Outcome:
     over_ns: list[int]
 
 
+@dataclass(slots=True)
+class Pattern:
+    """Frames that begin together, and what nodes make of them.
+
+    Parameters
+    ----------
+    frames : in the order of their sources
+    heard : whether the receiver of each has locked on to it
+    readers, deaf : others that have locked on to one of them and can read it, or cannot
+    known : gains from all sources to the receiver of a frame, and the error that they make
+    steady_ns : until when gains stay what they were when they were last looked at [ns]
+    outcome : what comes of the frames until then, if that is certain
+    """
+
+    frames: list[Frame]
+    heard: list[bool]
+    readers: list[int]
+    deaf: list[int]
+    known: dict[int, tuple[list[float], float]] = field(default_factory=dict)
+    steady_ns: int = -1
+    outcome: Outcome | None = None
+
+    @property
+    def certain(self) -> bool:
+        """Whether it is known which of the frames arrive."""
+        return all(error in (0.0, 1.0) for _, error in self.known.values())
+
+
 class Clash:
     """Outcomes of frames that begin together.
 
@@ -79,59 +91,71 @@ class Clash:
     def outcome(
         self,
         pairs: list[tuple[int, int]],
-        data: Scheme,
-        bits: int,
+        like: Sender,
         start_ns: int,
-        number: dict[int, int],
+        number: Callable[[int], int],
     ) -> Outcome:
         """Return what comes of frames.
 
         Parameters
         ----------
         pairs : sources and their receivers, in the order of sources
-        data, bits : modulation and code, length of each [bit]
+        like : one of the senders; all use the same rate and length
         start_ns : when they begin [ns]
-        number : of the next frame of each source and receiver
+        number : of the next frame of a node
         """
-        answer = self._engine.radio.phy.control(data)
-        end_ns = data.duration_ns(bits)
-        nav_ns = end_ns + SIFS_NS + answer.duration_ns(ACK_BITS)
-        sent = self._pattern(tuple(pairs), data, bits)
-        reached = self._arrive(sent, start_ns, number)
+        sent = self._pattern(tuple(pairs), like.data, like.bits, start_ns)
+        if sent.outcome is None or start_ns >= sent.steady_ns:
+            reached = self._arrive(sent, start_ns, number)
+            answers = sorted(
+                (target, source)
+                for (source, target), came in zip(pairs, reached, strict=True)
+                if came
+            )
+            acks = self._pattern(tuple(answers), like.ack, ACK_BITS, start_ns)
+            arrived = self._arrive(acks, start_ns + like.data_ns + SIFS_NS, number)
+            outcome = self._outcome(like, sent, reached, acks, arrived)
+            steady = start_ns < min(sent.steady_ns, acks.steady_ns)
+            sent.outcome = outcome if steady and sent.certain and acks.certain else None
+            return outcome
+        return sent.outcome
+
+    def _outcome(
+        self, like: Sender, sent: Pattern, reached: list[bool], acks: Pattern, arrived: list[bool]
+    ) -> Outcome:
+        """Return what comes of frames of which these arrive, and of their answers these."""
+        end_ns, nav_ns = like.data_ns, like.exchange_ns
         eifs_ns = dict.fromkeys(sent.deaf, end_ns + self.eifs_ns)
-        for (_, target), heard, came in zip(pairs, sent.heard, reached, strict=True):
+        for frame, heard, came in zip(sent.frames, sent.heard, reached, strict=True):
             if heard and not came:
-                eifs_ns[target] = end_ns + self.eifs_ns
-        over_ns = [end_ns + TIMEOUT_NS] * len(pairs)
-        acked = [False] * len(pairs)
-        if True not in reached:
+                eifs_ns[frame.targets[0]] = end_ns + self.eifs_ns
+        over_ns = [end_ns + TIMEOUT_NS] * len(reached)
+        acked = [False] * len(reached)
+        if not acks.frames:
             busy_ns = dict.fromkeys(sent.readers, nav_ns)
-            busy_ns.update((source, end_ns + TIMEOUT_NS) for source, _ in pairs)
+            busy_ns.update((frame.source, end_ns + TIMEOUT_NS) for frame in sent.frames)
             return Outcome(end_ns, busy_ns, eifs_ns, acked, reached, over_ns)
-        answers = sorted(
-            (target, source) for (source, target), came in zip(pairs, reached, strict=True) if came
-        )
-        acks = self._pattern(tuple(answers), answer, ACK_BITS)
-        arrived = self._arrive(acks, start_ns + end_ns + SIFS_NS, number)
         for node in acks.readers:
             eifs_ns.pop(node, None)
         eifs_ns.update(dict.fromkeys(acks.deaf, nav_ns + self.eifs_ns))
-        place = {source: place for place, (source, _) in enumerate(pairs)}
-        for (_, source), heard, came in zip(answers, acks.heard, arrived, strict=True):
+        place = {frame.source: place for place, frame in enumerate(sent.frames)}
+        for ack, heard, came in zip(acks.frames, acks.heard, arrived, strict=True):
+            source = ack.targets[0]
             if heard:
                 acked[place[source]], over_ns[place[source]] = came, nav_ns
                 if not came:
                     eifs_ns[source] = nav_ns + self.eifs_ns
-        busy_ns = {source: at for (source, _), at in zip(pairs, over_ns, strict=True)}
+        busy_ns = {frame.source: at for frame, at in zip(sent.frames, over_ns, strict=True)}
         return Outcome(nav_ns, busy_ns, eifs_ns, acked, reached, over_ns)
 
-    def _pattern(self, pairs: tuple[tuple[int, int], ...], scheme: Scheme, bits: int) -> Pattern:
+    def _pattern(
+        self, pairs: tuple[tuple[int, int], ...], scheme: Scheme, bits: int, now_ns: int
+    ) -> Pattern:
         """Return who locks on to which of some frames; they are taken to begin at 0."""
         known = self._patterns.get((pairs, scheme, bits))
         if known is not None:
             return known
         radio = self._engine.radio
-        now_ns = self._engine.radio.epoch_start_ns
         end_ns = scheme.duration_ns(bits)
         frames = [
             Frame(source, (target,), 0, 0, end_ns, scheme, bits, radio.heard_w(source, now_ns))
@@ -161,16 +185,19 @@ class Clash:
         self._patterns[pairs, scheme, bits] = pattern
         return pattern
 
-    def _arrive(self, pattern: Pattern, start_ns: int, number: dict[int, int]) -> list[bool]:
+    def _arrive(self, pattern: Pattern, start_ns: int, number: Callable[[int], int]) -> list[bool]:
         """Return which of some frames arrive."""
-        draws = self._engine.draws
-        came = []
+        draws, paths = self._engine.draws, self._engine.paths
+        came, steady = [], True
         for place, (frame, heard) in enumerate(zip(pattern.frames, pattern.heard, strict=True)):
             if heard:
-                error = self._error(pattern, place, start_ns)
                 source, target = frame.source, frame.targets[0]
-                heard = error == 0.0 or draws.draw(source, target, number[source]) >= error
+                error = self._error(pattern, place, start_ns)
+                heard = error == 0.0 or draws.draw(source, target, number(source)) >= error
+                spans = [paths.span(each.source, target, start_ns) for each in pattern.frames]
+                steady = steady and all(least == most for least, most in spans)
             came.append(heard)
+        pattern.steady_ns = paths.end_ns if steady else -1
         return came
 
     def _error(self, pattern: Pattern, place: int, start_ns: int) -> float:
@@ -182,6 +209,6 @@ class Clash:
         if known is None or known[0] != gains:
             sources = [each.source for each in pattern.frames]
             of = dict(zip(sources, gains, strict=True))
-            error = self._engine.radio.error(target, frame, lambda source, _target, _at: of[source])
+            error = self._engine.radio.error(target, frame, lambda source, *_: of[source])
             known = pattern.known[place] = gains, error
         return known[1]

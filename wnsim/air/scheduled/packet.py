@@ -14,7 +14,6 @@ import numpy as np
 
 from wnsim.air.air import Air, Setup
 from wnsim.air.flow import Flow, Stream
-from wnsim.air.hearing import Hearing
 from wnsim.air.quality import TERMS, common, predict, sinr
 from wnsim.mac.scheduled import OnAir
 from wnsim.phy.modem import IDLE, OUTCOMES, Slots, State, efficiency
@@ -44,9 +43,7 @@ class Packet(Air):
 
     def __init__(self, setup: Setup, ended: Callable[[Flow], None]) -> None:
         super().__init__(setup, ended)
-        world = setup.world
         self._links: dict[Flow, _Link] = {}
-        self._hearing = Hearing(world) if self.rules.interferes else None
         self._slot = 0
 
     # What `Air` asks for.
@@ -75,7 +72,7 @@ class Packet(Air):
             np.array([link.flow.batch for link in links]),
         )
         mean_w, now_w = {}, {}
-        if self._hearing is not None:
+        if self.hearing is not None:
             mean_w = self._emitted(links, setup.mac.duty(on_air).tolist())
         quality = np.empty((0, 0))
         if self.rules.patterned:
@@ -84,7 +81,7 @@ class Packet(Air):
         shares = setup.mac.shares(on_air, slot, 1, quality, average)
         share, power = shares.band[:, 0], shares.power[:, 0]
         active = shares.active[:, 0]
-        if self._hearing is not None:
+        if self.hearing is not None:
             now_w = self._emitted(links, np.where(active, power, 0.0).tolist())
         density = [float(p / b) for p, b in zip(power, share, strict=True)]
         known = self._known(links, mean_w, density)
@@ -203,10 +200,10 @@ class Packet(Air):
     ) -> Floats:
         """Return the interference (B,) that a link's receiver meets [W]."""
         total = np.zeros(self.setup.world.channel.subbands)
-        if self._hearing is None:
+        if self.hearing is None:
             return total
         target, now_ns = link.flow.target, self._slot * self.slot_ns
-        heard = set(self._hearing.heard([target], now_ns)[0].tolist())
+        heard = set(self.hearing.heard([target], now_ns)[0].tolist())
         carriers = {
             (other.flow.source, other.group): other.carrier for other in self._links.values()
         }

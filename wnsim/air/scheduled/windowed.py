@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 from wnsim.air.air import Air, Setup
 from wnsim.air.flow import Flow, Stream
 from wnsim.air.gains import Gains
-from wnsim.air.hearing import Hearing
-from wnsim.air.scheduled.interference import Disturbers, Emitters, disturbers, emitters, hears_any
 from wnsim.air.quality import TERMS, common, predict, sinr
+from wnsim.air.scheduled.interference import Disturbers, Emitters, disturbers, emitters, hears_any
 from wnsim.air.scheduled.rows import Rows
 from wnsim.air.scheduled.window import Window
 from wnsim.phy.modem import Slots, efficiency
@@ -62,7 +61,6 @@ class Windowed(Air):
         self._delays = [term * setup.csi_delay_slots for term in range(1, terms + 1)]
         history = -(-self._delays[-1] // setup.sample_slots)
         self._gains = Gains(world.channel, setup.sample_ns, history)
-        self._hearing = Hearing(world) if self.rules.interferes else None
         self._noise_w = thermal_noise_w(world.bandwidth_hz, world.noise_figure_db)
         self._bands = world.channel.subbands
         self._rows = Rows()
@@ -174,8 +172,8 @@ class Windowed(Air):
             self._gains.open(sample, -(-self._length // setup.sample_slots))
         self._first = slot
         self._until = min(slot + self._length, self._gains.end * setup.sample_slots)
-        if self._hearing is not None:
-            limit_ns = self._hearing.end_ns(slot * self.slot_ns)
+        if self.hearing is not None:
+            limit_ns = self.hearing.end_ns(slot * self.slot_ns)
             self._until = min(self._until, -(-limit_ns // self.slot_ns))
         capacity = self._rows.table.size
         self._window = Window(capacity, self._until - slot, self._bands, self._state.copy())
@@ -232,10 +230,10 @@ class Windowed(Air):
         power_w = setup.world.tx_power_w[source][:, None, None]
         slots = np.arange(slot, self._until)
         met = None
-        if self._hearing is not None and self._emitters is not None:
+        if self.hearing is not None and self._emitters is not None:
             group, carrier = table["group"][rows], table["carrier"][rows]
             now_ns = self._first * self.slot_ns
-            met = disturbers(self._emitters, self._hearing, now_ns, source, target, group, carrier)
+            met = disturbers(self._emitters, self.hearing, now_ns, source, target, group, carrier)
             ends = np.concatenate([source, met.node]), np.concatenate([target, target[met.row]])
             pair, disturbing = np.split(self._gains.rows(*ends), [rows.size])
         else:
@@ -295,7 +293,7 @@ class Windowed(Air):
 
     def _emit(self, rows: Ints, slot: int) -> NDArray[np.bool_]:
         """Bring the emitters up to date from a slot on; return which rows hear a difference."""
-        if self._hearing is None:
+        if self.hearing is None:
             return np.zeros(rows.size, dtype=np.bool_)
         table, window = self._rows.table, self._window
         leader = self._rows.leaders(rows)
@@ -315,7 +313,7 @@ class Windowed(Air):
         marked = self._emitters.differ_from(before, self.setup.world.nodes)
         if not marked.any():
             return np.zeros(rows.size, dtype=np.bool_)
-        heard = self._hearing.heard(table["target"][rows].tolist(), self._first * self.slot_ns)
+        heard = self.hearing.heard(table["target"][rows].tolist(), self._first * self.slot_ns)
         return hears_any(marked, heard)
 
     def _scan(self, rows: Ints, slot: int) -> None:
