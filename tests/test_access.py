@@ -202,6 +202,30 @@ def test_equal_split_of_a_cell(make_network: Make) -> None:
         assert transfer.air_s == pytest.approx(8e6 / rate_bps(snr, 0.5), rel=1e-3)
 
 
+def test_a_device_that_sends_to_two_stations_splits_its_power(make_network: Make) -> None:
+    """Law: half of the power to each, whenever the second transfer begins, in both engines."""
+    stations = ((0.0, 50.0), (500.0, 50.0))
+    seen = []
+    for engine in ("windowed", "packet"):
+        network = make_network(
+            ((100.0, 0.0),), mac=Cell(scheduler="equal"), stations_m=stations, engine=engine
+        )
+        first = network.send(Message(0, 1, 300_000, 9.0))
+        network.env.run(until=network.timeout(0.005))
+        second = network.send(Message(0, 2, 300_000, 9.0))
+        network.env.run(until=network.env.all_of([first, second]))
+        seen.append([repr(transfer) for transfer in network.transfers])
+        near, far = (gain(float(np.hypot(x - 100.0, 50.0))) for x in (0.0, 500.0))
+        # Nobody is disturbed by its own transmitter.
+        assert (
+            10 ** (second.value.mean_snr_db / 10)
+            == pytest.approx(POWER_W / 2 * far / NOISE_W, rel=1e-6)
+            or second.value.ended_s > first.value.ended_s
+        )
+        assert 10 ** (first.value.mean_snr_db / 10) < POWER_W * near / NOISE_W
+    assert seen[0] == seen[1]
+
+
 def test_neighboring_cells_disturb_each_other_in_the_same_direction(make_network: Make) -> None:
     """Law: a station hears the other cell's device; a device hears the other station."""
     positions = ((0.0, 50.0), (500.0, 50.0))

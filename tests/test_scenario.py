@@ -105,6 +105,10 @@ BROKEN = {
         GOOD + "mac: {model: sidelink, period_slots: 5}\n",
         r"resources_per_period must be at most the 5 slots",
     ),
+    "messages without end": (
+        GOOD + "background: [{model: constant, rate_bps: 1e12, size_bytes: 1}]\n",
+        r"rate_bps and size_bytes must leave 1e-06 s between messages, got 8e-12 s",
+    ),
     "an empty battery": (
         GOOD + "energy: {battery_j: 0}\n",
         r":9: energy.battery_j: must be greater than 0, got 0",

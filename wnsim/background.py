@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from wnsim.network import Network
 
+_SHORTEST_S = 1e-6
+
 
 @parameters
 class Background:
@@ -31,7 +33,8 @@ class Background:
     on_s, off_s : mean length of the periods of activity and silence of `on-off` [s]
     senders : which devices send; none: all
     to : `nearest` or a `random` device among those that are there
-    priority : of the messages; updates and rounds of traffic have 0
+    priority : of the messages, where messages wait for each other; updates and rounds of traffic
+        have 0
     lifetime_s : a message is given up this long after it was sent [s]
     """
 
@@ -44,6 +47,13 @@ class Background:
     to: Literal["nearest", "random"] = "nearest"
     priority: int = Field(default=-1, ge=-1000, le=1000)
     lifetime_s: float = Field(default=10.0, gt=0, le=1e9)
+
+    def __post_init__(self) -> None:
+        if self.period_s < _SHORTEST_S:
+            raise ValueError(
+                f"rate_bps and size_bytes must leave {_SHORTEST_S:g} s between messages, "
+                f"got {self.period_s:g} s"
+            )
 
     @property
     def period_s(self) -> float:
@@ -68,21 +78,23 @@ class Background:
         self, network: Network, device: int, draws: np.random.Generator
     ) -> Generator[simpy.Event, Any, None]:
         """One device's messages."""
-        active_until_s = float("inf")
+        active_s = float("inf")
         if self.model == "constant":
             yield network.timeout(draws.random() * self.period_s)
         if self.model == "on-off":
             yield network.timeout(draws.exponential(self.off_s))
-            active_until_s = network.now_s + draws.exponential(self.on_s)
+            active_s = draws.exponential(self.on_s)
         while True:
             gap_s = self.period_s
             if self.model == "poisson":
-                gap_s = draws.exponential(self.period_s)
+                gap_s = max(draws.exponential(self.period_s), _SHORTEST_S)
+            # Only active time counts towards the next message.
+            while gap_s > active_s:
+                yield network.timeout(active_s + draws.exponential(self.off_s))
+                gap_s -= active_s
+                active_s = draws.exponential(self.on_s)
+            active_s -= gap_s
             yield network.timeout(gap_s)
-            if network.now_s > active_until_s:
-                yield network.timeout(draws.exponential(self.off_s))
-                active_until_s = network.now_s + draws.exponential(self.on_s)
-                continue
             target = self._target(network, device, draws)
             if target is not None:
                 network.send(

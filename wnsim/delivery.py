@@ -30,6 +30,7 @@ class Delivery:
     legs : links that it takes one after the other
     queued_since_ns : when it began to wait for the air, or for the backhaul [ns]
     receivers : of the same transmission
+    mates : how many of them have not ended, a list of one number that they share
 
     Attributes
     ----------
@@ -47,6 +48,7 @@ class Delivery:
     legs: list[tuple[int, int]]
     queued_since_ns: int
     receivers: int = 1
+    mates: list[int] = field(default_factory=lambda: [1])
     leg: int = 0
     remaining_bits: int = 0
     seen_bits: int = -1

@@ -5,8 +5,10 @@ efficiency, and the circuits), receiving, computing, and waiting in between; it 
 times that the network and the computation keep anyway.
 
 Scope: what a transfer or a computation costs is booked when it ends; a device sleeps or idles at a
-constant power otherwise, and listening for neighbors is idling. Circuits that serve several
-receivers at once are counted in proportion to their shares of the power.
+constant power otherwise until its battery is empty, whether it is in the scene or not, and
+listening for neighbors is idling. Circuits that serve several receivers at once are counted in
+proportion to their shares of the power; one that receives from several senders at once is counted
+for each of them.
 
 Sources: Auer et al., "How much energy is needed to run a wireless network?", IEEE Wireless
 Communications 18, 2011 (output power over efficiency plus a constant); Tran et al., "Federated
@@ -102,8 +104,11 @@ class Ledger:
         """Return the energy (devices,) spent so far by activity [J]."""
         energy, count = self._energy, self._tx_power_w.size
         tx_s, rx_s = self._network.tx_s[:count], self._network.rx_s[:count]
+        until_s = np.full(count, self._network.now_s)
+        for device, failed_s in self._network.down_s.items():
+            until_s[device] = failed_s
         # Radios that send and receive at once are never idle.
-        waiting_s = np.maximum(self._network.now_s - tx_s - rx_s, 0.0)
+        waiting_s = np.maximum(until_s - tx_s - rx_s, 0.0)
         return {
             "transmit": energy.transmit_j(self._tx_power_w, tx_s),
             "receive": energy.receive_w * rx_s,

@@ -73,7 +73,7 @@ class Network:
     inbox : one store of received messages per device
     transfers : what became of every message, in the order of ending
     packets : when each packet arrived, if the transport traces them
-    down : devices that do not work any more
+    down, down_s : devices that do not work any more, and since when they failed [s]
     tx_s, rx_s : (nodes,) seconds at full power of sending, and of receiving
     slot_s : length of a slot [s]
     """
@@ -98,6 +98,8 @@ class Network:
         self.transfers: list[Transfer] = []
         self.packets: list[Packet] = []
         self.down: set[int] = set()
+        self.down_s: dict[int, float] = {}
+        self._failures: dict[int, str] = {}
         self.tx_s = np.zeros(world.nodes)
         self.rx_s = np.zeros(world.nodes)
         self._world = world
@@ -208,6 +210,7 @@ class Network:
         if not message.lifetime_s > 0:
             raise ValueError(f"lifetime_s must be positive, got {message.lifetime_s}")
         now = self.env.now_ns
+        mates = [len(targets)]
         deliveries = [
             Delivery(
                 message=dataclasses.replace(message, target=target),
@@ -217,6 +220,7 @@ class Network:
                 legs=self._legs(message.source, target),
                 receivers=len(targets),
                 queued_since_ns=now,
+                mates=mates,
             )
             for target in targets
         ]
@@ -226,7 +230,7 @@ class Network:
             for delivery in deliveries:
                 self.env.at(now, partial(self._finish, delivery, False, "queue", counted=False))
             return [delivery.event for delivery in deliveries]
-        self._queued_bytes[message.source] += message.size_bytes * len(deliveries)
+        self._queued_bytes[message.source] += message.size_bytes
         if self._replay is not None:
             for delivery in deliveries:
                 self._play(delivery, self._replay)
@@ -235,7 +239,11 @@ class Network:
         return [delivery.event for delivery in deliveries]
 
     def _play(self, delivery: Delivery, replay: ReplayTable) -> None:
-        """Let a message take as long as measured: by latency, or by rate."""
+        """Let a message take as long as measured: by latency, or by rate.
+
+        Messages do not wait for each other nor share anything, and cost no energy: what was
+        measured is all that counts.
+        """
         message, now = delivery.message, self.env.now_ns
         bits = self._transport.air_bits(message.size_bytes)
         ends_s = replay.arrival_s(message.source, message.target, self.now_s, bits)
@@ -249,18 +257,27 @@ class Network:
         flow.started_ns, flow.ended_ns = now, delivery.queued_since_ns
         flow.acked_bits = bits if delivered else 0
         delivery.flows.append((0, flow))
-        action = partial(self._finish, delivery, delivered, "" if delivered else reason)
-        self.env.at(delivery.queued_since_ns, action)
+        self.env.at(delivery.queued_since_ns, partial(self._played, delivery, delivered, reason))
+
+    def _played(self, delivery: Delivery, delivered: bool, reason: str) -> None:
+        """End a message that took as long as measured, unless one of its devices has failed."""
+        failed = self.down.intersection(delivery.legs[0])
+        if failed:
+            delivered, reason = False, self._failures.get(min(failed), "left")
+        self._finish(delivery, delivered, "" if delivered else reason)
 
     def fail(self, device: int, reason: str) -> None:
         """Take a device out of the network for good, and give up what it sends or receives."""
         self.down.add(device)
+        self.down_s[device] = self.now_s
+        self._failures[device] = reason
         self._air.drop(device, reason)
 
     def _legs(self, source: int, target: int) -> list[tuple[int, int]]:
         """Return the links that a message takes one after the other."""
         devices = self._world.count
-        if self._world.nodes == devices or source >= devices or target >= devices:
+        direct = self._world.nodes == devices or self._replay is not None
+        if direct or source >= devices or target >= devices:
             return [(source, target)]
         up = self._world.serving(source, self.now_s)
         down = self._world.serving(target, self.now_s)
@@ -274,6 +291,8 @@ class Network:
             source, target = delivery.legs[delivery.leg]
             vanishes_ns = min(self._vanishes_ns(end) for end in (source, target))
             reason = "left" if vanishes_ns < delivery.expires_ns else "deadline"
+            for node in self.down.intersection((source, target)):
+                reason = self._failures.get(node, reason)
             flow = Flow(
                 serial=self._serial,
                 source=source,
@@ -387,7 +406,9 @@ class Network:
         message = delivery.message
         self._pending.discard(delivery)
         if counted:
-            self._queued_bytes[message.source] -= message.size_bytes
+            delivery.mates[0] -= 1
+            if not delivery.mates[0]:
+                self._queued_bytes[message.source] -= message.size_bytes
         transfer = delivery.transfer(self.env.now_ns, delivered, reason, self._transport)
         self.transfers.append(transfer)
         if delivered:

@@ -35,7 +35,7 @@ class Probes:
     valid_s : how long a measurement counts [s]
     """
 
-    period_s: float = Field(default=1.0, gt=0, le=1e9)
+    period_s: float = Field(default=1.0, ge=1e-3, le=1e9)
     size_bytes: int = Field(default=32, ge=1, le=10**6)
     neighbors: int = Field(default=8, ge=1, le=10_000)
     valid_s: float = Field(default=5.0, gt=0, le=1e9)

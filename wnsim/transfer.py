@@ -19,7 +19,8 @@ class Message:
     payload : the content, which the network never looks at
     round : round of learning or traffic, for the records
     header_bytes : part of the size that is header [byte]
-    priority : of two messages that wait at a device the one with the higher number goes first
+    priority : of two messages that wait at a device the one with the higher number goes first;
+        what goes on the air together does not wait
     kind : what it is, for the records
     """
 

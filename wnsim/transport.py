@@ -33,8 +33,8 @@ class Transport:
     packet_header_bytes: int = Field(default=40, ge=0, le=10**6)
     queue_bytes: int | None = Field(default=None, ge=1)
     on_break: Literal["discard", "resume"] = "discard"
-    break_after_s: float | None = Field(default=None, gt=0, le=1e9)
-    retry_s: float = Field(default=1.0, gt=0, le=1e9)
+    break_after_s: float | None = Field(default=None, ge=1e-3, le=1e9)
+    retry_s: float = Field(default=1.0, ge=1e-3, le=1e9)
     trace: bool = False
 
     def packets(self, size_bytes: int) -> int:

@@ -89,6 +89,11 @@ class Stream:
     quantile: float = 0.0
     airtime_s: float = 0.0
 
+    @property
+    def several(self) -> bool:
+        """Whether several receivers hear it, not one on behalf of several."""
+        return len({flow.target for flow in self.flows}) > 1
+
     def take_airtime(self, flow: Flow) -> float:
         """Take in the airtime of a flow that has ended; return what is not counted yet [s]."""
         more_s = max(flow.airtime_s - self.airtime_s, 0.0)

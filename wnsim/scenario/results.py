@@ -150,7 +150,7 @@ def summary(out: Path, manifests: Mapping[str, Mapping[str, Any]]) -> bytes:
         transfers = pd.read_csv(folder / "transfers.csv", keep_default_na=False, na_values=[""])
         sent = transfers["capacity_bytes"].sum()
         metrics["of_shannon_bound"] = transfers["carried_bytes"].sum() / sent if sent else math.nan
-        transfers = transfers[transfers["kind"] != "background"]
+        transfers = transfers[~transfers["kind"].isin(["background", "probe"])]
         metrics["messages"] = len(transfers)
         metrics["offered_bytes"] = int(transfers["size_bytes"].sum())
         metrics["acked_bytes"] = int(transfers["acked_bytes"].sum())

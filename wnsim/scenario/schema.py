@@ -178,6 +178,8 @@ class Scenario:
         if self.fl is not None and self.traffic is not None:
             raise ValueError("fl and traffic exclude each other, got both")
         require_match(self.mac, self.radio.phy)
+        if self.probes is not None and self.base_stations is not None:
+            raise ValueError("probes measure devices, not base stations: leave one of both out")
         for background in self.background:
             for sender in background.senders or ():
                 if sender >= self.devices.count:

@@ -55,8 +55,8 @@ class Packet(Air):
             for flow in stream.flows:
                 group = setup.mac.group(flow.source, flow.target, setup.world.count)
                 carrier = setup.mac.carrier(flow.source, flow.target, setup.world.count)
-                several = len(stream.flows) > 1
-                state = setup.modem.start(np.array([flow.size_bits]), np.array([several]))
+                several = np.array([stream.several])
+                state = setup.modem.start(np.array([flow.size_bits]), several)
                 self._links[flow] = _Link(flow, stream, group, carrier, state)
         self._slot = slot
         links = sorted(

@@ -150,7 +150,7 @@ class Windowed(Air):
             more = np.zeros(capacity - self._state.size, dtype=modem.memory)
             self._state = np.concatenate([self._state, more])
         self._window.clear(new)
-        several = np.array([len(self._rows.streams[row].flows) > 1 for row in new])
+        several = np.array([self._rows.streams[row].several for row in new])
         self._state[new] = modem.start(self._rows.table["size"][new], several)
 
     def _open(self, slot: int) -> None:
@@ -215,7 +215,10 @@ class Windowed(Air):
             changed = changed if touched is None else changed[differs]
             disturbed = self._emit(rows, slot)
             if disturbed.any():
-                changed = rows[disturbed | np.isin(rows, changed)]
+                stream = self._rows.table["stream"]
+                # The receivers of a stream are looked at together.
+                streams = stream[rows[disturbed | np.isin(rows, changed)]]
+                changed = rows[np.isin(stream[rows], streams)]
             links = self._links(changed, slot)
         if touched is not None:
             self._redone += int((self._rows.table["begin"][changed] != slot).sum())
