@@ -295,11 +295,11 @@ def test_hidden_terminals_equal_ns3(
     count: int, radius_m: float, time_s: float, delivered: float
 ) -> None:
     mine_s, arrived = mean_of_seeds(count, radius_m, 24.0, 75, 3)
-    # Where only the two next stations are heard, acknowledgements meet interference 7 to 8 dB
-    # below them, where the union bound counts two to three times too many errors.
+    # Where only the two next stations are heard all hangs on frames and acknowledgements that meet
+    # interference 7 to 8 dB below them, where errors fall tenfold within 1 dB.
     sparse = count == 10 and radius_m >= 60
-    assert mine_s == pytest.approx(time_s, rel=0.30 if sparse else 0.10)
-    assert arrived == pytest.approx(delivered, rel=0.18 if sparse else 0.02)
+    assert mine_s == pytest.approx(time_s, rel=0.15 if sparse else 0.12)
+    assert arrived == pytest.approx(delivered, rel=0.15 if sparse else 0.02)
 
 
 @ENGINE
@@ -361,6 +361,7 @@ def situations(draw: st.DrawFn) -> dict[str, object]:
             cw_min=draw(st.sampled_from([1, 3, 15])),
             capture_db=draw(st.sampled_from([None, 5.0])),
             energy_dbm=draw(st.sampled_from([-82.0, -62.0])),
+            detection_snr_db=draw(st.sampled_from([4.0, -3.0])),
         ),
         "offers": offers,
         "cancels": tuple(draw(st.lists(st.tuples(moment, st.integers(0, flows - 1)), max_size=3))),
@@ -394,11 +395,16 @@ def test_engines_agree_to_the_last_bit(case: dict) -> None:
     assert results[0] == results[1]
 
 
-@pytest.mark.parametrize("radius_m", [0.4, 5.0, 45.0])
-def test_engines_agree_in_saturation(radius_m: float) -> None:
-    world = make_world(circle(6, radius_m), Wifi(rate_mbps=54.0 if radius_m < 1 else 12.0))
+@pytest.mark.parametrize("radius_m", [0.4, 3.0, 5.0, 12.0, 45.0])
+@pytest.mark.parametrize("faded", [False, True])
+@pytest.mark.parametrize("arq", [False, True])
+def test_engines_agree_in_saturation(radius_m: float, faded: bool, arq: bool) -> None:
+    fading = Rayleigh() if faded else NoFading()
+    phy = Wifi(rate_mbps=54.0 if radius_m < 1 else 24.0 if radius_m == 12.0 else 12.0)
+    world = make_world(circle(8, radius_m), phy, fading=fading)
+    offers = offered(8, 12)
     found = [
-        drive(world, Csma(retry_limit=4, arq=False), offered(6, 12), engine=engine)
+        drive(world, Csma(retry_limit=3, arq=arq, cw_min=7), offers, engine=engine)
         for engine in ("windowed", "packet")
     ]
     first, second = ([dataclasses.astuple(f) for f in flows] for flows, _ in found)

@@ -10,6 +10,13 @@ from wnsim.phy import PHY, Shannon, Wifi
 from wnsim.phy.wifi import _SPECTRA, BANDWIDTH_HZ, Scheme, schemes
 
 BITS = 1400 * 8
+PUNCTURED = {
+    6: [(1, 1)],
+    8: [(1, 1), (1, 0)],
+    9: [(1, 1), (1, 0), (0, 1)],
+    10: [(1, 1), (1, 0), (0, 1), (1, 0), (0, 1)],
+}
+SIMULATED = rows("wifi_viterbi_simulated.csv")
 
 
 def scheme(standard: str, rate_mbps: float, decoder: str = "soft") -> Scheme:
@@ -88,10 +95,8 @@ def weights(kept: list[tuple[int, int]], terms: int) -> tuple[int, list[int], li
 @pytest.mark.parametrize(
     ("twelfths", "kept", "terms"),
     [
-        (6, [(1, 1)], 7),
-        (8, [(1, 1), (1, 0)], 5),
-        (9, [(1, 1), (1, 0), (0, 1)], 4),
-        (10, [(1, 1), (1, 0), (0, 1), (1, 0), (0, 1)], 3),
+        (twelfths, PUNCTURED[twelfths], terms)
+        for twelfths, terms in ((6, 7), (8, 5), (9, 4), (10, 3))
     ],
 )
 def test_weights_are_those_of_the_code(
@@ -130,6 +135,73 @@ def test_soft_decisions_agree_with_simulated_links(error: float) -> None:
     assert abs(np.mean(off_db)) < 0.1
 
 
+def coded_frames(kept: list[tuple[int, int]], count: int, length: int) -> tuple[np.ndarray, ...]:
+    """Return frames of random bits that end with six zeros, and what the code makes of them."""
+    bits = np.random.default_rng(5).integers(0, 2, (count, length))
+    bits[:, -6:] = 0
+    past = np.pad(bits, ((0, 0), (6, 0)))
+    coded = np.zeros((count, length, 2), dtype=int)
+    for place, taps in enumerate((0o133, 0o171)):
+        for delay in range(7):
+            if taps >> (6 - delay) & 1:
+                coded[:, :, place] ^= past[:, 6 - delay : 6 - delay + length]
+    keep = np.resize(np.array(kept, dtype=bool), (length, 2))
+    return bits, coded, keep
+
+
+def viterbi(likelihood: np.ndarray) -> np.ndarray:
+    """Return the most likely bits (frames, length) by log likelihood ratios (..., 2)."""
+    count, length, _ = likelihood.shape
+    state = np.arange(64)
+    before = np.stack([2 * (state & 31), 2 * (state & 31) + 1], axis=1)
+    register = (state >> 5 << 6)[:, None] | before
+    sign = [1 - 2 * (np.bitwise_count(register & taps).astype(int) % 2) for taps in (0o133, 0o171)]
+    metric = np.full((count, 64), -1e9)
+    metric[:, 0] = 0.0
+    chosen = np.zeros((length, count, 64), dtype=bool)
+    for step in range(length):
+        one, other = likelihood[:, step, 0, None, None], likelihood[:, step, 1, None, None]
+        sums = metric[:, before] + one * sign[0] + other * sign[1]
+        chosen[step] = sums[..., 1] > sums[..., 0]
+        metric = sums.max(axis=-1)
+    frame, at = np.arange(count), np.zeros(count, dtype=int)
+    bits = np.zeros((count, length), dtype=int)
+    for step in reversed(range(length)):
+        bits[:, step] = at >> 5
+        at = before[at, chosen[step, frame, at].astype(int)]
+    return bits
+
+
+@pytest.mark.parametrize("twelfths", [6, 8, 9, 10])
+def test_simulated_errors_of_short_frames_can_be_repeated(twelfths: int) -> None:
+    table = [row for row in SIMULATED if (row["order"], row["twelfths"]) == ("2", str(twelfths))]
+    row = min(table, key=lambda row: abs(float(row["per"]) - 0.4))
+    count, length = 700, 16 + int(row["bits"]) + 6
+    bits, coded, keep = coded_frames(PUNCTURED[twelfths], count, length)
+    binary = 10 ** (float(row["snr_db"]) / 10) / 2
+    noise = np.random.default_rng(6).normal(0, np.sqrt(0.5 / binary), coded.shape)
+    likelihood = np.where(keep, 1.0 - 2.0 * coded + noise, 0.0)
+    lost = np.mean(np.any(viterbi(likelihood) != bits, axis=1))
+    expected = float(row["per"])
+    assert lost == pytest.approx(expected, abs=4 * np.sqrt(expected * (1 - expected) / count))
+
+
+def test_errors_of_short_frames_agree_with_a_simulated_decoder() -> None:
+    for row in SIMULATED:
+        error, order, twelfths = float(row["per"]), int(row["order"]), int(row["twelfths"])
+        found = [
+            each
+            for each in (*schemes("a"), *schemes("n"))
+            if (each._order, each._twelfths) == (order, twelfths)
+        ]
+        if not found and (order, twelfths) in ((2, 8), (2, 10)):
+            found = [Scheme("n", 52, order, twelfths, False, "soft")]
+        if 0.004 < error < 0.95:
+            off_db = db(found[0].threshold(int(row["bits"]), error)) - float(row["snr_db"])
+            # The mean information of a QAM symbol understates what this code makes of it.
+            assert -0.1 < off_db < (0.1 if order <= 2 else 0.6)
+
+
 @pytest.mark.parametrize("decoder", ["soft", "hard"])
 def test_errors_fall_with_snr_and_grow_with_length(decoder: str) -> None:
     snr = np.logspace(-2, 4, 400)
@@ -150,6 +222,18 @@ def test_one_value_is_as_good_as_many() -> None:
     for frame in (*schemes("a"), *schemes("n", False, "hard")):
         together = frame.error(snr, BITS)
         assert [float(frame.error(snr[i : i + 1], BITS)[0]) for i in range(301)] == list(together)
+
+
+@pytest.mark.parametrize("decoder", ["soft", "hard"])
+def test_hazards_equal_errors(decoder: str) -> None:
+    snr = 10 ** np.random.default_rng(1).uniform(-3.2, 6.2, 400)
+    for frame in (*schemes("a", False, decoder), *schemes("n", True, decoder)):
+        hazard = np.array([frame.hazard(each) for each in snr])
+        exact = frame.bit_error(snr)
+        some = (exact > 1e-30) & (exact < 0.9)
+        assert np.max(np.abs(hazard[some] / -np.log1p(-exact[some]) - 1)) < 0.01
+        assert np.all(hazard[exact == 1.0] > 10)
+        assert frame.hazard(0.0) > 10
 
 
 def test_the_rate_follows_the_mean_snr() -> None:

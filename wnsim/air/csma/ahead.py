@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from wnsim.air.air import Setup
 
 _BLOCK = 256
-_FEW, _MANY = 32, 1024
-_ERA, _LONGEST_ERA = 64, 1024
+_FEW, _MANY = 32, 2048
+_ERA, _LONGEST_ERA = 64, 2048
 
 
 class Backoffs:

@@ -7,7 +7,7 @@ senders. Only whether a frame arrives at its receiver is decided each time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from wnsim.air.csma.frame import Frame
@@ -17,8 +17,10 @@ from wnsim.phy.wifi import SIFS_NS, TIMEOUT_NS, Scheme
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wnsim.air.csma.contest import Sender
+    from wnsim.air.csma.sender import Sender
     from wnsim.air.csma.windowed import Windowed
+
+_MOST_PATTERNS = 8192
 
 
 @dataclass(slots=True)
@@ -52,7 +54,7 @@ class Pattern:
     frames : in the order of their sources
     heard : whether the receiver of each has locked on to it
     readers, deaf : others that have locked on to one of them and can read it, or cannot
-    known : gains from all sources to the receiver of a frame, and the error that they make
+    gains, errors : from all sources to the receiver of each frame, and the error that they make
     steady_ns : until when gains stay what they were when they were last looked at [ns]
     outcome : what comes of the frames until then, if that is certain
     """
@@ -61,14 +63,15 @@ class Pattern:
     heard: list[bool]
     readers: list[int]
     deaf: list[int]
-    known: dict[int, tuple[list[float], float]] = field(default_factory=dict)
+    gains: list[list[float]]
+    errors: list[float]
     steady_ns: int = -1
     outcome: Outcome | None = None
 
     @property
     def certain(self) -> bool:
         """Whether it is known which of the frames arrive."""
-        return all(error in (0.0, 1.0) for _, error in self.known.values())
+        return all(error in (0.0, 1.0) for error in self.errors)
 
 
 class Clash:
@@ -181,34 +184,42 @@ class Clash:
         heard = [
             held.get(target) is frame for (_, target), frame in zip(pairs, frames, strict=True)
         ]
-        pattern = Pattern(frames, heard, readers, deaf)
+        pattern = Pattern(frames, heard, readers, deaf, [[] for _ in pairs], [1.0] * len(pairs))
+        if len(self._patterns) >= _MOST_PATTERNS:
+            self._patterns = {}
         self._patterns[pairs, scheme, bits] = pattern
         return pattern
 
     def _arrive(self, pattern: Pattern, start_ns: int, number: Callable[[int], int]) -> list[bool]:
         """Return which of some frames arrive."""
-        draws, paths = self._engine.draws, self._engine.paths
-        came, steady = [], True
-        for place, (frame, heard) in enumerate(zip(pattern.frames, pattern.heard, strict=True)):
-            if heard:
-                source, target = frame.source, frame.targets[0]
-                error = self._error(pattern, place, start_ns)
-                heard = error == 0.0 or draws.draw(source, target, number(source)) >= error
-                spans = [paths.span(each.source, target, start_ns) for each in pattern.frames]
-                steady = steady and all(least == most for least, most in spans)
-            came.append(heard)
-        pattern.steady_ns = paths.end_ns if steady else -1
-        return came
+        if start_ns >= pattern.steady_ns:
+            self._look(pattern, start_ns)
+        draw = self._engine.draws.draw
+        return [
+            error == 0.0
+            or (error < 1.0 and draw(each.source, each.targets[0], number(each.source)) >= error)
+            for each, error in zip(pattern.frames, pattern.errors, strict=True)
+        ]
 
-    def _error(self, pattern: Pattern, place: int, start_ns: int) -> float:
-        """Return the error probability of one of some frames at its receiver."""
-        frame, gain = pattern.frames[place], self._engine.paths.gain
-        target = frame.targets[0]
-        gains = [gain(each.source, target, start_ns) for each in pattern.frames]
-        known = pattern.known.get(place)
-        if known is None or known[0] != gains:
-            sources = [each.source for each in pattern.frames]
-            of = dict(zip(sources, gains, strict=True))
-            error = self._engine.radio.error(target, frame, lambda source, *_: of[source])
-            known = pattern.known[place] = gains, error
-        return known[1]
+    def _look(self, pattern: Pattern, start_ns: int) -> None:
+        """Find out the error probability of each frame at its receiver; 1 if that is deaf to it."""
+        paths, steady = self._engine.paths, True
+        sources = [each.source for each in pattern.frames]
+        for place, frame in enumerate(pattern.frames):
+            if not pattern.heard[place]:
+                continue
+            target = frame.targets[0]
+            gains = [paths.gain(source, target, start_ns) for source in sources]
+            if pattern.gains[place] != gains:
+                of = dict(zip(sources, gains, strict=True))
+                pattern.gains[place] = gains
+                pattern.errors[place] = self._error(frame, of)
+            spans = [paths.span(source, target, start_ns) for source in sources]
+            steady = steady and all(least == most for least, most in spans)
+        pattern.steady_ns = paths.end_ns if steady else -1
+
+    def _error(self, frame: Frame, gains: dict[int, float]) -> float:
+        """Return the error probability of a frame at its receiver by the gains of sources there."""
+        return self._engine.radio.error(
+            frame.targets[0], frame, lambda source, _target, _at_ns: gains[source]
+        )

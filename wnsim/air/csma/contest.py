@@ -12,7 +12,7 @@ know of their packets is added up when the rounds are over.
 from __future__ import annotations
 
 import heapq
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,103 +23,17 @@ from wnsim.phy.wifi import DIFS_NS, SENSE_NS, SIFS_NS, SLOT_NS, TIMEOUT_NS, Sche
 from wnsim.units import NS_PER_S
 
 if TYPE_CHECKING:
-    from wnsim.air.csma.service import Service
+    from wnsim.air.csma.sender import Sender
     from wnsim.air.csma.windowed import Windowed
-    from wnsim.air.flow import Flow
-    from wnsim.mac.csma import Csma
 
-# In the queue a slot and a node are one number, the node in its last bits.
-_BITS = 8
-MOST_NODES = 1 << _BITS
+# In the queue a slot and a node are one number: the node in its last bits, above them one that is
+# zero for those who go before all others of the same slot, who notice that and wait.
+_NODE_BITS = 8
+MOST_NODES = 1 << _NODE_BITS
 _NODE = MOST_NODES - 1
+_SLOT_BITS = _NODE_BITS + 1
+_USUAL = 1 << _NODE_BITS
 _NEVER = 1 << 100
-
-
-@dataclass(slots=True)
-class Sender:
-    """A station's present stream, what its full packets take, and what became of them.
-
-    Parameters
-    ----------
-    service, flow, target : its stream, and who receives it
-    left : full packets that are to arrive before the last packet
-    bits, data, ack : length of packets with headers [bit]; modulation and code, of answers too
-    data_ns, exchange_ns : duration of a packet, and of one with its answer [ns]
-    steady : whether packets and their answers arrive if nothing collides
-
-    Attributes
-    ----------
-    again : whether the present packet was sent before
-    starts_ns : when it sent [ns]
-    ends_ns : when packets arrived for good [ns]; perhaps not all, if that is not to be told
-    won : how many came
-    kept, dropped : packets given up after too many retries: those that had arrived although no
-        answer came, and others
-    last_ns : when something last arrived for good [ns]
-    """
-
-    service: Service
-    flow: Flow
-    target: int
-    left: int
-    bits: int
-    data: Scheme
-    ack: Scheme
-    data_ns: int
-    exchange_ns: int
-    steady: bool
-    again: bool
-    starts_ns: list[int] = field(default_factory=list)
-    ends_ns: list[int] = field(default_factory=list)
-    won: int = 0
-    kept: int = 0
-    dropped: int = 0
-    last_ns: int = -1
-
-    def win(self, now_ns: int) -> None:
-        """Take in that the answer to a packet came."""
-        self.won += 1
-        self._arrive(now_ns)
-        self.flow.repeated += self.service.tries > 0
-        self._renew()
-
-    def fail(self, start_ns: int, now_ns: int, reached: bool, mac: Csma) -> None:
-        """Take in that no answer came to a packet, and whether it arrived all the same."""
-        flow, service = self.flow, self.service
-        flow.repeated += service.tries > 0
-        flow.lost += 1
-        flow.lost_ns += now_ns - start_ns
-        service.tries += 1
-        service.failures += 1
-        service.reached |= reached
-        self.again = True
-        if service.failures < mac.retry_limit:
-            return
-        if service.reached:
-            self.kept += 1
-            self._arrive(now_ns)
-            self._renew()
-        elif mac.arq:
-            service.failures = 0
-        else:
-            self.left -= 1
-            self.dropped += 1
-            self._renew()
-
-    def renew(self) -> None:
-        """Take in that a packet that was sent before has been answered."""
-        self.flow.repeated += self.service.tries > 0
-        self._renew()
-
-    def _arrive(self, now_ns: int) -> None:
-        self.left -= 1
-        self.last_ns = now_ns
-        self.ends_ns.append(now_ns)
-
-    def _renew(self) -> None:
-        """Go on to the next packet."""
-        self.service.failures = self.service.tries = 0
-        self.service.reached = self.again = False
 
 
 @dataclass(slots=True)
@@ -155,7 +69,9 @@ class Contest:
         self._engine, self._clash, self._senders = engine, clash, senders
         self._loud, self._flat = loud, flat
         # Two that never come, so that there is always a second and a third one.
-        self._queue = [engine.slots[node] << _BITS | node for node in senders] + [_NEVER] * 2
+        self._queue = [engine.slots[node] << _SLOT_BITS | _USUAL | node for node in senders] + [
+            _NEVER
+        ] * 2
         heapq.heapify(self._queue)
         # Slots of nodes that do not contend now.
         self._rest = {
@@ -164,6 +80,8 @@ class Contest:
             if slots and not engine.contends[node]
         }
         self._acks = [0] * len(engine.slots)
+        # Windows by failures; from 16 on they do not grow.
+        self._windows = [engine.mac.window(failures) + 1 for failures in range(17)]
         self._waiting: list[_Waiting] = []
 
     def go(self, idle_ns: int, bound_ns: float) -> None:
@@ -178,14 +96,14 @@ class Contest:
         zero_ns, passed, waited_ns = idle_ns + DIFS_NS, 0, -1
         while True:
             first = queue[0]
-            slot = first >> _BITS
+            slot = first >> _SLOT_BITS
             start_ns = zero_ns + slot * SLOT_NS
             if start_ns >= latest_ns:
                 break
             node = first & _NODE
             sender = senders[node]
             second, third = queue[1], queue[2]
-            if (second if second < third else third) >> _BITS != slot and (
+            if (second if second < third else third) >> _NODE_BITS != first >> _NODE_BITS and (
                 sender.steady or self._arrives(node, sender, start_ns)
             ):
                 if not sender.left:
@@ -200,20 +118,18 @@ class Contest:
                 if sender.again:
                     sender.renew()
                 draws = ready[node] or more(node)
-                replace(queue, slot + int(draws.pop() * windows) << _BITS | node)
+                slots = int(draws.pop() * windows)
+                replace(queue, slot + slots << _SLOT_BITS | _USUAL | node)
                 zero_ns += sender.exchange_ns + DIFS_NS
             else:
-                took_ns = self._together(slot, start_ns)
+                took_ns, shift_ns = self._together(slot, start_ns)
                 if not took_ns:
                     break
                 idle_ns = start_ns + took_ns
-                waited_ns = zero_ns = idle_ns + DIFS_NS - slot * SLOT_NS
-                if self._waiting:
-                    shift_ns = self._count_slots(slot, idle_ns)
-                    if shift_ns is None:
-                        passed = slot
-                        break
-                    waited_ns = zero_ns = zero_ns + shift_ns
+                waited_ns = zero_ns = idle_ns + DIFS_NS - slot * SLOT_NS + (shift_ns or 0)
+                if shift_ns is None:
+                    passed = slot
+                    break
             passed = slot
         if zero_ns != waited_ns:
             idle_ns = zero_ns + passed * SLOT_NS - DIFS_NS
@@ -242,44 +158,58 @@ class Contest:
         error = radio.clean_error(scheme, bits, snr / radio.noise_w[target])
         return error == 0.0 or engine.draws.draw(source, target, self._number(source)) >= error
 
-    def _together(self, slot: int, start_ns: int) -> int:
-        """Let all send that have counted down to a slot; return the time that it takes [ns].
+    def _together(self, slot: int, start_ns: int) -> tuple[int, int | None]:
+        """Let all send that have counted down to a slot.
 
-        0: it is not known what comes of it, and nothing was done.
+        Returns the time that it takes [ns], 0 if it is not known what comes of it and nothing
+        was done, and what `_count_slots` returns.
         """
-        queue, senders, mac = self._queue, self._senders, self._engine.mac
-        draw = self._engine.backoffs.draw
-        nodes = []
-        while queue[0] >> _BITS == slot:
+        queue, senders, nodes = self._queue, self._senders, []
+        turn = queue[0] >> _NODE_BITS
+        while queue[0] >> _NODE_BITS == turn:
             nodes.append(heapq.heappop(queue) & _NODE)
-        group = [senders[node] for node in nodes]
-        like = group[0]
-        if (
-            not self._loud
-            or like.data_ns <= self._clash.eifs_ns
-            or any(not each.left or each.data is not like.data for each in group)
-        ):
+        like = senders[nodes[0]]
+        known = self._loud and like.data_ns > self._clash.eifs_ns
+        for node in nodes:
+            known = known and senders[node].left > 0 and senders[node].data is like.data
+        if not known:
             for node in nodes:
-                heapq.heappush(queue, slot << _BITS | node)
-            return 0
-        if self._flat and len(group) > 1:
-            ready_ns = start_ns + like.data_ns + TIMEOUT_NS
-            self._waiting = []
-            for node, sender in zip(nodes, group, strict=True):
-                sender.starts_ns.append(start_ns)
-                sender.fail(start_ns, ready_ns, False, mac)
-                slots = draw(node, mac.window(sender.service.failures))
-                self._waiting.append(_Waiting(node, ready_ns, 0, slots))
-            return like.data_ns
-        pairs = [(node, each.target) for node, each in zip(nodes, group, strict=True)]
+                heapq.heappush(queue, turn << _NODE_BITS | node)
+            return 0, None
+        if self._flat and len(nodes) > 1:
+            return like.data_ns, self._lose(nodes, slot, start_ns, start_ns + like.data_ns)
+        pairs = [(node, senders[node].target) for node in nodes]
         outcome = self._clash.outcome(pairs, like, start_ns, self._number)
         self._take_in(outcome, nodes, slot, start_ns)
-        return outcome.idle_ns
+        return outcome.idle_ns, self._count_slots(slot, start_ns + outcome.idle_ns)
+
+    def _lose(self, nodes: list[int], slot: int, start_ns: int, idle_ns: int) -> int | None:
+        """Take in that nobody could read any of some frames, and count slots."""
+        ready, more, mac = self._engine.backoffs.ready, self._engine.backoffs.more, self._engine.mac
+        queue, over_ns = self._queue, idle_ns + TIMEOUT_NS
+        waiting = self._waiting = []
+        for node in nodes:
+            sender = self._senders[node]
+            sender.starts_ns.append(start_ns)
+            sender.fail(start_ns, over_ns, False, mac)
+            draws = ready[node] or more(node)
+            slots = int(draws.pop() * self._windows[min(sender.service.failures, 16)])
+            waiting.append(_Waiting(node, over_ns, 0, slots))
+        # They are late by a whole number of slots.
+        first = slot + TIMEOUT_NS // SLOT_NS
+        least = min([each.slots for each in waiting])
+        soonest = min(queue[0] >> _SLOT_BITS, first + least)
+        if not least and soonest < first:
+            return self._count_slots(slot, idle_ns)
+        first = min(first, soonest)
+        for each in waiting:
+            heapq.heappush(queue, first + each.slots << _SLOT_BITS | _USUAL | each.node)
+        return 0
 
     def _take_in(self, outcome: Outcome, nodes: list[int], slot: int, start_ns: int) -> None:
         """Take in what came of frames that began in a slot."""
         mac, draw, queue = self._engine.mac, self._engine.backoffs.draw, self._queue
-        slots = {entry & _NODE: (entry >> _BITS) - slot for entry in queue if entry < _NEVER}
+        slots = {entry & _NODE: (entry >> _SLOT_BITS) - slot for entry in queue if entry < _NEVER}
         slots.update((node, max(count - slot, 0)) for node, count in self._rest.items())
         for place, node in enumerate(nodes):
             sender = self._senders[node]
@@ -291,7 +221,7 @@ class Contest:
                 now_ns = start_ns + outcome.over_ns[place]
                 sender.fail(start_ns, now_ns, outcome.reached[place], mac)
             slots[node] = draw(node, mac.window(sender.service.failures))
-            heapq.heappush(queue, slot + slots[node] << _BITS | node)
+            heapq.heappush(queue, slot + slots[node] << _SLOT_BITS | _USUAL | node)
         later = {*outcome.busy_ns, *outcome.eifs_ns}
         self._waiting = [
             _Waiting(node, start_ns + busy_ns, start_ns + eifs_ns, slots.get(node, 0))
@@ -310,29 +240,36 @@ class Contest:
         Returns how much later that begins than a whole number of slots after the others fell
         idle [ns]; none: another one begins before it is noticed.
         """
-        queue = self._queue
-        soonest = queue[0] >> _BITS
-        first_ns = idle_ns + DIFS_NS + (soonest - slot) * SLOT_NS
-        for each in self._waiting:
-            if each.node in self._senders:
-                first_ns = min(first_ns, each.ready_ns + SLOT_NS * each.slots)
+        queue, zero_ns = self._queue, idle_ns + DIFS_NS
+        if not self._waiting:
+            return 0
+        soonest = queue[0] >> _SLOT_BITS
+        usual_ns = zero_ns + (soonest - slot) * SLOT_NS
+        begins_ns = {
+            each.node: each.ready_ns + SLOT_NS * each.slots
+            for each in self._waiting
+            if each.node in self._senders
+        }
+        first_ns = min(usual_ns, *begins_ns.values()) if begins_ns else usual_ns
         noticed_ns = first_ns + SENSE_NS
-        next_slot = slot + (noticed_ns - idle_ns - DIFS_NS) // SLOT_NS
-        shift_ns = first_ns - idle_ns - DIFS_NS - (next_slot - slot) * SLOT_NS
-        if soonest < next_slot or (soonest == next_slot and shift_ns):
+        if any(first_ns < at < noticed_ns for at in (usual_ns, *begins_ns.values())):
             return None
-        entries = []
+        next_slot = slot + (noticed_ns - zero_ns) // SLOT_NS
+        if usual_ns == first_ns:
+            ahead = []
+            while queue[0] >> _SLOT_BITS == soonest:
+                ahead.append(heapq.heappop(queue) ^ _USUAL)
+            for entry in ahead:
+                heapq.heappush(queue, entry)
         for each in self._waiting:
-            left = each.slots - max((noticed_ns - each.ready_ns) // SLOT_NS, 0)
+            left = max(each.slots - max((noticed_ns - each.ready_ns) // SLOT_NS, 0), 0)
             if each.node not in self._senders:
-                self._rest[each.node] = next_slot + max(left, 0)
-                continue
-            if left <= 0 and each.ready_ns + SLOT_NS * each.slots != first_ns:
-                return None
-            entries.append(next_slot + max(left, 0) << _BITS | each.node)
-        for entry in entries:
-            heapq.heappush(queue, entry)
-        return shift_ns
+                self._rest[each.node] = next_slot + left
+            elif begins_ns[each.node] == first_ns:
+                heapq.heappush(queue, next_slot << _SLOT_BITS | each.node)
+            else:
+                heapq.heappush(queue, next_slot + left << _SLOT_BITS | _USUAL | each.node)
+        return first_ns - zero_ns - (next_slot - slot) * SLOT_NS
 
     # The end.
 
@@ -341,7 +278,7 @@ class Contest:
         engine = self._engine
         if not any(each.starts_ns for each in self._senders.values()):
             return
-        slots = {entry & _NODE: entry >> _BITS for entry in self._queue if entry < _NEVER}
+        slots = {entry & _NODE: entry >> _SLOT_BITS for entry in self._queue if entry < _NEVER}
         slots.update(self._rest)
         for node, acks in enumerate(self._acks):
             engine.busy_ns[node] = idle_ns

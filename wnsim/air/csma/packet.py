@@ -38,7 +38,7 @@ class Packet(Contention):
         super().__init__(setup, ended)
         self.stations = [_Station(node, self) for node in range(setup.world.nodes)]
         self.frames: list[Frame] = []
-        self._looking_ns = self._reporting_ns = -1
+        self._looking_ns = self._reporting_ns = self._sensed_ns = -1
         for station in self.stations:
             station.resume()
 
@@ -112,10 +112,19 @@ class Packet(Contention):
                 frame.met.append(other)
         self.frames = [other for other in self.frames if other.end_ns > now]
         self.frames.append(frame)
-        for node in frame.heard_w:
-            sense = partial(self.stations[node].sense, frame)
-            self.at(frame.start_ns + SENSE_NS, _SENSE, sense)
+        self.at(now + SENSE_NS, _SENSE, self._sense)
         self.at(frame.end_ns, _END, partial(self._end, frame))
+
+    def _sense(self) -> None:
+        """Let frames that began together be noticed, in the order of their sources."""
+        now = self.env.now_ns
+        if self._sensed_ns == now:
+            return
+        self._sensed_ns = now
+        begun = [frame for frame in self.frames if frame.start_ns + SENSE_NS == now]
+        for frame in sorted(begun, key=lambda each: each.source):
+            for node in frame.heard_w:
+                self.stations[node].sense(frame)
 
     def _end(self, frame: Frame) -> None:
         self.frames.remove(frame)

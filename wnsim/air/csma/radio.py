@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from itertools import pairwise
+from operator import mul
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ from scipy.spatial import cKDTree
 
 from wnsim import streams
 from wnsim.mac.csma import Csma, require_match
-from wnsim.phy.wifi import Scheme, Wifi
+from wnsim.phy.wifi import RAREST, Scheme, Wifi
 from wnsim.units import NS_PER_S, db_to_linear, dbm_to_w, linear_to_db, thermal_noise_w
 
 if TYPE_CHECKING:
@@ -226,12 +227,12 @@ class Radio:
             return 0.0
         if max(sinr) <= frame.scheme.hopeless:
             return 1.0
-        rate = frame.scheme.bit_error(np.array(sinr))
-        hazard = np.log1p(-np.minimum(rate, 1.0 - 1e-15)).tolist()
-        return -math.expm1(sum(one * bits for one, bits in zip(hazard, share, strict=True)))
+        hazard = [frame.scheme.hazard(each) for each in sinr]
+        return -math.expm1(-math.fsum(map(mul, hazard, share)))
 
     def clean_error(self, scheme: Scheme, bits: int, snr: float) -> float:
         """Return the error probability of a frame without interference."""
         if snr >= scheme.threshold(bits, 0.0):
             return 0.0
-        return float(scheme.error(np.array([snr]), bits)[0])
+        lost = -math.expm1(-bits * scheme.hazard(snr))
+        return lost if lost >= RAREST else 0.0
