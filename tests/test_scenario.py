@@ -113,6 +113,10 @@ BROKEN = {
         GOOD + "energy: {battery_j: 0}\n",
         r":9: energy.battery_j: must be greater than 0, got 0",
     ),
+    "a key of two surrogates": (
+        GOOD + 'sweep: {"\\ud800\\udc00": [1]}\n',
+        r"unknown key",
+    ),
     "nothing to do": ("name: a\n", r": there is nothing to simulate"),
     "a task twice": (GOOD + "  tasks: [reverse, reverse]\n", r"tasks must be different ones"),
     "impossible degree": (

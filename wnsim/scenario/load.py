@@ -109,8 +109,10 @@ def _explain(document: Document, error: ValidationError) -> ScenarioError:
     kind, value = detail["type"], detail["input"]
     context = detail.get("ctx", {})
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-        hint = _nearest(str(path[-1]), set(_known_keys(detail["loc"][:-1])))
-        return document.error(path, f"unknown key{hint}")
+        # A key written as two surrogates is one character here, and not found in the document.
+        name = str(detail["loc"][-1])
+        hint = _nearest(name, set(_known_keys(detail["loc"][:-1])))
+        return document.error(path or (name,), f"unknown key{hint}")
     if kind in ("missing", "missing_keyword_only_argument", "missing_argument"):
         return document.error((*path, str(detail["loc"][-1])), "the key is required")
     if kind == "union_tag_invalid":
