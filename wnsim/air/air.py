@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from wnsim.air.flow import Flow, Stream
 from wnsim.air.hearing import Hearing
 from wnsim.air.protection import Protection
+from wnsim.air.quality import TERMS
 from wnsim.air.queues import Queues, by_serial
 
 if TYPE_CHECKING:
@@ -52,6 +53,12 @@ class Setup:
     error_key: int
     trace: bool = False
     packet_bits: int = 12_000
+
+    @property
+    def csi_delays(self) -> list[int]:
+        """How many slots ago the gains are from which the present one is guessed."""
+        terms = TERMS[self.prediction] if self.csi_delay_slots else 1
+        return [term * self.csi_delay_slots for term in range(1, terms + 1)]
 
     @property
     def sample_ns(self) -> int:

@@ -9,18 +9,14 @@ is a single sentence.
 from __future__ import annotations
 
 import csv
-import gzip
-import io
 import math
-import zlib
 from array import array
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
+from wnsim.files import opened
 from wnsim.units import LONGEST_S, Floats
 
 MAX_SAMPLES = 10_000_000
@@ -29,7 +25,6 @@ _MAX_LINES = MAX_SAMPLES + 1
 _KEYS = ["t_s", "source", "target"]
 # The least and largest value of each column that may be there.
 _COLUMNS = {"gain_db": (-1000.0, 100.0), "rate_bps": (0.0, 1e15), "latency_s": (0.0, LONGEST_S)}
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 def read(file: str, names: Sequence[str]) -> tuple[list[str], dict[tuple[int, int], Floats]]:
@@ -64,7 +59,7 @@ class _Reader:
 
     def read(self) -> tuple[list[str], dict[tuple[int, int], Floats]]:
         """Return the measured columns, and the samples of each directed link."""
-        with self._opened() as stream:
+        with opened(self._file, self._error) as stream:
             rows = csv.reader(self._lines(stream), strict=True)
             try:
                 columns = self._header(next(rows, []))
@@ -152,24 +147,3 @@ class _Reader:
                 raise self._error("text must be UTF-8", number) from None
             yield text.rstrip("\r\n")
         raise self._error(f"a table may have at most {MAX_SAMPLES} samples, got more")
-
-    @contextmanager
-    def _opened(self) -> Iterator[BinaryIO]:
-        """Open the file, through gzip if it is compressed, and tell what may be wrong with that."""
-        try:
-            with Path(self._file).open("rb") as raw:
-                compressed = raw.read(2) == _GZIP_MAGIC
-                raw.seek(0)
-                if compressed:
-                    with gzip.GzipFile(fileobj=raw) as stream:
-                        yield io.BufferedReader(stream)
-                else:
-                    yield raw
-        except FileNotFoundError:
-            raise self._error("no such file") from None
-        except EOFError:
-            raise self._error("the compressed file is truncated") from None
-        except (gzip.BadGzipFile, zlib.error) as problem:
-            raise self._error(f"the compressed file is damaged: {problem}") from None
-        except OSError as problem:
-            raise self._error(f"the file cannot be read: {problem.strerror}") from None

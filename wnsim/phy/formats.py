@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from wnsim.phy.bicm import SNR_MAX_DB, SNR_MIN_DB, SNR_STEP_DB, information
 from wnsim.phy.coding import code_block_error, segment, transport_block_error
+from wnsim.phy.modem import mean_of_bands
 from wnsim.phy.transport_block import transport_bits
 from wnsim.units import Floats, Ints, linear_to_db
 
@@ -172,12 +173,8 @@ def moments(steps: Floats, order: Ints, orders: int) -> tuple[Floats, Floats]:
     value, slope = _information_tables(orders)
     left = steps.astype(np.int64)
     at = (order // 2 - 1) * value.shape[1] + left
-    moments = value.ravel()[at] + (steps - left) * slope.ravel()[at]
-    total = moments[..., 0]
-    for band in range(1, steps.shape[-1]):
-        total = total + moments[..., band]
-    total = total / steps.shape[-1]
-    return total.real, total.imag
+    mean = mean_of_bands(value.ravel()[at] + (steps - left) * slope.ravel()[at])
+    return mean.real, mean.imag
 
 
 @functools.cache

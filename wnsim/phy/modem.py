@@ -7,7 +7,7 @@ is the same to the last bit: what it remembers between slots is handed to it and
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from wnsim.units import Floats, Ints
 # What became of a slot: nothing sent; new data or a repetition, received or not.
 IDLE, NEW, NEW_LOST, REPEATED, REPEATED_LOST = range(5)
 OUTCOMES = 5
+
+_Number = TypeVar("_Number", np.float64, np.complex128)
 
 # One record per link, of the fields that a modem asks for.
 State = NDArray[Any]
@@ -115,3 +117,14 @@ def efficiency(sinr: Floats) -> Floats:
     for band in range(1, sinr.shape[-1]):
         total = total + np.log1p(sinr[..., band])
     return np.asarray(total / (sinr.shape[-1] * np.log(2.0)))
+
+
+def mean_of_bands(values: NDArray[_Number]) -> NDArray[_Number]:
+    """Return the mean over the subbands (..., B), added one after the other whatever else is there.
+
+    A sum by NumPy may add in another order in another array, and end in other last bits.
+    """
+    total = values[..., 0]
+    for band in range(1, values.shape[-1]):
+        total = total + values[..., band]
+    return np.asarray(total / values.shape[-1])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wnsim.phy.modem import mean_of_bands
 from wnsim.streams import uniform_blocks, uniforms
 
 if TYPE_CHECKING:
@@ -128,10 +129,7 @@ class Paths:
     def _fill(self, pairs: list[tuple[int, int]]) -> None:
         source, target = np.array(pairs).T
         gain = self._channel.gain_blocks(source, target, self._first, self._length, self._sample_ns)
-        total = gain[..., 0]
-        for band in range(1, gain.shape[-1]):
-            total = total + gain[..., band]
-        mean = total / gain.shape[-1]
+        mean = mean_of_bands(gain)
         spans = zip(mean.min(axis=1).tolist(), mean.max(axis=1).tolist(), strict=True)
         self._pairs.update(zip(pairs, mean.tolist(), strict=True))
         self._span.update(zip(pairs, spans, strict=True))

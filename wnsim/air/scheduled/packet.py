@@ -7,16 +7,16 @@ without cuts, without rows and without anything computed ahead.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 
-from wnsim.air.air import Air, Setup
 from wnsim.air.flow import Flow, Stream
-from wnsim.air.quality import TERMS, common, predict, sinr
+from wnsim.air.quality import common, predict, sinr
+from wnsim.air.slot_by_slot import SlotBySlot
 from wnsim.mac.scheduled import OnAir
-from wnsim.phy.modem import IDLE, OUTCOMES, Slots, State, efficiency
+from wnsim.phy.modem import IDLE, OUTCOMES, Slots, State, efficiency, mean_of_bands
 from wnsim.streams import uniforms
 from wnsim.units import NS_PER_S, Floats, thermal_noise_w
 
@@ -38,13 +38,8 @@ class _Link:
         self.complete = False
 
 
-class Packet(Air):
+class Packet(SlotBySlot[_Link]):
     """An engine that looks at one slot at a time; see `Air`."""
-
-    def __init__(self, setup: Setup, ended: Callable[[Flow], None]) -> None:
-        super().__init__(setup, ended)
-        self._links: dict[Flow, _Link] = {}
-        self._slot = 0
 
     # What `Air` asks for.
 
@@ -95,30 +90,10 @@ class Packet(Air):
             instant_ns = min(link.due_ns, (slot + 1) * self.slot_ns)
             self.env.at(instant_ns, partial(self._arrived, link, slot))
 
-    def due(self, now_ns: int) -> list[Flow]:
-        """Return the flows on the air that end by an instant [ns]."""
-        return [flow for flow, link in self._links.items() if link.due_ns <= now_ns]
-
-    def next_end_ns(self) -> int | None:
-        """Return when the next flow on the air ends [ns]."""
-        return min((link.due_ns for link in self._links.values()), default=None)
-
-    def next_slot(self) -> int | None:
-        """Return the next slot, while anything is on the air."""
-        return self._slot + 1 if self._links else None
-
     def settle(self, flow: Flow, now_ns: int) -> None:
         """Book what a flow that ends now did on the air, and forget it."""
-        link = self._links.pop(flow)
-        flow.delivered = link.complete and link.due_ns <= now_ns
-        if link.slot >= 0 and (flow.delivered or (link.slot + 1) * self.slot_ns <= now_ns):
-            self._book(link)
-        flow.acked_bits = min(flow.acked_bits, flow.size_bits)
+        link = self._take_off(flow, now_ns)
         flow.count(link.counts, self.slot_ns)
-
-    def acked_bits(self, flow: Flow) -> int:
-        """Return how many bits of a flow on the air have arrived by now."""
-        return flow.acked_bits
 
     # Slots.
 
@@ -137,22 +112,9 @@ class Packet(Air):
             ),
         )
         link.bits, link.kind = int(outcome.bits[0, 0]), int(outcome.kind[0, 0])
-        missing = flow.size_bits - flow.acked_bits
-        if link.bits < missing:
-            return
-        complete_ns = (link.slot + 1) * self.slot_ns
-        if setup.modem.fluid:
-            complete_ns += -(-missing * self.slot_ns // max(link.bits, 1)) - self.slot_ns
-        if complete_ns <= flow.limit_ns:
-            link.due_ns, link.complete = complete_ns, True
+        self._foresee(link)
 
-    def _arrived(self, link: _Link, slot: int) -> None:
-        """Take in the end of a slot on a link."""
-        there = link.flow in self._links and link.slot == slot and not link.complete
-        if there and self.env.now_ns == (slot + 1) * self.slot_ns:
-            self._book(link)
-
-    def _book(self, link: _Link) -> None:
+    def book(self, link: _Link) -> None:
         """Book the slot that has passed to a flow."""
         flow = link.flow
         link.slot = -1
@@ -163,24 +125,13 @@ class Packet(Air):
             instant_ns = (self._slot + 1) * self.slot_ns
             flow.progress.append((np.array([instant_ns]), np.array([link.bits])))
         flow.acked_bits += link.bits
-        mean = link.sinr[0]
-        for band in range(1, link.sinr.size):
-            mean = mean + link.sinr[band]
         slot_s = self.slot_ns / NS_PER_S
         possible = efficiency(link.sinr) * (self.setup.world.bandwidth_hz * slot_s)
-        flow.snr_sum = float(flow.snr_sum + mean / link.sinr.size)
+        flow.snr_sum = float(flow.snr_sum + mean_of_bands(link.sinr))
         flow.capacity_bits = float(flow.capacity_bits + possible * link.share)
         flow.airtime_s = float(flow.airtime_s + link.power * slot_s)
 
     # Quality.
-
-    def _gain(self, source: int, target: int, slot: int) -> Floats:
-        """Return the gain (B,) of a pair in a slot."""
-        sample = slot // self.setup.sample_slots
-        gain = self.setup.world.channel.gain_blocks(
-            np.array([source]), np.array([target]), sample, 1, self.setup.sample_ns
-        )
-        return np.asarray(gain[0, 0])
 
     def _emitted(self, links: list[_Link], power: list[float]) -> dict[tuple[int, int], float]:
         """Return the power [W] that each node puts on the air in each group."""
@@ -229,17 +180,12 @@ class Packet(Air):
         """Return the ratio (B,) that each transmitter believes in."""
         setup = self.setup
         world, delay = setup.world, setup.csi_delay_slots
-        terms = TERMS[setup.prediction] if delay else 1
         result = []
         for link, spread in zip(links, density, strict=True):
             flow = link.flow
-            past = [
-                self._gain(flow.source, flow.target, max(self._slot - term * delay, 0))
-                for term in range(1, terms + 1)
-            ]
             noise_w = thermal_noise_w(world.bandwidth_hz, world.noise_figure_db[flow.target])
             met_w = self._interference(link, emitted, max(self._slot - delay, 0))
-            signal_w = world.tx_power_w[flow.source] * predict(past)
+            signal_w = world.tx_power_w[flow.source] * predict(self._past(flow))
             result.append(sinr(signal_w, np.array(spread), noise_w, met_w))
         for stream in {link.stream for link in links if len(link.stream.flows) > 1}:
             members = [place for place, link in enumerate(links) if link.stream is stream]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from wnsim.air.flow import Flow, Stream
 from wnsim.mac.scheduled import OnAir
-from wnsim.phy.modem import IDLE, OUTCOMES, efficiency
+from wnsim.phy.modem import IDLE, OUTCOMES, efficiency, mean_of_bands
 from wnsim.units import NS_PER_S, Ints
 
 if TYPE_CHECKING:
@@ -127,15 +127,12 @@ class Rows:
         # The window may have begun before a flow did.
         counts[:, IDLE] -= np.maximum(table["begin"][rows] - first_slot, 0)
         table["counts"][rows] += counts
-        mean = sinr[..., 0]
-        for band in range(1, sinr.shape[-1]):
-            mean = mean + sinr[..., band]
         slot_s = slot_ns / NS_PER_S
         # What is summed goes one slot after the other, as an engine without windows adds.
         summed = np.empty((len(_SUMS), rows.size, slots + 1))
         for number, name in enumerate(_SUMS):
             summed[number, :, 0] = table[name][rows]
-        summed[0, :, 1:] = mean / sinr.shape[-1]
+        summed[0, :, 1:] = mean_of_bands(sinr)
         summed[1, :, 1:] = efficiency(sinr) * (bandwidth_hz * slot_s) * window.share[rows, part]
         summed[2, :, 1:] = window.power[rows, part] * slot_s
         summed[:, :, 1:] *= sent

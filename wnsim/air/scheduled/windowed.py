@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from wnsim.air.air import Air, Setup
 from wnsim.air.flow import Flow, Stream
 from wnsim.air.gains import Gains
-from wnsim.air.quality import TERMS, common, predict, sinr
+from wnsim.air.quality import common, predict, sinr
 from wnsim.air.scheduled.interference import Disturbers, Emitters, disturbers, emitters, hears_any
 from wnsim.air.scheduled.rows import Rows
 from wnsim.air.scheduled.window import Window
@@ -57,8 +57,7 @@ class Windowed(Air):
     def __init__(self, setup: Setup, ended: Callable[[Flow], None]) -> None:
         super().__init__(setup, ended)
         world = setup.world
-        terms = TERMS[setup.prediction] if setup.csi_delay_slots else 1
-        self._delays = [term * setup.csi_delay_slots for term in range(1, terms + 1)]
+        self._delays = setup.csi_delays
         history = -(-self._delays[-1] // setup.sample_slots)
         self._gains = Gains(world.channel, setup.sample_ns, history)
         self._noise_w = thermal_noise_w(world.bandwidth_hz, world.noise_figure_db)

@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from wnsim.air.air import Setup
 from wnsim.air.flow import Flow, Stream
 from wnsim.mac.sidelink import Sidelink
-from wnsim.phy.modem import IDLE, NEW_LOST, OUTCOMES, REPEATED, REPEATED_LOST, efficiency
+from wnsim.phy.modem import (
+    IDLE,
+    NEW_LOST,
+    OUTCOMES,
+    REPEATED,
+    REPEATED_LOST,
+    efficiency,
+    mean_of_bands,
+)
 from wnsim.units import NS_PER_S, Floats, Ints, to_s
 
 # Adding this to the outcome of a new block makes it that of a repeated one.
@@ -199,16 +207,14 @@ class Block:
     def _summed(self) -> _Sums:
         """Return what flows have after each transmission, added one after the other."""
         if self._sums is None:
-            sent, mean = self.kind != IDLE, self.sinr[..., 0]
-            for band in range(1, self._bands):
-                mean = mean + self.sinr[..., band]
+            sent = self.kind != IDLE
             possible = efficiency(self.sinr) * self._possible * self._share
             outcomes = (self.kind[..., None] == np.arange(OUTCOMES)) & sent[..., None]
             self._sums = _Sums(
                 _after(self.acked, self.bits),
                 _after(self.listened, sent & (self.sinr[..., 0] > 0.0)),
                 _after(self.counts, outcomes),
-                _after(self.snr, np.where(sent, mean / self._bands, 0.0)),
+                _after(self.snr, np.where(sent, mean_of_bands(self.sinr), 0.0)),
                 _after(self.capacity, np.where(sent, possible, 0.0)),
             )
         return self._sums

@@ -14,11 +14,12 @@ from functools import partial
 
 import numpy as np
 
-from wnsim.air.air import Air, Setup
+from wnsim.air.air import Setup
 from wnsim.air.flow import Flow, Stream
 from wnsim.air.hearing import Hearing
-from wnsim.air.quality import TERMS, common, predict, sinr
+from wnsim.air.quality import common, predict, sinr
 from wnsim.air.sidelink.grants import Grant, Grants
+from wnsim.air.slot_by_slot import SlotBySlot
 from wnsim.phy.modem import (
     IDLE,
     NEW,
@@ -29,9 +30,10 @@ from wnsim.phy.modem import (
     Slots,
     State,
     efficiency,
+    mean_of_bands,
 )
 from wnsim.streams import uniforms
-from wnsim.units import NS_PER_S, Floats, Ints, thermal_noise_w, to_s
+from wnsim.units import NS_PER_S, Floats, thermal_noise_w, to_s
 
 _REPETITION = {IDLE: IDLE, NEW: REPEATED, NEW_LOST: REPEATED_LOST}
 
@@ -61,7 +63,7 @@ class _Link:
         self.complete = False
 
 
-class SidelinkPacket(Air):
+class SidelinkPacket(SlotBySlot[_Link]):
     """An engine that looks at one slot at a time; see `Air`."""
 
     def __init__(self, setup: Setup, ended: Callable[[Flow], None]) -> None:
@@ -69,25 +71,25 @@ class SidelinkPacket(Air):
         self._grants = Grants(setup)
         self._mac = self._grants.mac
         self._hearing = Hearing(setup.world)
-        self._links: dict[Flow, _Link] = {}
         self._grant: dict[int, Grant] = {}
         self._count: dict[int, int] = {}
         self._silent: dict[int, int] = {}
-        self._past: deque[_Sending] = deque()
-        self._slot = 0
+        self._sendings: deque[_Sending] = deque()
 
     # What `Air` asks for.
 
     def begin(self, slot: int, started: Sequence[Stream]) -> None:
         """Take in that a slot begins: select, and send one block in each resource."""
         self._slot = slot
-        while self._past and self._past[0].slot < slot - self._mac.lookback_slots(self.slot_ns):
-            self._past.popleft()
+        while self._sendings and self._sendings[0].slot < slot - self._mac.lookback_slots(
+            self.slot_ns
+        ):
+            self._sendings.popleft()
         bands = self.setup.world.channel.subbands
         for stream in started:
             for flow in stream.flows:
-                several = len(stream.flows) > 1
-                state = self.setup.modem.start(np.array([flow.size_bits]), np.array([several]))
+                several = np.array([stream.several])
+                state = self.setup.modem.start(np.array([flow.size_bits]), several)
                 self._links[flow] = _Link(flow, stream, slot, state, bands)
             self._grant_to(stream, slot)
         sources = sorted({flow.source for flow in self._links})
@@ -104,38 +106,18 @@ class SidelinkPacket(Air):
             self._grant[source] = following
         for source in sources:
             self._remember(source, self._grant[source], slot)
-        sending = {each.node: each.channel for each in self._past if each.slot == slot}
+        sending = {each.node: each.channel for each in self._sendings if each.slot == slot}
         self._transmit(slot, dict(sorted(sending.items())))
-
-    def due(self, now_ns: int) -> list[Flow]:
-        """Return the flows on the air that end by an instant [ns]."""
-        return [flow for flow, link in self._links.items() if link.due_ns <= now_ns]
-
-    def next_end_ns(self) -> int | None:
-        """Return when the next flow on the air ends [ns]."""
-        return min((link.due_ns for link in self._links.values()), default=None)
-
-    def next_slot(self) -> int | None:
-        """Return the next slot, while anything is on the air."""
-        return self._slot + 1 if self._links else None
 
     def settle(self, flow: Flow, now_ns: int) -> None:
         """Book what a flow that ends now did on the air, and forget it."""
-        link = self._links.pop(flow)
-        flow.delivered = link.complete and link.due_ns <= now_ns
-        if link.slot >= 0 and (flow.delivered or (link.slot + 1) * self.slot_ns <= now_ns):
-            self._book(link)
+        link = self._take_off(flow, now_ns)
         passed = -(-now_ns // self.slot_ns) if flow.delivered else now_ns // self.slot_ns
         link.counts[IDLE] = max(passed - link.begin, 0) - link.counts[IDLE + 1 :].sum()
-        flow.acked_bits = min(flow.acked_bits, flow.size_bits)
         flow.count(link.counts, self.slot_ns)
         flow.receiving_s = to_s(link.listened * self.slot_ns)
         flow.airtime_s = to_s(link.on_air * self.slot_ns)
         self._silent[flow.source] = -(-now_ns // self.slot_ns)
-
-    def acked_bits(self, flow: Flow) -> int:
-        """Return how many bits of a flow on the air have arrived by now."""
-        return flow.acked_bits
 
     # Reservations.
 
@@ -157,8 +139,8 @@ class SidelinkPacket(Air):
         others = self._hearing.heard([device], slot * self.slot_ns)[0]
         power_dbm = self._grants.heard_dbm(device, others, slot)
         heard = dict(zip(others.tolist(), power_dbm.tolist(), strict=True))
-        own = {each.slot for each in self._past if each.node == device}
-        for each in self._past:
+        own = {each.slot for each in self._sendings if each.node == device}
+        for each in self._sendings:
             place = each.slot + mac.period_slots - slot - 1
             if each.slot >= slot or not 0 <= place < mac.window_slots:
                 continue
@@ -175,7 +157,7 @@ class SidelinkPacket(Air):
             number, rest = divmod(slot - first, grant.period_slots)
             if rest == 0 and 0 <= number < grant.periods:
                 announces = number + 1 < grant.periods or grant.keeps
-                self._past.append(_Sending(slot, node, channel, announces))
+                self._sendings.append(_Sending(slot, node, channel, announces))
 
     # Slots.
 
@@ -217,22 +199,9 @@ class SidelinkPacket(Air):
         link.bits, link.kind = int(outcome.bits[0, 0]), int(outcome.kind[0, 0])
         if times > 1:
             link.kind = _REPETITION.get(link.kind, link.kind)
-        missing = flow.size_bits - flow.acked_bits
-        if link.bits < missing:
-            return
-        complete_ns = (link.slot + 1) * self.slot_ns
-        if setup.modem.fluid:
-            complete_ns += -(-missing * self.slot_ns // max(link.bits, 1)) - self.slot_ns
-        if complete_ns <= flow.limit_ns:
-            link.due_ns, link.complete = complete_ns, True
+        self._foresee(link)
 
-    def _arrived(self, link: _Link, slot: int) -> None:
-        """Take in the end of a slot on a link."""
-        over = self.env.now_ns == (slot + 1) * self.slot_ns
-        if over and link.flow in self._links and link.slot == slot and not link.complete:
-            self._book(link)
-
-    def _book(self, link: _Link) -> None:
+    def book(self, link: _Link) -> None:
         """Book the transmission that has passed to a flow."""
         flow, slot_s = link.flow, self.slot_ns / NS_PER_S
         if link.bits and self.setup.trace:
@@ -245,22 +214,11 @@ class SidelinkPacket(Air):
         link.counts[link.kind] += 1
         link.listened += int(link.sinr[0] > 0.0)
         flow.acked_bits += link.bits
-        mean = link.sinr[0]
-        for band in range(1, link.sinr.size):
-            mean = mean + link.sinr[band]
         possible = efficiency(link.sinr) * (self.setup.world.bandwidth_hz * slot_s)
-        flow.snr_sum = float(flow.snr_sum + mean / link.sinr.size)
+        flow.snr_sum = float(flow.snr_sum + mean_of_bands(link.sinr))
         flow.capacity_bits = float(flow.capacity_bits + possible * (1.0 / self._mac.subchannels))
 
     # Quality.
-
-    def _gain(self, source: int, target: int, slot: int) -> Floats:
-        """Return the gain (B,) of a pair in a slot."""
-        sample = slot // self.setup.sample_slots
-        pair: tuple[Ints, Ints] = np.array([source]), np.array([target])
-        channel = self.setup.world.channel
-        gain = channel.gain_blocks(*pair, sample, 1, self.setup.sample_ns)
-        return np.asarray(gain[0, 0])
 
     def _noise_w(self, node: int) -> Floats:
         """Return the noise of a receiver on the whole band [W]."""
@@ -270,13 +228,7 @@ class SidelinkPacket(Air):
     def _known(self, link: _Link) -> Floats:
         """Return the ratio (B,) that a transmitter believes in, without interference."""
         setup, flow = self.setup, link.flow
-        delay = setup.csi_delay_slots
-        terms = TERMS[setup.prediction] if delay else 1
-        past = [
-            self._gain(flow.source, flow.target, max(self._slot - term * delay, 0))
-            for term in range(1, terms + 1)
-        ]
-        signal_w = setup.world.tx_power_w[flow.source] * predict(past)
+        signal_w = setup.world.tx_power_w[flow.source] * predict(self._past(flow))
         return sinr(signal_w, self._grants.believed, self._noise_w(flow.target), np.zeros(1))
 
     def _sinr(self, flow: Flow, sending: dict[int, int]) -> Floats:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from wnsim.air.air import Setup
 from wnsim.air.gains import Gains
 from wnsim.air.hearing import Hearing
-from wnsim.air.quality import TERMS, predict, sinr
+from wnsim.air.quality import predict, sinr
 from wnsim.air.sidelink.grants import Grants
 from wnsim.air.sidelink.occupancy import NOBODY, Occupancy
 from wnsim.units import Floats, Ints, thermal_noise_w
@@ -34,8 +34,7 @@ class Receptions:
 
     def __init__(self, setup: Setup, grants: Grants, hearing: Hearing) -> None:
         world = setup.world
-        terms = TERMS[setup.prediction] if setup.csi_delay_slots else 1
-        self._delays = [term * setup.csi_delay_slots for term in range(1, terms + 1)]
+        self._delays = setup.csi_delays
         history = -(-self._delays[-1] // setup.sample_slots)
         self._gains = _Each(world.channel, setup.sample_ns, history)
         self._setup, self._grants, self._hearing = setup, grants, hearing

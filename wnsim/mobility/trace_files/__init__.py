@@ -14,9 +14,10 @@ from typing import Literal
 
 import numpy as np
 
+from wnsim.files import opened
 from wnsim.mobility.geography import plane_m
 from wnsim.mobility.trace_files.bonnmotion import read_bonnmotion
-from wnsim.mobility.trace_files.content import PIECE, opened, pieces
+from wnsim.mobility.trace_files.content import PIECE, pieces
 from wnsim.mobility.trace_files.gpx import read_gpx
 from wnsim.mobility.trace_files.ns2 import read_ns2
 from wnsim.mobility.trace_files.plain_csv import read_csv
@@ -60,7 +61,7 @@ def read(file: str, layout: str, coordinates: str = "auto", *, heights: bool = F
         if the file cannot be read, or anything in it is not as it should be
     """
     samples = Samples(file)
-    with opened(samples) as stream:
+    with opened(samples.file, samples.error) as stream:
         start = stream.read(PIECE)
         layout = _guess(start) if layout == "auto" else layout
         if layout != "sumo-parquet":

@@ -1,13 +1,8 @@
-"""The bytes and lines of a file, plain or compressed with gzip, in pieces and within bounds."""
+"""The bytes and lines of a file, in pieces and within bounds."""
 
 from __future__ import annotations
 
-import gzip
-import io
-import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import BinaryIO
 
 from wnsim.mobility.trace_files.samples import Samples
@@ -15,29 +10,6 @@ from wnsim.mobility.trace_files.samples import Samples
 MAX_BYTES = 2 << 30
 MAX_LINES = 50_000_000
 PIECE = 1 << 16
-_GZIP_MAGIC = b"\x1f\x8b"
-
-
-@contextmanager
-def opened(samples: Samples) -> Iterator[BinaryIO]:
-    """Open a file, through gzip if it is compressed, and tell what may be wrong with that."""
-    try:
-        with Path(samples.file).open("rb") as raw:
-            compressed = raw.read(2) == _GZIP_MAGIC
-            raw.seek(0)
-            if compressed:
-                with gzip.GzipFile(fileobj=raw) as stream:
-                    yield io.BufferedReader(stream)
-            else:
-                yield raw
-    except FileNotFoundError:
-        raise samples.error("no such file") from None
-    except EOFError:
-        raise samples.error("the compressed file is truncated") from None
-    except (gzip.BadGzipFile, zlib.error) as problem:
-        raise samples.error(f"the compressed file is damaged: {problem}") from None
-    except OSError as problem:
-        raise samples.error(f"the file cannot be read: {problem.strerror}") from None
 
 
 def pieces(samples: Samples, piece: bytes, stream: BinaryIO) -> Iterator[bytes]:

@@ -1,0 +1,46 @@
+"""Opening files that somebody else wrote: plain or compressed, and what is wrong in a sentence."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+@contextmanager
+def opened(file: str, error: Callable[[str], ValueError]) -> Iterator[BinaryIO]:
+    """Open a file, through gzip if it is compressed, and tell what may be wrong with that.
+
+    Parameters
+    ----------
+    file : path of the file
+    error : returns the error that says of the file what is wrong with it
+
+    Raises
+    ------
+    ValueError
+        that of `error`, if the file cannot be read to the end
+    """
+    try:
+        with Path(file).open("rb") as raw:
+            compressed = raw.read(2) == _GZIP_MAGIC
+            raw.seek(0)
+            if compressed:
+                with gzip.GzipFile(fileobj=raw) as stream:
+                    yield io.BufferedReader(stream)
+            else:
+                yield raw
+    except FileNotFoundError:
+        raise error("no such file") from None
+    except EOFError:
+        raise error("the compressed file is truncated") from None
+    except (gzip.BadGzipFile, zlib.error) as problem:
+        raise error(f"the compressed file is damaged: {problem}") from None
+    except OSError as problem:
+        raise error(f"the file cannot be read: {problem.strerror}") from None
