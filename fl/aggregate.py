@@ -1,4 +1,4 @@
-"""What to do with what was heard: sparse matrices of several devices become one.
+"""What to do with what was heard: the factors of several devices become one.
 
 Sources: arXiv 2602.20492, Eq. (10), normalized once (as printed it divides twice).
 """
@@ -10,10 +10,29 @@ from typing import Literal
 
 import torch
 
+Tensors = tuple[torch.Tensor, ...]
+
+
+def weighted_mean(factors: Sequence[Tensors], weights: Sequence[float]) -> Tensors:
+    """Return the weighted mean of each layer's matrix over devices.
+
+    Parameters
+    ----------
+    factors : per device and layer a matrix, those of a layer of one shape
+    weights : per device, positive
+    """
+    shares = [weight / sum(weights) for weight in weights]
+    result = []
+    for of_layer in zip(*factors, strict=True):
+        each = torch.tensor(shares, dtype=of_layer[0].dtype)
+        result.append((torch.stack(of_layer) * each[:, None, None]).sum(0))
+    return tuple(result)
+
 
 def aggregate(
     values: Sequence[torch.Tensor],
     masks: Sequence[torch.Tensor],
+    weights: Sequence[float],
     how: Literal["active", "mean"],
 ) -> torch.Tensor:
     """Return the aggregate of masked matrices, entry by entry.
@@ -21,14 +40,16 @@ def aggregate(
     Parameters
     ----------
     values, masks : per device (outputs, rank): numbers, and which of them count
-    how : `mean` divides the sum by the number of devices; `active` by the number of those whose
+    weights : per device, positive
+    how : `mean` divides the weighted sum by all weights; `active` by those of the devices whose
         mask covers the entry, so that an entry that one device alone uses keeps its magnitude
 
     Returns
     -------
     (outputs, rank), zero where no mask covers an entry
     """
-    total = torch.stack([v * m for v, m in zip(values, masks, strict=True)]).sum(0)
-    if how == "mean":
-        return total / len(values)
-    return total / torch.stack(list(masks)).sum(0).clamp(min=1)
+    # [devices, outputs, rank]
+    share = torch.stack([mask * weight for mask, weight in zip(masks, weights, strict=True)])
+    whole = torch.tensor(float(sum(weights))) if how == "mean" else share.sum(0)
+    # The share of one device alone is 1 exactly, which leaves its entries as they are.
+    return (torch.where(share > 0, share / whole, 0.0) * torch.stack(list(values))).sum(0)

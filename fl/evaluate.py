@@ -1,8 +1,11 @@
-"""How well an adapter does on every task: an instrument that costs no simulated time.
+"""How well adapters do on every task: an instrument that costs no simulated time.
 
 A free answer is right if every one of its tokens, and the end of text, is the likeliest in one
 teacher-forced pass, which is when greedy decoding would give exactly that answer. Where there are
 choices, the one with the highest mean log-likelihood per token is the model's answer.
+
+Few tokens are run through several adapters at once; many tokens through one adapter at a time,
+merged into the weights, which then costs no more than the bare model.
 """
 
 from __future__ import annotations
@@ -13,44 +16,117 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from .model import IGNORED, encode, encode_choices
+from .adapters.rows import DeviceRows
+from .model import encode, encode_choices, predicted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from .adapters import AdaptedModel, Adapter
+    from .model import Encoded
     from .tasks import Example, Task
 
-_BATCH_TOKENS = 4096
+_MERGED_TOKENS = 512
+"""From how many tokens per adapter on merging is cheaper than carrying factors along."""
+
+_BATCH_TOKENS = 1024
+"""How many tokens are run at once; many more do not fit a core's cache."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """A task's test set as tokens.
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Rows of similar length, run together.
 
     Parameters
     ----------
-    ids, labels : (rows, length)
-    owner : (rows,) example of each row
-    right : (rows,) whether the row is its example's right answer; None for free answers
+    ids : (rows, length) tokens
+    where : (answers,) index of the token from which each answer token is predicted
+    tokens : (answers,) the answer tokens
+    row : (answers,) the row of each
     """
 
     ids: torch.Tensor
-    labels: torch.Tensor
-    owner: np.ndarray[tuple[int], np.dtype[np.int64]]
-    right: np.ndarray[tuple[int], np.dtype[np.bool_]] | None
+    where: torch.Tensor
+    tokens: torch.Tensor
+    row: torch.Tensor
 
     @staticmethod
-    def of(
-        examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int
-    ) -> Rows:
-        """Return examples as rows; scored by choice if all of them have choices."""
+    def of(encoded: Encoded, chosen: torch.Tensor, device: torch.device) -> Batch:
+        """Return chosen rows on a torch device, without the padding that all of them have."""
+        length = int(encoded.mask[chosen].sum(1).max())
+        ids, labels = encoded.ids[chosen, :length], encoded.labels[chosen, :length]
+        where = predicted(labels)
+        row = torch.div(where, length, rounding_mode="floor")
+        parts = (ids, where, labels.flatten()[where + 1], row)
+        return Batch(*(part.to(device) for part in parts))
+
+    def scores(self, model: AdaptedModel, adapters: int, exact: bool) -> torch.Tensor:
+        """Return whether each row's answer is exact, or its mean log-likelihood, (adapters, rows).
+
+        Parameters
+        ----------
+        model : the shared model, with as many adapters on it
+        """
+        shift = torch.arange(adapters, device=self.where.device)[:, None]
+        where = (self.where + shift * self.ids.numel()).flatten()
+        logits = model.logits_at(self.ids.repeat(adapters, 1), where).float()
+        tokens = self.tokens.repeat(adapters)
+        if exact:
+            value = (logits.argmax(-1) == tokens).float()
+        else:
+            value = -torch.nn.functional.cross_entropy(logits, tokens, reduction="none")
+        sums = torch.zeros(adapters, len(self.ids), device=value.device)
+        sums = sums.index_add(1, self.row, value.view(adapters, -1))
+        mean = sums / torch.bincount(self.row, minlength=len(self.ids))
+        return (mean == 1.0).float() if exact else mean
+
+
+class TestSet:
+    """A task's test examples as tokens.
+
+    Parameters
+    ----------
+    examples : scored by choice if all of them have choices
+    tokenizer, max_length : how they become tokens
+    device : on which torch device the model is
+    """
+
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        tokenizer: PreTrainedTokenizerBase,
+        max_length: int,
+        device: torch.device,
+    ) -> None:
+        self._right: NDArray[np.bool_] | None = None
         if all(example.choices for example in examples):
-            encoded, owner, right = encode_choices(examples, tokenizer, max_length)
-            return Rows(encoded.ids, encoded.labels, owner, right)
-        encoded = encode(examples, tokenizer, max_length)
-        return Rows(encoded.ids, encoded.labels, np.arange(len(examples)), None)
+            encoded, self._owner, self._right = encode_choices(examples, tokenizer, max_length)
+        else:
+            encoded = encode(examples, tokenizer, max_length)
+        self.token_count = encoded.ids.numel()
+        # Rows of similar length waste little on padding.
+        self._order = torch.argsort(encoded.mask.sum(1), stable=True)
+        step = max(1, _BATCH_TOKENS // encoded.ids.shape[1])
+        self._batches = [Batch.of(encoded, chosen, device) for chosen in self._order.split(step)]
+
+    def accuracies(self, model: AdaptedModel, adapters: int) -> list[float]:
+        """Return the accuracy of each adapter that is on the model."""
+        exact = self._right is None
+        parts = [batch.scores(model, adapters, exact) for batch in self._batches]
+        sorted_scores = torch.cat(parts, dim=1).cpu()
+        scores = torch.empty_like(sorted_scores)
+        scores[:, self._order] = sorted_scores
+        return [self._accuracy(row) for row in scores.numpy()]
+
+    def _accuracy(self, score: NDArray[np.float32]) -> float:
+        if self._right is None:
+            return float(score.mean(dtype=np.float64))
+        # The likeliest choice of each example, the first of equals.
+        order = np.lexsort((np.arange(len(score)), -score, self._owner))
+        first = np.unique(self._owner[order], return_index=True)[1]
+        return float(np.mean(self._right[order][first]))
 
 
 class Evaluator:
@@ -71,45 +147,39 @@ class Evaluator:
         max_length: int,
     ) -> None:
         self._model = model
-        self._rows = [Rows.of(task.test, tokenizer, max_length) for task in tasks]
+        self._sets = [TestSet(task.test, tokenizer, max_length, model.device) for task in tasks]
+        self._token_count = sum(one.token_count for one in self._sets)
         self._untrained: list[float] | None = None
 
-    def accuracies(self, adapter: Adapter) -> list[float]:
-        """Return the accuracy of one adapter on each task, between 0 and 1."""
-        if not adapter.is_zero():
-            return self._measure(adapter)
-        if self._untrained is None:
-            self._untrained = self._measure(adapter)
-        return self._untrained
+    def accuracies(self, adapters: Sequence[Adapter]) -> list[list[float]]:
+        """Return the accuracy of each adapter on each task, between 0 and 1."""
+        # Devices that heard the same, or nothing, have the same adapter.
+        different = {id(adapter): adapter for adapter in adapters}
+        trained = [adapter for adapter in different.values() if not adapter.is_zero()]
+        with torch.inference_mode():
+            if len(trained) < len(different) and self._untrained is None:
+                self._untrained = self._measure(1)[0]
+            known = dict(zip(map(id, trained), self._trained(trained), strict=True))
+        return [known.get(id(adapter)) or list(self._untrained or ()) for adapter in adapters]
 
-    def _measure(self, adapter: Adapter) -> list[float]:
-        with torch.inference_mode(), self._model.merged(adapter):
-            return [self._accuracy(rows) for rows in self._rows]
+    def _trained(self, adapters: Sequence[Adapter]) -> list[list[float]]:
+        results: list[list[float]] = []
+        if self._token_count >= _MERGED_TOKENS:
+            for adapter in adapters:
+                with self._model.merged(adapter):
+                    results += self._measure(1)
+            return results
+        step = max(1, _BATCH_TOKENS // self._token_count)
+        for start in range(0, len(adapters), step):
+            some = adapters[start : start + step]
+            # Factors that are nobody's to train need no gradients, whatever their method.
+            rows = DeviceRows(some, self._model.device)
+            a, b = rows.factors(len(some))
+            with self._model.stacked(a, b, rows.scales(len(some))):
+                results += self._measure(len(some))
+        return results
 
-    def _accuracy(self, rows: Rows) -> float:
-        scores = []
-        step = max(1, _BATCH_TOKENS // rows.ids.shape[1])
-        for start in range(0, len(rows.ids), step):
-            ids, labels = rows.ids[start : start + step], rows.labels[start : start + step]
-            scores.append(self._scores(ids, labels, exact=rows.right is None))
-        score = torch.cat(scores).numpy()
-        if rows.right is None:
-            return float(score.mean(dtype=np.float64))
-        hits = [
-            rows.right[rows.owner == example][np.argmax(score[rows.owner == example])]
-            for example in range(int(rows.owner[-1]) + 1)
-        ]
-        return float(np.mean(hits))
-
-    def _scores(self, ids: torch.Tensor, labels: torch.Tensor, exact: bool) -> torch.Tensor:
-        """Return whether each row's answer is exact, or its mean log-likelihood, (rows,)."""
-        targets = labels[:, 1:]
-        answer = targets != IGNORED
-        logits = self._model.answer_logits(ids, labels)
-        if exact:
-            value = (logits.argmax(-1) == targets[answer]).float()
-        else:
-            value = -torch.nn.functional.cross_entropy(logits, targets[answer], reduction="none")
-        row = torch.arange(len(ids))[:, None].expand_as(targets)[answer]
-        mean = torch.zeros(len(ids)).index_add(0, row, value) / answer.sum(1)
-        return (mean == 1.0).float() if exact else mean
+    def _measure(self, adapters: int) -> list[list[float]]:
+        """Return the accuracy of each adapter that is on the model on each task."""
+        of_tasks = [one.accuracies(self._model, adapters) for one in self._sets]
+        return [list(of_adapter) for of_adapter in zip(*of_tasks, strict=True)]

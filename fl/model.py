@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from .config import names_a_folder
+from .loading import find, four_bits
 from .tasks import Example
 
 if TYPE_CHECKING:
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 TINY = Path(__file__).parent / "tiny"
 IGNORED = -100
-_HUB_TIMEOUT_S = 10.0
-_TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model", "spiece.model")
-_PICKLE_PATTERNS = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
 @dataclass(frozen=True)
@@ -47,103 +44,55 @@ class Encoded:
     labels: Tensor
 
 
-def load(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    """Return a causal language model, frozen, in float32 and evaluation mode, and its tokenizer.
+def predicted(labels: Tensor) -> Tensor:
+    """Return from which tokens a label is to be predicted, as indices into all of them.
+
+    Parameters
+    ----------
+    labels : (sequences, length) -100 where nothing is predicted
+    """
+    # A token is predicted from the one before it, so the first one never is.
+    following = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
+    return (following != IGNORED).flatten().nonzero().squeeze(1)
+
+
+def load(
+    name: str,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    quantization: Literal["4bit"] | None = None,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Return a causal language model, frozen and in evaluation mode, and its tokenizer.
 
     Parameters
     ----------
     name : `tiny` for the shipped model, a folder in Hugging Face format, or a model's name on the
         Hugging Face hub (a copy in the local cache is preferred and needs no network)
+    dtype : of the weights; of the products, where the weights are quantized
+    device : where the model is to be
+    quantization : `4bit` keeps the weights of linear layers as NF4 numbers, the scales of which
+        are quantized too (QLoRA: Dettmers et al., NeurIPS 2023)
 
     Raises
     ------
     ValueError
         if the folder lacks files or has its weights in pickle format only, or the hub's model is
-        neither in the cache nor to be had; code that comes with a model is never run
+        neither in the cache nor to be had, or quantization lacks its library; code that comes
+        with a model is never run
     """
-    if name == "tiny":
-        return _read(str(TINY), local=True)
-    if name and Path(name).is_dir():
-        _check_folder(Path(name))
-        return _read(name, local=True)
-    if not name or names_a_folder(name):
-        raise ValueError(f"model must be 'tiny', a folder or a hub name; no such folder: {name!r}")
-    return _from_hub(name)
+    options: dict[str, Any] = {"dtype": dtype}
+    if quantization is not None:
+        # Weights are quantized on their way to the device.
+        options |= {"quantization_config": four_bits(dtype), "device_map": {"": device}}
+    model, tokenizer = find(str(TINY) if name == "tiny" else name, options)
+    if quantization is None:
+        model.to(torch.device(device))
+    return model, tokenizer
 
 
 def base_of(name: str) -> str:
     """Return the folder or hub name from which anybody loads the model that `load` loads."""
     return str(TINY) if name == "tiny" else name
-
-
-def _read(source: str, local: bool) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    # Importing transformers takes seconds, so nobody pays for it who only wants tasks.
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-    from transformers.utils import logging
-
-    shows_progress = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(
-            source, trust_remote_code=False, local_files_only=local
-        )
-        model = AutoModelForCausalLM.from_pretrained(
-            source,
-            trust_remote_code=False,
-            local_files_only=local,
-            use_safetensors=True,
-            dtype=torch.float32,
-        )
-    # Broken files raise whatever their parser raises: json, safetensors, tokenizers, torch.
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ValueError(f"model {source!r} cannot be loaded: {reason}") from error
-    finally:
-        if shows_progress:
-            logging.enable_progress_bar()
-    model.requires_grad_(False)
-    return model.eval(), tokenizer
-
-
-def _check_folder(folder: Path) -> None:
-    if not (folder / "config.json").is_file():
-        raise ValueError(f"{folder}: a model folder must hold config.json")
-    if not any(folder.glob("*.safetensors")):
-        pickled = [file.name for pattern in _PICKLE_PATTERNS for file in folder.glob(pattern)]
-        if pickled:
-            raise ValueError(
-                f"{folder}: weights must be in safetensors format, found only {pickled[0]} "
-                "(pickle files can run code)"
-            )
-        raise ValueError(f"{folder}: a model folder must hold its weights, *.safetensors")
-    if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
-        raise ValueError(f"{folder}: a model folder must hold a tokenizer, tokenizer.json")
-
-
-def _from_hub(name: str) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    from huggingface_hub import HfApi, try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        cached = isinstance(try_to_load_from_cache(name, "config.json"), str)
-    except HFValidationError as error:
-        raise ValueError(f"model must be 'tiny', a folder or a hub name, got {name!r}") from error
-    if cached:
-        try:
-            return _read(name, local=True)
-        except ValueError:
-            # The cached copy may be incomplete; the hub then has the rest.
-            pass
-    # One question with a short time limit: the loaders would retry for most of a minute.
-    try:
-        HfApi().model_info(name, timeout=_HUB_TIMEOUT_S)
-    # The client raises its own errors and those of its transport, which changed between versions.
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300]
-        raise ValueError(
-            f"model {name!r} is no folder and cannot be had from the hub: {reason}"
-        ) from error
-    return _read(name, local=False)
 
 
 def encode(

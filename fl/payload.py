@@ -9,6 +9,7 @@ own operations are left out.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,9 @@ FORWARD_FLOPS = 2
 TRAINING_FLOPS = 4
 
 
-def architecture(name: str) -> tuple[tuple[Layer, ...], int]:
+def architecture(
+    name: str, target_modules: Sequence[str] | str = ()
+) -> tuple[tuple[Layer, ...], int]:
     """Return the adapted layers and the number of parameters of a public architecture.
 
     The model is built without weights on torch's meta device, so the shapes are those of the
@@ -47,7 +50,7 @@ def architecture(name: str) -> tuple[tuple[Layer, ...], int]:
     config = AutoConfig.for_model(settings.pop("model_type"), **settings)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
-    adapted = AdaptedModel(model)
+    adapted = AdaptedModel(model, target_modules)
     return adapted.layers, adapted.parameter_count
 
 
@@ -59,22 +62,32 @@ class Payload:
     emulate : the architecture to emulate, or None for the model at hand
     method : whose updates are sent
     model : the model at hand
+    target_modules : which modules of an emulated architecture take adapters
+
+    Attributes
+    ----------
+    average_bytes : size of what a server tells [byte]
     """
 
-    def __init__(self, emulate: Emulate | None, method: Method, model: AdaptedModel) -> None:
+    def __init__(
+        self,
+        emulate: Emulate | None,
+        method: Method,
+        model: AdaptedModel,
+        target_modules: Sequence[str] | str = (),
+    ) -> None:
         self._emulate = emulate
         if emulate is None:
-            self._parameters = model.parameter_count
-            self._sizes = {}
+            layers, self._parameters = model.layers, model.parameter_count
         else:
-            layers, self._parameters = architecture(emulate.emulate)
-            self._sizes = {
-                first: len(encode(method.shapes_update(layers, first))) for first in (True, False)
-            }
+            layers, self._parameters = architecture(emulate.emulate, target_modules)
+        updates = {first: method.shapes_update(layers, first) for first in (True, False)}
+        self._sizes = {first: len(encode(update)) for first, update in updates.items()}
+        self.average_bytes = len(encode(method.average([updates[True]], [1.0])))
 
-    def size_bytes(self, data: bytes, first_contact: bool) -> int:
-        """Return the size that the air is charged for an update with these bytes [byte]."""
-        return len(data) if self._emulate is None else self._sizes[first_contact]
+    def size_bytes(self, first_contact: bool) -> int:
+        """Return the size that the air is charged for an update [byte]."""
+        return self._sizes[first_contact]
 
     def tokens(self, batch_size: int, length: int) -> tuple[int, int]:
         """Return sequences per step and tokens per sequence, given those of the model at hand."""

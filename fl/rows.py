@@ -16,6 +16,8 @@ class RoundRow:
     neighbors : how many neighbors it told
     heard : from how many of them an update arrived
     offered_bytes : size of all its messages, whether they arrived or not [byte]
+    staleness : mean over what it heard of the merges that it had made since that was made
+    age_s : mean time since it was made, when it is merged [s]
     loss : mean loss of its local steps [nat]
     """
 
@@ -27,6 +29,8 @@ class RoundRow:
     neighbors: int
     heard: int
     offered_bytes: int
+    staleness: float
+    age_s: float
     loss: float
 
 

@@ -1,35 +1,48 @@
-"""Jobs in, trained states out: all that is pending is trained when a result is asked for.
+"""What the devices of a simulation compute: training, merging and tests, on one frozen model.
 
-A job's result depends only on its inputs. So nothing is computed when a job is submitted; the
-first call of `result` runs everything that is pending, in chunks of many devices that share each
-product with the frozen weights.
+Everything is promised first (`jobs`) and computed, many devices together, when a result is needed
+(`executor`); so a simulation asks for what it needs when its devices do, and pays for little.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import functools
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from .adapters import METHODS, AdaptedModel, Adapter
 from .config import Emulate, Learning
+from .context import code, digest_of_model, digest_of_rows, digest_of_start
 from .evaluate import Evaluator
-from .jobs import Job, State
-from .loss import answer_loss
-from .model import IGNORED, Encoded, encode
-from .optimizer import StackedAdam
-from .partition import one_task_each
+from .executor import Executor, Outcome
+from .jobs import Derived, Job, Value, digest
+from .machine import bits_of
+from .model import Encoded
+from .model import encode as encode_rows
+from .partition import partition
 from .payload import Payload
+from .peft_format import read as read_adapter
+from .plan import Size, chunks
 from .seeds import generator, key
-from .update import Update, decode
+from .state import State, joined, parts
+from .training import Work, train
+from .update import Update, decode, encode
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from .ranks import Ranks
+    from .store import Store
     from .tasks import Task
+
+PREPARATION, TRAINING, TEST = "preparation", "training", "test"
+# How many devices are prepared or tested in one job: little is shared, and ranks want their parts.
+_TOGETHER = 4
 
 
 class Trainer:
@@ -42,6 +55,15 @@ class Trainer:
     model, tokenizer : the shared model; it is wrapped in place
     devices : number of devices
     seed : of data order, initial adapters and masks
+    store : keeps what was computed; none: nothing is kept
+    ranks : the processes that share the work; none: this one does it all
+
+    Attributes
+    ----------
+    tasks, task_of : the tasks; and for each device the numbers of those that it trains
+    examples : number of training examples of each device
+    method, model, payload : what is trained, on what, and its sizes
+    executor : computes what is promised
     """
 
     def __init__(
@@ -52,14 +74,18 @@ class Trainer:
         tokenizer: PreTrainedTokenizerBase,
         devices: int,
         seed: int,
+        *,
+        store: Store | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
-        torch.set_num_threads(learning.threads)
+        torch.set_num_threads(learning.trainer.threads)
         self._learning = learning
         self._seed = seed
-        self._pending: list[Job] = []
         self.tasks = tasks
         self.method = METHODS[type(learning.method)](learning.method)
-        self.model = AdaptedModel(model)
+        model_digest = digest_of_model(model)
+        computing = learning.trainer
+        self.model = AdaptedModel(model, learning.target_modules, computing.checkpointing)
         narrowest = min(self.model.layers, key=lambda layer: min(layer.inputs, layer.outputs))
         if learning.method.rank > min(narrowest.inputs, narrowest.outputs):
             raise ValueError(
@@ -67,18 +93,37 @@ class Trainer:
                 f"of {narrowest.inputs} to {narrowest.outputs}, got {learning.method.rank}"
             )
         emulate = learning.payload if isinstance(learning.payload, Emulate) else None
-        self.payload = Payload(emulate, self.method, self.model)
+        self.payload = Payload(emulate, self.method, self.model, learning.target_modules)
         self.evaluator = Evaluator(self.model, tasks, tokenizer, learning.max_length)
-        shares = one_task_each(tasks, devices)
-        self.task_of = [task for task, _ in shares]
-        self._data = [encode(own, tokenizer, learning.max_length) for _, own in shares]
+        shares = partition(learning.partition, tasks, devices, seed)
+        self.task_of = [share.tasks for share in shares]
+        self._data = [encode_rows(s.examples, tokenizer, learning.max_length) for s in shares]
         self.examples = [len(data.ids) for data in self._data]
+        low, high = learning.steps_between
+        self._steps = [
+            int(generator(seed, "local steps", device).integers(low, high + 1))
+            for device in range(devices)
+        ]
+        self._started = digest_of_start(learning.start)
+        self._digests = [digest_of_rows(data) for data in self._data]
+        self._tests = digest(
+            [[[e.prompt, e.answer, e.choices] for e in task.test] for task in tasks],
+            learning.max_length,
+        )
+        self._settings = digest(
+            asdict(learning.method), asdict(learning.optimizer), learning.batch_size,
+            learning.clip_norm,
+        )  # fmt: skip
+        context = digest(code(), model_digest, bits_of(self.model.device, computing.threads))
+        self.executor = Executor(context, self._plan, self._compute, store, ranks)
+
+    # What sessions ask for.
 
     def flops(self, device: int, first: bool) -> float:
         """Return the operations of a device's round, with its preparation if it is the first."""
         learning = self._learning
         batch, length = self.payload.tokens(learning.batch_size, self._data[device].ids.shape[1])
-        total = self.payload.training_flops(learning.local_steps * batch * length)
+        total = self.payload.training_flops(self._steps[device] * batch * length)
         if first:
             prompts, batches = self.method.calibration
             prompts = min(prompts, self.examples[device])
@@ -86,51 +131,224 @@ class Trainer:
             total += self.payload.training_flops(batches * batch * length)
         return total
 
-    def submit(self, device: int, round_: int, start: State | None) -> Job:
-        """Return a job for a device's round; nothing is computed yet."""
-        job = Job(self, device, round_, start)
-        self._pending.append(job)
-        return job
+    def weight(self, device: int) -> float:
+        """Return how much a device's update counts."""
+        return float(self.examples[device]) if self._learning.weights == "examples" else 1.0
 
-    def decode(self, data: bytes, mask: tuple[torch.Tensor, ...] | None) -> Update:
-        """Return the update that bytes from the air stand for."""
-        return decode(data, self.model.layers, self._learning.method.rank, mask)
+    def train(self, device: int, round_: int, start: Value[State] | None) -> Job[State]:
+        """Return a device's state after its local steps of a round.
 
-    def accuracies(self, device: int, adapter: Adapter | None) -> list[float]:
+        Parameters
+        ----------
+        device, round_ : whose, and when: each round has its own batches
+        start : where it starts; None for the first time
+        """
+        frame = self._frame(device)
+        begin = self._fresh(device) if start is None else start
+        name = digest(
+            TRAINING, begin.key, frame.key, self._digests[device], self._settings,
+            [self._seed, device, round_, self._steps[device]],
+        )  # fmt: skip
+
+        def read(facts: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> State:
+            return joined(frame.value(), facts, tensors)
+
+        return self.executor.submit(
+            Job(self.executor, TRAINING, name, (begin, frame), device, round_, read)
+        )
+
+    def loss(self, trained: Job[State]) -> float:
+        """Return the mean loss of a device's local steps [nat]; all that is pending is computed."""
+        return float(trained.outcome()["loss"])
+
+    def agree(self, round_: int, state: str) -> None:
+        """Make sure that all ranks see the same simulation.
+
+        Raises
+        ------
+        ValueError
+            if they do not
+        """
+        self.executor.agree(round_, state)
+
+    def tell(self, device: int, round_: int, state: Value[State]) -> Value[Update]:
+        """Return what those understand whom a device tells its state, as the bytes carry it."""
+
+        def make() -> Update:
+            return self._carried(self.method.update(state.value().adapter, device, round_, True))
+
+        return Derived(digest("told", state.key, device), (state,), make)
+
+    def merge(
+        self,
+        device: int,
+        own: Value[State],
+        heard: Sequence[Value[Update]],
+        weights: Sequence[float],
+    ) -> Value[State]:
+        """Return a device's state with what it heard.
+
+        Parameters
+        ----------
+        device : the one
+        own, heard : its state, and what it was told
+        weights : of its own state, and of each of the others
+        """
+
+        def make() -> State:
+            state = own.value()
+            mine = self.method.update(state.adapter, device, 0, True)
+            updates = [mine, *(update.value() for update in heard)]
+            merged = self.method.adopt(state.adapter, self.method.average(updates, weights))
+            return replace(state, adapter=merged)
+
+        keys = [update.key for update in heard]
+        name = digest("merged", own.key, keys, list(weights), self._settings)
+        return Derived(name, (own, *heard), make)
+
+    def average(self, heard: Sequence[Value[Update]], weights: Sequence[float]) -> Value[Update]:
+        """Return what a server makes of updates, as those understand it whom it tells."""
+
+        def make() -> Update:
+            updates = [update.value() for update in heard]
+            return self._carried(self.method.average(updates, weights))
+
+        keys = [update.key for update in heard]
+        return Derived(digest("average", keys, list(weights), self._settings), heard, make)
+
+    def adopt(self, device: int, own: Value[State] | None, average: Value[Update]) -> Value[State]:
+        """Return a device's state with what a server told it."""
+        start = self._fresh(device) if own is None else own
+
+        def make() -> State:
+            state = start.value()
+            return replace(state, adapter=self.method.adopt(state.adapter, average.value()))
+
+        return Derived(digest("adopted", start.key, average.key), (start, average), make)
+
+    def test(self, device: int, round_: int, state: Value[State] | None) -> Value[list[float]]:
         """Return a device's accuracy on each task; None stands for the untrained model."""
-        if adapter is None:
-            adapter = self.method.initial(self.model.layers, device, self._seed)
-        return self.evaluator.accuracies(adapter)
+        needs = () if state is None else (state,)
+        started = "" if needs else self._started
+        name = digest(TEST, [need.key for need in needs], self._tests, started)
 
-    def run_pending(self) -> None:
-        """Train everything that is pending."""
-        jobs = sorted(self._pending, key=self._chunk_order)
-        self._pending = []
-        for chunk in self._chunks(jobs):
-            try:
-                starts = [
-                    State(self._prepare(job.device)) if job.start is None else job.start
-                    for job in chunk
-                ]
-                results: Sequence[State | Exception] = self._train(chunk, starts)
-            # torch says in this way that memory is short or numbers are not finite.
-            except (ValueError, RuntimeError) as error:
-                results = [error] * len(chunk)
-            for job, result in zip(chunk, results, strict=True):
-                job.settle(result)
+        def read(facts: Mapping[str, Any], _: Mapping[str, torch.Tensor]) -> list[float]:
+            return list(facts["accuracies"])
 
-    def _chunk_order(self, job: Job) -> tuple[int, int, int]:
-        return self._data[job.device].ids.shape[1], job.device, job.round
+        return self.executor.submit(Job(self.executor, TEST, name, needs, device, round_, read))
 
-    def _chunks(self, jobs: Sequence[Job]) -> list[list[Job]]:
-        """Cut jobs, in order of length, into chunks of at most `chunk_tokens`."""
-        chunks: list[list[Job]] = []
+    # How it is computed.
+
+    def _carried(self, update: Update) -> Update:
+        """Return an update as it comes out of its bytes."""
+        return decode(encode(update), self.model.layers, self._learning.method.rank)
+
+    @functools.cache  # noqa: B019  (a trainer lives as long as its run)
+    def _initial(self, a_seed: int) -> Adapter:
+        """Return the adapter of a seed, or the one to start from; devices share it."""
+        drawn = self.method.initial(self.model.layers, a_seed)
+        if self._learning.start is None:
+            return drawn
+        found = read_adapter(Path(self._learning.start), self.model.layers)
+        if [len(a) for a in found.a] != [len(a) for a in drawn.a]:
+            raise ValueError(
+                f"start must be an adapter of rank {drawn.rank} on every adapted layer, got ranks "
+                f"{min(len(a) for a in found.a)} to {max(len(a) for a in found.a)}"
+            )
+        if found.layer_scales is not None or found.scale != drawn.scale:
+            raise ValueError(
+                f"start must be an adapter of scale {drawn.scale:g}, as alpha and rank of the "
+                f"method say, got {found.scale:g}"
+            )
+        return found
+
+    def _untrained(self, device: int) -> Adapter:
+        return self._initial(self.method.a_seed(device, self._seed))
+
+    @functools.cache  # noqa: B019
+    def _frame(self, device: int) -> Value[Adapter]:
+        """Return a device's adapter before its first round, prepared on its own data."""
+        a_seed = self.method.a_seed(device, self._seed)
+        name = digest("initial", a_seed, self._settings, self._started)
+        initial = Derived(name, (), lambda: self._initial(a_seed))
+        if not any(self.method.calibration):
+            return initial
+        name = digest(PREPARATION, name, self._digests[device], self._seed, device)
+
+        def read(_: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Adapter:
+            mask = tuple(tensors[f"mask.{index}"] for index in range(len(self.model.layers)))
+            return replace(self._initial(a_seed), mask=mask)
+
+        return self.executor.submit(
+            Job(self.executor, PREPARATION, name, (initial,), device, 0, read)
+        )
+
+    @functools.cache  # noqa: B019
+    def _fresh(self, device: int) -> Value[State]:
+        """Return a device's state before its first round."""
+        frame = self._frame(device)
+        return Derived(digest("fresh", frame.key), (frame,), lambda: State(frame.value()))
+
+    def _plan(self, jobs: Sequence[Job[Any]]) -> list[tuple[Job[Any], ...]]:
+        return chunks(jobs, self._size, self._fits)
+
+    def _size(self, job: Job[Any]) -> Size:
+        if job.kind != TRAINING:
+            return Size(1, 1, 1)
+        width = self._data[job.device].ids.shape[1]
+        return Size(width, self._learning.batch_size, self._steps[job.device])
+
+    def _fits(self, kind: str, jobs: int, size: Size) -> bool:
+        if kind != TRAINING:
+            return jobs <= _TOGETHER
+        bounds, tokens = self._learning.trainer, size.width * size.rows
+        rank = self._learning.method.rank
+        needed = self.model.memory(tokens, jobs, rank, training=True)
+        return jobs * tokens <= bounds.chunk_tokens and needed <= bounds.memory_bytes
+
+    def _compute(self, chunk: Sequence[Job[Any]]) -> list[Outcome]:
+        """Return what the jobs of a chunk come to."""
+        if chunk[0].kind == PREPARATION:
+            return [self._prepare(job) for job in chunk]
+        if chunk[0].kind == TEST:
+            adapters = [
+                job.needs[0].value().adapter if job.needs else self._untrained(job.device)
+                for job in chunk
+            ]
+            return [
+                Outcome({"accuracies": found}, {}) for found in self.evaluator.accuracies(adapters)
+            ]
+        return self._train(chunk)
+
+    def _prepare(self, job: Job[Any]) -> Outcome:
+        count = self.method.calibration[1]
+        prepared = self.method.calibrate(
+            self.model,
+            job.needs[0].value(),
+            self._data[job.device],
+            self._batches(job.device, "calibration", 0, count),
+            key(self._seed, "calibration", job.device),
+        )
+        return Outcome({}, {f"mask.{i}": mask for i, mask in enumerate(prepared.mask or ())})
+
+    def _train(self, jobs: Sequence[Job[Any]]) -> list[Outcome]:
+        works = []
         for job in jobs:
-            tokens = self._learning.batch_size * self._data[job.device].ids.shape[1]
-            if not chunks or (len(chunks[-1]) + 1) * tokens > self._learning.chunk_tokens:
-                chunks.append([])
-            chunks[-1].append(job)
-        return chunks
+            start = job.needs[0].value()
+            batches = self._batches(job.device, "batches", job.round, self._steps[job.device])
+            rate = self.method.learning_rate
+            works.append(Work(start.adapter, start.moments, batches, rate))
+        optimizer, bound = self._learning.optimizer, self._learning.clip_norm
+        outcomes = []
+        for job, found in zip(jobs, train(self.model, works, optimizer, bound), strict=True):
+            if not math.isfinite(found.loss):
+                raise ValueError(
+                    f"device {job.device} diverged in round {job.round}, its loss is "
+                    f"{found.loss}; the learning rate is {self.method.learning_rate:g}"
+                )
+            facts, tensors = parts(State(found.adapter, found.moments, found.loss))
+            outcomes.append(Outcome(facts, tensors))
+        return outcomes
 
     def _batches(self, device: int, purpose: str, round_: int, count: int) -> list[Encoded]:
         """Return batches of a device's examples, each pass over them in a new order."""
@@ -140,89 +358,8 @@ class Trainer:
         order: list[int] = []
         while len(order) < wanted:
             order += rng.permutation(len(data.ids)).tolist()
-        rows = torch.tensor(order[:wanted]).reshape(count, self._learning.batch_size)
-        return [Encoded(data.ids[row], data.mask[row], data.labels[row]) for row in rows]
-
-    def _prepare(self, device: int) -> Adapter:
-        adapter = self.method.initial(self.model.layers, device, self._seed)
-        if not any(self.method.calibration):
-            return adapter
-        batches = self._batches(device, "calibration", 0, self.method.calibration[1])
-        seed = key(self._seed, "calibration", device)
-        return self.method.calibrate(self.model, adapter, self._data[device], batches, seed)
-
-    def _train(self, jobs: Sequence[Job], starts: Sequence[State]) -> list[State]:
-        """Train one chunk: every tensor stacks the devices along its first dimension."""
-        learning = self._learning
-        adapters = [start.adapter for start in starts]
-        first = adapters[0]
-        # [devices, rank, inputs] and [devices, rank, outputs]
-        a = [torch.stack(one) for one in zip(*(each.a for each in adapters), strict=True)]
-        b = [_stack_transposed(one) for one in zip(*(each.b for each in adapters), strict=True)]
-        masks = None
-        if first.mask is not None:
-            each_mask = [each.mask for each in adapters if each.mask is not None]
-            masks = [_stack_transposed(one).float() for one in zip(*each_mask, strict=True)]
-        trained = [*a, *b] if first.train_a else b
-        for tensor in trained:
-            tensor.requires_grad_()
-        moments = [start.moments for start in starts]
-        optimizer = StackedAdam(trained, moments, self.method.learning_rate)
-        steps = [
-            self._batches(job.device, "batches", job.round, learning.local_steps) for job in jobs
+        rows = torch.tensor(order[:wanted], dtype=torch.int64)
+        return [
+            Encoded(data.ids[row], data.mask[row], data.labels[row])
+            for row in rows.reshape(count, self._learning.batch_size)
         ]
-        total = torch.zeros(len(jobs))
-        with self.model.stacked(a, b, first.scale):
-            for batches in zip(*steps, strict=True):
-                ids, labels = _together(batches)
-                losses = answer_loss(self.model, ids, labels, len(jobs))
-                for tensor in trained:
-                    tensor.grad = None
-                losses.sum().backward()
-                if masks is not None:
-                    for tensor, mask in zip(b, masks, strict=True):
-                        tensor.grad = None if tensor.grad is None else tensor.grad * mask
-                _clip(trained, learning.clip_norm)
-                optimizer.step()
-                total += losses.detach()
-        states = []
-        for row, start in enumerate(adapters):
-            adapter = dataclasses.replace(
-                start,
-                a=tuple(t[row].detach().clone() for t in a) if start.train_a else start.a,
-                b=tuple(t[row].detach().T.contiguous() for t in b),
-            )
-            loss = float(total[row]) / learning.local_steps
-            if not math.isfinite(loss):
-                raise ValueError(
-                    f"device {jobs[row].device} diverged in round {jobs[row].round}, its loss is "
-                    f"{loss}; the learning rate is {self.method.learning_rate:g}"
-                )
-            states.append(State(adapter, optimizer.moments(row), loss))
-        return states
-
-
-def _stack_transposed(matrices: Sequence[torch.Tensor]) -> torch.Tensor:
-    """Return matrices (rows, columns) of several devices as (devices, columns, rows)."""
-    return torch.stack([matrix.T for matrix in matrices])
-
-
-def _together(batches: Sequence[Encoded]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the device-major tokens and labels of one batch per device, padded alike."""
-    width = max(batch.ids.shape[1] for batch in batches)
-    missing = [(0, width - batch.ids.shape[1]) for batch in batches]
-    pad = torch.nn.functional.pad
-    ids = [pad(batch.ids, gap) for batch, gap in zip(batches, missing, strict=True)]
-    labels = [
-        pad(batch.labels, gap, value=IGNORED) for batch, gap in zip(batches, missing, strict=True)
-    ]
-    return torch.cat(ids), torch.cat(labels)
-
-
-def _clip(tensors: Sequence[torch.Tensor], bound: float) -> None:
-    """Bound the norm of each device's gradient over all layers."""
-    gradients = [tensor.grad for tensor in tensors if tensor.grad is not None]
-    squares = torch.stack([gradient.square().sum((1, 2)) for gradient in gradients])
-    factor = (bound / (squares.sum(0).sqrt() + 1e-6)).clamp(max=1.0)
-    for gradient in gradients:
-        gradient *= factor[:, None, None]

@@ -120,16 +120,19 @@ def make_lm(tokenizer):  # type: ignore[no-untyped-def]
 def make_trainer(make_lm, tokenizer):  # type: ignore[no-untyped-def]
     """Return a maker of trainers on a small random model and two generated tasks."""
 
-    def make(kind: str = "llama", devices: int = 3, tasks=None, **settings: object):  # type: ignore[no-untyped-def]
-        from fl.config import Learning
+    def make(  # type: ignore[no-untyped-def]
+        kind: str = "llama", devices: int = 3, tasks=None, store=None, chunk_tokens=1024, **settings
+    ):
+        from fl.config import Computing, Learning
         from fl.tasks import GENERATED, generate
         from fl.trainer import Trainer
 
         learning = Learning(
             **{"local_steps": 3, "batch_size": 4, "train_examples": 24, "test_examples": 4}
+            | {"trainer": Computing(chunk_tokens=chunk_tokens)}
             | settings
         )
         tasks = tasks or [generate(name, 24, 4, 1) for name in list(GENERATED)[:2]]
-        return Trainer(learning, tasks, make_lm(kind), tokenizer, devices, seed=1)
+        return Trainer(learning, tasks, make_lm(kind), tokenizer, devices, seed=1, store=store)
 
     return make

@@ -1,169 +1,174 @@
-"""Stacked training equals training one by one, and PEFT; masked entries never move."""
+"""What methods make of adapters: stacked training of each, masks, export, and which modules."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from fl.adapters import AdaptedModel, Adapter
-from fl.config import Local, Lora, SoLora
-from fl.jobs import State
+from fl.adapters import METHODS, AdaptedModel, Adapter
+from fl.adapters.adapter import draw_a
+from fl.adapters.calibration import b_gradients
+from fl.config import AdamW, Local, Lora, SoLora
+from fl.model import IGNORED, Encoded
 from fl.peft_format import files
+from fl.training import Trained, Work, train
 
-METHODS = [Local(rank=4), Lora(rank=4), SoLora(rank=4, density=0.3, calibration_prompts=8)]
-
-
-def trained(trainer) -> list[State]:  # type: ignore[no-untyped-def]
-    jobs = [trainer.submit(device, 1, None) for device in range(len(trainer.task_of))]
-    return [job.result() for job in jobs]
+CONFIGS = [Local(rank=4), Lora(rank=4), SoLora(rank=4, density=0.3, calibration_prompts=8)]
+STEPS, ROWS, WIDTH = 3, 4, 12
 
 
-def export(folder: Path, contents: dict[str, bytes]) -> None:
-    for name, data in contents.items():
+def examples(device: int, rows: int) -> Encoded:
+    """Return random sequences, whose second half is the answer."""
+    generator = torch.Generator().manual_seed(device)
+    ids = torch.randint(2, 512, (rows, WIDTH), generator=generator)
+    labels = torch.where(torch.arange(WIDTH) < WIDTH // 2, IGNORED, ids)
+    return Encoded(ids, torch.ones_like(ids), labels)
+
+
+def batches(device: int, count: int) -> list[Encoded]:
+    data = examples(device, count * ROWS)
+    return [
+        Encoded(*parts)
+        for parts in zip(*(x.split(ROWS) for x in (data.ids, data.mask, data.labels)), strict=True)
+    ]
+
+
+def prepared(model: AdaptedModel, config: Any, device: int) -> Adapter:
+    """Return a device's adapter before its first round."""
+    method = METHODS[type(config)](config)
+    adapter = method.initial(model.layers, method.a_seed(device, 1))
+    return method.calibrate(model, adapter, examples(device, 16), batches(device, 4), device)
+
+
+def trained(model: AdaptedModel, config: Any, devices: int = 3) -> list[Trained]:
+    return train(model, works(model, config, devices), AdamW(), 1.0)
+
+
+def works(model: AdaptedModel, config: Any, devices: int = 3) -> list[Work]:
+    return [
+        Work(prepared(model, config, device), None, batches(device, STEPS), config.learning_rate)
+        for device in range(devices)
+    ]
+
+
+def export(folder: Path, adapter: Adapter, model: AdaptedModel) -> None:
+    for name, data in files(adapter, model.layers, "x", model.transposed).items():
         (folder / name).write_bytes(data)
 
 
-def close(first: Adapter, second: Adapter) -> bool:
-    return all(
-        torch.allclose(x, y, atol=1e-5)
-        for x, y in zip((*first.a, *first.b), (*second.a, *second.b), strict=True)
-    )
+def assert_close(first: Adapter, second: Adapter) -> None:
+    for x, y in zip((*first.a, *first.b), (*second.a, *second.b), strict=True):
+        torch.testing.assert_close(x, y, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
-@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.model)
-def test_devices_trained_together_equal_devices_trained_alone(make_trainer, kind, method) -> None:  # type: ignore[no-untyped-def]
-    together = trained(make_trainer(kind, method=method))
-    alone = trained(make_trainer(kind, method=method, chunk_tokens=1))
-    for one, other in zip(together, alone, strict=True):
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.model)
+def test_devices_trained_together_equal_devices_trained_alone(make_lm, kind, config) -> None:  # type: ignore[no-untyped-def]
+    model = AdaptedModel(make_lm(kind))
+    jobs = works(model, config)
+    for job, result in zip(jobs, train(model, jobs, AdamW(), 1.0), strict=True):
+        alone = train(model, [job], AdamW(), 1.0)[0]
+        assert result.loss == pytest.approx(alone.loss, abs=1e-5)
+        assert_close(result.adapter, alone.adapter)
+        assert not result.adapter.is_zero()
+
+
+def test_the_order_of_devices_does_not_matter(make_lm) -> None:  # type: ignore[no-untyped-def]
+    """Contract: devices of all kinds, and of different numbers of steps, may stand anywhere."""
+    model = AdaptedModel(make_lm())
+    jobs = [works(model, config, 1)[0] for config in CONFIGS]
+    jobs[1] = replace(jobs[1], batches=jobs[1].batches[:1])
+    forward = train(model, jobs, AdamW(), 1.0)
+    backward = train(model, jobs[::-1], AdamW(), 1.0)[::-1]
+    for one, other in zip(forward, backward, strict=True):
+        assert_close(one.adapter, other.adapter)
         assert one.loss == pytest.approx(other.loss, abs=1e-5)
-        assert close(one.adapter, other.adapter)
-        assert not one.adapter.is_zero()
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.model)
-def test_results_do_not_depend_on_the_order_of_submission(make_trainer, method) -> None:  # type: ignore[no-untyped-def]
-    forward = trained(make_trainer(method=method))
-    trainer = make_trainer(method=method)
-    jobs = [trainer.submit(device, 1, None) for device in (2, 0, 1)]
-    results = {job.device: job.result() for job in jobs}
-    for device, state in enumerate(forward):
-        other = results[device].adapter
-        assert all(torch.equal(x, y) for x, y in zip(state.adapter.b, other.b, strict=True))
-
-
-def test_submitting_computes_nothing(make_trainer, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    trainer = make_trainer(method=Lora(rank=4))
-    calls = []
-    monkeypatch.setattr(
-        trainer,
-        "_train",
-        lambda jobs, starts: calls.append(len(jobs)) or list(starts),
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.model)
+def test_a_round_of_six_steps_equals_two_rounds_of_three(make_lm, config) -> None:  # type: ignore[no-untyped-def]
+    """Law: moments and step counts are carried over, so where a round ends does not matter."""
+    model = AdaptedModel(make_lm())
+    job = Work(prepared(model, config, 0), None, batches(0, 6), 1e-3)
+    other = Work(prepared(model, replace(config, rank=2), 1), None, batches(1, 6), 1e-3)
+    whole = train(model, [job, other], AdamW(), 1.0)
+    half = train(
+        model, [replace(one, batches=one.batches[:3]) for one in (job, other)], AdamW(), 1.0
     )
-    jobs = [trainer.submit(device, 1, None) for device in range(3)]
-    assert calls == []
-    jobs[1].result()
-    assert calls == [3]
-    assert jobs[0].flops > 0
+    assert [one.moments.steps for one in half] == [3, 3]  # type: ignore[union-attr]
+    rest = [
+        Work(done.adapter, done.moments, one.batches[3:], 1e-3)
+        for one, done in zip((job, other), half, strict=True)
+    ]
+    for one, again in zip(whole, train(model, rest, AdamW(), 1.0), strict=True):
+        assert_close(one.adapter, again.adapter)
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
-def test_training_equals_a_plain_peft_loop(make_trainer, make_lm, kind, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    """Law: the same batches through PEFT's own LoRA and torch's AdamW give the same factors."""
-    from peft import PeftModel
-
-    trainer = make_trainer(kind, devices=2, method=Lora(rank=4, learning_rate=1e-2), clip_norm=1e9)
-    start = trainer.method.initial(trainer.model.layers, 1, 1)
-    # B = 0 is a special point; start away from it.
-    generator = torch.Generator().manual_seed(3)
-    b = tuple(0.05 * torch.randn(one.shape, generator=generator) for one in start.b)
-    start = Adapter(start.a, b, start.scale)
-    export(tmp_path, files(start, trainer.model.layers, "x", trainer.model.transposed))
-    model = PeftModel.from_pretrained(make_lm(kind), tmp_path, is_trainable=True).eval()
-    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    optimizer = torch.optim.AdamW(parameters.values(), lr=1e-2, weight_decay=0.0)
-    losses = []
-    for batch in trainer._batches(1, "batches", 1, 3):
-        loss = model(input_ids=batch.ids, attention_mask=batch.mask, labels=batch.labels).loss
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(float(loss.detach()))
-    state = trainer.submit(1, 1, State(start)).result()
-    adapter = state.adapter
-    assert state.loss == pytest.approx(sum(losses) / 3, abs=1e-5)
-    for layer, a, b_ in zip(trainer.model.layers, adapter.a, adapter.b, strict=True):
-        prefix = f"base_model.model.{layer.name}"
-        assert torch.allclose(parameters[f"{prefix}.lora_A.default.weight"], a, atol=1e-5)
-        assert torch.allclose(parameters[f"{prefix}.lora_B.default.weight"], b_, atol=1e-5)
-
-
-@pytest.mark.parametrize("kind", ["llama", "gpt2"])
-@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.model)
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.model)
 def test_exported_adapters_give_the_same_logits_in_peft(  # type: ignore[no-untyped-def]
-    make_trainer, make_lm, kind, method, tmp_path: Path
+    make_lm, kind, config, tmp_path: Path
 ) -> None:
     from peft import PeftModel
 
-    trainer = make_trainer(kind, method=method)
-    adapter = trained(trainer)[0].adapter
-    export(tmp_path, files(adapter, trainer.model.layers, "x", trainer.model.transposed))
+    model = AdaptedModel(make_lm(kind))
+    adapter = trained(model, config, 1)[0].adapter
+    export(tmp_path, adapter, model)
     peft = PeftModel.from_pretrained(make_lm(kind), tmp_path)
     ids = torch.arange(20).reshape(2, 10)
-    with torch.no_grad(), trainer.model.merged(adapter):
-        mine = trainer.model.model(ids).logits
+    with torch.no_grad(), model.merged(adapter):
+        mine = model.model(ids).logits
         bare = make_lm(kind)(ids).logits
         theirs = peft(ids).logits
-    assert torch.allclose(mine, theirs, atol=1e-5)
+    torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-5)
     assert not torch.allclose(mine, bare, atol=1e-3)
 
 
 @pytest.mark.parametrize("mask", ["grad", "random"])
 @pytest.mark.parametrize("allocation", ["size", "paper", "uniform"])
 def test_masks_have_the_asked_density_and_nothing_outside_moves(  # type: ignore[no-untyped-def]
-    make_trainer, mask, allocation
+    make_lm, mask, allocation
 ) -> None:
-    method = SoLora(rank=4, density=0.3, mask=mask, allocation=allocation, calibration_prompts=8)
-    trainer = make_trainer(method=method)
-    for device, state in enumerate(trained(trainer)):
-        adapter = state.adapter
+    config = SoLora(rank=4, density=0.3, mask=mask, allocation=allocation, calibration_prompts=8)
+    model = AdaptedModel(make_lm())
+    for device, done in enumerate(trained(model, config)):
+        adapter = done.adapter
+        assert adapter.mask is not None
         entries = sum(one.numel() for one in adapter.b)
         assert sum(int(one.sum()) for one in adapter.mask) == round(0.3 * entries)
-        # What others left outside the mask stays what it is, through momentum and all.
+        # What others left outside the mask stays what it is, through momentum, decay and all.
         b = tuple(
             torch.where(where, one, torch.full_like(one, 0.01))
             for one, where in zip(adapter.b, adapter.mask, strict=True)
         )
-        start = Adapter(adapter.a, b, adapter.scale, adapter.mask, False, adapter.a_seed)
-        again = State(start, state.moments)
-        moved = trainer.submit(device, 2, again).result().adapter
-        for before, after, where in zip(start.b, moved.b, adapter.mask, strict=True):
+        again = Work(replace(adapter, b=b), done.moments, batches(device, 2), 1e-2)
+        moved = train(model, [again], AdamW(weight_decay=0.5), 1.0)[0].adapter
+        for before, after, where in zip(b, moved.b, adapter.mask, strict=True):
             assert torch.equal(before[~where], after[~where])
             assert not torch.equal(before[where], after[where])
-        assert all(torch.equal(x, y) for x, y in zip(start.a, moved.a, strict=True))
+        assert all(torch.equal(x, y) for x, y in zip(adapter.a, moved.a, strict=True))
 
 
-def test_gradient_masks_keep_the_largest_gradients(make_trainer) -> None:  # type: ignore[no-untyped-def]
-    from fl.adapters.calibration import b_gradients
-
-    trainer = make_trainer(method=SoLora(rank=4, density=0.3, calibration_prompts=8))
-    adapter = trainer._prepare(0)
-    batches = trainer._batches(0, "calibration", 0, 4)
-    fresh = trainer.method.initial(trainer.model.layers, 0, 1)
+def test_gradient_masks_keep_the_largest_gradients(make_lm) -> None:  # type: ignore[no-untyped-def]
+    model = AdaptedModel(make_lm())
+    adapter = prepared(model, CONFIGS[2], 0)
+    fresh = replace(adapter, mask=None)
     for gradient, mask in zip(
-        b_gradients(trainer.model, fresh, batches), adapter.mask, strict=True
+        b_gradients(model, fresh, batches(0, 4)), adapter.mask or (), strict=True
     ):
         if mask.all() or not mask.any():
             continue
         assert gradient[mask].abs().min() >= gradient[~mask].abs().max()
 
 
-def test_devices_have_their_own_frozen_a_and_nearly_orthogonal_ones(make_trainer) -> None:  # type: ignore[no-untyped-def]
-    trainer = make_trainer(method=SoLora(rank=8))
-    first, second = (trainer.method.initial(trainer.model.layers, d, 1) for d in (0, 1))
-    for x, y, layer in zip(first.a, second.a, trainer.model.layers, strict=True):
+def test_devices_have_their_own_frozen_a_and_nearly_orthogonal_ones(make_lm) -> None:  # type: ignore[no-untyped-def]
+    model = AdaptedModel(make_lm())
+    first, second = (prepared(model, SoLora(rank=8), device) for device in (0, 1))
+    for x, y, layer in zip(first.a, second.a, model.layers, strict=True):
         cosine = torch.nn.functional.normalize(x) @ torch.nn.functional.normalize(y).T
         # Independent Gaussian rows: the cosine has standard deviation 1 / sqrt(k).
         assert cosine.square().mean().sqrt() < 2 / layer.inputs**0.5
@@ -171,35 +176,59 @@ def test_devices_have_their_own_frozen_a_and_nearly_orthogonal_ones(make_trainer
     assert float(norms.mean()) == pytest.approx(1.0, abs=0.1)
 
 
-def test_merging_averages_both_factors(make_trainer) -> None:  # type: ignore[no-untyped-def]
-    trainer = make_trainer(method=Lora(rank=4))
-    own, other, _ = (state.adapter for state in trained(trainer))
-    heard = [trainer.method.update(other, 1, 1, first_contact=True)]
-    merged = trainer.method.merge(own, heard)
-    assert torch.allclose(merged.a[0], (own.a[0] + other.a[0]) / 2)
-    assert torch.allclose(merged.b[-1], (own.b[-1] + other.b[-1]) / 2)
+def test_merging_averages_both_factors(make_lm) -> None:  # type: ignore[no-untyped-def]
+    model = AdaptedModel(make_lm())
+    method = METHODS[Lora](Lora(rank=4))
+    own, other, _ = (done.adapter for done in trained(model, Lora(rank=4)))
+    updates = [method.update(one, 0, 1, first_contact=True) for one in (own, other)]
+    merged = method.adopt(own, method.average(updates, [1.0, 1.0]))
+    torch.testing.assert_close(merged.a[0], (own.a[0] + other.a[0]) / 2)
+    torch.testing.assert_close(merged.b[-1], (own.b[-1] + other.b[-1]) / 2)
 
 
-def test_unknown_target_modules_are_refused(make_lm) -> None:  # type: ignore[no-untyped-def]
-    with pytest.raises(ValueError, match="no linear module named nope"):
-        AdaptedModel(make_lm(), ("nope",))
+TARGETS: list[Any] = [
+    ["q_proj", "v_proj"],
+    ["layers.1.mlp.up_proj", "self_attn.o_proj"],
+    ["model.layers.0.mlp.down_proj"],
+    r".*\.1\..*(gate|up)_proj",
+    "all-linear",
+    ["lm_head", "k_proj"],
+]
 
 
-def test_target_modules_are_found_by_name_as_in_peft(make_lm) -> None:  # type: ignore[no-untyped-def]
-    model = AdaptedModel(make_lm(), ("q_proj", "v_proj"))
-    assert [layer.name.rsplit(".", 1)[-1] for layer in model.layers] == ["q_proj", "v_proj"] * 2
+@pytest.mark.parametrize("targets", TARGETS, ids=str)
+def test_target_modules_mean_what_they_mean_in_peft(make_lm, targets) -> None:  # type: ignore[no-untyped-def]
+    from peft import LoraConfig, get_peft_model
+
+    model = AdaptedModel(make_lm(), targets)
+    peft = get_peft_model(make_lm(), LoraConfig(target_modules=targets))
+    theirs = [name for name, module in peft.base_model.model.named_modules()
+              if hasattr(module, "lora_A")]  # fmt: skip
+    assert [layer.name for layer in model.layers] == theirs
 
 
-def test_a_round_of_six_steps_equals_two_rounds_of_three(make_trainer, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    """Law: moments and step counts are carried over, so where a round ends does not matter."""
-    method = Lora(rank=4)
-    long, short = make_trainer(method=method, local_steps=6), make_trainer(method=method)
-    batches = long._batches(0, "batches", 1, 6)
-    rounds = {1: batches[:3], 2: batches[3:]}
-    monkeypatch.setattr(short, "_batches", lambda device, purpose, round_, count: rounds[round_])
-    whole = long.submit(0, 1, None).result()
-    half = short.submit(0, 1, None).result()
-    assert half.moments is not None
-    assert half.moments.steps == 3
-    again = short.submit(0, 2, half).result()
-    assert close(whole.adapter, again.adapter)
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_an_adapted_output_layer_is_trained_too(make_lm, kind) -> None:  # type: ignore[no-untyped-def]
+    """Law: the loss with chosen logits equals that of all logits."""
+    model = AdaptedModel(make_lm(kind), ["lm_head"])
+    adapter = Adapter(
+        draw_a(model.layers, 2, "kaiming", 0), (torch.full((512, 2), 0.1),), scale=1.0
+    )
+    data = examples(0, 3)
+    with torch.no_grad(), model.merged(adapter):
+        logits = model.model(data.ids).logits[:, :-1][data.labels[:, 1:] != IGNORED]
+        torch.testing.assert_close(model.answer_logits(data.ids, data.labels), logits)
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (("nope",), "no linear module named nope"),
+        (("q_proj", "nope"), "no linear module named nope"),
+        ("nope", "whose name matches 'nope'"),
+        ("(", "not a regular expression"),
+    ],
+)
+def test_unknown_target_modules_are_refused(make_lm, targets, message) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(ValueError, match=message):
+        AdaptedModel(make_lm(), targets)

@@ -65,13 +65,16 @@ def test_entropy_of_known_spectra() -> None:
 def test_aggregation_over_all_and_over_active_devices() -> None:
     values = [torch.tensor([[2.0, 4.0, 0.0]]), torch.tensor([[6.0, 0.0, 0.0]])]
     masks = [torch.tensor([[True, True, False]]), torch.tensor([[True, False, False]])]
-    assert aggregate(values, masks, "mean").tolist() == [[4.0, 2.0, 0.0]]
-    assert aggregate(values, masks, "active").tolist() == [[4.0, 4.0, 0.0]]
+    assert aggregate(values, masks, [1, 1], "mean").tolist() == [[4.0, 2.0, 0.0]]
+    assert aggregate(values, masks, [1, 1], "active").tolist() == [[4.0, 4.0, 0.0]]
+    # By weight: (2 + 3 * 6) / 4, and 4 / 4 of one device among both.
+    assert aggregate(values, masks, [1, 3], "mean").tolist() == [[5.0, 1.0, 0.0]]
+    assert aggregate(values, masks, [1, 3], "active").tolist() == [[5.0, 4.0, 0.0]]
 
 
 def test_disjoint_masks_leave_everybodys_entries_unchanged() -> None:
     generator = torch.Generator().manual_seed(0)
     dense = torch.randn(6, 4, generator=generator)
     first = torch.arange(24).reshape(6, 4) % 2 == 0
-    together = aggregate([dense * first, dense * ~first], [first, ~first], "active")
+    together = aggregate([dense * first, dense * ~first], [first, ~first], [2, 5], "active")
     assert torch.equal(together, dense)

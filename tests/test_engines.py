@@ -122,3 +122,32 @@ def test_windows_change_nothing(
             if transfer.delivered:
                 assert transfer.acked_bytes == transfer.air_bytes
     assert seen["windowed"] == seen["packet"]
+
+
+@pytest.mark.parametrize("phy", [PHYS[0], PHYS[2]], ids=["shannon", "nr"])
+@pytest.mark.parametrize("mac", [Ofdma(), Ofdma(shared=True), Reuse(), Cell()], ids=type)
+def test_a_start_in_a_quiet_time_changes_nothing(
+    make_network: Callable[..., Network], mac: object, phy: object
+) -> None:
+    """Contract: a window of a quiet time that is cut short gives the records of single slots."""
+    seen = {}
+    for engine in ("windowed", "packet"):
+        network = make_network(
+            engine=engine,
+            motion=RandomWaypoint(speed_mps=(1, 3)).motion(6, (200.0, 200.0), 7),
+            mac=mac,
+            phy=phy,
+            fading=Rayleigh(),
+            path_loss=UmiStreetCanyon(),
+            shadowing=Shadowing(waves=16),
+            bandwidth_hz=2e6,
+            csi_delay_s=0.003,
+            stations_m=((60.0, 80.0), (160.0, 120.0)) if isinstance(mac, Cell) else (),
+        )
+        events = [network.send(Message(0, 1, 5_000_000, 0.8))]
+        for source, target, at_s in ((2, 3, 0.45), (0, 4, 0.46)):
+            network.env.run(until=network.timeout(at_s - network.now_s))
+            events.append(network.send(Message(source, target, 20_000, 0.3)))
+        network.env.run(until=network.env.all_of(events))
+        seen[engine] = [repr(transfer) for transfer in network.transfers]
+    assert seen["windowed"] == seen["packet"]

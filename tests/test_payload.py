@@ -46,9 +46,7 @@ def test_emulated_message_ratio_is_beta_times_density(make_lm, density: float) -
     emulate = Emulate(emulate="qwen2.5-1.5b")
     dense = Payload(emulate, METHODS[Lora](Lora(rank=8)), model)
     sparse = Payload(emulate, METHODS[SoLora](SoLora(rank=8, density=density)), model)
-    ratio = (sparse.size_bytes(b"", False) - HEADER_BYTES) / (
-        dense.size_bytes(b"", False) - HEADER_BYTES
-    )
+    ratio = (sparse.size_bytes(False) - HEADER_BYTES) / (dense.size_bytes(False) - HEADER_BYTES)
     beta = sum(layer.outputs for layer in layers) / sum(
         layer.inputs + layer.outputs for layer in layers
     )
@@ -56,7 +54,7 @@ def test_emulated_message_ratio_is_beta_times_density(make_lm, density: float) -
     assert ratio == pytest.approx(beta * density, rel=1e-5)
     b_entries = 8 * sum(layer.outputs for layer in layers)
     a_entries = 8 * sum(layer.inputs for layer in layers)
-    first = sparse.size_bytes(b"", True) - sparse.size_bytes(b"", False)
+    first = sparse.size_bytes(True) - sparse.size_bytes(False)
     assert first == b_entries // 8 + 2 * a_entries
 
 
@@ -66,8 +64,12 @@ def test_actual_message_ratio_is_beta_times_density(make_trainer, density: float
     sparse = make_trainer(method=SoLora(rank=8, density=density, calibration_prompts=8))
     sizes = []
     for trainer in (dense, sparse):
-        adapter = trainer.submit(0, 1, None).result().adapter
-        sizes.append(len(encode(trainer.method.update(adapter, 0, 1, first_contact=False))))
+        adapter = trainer.train(0, 1, None).value().adapter
+        for first in (True, False):
+            size = len(encode(trainer.method.update(adapter, 0, 1, first)))
+            # What is charged before anything is computed is what comes out.
+            assert trainer.payload.size_bytes(first) == size
+        sizes.append(size)
     layers = dense.model.layers
     beta = sum(layer.outputs for layer in layers) / sum(
         layer.inputs + layer.outputs for layer in layers

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 from fl.config import Full, Learning, Local, Lora, Ring, SoLora
-from fl.jobs import State
-from fl.session import Session
+from fl.jobs import Derived
+from fl.session import PROTOCOLS
+from fl.state import State
 from wnsim.mobility import Static
 from wnsim.network import Network
 
@@ -33,7 +34,7 @@ def federate(make_network, make_trainer) -> Callable[..., Any]:  # type: ignore[
             train_examples=24, test_examples=4, local_steps=3, batch_size=4, **settings
         )
         seconds = compute_s or (lambda device, flops: 1.0 + device)
-        session = Session(
+        session = PROTOCOLS[type(config.protocol)](
             network, trainer, config, seconds, names, 1, lambda number, time_s, accuracy: None
         )
         network.env.run(until=session.done)
@@ -201,12 +202,11 @@ def test_every_message_ends_in_a_row(federate, deadline_s: float) -> None:  # ty
 
 def test_training_that_diverges_says_so(make_trainer) -> None:  # type: ignore[no-untyped-def]
     trainer = make_trainer(method=Local(rank=4))
-    fresh = trainer.method.initial(trainer.model.layers, 1, 1)
+    fresh = trainer._untrained(1)
     broken = dataclasses.replace(fresh, b=tuple(b + float("inf") for b in fresh.b))
-    jobs = [trainer.submit(1, 3, State(broken)), trainer.submit(1, 3, State(broken))]
-    for job in jobs:
-        with pytest.raises(ValueError, match="device 1 diverged in round 3"):
-            job.result()
+    start = Derived("broken", (), lambda: State(broken))
+    with pytest.raises(ValueError, match="device 1 diverged in round 3"):
+        trainer.train(1, 3, start).value()
 
 
 def test_rank_is_at_most_the_width_of_a_layer(make_trainer) -> None:  # type: ignore[no-untyped-def]
@@ -236,13 +236,13 @@ def test_evaluation_equals_decoding_token_by_token(make_trainer, tokenizer) -> N
         devices=1, tasks=[Task("t", learned, learned, 0.0)], local_steps=200, batch_size=6,
         method=Lora(rank=8, learning_rate=1e-2),
     )  # fmt: skip
-    adapter = trainer.submit(0, 1, None).result().adapter
+    adapter = trainer.train(0, 1, None).value().adapter
     # What it has learned by heart is right, other answers to the same prompts are wrong.
     examples = [*learned, *(Example(e.prompt, "nothing") for e in learned[:3])]
     free = [Example(example.prompt, example.answer) for example in examples]
     (accuracy,) = Evaluator(
         trainer.model, [Task("t", (), tuple(free), 0.0)], tokenizer, 64
-    ).accuracies(adapter)
+    ).accuracies([adapter])[0]
     right = []
     with torch.no_grad(), trainer.model.merged(adapter):
         for example in free:
@@ -265,13 +265,13 @@ def test_choices_are_scored_by_their_likelihood(make_trainer, tokenizer) -> None
     from fl.tasks import Example, Task
 
     trainer = make_trainer(method=Lora(rank=4))
-    zero = trainer.method.initial(trainer.model.layers, 0, 1)
+    zero = trainer._untrained(0)
     choices = ("red", "green and blue", "7")
     prompts = [f"color of {word} ->" for word in ("sky", "grass", "night", "snow", "sand")]
     examples = [Example(prompt, choices[i % 3], choices) for i, prompt in enumerate(prompts)]
     (accuracy,) = Evaluator(
         trainer.model, [Task("t", (), tuple(examples), 1 / 3)], tokenizer, 64
-    ).accuracies(zero)
+    ).accuracies([zero])[0]
     hits = []
     for example in examples:
         scores = []

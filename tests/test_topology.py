@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 
 from fl.config import Full, Nearest, Random, Ring
-from fl.partition import one_task_each
-from fl.tasks import Example, Task
 from fl.topology import TOPOLOGIES
 
 
@@ -74,17 +72,3 @@ def test_random_graphs_depend_on_the_seed() -> None:
 def test_impossible_degrees_are_refused(degree: int, count: int) -> None:
     with pytest.raises(ValueError, match="degree"):
         graph(Random(degree=degree), view(count))
-
-
-def task(name: str, examples: int) -> Task:
-    shown = tuple(Example(f"{name} {i}", "x") for i in range(examples))
-    return Task(name, shown, shown[:1], 0.5)
-
-
-def test_devices_of_one_task_share_its_examples_out() -> None:
-    shares = one_task_each([task("a", 7), task("b", 6)], 5)
-    assert [index for index, _ in shares] == [0, 1, 0, 1, 0]
-    of_a = [example.prompt for index, own in shares if index == 0 for example in own]
-    assert sorted(of_a) == [f"a {i}" for i in range(7)]
-    with pytest.raises(ValueError, match="'a' has 2 training examples for 3 devices"):
-        one_task_each([task("a", 2), task("b", 6)], 5)

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,34 @@ def test_a_resolved_scenario_runs_again_to_the_same_bytes(results: Path, tmp_pat
         assert again.read_bytes() == (source.parent / table).read_bytes()
 
 
+def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
+    """It repeats the chunk in flight at most, and ends in the bytes of a run that was not."""
+    text = SCENARIO.replace("  rounds: 2\n", "  rounds: 6\n").partition("variants:")[0]
+    text += "  method: {model: so-lora, rank: 4, calibration_prompts: 8}\n"
+    text += "  trainer: {chunk_tokens: 1}\n"
+    (tmp_path / "whole.yaml").write_text(text)
+    command = [sys.executable, "-m", "wnsim.scenario", "whole.yaml"]
+    store = tmp_path / "results" / "whole" / "store"
+    for number in (7, 19):
+        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
+            while process.poll() is None and len(list(store.glob("??/*.json"))) < number:
+                time.sleep(0.02)
+            process.kill()
+        assert not (tmp_path / "results" / "whole" / "seed=1" / "manifest.json").exists()
+    # Every job of training is a chunk of its own here.
+    stored = sum("loss" in path.read_text() for path in store.glob("??/*.json"))
+    assert wnsim("whole.yaml", cwd=tmp_path).returncode == 0
+    assert wnsim("whole.yaml", "--out", "fresh", cwd=tmp_path).returncode == 0
+    runs = [tmp_path / "results" / "whole" / "seed=1", tmp_path / "fresh" / "seed=1"]
+    resumed, fresh = (json.loads((run / "manifest.json").read_text()) for run in runs)
+    assert resumed["sha256"] == fresh["sha256"]
+    assert fresh["jobs_computed"]["training"] == 24
+    assert resumed["jobs_from_store"]["training"] == stored >= 8
+    assert resumed["jobs_computed"]["training"] == 24 - stored
+    for path in sorted((runs[1] / "adapters").glob("*/*")):
+        assert path.read_bytes() == (runs[0] / path.relative_to(runs[1])).read_bytes()
+
+
 def test_complete_runs_are_skipped_and_others_of_the_same_name_refused(results: Path) -> None:
     root = results.parent.parent
     before = (results / "lora,seed=1" / "manifest.json").read_bytes()
@@ -191,6 +220,30 @@ def test_adapters_load_in_peft(results: Path) -> None:
     model, _ = load("tiny")
     peft = PeftModel.from_pretrained(model, folder)
     assert any("lora_B" in name and bool(p.any()) for name, p in peft.named_parameters())
+
+
+def test_an_exported_adapter_is_a_start(results: Path, tmp_path: Path) -> None:
+    """Law: what a device of one run ends with is what all devices of another begin with."""
+    source = results / "local,seed=1" / "adapters" / "device-0"
+    shutil.copytree(source, tmp_path / "mine")
+    text = SCENARIO.partition("variants:")[0]
+    text += "  method: {model: local, rank: 4}\n  start: mine\n"
+    (tmp_path / "whole.yaml").write_text(text)
+    done = wnsim("whole.yaml", "--set", "fl.rounds=1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    first = pd.read_csv(results / "local,seed=1" / "evaluations.csv")
+    second = pd.read_csv(tmp_path / "results" / "whole" / "seed=1" / "evaluations.csv")
+    ended = first[(first["round"] == 2) & (first["device"] == 0)]["accuracy"].tolist()
+    for _, begun in second[second["round"] == 0].groupby("device"):
+        assert begun["accuracy"].tolist() == ended
+    for setting, sentence in (
+        ("fl.method.rank=8", "start must be an adapter of rank 8"),
+        ("fl.method.alpha=1", "start must be an adapter of scale 0.25"),
+        ("fl.start=nowhere", "fl.start: no such folder"),
+    ):
+        done = wnsim("whole.yaml", "--set", setting, "--out", "other", cwd=tmp_path)
+        assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+        assert sentence in done.stderr
 
 
 def test_summary_has_the_metrics_of_every_run(results: Path) -> None:

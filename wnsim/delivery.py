@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -78,7 +79,8 @@ class Delivery:
         snr = sum(flow.snr_sum for flow in flows)
         size_bytes = self.message.size_bytes
         return Transfer(
-            message=self.message,
+            # Records outlive what they tell of.
+            message=dataclasses.replace(self.message, payload=None),
             sent_s=to_s(self.sent_ns),
             started_s=to_s(started[0]) if started else math.nan,
             ended_s=to_s(now_ns),

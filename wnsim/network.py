@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -70,7 +70,9 @@ class Network:
 
     Attributes
     ----------
-    inbox : one store of received messages per device
+    server : address of a server that all base stations reach over the backhaul; None if there is
+        no station
+    inbox : one store of received messages for each node, and for the server
     transfers : what became of every message, in the order of ending
     packets : when each packet arrived, if the transport traces them
     down, down_s : devices that do not work any more, and since when they failed [s]
@@ -94,7 +96,7 @@ class Network:
         replay: ReplayTable | None = None,
     ) -> None:
         self.env = env
-        self.inbox = [simpy.Store(env) for _ in range(world.nodes)]
+        self.inbox = [simpy.Store(env) for _ in range(world.nodes + 1)]
         self.transfers: list[Transfer] = []
         self.packets: list[Packet] = []
         self.down: set[int] = set()
@@ -124,12 +126,14 @@ class Network:
             self._ended,
         )
         self._replay = replay if replay is not None and replay.times_messages else None
+        has_stations = world.nodes > world.count and self._replay is None
+        self.server = world.nodes if has_stations else None
         self._valid_s: float | None = None
         self._measured: dict[tuple[int, int], tuple[float, float]] = {}
         self._serial = 0
         self._under_way: dict[Flow, tuple[Delivery, Stream]] = {}
         self._pending: set[Delivery] = set()
-        self._queued_bytes = [0] * world.nodes
+        self._queued_bytes = [0] * (world.nodes + 1)
 
     @property
     def now_s(self) -> float:
@@ -235,7 +239,14 @@ class Network:
             for delivery in deliveries:
                 self._play(delivery, self._replay)
         else:
-            self._start(deliveries, self._transport.air_bits(message.size_bytes), quantile)
+            bits = self._transport.air_bits(message.size_bytes)
+            near = [each for each in deliveries if each.legs[0][0] == message.source]
+            if near:
+                self._start(near, bits, quantile)
+            for delivery in deliveries:
+                if delivery not in near:
+                    begin = partial(self._start, [delivery], bits)
+                    self._over_backhaul(delivery, message.source, delivery.legs[0][0], begin)
         return [delivery.event for delivery in deliveries]
 
     def _play(self, delivery: Delivery, replay: ReplayTable) -> None:
@@ -275,13 +286,14 @@ class Network:
 
     def _legs(self, source: int, target: int) -> list[tuple[int, int]]:
         """Return the links that a message takes one after the other."""
-        devices = self._world.count
-        direct = self._world.nodes == devices or self._replay is not None
-        if direct or source >= devices or target >= devices:
-            return [(source, target)]
-        up = self._world.serving(source, self.now_s)
-        down = self._world.serving(target, self.now_s)
-        return [(source, up), (down, target)]
+        devices, ends = range(self._world.count), (source, target)
+        stations = range(self._world.count, self._world.nodes)
+        if not stations or self._replay is not None or any(end in stations for end in ends):
+            return [ends]
+        # Between devices, or between a device and the server.
+        up = [(source, self._world.serving(source, self.now_s))] if source in devices else []
+        down = [(self._world.serving(target, self.now_s), target)] if target in devices else []
+        return up + down
 
     def _start(self, deliveries: list[Delivery], bits: int, quantile: float = 0.0) -> None:
         """Let the next leg of a message to one or several receivers wait for the air."""
@@ -355,10 +367,7 @@ class Network:
         if flow.delivered:
             if self._transport.trace:
                 self.packets += delivery.packets(flow, self._transport)
-            if delivery.leg + 1 == len(delivery.legs):
-                self._finish(delivery, True, "")
-            else:
-                self._hop(delivery)
+            self._hop(delivery)
             return
         if self._transport.on_break == "resume" and flow.reason in ("left", "broken"):
             retry_ns = self._retry_ns(delivery, flow.reason)
@@ -369,17 +378,29 @@ class Network:
         self._finish(delivery, False, flow.reason)
 
     def _hop(self, delivery: Delivery) -> None:
-        """Go on to the next leg, over the backhaul if it begins at another station."""
-        bits = self._transport.air_bits(delivery.message.size_bytes)
-        reached, begins = delivery.legs[delivery.leg][1], delivery.legs[delivery.leg + 1][0]
-        now = self.env.now_ns
-        wait_ns = self._backhaul.delay_ns(bits) if reached != begins else 0
+        """Go on to the next leg, or to the target."""
+        reached, message = delivery.legs[delivery.leg][1], delivery.message
         delivery.leg += 1
+        if delivery.leg < len(delivery.legs):
+            bits = self._transport.air_bits(message.size_bytes)
+            begin = partial(self._start, [delivery], bits)
+            self._over_backhaul(delivery, reached, delivery.legs[delivery.leg][0], begin)
+        elif reached == message.target:
+            self._finish(delivery, True, "")
+        else:
+            end = partial(self._finish, delivery, True, "")
+            self._over_backhaul(delivery, reached, message.target, end)
+
+    def _over_backhaul(
+        self, delivery: Delivery, reached: int, wanted: int, action: Callable[[], None]
+    ) -> None:
+        """Do something when a message has come from one station to another, if it still lives."""
+        now = self.env.now_ns
+        bits = self._transport.air_bits(delivery.message.size_bytes)
+        wait_ns = self._backhaul.delay_ns(bits) if reached != wanted else 0
         if now + wait_ns >= delivery.expires_ns:
             wait_ns = delivery.expires_ns - now
             action = partial(self._finish, delivery, False, "deadline")
-        else:
-            action = partial(self._start, [delivery], bits)
         delivery.backhaul_ns += wait_ns
         delivery.queued_since_ns = now + wait_ns
         self.env.at(now + wait_ns, action)

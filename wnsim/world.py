@@ -58,6 +58,12 @@ class World:
         """Number of devices and base stations."""
         return self.count + len(self.stations_m)
 
+    @property
+    def names(self) -> list[str]:
+        """Names of all nodes, and of a server behind the stations, if there are any."""
+        stations = [f"station-{number}" for number in range(len(self.stations_m))]
+        return [*self.motion.names, *stations, *(["server"] if stations else [])]
+
     def position_m(self, nodes: Ints, t_s: Floats) -> Floats:
         """Return positions (n, T, 2) [m] of nodes (n,) at instants (T,) [s]."""
         return positions_m(self.motion, self.stations_m, nodes, t_s)

@@ -25,8 +25,11 @@ class Method(Protocol):
     """How many prompts a device runs forward, and how many batches forward and backward, before
     its first round."""
 
-    def initial(self, layers: Sequence[Layer], device: int, seed: int) -> Adapter:
-        """Return a device's adapter before any training; it changes nothing yet."""
+    def a_seed(self, device: int, seed: int) -> int:
+        """Return the seed of the A that a device starts from."""
+
+    def initial(self, layers: Sequence[Layer], a_seed: int) -> Adapter:
+        """Return the adapter of a seed before any training; it changes nothing yet."""
 
     def calibrate(
         self, model: AdaptedModel, adapter: Adapter, examples: Any, batches: Any, seed: int
@@ -34,13 +37,16 @@ class Method(Protocol):
         """Return the adapter as prepared on a device's own data before its first round."""
 
     def update(self, adapter: Adapter, device: int, round_: int, first_contact: bool) -> Update:
-        """Return what a device tells a neighbor that it has or has not reached before."""
+        """Return what a device tells one that it has or has not reached before."""
+
+    def average(self, updates: Sequence[Update], weights: Sequence[float]) -> Update:
+        """Return what all these updates come to, the weights being positive."""
+
+    def adopt(self, own: Adapter, average: Update) -> Adapter:
+        """Return a device's adapter with what an average says."""
 
     def shapes_update(self, layers: Sequence[Layer], first_contact: bool) -> Update:
-        """Return an update of zeros for other shapes, from which a message's size is measured."""
-
-    def merge(self, own: Adapter, heard: Sequence[Update]) -> Adapter:
-        """Return a device's adapter after hearing its neighbors."""
+        """Return an update of zeros for any shapes, from which a message's size is measured."""
 
 
 METHODS: dict[type, Callable[[Any], Method]] = {

@@ -31,12 +31,13 @@ class Adapter:
 
     Parameters
     ----------
-    a : per layer (rank, inputs)
+    a : per layer (rank, inputs); layers may differ in rank, and 0 leaves a layer as it is
     b : per layer (outputs, rank)
     scale : alpha / rank
     mask : per layer (outputs, rank), the entries of B that this device trains; None for all
     train_a : whether A is trained
     a_seed : seed from which a frozen A was drawn
+    layer_scales : alpha / rank of each layer where layers differ; None where `scale` holds for all
     """
 
     a: tuple[torch.Tensor, ...]
@@ -45,15 +46,20 @@ class Adapter:
     mask: tuple[torch.Tensor, ...] | None = None
     train_a: bool = True
     a_seed: int = 0
+    layer_scales: tuple[float, ...] | None = None
 
     @property
     def rank(self) -> int:
-        """Rank of the factors."""
-        return self.a[0].shape[0]
+        """Rank of the factors, the largest where layers differ."""
+        return max(a.shape[0] for a in self.a)
+
+    def scale_at(self, layer: int) -> float:
+        """Return alpha / rank of a layer."""
+        return self.scale if self.layer_scales is None else self.layer_scales[layer]
 
     def delta_weight(self, layer: int) -> torch.Tensor:
         """Return what the adapter adds to the weight of a layer, (outputs, inputs)."""
-        return self.scale * (self.b[layer] @ self.a[layer])
+        return self.scale_at(layer) * (self.b[layer] @ self.a[layer])
 
     def is_zero(self) -> bool:
         """Whether the adapter changes nothing yet."""

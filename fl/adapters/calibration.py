@@ -29,14 +29,14 @@ def second_moments(model: AdaptedModel, examples: Encoded, prompts: int) -> list
     -------
     per layer (inputs, inputs)
     """
-    ids, labels = examples.ids[:prompts], examples.labels[:prompts]
-    of_prompt = (examples.mask[:prompts] == 1) & (labels == IGNORED)
+    ids, labels = examples.ids[:prompts].to(model.device), examples.labels[:prompts]
+    of_prompt = ((examples.mask[:prompts] == 1) & (labels == IGNORED)).to(model.device)
     with torch.no_grad(), model.recorded() as seen:
         model.model.base_model(input_ids=ids, use_cache=False)
     moments = []
     for inputs in seen:
-        tokens = inputs[0][of_prompt]
-        moments.append(tokens.T @ tokens / tokens.shape[0])
+        tokens = inputs[0][of_prompt].float()
+        moments.append((tokens.T @ tokens / tokens.shape[0]).cpu())
     return moments
 
 
@@ -49,10 +49,10 @@ def b_gradients(
     -------
     per layer (outputs, rank)
     """
-    a = [factor[None] for factor in adapter.a]
+    a = [factor[None].to(model.device) for factor in adapter.a]
     # [devices, rank, outputs]
-    b = [factor.T[None].clone().requires_grad_() for factor in adapter.b]
+    b = [factor.T[None].to(model.device, copy=True).requires_grad_() for factor in adapter.b]
     with model.stacked(a, b, adapter.scale):
         for batch in batches:
             answer_loss(model, batch.ids, batch.labels, devices=1).sum().backward()
-    return [factor.grad[0].T for factor in b if factor.grad is not None]
+    return [factor.grad[0].T.cpu() for factor in b if factor.grad is not None]

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import torch
-
+from ..aggregate import weighted_mean
 from ..config import Local, Lora
 from ..seeds import key
 from ..update import Update
@@ -32,9 +31,13 @@ class LoraMethod:
         self.scale = scale_of(config)
         self.learning_rate = config.learning_rate
 
-    def initial(self, layers: Sequence[Layer], device: int, seed: int) -> Adapter:
-        """Return zero B and the A that all devices start from."""
-        a = draw_a(layers, self.rank, "kaiming", key(seed, "lora a"))
+    def a_seed(self, device: int, seed: int) -> int:
+        """Return the seed of the A that all devices start from."""
+        return key(seed, "lora a")
+
+    def initial(self, layers: Sequence[Layer], a_seed: int) -> Adapter:
+        """Return zero B and the A of a seed."""
+        a = draw_a(layers, self.rank, "kaiming", a_seed)
         return Adapter(a, zero_b(layers, self.rank), self.scale)
 
     def calibrate(
@@ -51,15 +54,20 @@ class LoraMethod:
         """Return both factors, zero, for other shapes."""
         return self.update(blank(layers, self.rank), 0, 0, first_contact)
 
-    def merge(self, own: Adapter, heard: Sequence[Update]) -> Adapter:
-        """Return the mean of one's own factors and those heard."""
-        told = [update.a for update in heard if update.a is not None]
-        a = [torch.stack(factors).mean(0) for factors in zip(own.a, *told, strict=True)]
-        b = [
-            torch.stack(factors).mean(0)
-            for factors in zip(own.b, *[update.b for update in heard], strict=True)
-        ]
-        return replace(own, a=tuple(a), b=tuple(b))
+    def average(self, updates: Sequence[Update], weights: Sequence[float]) -> Update:
+        """Return the weighted mean of both factors."""
+        first = updates[0]
+        a = [update.a for update in updates if update.a is not None]
+        return Update(
+            first.device,
+            first.round,
+            b=weighted_mean([update.b for update in updates], weights),
+            a=weighted_mean(a, weights),
+        )
+
+    def adopt(self, own: Adapter, average: Update) -> Adapter:
+        """Return the average's factors."""
+        return replace(own, a=own.a if average.a is None else average.a, b=average.b)
 
 
 class LocalMethod(LoraMethod):

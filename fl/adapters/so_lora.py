@@ -45,9 +45,12 @@ class SoLoraMethod:
         batches = config.calibration_batches if config.mask == "grad" else 0
         self.calibration = (config.calibration_prompts, batches)
 
-    def initial(self, layers: Sequence[Layer], device: int, seed: int) -> Adapter:
-        """Return a device's own A and zero B."""
-        a_seed = key(seed, "so-lora a", device)
+    def a_seed(self, device: int, seed: int) -> int:
+        """Return the seed of a device's own A."""
+        return key(seed, "so-lora a", device)
+
+    def initial(self, layers: Sequence[Layer], a_seed: int) -> Adapter:
+        """Return the A of a seed and zero B."""
         a = draw_a(layers, self.rank, self._config.a_init, a_seed)
         return Adapter(a, zero_b(layers, self.rank), self.scale, train_a=False, a_seed=a_seed)
 
@@ -108,14 +111,27 @@ class SoLoraMethod:
         )
         return self.update(replace(adapter, mask=mask), 0, 0, first_contact)
 
-    def merge(self, own: Adapter, heard: Sequence[Update]) -> Adapter:
-        """Return one's own A with the aggregate of all B's, each under its own mask."""
-        if own.mask is None:
+    def average(self, updates: Sequence[Update], weights: Sequence[float]) -> Update:
+        """Return the aggregate of all B's, each under its own mask.
+
+        Raises
+        ------
+        ValueError
+            if an update has no mask
+        """
+        masks = [update.mask for update in updates if update.mask is not None]
+        if len(masks) < len(updates):
             raise ValueError("an adapter must be calibrated before it is merged")
-        told = [(update.b, update.mask) for update in heard if update.mask is not None]
-        b = []
-        for layer, (value, mask) in enumerate(zip(own.b, own.mask, strict=True)):
-            values = [value, *[their_b[layer] for their_b, _ in told]]
-            masks = [mask, *[their_mask[layer] for _, their_mask in told]]
-            b.append(aggregate(values, masks, self._config.aggregation))
-        return replace(own, b=tuple(b))
+        each_b = [update.b for update in updates]
+        how = self._config.aggregation
+        b = [
+            aggregate(values, of_layer, weights, how)
+            for values, of_layer in zip(
+                zip(*each_b, strict=True), zip(*masks, strict=True), strict=True
+            )
+        ]
+        return Update(updates[0].device, updates[0].round, tuple(b))
+
+    def adopt(self, own: Adapter, average: Update) -> Adapter:
+        """Return one's own A with the aggregate."""
+        return replace(own, b=average.b)

@@ -1,114 +1,92 @@
 """Many adapters on one frozen model: a device-major batch in one product with the frozen weight.
 
-The linear modules of any Hugging Face model (`nn.Linear`, or the transposed `Conv1D` of GPT-2)
-are wrapped once. A wrapper works in one of three ways: as the bare frozen layer; with the
-adapters of N devices stacked, where a batch holds the examples of device 0, then of device 1, ...;
-or with the adapter of a single device merged into its weight.
-
-Sources: Hu et al., "LoRA: low-rank adaptation of large language models", ICLR 2022.
+The linear modules of any Hugging Face model are wrapped once, by type and name. A batch of N
+devices holds the sequences of device 0, then of device 1, ...; equally many of each. Layers whose
+input is not device-major, such as routed experts, cannot be stacked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property, partial
 from typing import Any
 
 import torch
 from torch import nn
+from torch.utils.checkpoint import checkpoint
 
-from ..model import IGNORED
+from ..model import predicted
 from .adapter import Adapter, Layer
-
-
-def _is_transposed(module: nn.Module) -> bool:
-    """Whether a module is GPT-2's Conv1D, whose weight is (inputs, outputs)."""
-    return type(module).__name__ == "Conv1D"
-
-
-class AdaptedLinear(nn.Module):
-    """A frozen linear layer that adapters can be put on."""
-
-    def __init__(self, base: nn.Module) -> None:
-        super().__init__()
-        self.base: Any = base
-        self.a: torch.Tensor | None = None
-        self.b: torch.Tensor | None = None
-        self.scale = 1.0
-        self.merged: torch.Tensor | None = None
-        self.seen: list[torch.Tensor] | None = None
-
-    def shape(self) -> tuple[int, int]:
-        """Return inputs and outputs of the layer."""
-        rows, columns = self.base.weight.shape
-        return (rows, columns) if _is_transposed(self.base) else (columns, rows)
-
-    def frozen_weight(self) -> torch.Tensor:
-        """Return the frozen weight, (outputs, inputs)."""
-        weight: torch.Tensor = self.base.weight
-        return weight.T if _is_transposed(self.base) else weight
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Apply the layer to a device-major batch, (devices * batch, length, inputs)."""
-        if self.seen is not None:
-            self.seen.append(x.detach())
-        if self.merged is not None:
-            bias: torch.Tensor | None = self.base.bias
-            return nn.functional.linear(x, self.merged, bias)
-        y: torch.Tensor = self.base(x)
-        if self.a is None or self.b is None:
-            return y
-        devices = self.a.shape[0]
-        # [devices, batch * length, rank]
-        low = torch.bmm(x.reshape(devices, -1, x.shape[-1]), self.a.transpose(1, 2))
-        stacked = y.reshape(devices, -1, y.shape[-1])
-        return torch.baddbmm(stacked, low, self.b, alpha=self.scale).reshape(y.shape)
+from .folded import Sinks
+from .linear import AdaptedLinear, Scale, is_transposed, parameter_count
+from .memory import chunk_bytes, kept_per_token
+from .norm import replace_norms
+from .rotary import replace_rotations
+from .targets import find, output_layer
 
 
 class AdaptedModel:
-    """A frozen causal LM whose linear layers take adapters.
+    """A frozen model whose linear layers take adapters.
 
     Parameters
     ----------
-    model : Hugging Face causal LM; its linear modules are wrapped in place
-    target_modules : last parts of the names of the modules to adapt, as in PEFT; empty for every
-        linear module but the output layer
+    model : Hugging Face model, a causal LM for `answer_logits`; its linear modules are wrapped in
+        place
+    target_modules : which to adapt, as in PEFT: ends of names, or a regular expression that
+        matches whole names; empty for every linear module but the output layer
+    checkpointing : whether a backward pass computes a block's activations again instead of keeping
+        them
+
+    Attributes
+    ----------
+    layers, modules : the adapted layers, and their wrappers
+    transposed : whether the model stores weights (inputs, outputs), as GPT-2 does
+    parameter_count : of the frozen model
+    vocabulary : how many tokens, or classes, the output layer tells apart
 
     Raises
     ------
     ValueError
-        if no module has one of these names
+        if no module has one of these names, or checkpointing is asked of a model without blocks
     """
 
-    def __init__(self, model: nn.Module, target_modules: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        target_modules: Sequence[str] | str = (),
+        checkpointing: bool = False,
+    ) -> None:
         lm: Any = model
         self.model = lm
-        head = lm.get_output_embeddings()
-        found = {
-            name: module
-            for name, module in model.named_modules()
-            if (isinstance(module, nn.Linear) or _is_transposed(module)) and module is not head
-        }
-        if target_modules:
-            found = {n: m for n, m in found.items() if n.rsplit(".", 1)[-1] in target_modules}
-        if not found:
-            raise ValueError(f"the model has no linear module named {', '.join(target_modules)}")
+        self._head = output_layer(model)
+        self.parameter_count = parameter_count(model)
         self.modules: list[AdaptedLinear] = []
         layers = []
-        for name, module in found.items():
+        for name, module in find(model, target_modules).items():
             wrapper = AdaptedLinear(module)
             parent, _, leaf = name.rpartition(".")
             setattr(model.get_submodule(parent), leaf, wrapper)
             self.modules.append(wrapper)
             layers.append(Layer(name, *wrapper.shape()))
         self.layers = tuple(layers)
-        self.transposed = any(_is_transposed(module.base) for module in self.modules)
-        self.parameter_count = sum(parameter.numel() for parameter in model.parameters())
+        replace_norms(model)
+        replace_rotations(model)
+        self.transposed = any(is_transposed(module.base) for module in self.modules)
+        is_lm = lm.get_output_embeddings() is not None
+        self.vocabulary: int = lm.config.vocab_size if is_lm else lm.config.num_labels
+        self._head_is_adapted = any(module.base is self._head for module in self.modules)
+        self._blocks = _checkpoint_blocks(model, self._run_block) if checkpointing else 0
+        self._checkpoints = checkpointing
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        device: torch.device = self.modules[0].weight.device
+        return device
 
     def answer_logits(self, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         """Return the logits where an answer's token is to be predicted.
-
-        Sequences are padded on the right, so that causal attention needs no mask.
 
         Parameters
         ----------
@@ -118,15 +96,44 @@ class AdaptedModel:
         -------
         (answer tokens, vocabulary), in the order of `labels[:, 1:]`
         """
-        hidden = self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
-        logits: torch.Tensor = self.model.get_output_embeddings()(
-            hidden[:, :-1][labels[:, 1:] != IGNORED]
-        )
-        return logits
+        return self.logits_at(ids, predicted(labels))
+
+    def logits_at(self, ids: torch.Tensor, where: torch.Tensor) -> torch.Tensor:
+        """Return the logits of chosen tokens; only theirs are computed.
+
+        Sequences are padded on the right, so that causal attention needs no mask.
+
+        Parameters
+        ----------
+        ids : (sequences, length) tokens
+        where : (chosen,) indices into the tokens of all sequences, one after the other
+
+        Returns
+        -------
+        (chosen, vocabulary)
+        """
+        if self._head is None or self._head_is_adapted:
+            logits: torch.Tensor = self.model(input_ids=ids, use_cache=False).logits
+            return logits.flatten(0, 1).index_select(0, where)
+
+        def choose(_: nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+            return (inputs[0].flatten(0, 1).index_select(0, where),)
+
+        # The model's own forward goes on from the head: some cap or scale their logits.
+        hook = self._head.register_forward_pre_hook(choose)
+        try:
+            chosen: torch.Tensor = self.model(input_ids=ids, use_cache=False).logits
+        finally:
+            hook.remove()
+        return chosen
 
     @contextmanager
     def stacked(
-        self, a: Sequence[torch.Tensor], b: Sequence[torch.Tensor], scale: float
+        self,
+        a: Sequence[torch.Tensor],
+        b: Sequence[torch.Tensor],
+        scale: Scale | Sequence[Scale],
+        sinks: Sequence[Sinks] | None = None,
     ) -> Iterator[None]:
         """Put the adapters of several devices on the model.
 
@@ -134,26 +141,35 @@ class AdaptedModel:
         ----------
         a : per layer (devices, rank, inputs)
         b : per layer (devices, rank, outputs), the transpose of B
-        scale : common scale of the adapters
+        scale : of all layers or per layer: one number, or (devices, 1, 1)
+        sinks : per layer, tensors to which the gradients of its factors are added; without them
+            they are where autograd puts them
         """
-        for module, one_a, one_b in zip(self.modules, a, b, strict=True):
-            module.a, module.b, module.scale = one_a, one_b, scale
+        scales = [scale] * len(b) if isinstance(scale, float | torch.Tensor) else scale
+        for index, (module, one_a, one_b) in enumerate(zip(self.modules, a, b, strict=True)):
+            if one_b.shape[1]:
+                module.a, module.b, module.scale = one_a, one_b, scales[index]
+                module.sinks = None if sinks is None else sinks[index]
         try:
             yield
         finally:
-            for module in self.modules:
-                module.a = module.b = None
+            self._clear()
 
     @contextmanager
     def merged(self, adapter: Adapter) -> Iterator[None]:
         """Put one device's adapter into the weights."""
-        for index, module in enumerate(self.modules):
-            module.merged = module.frozen_weight() + adapter.delta_weight(index)
+        for index, (module, a, b) in enumerate(
+            zip(self.modules, adapter.a, adapter.b, strict=True)
+        ):
+            module.merge(a, b, adapter.scale_at(index))
         try:
             yield
         finally:
-            for module in self.modules:
-                module.merged = None
+            self._clear()
+
+    def _clear(self) -> None:
+        for module in self.modules:
+            module.clear()
 
     @contextmanager
     def recorded(self) -> Iterator[list[list[torch.Tensor]]]:
@@ -165,3 +181,62 @@ class AdaptedModel:
         finally:
             for module in self.modules:
                 module.seen = None
+
+    def memory(
+        self,
+        tokens_per_device: int,
+        devices: int,
+        rank: int,
+        training: bool,
+        answers_per_device: int | None = None,
+    ) -> int:
+        """Return the estimated peak of running a chunk, beyond the model itself [byte].
+
+        Parameters
+        ----------
+        tokens_per_device : in one step, padding included
+        devices, rank : number and rank of the adapters
+        training : whether there is a backward pass
+        answers_per_device : tokens of which logits are computed, all of them if not given
+        """
+        answers = tokens_per_device if answers_per_device is None else answers_per_device
+        return chunk_bytes(
+            self,
+            self._kept_per_token,
+            devices * tokens_per_device,
+            devices * answers,
+            devices,
+            rank,
+            training,
+        )
+
+    @cached_property
+    def _kept_per_token(self) -> float:
+        """What training keeps per token, and computes again at a time [byte]."""
+        kept = kept_per_token(self)
+        if not self._blocks:
+            return kept
+        self._checkpoints = False
+        try:
+            return kept + kept_per_token(self) / self._blocks
+        finally:
+            self._checkpoints = True
+
+    def _run_block(self, forward: Any, *arguments: Any, **options: Any) -> Any:
+        """Run a block, keeping its inputs alone."""
+        if not self._checkpoints or not torch.is_grad_enabled():
+            return forward(*arguments, **options)
+        return checkpoint(forward, *arguments, use_reentrant=False, **options)
+
+
+def _checkpoint_blocks(model: nn.Module, run: Callable[..., Any]) -> int:
+    """Let `run` run the forward pass of every block; return how many there are."""
+    from transformers.modeling_layers import GradientCheckpointingLayer
+
+    blocks = [block for block in model.modules() if isinstance(block, GradientCheckpointingLayer)]
+    if not blocks:
+        raise ValueError(f"{type(model).__name__} has no blocks that can be checkpointed")
+    for block in blocks:
+        # The library's own switch works in training mode only, which would turn on dropout.
+        block.forward = partial(run, block.forward)
+    return len(blocks)

@@ -85,7 +85,7 @@ class Air:
         self.hearing = Hearing(setup.world) if self.rules.interferes else None
         self._protection = None
         if self.hearing is not None and self.rules.protect_db is not None:
-            self._protection = Protection(self.hearing, setup.world.nodes, self.rules.protect_db)
+            self._protection = Protection(self.hearing, self.rules.protect_db)
         self._streams: dict[Flow, Stream] = {}
         self._alive: dict[Stream, int] = {}
         self._end_ns: int | None = None

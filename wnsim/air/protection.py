@@ -26,17 +26,18 @@ class Protection:
     Parameters
     ----------
     hearing : who can hear whom
-    nodes : how many nodes there are
     lowest_db : smallest mean ratio of a receiver's own signal to that of another link [dB]
     """
 
-    def __init__(self, hearing: Hearing, nodes: int, lowest_db: float) -> None:
+    def __init__(self, hearing: Hearing, lowest_db: float) -> None:
         self._lowest = float(db_to_linear(lowest_db))
         self._hearing = hearing
-        self._bars: dict[Flow, list[int]] = {}
+        self._until_ns = -1
+        self._drowning: dict[tuple[int, int], frozenset[int]] = {}
+        self._bars: dict[Flow, frozenset[int]] = {}
         self._barred: Counter[int] = Counter()
         self._sending: Counter[int] = Counter()
-        self._on_air = np.zeros(nodes, dtype=np.bool_)
+        self._on_air: set[int] = set()
         # Transmitters with a stream that a sender on the air holds back.
         self._held_by: dict[int, set[int]] = defaultdict(set)
 
@@ -45,8 +46,11 @@ class Protection:
         return self._barred[node] > 0
 
     def prepare(self, receivers: list[int], now_ns: int) -> None:
-        """Find out at once whom some receivers can hear now [ns]."""
+        """Find out at once whom some receivers can hear now [ns]; asked before all else."""
         self._hearing.heard(receivers, now_ns)
+        until_ns = self._hearing.end_ns(now_ns)
+        if until_ns != self._until_ns:
+            self._until_ns, self._drowning = until_ns, {}
 
     def permits(self, flows: Sequence[Flow], now_ns: int) -> bool:
         """Return whether the receivers of a stream would hear it well enough.
@@ -57,12 +61,9 @@ class Protection:
         now_ns : the instant [ns]
         """
         for flow in flows:
-            nodes, received_w = self._hearing.received_w(flow.target, now_ns)
-            own_w = _of(nodes, received_w, flow.source)
-            loud = nodes[self._on_air[nodes] & (received_w * self._lowest > own_w)]
-            loud = loud[loud != flow.source]
-            if loud.size:
-                self._held_by[int(loud[0])].add(flow.source)
+            loud = self._on_air & self._loud(flow, now_ns)
+            if loud:
+                self._held_by[min(loud)].add(flow.source)
                 return False
         return True
 
@@ -70,12 +71,9 @@ class Protection:
         """Take in that the flows of a stream are on the air from now on [ns]."""
         source = flows[0].source
         self._sending[source] += 1
-        self._on_air[source] = True
+        self._on_air.add(source)
         for flow in flows:
-            nodes, received_w = self._hearing.received_w(flow.target, now_ns)
-            own_w = _of(nodes, received_w, source)
-            loud = nodes[received_w * self._lowest > own_w].tolist()
-            self._bars[flow] = [node for node in loud if node != source]
+            self._bars[flow] = self._loud(flow, now_ns)
             self._barred.update(self._bars[flow])
 
     def end(self, flow: Flow, last: bool) -> set[int]:
@@ -92,9 +90,19 @@ class Protection:
         if last:
             self._sending[flow.source] -= 1
             if not self._sending[flow.source]:
-                self._on_air[flow.source] = False
+                self._on_air.discard(flow.source)
                 free |= self._held_by.pop(flow.source, set())
         return free
+
+    def _loud(self, flow: Flow, now_ns: int) -> frozenset[int]:
+        """Return the nodes that would drown a flow at its receiver."""
+        link = (flow.source, flow.target)
+        if link not in self._drowning:
+            nodes, received_w = self._hearing.received_w(flow.target, now_ns)
+            own_w = _of(nodes, received_w, flow.source)
+            loud = nodes[(received_w * self._lowest > own_w) & (nodes != flow.source)]
+            self._drowning[link] = frozenset(loud.tolist())
+        return self._drowning[link]
 
 
 def _of(nodes: Ints, values: Floats, node: int) -> float:

@@ -91,21 +91,23 @@ class Queues:
         """
         if not self._changed:
             return []
+        before = Counter({source: self._sending[source] for source in self._changed})
         candidates = sorted(
             (
                 stream
                 for source in self._changed
-                if self._waiting[source] and not barred(source)
+                if self._waiting[source] and self._free(source, before) and not barred(source)
                 for stream in self._waiting[source]
+                if self._receivable(stream)
             ),
-            key=lambda stream: (-stream.flows[0].priority, stream.serial),
+            key=lambda stream: (-stream.flows[0].priority, stream.flows[0].serial),
         )
-        before = Counter({source: self._sending[source] for source in self._changed})
         self._changed.clear()
-        started = []
+        started: list[Stream] = []
         prepare(candidates)
         for stream in candidates:
-            if self._fits(stream, before) and starts(stream):
+            # They fit as long as nobody else has started.
+            if (not started or self._fits(stream, before)) and starts(stream):
                 started.append(stream)
                 self._waiting[stream.source].remove(stream)
                 self._sending[stream.source] += 1
@@ -142,22 +144,29 @@ class Queues:
 
     def _fits(self, stream: Stream, before: Counter[int]) -> bool:
         """Return whether a stream may start."""
-        rules, source = self._rules, stream.source
+        return self._free(stream.source, before) and self._receivable(stream)
+
+    def _free(self, source: int, before: Counter[int]) -> bool:
+        """Return whether a transmitter may start another stream."""
+        rules = self._rules
         if rules.batch and before[source]:
             return False
         if rules.streams is not None and self._sending[source] >= rules.streams:
             return False
-        if rules.half_duplex and self._receiving[source]:
-            return False
-        return all(self._receivable(source, flow.target) for flow in stream.flows)
+        return not (rules.half_duplex and self._receiving[source])
 
-    def _receivable(self, source: int, target: int) -> bool:
+    def _receivable(self, stream: Stream) -> bool:
+        """Return whether the receivers of a stream may listen to it."""
         rules = self._rules
-        return (
-            (source, target) not in self._links
-            and not (rules.half_duplex and self._sending[target])
-            and (rules.receptions is None or self._receiving[target] < rules.receptions)
-        )
+        for flow in stream.flows:
+            source, target = flow.source, flow.target
+            if (source, target) in self._links:
+                return False
+            if rules.half_duplex and self._sending[target]:
+                return False
+            if rules.receptions is not None and self._receiving[target] >= rules.receptions:
+                return False
+        return True
 
     def _leave(self, flow: Flow) -> Stream:
         """Forget that a flow waits; return its stream."""

@@ -148,6 +148,8 @@ class Mounted:
         (L, T) gain [dBi]; straight above and below count as azimuth 0
         """
         gain_db = np.repeat(self.peak_dbi[devices][:, None], towards_m.shape[1], axis=1)
+        if not self._directive:
+            return gain_db
         kinds = self._kind[devices]
         for kind in np.unique(kinds[kinds >= 0]).tolist():
             links = kinds == kind

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from wnsim.channel.antennas import Antenna
 from wnsim.channel.fading import Fading
 from wnsim.channel.large_scale import LargeScale, Position
-from wnsim.channel.links import ordered
+from wnsim.channel.links import members, ordered
 from wnsim.channel.nodes import checked
 from wnsim.channel.path_loss import PathLoss
 from wnsim.channel.penetration import Penetration
@@ -221,9 +221,8 @@ class Channel:
         last_chunk = (first_block + n_blocks - 1) // size
         chunk_s = size * block_s
         edges_s = np.arange(first_chunk, last_chunk + 2, dtype=np.float64) * chunk_s
-        nodes, place = np.unique(np.concatenate([source, target]), return_inverse=True)
+        nodes, begin, end = members(source, target)
         places_m = self._position(nodes, edges_s)
-        begin, end = place[: source.size], place[source.size :]
         skip = first_block - first_chunk * size
         for links in _slabs(source.size):
             amplitude = self._fading.response_grid(
@@ -255,10 +254,9 @@ class Channel:
 
     def _ends(self, source: Ints, target: Ints, t_s: Floats) -> tuple[Floats, Floats]:
         """Return the positions (L, T, 2) [m] of the links' two ends."""
-        ends = np.concatenate([source, target])
-        nodes, place = np.unique(ends, return_inverse=True)
-        positions_m = self._position(nodes, t_s)[place]
-        return positions_m[: len(source)], positions_m[len(source) :]
+        nodes, begin, end = members(np.asarray(source), np.asarray(target))
+        positions_m = self._position(nodes, t_s)
+        return positions_m[begin], positions_m[end]
 
 
 def _power(amplitude: Complexes) -> Floats:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from wnsim.channel.links import LinkRows, grown, ordered
+from wnsim.channel.links import LinkRows, grown, members, ordered
 from wnsim.channel.nodes import Nodes
 from wnsim.channel.scene import Geometry, Scene
 from wnsim.units import Floats, Ints
@@ -87,7 +87,7 @@ class LargeScale:
         before = np.floor(steps)
         fraction = steps - before
         left = before.astype(np.int64)
-        right = np.where(fraction > 0.0, left + 1, left)
+        right = left + (fraction > 0.0)
         grid, place = np.unique(np.concatenate([left, right]), return_inverse=True)
         values = self._on_grid(low, high, grid)
         gain_db = np.empty((low.size, left.size))
@@ -158,10 +158,10 @@ class LargeScale:
 
     def _geometry(self, low: Ints, high: Ints, t_s: Floats) -> Geometry:
         """Return where the ends of links are."""
-        nodes, place = np.unique(np.concatenate([low, high]), return_inverse=True)
-        first, second = place[: low.size], place[low.size :]
+        nodes, first, second = members(low, high)
         places_m = self._position(nodes, t_s)
-        d2d_m = np.hypot(*np.moveaxis(places_m[first] - places_m[second], -1, 0))
+        apart_m = places_m[first] - places_m[second]
+        d2d_m = np.hypot(apart_m[..., 0], apart_m[..., 1])
         heights_m = self._nodes.heights_m[:, None]
         h_low_m, h_high_m = heights_m[low], heights_m[high]
         return Geometry(low, high, places_m, first, second, h_low_m, h_high_m, d2d_m, t_s)

@@ -27,6 +27,24 @@ def ordered(source: Ints, target: Ints) -> tuple[Ints, Ints]:
     return np.minimum(source, target), np.maximum(source, target)
 
 
+def members(one: Ints, other: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return the devices that are an end of a link, in ascending order, and where each end is.
+
+    Parameters
+    ----------
+    one, other : (L,) ends of the links
+
+    Returns
+    -------
+    members : (n,) devices
+    first, second : (L,) places of the ends among them
+    """
+    there = np.zeros(1 + max(one.max(initial=-1), other.max(initial=-1)), dtype=np.bool_)
+    there[one] = there[other] = True
+    place = np.cumsum(there) - 1
+    return np.flatnonzero(there), place[one], place[other]
+
+
 class LinkRows:
     """Numbers links 0, 1, 2, ... as they are first asked for.
 

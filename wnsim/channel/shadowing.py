@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wnsim import streams
+from wnsim.channel.links import grown, members
 from wnsim.params import parameters
 from wnsim.units import Floats, Ints
 
@@ -31,9 +32,11 @@ _MOST_WAVES = 1 << 16
 # x^5 = x + 1, the counterpart of the golden ratio.
 _SPREAD = 1.1673039782614187 ** -np.arange(1.0, 5.0)
 # Waves summed at once, and phasors held in memory and worked on at once, in numbers.
-_WAVES_AT_ONCE = 128
+_WAVES_AT_ONCE = 256
 _PHASORS = 1 << 22
-_SLAB = 1 << 16
+_SLAB = 1 << 14
+# Phasors kept for each field, in numbers.
+_TABLE = 1 << 22
 
 
 @parameters
@@ -123,6 +126,10 @@ class Field:
         self._y = length * np.sin(angle)
         self._phase = np.stack([np.zeros(waves), draws.random(waves)])
         self._scale = math.sqrt(2.0 / waves)
+        # The phasors of places met lately, and their rows; not of fields of very many waves.
+        self._most_rows = _TABLE // (4 * waves) if waves <= _WAVES_AT_ONCE else 0
+        self._row: dict[complex, int] = {}
+        self._table = np.empty((0, 2, 2 * waves), dtype=np.float32)
 
     def __call__(self, a_m: Floats, b_m: Floats) -> Floats:
         """Return the field between places.
@@ -154,50 +161,83 @@ class Field:
         (L, T) values, for each link and instant those of calling the field with its two ends
         """
         values = np.zeros((first.size, places_m.shape[1]))
-        used, place = np.unique(np.concatenate([first, second]), return_inverse=True)
-        first, second = place[: first.size], place[first.size :]
+        used, first, second = members(first, second)
         places_m = places_m[used]
         step = max(1, _PHASORS // (4 * _WAVES_AT_ONCE * max(1, used.size)))
         for start in range(0, places_m.shape[1], step):
             window = slice(start, start + step)
+            some_m = places_m[:, window]
             for wave in range(0, self._x.shape[1], _WAVES_AT_ONCE):
                 waves = slice(wave, wave + _WAVES_AT_ONCE)
-                phasors = self._phasors(places_m[:, window], waves)
-                rows = max(1, _SLAB // phasors[0].size)
-                for top in range(0, first.size, rows):
-                    some = slice(top, top + rows)
-                    one, other = phasors[first[some]], phasors[second[some]]
-                    # A dot product for each link adds the waves in one fixed order, so that its
-                    # value does not depend on which others are asked for with it.
-                    values[some, window] += np.vecdot(one[:, :, 0], other[:, :, 1]) + np.vecdot(
-                        other[:, :, 0], one[:, :, 1]
-                    )
-        distance = np.hypot(*np.moveaxis(places_m[first] - places_m[second], -1, 0))
+                if some_m.size // 2 <= self._most_rows:
+                    rows = self._rows(some_m)
+                    phasors = self._table
+                else:
+                    rows = np.arange(some_m.size // 2).reshape(some_m.shape[:2])
+                    phasors = self._phasors(some_m.reshape(-1, 2), waves)
+                values[:, window] += _sums(phasors, rows[first], rows[second])
+        apart_m = places_m[first] - places_m[second]
+        distance = np.hypot(apart_m[..., 0], apart_m[..., 1])
         # F(a, b) and F(b, a) are correlated where both ends are near each other.
         overlap = self._kernel.autocorrelation(distance / self.correlation_m) ** 2
         return self._scale * values / np.sqrt(2.0 * (1.0 + overlap))
 
+    def _rows(self, places_m: Floats) -> Ints:
+        """Return the rows (n, T) of places (n, T, 2) [m] in the table of phasors."""
+        names = np.ascontiguousarray(places_m).view(np.complex128).ravel().tolist()
+        new = [name for name in dict.fromkeys(names) if name not in self._row]
+        if len(self._row) + len(new) > self._most_rows:
+            self._row = {}
+            new = list(dict.fromkeys(names))
+        if new:
+            known = len(self._row)
+            self._row.update(zip(new, range(known, known + len(new)), strict=True))
+            self._table = grown(self._table, len(self._row))
+            new_m = np.array(new).view(np.float64).reshape(-1, 2)
+            self._table[known : len(self._row)] = self._phasors(new_m, slice(None))
+        return np.array([self._row[name] for name in names]).reshape(places_m.shape[:2])
+
     def _phasors(self, places_m: Floats, waves: slice) -> NDArray[np.float32]:
-        """Return factors (n, T, 2, 2 waves) whose inner product is the sum of cosines.
+        """Return factors (n, 2, 2 waves) of places (n, 2), inner products of which are the sums.
 
         cos(p + q) = [cos p, -sin p] . [cos q, sin q], p of one end and q of the other.
         """
         x, y, phase = (part[:, waves] for part in (self._x, self._y, self._phase))
         count = x.shape[1]
-        phasors = np.empty((*places_m.shape[:2], 2, 2 * count), dtype=np.float32)
-        step = max(1, _SLAB // (2 * count * max(1, places_m.shape[1])))
+        phasors = np.empty((places_m.shape[0], 2, 2 * count), dtype=np.float32)
+        step = max(1, _SLAB // (2 * count))
         for top in range(0, places_m.shape[0], step):
             some = slice(top, top + step)
-            turns = places_m[some, :, None, 0, None] * x
-            turns += places_m[some, :, None, 1, None] * y
+            turns = places_m[some, None, 0, None] * x
+            turns += places_m[some, None, 1, None] * y
             turns += phase
             # Single precision only after whole turns are taken off.
             turns -= np.rint(turns)
             angle = (2.0 * np.pi * turns).astype(np.float32)
             phasors[some, ..., :count] = np.cos(angle)
             phasors[some, ..., count:] = np.sin(angle)
-        phasors[:, :, 0, count:] *= -1.0
+        phasors[:, 0, count:] *= -1.0
         return phasors
+
+
+def _sums(phasors: NDArray[np.float32], first: Ints, second: Ints) -> Floats:
+    """Return the sums of cosines in both directions of links.
+
+    Parameters
+    ----------
+    phasors : (n, 2, 2 waves) of places
+    first, second : (L, T) places of the links' ends
+    """
+    sums = np.empty(first.shape)
+    links = max(1, _SLAB // max(1, first.shape[1] * phasors[:1].size))
+    for top in range(0, first.shape[0], links):
+        some = slice(top, top + links)
+        one, other = phasors[first[some]], phasors[second[some]]
+        # A dot product for each link adds the waves in one fixed order, so that its value does
+        # not depend on which others are asked for with it.
+        sums[some] = np.vecdot(one[:, :, 0], other[:, :, 1])
+        sums[some] += np.vecdot(other[:, :, 0], one[:, :, 1])
+    return sums
 
 
 def shadow_field(correlation_m: float, waves: int, seed: int, los: bool, kind: int = 0) -> Field:

@@ -99,7 +99,8 @@ class PathMotion(AlwaysPresent):
         moves = self._moves[devices]
         # Most are still on the move on which they were last seen.
         same = (moves[:, 0, 0] <= first_s) & (last_s < moves[:, 0, 1])
-        before, after = np.moveaxis(moves[same][..., None, :], (1, 3), (0, 1)).swapaxes(0, 1)
+        # (knot before or after, coordinate, device, 1)
+        before, after = moves[same].transpose(2, 1, 0)[..., None]
         positions_m[same] = between(before, after, np.maximum(t_s, 0.0))
         for row in np.flatnonzero(~same).tolist():
             path = self._paths[devices[row]]
@@ -122,7 +123,7 @@ def between(before: Floats, after: Floats, t_s: Floats) -> Floats:
     """
     share = (t_s - before[0]) / (after[0] - before[0])
     place_m = before[1:] + share * (after[1:] - before[1:])
-    return np.asarray(np.moveaxis(place_m, 0, -1))
+    return np.asarray(place_m.transpose(*range(1, place_m.ndim), 0))
 
 
 def reflect(places_m: Floats, area_m: tuple[float, float]) -> Floats:

@@ -125,6 +125,8 @@ def mean_of_bands(values: NDArray[_Number]) -> NDArray[_Number]:
     A sum by NumPy may add in another order in another array, and end in other last bits.
     """
     total = values[..., 0]
+    if values.shape[-1] == 1:
+        return total
     for band in range(1, values.shape[-1]):
         total = total + values[..., band]
     return np.asarray(total / values.shape[-1])

@@ -22,7 +22,7 @@ IEEE VTC 1997 (the outer loop's two steps); see `coding` and `bicm` for the erro
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,9 @@ from wnsim.units import NS_PER_S, Floats, Ints, linear_to_db
 # Farther than this the outer loop never goes from what is known [dB].
 _LARGEST_OFFSET_DB = 10.0
 _SLOT_15_KHZ_NS = 1_000_000
+
+# The fields of a `State`, apart.
+_Memory = dict[str, NDArray[Any]]
 
 
 @parameters
@@ -163,6 +166,8 @@ class NrModem:
         processes = self._phy.processes
         order = Turns(slots.active, state["turn"] % processes, processes)
         state["turn"] += slots.active.sum(axis=1)
+        # Field by field, as the fields of records lie far apart.
+        memory = {name: state[name].copy() for name in self.memory.fields or ()}
         # One number for selective channels: the SNR of the same mean capacity.
         known = slots.known[..., 0]
         if slots.known.shape[-1] > 1:
@@ -178,9 +183,9 @@ class NrModem:
             part = slice(begin, begin + processes)
             beginning = order.valid[:, begin]
             if beginning.any():
-                self._begin_round(state, beginning)
+                self._begin_round(memory, beginning)
             bits[:, part], kind[:, part] = self._turns(
-                state,
+                memory,
                 order.valid[:, part],
                 size[:, part],
                 known_db[:, part],
@@ -188,6 +193,8 @@ class NrModem:
                 None if sinr is None else sinr[:, part],
                 draws[:, part],
             )
+        for name, values in memory.items():
+            state[name] = values
         return Outcome(order.restored(bits), order.restored(kind))
 
     def rate_bps(self, snr: Floats, share: Floats) -> Floats:
@@ -209,7 +216,7 @@ class NrModem:
         )
         return np.asarray(np.where(sent, bits * (1.0 - error), 0.0) * (NS_PER_S / self.slot_ns))
 
-    def _begin_round(self, state: State, beginning: NDArray[np.bool_]) -> None:
+    def _begin_round(self, state: _Memory, beginning: NDArray[np.bool_]) -> None:
         """Use the feedback of the last round and grant new blocks, to links (L,) that begin one."""
         moved = (
             state["offset_db"]
@@ -226,7 +233,7 @@ class NrModem:
 
     def _turns(
         self,
-        state: State,
+        state: _Memory,
         valid: NDArray[np.bool_],
         size: Ints,
         known_db: Floats,

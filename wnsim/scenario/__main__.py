@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.neighbor import check_fl
@@ -54,6 +56,18 @@ def _parser() -> argparse.ArgumentParser:
         "--out", metavar="DIR", help="folder of results, in place of results/<name>"
     )
     parser.add_argument(
+        "--store",
+        metavar="DIR",
+        help="folder of what was trained, in place of one in the folder of results; may be shared",
+    )
+    parser.add_argument(
+        "--store-gib",
+        metavar="GIB",
+        type=float,
+        default=2.0,
+        help="what it may grow to (default: 2)",
+    )
+    parser.add_argument(
         "--check", action="store_true", help="validate, print the resolved scenario, run nothing"
     )
     parser.add_argument(
@@ -94,6 +108,7 @@ def _run(options: argparse.Namespace) -> int:
 
     from wnsim.channel import OutOfRangeWarning
     from wnsim.scenario.build import check, notes, resolved
+    from wnsim.scenario.learning import Keeping, place
     from wnsim.scenario.run import run_all
     from wnsim.scenario.sweep import plan, results_folder
 
@@ -123,15 +138,21 @@ def _run(options: argparse.Namespace) -> int:
     from wnsim.scenario.progress import Display
 
     out = results_folder(runs[0], options.out)
-    with Display(len(runs), sys.stderr) as display:
+    # Of several processes that work together, the first one alone speaks.
+    mine = place()
+    speaks = mine is None or mine.rank == 0
+    with Display(len(runs), sys.stderr if speaks else io.StringIO()) as display:
         for note in dict.fromkeys(note for run in runs for note in notes(run.scenario)):
             display.say(f"note: {note}")
         warnings.simplefilter("always", OutOfRangeWarning)
         warnings.showwarning = lambda message, *_: display.say(f"note: {message}")
-        skipped = run_all(runs, out, display.watch)
-    for name in skipped:
-        print(f"{name}: complete already, not run again")
-    print(f"results are in {out}")
+        folder = Path(options.store) if options.store else out / "store"
+        keeping = Keeping(folder, int(options.store_gib * 2**30))
+        skipped = run_all(runs, out, display.watch, keeping)
+    if speaks:
+        for name in skipped:
+            print(f"{name}: complete already, not run again")
+        print(f"results are in {out}")
     return 0
 
 

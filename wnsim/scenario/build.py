@@ -115,6 +115,8 @@ def inputs(scenario: Scenario) -> dict[str, str]:
     if scenario.fl is not None:
         if isinstance(scenario.fl.tasks, Folder):
             paths += sorted(Path(scenario.fl.tasks.folder).glob("*/*.jsonl"))
+        if scenario.fl.start is not None:
+            paths += sorted(Path(scenario.fl.start).glob("adapter_*"))
         model = Path(scenario.fl.model)
         if scenario.fl.model != "tiny" and model.is_dir():
             paths += sorted(path for path in model.iterdir() if path.is_file())
@@ -136,6 +138,7 @@ def fingerprint(scenario: Scenario, used: Mapping[str, str], *, seed: bool = Tru
     for section, key in (
         (data["mobility"], "file"),
         (data["fl"], "model"),
+        (data["fl"], "start"),
         (data["channel"]["replay"], "file"),
     ):
         value = (section or {}).get(key)
@@ -263,9 +266,12 @@ def check(runs: Sequence[Run], shown: str) -> None:
 
 
 def _check_model(scenario: Scenario) -> None:
-    """Refuse a model that is named as a folder is, where there is none."""
+    """Refuse a model that is named as a folder is, or a start, where there is none."""
     from fl.config import names_a_folder
 
     name = "tiny" if scenario.fl is None else scenario.fl.model
     if names_a_folder(name) and not Path(name).is_dir():
         raise ScenarioError(f"fl.model: no such folder: {name!r}")
+    start = None if scenario.fl is None else scenario.fl.start
+    if start is not None and not Path(start).is_dir():
+        raise ScenarioError(f"fl.start: no such folder: {start!r}")

@@ -23,6 +23,7 @@ _MODEL: Place = ("fl", "model")
 _FILES: tuple[Place, ...] = (
     _MODEL,
     ("fl", "tasks", "folder"),
+    ("fl", "start"),
     ("mobility", "file"),
     ("channel", "replay", "file"),
 )

@@ -12,6 +12,7 @@ from urllib.parse import quote
 from wnsim import records
 
 if TYPE_CHECKING:
+    from fl.adapters import Adapter
     from fl.session import Session
     from fl.trainer import Trainer
     from wnsim.energy import Ledger
@@ -24,7 +25,7 @@ _MAX_NAME = 120
 _EVALUATION_COLUMNS = ("round", "time_s", "device", "task", "own", "accuracy")
 _ROUND_COLUMNS = (
     "round", "device", "start_s", "trained_s", "end_s", "neighbors", "heard", "offered_bytes",
-    "loss",
+    "staleness", "age_s", "loss",
 )  # fmt: skip
 _DEVICE_COLUMNS = (
     "device", "flops_per_s", "task", "examples", "messages", "delivered", "offered_bytes",
@@ -42,7 +43,7 @@ def tables(
 ) -> dict[str, bytes]:
     """Return the contents of a run's tables by file name."""
     columns = _DEVICE_COLUMNS + (_ENERGY_COLUMNS if ledger is not None else ())
-    names = world.motion.names
+    names = world.names
     contents = {
         "transfers.csv": records.table(
             records.TRANSFER_COLUMNS, records.transfer_rows(network.transfers, names)
@@ -74,20 +75,22 @@ def _device_rows(
     network: Network, world: World, ledger: Ledger | None, trainer: Trainer | None
 ) -> list[list[Any]]:
     names = world.motion.names
-    sent_by: list[list[Transfer]] = [[] for _ in names]
-    received_bytes = [0] * len(names)
+    sent_by: list[list[Transfer]] = [[] for _ in world.names]
+    received_bytes = [0] * len(world.names)
     for transfer in network.transfers:
         sent_by[transfer.message.source].append(transfer)
         if transfer.delivered:
             received_bytes[transfer.message.target] += transfer.message.size_bytes
     spent = ledger.spent_j() if ledger is not None else {}
     rows = []
-    for device, (name, sent) in enumerate(zip(names, sent_by, strict=True)):
+    for device, name in enumerate(names):
+        sent = sent_by[device]
+        own = [trainer.tasks[task].name for task in trainer.task_of[device]] if trainer else []
         rows.append(
             [
                 name,
                 float(world.flops_per_s[device]),
-                trainer.tasks[trainer.task_of[device]].name if trainer else "",
+                "+".join(own),
                 trainer.examples[device] if trainer else "",
                 len(sent),
                 sum(t.delivered for t in sent),
@@ -103,13 +106,17 @@ def _device_rows(
 
 
 def export_adapters(
-    folder: Path, world: World, trainer: Trainer, session: Session, base_model: str
+    folder: Path,
+    world: World,
+    trainer: Trainer,
+    adapters: Sequence[Adapter | None],
+    base_model: str,
 ) -> None:
     """Write every trained device's adapter in PEFT's format, a folder per device."""
     from fl.peft_format import files
 
     model = trainer.model
-    for name, adapter in zip(world.motion.names, session.adapters, strict=True):
+    for name, adapter in zip(world.motion.names, adapters, strict=True):
         if adapter is not None:
             contents = files(adapter, model.layers, base_model, model.transposed)
             for file, data in contents.items():

@@ -19,10 +19,10 @@ from wnsim.scenario.build import (
     build_world,
     fingerprint,
     inputs,
-    load_tasks,
     resolved,
 )
 from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.learning import Keeping, learn, together
 from wnsim.scenario.schema import Scenario
 from wnsim.scenario.sweep import Run
 from wnsim.units import to_ns
@@ -31,8 +31,9 @@ from wnsim.world import World
 if TYPE_CHECKING:
     import simpy
 
-    from fl.config import Learning
+    from fl.ranks import Ranks
     from fl.session import Session
+    from fl.store import Store
     from fl.trainer import Trainer
 
 
@@ -58,14 +59,18 @@ class Progress:
 Watch = Callable[[Progress], None]
 
 
-def run_all(runs: Sequence[Run], out: Path, watch: Watch) -> list[str]:
+def run_all(runs: Sequence[Run], out: Path, watch: Watch, keeping: Keeping) -> list[str]:
     """Run what is not complete yet, and draw the figures of all of it.
+
+    If a launcher has started several processes, all of them run everything and share the training;
+    the first one alone reads and writes files.
 
     Parameters
     ----------
     runs : the runs of one scenario file
     out : folder of results
     watch : told of progress
+    keeping : where results of training are kept
 
     Returns
     -------
@@ -76,8 +81,27 @@ def run_all(runs: Sequence[Run], out: Path, watch: Watch) -> list[str]:
     ScenarioError
         if a folder holds the results of another scenario, or a scenario cannot be run
     """
-    name = runs[0].scenario.name
-    there = records.complete_runs(out, name)
+    with together(runs) as ranks:
+        first = ranks is None or ranks.rank == 0
+        todo, skipped = _todo(runs, out) if first else ([], [])
+        if ranks is not None:
+            names = json.loads(ranks.from_first(json.dumps([run.folder for run in todo]).encode()))
+            todo = [run for run in runs if run.folder in names]
+        for run in todo:
+            run_one(run, out / run.folder, watch, keeping, ranks)
+    if first:
+        complete = records.complete_runs(out, runs[0].scenario.name, [run.folder for run in runs])
+        records.write(out / "summary.csv", results.summary(out, complete))
+
+        from wnsim import figures
+
+        figures.draw(out, list(complete))
+    return skipped
+
+
+def _todo(runs: Sequence[Run], out: Path) -> tuple[list[Run], list[str]]:
+    """Return the runs that are not complete, their folders made ready, and the names of others."""
+    there = records.complete_runs(out, runs[0].scenario.name)
     lines = {
         (manifest["variant"], json.dumps(manifest["swept"])): (folder, manifest["seedless"])
         for folder, manifest in there.items()
@@ -102,15 +126,7 @@ def run_all(runs: Sequence[Run], out: Path, watch: Watch) -> list[str]:
     for run in todo:
         results.clear(out / run.folder)
         records.write(out / run.folder / "scenario.yaml", resolved(run.scenario).encode())
-    for run in todo:
-        run_one(run, out / run.folder, watch)
-    complete = records.complete_runs(out, name, [run.folder for run in runs])
-    records.write(out / "summary.csv", results.summary(out, complete))
-
-    from wnsim import figures
-
-    figures.draw(out, list(complete))
-    return skipped
+    return todo, skipped
 
 
 def _other(folder: Path) -> ScenarioError:
@@ -120,7 +136,9 @@ def _other(folder: Path) -> ScenarioError:
     )
 
 
-def run_one(run: Run, folder: Path, watch: Watch) -> None:
+def run_one(
+    run: Run, folder: Path, watch: Watch, keeping: Keeping, ranks: Ranks | None = None
+) -> None:
     """Simulate one run and write its results beside its scenario, which stands there already.
 
     Parameters
@@ -128,6 +146,8 @@ def run_one(run: Run, folder: Path, watch: Watch) -> None:
     run : what to simulate
     folder : where its results go; it holds no complete run
     watch : told of progress
+    keeping : where results of training are kept
+    ranks : the processes that share the training; none: this one does it all
 
     Raises
     ------
@@ -144,16 +164,34 @@ def run_one(run: Run, folder: Path, watch: Watch) -> None:
         ledger = Ledger(scenario.energy, network, world.tx_power_w[: world.count])
     for number, background in enumerate(scenario.background):
         background.start(network, world.count, scenario.seed, number)
+    first = ranks is None or ranks.rank == 0
+    store: Store | None = None
     trainer: Trainer | None = None
     session: Session | None = None
     if scenario.fl is not None:
-        trainer, session = _learning(run, scenario.fl, world, network, ledger, watch)
+        rounds = scenario.fl.rounds
+
+        def report(number: int, time_s: float, accuracy: float | None) -> None:
+            if first:
+                watch(Progress(run.folder, number, rounds, time_s, accuracy))
+
+        def compute_time_s(device: int, flops: float) -> float:
+            if ledger is not None:
+                ledger.flops[device] += flops
+            return world.compute_time_s(device, flops)
+
+        if first:
+            store = keeping.store(fingerprint(scenario, used)[:32])
+        trainer, session = learn(
+            scenario, network, compute_time_s, world.count, report, store, ranks
+        )
         over: simpy.Event = session.done
     elif scenario.traffic is not None:
         rounds = scenario.traffic.rounds
 
         def ended(number: int) -> None:
-            watch(Progress(run.folder, number, rounds, network.now_s, None))
+            if first:
+                watch(Progress(run.folder, number, rounds, network.now_s, None))
 
         ended(0)
         over = network.env.process(scenario.traffic.process(network, ended))
@@ -161,9 +199,12 @@ def run_one(run: Run, folder: Path, watch: Watch) -> None:
         raise ScenarioError("there is nothing to simulate: give a section fl, or traffic")
     try:
         network.env.run(until=over)
+        adapters = [] if session is None else session.adapters
     # Training that diverges gives numbers that cannot be sent.
     except ValueError as error:
         raise ScenarioError(f"{run.folder}: {error}") from error
+    if not first:
+        return
 
     tables = results.tables(network, world, ledger, trainer, session)
     for name, data in tables.items():
@@ -173,7 +214,7 @@ def run_one(run: Run, folder: Path, watch: Watch) -> None:
         from fl.model import base_of
 
         base_model = base_of(scenario.fl.model)
-        results.export_adapters(folder / "adapters", world, trainer, session, base_model)
+        results.export_adapters(folder / "adapters", world, trainer, adapters, base_model)
         payload = getattr(scenario.fl.payload, "emulate", payload)
     shannon = sum(transfer.capacity_bytes for transfer in network.transfers)
     carried = sum(transfer.carried_bytes for transfer in network.transfers)
@@ -192,8 +233,13 @@ def run_one(run: Run, folder: Path, watch: Watch) -> None:
         "least_events": 2 * len(network.transfers),
         "of_shannon_bound": carried / shannon if shannon else None,
         "rounds": max((row.round for row in session.rounds), default=0) if session else None,
+        "ranks": 1 if ranks is None else ranks.size,
+        "jobs_computed": trainer.executor.computed if trainer else None,
+        "jobs_from_store": trainer.executor.found if trainer else None,
     }
     records.write_manifest(folder, tables, facts)
+    if store is not None:
+        store.close()
 
 
 def _network(scenario: Scenario, world: World) -> Network:
@@ -222,35 +268,3 @@ def _network(scenario: Scenario, world: World) -> Network:
     if scenario.probes is not None:
         scenario.probes.start(network, world.count, scenario.seed)
     return network
-
-
-def _learning(
-    run: Run,
-    learning: Learning,
-    world: World,
-    network: Network,
-    ledger: Ledger | None,
-    watch: Watch,
-) -> tuple[Trainer, Session]:
-    from fl.model import load
-    from fl.session import Session
-    from fl.trainer import Trainer
-
-    seed = run.scenario.seed
-    tasks = load_tasks(run.scenario)
-
-    def report(number: int, time_s: float, accuracy: float | None) -> None:
-        watch(Progress(run.folder, number, learning.rounds, time_s, accuracy))
-
-    def compute_time_s(device: int, flops: float) -> float:
-        if ledger is not None:
-            ledger.flops[device] += flops
-        return world.compute_time_s(device, flops)
-
-    try:
-        model, tokenizer = load(learning.model)
-        trainer = Trainer(learning, tasks, model, tokenizer, world.count, seed)
-        session = Session(network, trainer, learning, compute_time_s, world.count, seed, report)
-    except ValueError as error:
-        raise ScenarioError(f"fl: {error}") from error
-    return trainer, session

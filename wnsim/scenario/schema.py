@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import Field, TypeAdapter
 
-from fl.config import Learning, Random
+from fl.config import Learning, Random, Server
 from wnsim.background import Background
 from wnsim.channel import (
     ANTENNAS,
@@ -191,7 +191,19 @@ class Scenario:
             raise ValueError(
                 "mac cell and a section base_stations go together, got one without the other"
             )
-        if self.fl is not None and isinstance(self.fl.topology, Random):
+        if (
+            self.fl is not None
+            and isinstance(self.fl.protocol, Server)
+            and self.base_stations is None
+        ):
+            raise ValueError(
+                "fl.protocol server needs the sections base_stations and mac, of model cell"
+            )
+        if (
+            self.fl is not None
+            and isinstance(self.fl.topology, Random)
+            and not isinstance(self.fl.protocol, Server)
+        ):
             degree, count = self.fl.topology.degree, self.devices.count
             if degree >= count or degree * count % 2:
                 raise ValueError(

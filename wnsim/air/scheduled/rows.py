@@ -88,7 +88,8 @@ class Rows:
         number = self._number.pop(flow)
         del self._flow[number], self.streams[number]
         self._free.append(number)
-        self._order = None
+        if self._order is not None:
+            self._order = self._order[self._order != number]
         return number
 
     def flow(self, number: int) -> Flow:

@@ -30,6 +30,8 @@ from wnsim.units import Floats, Ints, thermal_noise_w
 _SHORTEST, _USUAL, _LONGEST = 8, 64, 4096
 # Numbers that a window's largest array may have.
 _LARGEST = 1 << 22
+# Share of the flows on the air whose expected end bounds a window: beyond, little is used of it.
+_MOST = 0.9
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,8 @@ class Windowed(Air):
 
     def begin(self, slot: int, started: Sequence[Stream]) -> None:
         """Take in that a slot begins."""
+        if started and self._first < slot < self._until - 4 * _USUAL:
+            self._cut(slot)
         fresh = slot >= self._until
         if fresh and len(self._rows):
             self._commit(self._rows.ordered(), self._until - self._first)
@@ -93,7 +97,7 @@ class Windowed(Air):
             self._make_room(new)
             self._touched.update(self._rows.table["group"][new].tolist())
         if not len(self._rows):
-            self._until = slot
+            self._until, self._length = slot, _USUAL // 2
         elif fresh:
             self._open(slot)
             self._plan(slot, None)
@@ -162,13 +166,16 @@ class Windowed(Air):
             self._length = max(_SHORTEST, min(8 * elapsed // self._changes, _USUAL))
         else:
             longest = _LONGEST if not self._changes else 4 * _USUAL
-            self._length = max(_USUAL, min(2 * self._length, longest))
+            left = self._slots_left(slot)
+            self._length = max(_USUAL, min(2 * self._length, longest, left))
         largest = max(_SHORTEST, _LARGEST // (len(self._rows) * self._bands))
         self._length = min(self._length, largest)
         self._changes = self._redone = 0
         sample = slot // setup.sample_slots
-        if sample >= self._gains.end:
-            self._gains.open(sample, -(-self._length // setup.sample_slots))
+        samples = -(-self._length // setup.sample_slots)
+        # An era from a quiet time is too long for the many that may start now.
+        if not sample < self._gains.end < sample + 4 * max(samples, _USUAL):
+            self._gains.open(sample, samples)
         self._first = slot
         self._until = min(slot + self._length, self._gains.end * setup.sample_slots)
         if self.hearing is not None:
@@ -177,6 +184,22 @@ class Windowed(Air):
         capacity = self._rows.table.size
         self._window = Window(capacity, self._until - slot, self._bands, self._state.copy())
         self._emitters = None
+
+    def _cut(self, slot: int) -> None:
+        """End a window of a quiet time at a slot: what starts need not be computed so far ahead."""
+        rows = self._rows.ordered()
+        if rows.size and not self.setup.modem.memoryless:
+            state = self._state[rows]
+            self.setup.modem.scan(state, self._slots(rows, self._first, slot))
+            self._window.later[rows] = state
+        self._until, self._length = slot, _USUAL // 2
+
+    def _slots_left(self, slot: int) -> int:
+        """Return in how many slots most flows will have ended, at their pace so far."""
+        table = self._rows.table[self._rows.ordered()]
+        pace = np.maximum(table["acked"], 1) / np.maximum(slot - table["begin"], 1)
+        left = np.sort((table["size"] - table["acked"]) / pace)
+        return int(1.05 * left[int(_MOST * (left.size - 1))]) + 1
 
     def _plan(self, slot: int, touched: set[int] | None) -> None:
         """Compute the window from a slot on, for the flows of some groups and all they disturb.
@@ -191,7 +214,9 @@ class Windowed(Air):
         if touched is None or (self.rules.interferes and self.rules.patterned):
             changed = rows
         else:
-            changed = rows[np.isin(self._rows.table["group"][rows], list(touched))]
+            changed = rows[_among(self._rows.table["group"][rows], touched)]
+        if not changed.size and self.hearing is None:
+            return
         if self.rules.patterned:
             self._emit(rows, slot)
             links = self._links(changed, slot)
@@ -210,20 +235,21 @@ class Windowed(Air):
             )
             differs = self._window.allot(changed, place, shares)
             differs |= self._rows.table["begin"][changed] == slot
-            differs |= np.isin(self._rows.table["stream"][changed], list(self._shrunk))
+            differs |= _among(self._rows.table["stream"][changed], self._shrunk)
             changed = changed if touched is None else changed[differs]
             disturbed = self._emit(rows, slot)
             if disturbed.any():
                 stream = self._rows.table["stream"]
                 # The receivers of a stream are looked at together.
-                streams = stream[rows[disturbed | np.isin(rows, changed)]]
-                changed = rows[np.isin(stream[rows], streams)]
+                streams = {*stream[rows[disturbed]].tolist(), *stream[changed].tolist()}
+                changed = rows[_among(stream[rows], streams)]
+            if not changed.size:
+                return
             links = self._links(changed, slot)
         if touched is not None:
             self._redone += int((self._rows.table["begin"][changed] != slot).sum())
-        if changed.size:
-            self._assess(changed, slot, links)
-            self._scan(changed, slot)
+        self._assess(changed, slot, links)
+        self._scan(changed, slot)
 
     def _links(self, rows: Ints, slot: int) -> _Links:
         """Return what reaches the receivers of rows (R,) from a slot on."""
@@ -324,19 +350,8 @@ class Windowed(Air):
         # What a modem remembers is only kept from the beginning of the window.
         begin = slot if setup.modem.memoryless else self._first
         part = slice(begin - self._first, None)
-        source, target = table["source"][rows], table["target"][rows]
-        draws = uniform_blocks(setup.error_key, source, target, begin, self._until - begin)
         state = self._state[rows]
-        outcome = setup.modem.scan(
-            state,
-            Slots(
-                window.known[rows, part],
-                window.sinr[rows, part],
-                window.share[rows, part],
-                window.active[rows, part],
-                draws,
-            ),
-        )
+        outcome = setup.modem.scan(state, self._slots(rows, begin, self._until))
         window.later[rows] = state
         window.bits[rows, part] = outcome.bits
         window.kind[rows, part] = outcome.kind
@@ -355,6 +370,19 @@ class Windowed(Air):
         table["done"][rows] = done
         table["due"][rows] = np.where(done >= 0, complete, limit)
 
+    def _slots(self, rows: Ints, begin: int, end: int) -> Slots:
+        """Return what the modem is told of rows from one slot to another."""
+        table, window = self._rows.table, self._window
+        part = slice(begin - self._first, end - self._first)
+        source, target = table["source"][rows], table["target"][rows]
+        return Slots(
+            window.known[rows, part],
+            window.sinr[rows, part],
+            window.share[rows, part],
+            window.active[rows, part],
+            uniform_blocks(self.setup.error_key, source, target, begin, end - begin),
+        )
+
     def _commit(self, rows: Ints, slots: int) -> None:
         """Book the first slots of the window to rows, for good."""
         if slots <= 0 or not rows.size:
@@ -371,3 +399,8 @@ class Windowed(Air):
             arrived = np.flatnonzero(bits)
             instants_ns = (self._first + arrived + 1) * self.slot_ns
             self._rows.flow(row).progress.append((instants_ns, bits[arrived]))
+
+
+def _among(values: Ints, wanted: set[int]) -> NDArray[np.bool_]:
+    """Return which of some values (V,) are wanted."""
+    return np.fromiter(map(wanted.__contains__, values.tolist()), np.bool_, values.size)

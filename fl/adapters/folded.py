@@ -1,0 +1,169 @@
+"""A frozen linear layer with the low-rank factors of many devices, as one differentiable step.
+
+y_n = x_n W^T + bias + s_n (x_n A_n^T) B_n^T for the rows x_n of device n. The product with W is
+one for all devices, the factors' products are batched, and the backward pass keeps only what the
+factors' gradients need: x if A is trained, and the rank-sized s_n x_n A_n^T.
+
+Sources: Hu et al., "LoRA: low-rank adaptation of large language models", ICLR 2022.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch.autograd.function import once_differentiable
+
+_MERGED_TOKENS = 1024
+
+
+class Sink:
+    """Where the gradient of one layer's factor goes: the first part is written, others are added.
+
+    Parameters
+    ----------
+    target : (devices, rank, width) part of a matrix of gradients
+    """
+
+    __slots__ = ("_is_empty", "target")
+
+    def __init__(self, target: torch.Tensor) -> None:
+        self.target = target
+        self._is_empty = True
+
+    def add(self, gradient: torch.Tensor) -> None:
+        """Take in a part of the gradient: a layer that is used twice has two."""
+        if self._is_empty:
+            self.target.copy_(gradient)
+            self._is_empty = False
+        else:
+            self.target += gradient
+
+    def finish(self) -> None:
+        """Make the gradient of a layer that was not used zero, and be ready for the next step."""
+        if self._is_empty:
+            self.target.zero_()
+        self._is_empty = True
+
+
+Sinks = tuple[Sink | None, Sink]
+"""For the gradients of A (None if it is frozen) and B."""
+
+
+class FoldedLinear(torch.autograd.Function):
+    """The frozen product and the low-rank path together.
+
+    Parameters
+    ----------
+    x : (devices * batch, ..., inputs), device by device
+    a : (devices, rank, inputs)
+    b : (devices, rank, outputs), the transpose of B
+    scale : one number, or (devices, 1, 1)
+    weight : (inputs, outputs), the frozen weight as it multiplies x from the right; None for the
+        low-rank path alone, beside a frozen product that is not a plain one
+    bias : (outputs,) or None
+    sinks : where the factors' gradients go instead of being returned, or None
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        a: torch.Tensor,
+        b: torch.Tensor,
+        scale: float | torch.Tensor,
+        weight: torch.Tensor | None,
+        bias: torch.Tensor | None,
+        sinks: Sinks | None,
+    ) -> torch.Tensor:
+        """Return (devices * batch, ..., outputs)."""
+        devices = a.shape[0]
+        # [devices, tokens, inputs]
+        own = x.reshape(devices, -1, x.shape[-1])
+        # [devices, tokens, rank]
+        low = torch.bmm(own, a.to(x.dtype).transpose(1, 2)).mul_(scale)
+        if weight is not None and _merges(own, weight):
+            y = _merged_product(own, weight, a, b, scale, bias)
+        else:
+            frozen = None if weight is None else _product(own, weight, bias)
+            y = _with_low_rank(frozen, low, b.to(x.dtype))
+        # A device-wise scale is a buffer of its own, so it may be kept beside the tensors.
+        ctx.scale, ctx.sinks = scale, sinks
+        ctx.save_for_backward(own if ctx.needs_input_grad[1] else None, low, a, b, weight)
+        return y.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Return the gradients of x and of the factors, if those have no sinks."""
+        own, low, a, b, weight = ctx.saved_tensors
+        to_x, to_a, to_b = ctx.needs_input_grad[:3]
+        devices = a.shape[0]
+        # [devices, tokens, outputs]
+        above = grad.reshape(devices, -1, grad.shape[-1])
+        grad_x = grad_a = grad_b = None
+        if to_b:
+            grad_b = _gradient(low, above, b, ctx.sinks and ctx.sinks[1])
+        merges = weight is not None and _merges(above, weight)
+        if to_a or (to_x and not merges):
+            # [devices, tokens, rank]
+            below = torch.bmm(above, b.to(grad.dtype).transpose(1, 2)).mul_(ctx.scale)
+        if to_a:
+            grad_a = _gradient(below, own, a, ctx.sinks and ctx.sinks[0])
+        if to_x and merges:
+            grad_x = _merged_product(above, weight.T, b, a, ctx.scale, None)
+        elif to_x:
+            frozen = None if weight is None else _product(above, weight.T, None)
+            grad_x = _with_low_rank(frozen, below, a.to(grad.dtype))
+        if grad_x is not None:
+            grad_x = grad_x.view(*grad.shape[:-1], -1)
+        return grad_x, grad_a, grad_b, None, None, None, None
+
+
+def _merges(rows: torch.Tensor, weight: torch.Tensor) -> bool:
+    """Whether to add one device's low-rank product to the weight rather than to its many rows.
+
+    In half precision, what is small beside the weight would be lost.
+    """
+    alone = rows.shape[0] == 1 and rows.shape[1] >= _MERGED_TOKENS
+    return alone and weight.dtype == torch.float32
+
+
+def _merged_product(
+    rows: torch.Tensor,
+    weight: torch.Tensor,
+    down: torch.Tensor,
+    up: torch.Tensor,
+    scale: float | torch.Tensor,
+    bias: torch.Tensor | None,
+) -> torch.Tensor:
+    """Return one device's rows times weight + scale down^T up, (1, tokens, width)."""
+    low_rank = torch.mm(down[0].T, up[0] * scale)
+    return _product(rows, low_rank.add_(weight), bias)
+
+
+def _product(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
+    """Return rows times a weight that is common to all devices, (devices, tokens, width)."""
+    flat = rows.flatten(0, 1)
+    y = flat @ weight if bias is None else torch.addmm(bias, flat, weight)
+    return y.view(*rows.shape[:2], -1)
+
+
+def _with_low_rank(
+    frozen: torch.Tensor | None, low: torch.Tensor, factor: torch.Tensor
+) -> torch.Tensor:
+    """Return low times factor, (devices, tokens, width), added in place to what is there."""
+    if frozen is None:
+        return torch.bmm(low, factor)
+    return frozen.baddbmm_(low, factor)
+
+
+def _gradient(
+    left: torch.Tensor, right: torch.Tensor, factor: torch.Tensor, sink: Sink | None
+) -> torch.Tensor | None:
+    """Return left^T right in the type of a factor, or give it to a sink and return None."""
+    gradient = torch.bmm(left.transpose(1, 2), right)
+    if sink is None:
+        return gradient.to(factor.dtype)
+    sink.add(gradient)
+    return None

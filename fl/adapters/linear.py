@@ -1,0 +1,126 @@
+"""One linear layer of the shared model, wrapped so that adapters can be put on it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from .folded import FoldedLinear, Sinks
+
+Scale = float | torch.Tensor
+
+
+def is_transposed(module: nn.Module) -> bool:
+    """Whether a module is GPT-2's Conv1D, whose weight is (inputs, outputs)."""
+    return type(module).__name__ == "Conv1D"
+
+
+def is_linear(module: nn.Module) -> bool:
+    """Whether adapters can be put on a module: any kind of `nn.Linear`, or Conv1D."""
+    return isinstance(module, nn.Linear) or is_transposed(module)
+
+
+def parameter_count(model: nn.Module) -> int:
+    """Return how many parameters a model has; quantized weights store several in one number."""
+    stored = sum(parameter.numel() for parameter in model.parameters())
+    linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
+    sizes = {id(one.weight): one.in_features * one.out_features for one in linear}
+    stored_linear = {id(one.weight): one.weight.numel() for one in linear}
+    return stored + sum(sizes.values()) - sum(stored_linear.values())
+
+
+class AdaptedLinear(nn.Module):
+    """A frozen linear layer that adapters can be put on.
+
+    It works in one of three ways: as the bare frozen layer; with the adapters of N devices
+    stacked, where a batch holds the examples of device 0, then of device 1, ...; or with the
+    adapter of a single device merged into its weight.
+    """
+
+    def __init__(self, base: nn.Module) -> None:
+        super().__init__()
+        self.base: Any = base
+        # Subclasses of Linear may store their weight in other ways, or multiply differently.
+        self.is_plain = is_transposed(base) or type(base).forward is nn.Linear.forward
+        if not self.is_plain:
+            # In evaluation mode, bitsandbytes packs weights on CPUs anew, for inference alone.
+            base.train()
+        self.a: torch.Tensor | None = None
+        self.b: torch.Tensor | None = None
+        self.scale: Scale = 1.0
+        self.sinks: Sinks | None = None
+        self.merged: torch.Tensor | None = None
+        self.seen: list[torch.Tensor] | None = None
+
+    @property
+    def weight(self) -> torch.Tensor:
+        """The weight as the model stores it; models look at its type and device."""
+        weight: torch.Tensor = self.base.weight
+        return weight
+
+    @property
+    def bias(self) -> torch.Tensor | None:
+        """The bias as the model stores it."""
+        bias: torch.Tensor | None = self.base.bias
+        return bias
+
+    def shape(self) -> tuple[int, int]:
+        """Return inputs and outputs of the layer."""
+        if is_transposed(self.base):
+            rows, columns = self.base.weight.shape
+            return rows, columns
+        return self.base.in_features, self.base.out_features
+
+    def frozen_weight(self) -> torch.Tensor:
+        """Return the frozen weight, (outputs, inputs)."""
+        state = getattr(self.base.weight, "quant_state", None)
+        if state is not None:
+            from bitsandbytes.functional import dequantize_4bit
+
+            dense: torch.Tensor = dequantize_4bit(self.base.weight.data, state)
+            return dense
+        return self.weight.T if is_transposed(self.base) else self.weight
+
+    def merge(self, a: torch.Tensor, b: torch.Tensor, scale: float) -> None:
+        """Put one device's factors, (rank, inputs) and (outputs, rank), into the weight."""
+        a, b = a.to(self.weight.device), b.to(self.weight.device)
+        # In half precision, what is small beside the weight would be lost.
+        if self.is_plain and self.weight.dtype == torch.float32:
+            self.merged = torch.addmm(self.frozen_weight(), b, a, alpha=scale)
+        else:
+            self.a, self.b, self.scale = a[None], b.T[None], scale
+
+    def clear(self) -> None:
+        """Be the bare frozen layer again."""
+        self.a = self.b = self.sinks = self.merged = None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Apply the layer to a device-major batch, (devices * batch, ..., inputs)."""
+        if self.seen is not None:
+            self.seen.append(x.detach())
+        if self.merged is not None:
+            return nn.functional.linear(x, self.merged, self.bias)
+        if self.a is None or self.b is None:
+            bare: torch.Tensor = self.base(x)
+            return bare
+        if x.shape[0] % self.a.shape[0]:
+            raise ValueError(
+                "a batch must hold equally many sequences of each device, "
+                f"got {x.shape[0]} for {self.a.shape[0]} devices"
+            )
+        if self.is_plain:
+            weight = self.weight if is_transposed(self.base) else self.weight.T
+            return self._folded(x, weight, self.bias)
+        total: torch.Tensor = self.base(x) + self._folded(x, None, None)
+        return total
+
+    def _folded(
+        self, x: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None
+    ) -> torch.Tensor:
+        factors = (self.a, self.b, self.scale)
+        y: torch.Tensor = FoldedLinear.apply(  # type: ignore[no-untyped-call]
+            x, *factors, weight, bias, self.sinks
+        )
+        return y

@@ -1,0 +1,109 @@
+"""Rotary position embedding as one differentiable step.
+
+y = x cos + rotate_half(x) sin, and back with -sin. As in `norm`, the libraries' several operations
+make more passes over the activations than the rotation needs: on a CPU they are about a fifteenth
+of a small model's training.
+
+Sources: Su et al., "RoFormer: enhanced transformer with rotary position embedding", 2021, in the
+form of GPT-NeoX, which transformers' models share: entry i is rotated with entry i + width / 2.
+"""
+
+from __future__ import annotations
+
+from types import FunctionType, MethodType
+from typing import Any
+
+import torch
+from torch import nn
+from torch.autograd.function import once_differentiable
+
+_NAME = "apply_rotary_pos_emb"
+
+
+class _Rotation(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(cos, sin)
+        return _rotated(x, cos, sin, 1.0)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        cos, sin = ctx.saved_tensors
+        return _rotated(grad, cos, sin, -1.0), None, None
+
+
+def _rotated(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, way: float) -> torch.Tensor:
+    half = x.shape[-1] // 2
+    y = x * cos
+    y[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-way)
+    y[..., half:].addcmul_(x[..., :half], sin[..., half:], value=way)
+    return y
+
+
+def rotate(
+    q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, unsqueeze_dim: int = 1
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return queries and keys rotated; the arguments are those of transformers' own function.
+
+    Parameters
+    ----------
+    q, k : (batch, heads, length, width)
+    cos, sin : (batch, length, rotated width), both halves of it alike
+    unsqueeze_dim : where the heads are in `q` and `k`
+    """
+    cos, sin = cos.unsqueeze(unsqueeze_dim), sin.unsqueeze(unsqueeze_dim)
+    return _with_rest(q, cos, sin), _with_rest(k, cos, sin)
+
+
+def _with_rest(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Rotate as many entries as there are angles for; some models leave the others as they are."""
+    width = cos.shape[-1]
+    y: torch.Tensor = _Rotation.apply(x[..., :width], cos, sin)  # type: ignore[no-untyped-call]
+    return y if width == x.shape[-1] else torch.cat((y, x[..., width:]), dim=-1)
+
+
+def replace_rotations(model: nn.Module) -> None:
+    """Let the attention modules of a float32 model use `rotate`, where theirs computes the same.
+
+    Each module gets its own forward, in which the one name means another function; the library
+    itself is not changed.
+    """
+    for module in model.modules():
+        forward = getattr(type(module), "forward", None)
+        if not isinstance(forward, FunctionType) or forward.__closure__ is not None:
+            continue
+        if _NAME in forward.__code__.co_names and _is_same(forward.__globals__.get(_NAME), module):
+            own = FunctionType(
+                forward.__code__, {**forward.__globals__, _NAME: rotate}, forward.__name__,
+                forward.__defaults__,
+            )  # fmt: skip
+            own.__kwdefaults__ = forward.__kwdefaults__
+            module.forward = MethodType(own, module)
+
+
+@torch.no_grad()
+def _is_same(theirs: Any, module: nn.Module) -> bool:
+    """Whether a library's function rotates as `rotate` does, by trying it."""
+    floats = {p.dtype for p in module.parameters() if p.is_floating_point()}
+    if theirs is None or floats != {torch.float32} or any(p.is_meta for p in module.parameters()):
+        return False
+    q, k = (
+        torch.linspace(-1, 1, 48).reshape(1, 2, 3, 8),
+        torch.linspace(1, 2, 24).reshape(1, 1, 3, 8),
+    )
+    angles = torch.linspace(0, 3, 12).reshape(1, 3, 4).repeat(1, 1, 2)
+    try:
+        found = theirs(q, k, angles.cos(), angles.sin())
+    # Functions of another form are left alone.
+    except (TypeError, RuntimeError, ValueError, AttributeError):
+        return False
+    mine = rotate(q, k, angles.cos(), angles.sin())
+    return (
+        isinstance(found, tuple)
+        and len(found) == len(mine)
+        and all(
+            isinstance(x, torch.Tensor) and x.shape == y.shape and torch.allclose(x, y, atol=1e-6)
+            for x, y in zip(found, mine, strict=True)
+        )
+    )

@@ -1,0 +1,76 @@
+"""Which modules of a model take adapters: PEFT's meaning of `target_modules`.
+
+Sources: `check_target_module_exists` and `get_pattern_key` of PEFT 0.18.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from .linear import is_linear
+
+ALL_LINEAR = "all-linear"
+_HEADS = ("score", "classifier")
+
+
+def output_layer(model: nn.Module) -> nn.Module | None:
+    """Return the module that makes logits: of tokens, or of classes after a pooled encoder."""
+    lm: Any = model
+    found: nn.Module | None = lm.get_output_embeddings()
+    heads = [found, *(getattr(model, name, None) for name in _HEADS)]
+    return next((head for head in heads if head is not None), None)
+
+
+def find(model: nn.Module, targets: Sequence[str] | str) -> dict[str, nn.Module]:
+    """Return the linear modules to adapt by name, in the model's order.
+
+    Parameters
+    ----------
+    model : Hugging Face model
+    targets : names, or ends of names after a dot; or one regular expression that matches whole
+        names; `all-linear` or nothing for every linear module but the output layer
+
+    Raises
+    ------
+    ValueError
+        if no linear module is found, or nothing has one of the names
+    """
+    linear = {name: module for name, module in model.named_modules() if is_linear(module)}
+    if not targets or (isinstance(targets, str) and targets.lower() == ALL_LINEAR):
+        head = output_layer(model)
+        found = {name: module for name, module in linear.items() if module is not head}
+        if not found:
+            raise ValueError("the model has no linear module")
+        return found
+    if not isinstance(targets, str):
+        for target in targets:
+            if not any(matches(name, [target]) for name in linear):
+                raise ValueError(f"the model has no linear module named {target}")
+    found = {name: module for name, module in linear.items() if matches(name, targets)}
+    if not found:
+        raise ValueError(f"the model has no linear module whose name matches {targets!r}")
+    return found
+
+
+def matches(name: str, targets: Sequence[str] | str) -> bool:
+    """Whether a module is meant: by the end of its name, or by a regular expression."""
+    if isinstance(targets, str):
+        return targets.lower() == ALL_LINEAR or _fits(targets, name)
+    return any(name == target or name.endswith(f".{target}") for target in targets)
+
+
+def of_pattern(name: str, patterns: Mapping[str, Any], default: Any) -> Any:
+    """Return what the first pattern that matches the end of a module's name stands for."""
+    fitting = (value for key, value in patterns.items() if _fits(rf"(.*\.)?({key})", name))
+    return next(fitting, default)
+
+
+def _fits(pattern: str, name: str) -> bool:
+    try:
+        return re.fullmatch(pattern, name) is not None
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {pattern!r}: {error}") from error

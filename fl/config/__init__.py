@@ -1,0 +1,158 @@
+"""The parameters of the learning layer as they stand in a scenario; free of torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from .base import Count, Text, parameters
+from .computing import AdamW, Computing, Sgd
+from .methods import Local, Lora, SoLora
+from .partitions import Dirichlet, Iid, OneTask
+from .protocols import Asynchronous, Server, Synchronous
+from .tasks import Folder, Hub
+from .topologies import Full, Nearest, Random, Ring
+
+__all__ = [
+    "AdamW", "Asynchronous", "Computing", "Dirichlet", "Emulate", "Folder", "Full", "Hub", "Iid",
+    "Learning", "Local", "Lora", "Nearest", "OneTask", "Random", "Ring", "Server", "Sgd", "SoLora",
+    "Synchronous", "names_a_folder",
+]  # fmt: skip
+
+
+@parameters
+class Emulate:
+    """Messages and operations as if a large model were trained.
+
+    The serialiser runs on the shapes of that model at the method's rank, and its operations are
+    charged to the simulated clock; the numbers learned are those of the model on board.
+
+    Parameters
+    ----------
+    emulate : architecture, by its public configuration
+    batch : sequences per local step of the emulated training
+    length : tokens per sequence of the emulated training
+    """
+
+    emulate: Literal["qwen2.5-0.5b", "qwen2.5-1.5b", "qwen2.5-7b", "llama-3.2-1b", "llama-3.2-3b"]
+    batch: Count = 8
+    length: Count = 128
+
+
+def names_a_folder(model: str) -> bool:
+    """Whether a model's name can only be that of a folder: no hub name looks like it."""
+    return model.startswith((".", "/", "~")) or model.count("/") > 1
+
+
+def _all_tasks() -> tuple[str, ...]:
+    from ..tasks import GENERATED
+
+    return tuple(GENERATED)
+
+
+def _kind_of_tasks(value: Any) -> str:
+    """Return which of the ways to name tasks is meant."""
+    if isinstance(value, Folder) or (isinstance(value, dict) and "hub" not in value):
+        return "folder"
+    return "hub" if isinstance(value, dict | Hub) else "names"
+
+
+def _kind_of_payload(value: Any) -> str:
+    return "emulate" if isinstance(value, dict | Emulate) else "actual"
+
+
+Tasks = Annotated[
+    Annotated[tuple[str, ...], Field(min_length=1), Tag("names")]
+    | Annotated[Folder, Tag("folder")]
+    | Annotated[Hub, Tag("hub")],
+    Discriminator(_kind_of_tasks),
+]
+Payload = Annotated[
+    Annotated[Literal["actual"], Tag("actual")] | Annotated[Emulate, Tag("emulate")],
+    Discriminator(_kind_of_payload),
+]
+Method = Annotated[Local | Lora | SoLora, Field(discriminator="model")]
+Topology = Annotated[Ring | Random | Nearest | Full, Field(discriminator="model")]
+Protocol = Annotated[Synchronous | Asynchronous | Server, Field(discriminator="model")]
+Partition = Annotated[OneTask | Dirichlet | Iid, Field(discriminator="model")]
+Optimizer = Annotated[AdamW | Sgd, Field(discriminator="model")]
+Steps = Annotated[
+    Annotated[Count, Tag("number")] | Annotated[tuple[Count, Count], Tag("range")],
+    Discriminator(lambda value: "number" if isinstance(value, int) else "range"),
+]
+
+
+@parameters
+class Learning:
+    """What is learned, by whom, and how updates travel.
+
+    Parameters
+    ----------
+    model : `tiny`, on board; or a Hugging Face causal LM by folder or by hub name
+    payload : `actual` sizes of the model at hand, or `{emulate: architecture}`
+    tasks : names of tasks on board (all of them if not given), `{folder: path}` or
+        `{hub: [names]}`
+    target_modules : which modules take adapters, as in PEFT: ends of their names, or a regular
+        expression for whole names; every linear one but the output layer if none is given
+    method : what is trained, sent and merged
+    start : folder of an adapter in PEFT's format from which all devices start, relative to the
+        scenario's; for methods that train both factors
+    topology : who speaks with whom, where there is no server
+    protocol : who waits for whom
+    partition : which device learns from which examples
+    weights : how much an update counts in a merge: all `equal`, or by its device's `examples`
+    optimizer : of the local steps; learning rates are those of the method
+    trainer : how all that is computed on this machine
+    rounds : rounds of training, exchange and aggregation
+    local_steps : optimizer steps of a device in a round; the least and most of a number drawn once
+        for each device, if these are two
+    batch_size : examples per step
+    clip_norm : bound on the norm of a device's gradient
+    deadline_s : an update is of use this long after it was sent [s]
+    broadcast : whether a device sends an update once to all of its neighbors
+    broadcast_quantile : share of them that may be worse than the one for which the rate of a
+        broadcast is chosen; 0: the rate is that of the worst
+    train_examples, test_examples : per task; devices with the same task share its training set
+    evaluate_every : rounds between evaluations of every device on every task
+    max_length : longest sequence; prompts are cut from the left [token]
+    """
+
+    model: Text = "tiny"
+    payload: Payload = "actual"
+    tasks: Tasks = Field(default_factory=_all_tasks)
+    target_modules: Text | tuple[Text, ...] = ()
+    method: Method = Field(default_factory=Lora)
+    start: Text | None = None
+    topology: Topology = Field(default_factory=Random)
+    protocol: Protocol = Field(default_factory=Synchronous)
+    partition: Partition = Field(default_factory=OneTask)
+    weights: Literal["equal", "examples"] = "examples"
+    optimizer: Optimizer = Field(default_factory=AdamW)
+    trainer: Computing = Field(default_factory=Computing)
+    rounds: Count = 30
+    local_steps: Steps = 10
+    batch_size: Count = 8
+    clip_norm: Annotated[float, Field(gt=0, le=1e9)] = 1.0
+    deadline_s: Annotated[float, Field(gt=0, le=1e9)] = 20.0
+    broadcast: bool = False
+    broadcast_quantile: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    train_examples: Count = 512
+    test_examples: Count = 48
+    evaluate_every: Count = 5
+    max_length: Annotated[int, Field(ge=8, le=4096)] = 128
+
+    def __post_init__(self) -> None:
+        if isinstance(self.tasks, tuple) and len(set(self.tasks)) < len(self.tasks):
+            raise ValueError(f"tasks must be different ones, got {', '.join(self.tasks)}")
+        if self.start is not None and isinstance(self.method, SoLora):
+            raise ValueError("start is for methods that train both factors, got method so-lora")
+        low, high = self.steps_between
+        if low > high:
+            raise ValueError(f"local_steps must be from least to most, got {low} and {high}")
+
+    @property
+    def steps_between(self) -> tuple[int, int]:
+        """The least and most local steps of a device."""
+        steps = self.local_steps
+        return (steps, steps) if isinstance(steps, int) else steps

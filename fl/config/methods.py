@@ -1,0 +1,72 @@
+"""What is trained, sent and merged."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from .base import Alpha, Count, LearningRate, Rank, Share, parameters
+
+
+@parameters
+class Local:
+    """Every device trains its own LoRA adapter and tells nobody.
+
+    Parameters
+    ----------
+    rank : rank of the adapters
+    alpha : the adapter is scaled by alpha / rank; twice the rank if not given
+    learning_rate : of AdamW
+    """
+
+    model: Literal["local"] = "local"
+    rank: Rank = 8
+    alpha: Alpha | None = None
+    learning_rate: LearningRate = 2e-3
+
+
+@parameters
+class Lora:
+    """LoRA gossip: both factors are sent and averaged with the neighbors'.
+
+    Parameters
+    ----------
+    rank, alpha, learning_rate : as for `local`
+    """
+
+    model: Literal["lora"] = "lora"
+    rank: Rank = 8
+    alpha: Alpha | None = None
+    learning_rate: LearningRate = 2e-3
+
+
+@parameters
+class SoLora:
+    """Sparse-and-orthogonal LoRA: frozen A per device, a static mask on B (arXiv 2602.20492).
+
+    Parameters
+    ----------
+    rank, alpha : as for `local`
+    learning_rate : of AdamW; B alone is trained, at a higher rate than both factors
+    density : share of the entries of B that are active, over all layers
+    a_init : law of the frozen A: `gaussian` N(0, 1/k) or `kaiming` uniform, variance 1/(3k)
+    allocation : how the active entries are shared among layers: `size` in proportion to a layer's
+        size times exp(entropy), `paper` by the softmax of the entropies (Eq. 22), or `uniform`
+    mask : `grad`, the largest gradients at B = 0 (Eq. 18, by magnitude), or `random`
+    aggregation : `active`, over the devices whose mask covers an entry, or `mean`, over all
+    calibration_prompts : prompts from which the layers' entropies are computed (Eq. 20)
+    calibration_batches : batches over which the mask's gradients are summed
+    send_a : how A travels at first contact: `dense` (paper) or as its `seed`
+    """
+
+    model: Literal["so-lora"] = "so-lora"
+    rank: Rank = 8
+    alpha: Alpha | None = None
+    learning_rate: LearningRate = 5e-3
+    density: Share = 0.54
+    a_init: Literal["gaussian", "kaiming"] = "gaussian"
+    allocation: Literal["size", "paper", "uniform"] = "size"
+    mask: Literal["grad", "random"] = "grad"
+    aggregation: Literal["active", "mean"] = "active"
+    calibration_prompts: Count = 64
+    calibration_batches: Count = 4
+    send_a: Literal["dense", "seed"] = "dense"

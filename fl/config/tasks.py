@@ -1,0 +1,42 @@
+"""Where tasks come from."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from .base import Text, parameters
+
+
+@parameters
+class Folder:
+    """Tasks from a folder: one subfolder per task, with train.jsonl and test.jsonl.
+
+    Parameters
+    ----------
+    folder : the folder; relative to the scenario's
+    """
+
+    folder: Text
+
+
+@parameters
+class Hub:
+    """Tasks from the Hugging Face hub, through the `datasets` library.
+
+    Parameters
+    ----------
+    hub : names of the data sets
+    prompt, answer, choices : names of their columns
+    config : which configuration of a data set, if it has several
+    train_split, test_split : names of their splits
+    """
+
+    hub: Annotated[tuple[Text, ...], Field(min_length=1)]
+    prompt: str = "prompt"
+    answer: str = "answer"
+    choices: str | None = None
+    config: str | None = None
+    train_split: str = "train"
+    test_split: str = "test"

@@ -1,0 +1,137 @@
+"""Where language models come from: folders, the local cache of the hub, and the hub itself."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .config import names_a_folder
+
+if TYPE_CHECKING:
+    from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+_HUB_TIMEOUT_S = 10.0
+_TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model", "spiece.model")
+_PICKLE_PATTERNS = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
+
+
+def four_bits(dtype: torch.dtype) -> BitsAndBytesConfig:
+    """Return how to load 4-bit weights whose products are computed in a type.
+
+    Raises
+    ------
+    ValueError
+        if a library is missing
+    """
+    missing = [one for one in ("accelerate", "bitsandbytes") if not find_spec(one)]
+    if missing:
+        raise ValueError(
+            f"quantization 4bit needs {' and '.join(missing)}: pip install 'wnsim[quantized]'"
+        )
+    from transformers import BitsAndBytesConfig
+
+    return BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+
+
+def find(name: str, options: Mapping[str, Any]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Return a model, frozen and in evaluation mode, and its tokenizer.
+
+    Parameters
+    ----------
+    name : a folder in Hugging Face format, or a model's name on the hub
+    options : for the library's own loader
+
+    Raises
+    ------
+    ValueError
+        if it cannot be had; see `load`
+    """
+    if name and Path(name).is_dir():
+        _check_folder(Path(name))
+        return _read(name, True, options)
+    if not name or names_a_folder(name):
+        raise ValueError(f"model must be 'tiny', a folder or a hub name; no such folder: {name!r}")
+    return _from_hub(name, options)
+
+
+def _read(
+    source: str, local: bool, options: Mapping[str, Any]
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    # Importing transformers takes seconds, so nobody pays for it who only wants tasks.
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    shows_progress = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(
+            source, trust_remote_code=False, local_files_only=local
+        )
+        model = AutoModelForCausalLM.from_pretrained(
+            source,
+            trust_remote_code=False,
+            local_files_only=local,
+            use_safetensors=True,
+            **options,
+        )
+    # Broken files raise whatever their parser raises: json, safetensors, tokenizers, torch.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(f"model {source!r} cannot be loaded: {reason}") from error
+    finally:
+        if shows_progress:
+            logging.enable_progress_bar()
+    model.requires_grad_(False)
+    return model.eval(), tokenizer
+
+
+def _check_folder(folder: Path) -> None:
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"{folder}: a model folder must hold config.json")
+    if not any(folder.glob("*.safetensors")):
+        pickled = [file.name for pattern in _PICKLE_PATTERNS for file in folder.glob(pattern)]
+        if pickled:
+            raise ValueError(
+                f"{folder}: weights must be in safetensors format, found only {pickled[0]} "
+                "(pickle files can run code)"
+            )
+        raise ValueError(f"{folder}: a model folder must hold its weights, *.safetensors")
+    if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
+        raise ValueError(f"{folder}: a model folder must hold a tokenizer, tokenizer.json")
+
+
+def _from_hub(
+    name: str, options: Mapping[str, Any]
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    from huggingface_hub import HfApi, try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        cached = isinstance(try_to_load_from_cache(name, "config.json"), str)
+    except HFValidationError as error:
+        raise ValueError(f"model must be 'tiny', a folder or a hub name, got {name!r}") from error
+    if cached:
+        try:
+            return _read(name, True, options)
+        except ValueError:
+            # The cached copy may be incomplete; the hub then has the rest.
+            pass
+    # One question with a short time limit: the loaders would retry for most of a minute.
+    try:
+        HfApi().model_info(name, timeout=_HUB_TIMEOUT_S)
+    # The client raises its own errors and those of its transport, which changed between versions.
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(
+            f"model {name!r} is no folder and cannot be had from the hub: {reason}"
+        ) from error
+    return _read(name, False, options)

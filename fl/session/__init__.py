@@ -1,0 +1,17 @@
+"""What the devices do, as processes of a simulation: they train, tell each other, and merge."""
+
+from __future__ import annotations
+
+from ..config import Asynchronous, Server, Synchronous
+from .base import Session
+from .gossip import Gossip
+from .rounds import Rounds
+from .star import Star
+
+PROTOCOLS: dict[type, type[Session]] = {
+    Synchronous: Rounds,
+    Asynchronous: Gossip,
+    Server: Star,
+}
+
+__all__ = ["PROTOCOLS", "Session"]

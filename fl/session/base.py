@@ -1,0 +1,263 @@
+"""What the protocols have in common: members, messages, records and tests.
+
+A device that has left the scene trains on but reaches nobody, and takes part again when it is back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import simpy
+
+from wnsim.network import Message, Network, Transfer
+
+from ..jobs import digest
+from ..rows import EvaluationRow, RoundRow
+from ..update import HEADER_BYTES
+
+if TYPE_CHECKING:
+    from ..adapters import Adapter
+    from ..config import Learning
+    from ..jobs import Job, Value
+    from ..state import State
+    from ..trainer import Trainer
+    from ..update import Update
+
+Steps = Generator[simpy.Event, Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a message brings.
+
+    Parameters
+    ----------
+    device, round : whose update, and of which of its rounds
+    made_s : when it was made [s]
+    update : the update
+    """
+
+    device: int
+    round: int
+    made_s: float
+    update: Value[Update]
+
+
+class Session:
+    """Federated learning of all devices, as processes of a simulation.
+
+    Parameters
+    ----------
+    network : carries the updates
+    trainer : does the computing
+    learning : rounds, deadline and topology
+    compute_time_s : seconds that a device takes for a number of operations
+    devices : number of devices
+    seed : of what is random in a protocol
+    progress : called after each round with its number, time [s] and mean accuracy, if it was found
+
+    Attributes
+    ----------
+    rounds, evaluations : the records
+    done : event that fires when the last round is over
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        trainer: Trainer,
+        learning: Learning,
+        compute_time_s: Callable[[int, float], float],
+        devices: int,
+        seed: int,
+        progress: Callable[[int, float, float | None], None],
+    ) -> None:
+        self.network = network
+        self.trainer = trainer
+        self.learning = learning
+        self.devices = devices
+        self.seed = seed
+        self.states: list[Value[State] | None] = [None] * devices
+        self.rounds: list[RoundRow] = []
+        self.evaluations: list[EvaluationRow] = []
+        self._compute_time_s = compute_time_s
+        self._progress = progress
+        # Who is known to hold one's mask and A.
+        self._reached: set[tuple[int, int]] = set()
+        self._open: list[tuple[RoundRow, Job[State]]] = []
+        self.prepare()
+        self.done = network.env.process(self.run())
+
+    # What a protocol says.
+
+    def prepare(self) -> None:
+        """Get ready before the first instant."""
+
+    def run(self) -> Steps:
+        """Run all rounds; the process of the whole session."""
+        raise NotImplementedError
+
+    def current(self, device: int) -> Value[State] | None:
+        """Return what a device would be tested with now, None for the untrained model."""
+        return self.states[device]
+
+    # What protocols use.
+
+    @property
+    def adapters(self) -> list[Adapter | None]:
+        """Each device's adapter, None before its first round."""
+        states = [self.current(device) for device in range(self.devices)]
+        return [None if state is None else state.value().adapter for state in states]
+
+    def members(self) -> Generator[simpy.Event, Any, list[int]]:
+        """Wait until a device is there; return those that are, none if there will never be one."""
+        while True:
+            present = self.network.snapshot().present
+            if present.any():
+                return [int(device) for device in present.nonzero()[0]]
+            wait_s = self.network.next_presence_s()
+            if wait_s is None:
+                return []
+            yield self.network.timeout(wait_s)
+
+    def train(self, me: int, number: int, start: Value[State] | None) -> tuple[Job[State], float]:
+        """Return a device's state after its local steps, and how long they take it [s]."""
+        trained = self.trainer.train(me, number, start)
+        first = self.states[me] is None
+        return trained, self._compute_time_s(me, self.trainer.flops(me, first))
+
+    def tell(
+        self, me: int, targets: Sequence[int], number: int, trained: Value[State]
+    ) -> tuple[int, dict[int, simpy.Event]]:
+        """Send a device's update; return the size for all [byte] and an event for each target."""
+        told = Told(me, number, self.network.now_s, self.trainer.tell(me, number, trained))
+        size = 0
+        events: dict[int, simpy.Event] = {}
+        for group in self._groups(me, targets):
+            first = (me, group[0]) not in self._reached
+            one = self.trainer.payload.size_bytes(first)
+            sent = self.send(me, group, number, one, told)
+            events |= zip(group, sent, strict=True)
+            size += one * len(group)
+        for event in events.values():
+            event.callbacks.append(self._acknowledged)
+        return size, events
+
+    def send(
+        self, source: int, targets: Sequence[int], number: int, size_bytes: int, told: Told
+    ) -> list[simpy.Event]:
+        """Send one message to all targets; return an event for each."""
+        message = Message(
+            source,
+            targets[0],
+            size_bytes,
+            self.learning.deadline_s,
+            payload=told,
+            round=number,
+            header_bytes=HEADER_BYTES,
+        )
+        return self.network.broadcast(message, targets, self.learning.broadcast_quantile)
+
+    def _groups(self, me: int, targets: Sequence[int]) -> list[list[int]]:
+        """Return the targets that are told with one message: all that are told the same."""
+        if not self.learning.broadcast:
+            return [[target] for target in targets]
+        known = [target for target in targets if (me, target) in self._reached]
+        new = [target for target in targets if (me, target) not in self._reached]
+        return [group for group in (known, new) if group]
+
+    def _acknowledged(self, event: simpy.Event) -> None:
+        transfer = event.value
+        if isinstance(transfer, Transfer) and transfer.delivered:
+            self._reached.add((transfer.message.source, transfer.message.target))
+
+    def merge(
+        self, me: int, trained: Value[State], heard: Sequence[Told], counts: Sequence[float]
+    ) -> Value[State]:
+        """Return a device's state with what it heard, each counting as much as is said."""
+        if not self.trainer.method.exchanges:
+            return trained
+        weights = [self.trainer.weight(me)]
+        weights += [
+            self.trainer.weight(told.device) * count
+            for told, count in zip(heard, counts, strict=True)
+        ]
+        return self.trainer.merge(me, trained, [told.update for told in heard], weights)
+
+    def record(
+        self,
+        number: int,
+        me: int,
+        trained: Job[State],
+        times_s: tuple[float, float],
+        told: tuple[int, int],
+        heard: Sequence[Told],
+        staleness: Sequence[int],
+    ) -> None:
+        """Write down a device's round.
+
+        Parameters
+        ----------
+        number, me : which round, whose
+        trained : its own state after its local steps
+        times_s : when it began, and when these were done [s]
+        told : to how many it sent, and how many bytes
+        heard, staleness : what it merged, and how late that was
+        """
+        now_s = self.network.now_s
+        ages_s = [now_s - each.made_s for each in heard]
+        row = RoundRow(
+            number, me, *times_s, now_s, told[0], len(heard), told[1], _mean(staleness),
+            _mean(ages_s), math.nan,
+        )  # fmt: skip
+        self._open.append((row, trained))
+
+    def settle(self, number: int) -> None:
+        """Compute what is pending, and find out the losses.
+
+        Raises
+        ------
+        ValueError
+            if training went wrong, or other processes of this run do not see the same
+        """
+        for row, trained in self._open:
+            self.rounds.append(dataclasses.replace(row, loss=self.trainer.loss(trained)))
+        self._open.clear()
+        env = self.network.env
+        keys = [None if state is None else state.key for state in self.states]
+        self.trainer.agree(number, digest(number, env.now_ns, env.events, keys))
+
+    def end_round(self, number: int, *, last: bool) -> None:
+        """Compute what is pending, and test everybody if it is time to."""
+        self.settle(number)
+        if last or number % self.learning.evaluate_every == 0:
+            self.evaluate(number)
+        else:
+            self._progress(number, self.network.now_s, None)
+
+    def evaluate(self, number: int) -> None:
+        """Test every device on every task; an adapter is what it is, whoever is away."""
+        names = [task.name for task in self.trainer.tasks]
+        now_s = self.network.now_s
+        tests = [
+            self.trainer.test(device, number, self.current(device))
+            for device in range(self.devices)
+        ]
+        total: list[float] = []
+        for device, test in enumerate(tests):
+            accuracies = test.value()
+            total += accuracies
+            own = self.trainer.task_of[device]
+            self.evaluations += [
+                EvaluationRow(number, now_s, device, name, task in own, accuracy)
+                for task, (name, accuracy) in enumerate(zip(names, accuracies, strict=True))
+            ]
+        self._progress(number, now_s, sum(total) / len(total))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan

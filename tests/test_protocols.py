@@ -1,0 +1,302 @@
+"""Who waits for whom: gossip without a barrier, and a server with its clients."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import simpy
+
+from fl.config import Asynchronous, Full, Learning, Local, Lora, Ring, Server, SoLora
+from fl.jobs import Derived, Value
+from fl.session import PROTOCOLS
+from wnsim.clock import Clock
+from wnsim.mac import Cell
+from wnsim.network import Message, Transfer
+from wnsim.units import to_ns, to_s
+
+SQUARE = ((0.0, 0.0), (100.0, 0.0), (0.0, 100.0), (100.0, 100.0))
+
+
+class Quadratic:
+    """A trainer of numbers: steps down (x - c)^2 / 2 of each device; see `fl.trainer.Trainer`."""
+
+    tasks = (SimpleNamespace(name="near"),)
+    method = SimpleNamespace(exchanges=True)
+    payload = SimpleNamespace(size_bytes=lambda first: 100, average_bytes=100)
+
+    def __init__(self, targets: Sequence[float], rate: float) -> None:
+        self._targets, self._rate = targets, rate
+        self.task_of = [(0,)] * len(targets)
+
+    def flops(self, device: int, first: bool) -> float:
+        return 1.0
+
+    def weight(self, device: int) -> float:
+        return 1.0
+
+    def train(self, device: int, round_: int, start: Value[float] | None) -> Value[float]:
+        def make() -> float:
+            x = 0.0 if start is None else start.value()
+            return x - self._rate * (x - self._targets[device])
+
+        return Derived(f"{device} {round_}", (), make)
+
+    def tell(self, device: int, round_: int, state: Value[float]) -> Value[float]:
+        return state
+
+    def merge(
+        self,
+        device: int,
+        own: Value[float],
+        heard: Sequence[Value[float]],
+        weights: Sequence[float],
+    ) -> Value[float]:
+        def make() -> float:
+            values = [own.value(), *(value.value() for value in heard)]
+            return float(np.average(values, weights=weights))
+
+        return Derived(f"merged {own.key}", (), make)
+
+    def loss(self, trained: Value[float]) -> float:
+        return trained.value()
+
+    def agree(self, round_: int, state: str) -> None:
+        """There is nobody else."""
+
+    def test(self, device: int, round_: int, state: Value[float] | None) -> Value[list[float]]:
+        return Derived("test", (), lambda: [0.0])
+
+
+class Wire:
+    """A network that takes the same time for every message; see `wnsim.network.Network`."""
+
+    def __init__(self, devices: int, latency_s: float) -> None:
+        self.env = Clock()
+        self.inbox = [simpy.Store(self.env) for _ in range(devices)]
+        self.sent: list[tuple[float, int, int]] = []
+        self._latency_s = latency_s
+
+    @property
+    def now_s(self) -> float:
+        return to_s(self.env.now_ns)
+
+    def timeout(self, duration_s: float) -> simpy.Event:
+        return self.env.timeout(to_ns(duration_s))
+
+    def snapshot(self) -> Any:
+        return SimpleNamespace(present=np.ones(len(self.inbox), dtype=bool))
+
+    def next_presence_s(self) -> None:
+        return None
+
+    def broadcast(
+        self, message: Message, targets: Sequence[int], quantile: float
+    ) -> list[simpy.Event]:
+        events = []
+        for target in targets:
+            self.sent.append((self.now_s, message.source, target))
+            event = self.env.event()
+            events.append(event)
+            # Nothing waits at a latency of zero: it is there at once.
+            if self._latency_s == 0.0:
+                self._arrive(message, target, event)
+            else:
+                delay = self.env.now_ns + to_ns(self._latency_s)
+                self.env.at(delay, lambda m=message, t=target, e=event: self._arrive(m, t, e))
+        return events
+
+    def _arrive(self, message: Message, target: int, event: simpy.Event) -> None:
+        self.inbox[target].put(message)
+        told = Message(message.source, target, message.size_bytes, message.lifetime_s)
+        values = dict.fromkeys(Transfer.__dataclass_fields__, 0) | {"message": told}
+        event.succeed(Transfer(**values | {"delivered": True}))
+
+
+def gossip(
+    targets: Sequence[float], seconds: Sequence[float], latency_s: float, **settings: Any
+) -> tuple[Any, Wire]:
+    learning = Learning(protocol=Asynchronous(**settings.pop("protocol", {})), **settings)
+    wire = Wire(len(targets), latency_s)
+    trainer = Quadratic(targets, 0.1)
+    session = PROTOCOLS[Asynchronous](
+        wire, trainer, learning, lambda device, flops: seconds[device], len(targets), 1,
+        lambda number, time_s, accuracy: None,
+    )  # fmt: skip
+    wire.env.run(until=session.done)
+    return session, wire
+
+
+@pytest.mark.parametrize("topology", [Full(), Ring()])
+def test_gossip_without_latency_is_gossip_in_rounds(topology: Full | Ring) -> None:
+    """Law: x <- W (x - rate (x - c)), W the mean over a device and its neighbors."""
+    targets, rounds = np.array([1.0, -2.0, 5.0, 0.5, 3.0]), 7
+    session, _ = gossip(targets, [2.0] * 5, 0.0, topology=topology, rounds=rounds)
+    mixing = np.ones((5, 5)) / 5
+    if isinstance(topology, Ring):
+        mixing = (np.eye(5) + np.roll(np.eye(5), 1, 0) + np.roll(np.eye(5), -1, 0)) / 3
+    x = np.zeros(5)
+    for _ in range(rounds):
+        x = mixing @ (x - 0.1 * (x - targets))
+    assert [state.value() for state in session.states] == pytest.approx(x.tolist(), rel=1e-12)
+    assert {row.staleness for row in session.rounds} == {0.0}
+    assert {row.age_s for row in session.rounds} == {0.0}
+
+
+def test_a_latency_below_a_round_is_a_delay_of_one_round() -> None:
+    """Law: what was made a round ago is merged, and counts as fresh; in the end all is merged."""
+    targets, rounds = np.array([1.0, -2.0, 5.0]), 6
+    session, wire = gossip(targets, [2.0] * 3, 0.5, topology=Full(), rounds=rounds)
+    x, before = np.zeros(3), None
+    for _ in range(rounds):
+        y = x - 0.1 * (x - targets)
+        others = None if before is None else before.sum() - before
+        x = y if others is None else (y + others) / 3
+        before = y
+    x = (x + before.sum() - before) / 3
+    assert [state.value() for state in session.states] == pytest.approx(x.tolist(), rel=1e-12)
+    assert wire.now_s == pytest.approx(2.0 * rounds + 0.5)
+
+
+def test_stale_updates_count_less() -> None:
+    """Law: the weight of an update is (1 + s)^-a, s merges after it was made."""
+    # Device 1 makes one round while device 0 makes four; what it says takes 3 s.
+    session, _ = gossip(
+        [1.0, 9.0], [1.0, 4.0], 3.0, topology=Full(), rounds=6,
+        protocol={"staleness_exponent": 2.0},
+    )  # fmt: skip
+    mine = [row for row in session.rounds if row.device == 0]
+    heard = [row for row in mine if row.heard]
+    # Made at 4 s, there at 7 s; by then device 0 has merged at 4 (when it was made), 5 and 6 s.
+    assert (heard[0].end_s, heard[0].staleness, heard[0].age_s) == (7.0, 2.0, 3.0)
+    x = y = 0.0
+    for _ in range(7):
+        x -= 0.1 * (x - 1.0)
+    y -= 0.1 * (y - 9.0)
+    weight = (1 + 2) ** -2.0
+    expected = (x + weight * y) / (1 + weight)
+    state = x_after(session, 7)
+    assert state == pytest.approx(expected, rel=1e-12)
+
+
+def x_after(session: Any, number: int) -> float:
+    """Device 0's state after one of its rounds: what its next one begins with, a step back."""
+    (row,) = [row for row in session.rounds if (row.device, row.round) == (0, number + 1)]
+    return (row.loss - 0.1 * 1.0) / 0.9
+
+
+def test_fast_devices_make_more_rounds_and_the_sum_is_what_was_asked_for() -> None:
+    session, _ = gossip([0.0, 1.0, 2.0], [1.0, 2.0, 4.0], 0.1, topology=Full(), rounds=14)
+    counts = [sum(row.device == device for row in session.rounds) for device in range(3)]
+    assert sum(counts) == 3 * 14
+    assert counts == [24, 12, 6]
+
+
+def test_a_neighbor_is_not_sent_a_second_update_before_the_first() -> None:
+    _, wire = gossip([0.0, 1.0], [1.0, 1.0], 2.5, topology=Full(), rounds=10)
+    mine = [at_s for at_s, source, _ in wire.sent if source == 0]
+    assert np.diff(mine).min() >= 2.5
+
+
+@pytest.fixture
+def served(make_network, make_trainer) -> Callable[..., Any]:  # type: ignore[no-untyped-def]
+    """Return a runner of small federations with a server; gives network, trainer and session."""
+
+    def run(stations=((50.0, 50.0),), share=1.0, backhaul=None, **learning):  # type: ignore[no-untyped-def]
+        settings = {"rounds": 3, "evaluate_every": 1, "protocol": Server(share=share)} | learning
+        trainer = make_trainer(devices=4, **settings)
+        options = {} if backhaul is None else {"backhaul": backhaul}
+        network = make_network(SQUARE, stations_m=stations, mac=Cell(), **options)
+        config = Learning(
+            train_examples=24, test_examples=4, local_steps=3, batch_size=4, **settings
+        )
+        session = PROTOCOLS[Server](
+            network, trainer, config, lambda device, flops: 1.0 + device, 4, 1,
+            lambda number, time_s, accuracy: None,
+        )  # fmt: skip
+        network.env.run(until=session.done)
+        return network, trainer, session
+
+    return run
+
+
+def test_a_server_averages_what_its_clients_train(served) -> None:  # type: ignore[no-untyped-def]
+    """Law: the average of states that were trained from the average before, by examples."""
+    network, trainer, session = served(method=Lora(rank=4))
+    sent = [(t.message.round, t.message.source, t.message.target) for t in network.transfers]
+    server = network.server
+    up = [(r, s, server) for r in (1, 2, 3) for s in range(4)]
+    down = [(r, server, t) for r in (2, 3) for t in range(4)]
+    assert sorted(sent) == sorted(up + down)
+    weights = [trainer.weight(device) for device in range(4)]
+    own = [state.value().adapter for state in session.states]
+    for layer, b in enumerate(session.adapters[0].b):
+        mean = sum(w * each.b[layer] for w, each in zip(weights, own, strict=True)) / sum(weights)
+        # Half precision up, and once more down.
+        assert np.allclose(b, mean, atol=2e-3)
+    first, *others = session.adapters
+    assert all(np.array_equal(first.b[0], other.b[0]) for other in others)
+
+
+def test_clients_are_drawn_anew(served) -> None:  # type: ignore[no-untyped-def]
+    _, _, session = served(method=Lora(rank=4), share=0.5, rounds=6)
+    drawn = [
+        tuple(sorted(row.device for row in session.rounds if row.round == number))
+        for number in range(1, 7)
+    ]
+    assert {len(one) for one in drawn} == {2}
+    assert len(set(drawn)) > 1
+
+
+def test_sparse_updates_go_up_and_their_aggregate_comes_down(served) -> None:  # type: ignore[no-untyped-def]
+    method = SoLora(rank=4, density=0.3, calibration_prompts=8)
+    network, trainer, session = served(method=method)
+    entries = 4 * sum(layer.outputs for layer in trainer.model.layers)
+    down = {t.message.size_bytes for t in network.transfers if t.message.source > 3}
+    assert down == {32 + 2 * entries}
+    up = [t.message.size_bytes for t in network.transfers if t.message.target > 3]
+    assert min(up) == 32 + 2 * round(0.3 * entries)
+    assert len(set(up)) == 2
+    # Each has its own A, and everybody's B.
+    first, second, *_ = session.adapters
+    assert not np.array_equal(first.a[0], second.a[0])
+    assert np.array_equal(first.b[0], second.b[0])
+
+
+def test_a_server_is_behind_the_stations(served) -> None:  # type: ignore[no-untyped-def]
+    from wnsim.network import Backhaul
+
+    stations = ((50.0, 50.0), (95.0, 95.0))
+    network, _, _ = served(
+        stations, method=Lora(rank=4), backhaul=Backhaul(rate_bps=None, delay_s=0.25)
+    )
+    assert all(t.backhaul_s == pytest.approx(0.25) for t in network.transfers)
+    assert all(t.delivered for t in network.transfers)
+    assert {t.legs for t in network.transfers} == {1}
+
+
+def test_what_is_late_is_not_averaged(served) -> None:  # type: ignore[no-untyped-def]
+    network, _, session = served(method=Lora(rank=4), deadline_s=1e-6)
+    assert not any(transfer.delivered for transfer in network.transfers)
+    rounds = {row.round for row in session.rounds}
+    assert rounds == {1, 2, 3}
+    # Nothing came, so there is no average to send, and everybody goes on alone.
+    assert all(transfer.message.target == network.server for transfer in network.transfers)
+
+
+def test_clients_of_a_method_without_updates_say_nothing(served) -> None:  # type: ignore[no-untyped-def]
+    network, _, session = served(method=Local(rank=4))
+    assert network.transfers == []
+    assert len(session.rounds) == 12
+
+
+def test_a_server_needs_a_base_station(make_network, make_trainer) -> None:  # type: ignore[no-untyped-def]
+    learning = Learning(protocol=Server())
+    with pytest.raises(ValueError, match="needs a base station"):
+        PROTOCOLS[Server](
+            make_network(), make_trainer(devices=2), learning, lambda d, f: 1.0, 2, 1,
+            lambda number, time_s, accuracy: None,
+        )  # fmt: skip

@@ -1,0 +1,207 @@
+"""What was computed is found again: by what it depends on, whole or not at all, within bounds."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from fl.executor import Executor, Outcome
+from fl.jobs import Derived, Job, Value, digest
+from fl.plan import Size, chunks
+from fl.store import Store
+
+MIB = 1 << 20
+
+
+def files(folder: Path, suffix: str) -> list[str]:
+    return sorted(path.stem for path in folder.glob(f"??/*{suffix}"))
+
+
+def test_an_entry_is_found_by_its_key(tmp_path: Path) -> None:
+    store = Store(tmp_path, "run", MIB)
+    assert store.facts("ab12") is None
+    assert store.entry("ab12") is None
+    store.keep("ab12", [{"loss": 0.5}], b"numbers")
+    again = Store(tmp_path, "other", MIB)
+    assert again.facts("ab12") == [{"loss": 0.5}]
+    assert again.tensors("ab12") == b"numbers"
+    assert again.entry("ab12") is not None
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"\xff\xfe", b"{}"])
+def test_damaged_facts_are_as_good_as_none(tmp_path: Path, damage: bytes) -> None:
+    store = Store(tmp_path, "run", MIB)
+    store.keep("ab12", [{"loss": 0.5}], b"")
+    (tmp_path / "ab" / "ab12.json").write_bytes(damage)
+    assert store.facts("ab12") is None
+
+
+def test_a_store_is_bounded_and_keeps_what_is_in_use(tmp_path: Path) -> None:
+    size = 10_000
+    store = Store(tmp_path, "run", size)
+    held = store.keep("aa00", [{}], bytes(2000))
+    assert held is not None
+    for number in range(40):
+        store.keep(f"bb{number:02}", [{}], bytes(2000))
+        total = sum(path.stat().st_size for path in tmp_path.glob("*/*"))
+        assert total <= size + 2000 + size // 16
+    kept = files(tmp_path, ".safetensors")
+    assert "aa00" in kept
+    assert "bb39" in kept
+    assert "bb00" not in kept
+    # Facts of an unfinished run stay, however many.
+    assert len(files(tmp_path, ".json")) == 41
+
+
+def test_what_another_unfinished_run_needs_is_kept_too(tmp_path: Path) -> None:
+    theirs = Store(tmp_path, "theirs", 10_000)
+    entry = theirs.keep("aa00", [{}], bytes(2000))
+    assert entry is not None
+    # That process was killed: its list is all that speaks for it.
+    store = Store(tmp_path, "mine", 10_000)
+    for number in range(40):
+        store.keep(f"bb{number:02}", [{}], bytes(2000))
+    assert "aa00" in files(tmp_path, ".safetensors")
+    again = Store(tmp_path, "theirs", 10_000)
+    assert again.entry("aa00") is not None
+    again.close()
+    del entry
+    for number in range(40):
+        store.keep(f"cc{number:02}", [{}], bytes(2000))
+    assert "aa00" not in files(tmp_path, ".safetensors")
+
+
+def test_an_interrupted_run_keeps_its_list_until_it_has_come_as_far(tmp_path: Path) -> None:
+    first = Store(tmp_path, "run", 1000)
+    entry = first.keep("aa00", [{}], bytes(900))
+    assert entry is not None
+    again = Store(tmp_path, "run", 1000)
+    again.facts("aa00")
+    other = Store(tmp_path, "other", 1000)
+    other.keep("bb00", [{}], bytes(900))
+    assert "aa00" in files(tmp_path, ".safetensors")
+
+
+class Chain:
+    """Jobs that add: the value of a link is that of the one before and one more."""
+
+    def __init__(self, store: Store | None, rank_limit: int = 10**9) -> None:
+        self.calls: list[list[str]] = []
+        self.limit = rank_limit
+        self.executor = Executor("chain", self._plan, self._compute, store)
+
+    def _plan(self, jobs: Sequence[Job[Any]]) -> list[tuple[Job[Any], ...]]:
+        return chunks(jobs, lambda job: Size(1, 1, 1), lambda kind, count, size: count <= 3)
+
+    def _compute(self, chunk: Sequence[Job[Any]]) -> list[Outcome]:
+        if len(self.calls) == self.limit:
+            raise KeyboardInterrupt
+        self.calls.append([job.key for job in chunk])
+        result = []
+        for job in chunk:
+            value = job.needs[0].value() + 1.0
+            result.append(Outcome({"sum": float(value.sum())}, {"x": value}))
+        return result
+
+    def link(self, device: int, round_: int, start: Value[torch.Tensor]) -> Job[torch.Tensor]:
+        key = digest("link", device, round_, start.key)
+        job: Job[torch.Tensor] = Job(
+            self.executor, "link", key, (start,), device, round_, lambda facts, large: large["x"]
+        )
+        self.executor.submit(job)
+        return job
+
+    def run(self, devices: int = 5, rounds: int = 6) -> list[float]:
+        """Add, mix with a neighbor's, and so on; return sums."""
+        states: list[Value[torch.Tensor]] = [
+            Derived(digest("zero", d), (), lambda d=d: torch.full((4,), float(d)))
+            for d in range(devices)
+        ]
+        for round_ in range(rounds):
+            links = [self.link(d, round_, state) for d, state in enumerate(states)]
+            states = [
+                Derived(
+                    digest("mix", one.key, other.key),
+                    (one, other),
+                    lambda one=one, other=other: (one.value() + other.value()) / 2,
+                )
+                for one, other in zip(links, links[1:] + links[:1], strict=True)
+            ]
+            del links
+            self.executor.settle()
+        return [float(state.value().sum()) for state in states]
+
+
+def test_nothing_is_computed_twice(tmp_path: Path) -> None:
+    first = Chain(Store(tmp_path, "run", MIB))
+    expected = first.run()
+    assert len(first.calls) == 12
+    assert expected == Chain(None).run()
+    second = Chain(Store(tmp_path, "run", MIB))
+    assert second.run() == expected
+    assert second.calls == []
+    assert second.executor.found == {"link": 30}
+
+
+@pytest.mark.parametrize("chunks_done", [0, 1, 2, 5, 11])
+@pytest.mark.parametrize("size", [1, MIB])
+def test_an_interrupted_run_repeats_what_was_in_flight_only(
+    tmp_path: Path, chunks_done: int, size: int
+) -> None:
+    expected = Chain(None).run()
+    broken = Chain(Store(tmp_path, "run", size), chunks_done)
+    with pytest.raises(KeyboardInterrupt):
+        broken.run()
+    del broken
+    gc.collect()
+    again = Chain(Store(tmp_path, "run", size))
+    assert again.run() == expected
+    assert len(again.calls) == 12 - chunks_done
+    # However long a run is, it needs the last round or two.
+    if size == 1:
+        assert len(files(tmp_path, ".safetensors")) <= 6
+
+
+def test_lost_tensors_are_computed_again(tmp_path: Path) -> None:
+    expected = Chain(Store(tmp_path, "run", MIB)).run()
+    for path in tmp_path.glob("??/*.safetensors"):
+        path.unlink()
+    again = Chain(Store(tmp_path, "run", MIB))
+    assert again.run() == expected
+    assert len(again.calls) == 12
+
+
+def test_a_run_of_other_code_finds_nothing(tmp_path: Path) -> None:
+    Chain(Store(tmp_path, "run", MIB)).run()
+    other = Chain(Store(tmp_path, "run", MIB))
+    other.executor._context = "another version"
+    other.run()
+    assert len(other.calls) == 12
+
+
+def test_jobs_are_planned_whatever_their_order() -> None:
+    chain = Chain(None)
+    zero: Value[torch.Tensor] = Derived("zero", (), lambda: torch.zeros(1))
+    jobs = [chain.link(device, 0, zero) for device in range(7)]
+    plan = chain._plan(jobs)
+    assert [len(chunk) for chunk in plan] == [3, 3, 1]
+    assert chain._plan(jobs[::-1]) == plan
+    assert [job.device for chunk in plan for job in chunk] == list(range(7))
+
+
+def test_jobs_of_like_size_share_a_chunk() -> None:
+    chain = Chain(None)
+    zero: Value[torch.Tensor] = Derived("zero", (), lambda: torch.zeros(1))
+    jobs = [chain.link(device, 0, zero) for device in range(6)]
+    widths = [8, 64, 8, 64, 8, 64]
+    plan = chunks(
+        jobs,
+        lambda job: Size(widths[job.device], 2, 1),
+        lambda kind, count, size: count * size.width * size.rows <= 200,
+    )
+    assert [[job.device for job in chunk] for chunk in plan] == [[0, 2, 4], [1], [3], [5]]

@@ -1,0 +1,132 @@
+"""The learning layer of a run: the only place where torch comes in."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from wnsim.scenario.build import load_tasks
+from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.schema import Scenario
+from wnsim.scenario.sweep import Run
+
+if TYPE_CHECKING:
+    from fl.launch import Place
+    from fl.ranks import Ranks
+    from fl.session import Session
+    from fl.store import Store
+    from fl.trainer import Trainer
+    from wnsim.network import Network
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """Where results of training are kept while a run is not complete, and after.
+
+    Parameters
+    ----------
+    folder : of the store
+    size_bytes : it may grow to [byte]
+    """
+
+    folder: Path
+    size_bytes: int
+
+    def store(self, name: str) -> Store:
+        """Return the store, for a run of some name."""
+        from fl.store import Store
+
+        return Store(self.folder, name, self.size_bytes)
+
+
+def place() -> Place | None:
+    """Return this process's place among those of a launcher; None if it works by itself.
+
+    Raises
+    ------
+    ScenarioError
+        if the launcher's variables make no sense
+    """
+    from fl import launch
+
+    try:
+        return launch.place(os.environ)
+    except ValueError as error:
+        raise ScenarioError(str(error)) from error
+
+
+@contextlib.contextmanager
+def together(runs: Sequence[Run]) -> Iterator[Ranks | None]:
+    """Join the other processes of these runs, if a launcher has started several.
+
+    Raises
+    ------
+    ScenarioError
+        if they cannot be reached
+    """
+    mine = place()
+    if mine is None:
+        yield None
+        return
+    from fl.ranks import joined
+
+    try:
+        with joined(mine) as ranks:
+            yield ranks
+    except ValueError as error:
+        raise ScenarioError(str(error)) from error
+
+
+def learn(
+    scenario: Scenario,
+    network: Network,
+    compute_time_s: Callable[[int, float], float],
+    devices: int,
+    progress: Callable[[int, float, float | None], None],
+    store: Store | None,
+    ranks: Ranks | None,
+) -> tuple[Trainer, Session]:
+    """Return what trains the devices of a scenario, and the session that will ask it to.
+
+    Parameters
+    ----------
+    scenario : one with a section `fl`
+    network : carries the updates
+    compute_time_s : seconds that a device takes for a number of operations
+    devices : number of devices
+    progress : see `fl.session.Session`
+    store, ranks : see `fl.trainer.Trainer`
+
+    Raises
+    ------
+    ScenarioError
+        if the model cannot be had, or does not fit what is asked of it
+    """
+    from fl.machine import place_of
+    from fl.model import load
+    from fl.session import PROTOCOLS
+    from fl.trainer import Trainer
+
+    learning, seed = scenario.fl, scenario.seed
+    if learning is None:
+        raise ScenarioError("there is nothing to learn: give a section fl")
+    tasks = load_tasks(scenario)
+    quantization = (
+        None if learning.trainer.quantization == "none" else learning.trainer.quantization
+    )
+    try:
+        device, dtype = place_of(learning.trainer)
+        model, tokenizer = load(learning.model, dtype, device, quantization)
+        trainer = Trainer(
+            learning, tasks, model, tokenizer, devices, seed, store=store, ranks=ranks
+        )
+        session = PROTOCOLS[type(learning.protocol)](
+            network, trainer, learning, compute_time_s, devices, seed, progress
+        )
+    except ValueError as error:
+        raise ScenarioError(f"fl: {error}") from error
+    return trainer, session
