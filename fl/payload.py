@@ -20,7 +20,8 @@ from .config import Emulate
 from .update import encode
 
 if TYPE_CHECKING:
-    from .adapters import AdaptedModel, Method
+    from .adapters import AdaptedModel
+    from .methods import Method
 
 FORWARD_FLOPS = 2
 TRAINING_FLOPS = 4

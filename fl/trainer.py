@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .adapters import METHODS, AdaptedModel, Adapter
+from .adapters import AdaptedModel, Adapter
 from .config import Emulate, Learning
 from .context import code, digest_of_model, digest_of_rows, digest_of_start
 from .evaluate import Evaluator
 from .executor import Executor, Outcome
 from .jobs import Derived, Job, Value, digest
 from .machine import bits_of
+from .methods import METHODS
 from .model import Encoded
 from .model import encode as encode_rows
 from .partition import partition
@@ -86,12 +87,14 @@ class Trainer:
         model_digest = digest_of_model(model)
         computing = learning.trainer
         self.model = AdaptedModel(model, learning.target_modules, computing.checkpointing)
-        narrowest = min(self.model.layers, key=lambda layer: min(layer.inputs, layer.outputs))
-        if learning.method.rank > min(narrowest.inputs, narrowest.outputs):
-            raise ValueError(
-                f"rank must be at most the width of the narrowest adapted layer, {narrowest.name} "
-                f"of {narrowest.inputs} to {narrowest.outputs}, got {learning.method.rank}"
-            )
+        self._ranks = self.method.ranks(self.model.layers)
+        self._devices = devices
+        for layer, rank in zip(self.model.layers, self._ranks, strict=True):
+            if rank > layer.inputs:
+                raise ValueError(
+                    f"rank must be at most the inputs of every adapted layer, {layer.inputs} of "
+                    f"{layer.name}, got {rank}"
+                )
         emulate = learning.payload if isinstance(learning.payload, Emulate) else None
         self.payload = Payload(emulate, self.method, self.model, learning.target_modules)
         self.evaluator = Evaluator(self.model, tasks, tokenizer, learning.max_length)
@@ -241,12 +244,12 @@ class Trainer:
 
     def _carried(self, update: Update) -> Update:
         """Return an update as it comes out of its bytes."""
-        return decode(encode(update), self.model.layers, self._learning.method.rank)
+        return decode(encode(update), self.model.layers, self._ranks)
 
     @functools.cache  # noqa: B019  (a trainer lives as long as its run)
-    def _initial(self, a_seed: int) -> Adapter:
-        """Return the adapter of a seed, or the one to start from; devices share it."""
-        drawn = self.method.initial(self.model.layers, a_seed)
+    def _initial(self, device: int) -> Adapter:
+        """Return a device's first adapter, or the one to start from."""
+        drawn = self.method.initial(self.model.layers, self._seed, device, self._devices)
         if self._learning.start is None:
             return drawn
         found = read_adapter(Path(self._learning.start), self.model.layers)
@@ -263,21 +266,22 @@ class Trainer:
         return found
 
     def _untrained(self, device: int) -> Adapter:
-        return self._initial(self.method.a_seed(device, self._seed))
+        """Return what a device begins with; where that is the same for all, it is one object."""
+        return self._initial(0 if self.method.shares_a else device)
 
     @functools.cache  # noqa: B019
     def _frame(self, device: int) -> Value[Adapter]:
         """Return a device's adapter before its first round, prepared on its own data."""
-        a_seed = self.method.a_seed(device, self._seed)
-        name = digest("initial", a_seed, self._settings, self._started)
-        initial = Derived(name, (), lambda: self._initial(a_seed))
+        own = 0 if self.method.shares_a else device
+        name = digest("initial", self._seed, own, self._devices, self._settings, self._started)
+        initial = Derived(name, (), lambda: self._untrained(device))
         if not any(self.method.calibration):
             return initial
         name = digest(PREPARATION, name, self._digests[device], self._seed, device)
 
         def read(_: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Adapter:
             mask = tuple(tensors[f"mask.{index}"] for index in range(len(self.model.layers)))
-            return replace(self._initial(a_seed), mask=mask)
+            return replace(self._untrained(device), mask=mask)
 
         return self.executor.submit(
             Job(self.executor, PREPARATION, name, (initial,), device, 0, read)
@@ -302,8 +306,7 @@ class Trainer:
         if kind != TRAINING:
             return jobs <= _TOGETHER
         bounds, tokens = self._learning.trainer, size.width * size.rows
-        rank = self._learning.method.rank
-        needed = self.model.memory(tokens, jobs, rank, training=True)
+        needed = self.model.memory(tokens, jobs, max(self._ranks), training=True)
         return jobs * tokens <= bounds.chunk_tokens and needed <= bounds.memory_bytes
 
     def _compute(self, chunk: Sequence[Job[Any]]) -> list[Outcome]:

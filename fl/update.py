@@ -93,13 +93,15 @@ def encode(update: Update) -> bytes:
     return header + joined
 
 
-def decode(data: bytes, layers: Sequence[Layer], rank: int, mask: Tensors | None = None) -> Update:
+def decode(
+    data: bytes, layers: Sequence[Layer], ranks: Sequence[int], mask: Tensors | None = None
+) -> Update:
     """Return the update that some bytes stand for.
 
     Parameters
     ----------
     data : the bytes as sent
-    layers, rank : shapes of the adapters, which sender and receiver share
+    layers, ranks : shapes of the adapters, which sender and receiver share
     mask : the sender's mask, if it is held from an earlier update
 
     Raises
@@ -111,7 +113,8 @@ def decode(data: bytes, layers: Sequence[Layer], rank: int, mask: Tensors | None
     if len(data) < HEADER_BYTES:
         raise ValueError(f"an update has at least {HEADER_BYTES} bytes, got {len(data)}")
     magic, version, flags, _, device, round_, digest, length, checksum = _HEADER.unpack_from(data)
-    shapes = [(layer.outputs, rank) for layer in layers]
+    sized = list(zip(layers, ranks, strict=True))
+    shapes = [(layer.outputs, rank) for layer, rank in sized]
     if magic != _MAGIC or version != _VERSION:
         raise ValueError(f"not an update of format {_VERSION}: starts with {data[:5]!r}")
     if digest != _digest(shapes):
@@ -123,7 +126,7 @@ def decode(data: bytes, layers: Sequence[Layer], rank: int, mask: Tensors | None
         raise ValueError("the update's checksum does not fit its body")
 
     entries = sum(outputs * rank for outputs, rank in shapes)
-    a_entries = sum(layer.inputs * rank for layer in layers)
+    a_entries = sum(layer.inputs * rank for layer, rank in sized)
     reader = _Reader(body)
     if flags & _MASK:
         bits = np.unpackbits(np.frombuffer(reader.take(-(-entries // 8)), np.uint8), count=entries)
@@ -135,7 +138,7 @@ def decode(data: bytes, layers: Sequence[Layer], rank: int, mask: Tensors | None
     a_seed = struct.unpack("<Q", reader.take(8))[0] if flags & _A_SEED else None
     a = None
     if flags & _A_VALUES:
-        a = _split(reader.values(a_entries), [(rank, layer.inputs) for layer in layers])
+        a = _split(reader.values(a_entries), [(rank, layer.inputs) for layer, rank in sized])
     if mask is None:
         dense = reader.values(entries)
     else:

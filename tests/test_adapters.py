@@ -9,15 +9,24 @@ from typing import Any
 import pytest
 import torch
 
-from fl.adapters import METHODS, AdaptedModel, Adapter
+from fl.adapters import AdaptedModel, Adapter
 from fl.adapters.adapter import draw_a
-from fl.adapters.calibration import b_gradients
-from fl.config import AdamW, Local, Lora, SoLora
+from fl.config import AdamW, FfaLora, FullFt, Local, LoriD, LoriS, Lora, SoLora
+from fl.methods import METHODS
+from fl.methods.calibration import b_gradients
 from fl.model import IGNORED, Encoded
 from fl.peft_format import files
 from fl.training import Trained, Work, train
 
-CONFIGS = [Local(rank=4), Lora(rank=4), SoLora(rank=4, density=0.3, calibration_prompts=8)]
+CONFIGS = [
+    Local(rank=4),
+    Lora(rank=4),
+    FfaLora(rank=4),
+    LoriD(rank=4),
+    LoriS(rank=4, density=0.3),
+    FullFt(),
+    SoLora(rank=4, density=0.3, calibration_prompts=8),
+]
 STEPS, ROWS, WIDTH = 3, 4, 12
 
 
@@ -40,7 +49,7 @@ def batches(device: int, count: int) -> list[Encoded]:
 def prepared(model: AdaptedModel, config: Any, device: int) -> Adapter:
     """Return a device's adapter before its first round."""
     method = METHODS[type(config)](config)
-    adapter = method.initial(model.layers, method.a_seed(device, 1))
+    adapter = method.initial(model.layers, 1, device, 3)
     return method.calibrate(model, adapter, examples(device, 16), batches(device, 4), device)
 
 
@@ -94,7 +103,9 @@ def test_a_round_of_six_steps_equals_two_rounds_of_three(make_lm, config) -> Non
     """Law: moments and step counts are carried over, so where a round ends does not matter."""
     model = AdaptedModel(make_lm())
     job = Work(prepared(model, config, 0), None, batches(0, 6), 1e-3)
-    other = Work(prepared(model, replace(config, rank=2), 1), None, batches(1, 6), 1e-3)
+    # The rank of full fine-tuning is that of the layers.
+    narrow = config if isinstance(config, FullFt) else replace(config, rank=2)
+    other = Work(prepared(model, narrow, 1), None, batches(1, 6), 1e-3)
     whole = train(model, [job, other], AdamW(), 1.0)
     half = train(
         model, [replace(one, batches=one.batches[:3]) for one in (job, other)], AdamW(), 1.0
@@ -155,7 +166,7 @@ def test_masks_have_the_asked_density_and_nothing_outside_moves(  # type: ignore
 
 def test_gradient_masks_keep_the_largest_gradients(make_lm) -> None:  # type: ignore[no-untyped-def]
     model = AdaptedModel(make_lm())
-    adapter = prepared(model, CONFIGS[2], 0)
+    adapter = prepared(model, CONFIGS[-1], 0)
     fresh = replace(adapter, mask=None)
     for gradient, mask in zip(
         b_gradients(model, fresh, batches(0, 4)), adapter.mask or (), strict=True

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fl.adapters.density import allocate, largest, spectral_entropy
 from fl.aggregate import aggregate
+from fl.methods.density import allocate, largest, spectral_entropy
 
 
 @given(

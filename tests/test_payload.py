@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fl.adapters import METHODS
 from fl.config import Emulate, Lora, SoLora
+from fl.methods import METHODS
 from fl.payload import Payload, architecture
 from fl.update import HEADER_BYTES, encode
 

@@ -8,11 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fl.adapters import Layer
-from fl.adapters.density import largest
+from fl.methods.density import largest
 from fl.update import HEADER_BYTES, Update, decode, encode
 
 LAYERS = (Layer("q", 24, 16), Layer("up", 16, 40))
 RANK = 4
+RANKS = [RANK] * len(LAYERS)
 B_ENTRIES = (16 + 40) * RANK
 A_ENTRIES = (24 + 16) * RANK
 
@@ -57,7 +58,7 @@ def test_sparse_update_has_the_length_of_its_parts(count: int) -> None:
     "update", [sparse(13), sparse(13, a_seed=2**62), Update(1, 2, factors()[1])]
 )
 def test_decoding_returns_what_was_sent(update: Update) -> None:
-    again = decode(encode(update), LAYERS, RANK)
+    again = decode(encode(update), LAYERS, RANKS)
     assert (again.device, again.round) == (update.device, update.round)
     assert (again.a_seed, again.tells_mask) == (update.a_seed, update.tells_mask)
     for name in ("a", "b", "mask"):
@@ -69,10 +70,10 @@ def test_decoding_returns_what_was_sent(update: Update) -> None:
 
 def test_values_alone_need_the_mask() -> None:
     update = sparse(13, tells_mask=False)
-    again = decode(encode(update), LAYERS, RANK, update.mask)
+    again = decode(encode(update), LAYERS, RANKS, update.mask)
     assert all(torch.equal(x, y) for x, y in zip(again.b, update.b, strict=True))
     with pytest.raises(ValueError, match="mask of device 7 is not known"):
-        decode(encode(update), LAYERS, RANK)
+        decode(encode(update), LAYERS, RANKS)
 
 
 def test_values_beyond_half_precision_are_refused() -> None:
@@ -88,7 +89,7 @@ def test_a_flipped_bit_is_noticed_or_harmless(position: int, bit: int) -> None:
     data[position] ^= 1 << bit
     # Sender and round are not under the checksum's protection; everything else is.
     try:
-        again = decode(bytes(data), LAYERS, RANK)
+        again = decode(bytes(data), LAYERS, RANKS)
     except ValueError:
         return
     assert 4 <= position < 16
@@ -100,9 +101,9 @@ def test_arbitrary_bytes_never_do_harm(noise: bytes, cut: int) -> None:
     good = encode(sparse(13))
     for data in (noise, good[:cut] if cut < len(good) else good + b"x", good[:32] + noise):
         with pytest.raises(ValueError, match="update"):
-            decode(data, LAYERS, RANK)
+            decode(data, LAYERS, RANKS)
 
 
 def test_an_adapter_of_other_shapes_is_refused() -> None:
     with pytest.raises(ValueError, match="other shapes"):
-        decode(encode(sparse(13)), LAYERS[:1], RANK)
+        decode(encode(sparse(13)), LAYERS[:1], RANKS[:1])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from ..config import Local, Lora, SoLora
+from ..config import FfaLora, Local, Lora, LoriD, LoriS, SoLora
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class Adapter:
         return not any(bool(b.any()) for b in self.b)
 
 
-def scale_of(config: Local | Lora | SoLora) -> float:
+def scale_of(config: Local | Lora | FfaLora | LoriD | LoriS | SoLora) -> float:
     """Return alpha / rank; alpha is twice the rank if it is not given."""
     return (2 * config.rank if config.alpha is None else config.alpha) / config.rank
 
@@ -91,14 +91,14 @@ def draw_a(layers: Sequence[Layer], rank: int, law: str, seed: int) -> tuple[tor
     return tuple(drawn)
 
 
-def zero_b(
-    layers: Sequence[Layer], rank: int, dtype: torch.dtype = torch.float32
-) -> tuple[torch.Tensor, ...]:
+def zero_b(layers: Sequence[Layer], rank: int) -> tuple[torch.Tensor, ...]:
     """Return the B that changes nothing, per layer (outputs, rank)."""
-    return tuple(torch.zeros(layer.outputs, rank, dtype=dtype) for layer in layers)
+    return tuple(torch.zeros(layer.outputs, rank) for layer in layers)
 
 
-def blank(layers: Sequence[Layer], rank: int) -> Adapter:
+def blank(layers: Sequence[Layer], ranks: Sequence[int]) -> Adapter:
     """Return an adapter of zeros in half precision, from which a message's size is measured."""
-    a = tuple(torch.zeros(rank, layer.inputs, dtype=torch.half) for layer in layers)
-    return Adapter(a, zero_b(layers, rank, torch.half), scale=1.0)
+    shapes = list(zip(layers, ranks, strict=True))
+    a = tuple(torch.zeros(rank, layer.inputs, dtype=torch.half) for layer, rank in shapes)
+    b = tuple(torch.zeros(layer.outputs, rank, dtype=torch.half) for layer, rank in shapes)
+    return Adapter(a, b, scale=1.0)

@@ -8,16 +8,38 @@ from pydantic import Discriminator, Field, Tag
 
 from .base import Count, Text, parameters
 from .computing import AdamW, Computing, Sgd
-from .methods import Local, Lora, SoLora
+from .methods import FfaLora, FullFt, Local, Lora, LoriD, LoriS, SoLora
 from .partitions import Dirichlet, Iid, OneTask
 from .protocols import Asynchronous, Server, Synchronous
 from .tasks import Folder, Hub
 from .topologies import Full, Nearest, Random, Ring
 
 __all__ = [
-    "AdamW", "Asynchronous", "Computing", "Dirichlet", "Emulate", "Folder", "Full", "Hub", "Iid",
-    "Learning", "Local", "Lora", "Nearest", "OneTask", "Random", "Ring", "Server", "Sgd", "SoLora",
-    "Synchronous", "names_a_folder",
+    "AdamW",
+    "Asynchronous",
+    "Computing",
+    "Dirichlet",
+    "Emulate",
+    "FfaLora",
+    "Folder",
+    "Full",
+    "FullFt",
+    "Hub",
+    "Iid",
+    "Learning",
+    "Local",
+    "Lora",
+    "LoriD",
+    "LoriS",
+    "Nearest",
+    "OneTask",
+    "Random",
+    "Ring",
+    "Server",
+    "Sgd",
+    "SoLora",
+    "Synchronous",
+    "names_a_folder",
 ]  # fmt: skip
 
 
@@ -72,7 +94,9 @@ Payload = Annotated[
     Annotated[Literal["actual"], Tag("actual")] | Annotated[Emulate, Tag("emulate")],
     Discriminator(_kind_of_payload),
 ]
-Method = Annotated[Local | Lora | SoLora, Field(discriminator="model")]
+Method = Annotated[
+    Local | Lora | FfaLora | LoriD | LoriS | FullFt | SoLora, Field(discriminator="model")
+]
 Topology = Annotated[Ring | Random | Nearest | Full, Field(discriminator="model")]
 Protocol = Annotated[Synchronous | Asynchronous | Server, Field(discriminator="model")]
 Partition = Annotated[OneTask | Dirichlet | Iid, Field(discriminator="model")]
@@ -145,8 +169,10 @@ class Learning:
     def __post_init__(self) -> None:
         if isinstance(self.tasks, tuple) and len(set(self.tasks)) < len(self.tasks):
             raise ValueError(f"tasks must be different ones, got {', '.join(self.tasks)}")
-        if self.start is not None and isinstance(self.method, SoLora):
-            raise ValueError("start is for methods that train both factors, got method so-lora")
+        if self.start is not None and not isinstance(self.method, Local | Lora):
+            raise ValueError(
+                f"start is for methods that train both factors, got method {self.method.model}"
+            )
         low, high = self.steps_between
         if low > high:
             raise ValueError(f"local_steps must be from least to most, got {low} and {high}")

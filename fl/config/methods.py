@@ -40,6 +40,79 @@ class Lora:
 
 
 @parameters
+class FfaLora:
+    """LoRA with a frozen A that all devices share; B alone is trained and averaged.
+
+    Parameters
+    ----------
+    rank, alpha : as for `local`
+    learning_rate : of AdamW; B alone is trained, at a higher rate than both factors
+    """
+
+    model: Literal["ffa-lora"] = "ffa-lora"
+    rank: Rank = 8
+    alpha: Alpha | None = None
+    learning_rate: LearningRate = 5e-3
+
+
+@parameters
+class LoriD:
+    """LoRI with dense B: a frozen A for each device, B trained and averaged.
+
+    Parameters
+    ----------
+    rank, alpha, learning_rate : as for `ffa-lora`
+    shared_a : whether all devices have the same A
+    send_a : how A travels at first contact: `dense` or as its `seed`
+    """
+
+    model: Literal["lori-d"] = "lori-d"
+    rank: Rank = 8
+    alpha: Alpha | None = None
+    learning_rate: LearningRate = 5e-3
+    shared_a: bool = False
+    send_a: Literal["dense", "seed"] = "dense"
+
+
+@parameters
+class LoriS:
+    """LoRI with sparse B: a mask by one threshold over all layers, then B trained afresh under it.
+
+    Parameters
+    ----------
+    rank, alpha, learning_rate : as for `ffa-lora`
+    density : share of the entries of B that are active, over all layers
+    shared_a : whether all devices have the same A
+    aggregation : as for `so-lora`
+    calibration_batches : steps of training B without a mask, whose result is thresholded
+    send_a : as for `lori-d`
+    """
+
+    model: Literal["lori-s"] = "lori-s"
+    rank: Rank = 8
+    alpha: Alpha | None = None
+    learning_rate: LearningRate = 5e-3
+    density: Share = 0.1
+    shared_a: bool = False
+    aggregation: Literal["active", "mean"] = "active"
+    calibration_batches: Count = 50
+    send_a: Literal["dense", "seed"] = "dense"
+
+
+@parameters
+class FullFt:
+    """Full fine-tuning of every adapted linear layer, averaged with the neighbors': a ceiling.
+
+    Parameters
+    ----------
+    learning_rate : of AdamW
+    """
+
+    model: Literal["full-ft"] = "full-ft"
+    learning_rate: LearningRate = 5e-4
+
+
+@parameters
 class SoLora:
     """Sparse-and-orthogonal LoRA: frozen A per device, a static mask on B (arXiv 2602.20492).
 
@@ -48,13 +121,15 @@ class SoLora:
     rank, alpha : as for `local`
     learning_rate : of AdamW; B alone is trained, at a higher rate than both factors
     density : share of the entries of B that are active, over all layers
-    a_init : law of the frozen A: `gaussian` N(0, 1/k) or `kaiming` uniform, variance 1/(3k)
+    a_init : law of the frozen A: `gaussian` N(0, 1/k), `kaiming` uniform, variance 1/(3k), or
+        `block_qr`, exactly orthogonal between devices
     allocation : how the active entries are shared among layers: `size` in proportion to a layer's
         size times exp(entropy), `paper` by the softmax of the entropies (Eq. 22), or `uniform`
-    mask : `grad`, the largest gradients at B = 0 (Eq. 18, by magnitude), or `random`
+    mask : `grad`, the largest gradients at B = 0 (Eq. 18, by magnitude); `lori`, the largest of B
+        after some steps without a mask, by one threshold over all layers; or `random`
     aggregation : `active`, over the devices whose mask covers an entry, or `mean`, over all
     calibration_prompts : prompts from which the layers' entropies are computed (Eq. 20)
-    calibration_batches : batches over which the mask's gradients are summed
+    calibration_batches : batches over which the mask's gradients are summed, or steps of `lori`
     send_a : how A travels at first contact: `dense` (paper) or as its `seed`
     """
 
@@ -63,9 +138,9 @@ class SoLora:
     alpha: Alpha | None = None
     learning_rate: LearningRate = 5e-3
     density: Share = 0.54
-    a_init: Literal["gaussian", "kaiming"] = "gaussian"
+    a_init: Literal["gaussian", "kaiming", "block_qr"] = "gaussian"
     allocation: Literal["size", "paper", "uniform"] = "size"
-    mask: Literal["grad", "random"] = "grad"
+    mask: Literal["grad", "lori", "random"] = "grad"
     aggregation: Literal["active", "mean"] = "active"
     calibration_prompts: Count = 64
     calibration_batches: Count = 4

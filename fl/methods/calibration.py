@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from ..adapters import AdaptedModel, Adapter
 from ..loss import answer_loss
 from ..model import IGNORED
-from .adapter import Adapter
-from .stacked import AdaptedModel
 
 if TYPE_CHECKING:
     from ..model import Encoded

@@ -12,18 +12,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from ..adapters import AdaptedModel, Adapter, Layer
+from ..adapters.adapter import blank, draw_a, scale_of, zero_b
 from ..aggregate import weighted_mean
 from ..config import Local, Lora
 from ..seeds import key
 from ..update import Update
-from .adapter import Adapter, Layer, blank, draw_a, scale_of, zero_b
-from .stacked import AdaptedModel
 
 
 class LoraMethod:
     """LoRA gossip."""
 
     exchanges = True
+    shares_a = True
     calibration = (0, 0)
 
     def __init__(self, config: Lora | Local) -> None:
@@ -31,13 +32,13 @@ class LoraMethod:
         self.scale = scale_of(config)
         self.learning_rate = config.learning_rate
 
-    def a_seed(self, device: int, seed: int) -> int:
-        """Return the seed of the A that all devices start from."""
-        return key(seed, "lora a")
+    def ranks(self, layers: Sequence[Layer]) -> list[int]:
+        """Return the same rank for every layer."""
+        return [self.rank] * len(layers)
 
-    def initial(self, layers: Sequence[Layer], a_seed: int) -> Adapter:
-        """Return zero B and the A of a seed."""
-        a = draw_a(layers, self.rank, "kaiming", a_seed)
+    def initial(self, layers: Sequence[Layer], seed: int, device: int, devices: int) -> Adapter:
+        """Return zero B and the A that all devices start from."""
+        a = draw_a(layers, self.rank, "kaiming", key(seed, "lora a"))
         return Adapter(a, zero_b(layers, self.rank), self.scale)
 
     def calibrate(
@@ -52,7 +53,7 @@ class LoraMethod:
 
     def shapes_update(self, layers: Sequence[Layer], first_contact: bool) -> Update:
         """Return both factors, zero, for other shapes."""
-        return self.update(blank(layers, self.rank), 0, 0, first_contact)
+        return self.update(blank(layers, self.ranks(layers)), 0, 0, first_contact)
 
     def average(self, updates: Sequence[Update], weights: Sequence[float]) -> Update:
         """Return the weighted mean of both factors."""

@@ -1,0 +1,213 @@
+"""Methods whose A is frozen: B alone is trained, in all its entries or under a static mask.
+
+They are one method with different settings: whether devices share their A, how its rows are drawn,
+which entries of B a device trains, and over whom an entry is averaged.
+
+Sources: `so-lora`: arXiv 2602.20492, Eq. (3), (5), (6), (10), (16)-(22); `ffa-lora`: Sun et al.,
+"Improving LoRA in privacy-preserving federated learning", ICLR 2024; `lori-d`, `lori-s`: Zhang et
+al., LoRI, 2025 (with private A's and averaging over neighbors as arXiv 2602.20492 compares it;
+there adapters of finished tasks are concatenated). `full-ft` is their limit: with the identity for
+A, B is any change of the weight.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+import torch
+
+from ..adapters import AdaptedModel, Adapter, Layer
+from ..adapters.adapter import blank, draw_a, scale_of, zero_b
+from ..aggregate import aggregate, weighted_mean
+from ..config import FfaLora, FullFt, LoriD, LoriS, SoLora
+from ..seeds import key
+from ..update import Update
+from .density import allocate
+from .masks import Allocation, by_chance, by_gradient, by_training, layer_counts
+from .projections import Law, own_a, seed_of
+
+if TYPE_CHECKING:
+    from ..model import Encoded
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What tells the methods with a frozen A from each other.
+
+    Parameters
+    ----------
+    rank, scale, learning_rate : of the adapters
+    law : of A; None: the identity
+    shared : whether all devices have the same A, which nobody then needs to send
+    mask : which entries of B are trained; None: all
+    density, allocation, prompts, batches : how a mask is found
+    aggregation : over which devices an entry is averaged
+    send_a : how one's own A travels at first contact
+    """
+
+    rank: int
+    scale: float
+    learning_rate: float
+    law: Law | None = "gaussian"
+    shared: bool = False
+    mask: Literal["grad", "lori", "random"] | None = None
+    density: float = 1.0
+    allocation: Allocation = "uniform"
+    prompts: int = 0
+    batches: int = 0
+    aggregation: Literal["active", "mean"] = "mean"
+    send_a: Literal["dense", "seed"] = "dense"
+
+
+def settings_of(config: FfaLora | LoriD | LoriS | FullFt | SoLora) -> Settings:
+    """Return what a method's parameters say."""
+    if isinstance(config, FullFt):
+        return Settings(0, 1.0, config.learning_rate, law=None, shared=True)
+    common = Settings(config.rank, scale_of(config), config.learning_rate)
+    if isinstance(config, FfaLora):
+        return replace(common, law="kaiming", shared=True)
+    if isinstance(config, LoriD):
+        return replace(common, law="kaiming", shared=config.shared_a, send_a=config.send_a)
+    if isinstance(config, LoriS):
+        return replace(
+            common,
+            law="kaiming",
+            shared=config.shared_a,
+            mask="lori",
+            density=config.density,
+            batches=config.calibration_batches,
+            aggregation=config.aggregation,
+            send_a=config.send_a,
+        )
+    return replace(
+        common,
+        law=config.a_init,
+        mask=config.mask,
+        density=config.density,
+        allocation=config.allocation,
+        prompts=0 if config.mask == "lori" else config.calibration_prompts,
+        batches=0 if config.mask == "random" else config.calibration_batches,
+        aggregation=config.aggregation,
+        send_a=config.send_a,
+    )
+
+
+class FrozenMethod:
+    """B trained under a frozen A; see `Method`."""
+
+    exchanges = True
+
+    def __init__(self, config: FfaLora | LoriD | LoriS | FullFt | SoLora) -> None:
+        self._settings = settings_of(config)
+        self.learning_rate = self._settings.learning_rate
+        self.shares_a = self._settings.shared
+        self.calibration = (self._settings.prompts, self._settings.batches)
+
+    def ranks(self, layers: Sequence[Layer]) -> list[int]:
+        """Return the rank of the adapter of each layer."""
+        if self._settings.law is None:
+            return [layer.inputs for layer in layers]
+        return [self._settings.rank] * len(layers)
+
+    def initial(self, layers: Sequence[Layer], seed: int, device: int, devices: int) -> Adapter:
+        """Return a device's A and zero B."""
+        settings = self._settings
+        if settings.law is None:
+            a = tuple(torch.eye(layer.inputs) for layer in layers)
+            b = tuple(torch.zeros(layer.outputs, layer.inputs) for layer in layers)
+            return Adapter(a, b, settings.scale, train_a=False)
+        if settings.shared:
+            a_seed = key(seed, "shared a")
+            a = draw_a(layers, settings.rank, settings.law, a_seed)
+        else:
+            a_seed = seed_of(settings.law, seed, device)
+            a = own_a(layers, settings.rank, settings.law, seed, device, devices)
+        b = zero_b(layers, settings.rank)
+        return Adapter(a, b, settings.scale, train_a=False, a_seed=a_seed)
+
+    def calibrate(
+        self,
+        model: AdaptedModel,
+        adapter: Adapter,
+        examples: Encoded,
+        batches: Sequence[Encoded],
+        seed: int,
+    ) -> Adapter:
+        """Return the adapter with its mask.
+
+        Parameters
+        ----------
+        model : the shared model
+        adapter : as from `initial`
+        examples : the device's training examples
+        batches : batches of them for gradients or steps
+        seed : of a random mask
+        """
+        settings = self._settings
+        if settings.mask is None:
+            return adapter
+        if settings.mask == "lori":
+            rate, density = settings.learning_rate, settings.density
+            return replace(adapter, mask=by_training(model, adapter, batches, rate, density))
+        counts = layer_counts(
+            model, adapter, examples, settings.prompts, settings.density, settings.allocation
+        )
+        if settings.mask == "random":
+            return replace(adapter, mask=by_chance(adapter, seed, counts))
+        return replace(adapter, mask=by_gradient(model, adapter, batches, counts))
+
+    def update(self, adapter: Adapter, device: int, round_: int, first_contact: bool) -> Update:
+        """Return the values under the mask; at first contact also the mask, and one's own A."""
+        tells_a = first_contact and not self._settings.shared
+        by_seed = self._settings.send_a == "seed"
+        return Update(
+            device,
+            round_,
+            adapter.b,
+            adapter.mask,
+            a=adapter.a if tells_a and not by_seed else None,
+            a_seed=adapter.a_seed if tells_a and by_seed else None,
+            tells_mask=first_contact and adapter.mask is not None,
+        )
+
+    def average(self, updates: Sequence[Update], weights: Sequence[float]) -> Update:
+        """Return the aggregate of all B's, each under its own mask.
+
+        Raises
+        ------
+        ValueError
+            if some updates have a mask and others have none
+        """
+        first = updates[0]
+        masks = [update.mask for update in updates if update.mask is not None]
+        if not masks:
+            b = weighted_mean([update.b for update in updates], weights)
+            return Update(first.device, first.round, b)
+        if len(masks) < len(updates):
+            raise ValueError("an adapter must be calibrated before it is merged")
+        each_b = zip(*[update.b for update in updates], strict=True)
+        each_mask = zip(*masks, strict=True)
+        b = tuple(
+            aggregate(values, of_layer, weights, self._settings.aggregation)
+            for values, of_layer in zip(each_b, each_mask, strict=True)
+        )
+        return Update(first.device, first.round, b)
+
+    def adopt(self, own: Adapter, average: Update) -> Adapter:
+        """Return one's own A with the aggregate."""
+        return replace(own, b=average.b)
+
+    def shapes_update(self, layers: Sequence[Layer], first_contact: bool) -> Update:
+        """Return an update for other shapes, every layer at the mean density."""
+        adapter = blank(layers, self.ranks(layers))
+        if self._settings.mask is not None:
+            sizes = [b.numel() for b in adapter.b]
+            counts = allocate(sizes, [0.0] * len(sizes), self._settings.density, "uniform")
+            mask = tuple(
+                (torch.arange(b.numel()) < count).reshape(b.shape)
+                for b, count in zip(adapter.b, counts, strict=True)
+            )
+            adapter = replace(adapter, mask=mask)
+        return self.update(adapter, 0, 0, first_contact)

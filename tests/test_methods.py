@@ -1,0 +1,162 @@
+"""The laws of the methods: what is orthogonal, what is sparse, what equals what."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+import torch
+
+from fl.adapters import Layer
+from fl.config import FfaLora, FullFt, Lora, LoriD, LoriS, SoLora
+from fl.methods import METHODS
+from fl.methods.projections import own_a
+
+LAYERS = (Layer("q", 128, 96), Layer("down", 352, 128))
+
+
+def test_blocks_of_one_orthogonal_matrix_are_orthogonal_between_devices() -> None:
+    """Law: max |A_i A_j^T| is rounding for i != j, and A_i A_i^T the identity."""
+    each = [own_a(LAYERS, 8, "block_qr", 5, device, 16) for device in range(16)]
+    for layer in range(2):
+        for i, j in itertools.combinations_with_replacement(range(16), 2):
+            product = each[i][layer] @ each[j][layer].T
+            expected = torch.eye(8) if i == j else torch.zeros(8, 8)
+            assert float((product - expected).abs().max()) < 1e-6
+
+
+def test_too_many_orthogonal_blocks_are_refused() -> None:
+    with pytest.raises(ValueError, match="17 devices times rank 8 of at most 128, the inputs of q"):
+        own_a(LAYERS, 8, "block_qr", 5, 0, 17)
+
+
+@pytest.mark.parametrize(("law", "variance"), [("gaussian", 1.0), ("kaiming", 1 / 3)])
+def test_drawn_rows_have_the_variance_of_their_law(law, variance: float) -> None:  # type: ignore[no-untyped-def]
+    """Law: entries have the variance 1/k or 1/(3k); rows of two devices a cosine of 1/sqrt(k)."""
+    wide = (Layer("x", 2000, 10),)
+    first, second = (own_a(wide, 32, law, 5, device, 2)[0] for device in (0, 1))
+    # 64,000 entries: the variance is known to 1 %.
+    assert float(first.var() * 2000) == pytest.approx(variance, rel=0.03)
+    cosine = torch.nn.functional.normalize(first) @ torch.nn.functional.normalize(second).T
+    assert float(cosine.square().mean().sqrt()) == pytest.approx(2000**-0.5, rel=0.1)
+
+
+def states(trainer, rounds: int = 1):  # type: ignore[no-untyped-def]
+    """Return what devices have after rounds in which all hear all."""
+    devices = range(len(trainer.task_of))
+    current = [None for _ in devices]
+    for number in range(1, rounds + 1):
+        trained = [trainer.train(d, number, current[d]) for d in devices]
+        told = [trainer.tell(d, number, trained[d]) for d in devices]
+        current = [
+            trainer.merge(d, trained[d], [told[o] for o in devices if o != d], [1.0] * len(told))
+            for d in devices
+        ]
+    return [state.value().adapter for state in current]
+
+
+def test_so_lora_of_density_1_with_a_shared_a_is_ffa_lora(make_trainer) -> None:  # type: ignore[no-untyped-def]
+    """Law: with every entry active and the mean over all, masks change nothing, to the last bit."""
+    ffa = make_trainer(method=FfaLora(rank=4))
+    full = make_trainer(
+        method=LoriS(rank=4, density=1.0, shared_a=True, aggregation="mean", calibration_batches=2)
+    )
+    for one, other in zip(states(ffa, 2), states(full, 2), strict=True):
+        assert all(bool(mask.all()) for mask in other.mask)
+        for x, y in zip((*one.a, *one.b), (*other.a, *other.b), strict=True):
+            assert torch.equal(x, y)
+
+
+def test_shared_a_is_one_and_private_ones_differ(make_trainer) -> None:  # type: ignore[no-untyped-def]
+    shared = states(make_trainer(method=LoriD(rank=4, shared_a=True)))
+    private = states(make_trainer(method=LoriD(rank=4)))
+    assert torch.equal(shared[0].a[0], shared[1].a[0])
+    assert not torch.equal(private[0].a[0], private[1].a[0])
+
+
+def test_lori_thresholds_all_layers_at_once(make_trainer) -> None:  # type: ignore[no-untyped-def]
+    """Law: as many entries as the density says in all, layers differ in how many."""
+    trainer = make_trainer(method=LoriS(rank=4, density=0.1, calibration_batches=5))
+    for adapter in states(trainer):
+        entries = sum(mask.numel() for mask in adapter.mask)
+        assert sum(int(mask.sum()) for mask in adapter.mask) == round(0.1 * entries)
+        shares = [float(mask.float().mean()) for mask in adapter.mask]
+        assert max(shares) > 1.5 * min(shares)
+
+
+def test_lori_starts_afresh_under_its_mask(make_trainer) -> None:  # type: ignore[no-untyped-def]
+    trainer = make_trainer(method=LoriS(rank=4, calibration_batches=5))
+    prepared = trainer._frame(0).value()
+    assert prepared.is_zero()
+    assert prepared.mask is not None
+
+
+def test_full_fine_tuning_moves_the_weights_as_their_own_gradient_says(make_trainer, make_lm) -> None:  # type: ignore[no-untyped-def]
+    """Law: with the identity for A, one step changes B as torch's AdamW changes the weight."""
+    from fl.loss import answer_loss
+
+    rate = 1e-3
+    trainer = make_trainer(method=FullFt(learning_rate=rate), local_steps=1, clip_norm=1e9)
+    adapter = trainer.train(1, 1, None).value().adapter
+    (batch,) = trainer._batches(1, "batches", 1, 1)
+    answer_loss(trainer.model, batch.ids, batch.labels, 1)
+    model = make_lm()
+    weights = [model.get_submodule(layer.name).weight for layer in trainer.model.layers]
+    before = [weight.detach().clone() for weight in weights]
+    for weight in weights:
+        weight.requires_grad_()
+    optimizer = torch.optim.AdamW(weights, lr=rate, weight_decay=0.0)
+    labels = torch.where(batch.mask == 1, batch.labels, -100)
+    model(input_ids=batch.ids, attention_mask=batch.mask, labels=labels).loss.backward()
+    large = [weight.grad.abs() > 1e-4 for weight in weights]
+    optimizer.step()
+    for index, (weight, old) in enumerate(zip(weights, before, strict=True)):
+        moved = (weight.detach() - old)[large[index]]
+        # Where a gradient is near zero, Adam's first step is the sign of rounding.
+        torch.testing.assert_close(adapter.b[index][large[index]], moved, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("config", "first", "later"),
+    [
+        (Lora(rank=8), 1.0, 1.0),
+        (FfaLora(rank=8), 0.0, 0.0),
+        (LoriD(rank=8), 1.0, 0.0),
+        (LoriD(rank=8, shared_a=True), 0.0, 0.0),
+        (LoriS(rank=8), 1.0, 0.0),
+        (SoLora(rank=8), 1.0, 0.0),
+    ],
+    ids=lambda value: getattr(value, "model", None),
+)
+def test_a_travels_when_it_must(config, first: float, later: float) -> None:  # type: ignore[no-untyped-def]
+    """Law: bytes are those of the active entries, a bit per entry for a mask, and A at most once."""
+    from fl.update import HEADER_BYTES, encode
+
+    method = METHODS[type(config)](config)
+    b_entries = 8 * sum(layer.outputs for layer in LAYERS)
+    a_bytes = 2 * 8 * sum(layer.inputs for layer in LAYERS)
+    density = getattr(config, "density", 1.0)
+    values = 2 * round(density * b_entries)
+    for contact, share in ((True, first), (False, later)):
+        mask = b_entries // 8 if contact and hasattr(config, "density") else 0
+        size = len(encode(method.shapes_update(LAYERS, contact)))
+        assert size == HEADER_BYTES + values + mask + share * a_bytes
+
+
+def test_every_method_exports_for_peft(make_trainer, make_lm, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    from peft import PeftModel
+
+    from fl.peft_format import files
+
+    for config in (FfaLora(rank=4), LoriS(rank=4, calibration_batches=2), FullFt()):
+        trainer = make_trainer(method=config)
+        adapter = states(trainer)[0]
+        folder = tmp_path / config.model
+        folder.mkdir()
+        for name, data in files(adapter, trainer.model.layers, "x", False).items():
+            (folder / name).write_bytes(data)
+        peft = PeftModel.from_pretrained(make_lm(), folder)
+        ids = torch.arange(20).reshape(2, 10)
+        with torch.no_grad(), trainer.model.merged(adapter):
+            mine = trainer.model.model(ids).logits
+            assert torch.allclose(mine, peft(ids).logits, atol=1e-5)
