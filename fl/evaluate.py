@@ -5,13 +5,16 @@ teacher-forced pass, which is when greedy decoding would give exactly that answe
 choices, the one with the highest mean log-likelihood per token is the model's answer.
 
 Few tokens are run through several adapters at once; many tokens through one adapter at a time,
-merged into the weights, which then costs no more than the bare model.
+merged into the weights, which then costs no more than the bare model. Adapters that answer
+together, as experts, are run beside the weights, with a gate for each prompt or token.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,13 +22,15 @@ import torch
 from numpy.typing import NDArray
 
 from .adapters.rows import DeviceRows
-from .model import encode, encode_choices, predicted
+from .mixture import Mixed, pooled, routing
+from .model import Encoded, encode, encode_choices, predicted
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from .adapters import AdaptedModel, Adapter
-    from .model import Encoded
+    from .config.inference import Mixture
+    from .mixture import Expert
     from .tasks import Example, Task
 
 _MERGED_TOKENS = 512
@@ -105,16 +110,46 @@ class TestSet:
             encoded, self._owner, self._right = encode_choices(examples, tokenizer, max_length)
         else:
             encoded = encode(examples, tokenizer, max_length)
+            self._owner = np.arange(len(examples))
+        # All rows of an example have its prompt.
+        first = torch.from_numpy(np.unique(self._owner, return_index=True)[1])
+        self._prompts = Encoded(encoded.ids[first], encoded.mask[first], encoded.labels[first])
+        self._features: tuple[torch.Tensor, ...] | None = None
+        self.count = len(first)
         self.token_count = encoded.ids.numel()
         # Rows of similar length waste little on padding.
         self._order = torch.argsort(encoded.mask.sum(1), stable=True)
         step = max(1, _BATCH_TOKENS // encoded.ids.shape[1])
         self._batches = [Batch.of(encoded, chosen, device) for chosen in self._order.split(step)]
+        owner = torch.from_numpy(self._owner)[self._order]
+        self._owners = owner.split(step)
 
-    def accuracies(self, model: AdaptedModel, adapters: int) -> list[float]:
-        """Return the accuracy of each adapter that is on the model."""
+    def features(self, model: AdaptedModel) -> tuple[torch.Tensor, ...]:
+        """Return what prompts look like to the bare model, per layer (examples, inputs)."""
+        if self._features is None:
+            self._features = pooled(model, self._prompts)
+        return self._features
+
+    def accuracies(
+        self,
+        model: AdaptedModel,
+        adapters: int,
+        announce: Callable[[torch.Tensor], None] | None = None,
+    ) -> list[float]:
+        """Return the accuracy of each adapter that is on the model.
+
+        Parameters
+        ----------
+        model : the shared model
+        adapters : how many are on it
+        announce : is told the example of each row, (rows,), before these are run
+        """
         exact = self._right is None
-        parts = [batch.scores(model, adapters, exact) for batch in self._batches]
+        parts = []
+        for batch, owner in zip(self._batches, self._owners, strict=True):
+            if announce is not None:
+                announce(owner)
+            parts.append(batch.scores(model, adapters, exact))
         sorted_scores = torch.cat(parts, dim=1).cpu()
         scores = torch.empty_like(sorted_scores)
         scores[:, self._order] = sorted_scores
@@ -161,6 +196,31 @@ class Evaluator:
                 self._untrained = self._measure(1)[0]
             known = dict(zip(map(id, trained), self._trained(trained), strict=True))
         return [known.get(id(adapter)) or list(self._untrained or ()) for adapter in adapters]
+
+    def mixed(self, experts: Sequence[Expert], gate: Mixture) -> tuple[list[float], float]:
+        """Return how well experts do together.
+
+        Parameters
+        ----------
+        experts, gate : who answers, and how much each of them counts
+
+        Returns
+        -------
+        the accuracy on each task; and of which share of the test prompts the heaviest expert is of
+        a device with the prompt's task, nan where the gate makes no choice for a prompt
+        """
+        found, hits = [], []
+        mixture = Mixed(experts, gate, self._model.device)
+        with torch.inference_mode():
+            for task, one in enumerate(self._sets):
+                weights = mixture.weights(task, one.count, partial(one.features, self._model))
+                announce = None
+                if weights is not None:
+                    hits.append(routing.right(weights, task, experts))
+                    announce = partial(mixture.weigh, weights)
+                with mixture.on(self._model):
+                    found += one.accuracies(self._model, 1, announce)
+        return found, float(torch.cat(hits).double().mean()) if hits else math.nan
 
     def _trained(self, adapters: Sequence[Adapter]) -> list[list[float]]:
         results: list[list[float]] = []

@@ -17,12 +17,13 @@ import torch
 
 from .adapters.adapter import Layer
 from .config import Emulate
-from .update import encode
+from .update import BITS_PER_VALUE, HEADER_BYTES, SEED_BYTES, Update, encode
 
 if TYPE_CHECKING:
     from .adapters import AdaptedModel
     from .methods import Method
 
+_VALUE_BYTES = BITS_PER_VALUE // 8
 FORWARD_FLOPS = 2
 TRAINING_FLOPS = 4
 
@@ -82,13 +83,45 @@ class Payload:
             layers, self._parameters = model.layers, model.parameter_count
         else:
             layers, self._parameters = architecture(emulate.emulate, target_modules)
+        self._layers = layers
+        self._b_entries = sum(
+            layer.outputs * rank for layer, rank in zip(layers, method.ranks(layers), strict=True)
+        )
         updates = {first: method.shapes_update(layers, first) for first in (True, False)}
         self._sizes = {first: len(encode(update)) for first, update in updates.items()}
         self.average_bytes = len(encode(method.average([updates[True]], [1.0])))
+        first, later = updates[True], updates[False]
+        # A that is trained goes with every message, a frozen one of one's own with the first.
+        self._dense_a_bytes = _a_bytes(later)
+        self._own_a_bytes = _a_bytes(first) - self._dense_a_bytes
 
     def size_bytes(self, first_contact: bool) -> int:
         """Return the size that the air is charged for an update [byte]."""
         return self._sizes[first_contact]
+
+    @property
+    def centroid_bytes(self) -> int:
+        """Size of the mean of a device's prompts in every layer [byte]."""
+        return _VALUE_BYTES * sum(layer.inputs for layer in self._layers)
+
+    def shared_bytes(self, active: float, tells_mask: bool, newcomers: int) -> int:
+        """Return the size of what the head of a group tells those outside of it [byte].
+
+        Parameters
+        ----------
+        active : share of the entries of B that some member has active
+        tells_mask : whether the receiver does not know yet which those are
+        newcomers : members of whom it holds neither A nor the mean of their prompts
+        """
+        size = HEADER_BYTES + self._dense_a_bytes + _VALUE_BYTES * round(active * self._b_entries)
+        if tells_mask and active < 1.0:
+            size += -(-self._b_entries // 8)
+        return size + newcomers * (self._own_a_bytes + self.centroid_bytes)
+
+    def control_bytes(self) -> int:
+        """Return the size of what a device tells all others to be put in a cluster [byte]."""
+        # The density of each layer, and a position of two single-precision numbers.
+        return HEADER_BYTES + _VALUE_BYTES * len(self._layers) + 8
 
     def tokens(self, batch_size: int, length: int) -> tuple[int, int]:
         """Return sequences per step and tokens per sequence, given those of the model at hand."""
@@ -103,3 +136,10 @@ class Payload:
     def training_flops(self, tokens: int) -> float:
         """Return the operations of running forward and backward over tokens [FLOP]."""
         return float(TRAINING_FLOPS * self._parameters * tokens)
+
+
+def _a_bytes(update: Update) -> int:
+    """Return how many bytes of an update are of A [byte]."""
+    if update.a is None:
+        return 0 if update.a_seed is None else SEED_BYTES
+    return _VALUE_BYTES * sum(a.numel() for a in update.a)

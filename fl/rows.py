@@ -45,6 +45,8 @@ class EvaluationRow:
     task : on which task
     own : whether that is the task that the device trains
     accuracy : between 0 and 1
+    routing : of all its answers, to how many its mixture gave most weight to an expert of the task;
+        NaN if it has none
     """
 
     round: int
@@ -53,3 +55,29 @@ class EvaluationRow:
     task: str
     own: bool
     accuracy: float
+    routing: float
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """Those who aggregate with each other, at one evaluation: a row of `groups.csv`.
+
+    Parameters
+    ----------
+    round, time_s : after which round, and when [s]
+    group : its number, by its lowest device
+    devices : how many it has
+    expected_collisions : share of entries that two or more have active, if masks were independent
+    collisions : the same, as their masks are
+    collisions_of_used : of the entries that anybody has active
+    sign_conflicts : share of the colliding entries whose last updates differ in sign
+    """
+
+    round: int
+    time_s: float
+    group: int
+    devices: int
+    expected_collisions: float
+    collisions: float
+    collisions_of_used: float
+    sign_conflicts: float

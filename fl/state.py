@@ -33,6 +33,34 @@ class State:
     loss: float = math.nan
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """What a device has before its first round.
+
+    Parameters
+    ----------
+    adapter : its first adapter, with its mask
+    centroid : per layer (inputs,) mean of what enters it over its prompts; None if nobody asks
+    """
+
+    adapter: Adapter
+    centroid: tuple[torch.Tensor, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """How well a device does.
+
+    Parameters
+    ----------
+    accuracies : on each task, between 0 and 1
+    routing : see `EvaluationRow`
+    """
+
+    accuracies: list[float]
+    routing: float
+
+
 def parts(state: State) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Return the facts and tensors of a trained state; what never changes is left out."""
     adapter, moments = state.adapter, state.moments
@@ -59,12 +87,14 @@ def joined(frame: Adapter, facts: Mapping[str, Any], tensors: Tensors) -> State:
     facts, tensors : as from `parts`
     """
 
-    def part(name: str) -> tuple[torch.Tensor, ...]:
-        found = [each for each in tensors if each.startswith(f"{name}.")]
-        return tuple(tensors[f"{name}.{index}"] for index in range(len(found)))
-
     moments = None
     if facts["steps"] is not None:
-        moments = Moments(facts["steps"], part("first"), part("second"))
-    adapter = replace(frame, b=part("b"), a=part("a") if frame.train_a else frame.a)
-    return State(adapter, moments, facts["loss"])
+        moments = Moments(facts["steps"], part(tensors, "first"), part(tensors, "second"))
+    a = part(tensors, "a") if frame.train_a else frame.a
+    return State(replace(frame, b=part(tensors, "b"), a=a), moments, facts["loss"])
+
+
+def part(tensors: Tensors, name: str) -> tuple[torch.Tensor, ...]:
+    """Return the tensors of a name and a number, in the order of their numbers."""
+    count = sum(each.startswith(f"{name}.") for each in tensors)
+    return tuple(tensors[f"{name}.{index}"] for index in range(count))

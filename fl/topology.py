@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
 
-from .config import Full, Nearest, Random, Ring
-from .seeds import key
+from .clusters import agglomerate
+from .config import Agglomerative, Alone, ByTask, Full, Nearest, Random, Ring
 
 Graph: TypeAlias = "nx.Graph[int]"
-Policy = Callable[["View"], Graph]
+Floats = NDArray[np.float64]
+Policy = Callable[["View", int], Graph]
+"""From what is seen of the network, and the number of the round."""
+
+CONTROL = "control"
+"""Attribute of a graph that was agreed upon just now, by messages of all to all."""
 
 
 class View(Protocol):
@@ -24,14 +31,43 @@ class View(Protocol):
         """(devices,) whether each device is there."""
 
     @property
-    def distance_m(self) -> NDArray[np.float64]:
+    def distance_m(self) -> Floats:
         """(devices, devices) distances [m]."""
 
+    @property
+    def tx_power_w(self) -> Floats:
+        """(devices,) what each has for all its receivers [W]."""
 
-def ring(config: Ring, count: int, seed: int) -> Policy:
+    def required_power_w(self, bits: float, deadline_s: float, receivers: int) -> Floats:
+        """Return the power of each link at which a message just meets a deadline [W]."""
+
+
+@dataclass(frozen=True)
+class Party:
+    """What a topology may know of those who learn.
+
+    Parameters
+    ----------
+    count : number of devices
+    seed : of random graphs
+    tasks : per device the numbers of its tasks
+    bits : of an update that is not the first [bit]
+    deadline_s : until which it must have arrived [s]
+    densities : returns (devices, layers) shares of active entries of B, and (layers,) its entries
+    """
+
+    count: int
+    seed: int
+    tasks: Sequence[tuple[int, ...]] = ()
+    bits: float = 0.0
+    deadline_s: float = 1.0
+    densities: Callable[[], tuple[Floats, Floats]] | None = None
+
+
+def ring(config: Ring, party: Party) -> Policy:
     """Return the policy that joins the devices present in the order of their numbers."""
 
-    def graph(view: View) -> Graph:
+    def graph(view: View, number: int) -> Graph:
         there = [int(device) for device in np.flatnonzero(view.present)]
         result: Graph = nx.Graph()
         result.add_nodes_from(there)
@@ -42,7 +78,7 @@ def ring(config: Ring, count: int, seed: int) -> Policy:
     return graph
 
 
-def random(config: Random, count: int, seed: int) -> Policy:
+def random(config: Random, party: Party) -> Policy:
     """Return the policy of a random regular graph, drawn once; absent devices fall out of it.
 
     Raises
@@ -50,6 +86,7 @@ def random(config: Random, count: int, seed: int) -> Policy:
     ValueError
         if no such graph exists
     """
+    count = party.count
     if config.degree >= count:
         raise ValueError(
             f"degree must be below the number of devices, got {config.degree} of {count}"
@@ -58,9 +95,9 @@ def random(config: Random, count: int, seed: int) -> Policy:
         raise ValueError(
             f"degree times the number of devices must be even, got {config.degree} times {count}"
         )
-    drawn = nx.random_regular_graph(config.degree, count, seed=key(seed, "topology") % 2**32)
+    drawn = nx.random_regular_graph(config.degree, count, seed=party.seed % 2**32)
 
-    def graph(view: View) -> Graph:
+    def graph(view: View, number: int) -> Graph:
         there = [int(device) for device in np.flatnonzero(view.present)]
         result: Graph = drawn.subgraph(there)
         return result
@@ -68,10 +105,10 @@ def random(config: Random, count: int, seed: int) -> Policy:
     return graph
 
 
-def nearest(config: Nearest, count: int, seed: int) -> Policy:
+def nearest(config: Nearest, party: Party) -> Policy:
     """Return the policy that joins each device present with those nearest to it now."""
 
-    def graph(view: View) -> Graph:
+    def graph(view: View, number: int) -> Graph:
         there = np.flatnonzero(view.present)
         result: Graph = nx.Graph()
         result.add_nodes_from(int(device) for device in there)
@@ -86,19 +123,89 @@ def nearest(config: Nearest, count: int, seed: int) -> Policy:
     return graph
 
 
-def full(config: Full, count: int, seed: int) -> Policy:
+def full(config: Full, party: Party) -> Policy:
     """Return the policy that joins all devices present."""
 
-    def graph(view: View) -> Graph:
+    def graph(view: View, number: int) -> Graph:
         result: Graph = nx.complete_graph([int(device) for device in np.flatnonzero(view.present)])
         return result
 
     return graph
 
 
-TOPOLOGIES: dict[type, Callable[[Any, int, int], Policy]] = {
+def by_task(config: ByTask, party: Party) -> Policy:
+    """Return the policy that joins all devices present that have the same tasks."""
+
+    def graph(view: View, number: int) -> Graph:
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for device in np.flatnonzero(view.present).tolist():
+            groups.setdefault(party.tasks[device], []).append(device)
+        return _cliques(groups.values())
+
+    return graph
+
+
+def alone(config: Alone, party: Party) -> Policy:
+    """Return the policy that joins nobody."""
+
+    def graph(view: View, number: int) -> Graph:
+        return _cliques([int(device)] for device in np.flatnonzero(view.present))
+
+    return graph
+
+
+def agglomerative(config: Agglomerative, party: Party) -> Policy:
+    """Return the policy of clusters that collide little; they stay for some rounds.
+
+    Raises
+    ------
+    ValueError
+        if nothing is known of the densities
+    """
+    densities = party.densities
+    if densities is None:
+        raise ValueError("topology agglomerative must know the densities of devices")
+    last: list[tuple[int, list[int], Graph]] = []
+
+    def graph(view: View, number: int) -> Graph:
+        there = [int(device) for device in np.flatnonzero(view.present)]
+        if last and number < last[0][0] + config.recluster_every and last[0][1] == there:
+            return _cliques(nx.connected_components(last[0][2]))
+        found = agglomerate(
+            there,
+            *densities(),
+            config.s_max,
+            lambda receivers: view.required_power_w(party.bits, party.deadline_s, receivers),
+            view.tx_power_w,
+        )
+        result = _cliques(found)
+        last[:] = [(number, there, result)]
+        agreed = result.copy()
+        agreed.graph[CONTROL] = True
+        return agreed
+
+    return graph
+
+
+def groups(graph: Graph) -> list[list[int]]:
+    """Return those who speak with each other, directly or through others, each ascending."""
+    return sorted(sorted(each) for each in nx.connected_components(graph))
+
+
+def _cliques(members: Iterable[Iterable[int]]) -> Graph:
+    result: Graph = nx.Graph()
+    for group in members:
+        result.add_nodes_from(group := list(group))
+        result.add_edges_from(itertools.combinations(group, 2))
+    return result
+
+
+TOPOLOGIES: dict[type, Callable[[Any, Party], Policy]] = {
     Ring: ring,
     Random: random,
     Nearest: nearest,
     Full: full,
+    ByTask: by_task,
+    Alone: alone,
+    Agglomerative: agglomerative,
 }

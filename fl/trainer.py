@@ -13,16 +13,21 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from .adapters import AdaptedModel, Adapter
-from .config import Emulate, Learning
+from .collision import expected, measured, sign_conflict
+from .config import Emulate, Learning, Mixture
 from .context import code, digest_of_model, digest_of_rows, digest_of_start
 from .evaluate import Evaluator
 from .executor import Executor, Outcome
 from .jobs import Derived, Job, Value, digest
 from .machine import bits_of
 from .methods import METHODS
+from .mixture.experts import Expert
+from .mixture.features import centroid
 from .model import Encoded
 from .model import encode as encode_rows
 from .partition import partition
@@ -30,7 +35,7 @@ from .payload import Payload
 from .peft_format import read as read_adapter
 from .plan import Size, chunks
 from .seeds import generator, key
-from .state import State, joined, parts
+from .state import Prepared, State, Tested, joined, part, parts
 from .training import Work, train
 from .update import Update, decode, encode
 
@@ -41,7 +46,9 @@ if TYPE_CHECKING:
     from .store import Store
     from .tasks import Task
 
-PREPARATION, TRAINING, TEST = "preparation", "training", "test"
+PREPARATION, TRAINING, TEST, MIXTURE = "preparation", "training", "test", "mixture"
+# Prompts of a device over which the mean of what enters each layer is taken.
+_CENTROID_PROMPTS = 64
 # How many devices are prepared or tested in one job: little is shared, and ranks want their parts.
 _TOGETHER = 4
 
@@ -129,6 +136,8 @@ class Trainer:
         total = self.payload.training_flops(self._steps[device] * batch * length)
         if first:
             prompts, batches = self.method.calibration
+            if learning.inference is not None:
+                prompts = max(prompts, _CENTROID_PROMPTS)
             prompts = min(prompts, self.examples[device])
             total += self.payload.forward_flops(prompts * length)
             total += self.payload.training_flops(batches * batch * length)
@@ -229,16 +238,98 @@ class Trainer:
 
         return Derived(digest("adopted", start.key, average.key), (start, average), make)
 
-    def test(self, device: int, round_: int, state: Value[State] | None) -> Value[list[float]]:
-        """Return a device's accuracy on each task; None stands for the untrained model."""
+    def known(self, state: Value[State]) -> Value[Update]:
+        """Return what a device knows of its own group: the state that it has come to."""
+
+        def make() -> Update:
+            adapter = state.value().adapter
+            return Update(0, 0, adapter.b, a=adapter.a if adapter.train_a else None)
+
+        return Derived(digest("known", state.key), (state,), make)
+
+    def share(
+        self, head: int, round_: int, state: Value[State], members: Sequence[int]
+    ) -> Value[Update]:
+        """Return what a group has come to, as those outside of it hear it from its head."""
+        prepared = [self._prepared(member) for member in members]
+
+        def make() -> Update:
+            adapter = state.value().adapter
+            masks = [each.value().adapter.mask for each in prepared]
+            union = None
+            if all(mask is not None for mask in masks):
+                of_layers = zip(*(mask for mask in masks if mask is not None), strict=True)
+                union = tuple(torch.stack(of_layer).any(0) for of_layer in of_layers)
+            a = adapter.a if adapter.train_a else None
+            return self._carried(Update(head, round_, adapter.b, union, a, None, union is not None))
+
+        name = digest("shared", state.key, [each.key for each in prepared])
+        return Derived(name, (state, *prepared), make)
+
+    def densities(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return (devices, layers) shares of active entries of B, and (layers,) its entries.
+
+        What devices find out before their first round is computed now, if it was not.
+        """
+        adapters = [self._frame(device).value() for device in range(self._devices)]
+        sizes = np.array([b.numel() for b in adapters[0].b], dtype=np.float64)
+        shares = np.ones((len(adapters), len(sizes)))
+        for device, adapter in enumerate(adapters):
+            if adapter.mask is not None:
+                shares[device] = [float(mask.float().mean()) for mask in adapter.mask]
+        return shares, sizes
+
+    def active(self, members: Sequence[int]) -> float:
+        """Return the share of the entries of B that some of these devices have active."""
+        masks = [self._frame(member).value().mask for member in members]
+        there = [mask for mask in masks if mask is not None]
+        if len(there) < len(masks):
+            return 1.0
+        users = [torch.stack(of_layer).any(0) for of_layer in zip(*there, strict=True)]
+        return sum(int(u.sum()) for u in users) / sum(u.numel() for u in users)
+
+    def collisions(
+        self, members: Sequence[int], trained: Sequence[Value[State]]
+    ) -> tuple[float, float, float, float]:
+        """Return how devices collide that aggregate with each other; see `GroupRow`."""
+        densities, sizes = self.densities()
+        adapters = [state.value().adapter for state in trained]
+        masks = [
+            each.mask or tuple(torch.ones_like(b, dtype=torch.bool) for b in each.b)
+            for each in adapters
+        ]
+        rate = expected(densities[list(members)], sizes)
+        conflict = sign_conflict(masks, [each.b for each in adapters])
+        return rate, *measured(masks), conflict
+
+    def test(
+        self,
+        device: int,
+        round_: int,
+        state: Value[State] | None,
+        held: Mapping[int, Value[Update]] | None = None,
+    ) -> Value[Tested]:
+        """Return how well a device does on all tasks.
+
+        Parameters
+        ----------
+        device, round_ : whom, and when
+        state : what it has learned; None stands for the untrained model
+        held : by device what it knows of it and its group, of which it answers with a mixture
+        """
+        if held and self._learning.inference is not None:
+            experts = [self._expert(other, held[other]) for other in sorted(held)]
+            name = digest(
+                MIXTURE, [each.key for each in experts], self._tests,
+                asdict(self._learning.inference),
+            )  # fmt: skip
+            return self.executor.submit(
+                Job(self.executor, MIXTURE, name, experts, device, round_, _tested)
+            )
         needs = () if state is None else (state,)
         started = "" if needs else self._started
         name = digest(TEST, [need.key for need in needs], self._tests, started)
-
-        def read(facts: Mapping[str, Any], _: Mapping[str, torch.Tensor]) -> list[float]:
-            return list(facts["accuracies"])
-
-        return self.executor.submit(Job(self.executor, TEST, name, needs, device, round_, read))
+        return self.executor.submit(Job(self.executor, TEST, name, needs, device, round_, _tested))
 
     # How it is computed.
 
@@ -269,19 +360,40 @@ class Trainer:
         """Return what a device begins with; where that is the same for all, it is one object."""
         return self._initial(0 if self.method.shares_a else device)
 
+    def _expert(self, device: int, update: Value[Update]) -> Value[Expert]:
+        """Return a device as one of several that answer: its A, and the B of its group."""
+        prepared = self._prepared(device)
+
+        def make() -> Expert:
+            told, own = update.value(), prepared.value()
+            centroid = own.centroid or ()
+            a = own.adapter.a if told.a is None else told.a
+            return Expert(a, told.b, own.adapter.scale, centroid, self.task_of[device])
+
+        name = digest("expert", update.key, prepared.key)
+        return Derived(name, (update, prepared), make)
+
     @functools.cache  # noqa: B019
     def _frame(self, device: int) -> Value[Adapter]:
-        """Return a device's adapter before its first round, prepared on its own data."""
+        """Return a device's adapter before its first round."""
+        prepared = self._prepared(device)
+        name = digest("frame", prepared.key)
+        return Derived(name, (prepared,), lambda: prepared.value().adapter)
+
+    @functools.cache  # noqa: B019
+    def _prepared(self, device: int) -> Value[Prepared]:
+        """Return what a device has before its first round, found out on its own data."""
         own = 0 if self.method.shares_a else device
         name = digest("initial", self._seed, own, self._devices, self._settings, self._started)
-        initial = Derived(name, (), lambda: self._untrained(device))
-        if not any(self.method.calibration):
+        initial = Derived(name, (), lambda: Prepared(self._untrained(device)))
+        mixes = self._learning.inference is not None
+        if not any(self.method.calibration) and not mixes:
             return initial
-        name = digest(PREPARATION, name, self._digests[device], self._seed, device)
+        name = digest(PREPARATION, name, self._digests[device], self._seed, device, mixes)
 
-        def read(_: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Adapter:
-            mask = tuple(tensors[f"mask.{index}"] for index in range(len(self.model.layers)))
-            return replace(self._untrained(device), mask=mask)
+        def read(_: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Prepared:
+            mask, centroid = part(tensors, "mask"), part(tensors, "centroid")
+            return Prepared(replace(self._untrained(device), mask=mask or None), centroid or None)
 
         return self.executor.submit(
             Job(self.executor, PREPARATION, name, (initial,), device, 0, read)
@@ -319,20 +431,34 @@ class Trainer:
                 for job in chunk
             ]
             return [
-                Outcome({"accuracies": found}, {}) for found in self.evaluator.accuracies(adapters)
+                Outcome({"accuracies": found, "routing": None}, {})
+                for found in self.evaluator.accuracies(adapters)
             ]
+        if chunk[0].kind == MIXTURE:
+            return [self._mix(job) for job in chunk]
         return self._train(chunk)
+
+    def _mix(self, job: Job[Any]) -> Outcome:
+        experts = [need.value() for need in job.needs]
+        gate = self._learning.inference or Mixture()
+        accuracies, routing = self.evaluator.mixed(experts, gate)
+        shown = None if math.isnan(routing) else routing
+        return Outcome({"accuracies": accuracies, "routing": shown}, {})
 
     def _prepare(self, job: Job[Any]) -> Outcome:
         count = self.method.calibration[1]
         prepared = self.method.calibrate(
             self.model,
-            job.needs[0].value(),
+            job.needs[0].value().adapter,
             self._data[job.device],
             self._batches(job.device, "calibration", 0, count),
             key(self._seed, "calibration", job.device),
         )
-        return Outcome({}, {f"mask.{i}": mask for i, mask in enumerate(prepared.mask or ())})
+        found = {f"mask.{i}": mask for i, mask in enumerate(prepared.mask or ())}
+        if self._learning.inference is not None:
+            means = centroid(self.model, self._data[job.device], _CENTROID_PROMPTS)
+            found |= {f"centroid.{i}": mean for i, mean in enumerate(means)}
+        return Outcome({}, found)
 
     def _train(self, jobs: Sequence[Job[Any]]) -> list[Outcome]:
         works = []
@@ -366,3 +492,8 @@ class Trainer:
             Encoded(data.ids[row], data.mask[row], data.labels[row])
             for row in rows.reshape(count, self._learning.batch_size)
         ]
+
+
+def _tested(facts: Mapping[str, Any], _: Mapping[str, torch.Tensor]) -> Tested:
+    routing = facts["routing"]
+    return Tested(list(facts["accuracies"]), math.nan if routing is None else routing)

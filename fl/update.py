@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _HEADER = struct.Struct("<4sBBHIIIQI")
 HEADER_BYTES = _HEADER.size
 BITS_PER_VALUE = 16
+SEED_BYTES = 8
 _MAGIC = b"WNSU"
 _VERSION = 1
 _MASK, _A_SEED, _A_VALUES, _SPARSE = 1, 2, 4, 8
@@ -135,7 +136,7 @@ def decode(
         mask = None
     elif mask is None:
         raise ValueError(f"the mask of device {device} is not known")
-    a_seed = struct.unpack("<Q", reader.take(8))[0] if flags & _A_SEED else None
+    a_seed = struct.unpack("<Q", reader.take(SEED_BYTES))[0] if flags & _A_SEED else None
     a = None
     if flags & _A_VALUES:
         a = _split(reader.values(a_entries), [(rank, layer.inputs) for layer, rank in sized])

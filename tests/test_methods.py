@@ -91,7 +91,9 @@ def test_lori_starts_afresh_under_its_mask(make_trainer) -> None:  # type: ignor
     assert prepared.mask is not None
 
 
-def test_full_fine_tuning_moves_the_weights_as_their_own_gradient_says(make_trainer, make_lm) -> None:  # type: ignore[no-untyped-def]
+def test_full_fine_tuning_moves_the_weights_as_their_own_gradient_says(
+    make_trainer, make_lm
+) -> None:  # type: ignore[no-untyped-def]
     """Law: with the identity for A, one step changes B as torch's AdamW changes the weight."""
     from fl.loss import answer_loss
 
@@ -129,7 +131,7 @@ def test_full_fine_tuning_moves_the_weights_as_their_own_gradient_says(make_trai
     ids=lambda value: getattr(value, "model", None),
 )
 def test_a_travels_when_it_must(config, first: float, later: float) -> None:  # type: ignore[no-untyped-def]
-    """Law: bytes are those of the active entries, a bit per entry for a mask, and A at most once."""
+    """Law: bytes are those of active entries, a bit per entry for a mask, and A at most once."""
     from fl.update import HEADER_BYTES, encode
 
     method = METHODS[type(config)](config)

@@ -8,14 +8,21 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from fl.config import Full, Nearest, Random, Ring
-from fl.topology import TOPOLOGIES
+from fl.config import Agglomerative, Alone, ByTask, Full, Nearest, Random, Ring
+from fl.topology import CONTROL, TOPOLOGIES, Party, groups
 
 
 @dataclass
 class View:
     present: np.ndarray
     distance_m: np.ndarray
+
+    @property
+    def tx_power_w(self) -> np.ndarray:
+        return np.ones(len(self.present))
+
+    def required_power_w(self, bits: float, deadline_s: float, receivers: int) -> np.ndarray:
+        return 1e-6 * self.distance_m**2
 
 
 def view(count: int, absent: tuple[int, ...] = ()) -> View:
@@ -27,10 +34,20 @@ def view(count: int, absent: tuple[int, ...] = ()) -> View:
 
 
 def graph(config: object, seen: View, seed: int = 1) -> nx.Graph:
-    return TOPOLOGIES[type(config)](config, len(seen.present), seed)(seen)
+    count = len(seen.present)
+    party = Party(
+        count, seed, [(device % 3,) for device in range(count)],
+        densities=lambda: (np.full((count, 2), 0.25), np.ones(2)),
+    )  # fmt: skip
+    return TOPOLOGIES[type(config)](config, party)(seen, 1)
 
 
-@pytest.mark.parametrize("config", [Ring(), Random(degree=3), Nearest(degree=3), Full()])
+CONFIGS = [
+    Ring(), Random(degree=3), Nearest(degree=3), Full(), ByTask(), Alone(), Agglomerative(),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.model)
 @pytest.mark.parametrize("absent", [(), (0, 4)])
 def test_contract(config: object, absent: tuple[int, ...]) -> None:
     seen = view(10, absent)
@@ -72,3 +89,25 @@ def test_random_graphs_depend_on_the_seed() -> None:
 def test_impossible_degrees_are_refused(degree: int, count: int) -> None:
     with pytest.raises(ValueError, match="degree"):
         graph(Random(degree=degree), view(count))
+
+
+def test_groups_by_task_and_alone() -> None:
+    assert groups(graph(ByTask(), view(7, (3,)))) == [[0, 6], [1, 4], [2, 5]]
+    assert groups(graph(Alone(), view(3))) == [[0], [1], [2]]
+
+
+def test_clusters_stay_until_it_is_time_or_somebody_comes_or_goes() -> None:
+    calls = []
+
+    def densities() -> tuple[np.ndarray, np.ndarray]:
+        calls.append(1)
+        return np.full((6, 1), 0.25), np.ones(1)
+
+    party = Party(6, 1, densities=densities)
+    policy = TOPOLOGIES[Agglomerative](Agglomerative(recluster_every=3), party)
+    news = [bool(policy(view(6), number).graph.get(CONTROL)) for number in range(1, 8)]
+    assert news == [True, False, False, True, False, False, True]
+    assert policy(view(6, (2,)), 8).graph.get(CONTROL)
+    assert len(calls) == 4
+    # At density 0.25 four devices collide in 26 % of the entries, five in 37 %.
+    assert sorted(map(len, groups(policy(view(6), 20)))) == [2, 4]

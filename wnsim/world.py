@@ -182,6 +182,34 @@ class Snapshot:
         snr = db_to_linear(self.snr_db)
         return modem.rate_bps(snr, np.ones(snr.shape))
 
+    @property
+    def tx_power_w(self) -> Floats:
+        """What each device has for all its receivers, (devices,) [W]."""
+        return self.world.tx_power_w[: self.world.count]
+
+    def required_power_w(self, bits: float, deadline_s: float, receivers: int) -> Floats:
+        """Return the power at which a message of each device just meets a deadline.
+
+        Parameters
+        ----------
+        bits : of the message [bit]
+        deadline_s : until it must have arrived [s]
+        receivers : over how many each device shares out its band equally
+
+        Returns
+        -------
+        (devices, devices) power of each link, infinite where nothing is heard, at the mean SNR and
+        Shannon's rate: p = (noise / gain) (2^(bits receivers / (W deadline)) - 1), noise that of
+        the link's part of the band (arXiv 2602.20492, Eq. 25) [W]
+        """
+        snr = db_to_linear(self.snr_db)
+        exponent = bits * receivers / (self.world.bandwidth_hz * deadline_s)
+        # Noise over gain of the link's part of the band.
+        with np.errstate(divide="ignore", over="ignore"):
+            unit_w = self.tx_power_w[:, None] / (snr * max(receivers, 1))
+            power_w = unit_w * np.expm1(exponent * np.log(2.0))
+        return np.where(np.isnan(power_w), np.inf, power_w)
+
     def contact_s(self, range_m: float, horizon_s: float, step_s: float = 1.0) -> Floats:
         """Return how long devices will stay within a range of each other.
 

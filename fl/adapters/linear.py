@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,6 +11,8 @@ from torch import nn
 from .folded import FoldedLinear, Sinks
 
 Scale = float | torch.Tensor
+Gate = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+"""Turns x and low = x A^T into what is multiplied with B^T, of the shape of low."""
 
 
 def is_transposed(module: nn.Module) -> bool:
@@ -34,9 +37,10 @@ def parameter_count(model: nn.Module) -> int:
 class AdaptedLinear(nn.Module):
     """A frozen linear layer that adapters can be put on.
 
-    It works in one of three ways: as the bare frozen layer; with the adapters of N devices
-    stacked, where a batch holds the examples of device 0, then of device 1, ...; or with the
-    adapter of a single device merged into its weight.
+    It works in one of four ways: as the bare frozen layer; with the adapters of N devices
+    stacked, where a batch holds the examples of device 0, then of device 1, ...; with the adapter
+    of a single device merged into its weight; or with one pair of factors for all examples, and a
+    gate between them.
     """
 
     def __init__(self, base: nn.Module) -> None:
@@ -51,6 +55,7 @@ class AdaptedLinear(nn.Module):
         self.b: torch.Tensor | None = None
         self.scale: Scale = 1.0
         self.sinks: Sinks | None = None
+        self.gate: Gate | None = None
         self.merged: torch.Tensor | None = None
         self.seen: list[torch.Tensor] | None = None
 
@@ -92,9 +97,21 @@ class AdaptedLinear(nn.Module):
         else:
             self.a, self.b, self.scale = a[None], b.T[None], scale
 
+    def mix(self, a: torch.Tensor, b: torch.Tensor, gate: Gate) -> None:
+        """Put factors for all examples beside the weight, with a gate between them.
+
+        Parameters
+        ----------
+        a : (rank, inputs)
+        b : (rank, outputs), the transpose of B with its scale
+        gate : is asked for every batch
+        """
+        if len(a):
+            self.a, self.b, self.gate = a[None], b[None], gate
+
     def clear(self) -> None:
         """Be the bare frozen layer again."""
-        self.a = self.b = self.sinks = self.merged = None
+        self.a = self.b = self.sinks = self.gate = self.merged = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the layer to a device-major batch, (devices * batch, ..., inputs)."""
@@ -105,6 +122,10 @@ class AdaptedLinear(nn.Module):
         if self.a is None or self.b is None:
             bare: torch.Tensor = self.base(x)
             return bare
+        if self.gate is not None:
+            low = self.gate(x, x @ self.a[0].T.to(x.dtype))
+            gated: torch.Tensor = self.base(x) + low @ self.b[0].to(x.dtype)
+            return gated
         if x.shape[0] % self.a.shape[0]:
             raise ValueError(
                 "a batch must hold equally many sequences of each device, "

@@ -8,15 +8,19 @@ from pydantic import Discriminator, Field, Tag
 
 from .base import Count, Text, parameters
 from .computing import AdamW, Computing, Sgd
+from .inference import Mixture
 from .methods import FfaLora, FullFt, Local, Lora, LoriD, LoriS, SoLora
 from .partitions import Dirichlet, Iid, OneTask
 from .protocols import Asynchronous, Server, Synchronous
 from .tasks import Folder, Hub
-from .topologies import Full, Nearest, Random, Ring
+from .topologies import Agglomerative, Alone, ByTask, Full, Nearest, Random, Ring, Sharing
 
 __all__ = [
     "AdamW",
+    "Agglomerative",
+    "Alone",
     "Asynchronous",
+    "ByTask",
     "Computing",
     "Dirichlet",
     "Emulate",
@@ -31,16 +35,18 @@ __all__ = [
     "Lora",
     "LoriD",
     "LoriS",
+    "Mixture",
     "Nearest",
     "OneTask",
     "Random",
     "Ring",
     "Server",
     "Sgd",
+    "Sharing",
     "SoLora",
     "Synchronous",
     "names_a_folder",
-]  # fmt: skip
+]
 
 
 @parameters
@@ -97,7 +103,9 @@ Payload = Annotated[
 Method = Annotated[
     Local | Lora | FfaLora | LoriD | LoriS | FullFt | SoLora, Field(discriminator="model")
 ]
-Topology = Annotated[Ring | Random | Nearest | Full, Field(discriminator="model")]
+Topology = Annotated[
+    Ring | Random | Nearest | Full | ByTask | Alone | Agglomerative, Field(discriminator="model")
+]
 Protocol = Annotated[Synchronous | Asynchronous | Server, Field(discriminator="model")]
 Partition = Annotated[OneTask | Dirichlet | Iid, Field(discriminator="model")]
 Optimizer = Annotated[AdamW | Sgd, Field(discriminator="model")]
@@ -123,6 +131,9 @@ class Learning:
     start : folder of an adapter in PEFT's format from which all devices start, relative to the
         scenario's; for methods that train both factors
     topology : who speaks with whom, where there is no server
+    sharing : what groups of the topology tell each other; nothing, if not given
+    inference : the mixture of all that a device holds, with which it is tested; if not given, the
+        adapter that it trains
     protocol : who waits for whom
     partition : which device learns from which examples
     weights : how much an update counts in a merge: all `equal`, or by its device's `examples`
@@ -149,6 +160,8 @@ class Learning:
     method: Method = Field(default_factory=Lora)
     start: Text | None = None
     topology: Topology = Field(default_factory=Random)
+    sharing: Sharing | None = None
+    inference: Mixture | None = None
     protocol: Protocol = Field(default_factory=Synchronous)
     partition: Partition = Field(default_factory=OneTask)
     weights: Literal["equal", "examples"] = "examples"
@@ -172,6 +185,12 @@ class Learning:
         if self.start is not None and not isinstance(self.method, Local | Lora):
             raise ValueError(
                 f"start is for methods that train both factors, got method {self.method.model}"
+            )
+        more = self.sharing is not None or self.inference is not None
+        if more and not isinstance(self.protocol, Synchronous):
+            raise ValueError(
+                "sharing and inference are for protocol synchronous, "
+                f"got protocol {self.protocol.model}"
             )
         low, high = self.steps_between
         if low > high:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,9 @@ import simpy
 from wnsim.network import Message, Network, Transfer
 
 from ..jobs import digest
-from ..rows import EvaluationRow, RoundRow
+from ..rows import EvaluationRow, GroupRow, RoundRow
+from ..seeds import key
+from ..topology import TOPOLOGIES, Party
 from ..update import HEADER_BYTES
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from ..config import Learning
     from ..jobs import Job, Value
     from ..state import State
+    from ..topology import Policy
     from ..trainer import Trainer
     from ..update import Update
 
@@ -62,7 +65,7 @@ class Session:
 
     Attributes
     ----------
-    rounds, evaluations : the records
+    rounds, evaluations, groups : the records
     done : event that fires when the last round is over
     """
 
@@ -84,10 +87,11 @@ class Session:
         self.states: list[Value[State] | None] = [None] * devices
         self.rounds: list[RoundRow] = []
         self.evaluations: list[EvaluationRow] = []
+        self.groups: list[GroupRow] = []
         self._compute_time_s = compute_time_s
         self._progress = progress
         # Who is known to hold one's mask and A.
-        self._reached: set[tuple[int, int]] = set()
+        self.reached: set[tuple[int, int]] = set()
         self._open: list[tuple[RoundRow, Job[State]]] = []
         self.prepare()
         self.done = network.env.process(self.run())
@@ -104,6 +108,10 @@ class Session:
     def current(self, device: int) -> Value[State] | None:
         """Return what a device would be tested with now, None for the untrained model."""
         return self.states[device]
+
+    def held(self, device: int) -> Mapping[int, Value[Update]]:
+        """Return by device what one knows of it and its group."""
+        return {}
 
     # What protocols use.
 
@@ -138,8 +146,10 @@ class Session:
         size = 0
         events: dict[int, simpy.Event] = {}
         for group in self._groups(me, targets):
-            first = (me, group[0]) not in self._reached
+            first = (me, group[0]) not in self.reached
             one = self.trainer.payload.size_bytes(first)
+            if first and self.learning.inference is not None:
+                one += self.trainer.payload.centroid_bytes
             sent = self.send(me, group, number, one, told)
             events |= zip(group, sent, strict=True)
             size += one * len(group)
@@ -148,7 +158,13 @@ class Session:
         return size, events
 
     def send(
-        self, source: int, targets: Sequence[int], number: int, size_bytes: int, told: Told
+        self,
+        source: int,
+        targets: Sequence[int],
+        number: int,
+        size_bytes: int,
+        told: Told | None,
+        kind: str = "update",
     ) -> list[simpy.Event]:
         """Send one message to all targets; return an event for each."""
         message = Message(
@@ -159,6 +175,7 @@ class Session:
             payload=told,
             round=number,
             header_bytes=HEADER_BYTES,
+            kind=kind,
         )
         return self.network.broadcast(message, targets, self.learning.broadcast_quantile)
 
@@ -166,14 +183,14 @@ class Session:
         """Return the targets that are told with one message: all that are told the same."""
         if not self.learning.broadcast:
             return [[target] for target in targets]
-        known = [target for target in targets if (me, target) in self._reached]
-        new = [target for target in targets if (me, target) not in self._reached]
+        known = [target for target in targets if (me, target) in self.reached]
+        new = [target for target in targets if (me, target) not in self.reached]
         return [group for group in (known, new) if group]
 
     def _acknowledged(self, event: simpy.Event) -> None:
         transfer = event.value
         if isinstance(transfer, Transfer) and transfer.delivered:
-            self._reached.add((transfer.message.source, transfer.message.target))
+            self.reached.add((transfer.message.source, transfer.message.target))
 
     def merge(
         self, me: int, trained: Value[State], heard: Sequence[Told], counts: Sequence[float]
@@ -244,19 +261,40 @@ class Session:
         names = [task.name for task in self.trainer.tasks]
         now_s = self.network.now_s
         tests = [
-            self.trainer.test(device, number, self.current(device))
+            self.trainer.test(device, number, self.current(device), self.held(device))
             for device in range(self.devices)
         ]
         total: list[float] = []
         for device, test in enumerate(tests):
-            accuracies = test.value()
+            tested = test.value()
+            accuracies = tested.accuracies
             total += accuracies
             own = self.trainer.task_of[device]
             self.evaluations += [
-                EvaluationRow(number, now_s, device, name, task in own, accuracy)
+                EvaluationRow(number, now_s, device, name, task in own, accuracy, tested.routing)
                 for task, (name, accuracy) in enumerate(zip(names, accuracies, strict=True))
             ]
         self._progress(number, now_s, sum(total) / len(total))
+
+
+def policy(session: Session) -> Policy:
+    """Return the topology of a session.
+
+    Raises
+    ------
+    ValueError
+        if there is no such graph
+    """
+    trainer, learning = session.trainer, session.learning
+    party = Party(
+        count=session.devices,
+        seed=key(session.seed, "topology"),
+        tasks=trainer.task_of,
+        bits=8.0 * trainer.payload.size_bytes(False),
+        deadline_s=learning.deadline_s,
+        densities=trainer.densities,
+    )
+    return TOPOLOGIES[type(learning.topology)](learning.topology, party)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -14,17 +14,12 @@ the update was made, as there it counts the server's.
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import simpy
 
 from ..config import Asynchronous
-from ..seeds import key
-from ..topology import TOPOLOGIES
-from .base import Session, Steps, Told
-
-if TYPE_CHECKING:
-    from ..topology import Policy
+from .base import Session, Steps, Told, policy
 
 
 class Gossip(Session):
@@ -32,10 +27,8 @@ class Gossip(Session):
 
     def prepare(self) -> None:
         """Draw the graph, if it is drawn once."""
-        topology, protocol = self.learning.topology, self.learning.protocol
-        self._topology: Policy = TOPOLOGIES[type(topology)](
-            topology, self.devices, key(self.seed, "topology")
-        )
+        protocol = self.learning.protocol
+        self._topology = policy(self)
         self._exponent = protocol.staleness_exponent if isinstance(protocol, Asynchronous) else 0.0
         self._left = self.learning.rounds * self.devices
         self._finished = 0
@@ -97,7 +90,7 @@ class Gossip(Session):
 
     def _targets(self, me: int) -> list[int]:
         """Return the neighbors of the moment to whom nothing is on its way."""
-        graph = self._topology(self.network.snapshot())
+        graph = self._topology(self.network.snapshot(), self._finished // self.devices + 1)
         neighbors = sorted(graph[me]) if me in graph else []
         return [other for other in neighbors if (me, other) not in self._on_way]
 

@@ -9,18 +9,22 @@ the time that each device needs to train is announced; and it merges what arrive
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import simpy
 
-from ..seeds import key
-from ..topology import TOPOLOGIES
-from .base import Session, Steps, Told
+from ..rows import GroupRow
+from ..topology import CONTROL, groups
+from .base import Session, Steps, Told, policy
+from .sharing import Holdings
 
 if TYPE_CHECKING:
+    from ..jobs import Value
+    from ..state import State
     from ..topology import Graph
+    from ..update import Update
 
 # Instants are whole nanoseconds, so sums of durations are off by a few of them: a device listens
 # this much longer than the last update lives.
@@ -40,10 +44,14 @@ class Rounds(Session):
 
     def prepare(self) -> None:
         """Draw the graph, if it is drawn once."""
-        topology = self.learning.topology
-        self._topology = TOPOLOGIES[type(topology)](
-            topology, self.devices, key(self.seed, "topology")
-        )
+        self._topology = policy(self)
+        self._holdings = Holdings(self)
+        self._trained: list[Value[State] | None] = [None] * self.devices
+        self._groups_now: list[list[int]] = []
+
+    def held(self, device: int) -> Mapping[int, Value[Update]]:
+        """Return by device what one knows of it and its group."""
+        return self._holdings.of(device)
 
     def run(self) -> Steps:
         """Run all rounds."""
@@ -58,28 +66,60 @@ class Rounds(Session):
                 break
             this = _Round(number, self.network.now_s)
             yield env.all_of([env.process(self._device(me, this)) for me in members])
-            self.end_round(number, last=number == self.learning.rounds)
+            last = number == self.learning.rounds
+            if self.trainer.method.exchanges:
+                self._groups_now = groups(self._graph(this).subgraph(members))
+                sharing = self.learning.sharing
+                if sharing is not None and (last or number % sharing.every == 0):
+                    yield from self._holdings.exchange(number, self._groups_now, members)
+            self.end_round(number, last=last)
 
     def _device(self, me: int, this: _Round) -> Steps:
         """One device's round."""
         trained, duration_s = self.train(me, this.number, self.states[me])
+        self._trained[me] = trained
         this.trained_s[me] = this.start_s + duration_s
         yield self.network.timeout(duration_s)
         neighbors = self._neighbors(me, this) if self.trainer.method.exchanges else []
         sent, _ = self.tell(me, neighbors, this.number, trained)
         heard = yield from self._hear(me, neighbors, this)
-        self.states[me] = self.merge(me, trained, heard, [1.0] * len(heard))
+        state = self.merge(me, trained, heard, [1.0] * len(heard))
+        self.states[me] = state
+        if self.learning.inference is not None:
+            self._holdings.keep_own(me, [told.device for told in heard], state)
         times_s = (this.start_s, this.trained_s[me])
         told = (len(neighbors), sent)
         self.record(this.number, me, trained, times_s, told, heard, [0] * len(heard))
 
     def _neighbors(self, me: int, this: _Round) -> list[int]:
         """Return whom to tell: neighbors in the graph as it is when the first one asks for it."""
+        graph = self._graph(this)
+        return (
+            sorted(other for other in graph[me] if other in this.trained_s) if me in graph else []
+        )
+
+    def _graph(self, this: _Round) -> Graph:
+        """Return the graph of a round; what it takes to agree upon one is sent now."""
         if this.graph is None:
-            this.graph = self._topology(self.network.snapshot())
-        if me not in this.graph:
-            return []
-        return sorted(other for other in this.graph[me] if other in this.trained_s)
+            this.graph = self._topology(self.network.snapshot(), this.number)
+            if this.graph.graph.get(CONTROL):
+                size = self.trainer.payload.control_bytes()
+                everybody = sorted(this.graph)
+                for source in everybody:
+                    others = [other for other in everybody if other != source]
+                    if others:
+                        self.send(source, others, this.number, size, None, CONTROL)
+        return this.graph
+
+    def evaluate(self, number: int) -> None:
+        """Test every device, and find out how much the members of each group collide."""
+        super().evaluate(number)
+        now_s = self.network.now_s
+        for members in self._groups_now:
+            trained = [state for each in members if (state := self._trained[each]) is not None]
+            if len(trained) == len(members):
+                found = self.trainer.collisions(members, trained)
+                self.groups.append(GroupRow(number, now_s, members[0], len(members), *found))
 
     def _hear(
         self, me: int, neighbors: Sequence[int], this: _Round

@@ -20,9 +20,15 @@ if TYPE_CHECKING:
     from wnsim.transfer import Transfer
     from wnsim.world import World
 
-_TABLES = ("transfers.csv", "packets.csv", "devices.csv", "rounds.csv", "evaluations.csv")
+_TABLES = (
+    "transfers.csv", "packets.csv", "devices.csv", "rounds.csv", "evaluations.csv", "groups.csv",
+)  # fmt: skip
 _MAX_NAME = 120
-_EVALUATION_COLUMNS = ("round", "time_s", "device", "task", "own", "accuracy")
+_EVALUATION_COLUMNS = ("round", "time_s", "device", "task", "own", "accuracy", "routing")
+_GROUP_COLUMNS = (
+    "round", "time_s", "group", "devices", "expected_collisions", "collisions",
+    "collisions_of_used", "sign_conflicts",
+)  # fmt: skip
 _ROUND_COLUMNS = (
     "round", "device", "start_s", "trained_s", "end_s", "neighbors", "heard", "offered_bytes",
     "staleness", "age_s", "loss",
@@ -61,6 +67,10 @@ def tables(
         contents["evaluations.csv"] = records.table(
             _EVALUATION_COLUMNS, _rows(session.evaluations, _EVALUATION_COLUMNS, names)
         )
+        if session.groups:
+            contents["groups.csv"] = records.table(
+                _GROUP_COLUMNS, _rows(session.groups, _GROUP_COLUMNS, names)
+            )
     return contents
 
 

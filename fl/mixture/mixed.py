@@ -1,0 +1,99 @@
+"""Experts on the shared model: y = W0 h + sum_j s_j B_j topk(g_j(h) A_j h).
+
+Sources: arXiv 2602.20492, Eq. (24) and (29); B_j is that of an expert, or the mean of its cluster.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import torch
+from torch.nn.functional import normalize
+
+from ..config.inference import Mixture
+from . import routing
+from .experts import Expert
+from .gates import LayerGate, kept, refined
+
+if TYPE_CHECKING:
+    from ..adapters import AdaptedModel
+
+
+class Mixed:
+    """The factors of all experts together, and the gate of each layer.
+
+    Parameters
+    ----------
+    experts : at least one
+    config : which gate
+    device : where the factors are
+
+    Raises
+    ------
+    ValueError
+        if there are no experts
+    """
+
+    def __init__(self, experts: Sequence[Expert], config: Mixture, device: torch.device) -> None:
+        if not experts:
+            raise ValueError("a mixture must have at least one expert, got none")
+        self._experts = experts
+        self._config = config
+        self._a: list[torch.Tensor] = []
+        self._b: list[torch.Tensor] = []
+        self._gates: list[LayerGate] = []
+        for layer in range(len(experts[0].a)):
+            a = [refined(each.a[layer], each.centroid[layer], config) for each in experts]
+            b = [each.scale * each.b[layer].T for each in experts]
+            # [components, inputs] and [components, outputs]
+            self._a.append(torch.cat(a).to(device))
+            self._b.append(torch.cat(b).to(device))
+            ranks = torch.tensor([len(one) for one in a])
+            owner = torch.arange(len(experts)).repeat_interleave(ranks).to(device)
+            directions = None
+            if config.gate == "paper_cosine":
+                centroids = torch.stack([each.centroid[layer] for each in experts])
+                directions = normalize(centroids.float()).to(device)
+            self._gates.append(LayerGate(owner, kept(len(owner), config), directions))
+
+    @contextmanager
+    def on(self, model: AdaptedModel) -> Iterator[None]:
+        """Put the experts on the model."""
+        parts = zip(model.modules, self._a, self._b, self._gates, strict=True)
+        for module, a, b, gate in parts:
+            module.mix(a, b, gate)
+        try:
+            yield
+        finally:
+            for module in model.modules:
+                module.clear()
+
+    def weights(
+        self, task: int, prompts: int, features: Callable[[], Sequence[torch.Tensor]]
+    ) -> torch.Tensor | None:
+        """Return how much each expert counts for each prompt, (prompts, experts); None: no choice.
+
+        Parameters
+        ----------
+        task, prompts : of which task, and how many
+        features : returns what `pooled` makes of them
+        """
+        if self._config.gate == "oracle":
+            return routing.by_task(task, prompts, self._experts)
+        if self._config.gate == "seq_centroid":
+            return routing.by_centroid(features(), self._experts, self._config)
+        return None
+
+    def weigh(self, weights: torch.Tensor, prompts: torch.Tensor) -> None:
+        """Take in how much experts count for the sequences that are run next.
+
+        Parameters
+        ----------
+        weights : (prompts, experts)
+        prompts : (sequences,) the number of each sequence's prompt
+        """
+        chosen = weights[prompts]
+        for gate in self._gates:
+            gate.weights = chosen.to(gate.owner.device)

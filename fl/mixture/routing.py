@@ -1,0 +1,58 @@
+"""How much each expert counts for a whole sequence.
+
+Sources: ours, after the gate of arXiv 2602.20492, Eq. (26), which compares every token as it is.
+Means of hidden states are dominated by what all texts have in common, so that the mean over the
+experts is taken off; one decision for a sequence, over all layers, from a pass without adapters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch.nn.functional import normalize
+
+from ..config.inference import Mixture
+from .experts import Expert
+
+_SAME = 1e-6
+"""How far cosines of the same two vectors are apart by rounding."""
+
+
+def by_centroid(
+    features: Sequence[torch.Tensor], experts: Sequence[Expert], config: Mixture
+) -> torch.Tensor:
+    """Return the weights of `seq_centroid`, (sequences, experts).
+
+    Parameters
+    ----------
+    features : per layer (sequences, inputs), from `pooled`
+    experts, config : the experts, and the kind of choice
+    """
+    total = torch.zeros(len(features[0]), len(experts))
+    for layer, own in enumerate(features):
+        # [experts, inputs]
+        centroids = torch.stack([expert.centroid[layer] for expert in experts]).to(own)
+        common = centroids.mean(0)
+        total += normalize(own - common) @ normalize(centroids - common).T
+    cosine = total / len(features)
+    if config.choice == "softmax":
+        return torch.softmax(cosine / config.temperature, dim=1)
+    return _shared(cosine >= cosine.amax(1, keepdim=True) - _SAME)
+
+
+def by_task(task: int, sequences: int, experts: Sequence[Expert]) -> torch.Tensor:
+    """Return the weights of `oracle`, (sequences, experts): all equal if nobody has the task."""
+    has = torch.tensor([task in expert.tasks for expert in experts])
+    return _shared(has if bool(has.any()) else ~has).expand(sequences, -1)
+
+
+def right(weights: torch.Tensor, task: int, experts: Sequence[Expert]) -> torch.Tensor:
+    """Return of which sequences the heaviest expert has the task, (sequences,)."""
+    has = torch.tensor([task in expert.tasks for expert in experts])
+    return has[weights.argmax(1)]
+
+
+def _shared(chosen: torch.Tensor) -> torch.Tensor:
+    """Return equal weights for those chosen, (..., experts)."""
+    return chosen / chosen.sum(-1, keepdim=True)

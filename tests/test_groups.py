@@ -1,0 +1,156 @@
+"""Groups that aggregate inside and share outside: who holds what, and what it costs in bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fl.config import (
+    Agglomerative,
+    Alone,
+    ByTask,
+    Full,
+    Learning,
+    Lora,
+    Mixture,
+    Sharing,
+    SoLora,
+)
+from fl.session import PROTOCOLS
+from fl.update import HEADER_BYTES
+from wnsim.phy import Shannon
+from wnsim.units import dbm_to_w, thermal_noise_w
+
+SQUARE = ((0.0, 0.0), (100.0, 0.0), (0.0, 100.0), (100.0, 100.0))
+SPARSE = SoLora(rank=4, density=0.3, calibration_prompts=8, allocation="uniform")
+
+
+@pytest.fixture
+def federate(make_network, make_trainer) -> Callable[..., Any]:  # type: ignore[no-untyped-def]
+    """Return a runner of small federations of four devices; gives network, trainer and session."""
+
+    def run(positions=SQUARE, **learning):  # type: ignore[no-untyped-def]
+        settings = {"rounds": 2, "evaluate_every": 1, "method": SPARSE} | learning
+        trainer = make_trainer(devices=4, **settings)
+        network = make_network(positions)
+        config = Learning(
+            train_examples=24, test_examples=4, local_steps=3, batch_size=4, **settings
+        )
+        session = PROTOCOLS[type(config.protocol)](
+            network, trainer, config, lambda device, flops: 1.0 + device, 4, 1,
+            lambda number, time_s, accuracy: None,
+        )  # fmt: skip
+        network.env.run(until=session.done)
+        return network, trainer, session
+
+    return run
+
+
+def sent(network, kind: str) -> list[tuple[int, int, int, int]]:  # type: ignore[no-untyped-def]
+    """Round, source, target and size of the messages of a kind."""
+    messages = [t.message for t in network.transfers if t.message.kind == kind]
+    return [(m.round, m.source, m.target, m.size_bytes) for m in messages]
+
+
+def test_a_cluster_for_each_device_is_everybody_alone(federate) -> None:  # type: ignore[no-untyped-def]
+    """Law: where nobody may collide, nobody is heard."""
+    network, _, clusters = federate(topology=Agglomerative(s_max=0.0))
+    _, _, alone = federate(topology=Alone())
+    assert sent(network, "update") == []
+    for one, other in zip(clusters.adapters, alone.adapters, strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(one.b, other.b, strict=True))
+    assert {row.devices for row in clusters.groups} == {1}
+
+
+def test_one_cluster_is_everybody_together(federate) -> None:  # type: ignore[no-untyped-def]
+    _, _, cluster = federate(topology=Agglomerative(s_max=1.0))
+    _, _, full = federate(topology=Full())
+    for one, other in zip(cluster.adapters, full.adapters, strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(one.b, other.b, strict=True))
+    assert {row.devices for row in cluster.groups} == {4}
+
+
+def test_clusters_are_agreed_upon_over_the_air(federate) -> None:  # type: ignore[no-untyped-def]
+    network, trainer, _ = federate(topology=Agglomerative(s_max=0.1, recluster_every=2), rounds=3)
+    size = HEADER_BYTES + 2 * len(trainer.model.layers) + 8
+    everybody = [(n, s, t, size) for n in (1, 3) for s in range(4) for t in range(4) if s != t]
+    assert sorted(sent(network, "control")) == everybody
+
+
+def test_collisions_are_those_of_the_masks(federate) -> None:  # type: ignore[no-untyped-def]
+    """Law: masks of the same density 0.3 in pairs collide in 9 % of the entries if independent."""
+    _, _, session = federate(topology=Agglomerative(s_max=0.1))
+    for row in session.groups:
+        assert row.devices == 2
+        assert row.expected_collisions == pytest.approx(0.09, abs=0.001)
+        # Gradients of one model on random data are not independent: only the order is sure.
+        assert 0.04 < row.collisions < 0.25
+        assert 0.0 <= row.sign_conflicts <= 1.0
+
+
+def test_groups_share_what_they_have_come_to(federate) -> None:  # type: ignore[no-untyped-def]
+    """Law: sizes are those of the union's values, at first with its mask, A's and centroids."""
+    network, trainer, session = federate(
+        topology=ByTask(), sharing=Sharing(every=2), inference=Mixture(), rounds=4
+    )
+    share = sent(network, "share")
+    assert {number for number, *_ in share} == {2, 4}
+    groups = [(0, 2), (1, 3)]
+    assert len(share) == 2 * 2 * 2
+    layers = trainer.model.layers
+    entries = 4 * sum(layer.outputs for layer in layers)
+    for members in groups:
+        masks = [trainer._frame(member).value().mask for member in members]
+        union = sum(int((x | y).sum()) for x, y in zip(*masks, strict=True))
+        later = HEADER_BYTES + 2 * union
+        a_and_centroid = 2 * (4 + 1) * sum(layer.inputs for layer in layers)
+        first = later + -(-entries // 8) + 2 * a_and_centroid
+        sizes = {n: {s for m, head, _, s in share if m == n and head in members} for n in (2, 4)}
+        assert sizes == {2: {first}, 4: {later}}
+    for device in range(4):
+        assert set(session.held(device)) == {0, 1, 2, 3}
+    # Of its own group a device holds what it has come to; of the other what was told, in half.
+    own = session.held(0)[2].value().b[0]
+    assert torch.equal(own, session.adapters[0].b[0])
+    told = session.held(0)[1].value().b[0]
+    assert torch.allclose(told, session.adapters[1].b[0], atol=1e-3)
+
+
+def test_what_was_not_delivered_is_not_held(federate) -> None:  # type: ignore[no-untyped-def]
+    far = (*SQUARE[:3], (95_000.0, 95_000.0))
+    _, _, session = federate(
+        far, topology=Alone(), sharing=Sharing(every=1), inference=Mixture(), deadline_s=1e-3,
+    )  # fmt: skip
+    assert 3 not in session.held(0)
+    assert set(session.held(3)) == {3}
+
+
+def test_an_oracle_asks_the_expert_of_the_task(federate) -> None:  # type: ignore[no-untyped-def]
+    """Law: all hold the same experts, up to half precision, and all route rightly."""
+    _, _, session = federate(
+        method=Lora(rank=4), topology=Alone(), sharing=Sharing(every=1),
+        inference=Mixture(gate="oracle"),
+    )  # fmt: skip
+    last = [row for row in session.evaluations if row.round == 2]
+    assert {row.routing for row in last} == {1.0}
+    for device in range(4):
+        assert set(session.held(device)) == {0, 1, 2, 3}
+
+
+def test_power_of_the_paper_meets_the_deadline_exactly(make_network) -> None:  # type: ignore[no-untyped-def]
+    """Law: p* of Eq. (25) in the delay of Eq. (8) gives the deadline."""
+    network = make_network(SQUARE, phy=Shannon())
+    view = network.snapshot()
+    bits, deadline_s, receivers = 6e6, 0.4, 3
+    power_w = view.required_power_w(bits, deadline_s, receivers)
+    assert np.isinf(np.diag(power_w)).all()
+    band_hz = 20e6 / receivers
+    noise_w = thermal_noise_w(band_hz, 9.0)
+    gain = 10 ** (view.snr_db / 10) * thermal_noise_w(20e6, 9.0) / float(dbm_to_w(23.0))
+    off = ~np.eye(4, dtype=bool)
+    rate_bps = band_hz * np.log2(1 + power_w[off] * gain[off] / noise_w)
+    assert bits / rate_bps == pytest.approx(deadline_s, rel=1e-12)
