@@ -206,8 +206,8 @@ class Evaluator:
 
         Returns
         -------
-        the accuracy on each task; and of which share of the test prompts the heaviest expert is of
-        a device with the prompt's task, nan where the gate makes no choice for a prompt
+        the accuracy on each task; and the share of all test prompts whose heaviest expert is of a
+        device with the prompt's task, nan if the gate makes no choice for a whole prompt
         """
         found, hits = [], []
         mixture = Mixed(experts, gate, self._model.device)

@@ -61,7 +61,8 @@ def _of_prompt(examples: Encoded) -> torch.Tensor:
 def _means(model: AdaptedModel, ids: torch.Tensor, chosen: torch.Tensor) -> list[torch.Tensor]:
     """Return the mean over chosen tokens per layer, (sequences, inputs), in main memory."""
     # What follows the last prompt token has no influence on it.
-    length = max(1, int(chosen.any(0).nonzero().max()) + 1) if bool(chosen.any()) else 1
+    used = chosen.any(0).nonzero()
+    length = int(used.max()) + 1 if len(used) else 1
     ids, chosen = ids[:, :length].to(model.device), chosen[:, :length].to(model.device)
     share = chosen / chosen.sum(1, keepdim=True).clamp(min=1)
     with torch.no_grad(), model.recorded() as seen:
