@@ -118,10 +118,22 @@ class Payload:
             size += -(-self._b_entries // 8)
         return size + newcomers * (self._own_a_bytes + self.centroid_bytes)
 
-    def control_bytes(self) -> int:
-        """Return the size of what a device tells all others to be put in a cluster [byte]."""
-        # The density of each layer, and a position of two single-precision numbers.
+    def control_bytes(self, sketch: int = 0) -> int:
+        """Return the size of what a device tells all others to be put in a group [byte].
+
+        Parameters
+        ----------
+        sketch : numbers of its sketch; 0: it tells the density of each layer, and where it is
+        """
+        if sketch:
+            return HEADER_BYTES + _VALUE_BYTES * sketch
+        # A position of two single-precision numbers.
         return HEADER_BYTES + _VALUE_BYTES * len(self._layers) + 8
+
+    def listing_bytes(self, groups: int) -> int:
+        """Return the size of what a device tells all others of the groups it has heard [byte]."""
+        # Of each the round, in four bytes.
+        return HEADER_BYTES + 4 * groups
 
     def tokens(self, batch_size: int, length: int) -> tuple[int, int]:
         """Return sequences per step and tokens per sequence, given those of the model at hand."""

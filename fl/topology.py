@@ -10,9 +10,10 @@ from typing import Any, Protocol, TypeAlias
 import networkx as nx
 import numpy as np
 from numpy.typing import NDArray
+from scipy.cluster.hierarchy import fcluster, linkage
 
 from .clusters import agglomerate
-from .config import Agglomerative, Alone, ByTask, Full, Nearest, Random, Ring
+from .config import Agglomerative, Alone, ByTask, Full, Nearest, Random, Ring, Similar
 
 Graph: TypeAlias = "nx.Graph[int]"
 Floats = NDArray[np.float64]
@@ -54,6 +55,7 @@ class Party:
     bits : of an update that is not the first [bit]
     deadline_s : until which it must have arrived [s]
     densities : returns (devices, layers) shares of active entries of B, and (layers,) its entries
+    sketches : returns (devices, numbers), of which near ones tell of like prompts
     """
 
     count: int
@@ -62,6 +64,7 @@ class Party:
     bits: float = 0.0
     deadline_s: float = 1.0
     densities: Callable[[], tuple[Floats, Floats]] | None = None
+    sketches: Callable[[], Floats] | None = None
 
 
 def ring(config: Ring, party: Party) -> Policy:
@@ -165,31 +168,69 @@ def agglomerative(config: Agglomerative, party: Party) -> Policy:
     densities = party.densities
     if densities is None:
         raise ValueError("topology agglomerative must know the densities of devices")
-    last: list[tuple[int, list[int], Graph]] = []
 
-    def graph(view: View, number: int) -> Graph:
-        there = [int(device) for device in np.flatnonzero(view.present)]
-        if last and number < last[0][0] + config.recluster_every and last[0][1] == there:
-            return _cliques(nx.connected_components(last[0][2]))
-        found = agglomerate(
+    def find(view: View, there: list[int]) -> list[list[int]]:
+        return agglomerate(
             there,
             *densities(),
             config.s_max,
             lambda receivers: view.required_power_w(party.bits, party.deadline_s, receivers),
             view.tx_power_w,
         )
-        result = _cliques(found)
-        last[:] = [(number, there, result)]
-        agreed = result.copy()
-        agreed.graph[CONTROL] = True
-        return agreed
 
-    return graph
+    return _lasting(find, config.recluster_every)
+
+
+def similar(config: Similar, party: Party) -> Policy:
+    """Return the policy of groups with like prompts; they stay until somebody comes or goes.
+
+    Sources: average linkage (UPGMA: Sokal and Michener, 1958) on the cosines of sketches, less
+    their mean. Ours: the paper clusters by collisions alone.
+
+    Raises
+    ------
+    ValueError
+        if nothing is known of the prompts
+    """
+    sketches = party.sketches
+    if sketches is None:
+        raise ValueError("topology similar must know sketches of the devices' prompts")
+
+    def find(view: View, there: list[int]) -> list[list[int]]:
+        centred = sketches()[there]
+        centred = centred - centred.mean(axis=0)
+        if len(there) < 2 or not centred.any():
+            return [there]
+        joined = linkage(centred, "average", "cosine")
+        names = fcluster(joined, 1.0 - config.similarity, "distance")
+        found: dict[int, list[int]] = {}
+        for device, name in zip(there, names.tolist(), strict=True):
+            found.setdefault(name, []).append(device)
+        return list(found.values())
+
+    return _lasting(find, config.regroup_every)
 
 
 def groups(graph: Graph) -> list[list[int]]:
     """Return those who speak with each other, directly or through others, each ascending."""
     return sorted(sorted(each) for each in nx.connected_components(graph))
+
+
+def _lasting(find: Callable[[View, list[int]], list[list[int]]], rounds: int) -> Policy:
+    """Return the policy of groups that are found anew after some rounds, or if devices change."""
+    last: list[tuple[int, list[int], list[list[int]]]] = []
+
+    def graph(view: View, number: int) -> Graph:
+        there = [int(device) for device in np.flatnonzero(view.present)]
+        stays = bool(last) and number < last[0][0] + rounds and last[0][1] == there
+        if not stays:
+            last[:] = [(number, there, find(view, there))]
+        result = _cliques(last[0][2])
+        if not stays:
+            result.graph[CONTROL] = True
+        return result
+
+    return graph
 
 
 def _cliques(members: Iterable[Iterable[int]]) -> Graph:
@@ -207,5 +248,6 @@ TOPOLOGIES: dict[type, Callable[[Any, Party], Policy]] = {
     Full: full,
     ByTask: by_task,
     Alone: alone,
+    Similar: similar,
     Agglomerative: agglomerative,
 }

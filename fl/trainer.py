@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from .adapters import AdaptedModel, Adapter
 from .collision import expected, measured, sign_conflict
-from .config import Emulate, Learning, Mixture
+from .config import Emulate, Learning, Mixture, Similar
 from .context import code, digest_of_model, digest_of_rows, digest_of_start
 from .evaluate import Evaluator
 from .executor import Executor, Outcome
@@ -27,7 +27,7 @@ from .jobs import Derived, Job, Value, digest
 from .machine import bits_of
 from .methods import METHODS
 from .mixture.experts import Expert
-from .mixture.features import centroid
+from .mixture.features import centroid, sketch
 from .model import Encoded
 from .model import encode as encode_rows
 from .partition import partition
@@ -89,6 +89,8 @@ class Trainer:
         torch.set_num_threads(learning.trainer.threads)
         self._learning = learning
         self._seed = seed
+        # Whether devices find out what their prompts look like.
+        self._looks = learning.inference is not None or isinstance(learning.topology, Similar)
         self.tasks = tasks
         self.method = METHODS[type(learning.method)](learning.method)
         model_digest = digest_of_model(model)
@@ -136,7 +138,7 @@ class Trainer:
         total = self.payload.training_flops(self._steps[device] * batch * length)
         if first:
             prompts, batches = self.method.calibration
-            if learning.inference is not None:
+            if self._looks:
                 prompts = max(prompts, _CENTROID_PROMPTS)
             prompts = min(prompts, self.examples[device])
             total += self.payload.forward_flops(prompts * length)
@@ -279,6 +281,12 @@ class Trainer:
                 shares[device] = [float(mask.float().mean()) for mask in adapter.mask]
         return shares, sizes
 
+    def sketches(self) -> NDArray[np.float64]:
+        """Return a sketch of each device's prompts, (devices, numbers), computed now."""
+        seed = key(self._seed, "sketch")
+        each = [self._prepared(device).value().centroid or () for device in range(self._devices)]
+        return np.array([sketch(means, seed).numpy() for means in each], dtype=np.float64)
+
     def active(self, members: Sequence[int]) -> float:
         """Return the share of the entries of B that some of these devices have active."""
         masks = [self._frame(member).value().mask for member in members]
@@ -386,10 +394,9 @@ class Trainer:
         own = 0 if self.method.shares_a else device
         name = digest("initial", self._seed, own, self._devices, self._settings, self._started)
         initial = Derived(name, (), lambda: Prepared(self._untrained(device)))
-        mixes = self._learning.inference is not None
-        if not any(self.method.calibration) and not mixes:
+        if not any(self.method.calibration) and not self._looks:
             return initial
-        name = digest(PREPARATION, name, self._digests[device], self._seed, device, mixes)
+        name = digest(PREPARATION, name, self._digests[device], self._seed, device, self._looks)
 
         def read(_: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Prepared:
             mask, centroid = part(tensors, "mask"), part(tensors, "centroid")
@@ -455,7 +462,7 @@ class Trainer:
             key(self._seed, "calibration", job.device),
         )
         found = {f"mask.{i}": mask for i, mask in enumerate(prepared.mask or ())}
-        if self._learning.inference is not None:
+        if self._looks:
             means = centroid(self.model, self._data[job.device], _CENTROID_PROMPTS)
             found |= {f"centroid.{i}": mean for i, mean in enumerate(means)}
         return Outcome({}, found)

@@ -13,7 +13,7 @@ from .methods import FfaLora, FullFt, Local, Lora, LoriD, LoriS, SoLora
 from .partitions import Dirichlet, Iid, OneTask
 from .protocols import Asynchronous, Server, Synchronous
 from .tasks import Folder, Hub
-from .topologies import Agglomerative, Alone, ByTask, Full, Nearest, Random, Ring, Sharing
+from .topologies import Agglomerative, Alone, ByTask, Full, Nearest, Random, Ring, Sharing, Similar
 
 __all__ = [
     "AdamW",
@@ -43,6 +43,7 @@ __all__ = [
     "Server",
     "Sgd",
     "Sharing",
+    "Similar",
     "SoLora",
     "Synchronous",
     "names_a_folder",
@@ -104,7 +105,8 @@ Method = Annotated[
     Local | Lora | FfaLora | LoriD | LoriS | FullFt | SoLora, Field(discriminator="model")
 ]
 Topology = Annotated[
-    Ring | Random | Nearest | Full | ByTask | Alone | Agglomerative, Field(discriminator="model")
+    Ring | Random | Nearest | Full | ByTask | Similar | Alone | Agglomerative,
+    Field(discriminator="model"),
 ]
 Protocol = Annotated[Synchronous | Asynchronous | Server, Field(discriminator="model")]
 Partition = Annotated[OneTask | Dirichlet | Iid, Field(discriminator="model")]

@@ -121,6 +121,8 @@ class SoLora:
     rank, alpha : as for `local`
     learning_rate : of AdamW; B alone is trained, at a higher rate than both factors
     density : share of the entries of B that are active, over all layers
+    shared_a : whether all devices have the same A, which is not the paper's way: averages of B are
+        then exact among devices of one task, and groups are told apart by the mixture alone
     a_init : law of the frozen A: `gaussian` N(0, 1/k), `kaiming` uniform, variance 1/(3k), or
         `block_qr`, exactly orthogonal between devices
     allocation : how the active entries are shared among layers: `size` in proportion to a layer's
@@ -138,6 +140,7 @@ class SoLora:
     alpha: Alpha | None = None
     learning_rate: LearningRate = 5e-3
     density: Share = 0.54
+    shared_a: bool = False
     a_init: Literal["gaussian", "kaiming", "block_qr"] = "gaussian"
     allocation: Literal["size", "paper", "uniform"] = "size"
     mask: Literal["grad", "lori", "random"] = "grad"

@@ -58,6 +58,24 @@ class Agglomerative:
 
 
 @parameters
+class Similar:
+    """Groups of devices whose prompts are alike, everybody speaking with everybody inside.
+
+    Each device tells all others a sketch of the mean of what enters the layers over its prompts;
+    those whose sketches, less the mean of all, point the same way are joined (average linkage).
+
+    Parameters
+    ----------
+    similarity : least mean cosine between two groups that are joined
+    regroup_every : rounds until devices are grouped anew
+    """
+
+    model: Literal["similar"] = "similar"
+    similarity: Annotated[float, Field(ge=-1, le=1)] = 0.5
+    regroup_every: Count = 1_000_000
+
+
+@parameters
 class ByTask:
     """Everybody speaks with everybody who has the same tasks; an oracle tells who that is."""
 
@@ -75,16 +93,18 @@ class Alone:
 class Sharing:
     """What groups that do not aggregate with each other tell each other.
 
-    The head of each group, the member best heard elsewhere, sends what the group has come to to all
-    devices outside of it, which keep it beside their own; the A's of its members and the means of
-    their prompts, by which a mixture chooses, travel once.
+    What a group has come to goes to all devices outside of it, which keep it beside their own; the
+    A's of its members and the means of their prompts, by which a mixture chooses, travel once.
 
     Parameters
     ----------
     every : rounds between two times; the last round always has one
+    source : who sends: the `head` of each group, its member best heard elsewhere; or, to each
+        device, the `nearest` of those who have it, members or not
     """
 
     every: Count = 5
+    source: Literal["head", "nearest"] = "head"
 
 
 @parameters

@@ -84,6 +84,7 @@ def settings_of(config: FfaLora | LoriD | LoriS | FullFt | SoLora) -> Settings:
     return replace(
         common,
         law=config.a_init,
+        shared=config.shared_a,
         mask=config.mask,
         density=config.density,
         allocation=config.allocation,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -10,6 +11,9 @@ from ..model import IGNORED, Encoded
 
 if TYPE_CHECKING:
     from ..adapters import AdaptedModel
+
+SKETCH = 256
+"""Numbers of a sketch."""
 
 _PASS_TOKENS = 1024
 """How many tokens are run at once: the inputs of all layers are held meanwhile."""
@@ -32,6 +36,24 @@ def centroid(model: AdaptedModel, examples: Encoded, prompts: int) -> tuple[torc
     counts = _of_prompt(some).sum(1, keepdim=True)
     share = counts / counts.sum().clamp(min=1)
     return tuple((share * means).sum(0) for means in pooled(model, some))
+
+
+def sketch(means: Sequence[torch.Tensor], seed: int) -> torch.Tensor:
+    """Return a few numbers whose angles are those of the means of all layers, (SKETCH,).
+
+    Sources: random projections keep angles up to about 1/sqrt(SKETCH) (Johnson and Lindenstrauss,
+    1984).
+
+    Parameters
+    ----------
+    means : per layer (inputs,), each of which counts alike
+    seed : of the projection, the same for all devices
+    """
+    flat = torch.cat([torch.nn.functional.normalize(mean, dim=0) for mean in means])
+    generator = torch.Generator().manual_seed(seed)
+    projection = torch.randn(SKETCH, len(flat), generator=generator) / SKETCH**0.5
+    numbers: torch.Tensor = projection @ flat
+    return numbers
 
 
 def pooled(model: AdaptedModel, examples: Encoded) -> tuple[torch.Tensor, ...]:

@@ -293,6 +293,7 @@ def policy(session: Session) -> Policy:
         bits=8.0 * trainer.payload.size_bytes(False),
         deadline_s=learning.deadline_s,
         densities=trainer.densities,
+        sketches=trainer.sketches,
     )
     return TOPOLOGIES[type(learning.topology)](learning.topology, party)
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import simpy
 
+from ..config import Similar
+from ..mixture.features import SKETCH
 from ..rows import GroupRow
 from ..topology import CONTROL, groups
 from .base import Session, Steps, Told, policy
@@ -71,7 +73,8 @@ class Rounds(Session):
                 self._groups_now = groups(self._graph(this).subgraph(members))
                 sharing = self.learning.sharing
                 if sharing is not None and (last or number % sharing.every == 0):
-                    yield from self._holdings.exchange(number, self._groups_now, members)
+                    everybody = [tuple(each) for each in self._groups_now]
+                    yield from self._holdings.exchange(number, everybody, members, sharing.source)
             self.end_round(number, last=last)
 
     def _device(self, me: int, this: _Round) -> Steps:
@@ -86,7 +89,8 @@ class Rounds(Session):
         state = self.merge(me, trained, heard, [1.0] * len(heard))
         self.states[me] = state
         if self.learning.inference is not None:
-            self._holdings.keep_own(me, [told.device for told in heard], state)
+            known = self.trainer.known(state)
+            self._holdings.keep_own(me, [told.device for told in heard], known)
         times_s = (this.start_s, this.trained_s[me])
         told = (len(neighbors), sent)
         self.record(this.number, me, trained, times_s, told, heard, [0] * len(heard))
@@ -103,7 +107,8 @@ class Rounds(Session):
         if this.graph is None:
             this.graph = self._topology(self.network.snapshot(), this.number)
             if this.graph.graph.get(CONTROL):
-                size = self.trainer.payload.control_bytes()
+                sketch = SKETCH if isinstance(self.learning.topology, Similar) else 0
+                size = self.trainer.payload.control_bytes(sketch)
                 everybody = sorted(this.graph)
                 for source in everybody:
                     others = [other for other in everybody if other != source]

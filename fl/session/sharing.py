@@ -1,23 +1,36 @@
 """What groups tell each other without aggregating, and what each device holds of everybody.
 
-Sources: arXiv 2602.20492: between clusters, what a cluster has come to is exchanged and stored. The
-paper leaves open who sends: here the member that is best heard outside does.
+Sources: arXiv 2602.20492: between clusters, what a cluster has come to is exchanged and stored.
+The paper leaves open who sends. `head`: the member that is best heard outside tells everybody.
+`nearest` (ours): what a device lacks it gets from whom it hears best of those who have it, members
+or not; for that all tell all what they have.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..topology import CONTROL
 from .base import Steps, Told
 
 if TYPE_CHECKING:
     from ..jobs import Value
-    from ..state import State
     from ..update import Update
     from .base import Session
+
+Members = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """What a group had come to by a round."""
+
+    round: int
+    value: Value[Update]
 
 
 class Holdings:
@@ -31,72 +44,102 @@ class Holdings:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._held: list[dict[int, Value[Update]]] = [{} for _ in range(session.devices)]
-        # Whose A and prompts' mean a device has; which groups' masks it knows.
+        self._news: list[dict[Members, _News]] = [{} for _ in range(session.devices)]
+        # Whose A and prompts' mean a device has.
         self._knows: set[tuple[int, int]] = set()
-        self._masks: set[tuple[int, tuple[int, ...]]] = set()
 
     def of(self, device: int) -> dict[int, Value[Update]]:
         """Return by device what one holds of it."""
         return self._held[device]
 
-    def keep_own(self, me: int, members: Sequence[int], state: Value[State]) -> None:
+    def keep_own(self, me: int, members: Sequence[int], known: Value[Update]) -> None:
         """Keep what a device has come to with those whom it has heard."""
-        known = self._session.trainer.known(state)
         self._held[me] |= dict.fromkeys([me, *members], known)
 
     def exchange(
-        self, number: int, groups: Sequence[Sequence[int]], present: Sequence[int]
+        self, number: int, groups: Sequence[Members], present: Sequence[int], source: str
     ) -> Steps:
-        """Let the head of each group tell all devices outside of it.
+        """Let all devices get what other groups have come to.
 
         Parameters
         ----------
         number : of the round
         groups : of devices, each of which has come to a state
         present : devices that are there
+        source : from whom: `head` or `nearest`
         """
         session = self._session
-        snr_db = session.network.snapshot().snr_db
+        for members in groups:
+            state = session.states[members[0]]
+            if state is not None:
+                news = _News(number, session.trainer.share(members[0], number, state, members))
+                for member in members:
+                    self._news[member][members] = news
+        if source == "nearest":
+            size = session.trainer.payload.listing_bytes(len(groups))
+            for device in present:
+                others = [other for other in present if other != device]
+                if others:
+                    session.send(device, others, number, size, None, CONTROL)
         sent = []
+        for (sender, members), targets in self._wanted(groups, present, source).items():
+            news = self._news[sender][members]
+            told = Told(sender, number, session.network.now_s, news.value)
+            for together, size in self._sizes(members, targets):
+                events = session.send(sender, together, number, size, told, "share")
+                sent += [
+                    (event, target, members, news)
+                    for event, target in zip(events, together, strict=True)
+                ]
+        yield session.network.env.all_of([event for event, *_ in sent])
+        for event, target, members, news in sent:
+            session.network.inbox[target].items.clear()
+            transfer: Any = event.value
+            if transfer.delivered:
+                self._news[target][members] = news
+                self._held[target] |= dict.fromkeys(members, news.value)
+                self._knows |= {(target, member) for member in members}
+
+    def _wanted(
+        self, groups: Sequence[Members], present: Sequence[int], source: str
+    ) -> dict[tuple[int, Members], list[int]]:
+        """Return who is to send what to whom."""
+        snr_db = self._session.network.snapshot().snr_db
+        wanted: dict[tuple[int, Members], list[int]] = {}
         for members in groups:
             outside = [device for device in present if device not in members]
             if not outside:
                 continue
-            heard_db = [float(np.median(snr_db[member, outside])) for member in members]
-            head = members[int(np.argmax(heard_db))]
-            state = session.states[head]
-            if state is None:
+            if source == "head":
+                heard_db = [float(np.median(snr_db[member, outside])) for member in members]
+                wanted[members[int(np.argmax(heard_db))], members] = outside
                 continue
-            value = session.trainer.share(head, number, state, members)
-            told = Told(head, number, session.network.now_s, value)
-            for targets, size in self._sizes(members, outside):
-                events = session.send(head, targets, number, size, told, "share")
-                sent += [
-                    (event, target, members, value)
-                    for event, target in zip(events, targets, strict=True)
+            for target in outside:
+                mine = self._news[target].get(members)
+                has = [
+                    device
+                    for device in present
+                    if members in self._news[device]
+                    and (mine is None or self._news[device][members].round > mine.round)
                 ]
-        yield session.network.env.all_of([event for event, *_ in sent])
-        for event, target, members, value in sent:
-            session.network.inbox[target].items.clear()
-            transfer: Any = event.value
-            if transfer.delivered:
-                self._held[target] |= dict.fromkeys(members, value)
-                self._knows |= {(target, member) for member in members}
-                self._masks.add((target, tuple(members)))
+                if has:
+                    sender = has[int(np.argmax(snr_db[has, target]))]
+                    wanted.setdefault((sender, members), []).append(target)
+        return wanted
 
-    def _sizes(self, members: Sequence[int], outside: Sequence[int]) -> list[tuple[list[int], int]]:
+    def _sizes(self, members: Members, targets: Sequence[int]) -> list[tuple[list[int], int]]:
         """Return who is told how many bytes; together those who are told the same, if one may."""
         session = self._session
         active = session.trainer.active(members)
         told: dict[int, list[int]] = {}
-        for target in outside:
+        for target in targets:
             news = sum(
                 (target, member) not in self._knows and (member, target) not in session.reached
                 for member in members
             )
-            tells_mask = (target, tuple(members)) not in self._masks
+            tells_mask = members not in self._news[target]
             size = session.trainer.payload.shared_bytes(active, tells_mask, news)
             told.setdefault(size, []).append(target)
         if session.learning.broadcast:
-            return [(targets, size) for size, targets in sorted(told.items())]
-        return [([target], size) for size, targets in sorted(told.items()) for target in targets]
+            return [(some, size) for size, some in sorted(told.items())]
+        return [([target], size) for size, some in sorted(told.items()) for target in some]
