@@ -10,33 +10,22 @@ import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from .adapters import AdaptedModel, Adapter
-from .collision import expected, measured, sign_conflict
-from .config import Emulate, Learning, Mixture, Similar
-from .context import code, digest_of_model, digest_of_rows, digest_of_start
-from .evaluate import Evaluator
-from .executor import Executor, Outcome
+from .config import Emulate, Learning
+from .context import code, digest_of_model, digest_of_start
+from .examples import Examples
+from .executor import Executor
+from .groups import Groups
 from .jobs import Derived, Job, Value, digest
+from .kernels import CENTROID_PROMPTS, MIXTURE, PREPARATION, TEST, TRAINING, Kernels
 from .machine import bits_of
 from .methods import METHODS
-from .mixture.experts import Expert
-from .mixture.features import centroid, sketch
-from .model import Encoded
-from .model import encode as encode_rows
-from .partition import partition
 from .payload import Payload
-from .peft_format import read as read_adapter
-from .plan import Size, chunks
-from .seeds import generator, key
-from .state import Prepared, State, Tested, joined, part, parts
-from .training import Work, train
+from .state import Prepared, State, Tested, joined, part
 from .update import Update, decode, encode
 
 if TYPE_CHECKING:
@@ -45,12 +34,6 @@ if TYPE_CHECKING:
     from .ranks import Ranks
     from .store import Store
     from .tasks import Task
-
-PREPARATION, TRAINING, TEST, MIXTURE = "preparation", "training", "test", "mixture"
-# Prompts of a device over which the mean of what enters each layer is taken.
-_CENTROID_PROMPTS = 64
-# How many devices are prepared or tested in one job: little is shared, and ranks want their parts.
-_TOGETHER = 4
 
 
 class Trainer:
@@ -69,8 +52,9 @@ class Trainer:
     Attributes
     ----------
     tasks, task_of : the tasks; and for each device the numbers of those that it trains
-    examples : number of training examples of each device
+    examples : what each device learns from
     method, model, payload : what is trained, on what, and its sizes
+    groups : what is asked about devices that aggregate with each other
     executor : computes what is promised
     """
 
@@ -89,8 +73,6 @@ class Trainer:
         torch.set_num_threads(learning.trainer.threads)
         self._learning = learning
         self._seed = seed
-        # Whether devices find out what their prompts look like.
-        self._looks = learning.inference is not None or isinstance(learning.topology, Similar)
         self.tasks = tasks
         self.method = METHODS[type(learning.method)](learning.method)
         model_digest = digest_of_model(model)
@@ -106,18 +88,13 @@ class Trainer:
                 )
         emulate = learning.payload if isinstance(learning.payload, Emulate) else None
         self.payload = Payload(emulate, self.method, self.model, learning.target_modules)
-        self.evaluator = Evaluator(self.model, tasks, tokenizer, learning.max_length)
-        shares = partition(learning.partition, tasks, devices, seed)
-        self.task_of = [share.tasks for share in shares]
-        self._data = [encode_rows(s.examples, tokenizer, learning.max_length) for s in shares]
-        self.examples = [len(data.ids) for data in self._data]
-        low, high = learning.steps_between
-        self._steps = [
-            int(generator(seed, "local steps", device).integers(low, high + 1))
-            for device in range(devices)
-        ]
+        self.examples = Examples(learning, tasks, tokenizer, devices, seed)
+        self.task_of = self.examples.task_of
+        self._kernels = Kernels(
+            learning, self.model, self.method, self.examples, tasks, tokenizer, devices, seed
+        )
+        self.groups = Groups(self._prepared, self._carried, self.task_of, seed)
         self._started = digest_of_start(learning.start)
-        self._digests = [digest_of_rows(data) for data in self._data]
         self._tests = digest(
             [[[e.prompt, e.answer, e.choices] for e in task.test] for task in tasks],
             learning.max_length,
@@ -127,27 +104,27 @@ class Trainer:
             learning.clip_norm,
         )  # fmt: skip
         context = digest(code(), model_digest, bits_of(self.model.device, computing.threads))
-        self.executor = Executor(context, self._plan, self._compute, store, ranks)
+        self.executor = Executor(context, self._kernels.plan, self._kernels.compute, store, ranks)
 
     # What sessions ask for.
 
     def flops(self, device: int, first: bool) -> float:
         """Return the operations of a device's round, with its preparation if it is the first."""
         learning = self._learning
-        batch, length = self.payload.tokens(learning.batch_size, self._data[device].ids.shape[1])
-        total = self.payload.training_flops(self._steps[device] * batch * length)
+        batch, length = self.payload.tokens(learning.batch_size, self.examples.width(device))
+        total = self.payload.training_flops(self.examples.steps[device] * batch * length)
         if first:
             prompts, batches = self.method.calibration
-            if self._looks:
-                prompts = max(prompts, _CENTROID_PROMPTS)
-            prompts = min(prompts, self.examples[device])
+            if self._kernels.looks:
+                prompts = max(prompts, CENTROID_PROMPTS)
+            prompts = min(prompts, self.examples.count(device))
             total += self.payload.forward_flops(prompts * length)
             total += self.payload.training_flops(batches * batch * length)
         return total
 
     def weight(self, device: int) -> float:
         """Return how much a device's update counts."""
-        return float(self.examples[device]) if self._learning.weights == "examples" else 1.0
+        return float(self.examples.count(device)) if self._learning.weights == "examples" else 1.0
 
     def train(self, device: int, round_: int, start: Value[State] | None) -> Job[State]:
         """Return a device's state after its local steps of a round.
@@ -160,8 +137,8 @@ class Trainer:
         frame = self._frame(device)
         begin = self._fresh(device) if start is None else start
         name = digest(
-            TRAINING, begin.key, frame.key, self._digests[device], self._settings,
-            [self._seed, device, round_, self._steps[device]],
+            TRAINING, begin.key, frame.key, self.examples.digests[device], self._settings,
+            [self._seed, device, round_, self.examples.steps[device]],
         )  # fmt: skip
 
         def read(facts: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> State:
@@ -240,76 +217,6 @@ class Trainer:
 
         return Derived(digest("adopted", start.key, average.key), (start, average), make)
 
-    def known(self, state: Value[State]) -> Value[Update]:
-        """Return what a device knows of its own group: the state that it has come to."""
-
-        def make() -> Update:
-            adapter = state.value().adapter
-            return Update(0, 0, adapter.b, a=adapter.a if adapter.train_a else None)
-
-        return Derived(digest("known", state.key), (state,), make)
-
-    def share(
-        self, head: int, round_: int, state: Value[State], members: Sequence[int]
-    ) -> Value[Update]:
-        """Return what a group has come to, as those outside of it hear it from its head."""
-        prepared = [self._prepared(member) for member in members]
-
-        def make() -> Update:
-            adapter = state.value().adapter
-            masks = [each.value().adapter.mask for each in prepared]
-            union = None
-            if all(mask is not None for mask in masks):
-                of_layers = zip(*(mask for mask in masks if mask is not None), strict=True)
-                union = tuple(torch.stack(of_layer).any(0) for of_layer in of_layers)
-            a = adapter.a if adapter.train_a else None
-            return self._carried(Update(head, round_, adapter.b, union, a, None, union is not None))
-
-        name = digest("shared", state.key, [each.key for each in prepared])
-        return Derived(name, (state, *prepared), make)
-
-    def densities(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return (devices, layers) shares of active entries of B, and (layers,) its entries.
-
-        What devices find out before their first round is computed now, if it was not.
-        """
-        adapters = [self._frame(device).value() for device in range(self._devices)]
-        sizes = np.array([b.numel() for b in adapters[0].b], dtype=np.float64)
-        shares = np.ones((len(adapters), len(sizes)))
-        for device, adapter in enumerate(adapters):
-            if adapter.mask is not None:
-                shares[device] = [float(mask.float().mean()) for mask in adapter.mask]
-        return shares, sizes
-
-    def sketches(self) -> NDArray[np.float64]:
-        """Return a sketch of each device's prompts, (devices, numbers), computed now."""
-        seed = key(self._seed, "sketch")
-        each = [self._prepared(device).value().centroid or () for device in range(self._devices)]
-        return np.array([sketch(means, seed).numpy() for means in each], dtype=np.float64)
-
-    def active(self, members: Sequence[int]) -> float:
-        """Return the share of the entries of B that some of these devices have active."""
-        masks = [self._frame(member).value().mask for member in members]
-        there = [mask for mask in masks if mask is not None]
-        if len(there) < len(masks):
-            return 1.0
-        users = [torch.stack(of_layer).any(0) for of_layer in zip(*there, strict=True)]
-        return sum(int(u.sum()) for u in users) / sum(u.numel() for u in users)
-
-    def collisions(
-        self, members: Sequence[int], trained: Sequence[Value[State]]
-    ) -> tuple[float, float, float, float]:
-        """Return how devices collide that aggregate with each other; see `GroupRow`."""
-        densities, sizes = self.densities()
-        adapters = [state.value().adapter for state in trained]
-        masks = [
-            each.mask or tuple(torch.ones_like(b, dtype=torch.bool) for b in each.b)
-            for each in adapters
-        ]
-        rate = expected(densities[list(members)], sizes)
-        conflict = sign_conflict(masks, [each.b for each in adapters])
-        return rate, *measured(masks), conflict
-
     def test(
         self,
         device: int,
@@ -326,7 +233,7 @@ class Trainer:
         held : by device what it knows of it and its group, of which it answers with a mixture
         """
         if held and self._learning.inference is not None:
-            experts = [self._expert(other, held[other]) for other in sorted(held)]
+            experts = [self.groups.expert(other, held[other]) for other in sorted(held)]
             name = digest(
                 MIXTURE, [each.key for each in experts], self._tests,
                 asdict(self._learning.inference),
@@ -345,42 +252,6 @@ class Trainer:
         """Return an update as it comes out of its bytes."""
         return decode(encode(update), self.model.layers, self._ranks)
 
-    @functools.cache  # noqa: B019  (a trainer lives as long as its run)
-    def _initial(self, device: int) -> Adapter:
-        """Return a device's first adapter, or the one to start from."""
-        drawn = self.method.initial(self.model.layers, self._seed, device, self._devices)
-        if self._learning.start is None:
-            return drawn
-        found = read_adapter(Path(self._learning.start), self.model.layers)
-        if [len(a) for a in found.a] != [len(a) for a in drawn.a]:
-            raise ValueError(
-                f"start must be an adapter of rank {drawn.rank} on every adapted layer, got ranks "
-                f"{min(len(a) for a in found.a)} to {max(len(a) for a in found.a)}"
-            )
-        if found.layer_scales is not None or found.scale != drawn.scale:
-            raise ValueError(
-                f"start must be an adapter of scale {drawn.scale:g}, as alpha and rank of the "
-                f"method say, got {found.scale:g}"
-            )
-        return found
-
-    def _untrained(self, device: int) -> Adapter:
-        """Return what a device begins with; where that is the same for all, it is one object."""
-        return self._initial(0 if self.method.shares_a else device)
-
-    def _expert(self, device: int, update: Value[Update]) -> Value[Expert]:
-        """Return a device as one of several that answer: its A, and the B of its group."""
-        prepared = self._prepared(device)
-
-        def make() -> Expert:
-            told, own = update.value(), prepared.value()
-            centroid = own.centroid or ()
-            a = own.adapter.a if told.a is None else told.a
-            return Expert(a, told.b, own.adapter.scale, centroid, self.task_of[device])
-
-        name = digest("expert", update.key, prepared.key)
-        return Derived(name, (update, prepared), make)
-
     @functools.cache  # noqa: B019
     def _frame(self, device: int) -> Value[Adapter]:
         """Return a device's adapter before its first round."""
@@ -393,14 +264,23 @@ class Trainer:
         """Return what a device has before its first round, found out on its own data."""
         own = 0 if self.method.shares_a else device
         name = digest("initial", self._seed, own, self._devices, self._settings, self._started)
-        initial = Derived(name, (), lambda: Prepared(self._untrained(device)))
-        if not any(self.method.calibration) and not self._looks:
+        initial = Derived(name, (), lambda: Prepared(self._kernels.untrained(device)))
+        if not any(self.method.calibration) and not self._kernels.looks:
             return initial
-        name = digest(PREPARATION, name, self._digests[device], self._seed, device, self._looks)
+        name = digest(
+            PREPARATION,
+            name,
+            self.examples.digests[device],
+            self._seed,
+            device,
+            self._kernels.looks,
+        )
 
         def read(_: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Prepared:
             mask, centroid = part(tensors, "mask"), part(tensors, "centroid")
-            return Prepared(replace(self._untrained(device), mask=mask or None), centroid or None)
+            return Prepared(
+                replace(self._kernels.untrained(device), mask=mask or None), centroid or None
+            )
 
         return self.executor.submit(
             Job(self.executor, PREPARATION, name, (initial,), device, 0, read)
@@ -411,94 +291,6 @@ class Trainer:
         """Return a device's state before its first round."""
         frame = self._frame(device)
         return Derived(digest("fresh", frame.key), (frame,), lambda: State(frame.value()))
-
-    def _plan(self, jobs: Sequence[Job[Any]]) -> list[tuple[Job[Any], ...]]:
-        return chunks(jobs, self._size, self._fits)
-
-    def _size(self, job: Job[Any]) -> Size:
-        if job.kind != TRAINING:
-            return Size(1, 1, 1)
-        width = self._data[job.device].ids.shape[1]
-        return Size(width, self._learning.batch_size, self._steps[job.device])
-
-    def _fits(self, kind: str, jobs: int, size: Size) -> bool:
-        if kind != TRAINING:
-            return jobs <= _TOGETHER
-        bounds, tokens = self._learning.trainer, size.width * size.rows
-        needed = self.model.memory(tokens, jobs, max(self._ranks), training=True)
-        return jobs * tokens <= bounds.chunk_tokens and needed <= bounds.memory_bytes
-
-    def _compute(self, chunk: Sequence[Job[Any]]) -> list[Outcome]:
-        """Return what the jobs of a chunk come to."""
-        if chunk[0].kind == PREPARATION:
-            return [self._prepare(job) for job in chunk]
-        if chunk[0].kind == TEST:
-            adapters = [
-                job.needs[0].value().adapter if job.needs else self._untrained(job.device)
-                for job in chunk
-            ]
-            return [
-                Outcome({"accuracies": found, "routing": None}, {})
-                for found in self.evaluator.accuracies(adapters)
-            ]
-        if chunk[0].kind == MIXTURE:
-            return [self._mix(job) for job in chunk]
-        return self._train(chunk)
-
-    def _mix(self, job: Job[Any]) -> Outcome:
-        experts = [need.value() for need in job.needs]
-        gate = self._learning.inference or Mixture()
-        accuracies, routing = self.evaluator.mixed(experts, gate)
-        shown = None if math.isnan(routing) else routing
-        return Outcome({"accuracies": accuracies, "routing": shown}, {})
-
-    def _prepare(self, job: Job[Any]) -> Outcome:
-        count = self.method.calibration[1]
-        prepared = self.method.calibrate(
-            self.model,
-            job.needs[0].value().adapter,
-            self._data[job.device],
-            self._batches(job.device, "calibration", 0, count),
-            key(self._seed, "calibration", job.device),
-        )
-        found = {f"mask.{i}": mask for i, mask in enumerate(prepared.mask or ())}
-        if self._looks:
-            means = centroid(self.model, self._data[job.device], _CENTROID_PROMPTS)
-            found |= {f"centroid.{i}": mean for i, mean in enumerate(means)}
-        return Outcome({}, found)
-
-    def _train(self, jobs: Sequence[Job[Any]]) -> list[Outcome]:
-        works = []
-        for job in jobs:
-            start = job.needs[0].value()
-            batches = self._batches(job.device, "batches", job.round, self._steps[job.device])
-            rate = self.method.learning_rate
-            works.append(Work(start.adapter, start.moments, batches, rate))
-        optimizer, bound = self._learning.optimizer, self._learning.clip_norm
-        outcomes = []
-        for job, found in zip(jobs, train(self.model, works, optimizer, bound), strict=True):
-            if not math.isfinite(found.loss):
-                raise ValueError(
-                    f"device {job.device} diverged in round {job.round}, its loss is "
-                    f"{found.loss}; the learning rate is {self.method.learning_rate:g}"
-                )
-            facts, tensors = parts(State(found.adapter, found.moments, found.loss))
-            outcomes.append(Outcome(facts, tensors))
-        return outcomes
-
-    def _batches(self, device: int, purpose: str, round_: int, count: int) -> list[Encoded]:
-        """Return batches of a device's examples, each pass over them in a new order."""
-        data = self._data[device]
-        rng = generator(self._seed, purpose, device, round_)
-        wanted = count * self._learning.batch_size
-        order: list[int] = []
-        while len(order) < wanted:
-            order += rng.permutation(len(data.ids)).tolist()
-        rows = torch.tensor(order[:wanted], dtype=torch.int64)
-        return [
-            Encoded(data.ids[row], data.mask[row], data.labels[row])
-            for row in rows.reshape(count, self._learning.batch_size)
-        ]
 
 
 def _tested(facts: Mapping[str, Any], _: Mapping[str, torch.Tensor]) -> Tested:

@@ -11,7 +11,7 @@ import torch
 
 from fl.adapters import AdaptedModel, Adapter
 from fl.adapters.adapter import draw_a
-from fl.config import AdamW, FfaLora, FullFt, Local, LoriD, LoriS, Lora, SoLora
+from fl.config import AdamW, FfaLora, FullFt, Local, Lora, LoriD, LoriS, SoLora
 from fl.methods import METHODS
 from fl.methods.calibration import b_gradients
 from fl.model import IGNORED, Encoded

@@ -151,3 +151,38 @@ def test_a_start_in_a_quiet_time_changes_nothing(
         network.env.run(until=network.env.all_of(events))
         seen[engine] = [repr(transfer) for transfer in network.transfers]
     assert seen["windowed"] == seen["packet"]
+
+
+def test_ends_at_an_instant_come_in_one_order(make_network: Callable[..., Network]) -> None:
+    """Contract: flows that meet their deadline come before a message in the backhaul that does."""
+    seen = {}
+    for engine in ("windowed", "packet"):
+        network = make_network(
+            engine=engine,
+            motion=RandomWaypoint(speed_mps=(1, 20)).motion(6, (120.0, 120.0), 13),
+            mac=Cell(),
+            phy=NrMcs(harq="chase", processes=3, table=2),
+            fading=TappedDelayLine(profile="A"),
+            path_loss=UmiStreetCanyon(),
+            shadowing=Shadowing(waves=16),
+            bandwidth_hz=2e6,
+            csi_delay_s=0.003,
+            seed=13,
+            stations_m=((36.0, 48.0), (96.0, 72.0)),
+            backhaul=Backhaul(1e9, 0.004),
+        )
+        events = [network.send(Message(0, 1, 1, 0.02)) for _ in range(3)]
+        events.append(network.send(Message(1, 0, 1, 0.02)))
+        network.env.run(until=network.timeout(0.001))
+        events.append(network.send(Message(4, 0, 1, 0.02)))
+        network.env.run(until=network.timeout(0.009))
+        events += network.broadcast(Message(3, 0, 4699, 0.02), [0, 1, 2])
+        network.env.run(until=network.timeout(0.009546927))
+        events += network.broadcast(Message(5, 0, 35946, 0.02), [0, 1, 2])
+        network.env.run(until=network.env.all_of(events))
+        seen[engine] = [repr(transfer) for transfer in network.transfers]
+        late = [transfer for transfer in network.transfers if transfer.message.source == 3]
+        assert {transfer.ended_s for transfer in late} == {0.03}
+        # The last one is in the backhaul, the others on the air.
+        assert [transfer.message.target for transfer in late] == [0, 1, 2]
+    assert seen["windowed"] == seen["packet"]

@@ -18,8 +18,10 @@ from fl.config import (
     Lora,
     Mixture,
     Sharing,
+    Similar,
     SoLora,
 )
+from fl.mixture.features import SKETCH
 from fl.session import PROTOCOLS
 from fl.update import HEADER_BYTES
 from wnsim.phy import Shannon
@@ -127,6 +129,30 @@ def test_what_was_not_delivered_is_not_held(federate) -> None:  # type: ignore[n
     )  # fmt: skip
     assert 3 not in session.held(0)
     assert set(session.held(3)) == {3}
+
+
+def test_devices_with_like_prompts_find_each_other(federate) -> None:  # type: ignore[no-untyped-def]
+    """Law: two tasks whose prompts differ from the first word on are two groups."""
+    network, _, session = federate(topology=Similar(similarity=0.5))
+    assert {row.devices for row in session.groups} == {2}
+    assert {(s, t) for _, s, t, _ in sent(network, "update")} == {(0, 2), (2, 0), (1, 3), (3, 1)}
+    assert {size for *_, size in sent(network, "control")} == {HEADER_BYTES + 2 * SKETCH}
+
+
+def test_news_come_from_whom_one_hears_best(federate) -> None:  # type: ignore[no-untyped-def]
+    """Law: the nearest who has it sends; at first that is a member, later anybody."""
+    line = ((0.0, 0.0), (100.0, 0.0), (200.0, 0.0), (300.0, 0.0))
+    network, _, session = federate(
+        line, topology=Alone(), sharing=Sharing(every=1, source="nearest"), inference=Mixture(),
+    )  # fmt: skip
+    share = sent(network, "share")
+    assert len(share) == 2 * 12
+    # All news are of this round, which its own device alone has when it is asked for.
+    assert {(s, t) for _, s, t, _ in share} == {
+        (s, t) for s in range(4) for t in range(4) if s != t
+    }
+    for device in range(4):
+        assert set(session.held(device)) == {0, 1, 2, 3}
 
 
 def test_an_oracle_asks_the_expert_of_the_task(federate) -> None:  # type: ignore[no-untyped-def]

@@ -100,7 +100,7 @@ def test_full_fine_tuning_moves_the_weights_as_their_own_gradient_says(
     rate = 1e-3
     trainer = make_trainer(method=FullFt(learning_rate=rate), local_steps=1, clip_norm=1e9)
     adapter = trainer.train(1, 1, None).value().adapter
-    (batch,) = trainer._batches(1, "batches", 1, 1)
+    (batch,) = trainer.examples.batches(1, "batches", 1, 1)
     answer_loss(trainer.model, batch.ids, batch.labels, 1)
     model = make_lm()
     weights = [model.get_submodule(layer.name).weight for layer in trainer.model.layers]

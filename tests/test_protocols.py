@@ -27,7 +27,7 @@ class Quadratic:
     tasks = (SimpleNamespace(name="near"),)
     method = SimpleNamespace(exchanges=True)
     payload = SimpleNamespace(size_bytes=lambda first: 100, average_bytes=100)
-    densities = sketches = None
+    groups = SimpleNamespace(densities=None, sketches=None)
 
     def __init__(self, targets: Sequence[float], rate: float) -> None:
         self._targets, self._rate = targets, rate

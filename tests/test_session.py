@@ -202,7 +202,7 @@ def test_every_message_ends_in_a_row(federate, deadline_s: float) -> None:  # ty
 
 def test_training_that_diverges_says_so(make_trainer) -> None:  # type: ignore[no-untyped-def]
     trainer = make_trainer(method=Local(rank=4))
-    fresh = trainer._untrained(1)
+    fresh = trainer._kernels.untrained(1)
     broken = dataclasses.replace(fresh, b=tuple(b + float("inf") for b in fresh.b))
     start = Derived("broken", (), lambda: State(broken))
     with pytest.raises(ValueError, match="device 1 diverged in round 3"):
@@ -265,7 +265,7 @@ def test_choices_are_scored_by_their_likelihood(make_trainer, tokenizer) -> None
     from fl.tasks import Example, Task
 
     trainer = make_trainer(method=Lora(rank=4))
-    zero = trainer._untrained(0)
+    zero = trainer._kernels.untrained(0)
     choices = ("red", "green and blue", "7")
     prompts = [f"color of {word} ->" for word in ("sky", "grass", "night", "snow", "sand")]
     examples = [Example(prompt, choices[i % 3], choices) for i, prompt in enumerate(prompts)]

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import simpy
 from simpy.events import NORMAL, EventPriority
 
-# After everything else that happens at an instant, whatever that adds to it.
-_LATE = EventPriority(1 << 20)
+# What ends on the air comes before everything else of an instant, SimPy's urgent events included;
+# what begins there comes after all that waits until late. See `Clock.at`.
+FIRST, LAST = -2, 2
 
 
 class Clock(simpy.Environment):
@@ -28,18 +29,19 @@ class Clock(simpy.Environment):
         """The present instant [ns]."""
         return int(self.now)
 
-    def at(self, instant_ns: int, action: Callable[[], None], *, late: bool = False) -> None:
+    def at(self, instant_ns: int, action: Callable[[], None], *, late: int = 0) -> None:
         """Do something at an instant that is not past.
 
         Parameters
         ----------
         instant_ns : when [ns]
         action : what
-        late : whether to wait for everything else that happens at that instant
+        late : place in the order of that instant, whoever was first to ask: it waits for everything
+            that is less late, whatever that adds; 0 for ordinary events and appointments
         """
         event = _Appointment(self)
         event.callbacks.append(lambda _: action())
-        self.schedule(event, _LATE if late else NORMAL, instant_ns - self.now)
+        self.schedule(event, EventPriority(NORMAL + late), instant_ns - self.now)
 
     def step(self) -> None:
         """Process the next event."""

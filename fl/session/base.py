@@ -292,8 +292,8 @@ def policy(session: Session) -> Policy:
         tasks=trainer.task_of,
         bits=8.0 * trainer.payload.size_bytes(False),
         deadline_s=learning.deadline_s,
-        densities=trainer.densities,
-        sketches=trainer.sketches,
+        densities=trainer.groups.densities,
+        sketches=trainer.groups.sketches,
     )
     return TOPOLOGIES[type(learning.topology)](learning.topology, party)
 

@@ -89,7 +89,7 @@ class Rounds(Session):
         state = self.merge(me, trained, heard, [1.0] * len(heard))
         self.states[me] = state
         if self.learning.inference is not None:
-            known = self.trainer.known(state)
+            known = self.trainer.groups.known(state)
             self._holdings.keep_own(me, [told.device for told in heard], known)
         times_s = (this.start_s, this.trained_s[me])
         told = (len(neighbors), sent)
@@ -123,7 +123,7 @@ class Rounds(Session):
         for members in self._groups_now:
             trained = [state for each in members if (state := self._trained[each]) is not None]
             if len(trained) == len(members):
-                found = self.trainer.collisions(members, trained)
+                found = self.trainer.groups.collisions(members, trained)
                 self.groups.append(GroupRow(number, now_s, members[0], len(members), *found))
 
     def _hear(

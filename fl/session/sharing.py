@@ -72,7 +72,9 @@ class Holdings:
         for members in groups:
             state = session.states[members[0]]
             if state is not None:
-                news = _News(number, session.trainer.share(members[0], number, state, members))
+                news = _News(
+                    number, session.trainer.groups.share(members[0], number, state, members)
+                )
                 for member in members:
                     self._news[member][members] = news
         if source == "nearest":
@@ -130,7 +132,7 @@ class Holdings:
     def _sizes(self, members: Members, targets: Sequence[int]) -> list[tuple[list[int], int]]:
         """Return who is told how many bytes; together those who are told the same, if one may."""
         session = self._session
-        active = session.trainer.active(members)
+        active = session.trainer.groups.active(members)
         told: dict[int, list[int]] = {}
         for target in targets:
             news = sum(

@@ -1,9 +1,10 @@
 """What engines have in common: who is on the air, who waits, and what ends when.
 
 Time on the air is divided into slots on an absolute grid. Streams start at the beginning of a
-slot, once everything else that happens at that instant has happened; a flow ends when its last
-bit arrives, or at its limit, wherever in a slot that is, and its resources are free from the next
-slot on. What happens in the slots is an engine's business.
+slot; a flow ends when its last bit arrives, or at its limit, wherever in a slot that is, and its
+resources are free from the next slot on. At any instant flows end first, in the order in which
+they were handed over, then everything else happens, and streams start last. What happens in the
+slots is an engine's business.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from wnsim.air.hearing import Hearing
 from wnsim.air.protection import Protection
 from wnsim.air.quality import TERMS
 from wnsim.air.queues import Queues, by_serial
+from wnsim.clock import FIRST, LAST
 
 if TYPE_CHECKING:
     from wnsim.air.quality import Prediction
@@ -147,13 +149,13 @@ class Air:
     def _arm_end(self, instant_ns: int) -> None:
         if self._end_ns is None or instant_ns < self._end_ns:
             self._end_ns = instant_ns
-            self.env.at(instant_ns, self._on_end)
+            self.env.at(instant_ns, self._on_end, late=FIRST)
 
     def _arm_boundary(self, slot: int) -> None:
         instant_ns = slot * self.slot_ns
         if self._boundary_ns is None or instant_ns < self._boundary_ns:
             self._boundary_ns = instant_ns
-            self.env.at(instant_ns, self._on_boundary, late=True)
+            self.env.at(instant_ns, self._on_boundary, late=LAST)
 
     def _on_end(self) -> None:
         now = self.env.now_ns
@@ -173,6 +175,10 @@ class Air:
         if self._boundary_ns != now:
             return
         self._boundary_ns = None
+        if self._protection is not None and self._protection.renew(now):
+            # At one go for all who will be asked for before long.
+            flows = [*self._queues.waiting(), *self._streams]
+            self._protection.prepare({flow.target for flow in flows}, now)
         started = self._queues.admit(self._barred, self._prepare, self._start)
         self.begin(now // self.slot_ns, started)
         self._arm_next()
@@ -185,16 +191,16 @@ class Air:
         """Find out together what will be asked of the receivers of streams."""
         if self._protection is not None:
             receivers = {flow.target for stream in streams for flow in stream.flows}
-            self._protection.prepare(sorted(receivers), self.env.now_ns)
+            self._protection.prepare(receivers, self.env.now_ns)
 
     def _start(self, stream: Stream) -> bool:
         """Put a stream on the air, unless somebody has to be protected from it."""
-        now = self.env.now_ns
         if self._protection is not None:
             # One that started just now may bar a source that was free before.
-            if self._barred(stream.source) or not self._protection.permits(stream.flows, now):
+            if self._barred(stream.source) or not self._protection.permits(stream.flows):
                 return False
-            self._protection.begin(stream.flows, now)
+            self._protection.begin(stream.flows)
+        now = self.env.now_ns
         self._alive[stream] = len(stream.flows)
         for flow in stream.flows:
             flow.started_ns = now

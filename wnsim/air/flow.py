@@ -94,6 +94,11 @@ class Stream:
         """Whether several receivers hear it, not one on behalf of several."""
         return len({flow.target for flow in self.flows}) > 1
 
+    @property
+    def nodes(self) -> list[int]:
+        """The transmitter and the receivers."""
+        return [self.flows[0].source, *(flow.target for flow in self.flows)]
+
     def take_airtime(self, flow: Flow) -> float:
         """Take in the airtime of a flow that has ended; return what is not counted yet [s]."""
         more_s = max(flow.airtime_s - self.airtime_s, 0.0)

@@ -8,6 +8,7 @@ asks when.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -60,6 +61,11 @@ class Hearing:
         receivers : nodes
         now_ns : instant [ns]
         """
+        self.prepare(receivers, now_ns)
+        return [self._heard[node] for node in receivers]
+
+    def prepare(self, receivers: Iterable[int], now_ns: int) -> None:
+        """Find out at once what will be asked of some receivers."""
         epoch = now_ns // self._epoch_ns
         at_s = np.array([epoch * self._epoch_ns / NS_PER_S])
         if epoch != self._epoch:
@@ -86,12 +92,9 @@ class Hearing:
             for place, node in enumerate(missing):
                 part = slice(edges[place], edges[place + 1])
                 self._heard[node], self._received_w[node] = source[part], received_w[part]
-        return [self._heard[node] for node in receivers]
 
-    def received_w(self, receiver: int, now_ns: int) -> tuple[Ints, Floats]:
-        """Return the nodes that a receiver can hear, in ascending order, and at which power [W]."""
-        if now_ns // self._epoch_ns != self._epoch or receiver not in self._heard:
-            self.heard([receiver], now_ns)
+    def received_w(self, receiver: int) -> tuple[Ints, Floats]:
+        """Return what `heard` found last for a receiver, and at which power it hears it [W]."""
         return self._heard[receiver], self._received_w[receiver]
 
     def end_ns(self, now_ns: int) -> int:

@@ -8,7 +8,7 @@ from sending, and a stream whose receiver would be drowned is held back.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,35 +45,34 @@ class Protection:
         """Return whether a node's sending would drown somebody."""
         return self._barred[node] > 0
 
-    def prepare(self, receivers: list[int], now_ns: int) -> None:
-        """Find out at once whom some receivers can hear now [ns]; asked before all else."""
-        self._hearing.heard(receivers, now_ns)
+    def renew(self, now_ns: int) -> bool:
+        """Return whether it is made anew who can hear whom since this was called last [ns]."""
         until_ns = self._hearing.end_ns(now_ns)
-        if until_ns != self._until_ns:
-            self._until_ns, self._drowning = until_ns, {}
+        if until_ns == self._until_ns:
+            return False
+        self._until_ns, self._drowning = until_ns, {}
+        return True
 
-    def permits(self, flows: Sequence[Flow], now_ns: int) -> bool:
-        """Return whether the receivers of a stream would hear it well enough.
+    def prepare(self, receivers: Iterable[int], now_ns: int) -> None:
+        """Find out at once whom some receivers can hear now [ns], asked before all else."""
+        self._hearing.prepare(receivers, now_ns)
 
-        Parameters
-        ----------
-        flows : of the stream
-        now_ns : the instant [ns]
-        """
+    def permits(self, flows: Sequence[Flow]) -> bool:
+        """Return whether the receivers of a stream, given by its flows, would hear it."""
         for flow in flows:
-            loud = self._on_air & self._loud(flow, now_ns)
+            loud = self._on_air & self._loud(flow)
             if loud:
                 self._held_by[min(loud)].add(flow.source)
                 return False
         return True
 
-    def begin(self, flows: Sequence[Flow], now_ns: int) -> None:
-        """Take in that the flows of a stream are on the air from now on [ns]."""
+    def begin(self, flows: Sequence[Flow]) -> None:
+        """Take in that the flows of a stream are on the air from now on."""
         source = flows[0].source
         self._sending[source] += 1
         self._on_air.add(source)
         for flow in flows:
-            self._bars[flow] = self._loud(flow, now_ns)
+            self._bars[flow] = self._loud(flow)
             self._barred.update(self._bars[flow])
 
     def end(self, flow: Flow, last: bool) -> set[int]:
@@ -94,15 +93,16 @@ class Protection:
                 free |= self._held_by.pop(flow.source, set())
         return free
 
-    def _loud(self, flow: Flow, now_ns: int) -> frozenset[int]:
+    def _loud(self, flow: Flow) -> frozenset[int]:
         """Return the nodes that would drown a flow at its receiver."""
         link = (flow.source, flow.target)
-        if link not in self._drowning:
-            nodes, received_w = self._hearing.received_w(flow.target, now_ns)
+        known = self._drowning.get(link)
+        if known is None:
+            nodes, received_w = self._hearing.received_w(flow.target)
             own_w = _of(nodes, received_w, flow.source)
             loud = nodes[(received_w * self._lowest > own_w) & (nodes != flow.source)]
-            self._drowning[link] = frozenset(loud.tolist())
-        return self._drowning[link]
+            known = self._drowning[link] = frozenset(loud.tolist())
+        return known
 
 
 def _of(nodes: Ints, values: Floats, node: int) -> float:

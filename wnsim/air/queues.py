@@ -104,11 +104,14 @@ class Queues:
         )
         self._changed.clear()
         started: list[Stream] = []
+        taken: set[int] = set()
         prepare(candidates)
         for stream in candidates:
-            # They fit as long as nobody else has started.
-            if (not started or self._fits(stream, before)) and starts(stream):
+            # They fit as long as nobody has started that shares a radio with them.
+            fits = taken.isdisjoint(stream.nodes) or self._fits(stream, before)
+            if fits and starts(stream):
                 started.append(stream)
+                taken.update(stream.nodes)
                 self._waiting[stream.source].remove(stream)
                 self._sending[stream.source] += 1
                 for flow in stream.flows:

@@ -116,6 +116,7 @@ class Mounted:
     Attributes
     ----------
     peak_dbi : (N,) largest gain in any direction [dBi]
+    directive : whether any of them favours a direction
 
     Raises
     ------
@@ -131,6 +132,7 @@ class Mounted:
         self.peak_dbi = np.array([antenna.peak_dbi for antenna in antennas], dtype=np.float64)
         kinds = {antenna: None for antenna in antennas if not isinstance(antenna, Isotropic)}
         self._directive = dict(enumerate(kinds))
+        self.directive = bool(kinds)
         number = {antenna: n for n, antenna in self._directive.items()}
         self._kind = np.array([number.get(antenna, -1) for antenna in antennas], dtype=np.int64)
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wnsim.channel.antennas import Antenna
+from wnsim.channel.blocks import Blocks
 from wnsim.channel.fading import Fading
 from wnsim.channel.large_scale import LargeScale, Position
 from wnsim.channel.links import members, ordered
@@ -29,8 +30,6 @@ from wnsim.units import Floats, Ints, db_to_linear, linear_to_db
 
 _Number = TypeVar("_Number", np.float64, np.complex128)
 
-# Blocks in a chunk of `gain_blocks` at most; a power of two.
-_CHUNK_BLOCKS = 64
 # Links worked on at once, which bounds the memory for intermediate results.
 _SLAB_LINKS = 4096
 
@@ -125,6 +124,9 @@ class Channel:
             self._gain = replay
             self._fading = None
         self.subbands = subbands
+        self._nodes = nodes.heights_m.size
+        # Many links are asked for in the same blocks, one after the other.
+        self._blocks: Blocks | None = None
 
     def large_scale_db(self, source: Ints, target: Ints, t_s: Floats) -> Floats:
         """Return the gain without small-scale fading.
@@ -200,13 +202,17 @@ class Channel:
         -------
         (L, K, B) power gain, linear
         """
-        if block_ns <= 0:
-            raise ValueError(f"block_ns must be positive, got {block_ns}")
+        blocks = self._blocks
+        if blocks is None or blocks.name != (first_block, n_blocks, block_ns):
+            blocks = self._blocks = Blocks(
+                first_block, n_blocks, block_ns, self.large_scale, self._position, self._nodes
+            )
         source, target = np.asarray(source, dtype=np.int64), np.asarray(target, dtype=np.int64)
-        ordered(source, target)
-        block_s = block_ns * 1e-9
-        t_s = np.arange(first_block, first_block + n_blocks, dtype=np.float64) * block_s
-        gain = self.large_scale_db(source, target, t_s)[..., None]
+        if isinstance(self._gain, ReplayTable):
+            ordered(source, target)
+            gain = self._gain.gain_db(source, target, blocks.t_s)[..., None]
+        else:
+            gain = self._gain.interpolated(source, target, blocks.instants)[..., None]
         for links in _slabs(source.size):
             gain[links] = db_to_linear(gain[links])
         if self._fading is None or gain.size == 0:
@@ -214,20 +220,12 @@ class Channel:
         mean = gain
         if self._fading.subbands > 1:
             gain = np.empty((*mean.shape[:2], self._fading.subbands))
-        size = _CHUNK_BLOCKS
-        while size > 1 and size * block_ns > self.large_scale.step_s * 1e9:
-            size //= 2
-        first_chunk = first_block // size
-        last_chunk = (first_block + n_blocks - 1) // size
-        chunk_s = size * block_s
-        edges_s = np.arange(first_chunk, last_chunk + 2, dtype=np.float64) * chunk_s
-        nodes, begin, end = members(source, target)
-        places_m = self._position(nodes, edges_s)
-        skip = first_block - first_chunk * size
+        skip = blocks.skip
         for links in _slabs(source.size):
             amplitude = self._fading.response_grid(
-                source[links], target[links], places_m[begin[links]], places_m[end[links]],
-                first_chunk, chunk_s, size,
+                source[links], target[links],
+                blocks.places_m(source[links]), blocks.places_m(target[links]),
+                blocks.first_chunk, blocks.chunk_s, blocks.size,
             )  # fmt: skip
             np.multiply(mean[links], _power(amplitude[:, skip : skip + n_blocks]), out=gain[links])
         return self._spread(gain)

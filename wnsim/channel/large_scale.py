@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,10 +26,31 @@ MAX_STEP_MS = 1000
 # A link's most recent grid values are kept in a ring, for as many links as fit the table.
 _RING = 16
 _MAX_LINKS = 1 << 18
+# So many links at a single instant are looked at once and not kept.
+_CROWD = 1 << 12
+# So few are not worth being looked through for equal ones.
+_FEW = 64
 # Links times instants evaluated at once, and links interpolated at once.
 _SLAB = 1 << 18
 _SLAB_LINKS = 4096
 _NEVER = np.iinfo(np.int64).min
+
+
+@dataclass(frozen=True)
+class Instants:
+    """Some instants by their neighbours on the grid.
+
+    Parameters
+    ----------
+    grid : (G,) sorted multiples of the step
+    left, right : (T,) places among them of the last one before each instant and the next one
+    fraction : (T,) part of the step from left to right
+    """
+
+    grid: Ints
+    left: Ints
+    right: Ints
+    fraction: Floats
 
 
 class LargeScale:
@@ -59,6 +81,7 @@ class LargeScale:
     ) -> None:
         self._scene, self._station_scene = scene, station_scene
         self._nodes = nodes
+        self._any_station = bool(nodes.stations.any())
         self._position = position
         shortest_m = min(scene.correlation_m, station_scene.correlation_m)
         step_ms = math.inf
@@ -82,20 +105,27 @@ class LargeScale:
         -------
         (L, T) gain [dB], usually negative
         """
-        low, high = ordered(source, target)
+        return self.interpolated(source, target, self.instants(t_s))
+
+    def instants(self, t_s: Floats) -> Instants:
+        """Return instants (T,) [s] by their neighbours on the grid."""
         steps = np.asarray(t_s, dtype=np.float64) * 1000.0 / self._step_ms
         before = np.floor(steps)
         fraction = steps - before
         left = before.astype(np.int64)
         right = left + (fraction > 0.0)
         grid, place = np.unique(np.concatenate([left, right]), return_inverse=True)
-        values = self._on_grid(low, high, grid)
-        gain_db = np.empty((low.size, left.size))
+        return Instants(grid, place[: left.size], place[left.size :], fraction)
+
+    def interpolated(self, source: Ints, target: Ints, at: Instants) -> Floats:
+        """Return the gain (L, T) [dB] at instants that are asked for repeatedly; see `gain_db`."""
+        low, high = ordered(source, target)
+        values = self._on_grid(low, high, at.grid)
+        gain_db = np.empty((low.size, at.fraction.size))
         for top in range(0, low.size, _SLAB_LINKS):
             links = slice(top, top + _SLAB_LINKS)
-            start = values[links, place[: left.size]]
-            slope = values[links, place[left.size :]] - start
-            gain_db[links] = start + slope * fraction
+            start = values[links, at.left]
+            gain_db[links] = start + (values[links, at.right] - start) * at.fraction
         return gain_db
 
     def line_of_sight(self, source: Ints, target: Ints, t_s: Floats) -> Floats:
@@ -109,7 +139,8 @@ class LargeScale:
 
     def _on_grid(self, low: Ints, high: Ints, grid: Ints) -> Floats:
         """Return the gain (L, G) [dB] at sorted multiples (G,) of the step, from the rings."""
-        if grid.size == 0 or grid[-1] - grid[0] >= _RING or low.size > _MAX_LINKS:
+        glance = grid.size == 1 and low.size > _CROWD
+        if glance or not grid.size or grid[-1] - grid[0] >= _RING or low.size > _MAX_LINKS:
             return self._evaluated(low, high, grid)
         rows, known = self._rows(low, high)
         self._ring = grown(self._ring, len(self._rows))
@@ -119,16 +150,18 @@ class LargeScale:
         stale = self._stamp[rows[:, None], slot] != grid
         links, instants = stale.any(axis=1), stale.any(axis=0)
         if links.any():
-            where = np.ix_(rows[links], slot[instants])
+            where = rows[links][:, None], slot[instants]
             self._ring[where] = self._evaluated(low[links], high[links], grid[instants])
             self._stamp[where] = grid[instants]
         return self._ring[rows[:, None], slot]
 
     def _evaluated(self, low: Ints, high: Ints, grid: Ints) -> Floats:
         """Return the gain (L, G) [dB] at multiples (G,) of the step, a few instants at once."""
-        # Both directions of a link are often asked for at once.
-        link, place = np.unique(low << 32 | high, return_inverse=True)
-        low, high = link >> 32, link & 0xFFFFFFFF
+        place: Ints | slice = slice(None)
+        if low.size > _FEW:
+            # Both directions of a link are often asked for at once.
+            link, place = np.unique(low << 32 | high, return_inverse=True)
+            low, high = link >> 32, link & 0xFFFFFFFF
         gain_db = np.empty((low.size, grid.size))
         step = max(1, _SLAB // max(1, low.size))
         for start in range(0, grid.size, step):
@@ -139,11 +172,18 @@ class LargeScale:
     def _evaluate(self, low: Ints, high: Ints, grid: Ints) -> Floats:
         """Return the gain (L, G) [dB] at multiples (G,) of the step."""
         at = self._geometry(low, high, grid.astype(np.float64) * self.step_s)
-        towards_m = at.places_m[at.second] - at.places_m[at.first]
-        rise_m = at.h_high_m - at.h_low_m
-        gain_db = (
-            self._nodes.antennas.gain_db(low, towards_m, rise_m)
-            + self._nodes.antennas.gain_db(high, -towards_m, -rise_m)
+        antennas = self._nodes.antennas
+        if antennas.directive:
+            towards_m = at.places_m[at.second] - at.places_m[at.first]
+            rise_m = at.h_high_m - at.h_low_m
+            antenna_db = antennas.gain_db(low, towards_m, rise_m) + antennas.gain_db(
+                high, -towards_m, -rise_m
+            )
+        else:
+            antenna_db = (antennas.peak_dbi[low] + antennas.peak_dbi[high])[:, None]
+        gain_db = np.empty(at.d2d_m.shape)
+        gain_db[...] = (
+            antenna_db
             - (self._nodes.penetration_db[low] + self._nodes.penetration_db[high])[:, None]
         )
         for scene, links in self._scenes(low, high):
@@ -152,6 +192,8 @@ class LargeScale:
 
     def _scenes(self, low: Ints, high: Ints) -> list[tuple[Scene, NDArray[np.bool_]]]:
         """Return the scenes and which of the links are in each."""
+        if not self._any_station:
+            return [(self._scene, np.ones(low.size, dtype=np.bool_))]
         station = self._nodes.stations[low] | self._nodes.stations[high]
         scenes = ((self._station_scene, station), (self._scene, ~station))
         return [(scene, links) for scene, links in scenes if links.any()]

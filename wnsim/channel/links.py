@@ -55,12 +55,10 @@ class LinkRows:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        # Names of the known links in increasing order, and their rows.
-        self._names = np.empty(0, dtype=np.int64)
-        self._row = np.empty(0, dtype=np.int64)
+        self._row: dict[int, int] = {}
 
     def __len__(self) -> int:
-        return self._names.size
+        return len(self._row)
 
     def __call__(self, low: Ints, high: Ints) -> tuple[Ints, int]:
         """Return the row of each link.
@@ -74,21 +72,14 @@ class LinkRows:
         rows : (L,) row numbers
         known : rows from this one on are new, all of them if the others were forgotten
         """
-        names = low << 32 | high
+        names = (low << 32 | high).tolist()
         known = len(self)
-        place = np.searchsorted(self._names, names)
-        new = names if known == 0 else names[self._names[np.minimum(place, known - 1)] != names]
-        if new.size:
-            new = np.unique(new)
-            if known + new.size > self._capacity:
-                self._names = np.empty(0, dtype=np.int64)
-                self._row = np.empty(0, dtype=np.int64)
-                known, new = 0, np.unique(names)
-            between = np.searchsorted(self._names, new)
-            self._names = np.insert(self._names, between, new)
-            self._row = np.insert(self._row, between, known + np.arange(new.size))
-            place = np.searchsorted(self._names, names)
-        return self._row[place], known
+        new = dict.fromkeys(name for name in names if name not in self._row)
+        if known + len(new) > self._capacity:
+            self._row = {}
+            known, new = 0, dict.fromkeys(names)
+        self._row.update(zip(new, range(known, known + len(new)), strict=True))
+        return np.fromiter(map(self._row.__getitem__, names), np.int64, len(names)), known
 
 
 def grown(table: NDArray[Any], rows: int) -> NDArray[Any]:

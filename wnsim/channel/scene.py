@@ -12,7 +12,7 @@ blockage).
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from wnsim import streams
 from wnsim.channel.blockage import CAR_HEIGHT_M, TRUCK_HEIGHT_M, VehicleBlockage
 from wnsim.channel.mean_loss import PathLoss
+from wnsim.channel.places import Places, Visit
 from wnsim.channel.shadowing import Field, Shadowing, shadow_field
 from wnsim.channel.sight import Threshold
 from wnsim.units import Floats, Ints
@@ -41,6 +42,7 @@ class Geometry:
     h_low_m, h_high_m : (L, 1) antenna heights of the two ends [m]
     d2d_m : (L, T) ground distance between the ends [m]
     t_s : (T,) instants [s]
+    visit : the nodes' places, if what fields make of them is to be kept
     """
 
     low: Ints
@@ -52,6 +54,7 @@ class Geometry:
     h_high_m: Floats
     d2d_m: Floats
     t_s: Floats
+    visit: Visit | None = None
 
     def of(self, links: NDArray[np.bool_]) -> Geometry:
         """Return the geometry of some of the links."""
@@ -60,7 +63,7 @@ class Geometry:
         return Geometry(
             self.low[links], self.high[links], self.places_m, self.first[links],
             self.second[links], self.h_low_m[links], self.h_high_m[links], self.d2d_m[links],
-            self.t_s,
+            self.t_s, self.visit,
         )  # fmt: skip
 
 
@@ -92,6 +95,7 @@ class Scene:
         for los in (True, False):
             correlation_m = shadowing.correlation_m or path_loss.shadow_correlation_m(los)
             self._field[los] = shadow_field(correlation_m, shadowing.waves, seed, los, kind)
+        fields = [self._sight.field, *self._field.values()]
         self.correlation_m = min(field.correlation_m for field in self._field.values())
         self._blockage = path_loss.blockage
         if self._blockage is not None:
@@ -101,6 +105,8 @@ class Scene:
             self._trucks = Threshold(
                 vehicle_m, shadowing.waves, streams.generator(seed, "trucks", kind)
             )
+            fields += [self._vehicles, self._trucks.field]
+        self._places = Places(fields)
         self._warned: set[str] = set()
 
     def states(self, at: Geometry) -> tuple[Floats, Floats]:
@@ -115,12 +121,13 @@ class Scene:
         probabilities = [self._path_loss.los_probability(*ends)]
         if self._blockage is not None:
             probabilities.append(self._path_loss.clear_probability(*ends))
-        states = self._sight.states(probabilities, at.places_m, at.first, at.second)
+        states = self._sight.states(probabilities, at.places_m, at.first, at.second, at.visit)
         return states[0], states[-1]
 
     def gain_db(self, at: Geometry) -> Floats:
         """Return the gain (L, T) of path loss and shadow fading [dB]."""
         self._warn(at)
+        at = replace(at, visit=Visit(self._places, at.places_m))
         sight, clear = self.states(at)
         gain_db = np.zeros(at.d2d_m.shape)
         for los, share in ((True, clear), (False, 1.0 - clear)):
@@ -142,14 +149,16 @@ class Scene:
             self._path_loss.shadow_db(*ends) if self._sigma_db is None else np.array(self._sigma_db)
         )
         if np.any(sigma_db > 0.0):
-            gain_db += sigma_db * self._field[los].between(at.places_m, at.first, at.second)
+            gain_db += sigma_db * self._field[los].between(
+                at.places_m, at.first, at.second, at.visit
+            )
         return gain_db
 
     def _blockage_db(self, blockage: VehicleBlockage, at: Geometry) -> Floats:
         """Return the loss (L, T) [dB] behind the vehicles in between."""
-        normal = self._vehicles.between(at.places_m, at.first, at.second)
+        normal = self._vehicles.between(at.places_m, at.first, at.second, at.visit)
         truck = np.full(normal.shape, blockage.truck_share)
-        (truck,) = self._trucks.states([truck], at.places_m, at.first, at.second)
+        (truck,) = self._trucks.states([truck], at.places_m, at.first, at.second, at.visit)
         ends = (at.d2d_m, at.h_low_m, at.h_high_m)
         return truck * blockage.loss_db(normal, *ends, TRUCK_HEIGHT_M) + (
             1.0 - truck

@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wnsim import streams
-from wnsim.channel.links import grown, members
+from wnsim.channel.links import members
+from wnsim.channel.places import Table, Visit
 from wnsim.params import parameters
 from wnsim.units import Floats, Ints
 
@@ -34,9 +35,7 @@ _SPREAD = 1.1673039782614187 ** -np.arange(1.0, 5.0)
 # Waves summed at once, and phasors held in memory and worked on at once, in numbers.
 _WAVES_AT_ONCE = 256
 _PHASORS = 1 << 22
-_SLAB = 1 << 14
-# Phasors kept for each field, in numbers.
-_TABLE = 1 << 22
+_SLAB = 1 << 16
 
 
 @parameters
@@ -103,6 +102,12 @@ class Field:
     waves : number of plane waves
     draws : where wave vectors and phases come from
     kernel : shape of the autocorrelation
+
+    Attributes
+    ----------
+    waves : number of plane waves
+    table : its phasors of the places met lately
+    tabular : whether these are so few that phasors of places are worth keeping
     """
 
     def __init__(
@@ -126,10 +131,9 @@ class Field:
         self._y = length * np.sin(angle)
         self._phase = np.stack([np.zeros(waves), draws.random(waves)])
         self._scale = math.sqrt(2.0 / waves)
-        # The phasors of places met lately, and their rows; not of fields of very many waves.
-        self._most_rows = _TABLE // (4 * waves) if waves <= _WAVES_AT_ONCE else 0
-        self._row: dict[complex, int] = {}
-        self._table = np.empty((0, 2, 2 * waves), dtype=np.float32)
+        self.waves = waves
+        self.tabular = waves <= _WAVES_AT_ONCE
+        self.table = Table(waves)
 
     def __call__(self, a_m: Floats, b_m: Floats) -> Floats:
         """Return the field between places.
@@ -148,56 +152,50 @@ class Field:
         places_m = np.concatenate([near_m, far_m])
         return self.between(places_m, first, first + first.size)[:, 0].reshape(a_m.shape[:-1])
 
-    def between(self, places_m: Floats, first: Ints, second: Ints) -> Floats:
+    def between(
+        self, places_m: Floats, first: Ints, second: Ints, visit: Visit | None = None
+    ) -> Floats:
         """Return the field between some of n moving places, sharing the work done for a place.
 
         Parameters
         ----------
         places_m : (n, T, 2) positions of the places at T instants [m]
         first, second : (L,) which places each link joins
+        visit : the places, if what is known of them is to be kept
 
         Returns
         -------
         (L, T) values, for each link and instant those of calling the field with its two ends
         """
-        values = np.zeros((first.size, places_m.shape[1]))
-        used, first, second = members(first, second)
-        places_m = places_m[used]
-        step = max(1, _PHASORS // (4 * _WAVES_AT_ONCE * max(1, used.size)))
-        for start in range(0, places_m.shape[1], step):
-            window = slice(start, start + step)
-            some_m = places_m[:, window]
-            for wave in range(0, self._x.shape[1], _WAVES_AT_ONCE):
-                waves = slice(wave, wave + _WAVES_AT_ONCE)
-                if some_m.size // 2 <= self._most_rows:
-                    rows = self._rows(some_m)
-                    phasors = self._table
-                else:
-                    rows = np.arange(some_m.size // 2).reshape(some_m.shape[:2])
-                    phasors = self._phasors(some_m.reshape(-1, 2), waves)
-                values[:, window] += _sums(phasors, rows[first], rows[second])
+        rows = None if visit is None else visit.rows
+        if rows is None:
+            used, first, second = members(first, second)
+            places_m = places_m[used]
+            values = self._summed(places_m, first, second)
+        else:
+            self.table.fill(rows, places_m, self._phasors)
+            values = _sums(self.table.phasors, rows[first], rows[second])
         apart_m = places_m[first] - places_m[second]
         distance = np.hypot(apart_m[..., 0], apart_m[..., 1])
         # F(a, b) and F(b, a) are correlated where both ends are near each other.
         overlap = self._kernel.autocorrelation(distance / self.correlation_m) ** 2
         return self._scale * values / np.sqrt(2.0 * (1.0 + overlap))
 
-    def _rows(self, places_m: Floats) -> Ints:
-        """Return the rows (n, T) of places (n, T, 2) [m] in the table of phasors."""
-        names = np.ascontiguousarray(places_m).view(np.complex128).ravel().tolist()
-        new = [name for name in dict.fromkeys(names) if name not in self._row]
-        if len(self._row) + len(new) > self._most_rows:
-            self._row = {}
-            new = list(dict.fromkeys(names))
-        if new:
-            known = len(self._row)
-            self._row.update(zip(new, range(known, known + len(new)), strict=True))
-            self._table = grown(self._table, len(self._row))
-            new_m = np.array(new).view(np.float64).reshape(-1, 2)
-            self._table[known : len(self._row)] = self._phasors(new_m, slice(None))
-        return np.array([self._row[name] for name in names]).reshape(places_m.shape[:2])
+    def _summed(self, places_m: Floats, first: Ints, second: Ints) -> Floats:
+        """Return the sums of cosines (L, T) between places that are not kept."""
+        values = np.zeros((first.size, places_m.shape[1]))
+        step = max(1, _PHASORS // (4 * _WAVES_AT_ONCE * max(1, places_m.shape[0])))
+        for start in range(0, places_m.shape[1], step):
+            window = slice(start, start + step)
+            some_m = places_m[:, window]
+            rows = np.arange(some_m.size // 2).reshape(some_m.shape[:2])
+            for wave in range(0, self.waves, _WAVES_AT_ONCE):
+                waves = slice(wave, wave + _WAVES_AT_ONCE)
+                phasors = self._phasors(some_m.reshape(-1, 2), waves)
+                values[:, window] += _sums(phasors, rows[first], rows[second])
+        return values
 
-    def _phasors(self, places_m: Floats, waves: slice) -> NDArray[np.float32]:
+    def _phasors(self, places_m: Floats, waves: slice = slice(None)) -> NDArray[np.float32]:
         """Return factors (n, 2, 2 waves) of places (n, 2), inner products of which are the sums.
 
         cos(p + q) = [cos p, -sin p] . [cos q, sin q], p of one end and q of the other.

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import ndtr, ndtri
 
+from wnsim.channel.places import Visit
 from wnsim.channel.shadowing import SQUARED_EXPONENTIAL, Field
 from wnsim.units import Floats, Ints
 
@@ -44,10 +45,15 @@ class Threshold:
     def __init__(self, correlation_m: float, waves: int, draws: np.random.Generator) -> None:
         # The spectrum has no tail, so fewer waves do than for an exponential autocorrelation.
         waves = max(_LOS_WAVES, waves // 4)
-        self._field = Field(correlation_m, waves, draws, SQUARED_EXPONENTIAL)
+        self.field = Field(correlation_m, waves, draws, SQUARED_EXPONENTIAL)
 
     def states(
-        self, probabilities: Sequence[Floats], places_m: Floats, first: Ints, second: Ints
+        self,
+        probabilities: Sequence[Floats],
+        places_m: Floats,
+        first: Ints,
+        second: Ints,
+        visit: Visit | None = None,
     ) -> list[Floats]:
         """Return nested states of links between some of n moving places.
 
@@ -57,6 +63,7 @@ class Threshold:
             does
         places_m : (n, T, 2) positions of the places [m]
         first, second : (L,) which places each link joins
+        visit : the places, if what is known of them is to be kept
 
         Returns
         -------
@@ -68,7 +75,7 @@ class Threshold:
             open_links |= np.any((state > 0.0) & (state < 1.0), axis=1)
         if not open_links.any():
             return states
-        field = self._field.between(places_m, first[open_links], second[open_links])
+        field = self.field.between(places_m, first[open_links], second[open_links], visit)
         for state in states:
             threshold = ndtri(state[open_links]) * math.sqrt(1.0 + LOS_RAMP**2)
             weight = ndtr((threshold - field) / LOS_RAMP)

@@ -101,7 +101,7 @@ def _device_rows(
                 name,
                 float(world.flops_per_s[device]),
                 "+".join(own),
-                trainer.examples[device] if trainer else "",
+                trainer.examples.count(device) if trainer else "",
                 len(sent),
                 sum(t.delivered for t in sent),
                 sum(t.message.size_bytes for t in sent),

@@ -12,12 +12,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-import simpy
-from simpy.events import EventPriority
 
 from wnsim.air.csma.contention import Contention
 from wnsim.air.csma.frame import Frame
 from wnsim.air.csma.radio import ACK_BITS
+from wnsim.clock import LAST
 from wnsim.phy.wifi import DIFS_NS, SENSE_NS, SIFS_NS, SLOT_NS, TIMEOUT_NS
 from wnsim.streams import uniforms
 
@@ -26,9 +25,8 @@ if TYPE_CHECKING:
     from wnsim.air.csma.service import Service
     from wnsim.air.flow import Flow
 
-# After everything else of an instant, in the order of `contention`.
-_LATE = 1 << 20
-_END, _MISSING, _LIMIT, _SENSE, _BEGIN, _REPORT, _LOOK = range(_LATE, _LATE + 7)
+# How late in an instant, in the order of `contention`.
+_END, _MISSING, _LIMIT, _SENSE, _BEGIN, _REPORT, _LOOK = range(LAST, LAST + 7)
 
 
 class Packet(Contention):
@@ -42,24 +40,17 @@ class Packet(Contention):
         for station in self.stations:
             station.resume()
 
-    def at(self, instant_ns: int, order: int, action: Callable[[], None]) -> None:
-        """Do something at an instant, in its place among what happens then."""
-        event = simpy.Event(self.env)
-        event._ok, event._value = True, None
-        event.callbacks.append(lambda _: action())
-        self.env.schedule(event, EventPriority(order), instant_ns - self.env.now_ns)
-
     # What `Contention` asks for.
 
     def wake(self) -> None:
         """Look at the stations whose queue has changed, at the end of this instant."""
         if self._looking_ns != self.env.now_ns:
             self._looking_ns = self.env.now_ns
-            self.at(self.env.now_ns, _LOOK, self._look)
+            self.env.at(self.env.now_ns, self._look, late=_LOOK)
 
     def limit(self, instant_ns: int) -> None:
         """Take in that a flow has a limit at an instant."""
-        self.at(instant_ns, _LIMIT, self._limit)
+        self.env.at(instant_ns, self._limit, late=_LIMIT)
 
     def _limit(self) -> None:
         self.expire(self.env.now_ns)
@@ -69,7 +60,7 @@ class Packet(Contention):
         """Report and look again at the end of this instant, if anything has ended."""
         if self.done and self._reporting_ns != self.env.now_ns:
             self._reporting_ns = self.env.now_ns
-            self.at(self.env.now_ns, _REPORT, self._report_all)
+            self.env.at(self.env.now_ns, self._report_all, late=_REPORT)
         if self.fresh:
             self.wake()
 
@@ -112,8 +103,8 @@ class Packet(Contention):
                 frame.met.append(other)
         self.frames = [other for other in self.frames if other.end_ns > now]
         self.frames.append(frame)
-        self.at(now + SENSE_NS, _SENSE, self._sense)
-        self.at(frame.end_ns, _END, partial(self._end, frame))
+        self.env.at(now + SENSE_NS, self._sense, late=_SENSE)
+        self.env.at(frame.end_ns, partial(self._end, frame), late=_END)
 
     def _sense(self) -> None:
         """Let frames that began together be noticed, in the order of their sources."""
@@ -203,7 +194,7 @@ class _Station:
             if self.busy_until_ns > self.now and self.slots == 0:
                 self.draw_backoff(0)
             elif self.slots == 0 and self.tick_ns < 0 and self.free_ns + DIFS_NS <= self.now:
-                self.engine.at(self.now, _BEGIN, partial(self.go, self.clock))
+                self.engine.env.at(self.now, partial(self.go, self.clock), late=_BEGIN)
 
     def draw_backoff(self, failures: int) -> None:
         draw = float(uniforms(self.engine.radio.backoff_key, self.node, self.node, self.backoffs))
@@ -214,7 +205,7 @@ class _Station:
         """Begin to wait for DIFS, once the medium falls idle."""
         self.clock += 1
         self.tick_ns = max(self.free_ns + DIFS_NS, self.now)
-        self.engine.at(self.tick_ns, _BEGIN, partial(self.tick, self.clock, True))
+        self.engine.env.at(self.tick_ns, partial(self.tick, self.clock, True), late=_BEGIN)
 
     def stop(self) -> None:
         """Stop counting: the medium has become busy."""
@@ -232,7 +223,7 @@ class _Station:
         self.tick_ns = -1
         if self.slots > 0:
             self.tick_ns = self.now + SLOT_NS
-            self.engine.at(self.tick_ns, _BEGIN, partial(self.tick, clock, False))
+            self.engine.env.at(self.tick_ns, partial(self.tick, clock, False), late=_BEGIN)
         elif self.contends:
             self.go(clock)
 
@@ -304,7 +295,7 @@ class _Station:
         engine, now = self.engine, self.now
         self.busy_until_ns = max(self.busy_until_ns, engine.loud_until_ns(self.node))
         if frame.asks:
-            engine.at(now + TIMEOUT_NS, _MISSING, partial(self.missing, frame))
+            engine.env.at(now + TIMEOUT_NS, partial(self.missing, frame), late=_MISSING)
         elif frame.service is None:
             self.resume()
 
@@ -333,7 +324,7 @@ class _Station:
                 if frame.service is not None:
                     frame.service.reached = True
                 self.busy_until_ns = max(self.busy_until_ns, frame.nav_ns)
-                engine.at(now + SIFS_NS, _BEGIN, partial(self.acknowledge, frame))
+                engine.env.at(now + SIFS_NS, partial(self.acknowledge, frame), late=_BEGIN)
                 return
         elif read:
             self.busy_until_ns = max(self.busy_until_ns, frame.nav_ns)

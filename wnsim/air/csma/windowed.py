@@ -19,6 +19,7 @@ from wnsim.air.csma.contention import Contention
 from wnsim.air.csma.frame import Frame
 from wnsim.air.csma.radio import ACK_BITS
 from wnsim.air.csma.rounds import Rounds
+from wnsim.clock import LAST
 from wnsim.phy.wifi import DIFS_NS, SENSE_NS, SIFS_NS, SLOT_NS, TIMEOUT_NS
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Windowed(Contention):
     def _arm(self, instant_ns: int) -> None:
         if instant_ns < self._wake_ns:
             self._wake_ns = instant_ns
-            self.env.at(instant_ns, self._on_wake, late=True)
+            self.env.at(instant_ns, self._on_wake, late=LAST)
 
     def _on_wake(self) -> None:
         now = self.env.now_ns

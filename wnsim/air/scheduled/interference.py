@@ -37,17 +37,14 @@ class Emitters:
 
     def differ_from(self, before: Emitters, nodes: int) -> NDArray[np.bool_]:
         """Return which nodes (N,) emit in another mean power than before, in any group."""
-        old = dict(zip(before.names(), before.mean_w.tolist(), strict=True))
-        new = dict(zip(self.names(), self.mean_w.tolist(), strict=True))
         marked = np.zeros(nodes, dtype=np.bool_)
-        for name in old.keys() | new.keys():
-            if old.get(name) != new.get(name):
-                marked[name >> 32] = True
+        marked[[name >> 32 for name, _ in self._means() ^ before._means()]] = True
         return marked
 
-    def names(self) -> list[int]:
-        """Return a number for each emitter, in ascending order."""
-        return [int(name) for name in _names(self.node, self.group)]
+    def _means(self) -> set[tuple[int, float]]:
+        """Return the emitters, each a number, with their mean powers [W]."""
+        names = _names(self.node, self.group)
+        return set(zip(names.tolist(), self.mean_w.tolist(), strict=True))
 
 
 def emitters(node: Ints, group: Ints, carrier: Ints, mean_w: Floats, power_w: Floats) -> Emitters:
@@ -127,10 +124,7 @@ def disturbers(
     now_ns : instant [ns]
     source, target, group, carrier : (R,) of the links
     """
-    heard = hearing.heard(target.tolist(), now_ns)
-    sizes = np.fromiter((nodes.size for nodes in heard), np.int64, len(heard))
-    row = np.repeat(np.arange(target.size), sizes)
-    node = np.concatenate(heard) if heard else np.empty(0, dtype=np.int64)
+    row, node = _pairs(hearing.heard(target.tolist(), now_ns))
     first = np.searchsorted(emitters.node, node, side="left")
     count = np.searchsorted(emitters.node, node, side="right") - first
     row, node = np.repeat(row, count), np.repeat(node, count)
@@ -145,4 +139,14 @@ def disturbers(
 
 def hears_any(nodes: NDArray[np.bool_], heard: list[Ints]) -> NDArray[np.bool_]:
     """Return whether each receiver (R,) hears any of the marked nodes (N,)."""
-    return np.fromiter((bool(nodes[each].any()) for each in heard), np.bool_, len(heard))
+    row, node = _pairs(heard)
+    hears = np.zeros(len(heard), dtype=np.bool_)
+    hears[row[nodes[node]]] = True
+    return hears
+
+
+def _pairs(heard: list[Ints]) -> tuple[Ints, Ints]:
+    """Return receivers (P,), by place, and the nodes (P,) that they hear."""
+    sizes = np.fromiter(map(len, heard), np.int64, len(heard))
+    node = np.concatenate(heard) if heard else np.empty(0, dtype=np.int64)
+    return np.repeat(np.arange(sizes.size), sizes), node

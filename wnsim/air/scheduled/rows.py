@@ -15,6 +15,7 @@ from wnsim.units import NS_PER_S, Ints
 if TYPE_CHECKING:
     from wnsim.air.air import Setup
     from wnsim.air.scheduled.window import Window
+    from wnsim.phy import Modem
 
 # Fields that are sums over the slots in which something was sent.
 _SUMS = ("snr", "capacity", "airtime")
@@ -142,6 +143,31 @@ class Rows:
             table[name][rows] = summed[number, :, -1]
         table["average"][rows] = window.average[rows, slots - 1]
 
+    def trace(self, rows: Ints, window: Window, first_slot: int, slots: int, slot_ns: int) -> None:
+        """Let flows remember in which slots how many of their bits arrived; see `book`."""
+        for row in rows.tolist():
+            bits = window.bits[row, :slots]
+            arrived = np.flatnonzero(bits)
+            self._flow[row].progress.append(((first_slot + arrived + 1) * slot_ns, bits[arrived]))
+
+    def foresee(self, rows: Ints, window: Window, first_slot: int, modem: Modem) -> None:
+        """Find out when rows (R,) end, as far as a window that begins at a slot tells."""
+        table, slot_ns = self.table, modem.slot_ns
+        bits = window.bits[rows]
+        acked = np.cumsum(bits, axis=1) + table["acked"][rows][:, None]
+        reached = acked >= table["size"][rows][:, None]
+        done = np.where(reached.any(axis=1), reached.argmax(axis=1), -1)
+        complete = (first_slot + done + 1) * slot_ns
+        if modem.fluid:
+            each = np.arange(rows.size)
+            last = np.maximum(bits[each, done], 1)
+            missing = table["size"][rows] - (acked[each, done] - bits[each, done])
+            complete += -(-missing * slot_ns // last) - slot_ns
+        limit = table["limit"][rows]
+        done = np.where(complete <= limit, done, -1)
+        table["done"][rows] = done
+        table["due"][rows] = np.where(done >= 0, complete, limit)
+
     def ordered(self) -> Ints:
         """Return the rows in use (R,), by group, then stream, then flow."""
         if self._order is None:
@@ -149,6 +175,11 @@ class Rows:
             keys = [self.table[name][used] for name in ("serial", "stream", "group")]
             self._order = used[np.lexsort(keys)]
         return self._order
+
+    def among(self, rows: Ints, name: str, wanted: set[int]) -> NDArray[np.bool_]:
+        """Return which of rows (R,) have one of some values in a field."""
+        values = self.table[name][rows].tolist()
+        return np.fromiter(map(wanted.__contains__, values), np.bool_, rows.size)
 
     def on_air(self, rows: Ints) -> OnAir:
         """Return what medium access sees of rows in order."""

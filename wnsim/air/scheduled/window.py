@@ -26,6 +26,7 @@ class Window:
     average : (rows, slots) what the scheduler remembers after each slot
     bits : (rows, slots) bits that arrive
     kind : (rows, slots) outcome, see `phy.modem`
+    draw, drawn : (rows, slots) draws that decide on errors, (rows,) whether they are known
     """
 
     def __init__(self, rows: int, slots: int, bands: int, later: State) -> None:
@@ -37,13 +38,17 @@ class Window:
         self.average = np.zeros((rows, slots))
         self.bits = np.zeros((rows, slots), dtype=np.int64)
         self.kind = np.zeros((rows, slots), dtype=np.int8)
+        self.draw = np.empty((rows, slots))
+        self.drawn = np.zeros(rows, dtype=np.bool_)
         self.later = later
 
     def longer(self, rows: int) -> Window:
         """Return the window with room for more rows."""
         old, slots, bands = self.known.shape
         new = Window(rows, slots, bands, np.zeros(rows, dtype=self.later.dtype))
-        for name in ("known", "sinr", "share", "power", "active", "average", "bits", "kind"):
+        for name in (
+            "known", "sinr", "share", "power", "active", "average", "bits", "kind", "draw", "drawn",
+        ):  # fmt: skip
             getattr(new, name)[:old] = getattr(self, name)
         new.later[: self.later.size] = self.later
         return new
@@ -52,6 +57,7 @@ class Window:
         """Forget what other flows did in rows that are used again."""
         for array in (self.active, self.bits, self.kind, self.share, self.power, self.average):
             array[rows] = 0
+        self.drawn[rows] = False
 
     def allot(self, rows: Ints, place: int, shares: Shares) -> NDArray[np.bool_]:
         """Give rows (R,) their shares from a slot of the window on; return which ones differ."""

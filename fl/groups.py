@@ -1,0 +1,133 @@
+"""What groups of devices have come to, what is known of their members, and how they collide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from .collision import expected, measured, sign_conflict
+from .jobs import Derived, Value, digest
+from .mixture.experts import Expert
+from .mixture.features import sketch
+from .seeds import key
+from .state import Prepared, State
+from .update import Update
+
+if TYPE_CHECKING:
+    from .adapters import Adapter
+
+
+class Groups:
+    """What sessions ask about devices that aggregate with each other.
+
+    Parameters
+    ----------
+    prepared : returns what a device has before its first round
+    carried : returns an update as it comes out of its bytes
+    task_of : for each device the numbers of its tasks
+    seed : of the projection of sketches
+    """
+
+    def __init__(
+        self,
+        prepared: Callable[[int], Value[Prepared]],
+        carried: Callable[[Update], Update],
+        task_of: Sequence[tuple[int, ...]],
+        seed: int,
+    ) -> None:
+        self._prepared = prepared
+        self._carried = carried
+        self._task_of = task_of
+        self._seed = seed
+
+    def known(self, state: Value[State]) -> Value[Update]:
+        """Return what a device knows of its own group: the state that it has come to."""
+
+        def make() -> Update:
+            adapter = state.value().adapter
+            return Update(0, 0, adapter.b, a=adapter.a if adapter.train_a else None)
+
+        return Derived(digest("known", state.key), (state,), make)
+
+    def share(
+        self, head: int, round_: int, state: Value[State], members: Sequence[int]
+    ) -> Value[Update]:
+        """Return what a group has come to, as those outside of it hear it from its head."""
+        prepared = [self._prepared(member) for member in members]
+
+        def make() -> Update:
+            adapter = state.value().adapter
+            masks = [each.value().adapter.mask for each in prepared]
+            union = None
+            if all(mask is not None for mask in masks):
+                of_layers = zip(*(mask for mask in masks if mask is not None), strict=True)
+                union = tuple(torch.stack(of_layer).any(0) for of_layer in of_layers)
+            a = adapter.a if adapter.train_a else None
+            return self._carried(Update(head, round_, adapter.b, union, a, None, union is not None))
+
+        name = digest("shared", state.key, [each.key for each in prepared])
+        return Derived(name, (state, *prepared), make)
+
+    def densities(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return (devices, layers) shares of active entries of B, and (layers,) its entries.
+
+        What devices find out before their first round is computed now, if it was not.
+        """
+        adapters = [self._adapter(device) for device in range(len(self._task_of))]
+        sizes = np.array([b.numel() for b in adapters[0].b], dtype=np.float64)
+        shares = np.ones((len(adapters), len(sizes)))
+        for device, adapter in enumerate(adapters):
+            if adapter.mask is not None:
+                shares[device] = [float(mask.float().mean()) for mask in adapter.mask]
+        return shares, sizes
+
+    def sketches(self) -> NDArray[np.float64]:
+        """Return a sketch of each device's prompts, (devices, numbers), computed now."""
+        seed = key(self._seed, "sketch")
+        each = [
+            self._prepared(device).value().centroid or () for device in range(len(self._task_of))
+        ]
+        return np.array([sketch(means, seed).numpy() for means in each], dtype=np.float64)
+
+    def active(self, members: Sequence[int]) -> float:
+        """Return the share of the entries of B that some of these devices have active."""
+        masks = [self._adapter(member).mask for member in members]
+        there = [mask for mask in masks if mask is not None]
+        if len(there) < len(masks):
+            return 1.0
+        users = [torch.stack(of_layer).any(0) for of_layer in zip(*there, strict=True)]
+        return sum(int(u.sum()) for u in users) / sum(u.numel() for u in users)
+
+    def collisions(
+        self, members: Sequence[int], trained: Sequence[Value[State]]
+    ) -> tuple[float, float, float, float]:
+        """Return how devices collide that aggregate with each other; see `GroupRow`."""
+        densities, sizes = self.densities()
+        adapters = [state.value().adapter for state in trained]
+        masks = [
+            each.mask or tuple(torch.ones_like(b, dtype=torch.bool) for b in each.b)
+            for each in adapters
+        ]
+        rate = expected(densities[list(members)], sizes)
+        conflict = sign_conflict(masks, [each.b for each in adapters])
+        return rate, *measured(masks), conflict
+
+    def expert(self, device: int, update: Value[Update]) -> Value[Expert]:
+        """Return a device as one of several that answer: its A, and the B of its group."""
+        prepared = self._prepared(device)
+
+        def make() -> Expert:
+            told, own = update.value(), prepared.value()
+            centroid = own.centroid or ()
+            a = own.adapter.a if told.a is None else told.a
+            return Expert(a, told.b, own.adapter.scale, centroid, self._task_of[device])
+
+        name = digest("expert", update.key, prepared.key)
+        return Derived(name, (update, prepared), make)
+
+    def _adapter(self, device: int) -> Adapter:
+        return self._prepared(device).value().adapter

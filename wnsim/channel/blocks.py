@@ -1,0 +1,66 @@
+"""Consecutive blocks of time, grouped into chunks at fixed instants, and where nodes are then."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from wnsim.channel.large_scale import LargeScale, Position
+from wnsim.units import Floats, Ints
+
+# Blocks in a chunk at most; a power of two.
+_CHUNK_BLOCKS = 64
+
+
+class Blocks:
+    """Some consecutive blocks of time.
+
+    Parameters
+    ----------
+    first, count : number of the first block, and how many; block k is at k times `block_ns`
+    block_ns : duration of a block [ns]
+    large_scale : what changes slowly, whose step bounds a chunk unless a block is longer
+    position : positions (n, T, 2) [m] of nodes (n,) at instants (T,) [s]
+    nodes : N, how many nodes there are
+
+    Attributes
+    ----------
+    t_s, instants : (count,) instants of the blocks [s], and the same on the grid
+    size, chunk_s : blocks in a chunk, and its duration [s]
+    first_chunk, skip : number of the first chunk, and its blocks before the first one
+    """
+
+    def __init__(
+        self,
+        first: int,
+        count: int,
+        block_ns: int,
+        large_scale: LargeScale,
+        position: Position,
+        nodes: int,
+    ) -> None:
+        if block_ns <= 0:
+            raise ValueError(f"block_ns must be positive, got {block_ns}")
+        self.name = (first, count, block_ns)
+        block_s = block_ns * 1e-9
+        self.t_s = np.arange(first, first + count, dtype=np.float64) * block_s
+        self.instants = large_scale.instants(self.t_s)
+        self.size = _CHUNK_BLOCKS
+        while self.size > 1 and self.size * block_ns > large_scale.step_s * 1e9:
+            self.size //= 2
+        self.chunk_s = self.size * block_s
+        self.first_chunk = first // self.size
+        self.skip = first - self.first_chunk * self.size
+        last_chunk = (first + count - 1) // self.size
+        self._edges_s = np.arange(self.first_chunk, last_chunk + 2, dtype=np.float64) * self.chunk_s
+        self._position = position
+        self._known = np.zeros(nodes, dtype=np.bool_)
+        self._places_m = np.empty((nodes, self._edges_s.size, 2))
+
+    def places_m(self, nodes: Ints) -> Floats:
+        """Return the positions (n, C + 1, 2) of nodes (n,) at the edges of the C chunks [m]."""
+        new = nodes[~self._known[nodes]]
+        if new.size:
+            new = np.unique(new)
+            self._places_m[new] = self._position(new, self._edges_s)
+            self._known[new] = True
+        return np.asarray(self._places_m[nodes])

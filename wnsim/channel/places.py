@@ -1,0 +1,104 @@
+"""Rows for places met lately, so that what random fields make of a place is worked out once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from wnsim.channel.links import grown
+from wnsim.units import Floats, Ints
+
+if TYPE_CHECKING:
+    from wnsim.channel.shadowing import Field
+
+Singles = NDArray[np.float32]
+
+# Phasors kept for the largest of the fields, in numbers.
+_TABLE = 1 << 22
+
+
+class Table:
+    """The phasors of places in one field, row by row; each is worked out when it is asked for.
+
+    Parameters
+    ----------
+    waves : number of plane waves of the field
+
+    Attributes
+    ----------
+    phasors : (rows, 2, 2 waves) numbers; rows that were not filled mean nothing
+    """
+
+    def __init__(self, waves: int) -> None:
+        self.phasors = np.empty((0, 2, 2 * waves), dtype=np.float32)
+        self._known = np.zeros(0, dtype=np.bool_)
+
+    def fill(self, rows: Ints, places_m: Floats, phasors: Callable[[Floats], Singles]) -> None:
+        """Fill rows (n, T) of places (n, T, 2) [m] that are not known yet."""
+        count = int(rows.max(initial=-1)) + 1
+        if count > self._known.size:
+            self.phasors = grown(self.phasors, count)
+            more = np.zeros(self.phasors.shape[0] - self._known.size, dtype=np.bool_)
+            self._known = np.concatenate([self._known, more])
+        new = ~self._known[rows]
+        if new.any():
+            self.phasors[rows[new]] = phasors(places_m[new])
+            self._known[rows[new]] = True
+
+    def forget(self) -> None:
+        """Forget what all rows are."""
+        self._known[:] = False
+
+
+class Places:
+    """The places met lately, and their rows in the tables of some fields.
+
+    Parameters
+    ----------
+    fields : the fields
+    """
+
+    def __init__(self, fields: Sequence[Field]) -> None:
+        self._fields = fields
+        self._most = 0
+        if all(field.tabular for field in fields):
+            self._most = _TABLE // max(4 * field.waves for field in fields)
+        self._row: dict[complex, int] = {}
+
+    def rows(self, places_m: Floats) -> Ints | None:
+        """Return the rows (n, T) of places (n, T, 2) [m]; none if they are too many to be kept."""
+        if places_m.size > 2 * self._most:
+            return None
+        names = np.ascontiguousarray(places_m).view(np.complex128).ravel().tolist()
+        new = dict.fromkeys(name for name in names if name not in self._row)
+        if len(self._row) + len(new) > self._most:
+            self._row, new = {}, dict.fromkeys(names)
+            for field in self._fields:
+                field.table.forget()
+        known = len(self._row)
+        self._row.update(zip(new, range(known, known + len(new)), strict=True))
+        rows = np.fromiter(map(self._row.__getitem__, names), np.int64, len(names))
+        return rows.reshape(places_m.shape[:2])
+
+
+class Visit:
+    """Some places at which fields are looked at, before any others are.
+
+    Parameters
+    ----------
+    places : where rows come from
+    places_m : (n, T, 2) the places [m]
+    """
+
+    def __init__(self, places: Places, places_m: Floats) -> None:
+        self._places = places
+        self._places_m = places_m
+
+    @cached_property
+    def rows(self) -> Ints | None:
+        """Their rows (n, T), found when a field needs them; none if they are not kept."""
+        return self._places.rows(self._places_m)
