@@ -3,13 +3,15 @@
 # docs/validation.md and its pictures.
 PYTHON ?= python3
 VENV   ?= .venv
+# That share the training of the demo.
+PROCESSES ?= 2
 BIN     = $(VENV)/bin
 
 .PHONY: install demo test validation clean
 install: $(VENV)/.installed
 
 demo: $(VENV)/.installed
-	$(BIN)/python -m wnsim.scenario urban.yaml
+	$(BIN)/torchrun --nproc-per-node $(PROCESSES) -m wnsim.scenario urban.yaml
 
 test: $(VENV)/.installed
 	$(BIN)/ruff check .

@@ -129,7 +129,7 @@ def _latency(axes: Axes, lines: Sequence[Line]) -> pd.DataFrame | None:
     for line in lines:
         transfers = pd.concat([pd.read_csv(folder / "transfers.csv") for folder in line.folders])
         if "kind" in transfers:
-            transfers = transfers[~transfers["kind"].isin(["background", "probe"])]
+            transfers = transfers[~transfers["kind"].isin(["background", "probe", "control"])]
         if transfers.empty:
             continue
         latency = np.sort(transfers.loc[transfers["delivered"], "latency_s"].to_numpy())

@@ -171,6 +171,7 @@ def summary(out: Path, manifests: Mapping[str, Mapping[str, Any]]) -> bytes:
         metrics["messages"] = len(transfers)
         metrics["offered_bytes"] = int(transfers["size_bytes"].sum())
         metrics["acked_bytes"] = int(transfers["acked_bytes"].sum())
+        transfers = transfers[transfers["kind"] != "control"]
         if len(transfers):
             delivered = transfers[transfers["delivered"]]
             metrics["delivered_share"] = len(delivered) / len(transfers)
