@@ -132,6 +132,24 @@ class Session:
                 return []
             yield self.network.timeout(wait_s)
 
+    def in_rounds(self, one_round: Callable[[int, Sequence[int]], Steps]) -> Steps:
+        """Run all rounds, one after another, as long as somebody is there.
+
+        Parameters
+        ----------
+        one_round : runs a round, given its number and the devices that are there when it begins
+        """
+        self.evaluate(0)
+        for number in range(1, self.learning.rounds + 1):
+            members = yield from self.members()
+            if not members:
+                # Everybody has left for good.
+                if self.evaluations[-1].round != number - 1:
+                    self.evaluate(number - 1)
+                break
+            yield from one_round(number, members)
+            self.end_round(number, last=number == self.learning.rounds)
+
     def train(self, me: int, number: int, start: Value[State] | None) -> tuple[Job[State], float]:
         """Return a device's state after its local steps, and how long they take it [s]."""
         trained = self.trainer.train(me, number, start)

@@ -57,25 +57,20 @@ class Rounds(Session):
 
     def run(self) -> Steps:
         """Run all rounds."""
+        return self.in_rounds(self._round)
+
+    def _round(self, number: int, members: Sequence[int]) -> Steps:
+        """One round of those who are there."""
         env = self.network.env
-        self.evaluate(0)
-        for number in range(1, self.learning.rounds + 1):
-            members = yield from self.members()
-            if not members:
-                # Everybody has left for good.
-                if self.evaluations[-1].round != number - 1:
-                    self.evaluate(number - 1)
-                break
-            this = _Round(number, self.network.now_s)
-            yield env.all_of([env.process(self._device(me, this)) for me in members])
+        this = _Round(number, self.network.now_s)
+        yield env.all_of([env.process(self._device(me, this)) for me in members])
+        if self.trainer.method.exchanges:
+            self._groups_now = groups(self._graph(this).subgraph(members))
+            sharing = self.learning.sharing
             last = number == self.learning.rounds
-            if self.trainer.method.exchanges:
-                self._groups_now = groups(self._graph(this).subgraph(members))
-                sharing = self.learning.sharing
-                if sharing is not None and (last or number % sharing.every == 0):
-                    everybody = [tuple(each) for each in self._groups_now]
-                    yield from self._holdings.exchange(number, everybody, members, sharing.source)
-            self.end_round(number, last=last)
+            if sharing is not None and (last or number % sharing.every == 0):
+                everybody = [tuple(each) for each in self._groups_now]
+                yield from self._holdings.exchange(number, everybody, members, sharing.source)
 
     def _device(self, me: int, this: _Round) -> Steps:
         """One device's round."""

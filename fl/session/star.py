@@ -13,6 +13,7 @@ none to keep.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import simpy
@@ -53,20 +54,16 @@ class Star(Session):
 
     def run(self) -> Steps:
         """Run all rounds."""
+        return self.in_rounds(self._round)
+
+    def _round(self, number: int, members: Sequence[int]) -> Steps:
+        """One round of clients drawn among those who are there."""
         env = self.network.env
-        self.evaluate(0)
-        for number in range(1, self.learning.rounds + 1):
-            members = yield from self.members()
-            if not members:
-                if self.evaluations[-1].round != number - 1:
-                    self.evaluate(number - 1)
-                break
-            count = max(1, round(self._share * len(members)))
-            rng = generator(self.seed, "clients", number)
-            drawn = sorted(rng.choice(members, count, replace=False).tolist())
-            yield env.all_of([env.process(self._client(me, number)) for me in drawn])
-            self._take_in(number)
-            self.end_round(number, last=number == self.learning.rounds)
+        count = max(1, round(self._share * len(members)))
+        rng = generator(self.seed, "clients", number)
+        drawn = sorted(rng.choice(members, count, replace=False).tolist())
+        yield env.all_of([env.process(self._client(me, number)) for me in drawn])
+        self._take_in(number)
 
     def _client(self, me: int, number: int) -> Steps:
         """One client's round."""
