@@ -246,6 +246,22 @@ def test_an_exported_adapter_is_a_start(results: Path, tmp_path: Path) -> None:
         assert sentence in done.stderr
 
 
+@pytest.mark.parametrize("size", ["0", "-1", "nan", "inf", "much"])
+def test_a_store_must_have_a_size(tmp_path: Path, size: str) -> None:
+    (tmp_path / "whole.yaml").write_text(SCENARIO)
+    done = wnsim("whole.yaml", "--store-gib", size, cwd=tmp_path)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert "--store-gib" in done.stderr
+
+
+def test_a_store_that_is_a_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "whole.yaml").write_text(SCENARIO)
+    (tmp_path / "taken").write_text("")
+    done = wnsim("whole.yaml", "--store", "taken", cwd=tmp_path)
+    assert (done.returncode, "Traceback" in done.stderr) == (2, False)
+    assert "taken" in done.stderr
+
+
 def test_summary_has_the_metrics_of_every_run(results: Path) -> None:
     summary = pd.read_csv(results / "summary.csv")
     lora = summary[summary["variant"] == "lora"].set_index("metric")["value"]

@@ -103,9 +103,8 @@ class Star(Session):
         inbox = self.network.inbox[self._server]
         told = [message.payload for message in inbox.items]
         inbox.items.clear()
-        heard = sorted(
-            (each for each in told if each.round == number), key=lambda each: each.device
-        )
+        mine = [each for each in told if isinstance(each, Told) and each.round == number]
+        heard = sorted(mine, key=lambda each: each.device)
         if heard:
             weights = [self.trainer.weight(each.device) for each in heard]
             self._average = self.trainer.average([each.update for each in heard], weights)

@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--store-gib",
         metavar="GIB",
-        type=float,
+        type=_size_gib,
         default=2.0,
         help="what it may grow to (default: 2)",
     )
@@ -86,6 +86,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--list", action="store_true", help="list the scenarios on board")
     parser.add_argument("--schema", action="store_true", help="print the JSON schema of scenarios")
     return parser
+
+
+def _size_gib(text: str) -> float:
+    """Return a size that a folder may have [GiB]."""
+    size = float(text)
+    if not 0 < size < 1e9:
+        raise argparse.ArgumentTypeError(f"must be above 0 and below 1e9, got {text}")
+    return size
 
 
 def _run(options: argparse.Namespace) -> int:
