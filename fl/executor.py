@@ -141,13 +141,12 @@ class Executor:
     def _run(self, chunks: Sequence[tuple[AnyJob, ...]]) -> None:
         """Find the results of chunks, or compute them."""
         missing = []
-        for chunk, (facts, kept) in zip(chunks, self._find(chunks), strict=True):
+        for chunk, (facts, entry) in zip(chunks, self._find(chunks), strict=True):
             for place, job in enumerate(chunk):
                 job.place, job.chunk = place, chunk
             if facts is None:
                 missing.append(chunk)
                 continue
-            entry = self._entry(self._key(chunk)) if kept else None
             for job, fact in zip(chunk, facts, strict=True):
                 job.finish(fact["facts"], None if fact["large"] else {}, entry)
             _count(self.found, chunk)
@@ -161,19 +160,23 @@ class Executor:
 
     def _find(
         self, chunks: Sequence[tuple[AnyJob, ...]]
-    ) -> list[tuple[list[dict[str, Any]] | None, bool]]:
-        """Return for each chunk its facts in the store, and whether its tensors are there too."""
-        nothing: list[tuple[list[dict[str, Any]] | None, bool]] = [(None, False)] * len(chunks)
-        found = []
+    ) -> list[tuple[list[dict[str, Any]] | None, Entry | None]]:
+        """Return for each chunk its facts in the store, and what keeps its tensors there."""
+        entries: list[Entry | None] = [None] * len(chunks)
+        found: list[list[dict[str, Any]] | None] = [None] * len(chunks)
         if self._store is not None:
-            for chunk in chunks:
+            for place, chunk in enumerate(chunks):
                 key = self._key(chunk)
                 facts = self._store.facts(key)
-                if facts is not None and len(facts) != len(chunk):
-                    facts = None
-                found.append((facts, facts is not None and self._store.entry(key) is not None))
-        told = json.loads(self._ranks.from_first(json.dumps(found).encode()))
-        return [(facts, kept) for facts, kept in told] or nothing
+                if facts is not None and len(facts) == len(chunk):
+                    found[place], entries[place] = facts, self._store.entry(key)
+        kept = [entry is not None for entry in entries]
+        found, kept = json.loads(self._ranks.from_first(json.dumps([found, kept]).encode()))
+        # The other ranks have no store, but know what that of rank 0 keeps.
+        return [
+            (facts, entry or (Entry(self._key(chunk)) if there else None))
+            for chunk, facts, entry, there in zip(chunks, found, entries, kept, strict=True)
+        ]
 
     def _share(self, chunks: Sequence[tuple[AnyJob, ...]]) -> None:
         """Compute chunks, on all ranks together."""
@@ -225,11 +228,6 @@ class Executor:
 
     def _key(self, chunk: Sequence[AnyJob]) -> str:
         return digest(self._context, chunk[0].kind, [job.key for job in chunk])
-
-    def _entry(self, key: str) -> Entry:
-        """Return what keeps the tensors of a chunk that are there."""
-        found = None if self._store is None else self._store.entry(key)
-        return Entry(key) if found is None else found
 
 
 def _split(data: bytes, count: int = 0) -> list[Tensors]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -60,18 +61,14 @@ class Groups:
         prepared = [self._prepared(member) for member in members]
 
         def make() -> Update:
-            adapter = state.value().adapter
-            masks = [each.value().adapter.mask for each in prepared]
-            union = None
-            if all(mask is not None for mask in masks):
-                of_layers = zip(*(mask for mask in masks if mask is not None), strict=True)
-                union = tuple(torch.stack(of_layer).any(0) for of_layer in of_layers)
+            adapter, union = state.value().adapter, self._union(members)
             a = adapter.a if adapter.train_a else None
             return self._carried(Update(head, round_, adapter.b, union, a, None, union is not None))
 
         name = digest("shared", state.key, [each.key for each in prepared])
         return Derived(name, (state, *prepared), make)
 
+    @functools.cache  # noqa: B019  (it lives as long as its run, and masks never change)
     def densities(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return (devices, layers) shares of active entries of B, and (layers,) its entries.
 
@@ -95,12 +92,10 @@ class Groups:
 
     def active(self, members: Sequence[int]) -> float:
         """Return the share of the entries of B that some of these devices have active."""
-        masks = [self._adapter(member).mask for member in members]
-        there = [mask for mask in masks if mask is not None]
-        if len(there) < len(masks):
+        union = self._union(members)
+        if union is None:
             return 1.0
-        users = [torch.stack(of_layer).any(0) for of_layer in zip(*there, strict=True)]
-        return sum(int(u.sum()) for u in users) / sum(u.numel() for u in users)
+        return sum(int(mask.sum()) for mask in union) / sum(mask.numel() for mask in union)
 
     def collisions(
         self, members: Sequence[int], trained: Sequence[Value[State]]
@@ -128,6 +123,14 @@ class Groups:
 
         name = digest("expert", update.key, prepared.key)
         return Derived(name, (update, prepared), make)
+
+    def _union(self, members: Sequence[int]) -> tuple[torch.Tensor, ...] | None:
+        """Return which entries some member has active, per layer; None if one has no mask."""
+        masks = [self._adapter(member).mask for member in members]
+        there = [mask for mask in masks if mask is not None]
+        if len(there) < len(masks):
+            return None
+        return tuple(torch.stack(of_layer).any(0) for of_layer in zip(*there, strict=True))
 
     def _adapter(self, device: int) -> Adapter:
         return self._prepared(device).value().adapter

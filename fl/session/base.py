@@ -18,7 +18,7 @@ from wnsim.network import Message, Network, Transfer
 from ..jobs import digest
 from ..rows import EvaluationRow, GroupRow, RoundRow
 from ..seeds import key
-from ..topology import TOPOLOGIES, Party
+from ..topology import CONTROL, TOPOLOGIES, Party
 from ..update import HEADER_BYTES
 
 if TYPE_CHECKING:
@@ -196,6 +196,13 @@ class Session:
             kind=kind,
         )
         return self.network.broadcast(message, targets, self.learning.broadcast_quantile)
+
+    def tell_all(self, devices: Sequence[int], number: int, size_bytes: int) -> None:
+        """Let each of these devices tell all others of them about itself, to agree on something."""
+        for source in devices:
+            others = [other for other in devices if other != source]
+            if others:
+                self.send(source, others, number, size_bytes, None, CONTROL)
 
     def _groups(self, me: int, targets: Sequence[int]) -> list[list[int]]:
         """Return the targets that are told with one message: all that are told the same."""

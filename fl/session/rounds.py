@@ -104,11 +104,7 @@ class Rounds(Session):
             if this.graph.graph.get(CONTROL):
                 sketch = SKETCH if isinstance(self.learning.topology, Similar) else 0
                 size = self.trainer.payload.control_bytes(sketch)
-                everybody = sorted(this.graph)
-                for source in everybody:
-                    others = [other for other in everybody if other != source]
-                    if others:
-                        self.send(source, others, this.number, size, None, CONTROL)
+                self.tell_all(sorted(this.graph), this.number, size)
         return this.graph
 
     def evaluate(self, number: int) -> None:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..topology import CONTROL
 from .base import Steps, Told
 
 if TYPE_CHECKING:
@@ -78,11 +77,7 @@ class Holdings:
                 for member in members:
                     self._news[member][members] = news
         if source == "nearest":
-            size = session.trainer.payload.listing_bytes(len(groups))
-            for device in present:
-                others = [other for other in present if other != device]
-                if others:
-                    session.send(device, others, number, size, None, CONTROL)
+            session.tell_all(present, number, session.trainer.payload.listing_bytes(len(groups)))
         sent = []
         for (sender, members), targets in self._wanted(groups, present, source).items():
             news = self._news[sender][members]
