@@ -18,7 +18,7 @@ LAYERS = {
     "wnsim.transfer": 3, "wnsim.delivery": 3, "wnsim.transport": 3, "wnsim.clock": 3,
     "wnsim.mac": 3, "wnsim.air": 3,
     "wnsim.network": 3, "wnsim.traffic": 3, "wnsim.background": 3, "wnsim.probes": 3,
-    "wnsim.energy": 3, "wnsim.records": 3,
+    "wnsim.energy": 3, "wnsim.records": 3, "wnsim.metrics": 3, "wnsim.statistics": 3,
     "wnsim.scenario": 4, "wnsim.figures": 5,
 }  # fmt: skip
 ONLY_IN = {

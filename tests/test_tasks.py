@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from fl.tasks import GENERATED, Example, from_folder, from_hub, generate
+from fl.tasks import GENERATED, Example, from_folder, from_hub, generate, validation
 from fl.tasks.facts import answer
 from fl.tasks.words import FEELINGS, NOUNS, PEOPLE
 
@@ -315,3 +315,26 @@ def test_hub_without_network(monkeypatch: pytest.MonkeyPatch) -> None:
     _hub(monkeypatch, {})
     with pytest.raises(ValueError, match="dataset 'a/b', split 'train', cannot be had: no network"):
         from_hub("a/b")
+
+
+def test_validation_of_a_generated_task_has_nothing_of_training_and_test() -> None:
+    tested = generate("reverse", 20, 10, 3)
+    judged = validation(generate("reverse", 20, 20, 3), 20, endless=True)
+    assert judged.train == tested.train
+    assert len(judged.test) == 10
+    assert not set(judged.test) & {*tested.train, *tested.test}
+
+
+def test_validation_of_other_tasks_follows_on_what_is_trained_on(tmp_path: Path) -> None:
+    folder = tmp_path / "letters"
+    folder.mkdir()
+    for part, names in (("train", "abcdefa"), ("test", "xyz")):
+        lines = [f'{{"prompt": "{name}", "answer": "1"}}' for name in names]
+        (folder / f"{part}.jsonl").write_text("\n".join(lines), "utf-8")
+    (task,) = from_folder(tmp_path, 7, 3)
+    judged = validation(task, 4, endless=False)
+    assert [example.prompt for example in judged.train] == list("abcd")
+    # The second `a` has been trained on.
+    assert [example.prompt for example in judged.test] == list("ef")
+    with pytest.raises(ValueError, match="training examples after the first 7, got 7"):
+        validation(task, 7, endless=False)

@@ -152,6 +152,9 @@ class Learning:
         broadcast is chosen; 0: the rate is that of the worst
     train_examples, test_examples : per task; devices with the same task share its training set
     evaluate_every : rounds between evaluations of every device on every task
+    evaluate_on : the `test` examples; or as many others, for `validation`, by which to choose
+        a learning rate, say, without having seen the test: of a generated task those drawn after
+        the test examples, else training examples that follow on those that are trained on
     max_length : longest sequence; prompts are cut from the left [token]
     """
 
@@ -179,6 +182,7 @@ class Learning:
     train_examples: Count = 512
     test_examples: Count = 48
     evaluate_every: Count = 5
+    evaluate_on: Literal["test", "validation"] = "test"
     max_length: Annotated[int, Field(ge=8, le=4096)] = 128
 
     def __post_init__(self) -> None:

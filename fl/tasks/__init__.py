@@ -17,9 +17,18 @@ from .folder import from_folder
 from .hub import from_hub
 from .sentences import SENTENCES
 from .sequences import SEQUENCES
-from .task import Example, Source, Task
+from .task import Example, Source, Task, validation
 
-__all__ = ["GENERATED", "Example", "Source", "Task", "from_folder", "from_hub", "generate"]
+__all__ = [
+    "GENERATED",
+    "Example",
+    "Source",
+    "Task",
+    "from_folder",
+    "from_hub",
+    "generate",
+    "validation",
+]
 
 GENERATED: dict[str, Source] = {**SEQUENCES, **ARITHMETIC, **FACTS, **SENTENCES}
 

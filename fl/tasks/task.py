@@ -57,3 +57,29 @@ class Source:
     prompts: int
     chance: float
     strata: int = 1
+
+
+def validation(task: Task, n_train: int, *, endless: bool) -> Task:
+    """Return a task that is judged by examples of which neither training nor test has any.
+
+    Parameters
+    ----------
+    task : with as many training or test examples more as it is to be judged by
+    n_train : how many of its training examples are trained on
+    endless : whether it is a generated one, whose test examples are twice as many: the second half
+        judges; else the training examples after the first `n_train` do
+
+    Raises
+    ------
+    ValueError
+        if there are no such examples
+    """
+    trained = {example.prompt for example in task.train[:n_train]}
+    rest = task.test[len(task.test) // 2 :] if endless else task.train[n_train:]
+    unseen = tuple(example for example in rest if example.prompt not in trained)
+    if not unseen:
+        raise ValueError(
+            f"task {task.name!r}: validation needs training examples after the first {n_train}, "
+            f"got {len(task.train)}"
+        )
+    return Task(task.name, task.train[:n_train], unseen, task.chance)

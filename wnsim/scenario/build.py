@@ -213,25 +213,32 @@ def load_tasks(scenario: Scenario) -> list[Task]:
         if there is no such task, or its files cannot be used
     """
     from fl.config import Folder, Hub
-    from fl.tasks import from_folder, from_hub, generate
+    from fl.tasks import from_folder, from_hub, generate, validation
 
     learning = scenario.fl
     if learning is None:
         return []
     train, test = learning.train_examples, learning.test_examples
+    validates = learning.evaluate_on == "validation"
+    named = isinstance(learning.tasks, tuple)
+    # What validation is done by is had on top of what the test would be.
+    more_train = train + test if validates and not named else train
+    more_test = 2 * test if validates and named else test
     try:
         if isinstance(learning.tasks, Folder):
-            return from_folder(learning.tasks.folder, train, test)
-        if isinstance(learning.tasks, Hub):
+            tasks = from_folder(learning.tasks.folder, more_train, test)
+        elif isinstance(learning.tasks, Hub):
             hub = learning.tasks
-            return [
+            tasks = [
                 from_hub(
                     name, hub.prompt, hub.answer, hub.choices, hub.config, hub.train_split,
-                    hub.test_split, train, test,
+                    hub.test_split, more_train, test,
                 )
                 for name in hub.hub
             ]  # fmt: skip
-        return [generate(name, train, test, scenario.seed) for name in learning.tasks]
+        else:
+            tasks = [generate(name, train, more_test, scenario.seed) for name in learning.tasks]
+        return [validation(task, train, endless=named) for task in tasks] if validates else tasks
     except ValueError as error:
         raise ScenarioError(f"fl.tasks: {error}") from error
 

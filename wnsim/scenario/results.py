@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -157,40 +156,20 @@ def summary(out: Path, manifests: Mapping[str, Mapping[str, Any]]) -> bytes:
     out : folder of results
     manifests : of the runs, by name
     """
-    import pandas as pd
+    # What this needs takes long to import.
+    from wnsim import metrics
 
     swept = list(dict.fromkeys(key for manifest in manifests.values() for key in manifest["swept"]))
-    rows: list[list[Any]] = []
-    for run, manifest in manifests.items():
-        folder = out / run
-        metrics: dict[str, Any] = {"simulated_s": manifest["simulated_s"]}
-        transfers = pd.read_csv(folder / "transfers.csv", keep_default_na=False, na_values=[""])
-        sent = transfers["capacity_bytes"].sum()
-        metrics["of_shannon_bound"] = transfers["carried_bytes"].sum() / sent if sent else math.nan
-        transfers = transfers[~transfers["kind"].isin(["background", "probe"])]
-        metrics["messages"] = len(transfers)
-        metrics["offered_bytes"] = int(transfers["size_bytes"].sum())
-        metrics["acked_bytes"] = int(transfers["acked_bytes"].sum())
-        transfers = transfers[transfers["kind"] != "control"]
-        if len(transfers):
-            delivered = transfers[transfers["delivered"]]
-            metrics["delivered_share"] = len(delivered) / len(transfers)
-            metrics["latency_median_s"] = delivered["latency_s"].median()
-            metrics["latency_p95_s"] = delivered["latency_s"].quantile(0.95)
-        if (folder / "evaluations.csv").is_file():
-            evaluations = pd.read_csv(folder / "evaluations.csv")
-            last = evaluations[evaluations["round"] == evaluations["round"].max()]
-            metrics["accuracy_all_tasks"] = last["accuracy"].mean()
-            metrics["accuracy_own_task"] = last[last["own"]]["accuracy"].mean()
-        rows += [
-            [
-                run,
-                manifest["variant"],
-                manifest["seed"],
-                *(manifest["swept"].get(key, "") for key in swept),
-                metric,
-                value if isinstance(value, int) else float(value),
-            ]
-            for metric, value in metrics.items()
+    rows: list[list[Any]] = [
+        [
+            run,
+            manifest["variant"],
+            manifest["seed"],
+            *(manifest["swept"].get(key, "") for key in swept),
+            metric,
+            value,
         ]
+        for run, manifest in manifests.items()
+        for metric, value in metrics.of_run(out / run, manifest).items()
+    ]
     return records.table(("run", "variant", "seed", *swept, "metric", "value"), rows)
