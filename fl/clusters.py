@@ -6,6 +6,7 @@ network's snapshot. Within a cluster everybody tells everybody.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -41,6 +42,8 @@ def agglomerate(
     the clusters, each ascending, in the order of their first devices; of unions that collide as
     little, the one that needs the least power is made first, then the one of the lowest numbers
     """
+    # For all pairs of devices, whatever union asks.
+    required_w = functools.cache(required_w)
     clusters = [[device] for device in sorted(devices)]
     scores: dict[tuple[int, ...], tuple[float, float] | None] = {}
 

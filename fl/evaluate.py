@@ -22,12 +22,11 @@ import torch
 from numpy.typing import NDArray
 
 from .adapters.rows import DeviceRows
+from .choices import Choices, Reader, rows_of
 from .mixture import Mixed, pooled, routing
-from .model import Encoded, encode, encode_choices, predicted
+from .model import Encoded, encode_choices, predicted
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
     from .adapters import AdaptedModel, Adapter
     from .config.inference import Mixture
     from .mixture import Expert
@@ -76,8 +75,9 @@ class Batch:
         """
         shift = torch.arange(adapters, device=self.where.device)[:, None]
         where = (self.where + shift * self.ids.numel()).flatten()
-        logits = model.logits_at(self.ids.repeat(adapters, 1), where).float()
         tokens = self.tokens.repeat(adapters)
+        logits = model.logits_at(self.ids.repeat(adapters, 1), where).float()
+        logits = model.contest(logits, tokens)
         if exact:
             value = (logits.argmax(-1) == tokens).float()
         else:
@@ -101,15 +101,15 @@ class TestSet:
     def __init__(
         self,
         examples: Sequence[Example],
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: Reader,
         max_length: int,
         device: torch.device,
     ) -> None:
         self._right: NDArray[np.bool_] | None = None
-        if all(example.choices for example in examples):
+        if not isinstance(tokenizer, Choices) and all(example.choices for example in examples):
             encoded, self._owner, self._right = encode_choices(examples, tokenizer, max_length)
         else:
-            encoded = encode(examples, tokenizer, max_length)
+            encoded = rows_of(examples, tokenizer, max_length)
             self._owner = np.arange(len(examples))
         # All rows of an example have its prompt.
         first = torch.from_numpy(np.unique(self._owner, return_index=True)[1])
@@ -178,7 +178,7 @@ class Evaluator:
         self,
         model: AdaptedModel,
         tasks: Sequence[Task],
-        tokenizer: PreTrainedTokenizerBase,
+        tokenizer: Reader,
         max_length: int,
     ) -> None:
         self._model = model
@@ -197,7 +197,7 @@ class Evaluator:
             known = dict(zip(map(id, trained), self._trained(trained), strict=True))
         return [known.get(id(adapter)) or list(self._untrained or ()) for adapter in adapters]
 
-    def mixed(self, experts: Sequence[Expert], gate: Mixture) -> tuple[list[float], float]:
+    def mixed(self, experts: Sequence[Expert], gate: Mixture) -> tuple[list[float], float, float]:
         """Return how well experts do together.
 
         Parameters
@@ -206,10 +206,11 @@ class Evaluator:
 
         Returns
         -------
-        the accuracy on each task; and the share of all test prompts whose heaviest expert is of a
-        device with the prompt's task, nan if the gate makes no choice for a whole prompt
+        the accuracy on each task; the share of all test prompts whose heaviest expert is of a
+        device with the prompt's task; and how evenly these are spread over the experts, see
+        `routing.evenness`; both nan if the gate makes no choice for a whole prompt
         """
-        found, hits = [], []
+        found, hits, chosen = [], [], []
         mixture = Mixed(experts, gate, self._model.device)
         with torch.inference_mode():
             for task, one in enumerate(self._sets):
@@ -217,10 +218,14 @@ class Evaluator:
                 announce = None
                 if weights is not None:
                     hits.append(routing.right(weights, task, experts))
+                    chosen.append(weights)
                     announce = partial(mixture.weigh, weights)
                 with mixture.on(self._model):
                     found += one.accuracies(self._model, 1, announce)
-        return found, float(torch.cat(hits).double().mean()) if hits else math.nan
+        if not hits:
+            return found, math.nan, math.nan
+        evenness = routing.evenness(torch.cat(chosen))
+        return found, float(torch.cat(hits).double().mean()), evenness
 
     def _trained(self, adapters: Sequence[Adapter]) -> list[list[float]]:
         results: list[list[float]] = []

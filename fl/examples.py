@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from .choices import rows_of
 from .context import digest_of_rows
-from .model import Encoded, encode
+from .model import Encoded
 from .partition import partition
 from .seeds import generator
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
+    from .choices import Reader
     from .config import Learning
     from .tasks import Task
 
@@ -26,7 +26,7 @@ class Examples:
     ----------
     learning : by which partition, batches and numbers of steps
     tasks : what there is to learn
-    tokenizer : the model's
+    reader : makes them tokens
     devices : number of devices
     seed : of partition, steps and orders
 
@@ -42,7 +42,7 @@ class Examples:
         self,
         learning: Learning,
         tasks: Sequence[Task],
-        tokenizer: PreTrainedTokenizerBase,
+        reader: Reader,
         devices: int,
         seed: int,
     ) -> None:
@@ -50,7 +50,7 @@ class Examples:
         self._seed = seed
         shares = partition(learning.partition, tasks, devices, seed)
         self.task_of = [share.tasks for share in shares]
-        self.rows = [encode(share.examples, tokenizer, learning.max_length) for share in shares]
+        self.rows = [rows_of(share.examples, reader, learning.max_length) for share in shares]
         self.digests = [digest_of_rows(rows) for rows in self.rows]
         low, high = learning.steps_between
         self.steps = [

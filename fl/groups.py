@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from .collision import expected, measured, sign_conflict
+from .consensus import consensus_error, spectral_gap
 from .jobs import Derived, Value, digest
 from .mixture.experts import Expert
 from .mixture.features import sketch
@@ -110,6 +111,18 @@ class Groups:
         rate = expected(densities[list(members)], sizes)
         conflict = sign_conflict(masks, [each.b for each in adapters])
         return rate, *measured(masks), conflict
+
+    def agreement(
+        self, merged: Sequence[Value[State]], mixing: NDArray[np.float64]
+    ) -> tuple[float, float]:
+        """Return how far devices are from agreeing, and how fast they do; see `GroupRow`.
+
+        Parameters
+        ----------
+        merged : what each of them has come to
+        mixing : (devices, devices) how much each one's state counted in each one's merge
+        """
+        return consensus_error([each.value().adapter.b for each in merged]), spectral_gap(mixing)
 
     def expert(self, device: int, update: Value[Update]) -> Value[Expert]:
         """Return a device as one of several that answer: its A, and the B of its group."""

@@ -19,9 +19,8 @@ from .state import State, parts
 from .training import Work, train
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-
     from .adapters import AdaptedModel, Adapter
+    from .choices import Reader
     from .config import Learning
     from .examples import Examples
     from .jobs import Job
@@ -43,7 +42,7 @@ class Kernels:
     ----------
     learning : what is learned
     model, method, examples : what is trained, how and from what
-    tasks, tokenizer : what is tested
+    tasks, reader : what is tested, and what makes it tokens
     devices, seed : number of devices, and seed of what they draw
 
     Attributes
@@ -59,7 +58,7 @@ class Kernels:
         method: Method,
         examples: Examples,
         tasks: Sequence[Task],
-        tokenizer: PreTrainedTokenizerBase,
+        reader: Reader,
         devices: int,
         seed: int,
     ) -> None:
@@ -71,7 +70,7 @@ class Kernels:
         self._seed = seed
         self._rank = max(method.ranks(model.layers))
         self.looks = learning.inference is not None or isinstance(learning.topology, Similar)
-        self.evaluator = Evaluator(model, tasks, tokenizer, learning.max_length)
+        self.evaluator = Evaluator(model, tasks, reader, learning.max_length)
 
     def untrained(self, device: int) -> Adapter:
         """Return what a device begins with; where that is the same for all, it is one object."""
@@ -95,7 +94,7 @@ class Kernels:
             for job in chunk
         ]
         return [
-            Outcome({"accuracies": found, "routing": None}, {})
+            Outcome({"accuracies": found, "routing": None, "load_entropy": None}, {})
             for found in self.evaluator.accuracies(adapters)
         ]
 
@@ -134,9 +133,10 @@ class Kernels:
     def _mix(self, job: Job[Any]) -> Outcome:
         experts = [need.value() for need in job.needs]
         gate = self._learning.inference or Mixture()
-        accuracies, routing = self.evaluator.mixed(experts, gate)
-        shown = None if math.isnan(routing) else routing
-        return Outcome({"accuracies": accuracies, "routing": shown}, {})
+        accuracies, *choice = self.evaluator.mixed(experts, gate)
+        routing, load = (None if math.isnan(value) else value for value in choice)
+        facts = {"accuracies": accuracies, "routing": routing, "load_entropy": load}
+        return Outcome(facts, {})
 
     def _prepare(self, job: Job[Any]) -> Outcome:
         count = self._method.calibration[1]
@@ -153,12 +153,19 @@ class Kernels:
             found |= {f"centroid.{i}": mean for i, mean in enumerate(means)}
         return Outcome({}, found)
 
+    def _rate(self, round_: int) -> float:
+        """Return the learning rate of a round, counted from 1."""
+        learning = self._learning
+        left = 1.0 - (round_ - 1) / learning.rounds
+        share = 1.0 if learning.optimizer.schedule == "constant" else max(left, 1 / learning.rounds)
+        return self._method.learning_rate * share
+
     def _train(self, jobs: Sequence[Job[Any]]) -> list[Outcome]:
         works = []
         for job in jobs:
             start = job.needs[0].value()
             batches = self._examples.training(job.device, job.round)
-            rate = self._method.learning_rate
+            rate = self._rate(job.round)
             works.append(Work(start.adapter, start.moments, batches, rate))
         optimizer, bound = self._learning.optimizer, self._learning.clip_norm
         outcomes = []
@@ -166,7 +173,7 @@ class Kernels:
             if not math.isfinite(found.loss):
                 raise ValueError(
                     f"device {job.device} diverged in round {job.round}, its loss is "
-                    f"{found.loss}; the learning rate is {self._method.learning_rate:g}"
+                    f"{found.loss}; the learning rate is {self._rate(job.round):g}"
                 )
             facts, tensors = parts(State(found.adapter, found.moments, found.loss))
             outcomes.append(Outcome(facts, tensors))

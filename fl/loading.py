@@ -42,13 +42,16 @@ def four_bits(dtype: torch.dtype) -> BitsAndBytesConfig:
     )
 
 
-def find(name: str, options: Mapping[str, Any]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def find(
+    name: str, options: Mapping[str, Any], encoder: bool
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Return a model, frozen and in evaluation mode, and its tokenizer.
 
     Parameters
     ----------
     name : a folder in Hugging Face format, or a model's name on the hub
     options : for the library's own loader
+    encoder : whether it is to be an encoder without a head
 
     Raises
     ------
@@ -57,17 +60,17 @@ def find(name: str, options: Mapping[str, Any]) -> tuple[PreTrainedModel, PreTra
     """
     if name and Path(name).is_dir():
         _check_folder(Path(name))
-        return _read(name, True, options)
+        return _read(name, True, options, encoder)
     if not name or names_a_folder(name):
         raise ValueError(f"model must be 'tiny', a folder or a hub name; no such folder: {name!r}")
-    return _from_hub(name, options)
+    return _from_hub(name, options, encoder)
 
 
 def _read(
-    source: str, local: bool, options: Mapping[str, Any]
+    source: str, local: bool, options: Mapping[str, Any], encoder: bool
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     # Importing transformers takes seconds, so nobody pays for it who only wants tasks.
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
     shows_progress = logging.is_progress_bar_enabled()
@@ -76,7 +79,8 @@ def _read(
         tokenizer = AutoTokenizer.from_pretrained(
             source, trust_remote_code=False, local_files_only=local
         )
-        model = AutoModelForCausalLM.from_pretrained(
+        kind = AutoModel if encoder else AutoModelForCausalLM
+        model = kind.from_pretrained(
             source,
             trust_remote_code=False,
             local_files_only=local,
@@ -90,6 +94,9 @@ def _read(
     finally:
         if shows_progress:
             logging.enable_progress_bar()
+    if getattr(model, "pooler", None) is not None:
+        # It makes one vector of the first token's, of which nobody here makes use.
+        model.pooler = None
     model.requires_grad_(False)
     return model.eval(), tokenizer
 
@@ -110,7 +117,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def _from_hub(
-    name: str, options: Mapping[str, Any]
+    name: str, options: Mapping[str, Any], encoder: bool
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     from huggingface_hub import HfApi, try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
@@ -121,7 +128,7 @@ def _from_hub(
         raise ValueError(f"model must be 'tiny', a folder or a hub name, got {name!r}") from error
     if cached:
         try:
-            return _read(name, True, options)
+            return _read(name, True, options, encoder)
         except ValueError:
             # The cached copy may be incomplete; the hub then has the rest.
             pass
@@ -134,4 +141,4 @@ def _from_hub(
         raise ValueError(
             f"model {name!r} is no folder and cannot be had from the hub: {reason}"
         ) from error
-    return _read(name, False, options)
+    return _read(name, False, options, encoder)

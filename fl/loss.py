@@ -72,7 +72,7 @@ def batch_loss(model: AdaptedModel, batch: Batch) -> torch.Tensor:
     -------
     (devices,) mean over the answer tokens of a device's batch [nat]; nan where there are none
     """
-    logits = model.logits_at(batch.ids, batch.where).float()
+    logits = model.contest(model.logits_at(batch.ids, batch.where).float(), batch.tokens)
     losses = torch.nn.functional.cross_entropy(logits, batch.tokens, reduction="none")
     total = torch.zeros(len(batch.counts), device=losses.device)
     return total.index_add(0, batch.owner, losses) / batch.counts

@@ -61,6 +61,8 @@ def load(
     dtype: torch.dtype = torch.float32,
     device: str = "cpu",
     quantization: Literal["4bit"] | None = None,
+    *,
+    encoder: bool = False,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Return a causal language model, frozen and in evaluation mode, and its tokenizer.
 
@@ -72,6 +74,7 @@ def load(
     device : where the model is to be
     quantization : `4bit` keeps the weights of linear layers as NF4 numbers, the scales of which
         are quantized too (QLoRA: Dettmers et al., NeurIPS 2023)
+    encoder : whether it is an encoder without a head in place of a causal language model
 
     Raises
     ------
@@ -84,7 +87,9 @@ def load(
     if quantization is not None:
         # Weights are quantized on their way to the device.
         options |= {"quantization_config": four_bits(dtype), "device_map": {"": device}}
-    model, tokenizer = find(str(TINY) if name == "tiny" else name, options)
+    if encoder and name == "tiny":
+        raise ValueError("scoring similarity needs a sentence encoder, and tiny is none")
+    model, tokenizer = find(str(TINY) if name == "tiny" else name, options, encoder)
     if quantization is None:
         model.to(torch.device(device))
     return model, tokenizer
@@ -171,15 +176,27 @@ def _encode(
             )
         head = prefix + prompt[max(0, len(prompt) - room) :]
         rows.append(([*head, *answer, end], len(head)))
-    width = max(len(row) for row, _ in rows)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end
+    return padded([row for row, _ in rows], [head for _, head in rows], pad)
+
+
+def padded(rows: Sequence[Sequence[int]], heads: Sequence[int], pad: int) -> Encoded:
+    """Return rows of tokens, padded on the right; what follows a row's head is its labels.
+
+    Parameters
+    ----------
+    rows : the tokens of each
+    heads : how many of them come before the labels
+    pad : the token to pad with
+    """
+    width = max(map(len, rows))
     ids = torch.full((len(rows), width), pad, dtype=torch.int64)
     mask = torch.zeros((len(rows), width), dtype=torch.int64)
     labels = torch.full((len(rows), width), IGNORED, dtype=torch.int64)
-    for i, (row, head_length) in enumerate(rows):
+    for i, (row, head) in enumerate(zip(rows, heads, strict=True)):
         ids[i, : len(row)] = torch.tensor(row)
         mask[i, : len(row)] = 1
-        labels[i, head_length : len(row)] = torch.tensor(row[head_length:])
+        labels[i, head : len(row)] = torch.tensor(row[head:])
     return Encoded(ids, mask, labels)
 
 

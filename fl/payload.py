@@ -87,6 +87,12 @@ class Payload:
         self._b_entries = sum(
             layer.outputs * rank for layer, rank in zip(layers, method.ranks(layers), strict=True)
         )
+        # An A as wide as its layer is the identity, which nobody keeps.
+        self._a_entries = sum(
+            layer.inputs * rank
+            for layer, rank in zip(layers, method.ranks(layers), strict=True)
+            if rank < layer.inputs
+        )
         updates = {first: method.shapes_update(layers, first) for first in (True, False)}
         self._sizes = {first: len(encode(update)) for first, update in updates.items()}
         self.average_bytes = len(encode(method.average([updates[True]], [1.0])))
@@ -117,6 +123,19 @@ class Payload:
         if tells_mask and active < 1.0:
             size += -(-self._b_entries // 8)
         return size + newcomers * (self._own_a_bytes + self.centroid_bytes)
+
+    def stored_bytes(self, states: int, devices: int, means: int) -> int:
+        """Return what adapters take of a device's memory, masks apart [byte].
+
+        Parameters
+        ----------
+        states : different states, each with its B, and its A if that is trained
+        devices : whose states these are; each has its A if that is frozen and its own
+        means : devices the mean of whose prompts is kept, by which a mixture chooses
+        """
+        of_a = states if self._dense_a_bytes else devices if self._own_a_bytes else min(devices, 1)
+        values = states * self._b_entries + of_a * self._a_entries
+        return _VALUE_BYTES * values + means * self.centroid_bytes
 
     def control_bytes(self, sketch: int = 0) -> int:
         """Return the size of what a device tells all others to be put in a group [byte].

@@ -45,8 +45,13 @@ class EvaluationRow:
     task : on which task
     own : whether that is the task that the device trains
     accuracy : between 0 and 1
+    trained_accuracy : the same after the device's last local steps, before it merged what it heard;
+        NaN unless `fl.evaluate_before_merging`, and before the first round
     routing : of all its answers, to how many its mixture gave most weight to an expert of the task;
         NaN if it has none
+    load_entropy : how evenly the experts of its mixture are used: entropy of their shares of the
+        answers to which each gave most weight, over its largest value, the logarithm of their
+        number; NaN if it has no choice
     """
 
     round: int
@@ -55,7 +60,9 @@ class EvaluationRow:
     task: str
     own: bool
     accuracy: float
+    trained_accuracy: float
     routing: float
+    load_entropy: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,9 @@ class GroupRow:
     collisions : the same, as their masks are
     collisions_of_used : of the entries that anybody has active
     sign_conflicts : share of the colliding entries whose last updates differ in sign
+    consensus_error : mean over devices of ||B_i - B||^2 over ||B||^2, B being the mean of their B_i
+        after the last round's merges
+    spectral_gap : 1 - |lambda_2| of that round's mixing matrix: what each merge gave to whom
     """
 
     round: int
@@ -81,3 +91,5 @@ class GroupRow:
     collisions: float
     collisions_of_used: float
     sign_conflicts: float
+    consensus_error: float
+    spectral_gap: float

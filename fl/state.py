@@ -54,11 +54,12 @@ class Tested:
     Parameters
     ----------
     accuracies : on each task, between 0 and 1
-    routing : see `EvaluationRow`
+    routing, load_entropy : see `EvaluationRow`
     """
 
     accuracies: list[float]
     routing: float
+    load_entropy: float
 
 
 def parts(state: State) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .adapters import AdaptedModel, Adapter
+from .choices import Choices
 from .config import Emulate, Learning
 from .context import code, digest_of_model, digest_of_start
 from .examples import Examples
@@ -24,6 +25,7 @@ from .jobs import Derived, Job, Value, digest
 from .kernels import CENTROID_PROMPTS, MIXTURE, PREPARATION, TEST, TRAINING, Kernels
 from .machine import bits_of
 from .methods import METHODS
+from .methods.projections import overlaps
 from .payload import Payload
 from .state import Prepared, State, Tested, joined, part
 from .update import Update, decode, encode
@@ -77,7 +79,10 @@ class Trainer:
         self.method = METHODS[type(learning.method)](learning.method)
         model_digest = digest_of_model(model)
         computing = learning.trainer
-        self.model = AdaptedModel(model, learning.target_modules, computing.checkpointing)
+        choices = None
+        if learning.scoring == "similarity":
+            choices = Choices(tasks, model, tokenizer, learning.max_length)
+        self.model = AdaptedModel(model, learning.target_modules, computing.checkpointing, choices)
         self._ranks = self.method.ranks(self.model.layers)
         self._devices = devices
         for layer, rank in zip(self.model.layers, self._ranks, strict=True):
@@ -88,20 +93,23 @@ class Trainer:
                 )
         emulate = learning.payload if isinstance(learning.payload, Emulate) else None
         self.payload = Payload(emulate, self.method, self.model, learning.target_modules)
-        self.examples = Examples(learning, tasks, tokenizer, devices, seed)
+        self.examples = Examples(learning, tasks, choices or tokenizer, devices, seed)
         self.task_of = self.examples.task_of
         self._kernels = Kernels(
-            learning, self.model, self.method, self.examples, tasks, tokenizer, devices, seed
-        )
+            learning, self.model, self.method, self.examples, tasks, choices or tokenizer, devices,
+            seed,
+        )  # fmt: skip
         self.groups = Groups(self._prepared, self._carried, self.task_of, seed)
         self._started = digest_of_start(learning.start)
         self._tests = digest(
             [[[e.prompt, e.answer, e.choices] for e in task.test] for task in tasks],
             learning.max_length,
+            learning.scoring,
         )
         self._settings = digest(
             asdict(learning.method), asdict(learning.optimizer), learning.batch_size,
             learning.clip_norm,
+            0 if learning.optimizer.schedule == "constant" else learning.rounds,
         )  # fmt: skip
         context = digest(code(), model_digest, bits_of(self.model.device, computing.threads))
         self.executor = Executor(context, self._kernels.plan, self._kernels.compute, store, ranks)
@@ -246,6 +254,12 @@ class Trainer:
         name = digest(TEST, [need.key for need in needs], self._tests, started)
         return self.executor.submit(Job(self.executor, TEST, name, needs, device, round_, _tested))
 
+    def overlaps(self) -> tuple[list[float], list[float]] | None:
+        """Return how far frozen A's are from orthogonal; None unless each device has its own."""
+        if self.method.shares_a:
+            return None
+        return overlaps([self._kernels.untrained(each).a for each in range(self._devices)])
+
     # How it is computed.
 
     def _carried(self, update: Update) -> Update:
@@ -293,6 +307,9 @@ class Trainer:
         return Derived(digest("fresh", frame.key), (frame,), lambda: State(frame.value()))
 
 
+_OF_CHOICE = ("routing", "load_entropy")
+
+
 def _tested(facts: Mapping[str, Any], _: Mapping[str, torch.Tensor]) -> Tested:
-    routing = facts["routing"]
-    return Tested(list(facts["accuracies"]), math.nan if routing is None else routing)
+    routing, load = (math.nan if facts[name] is None else facts[name] for name in _OF_CHOICE)
+    return Tested(list(facts["accuracies"]), routing, load)

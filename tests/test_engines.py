@@ -24,8 +24,9 @@ from wnsim.transfer import Message
 from wnsim.transport import Transport
 
 MACS = [
-    Ideal(), Tdma(), Tdma(turn_slots=3), Ofdma(), Ofdma(shared=True), Reuse(), Reuse(protect_db=5),
-    Cell(), Cell(scheduler="round-robin"), Cell(scheduler="equal"),
+    Ideal(), Tdma(), Tdma(turn_slots=3), Ofdma(), Ofdma(shared=True),
+    Ofdma(power="required", margin_db=3),
+    Reuse(), Reuse(protect_db=5), Cell(), Cell(scheduler="round-robin"), Cell(scheduler="equal"),
 ]  # fmt: skip
 PHYS = [
     Shannon(gap_db=3.0, bler=0.1),
@@ -58,7 +59,7 @@ def sendings(draw: st.DrawFn, devices: int) -> tuple[float, Message, list[int]]:
 def test_windows_change_nothing(
     make_network: Callable[..., Network], mac: object, data: st.DataObject
 ) -> None:
-    """Property: 25 random scenarios for each of ten medium accesses give the same records."""
+    """Property: 25 random scenarios for each of eleven medium accesses give the same records."""
     seed = data.draw(st.integers(0, 1000))
     devices = data.draw(st.integers(2, 6))
     side_m = data.draw(st.sampled_from([120.0, 500.0]))
@@ -125,7 +126,9 @@ def test_windows_change_nothing(
 
 
 @pytest.mark.parametrize("phy", [PHYS[0], PHYS[2]], ids=["shannon", "nr"])
-@pytest.mark.parametrize("mac", [Ofdma(), Ofdma(shared=True), Reuse(), Cell()], ids=type)
+@pytest.mark.parametrize(
+    "mac", [Ofdma(), Ofdma(power="required", margin_db=3), Ofdma(shared=True), Reuse(), Cell()]
+)
 def test_a_start_in_a_quiet_time_changes_nothing(
     make_network: Callable[..., Network], mac: object, phy: object
 ) -> None:

@@ -17,10 +17,12 @@ from fl.config import (
     Learning,
     Lora,
     Mixture,
+    Ring,
     Sharing,
     Similar,
     SoLora,
 )
+from fl.mixture import stored_bytes
 from fl.mixture.features import SKETCH
 from fl.session import PROTOCOLS
 from fl.update import HEADER_BYTES
@@ -165,6 +167,49 @@ def test_an_oracle_asks_the_expert_of_the_task(federate) -> None:  # type: ignor
     assert {row.routing for row in last} == {1.0}
     for device in range(4):
         assert set(session.held(device)) == {0, 1, 2, 3}
+
+
+def test_groups_tell_how_they_mix(federate) -> None:  # type: ignore[no-untyped-def]
+    """Law: a ring of four, all with as many examples, has a gap of 2/3; it is far from agreeing
+    when a clique does, up to half precision."""
+    _, _, ring = federate(topology=Ring(), method=Lora(rank=4), weights="equal")
+    for row in ring.groups:
+        assert row.devices == 4
+        assert row.spectral_gap == pytest.approx(2 / 3)
+    _, _, full = federate(topology=Full(), method=Lora(rank=4), weights="equal")
+    for row in full.groups:
+        assert row.spectral_gap == pytest.approx(1.0, abs=1e-6)
+        assert row.consensus_error < 1e-5
+    assert min(row.consensus_error for row in ring.groups) > 1e-3
+    _, _, alone = federate(topology=Alone())
+    assert {(row.spectral_gap, row.consensus_error) for row in alone.groups} == {(1.0, 0.0)}
+
+
+def test_updates_that_are_late_do_not_mix(federate) -> None:  # type: ignore[no-untyped-def]
+    far = (*SQUARE[:3], (95_000.0, 95_000.0))
+    network, _, session = federate(far, topology=Full(), method=Lora(rank=4), deadline_s=5e-3)
+    assert not all(transfer.delivered for transfer in network.transfers)
+    for row in session.groups:
+        assert row.devices == 4
+        # Who hears nobody, and is not heard, stays where it is.
+        assert row.spectral_gap == pytest.approx(0.0, abs=1e-9)
+
+
+@pytest.mark.parametrize("method", [SPARSE, Lora(rank=4), SoLora(rank=4, shared_a=True)])
+def test_what_devices_hold_is_what_is_counted(federate, method) -> None:  # type: ignore[no-untyped-def]
+    """Law: charged for shapes before anything is computed, it is what the experts' factors take."""
+    _, trainer, session = federate(
+        topology=ByTask(), sharing=Sharing(every=1), inference=Mixture(), method=method
+    )
+    for device in range(4):
+        held = session.held(device)
+        experts = [trainer.groups.expert(other, held[other]).value() for other in sorted(held)]
+        assert len(experts) == 4
+        assert session.stored_bytes(device) == stored_bytes(experts)
+    _, trainer, session = federate(topology=Full(), method=method)
+    layers = trainer.model.layers
+    one = 2 * 4 * sum(layer.inputs + layer.outputs for layer in layers)
+    assert {session.stored_bytes(device) for device in range(4)} == {one}
 
 
 def test_power_of_the_paper_meets_the_deadline_exactly(make_network) -> None:  # type: ignore[no-untyped-def]

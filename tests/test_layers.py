@@ -19,7 +19,7 @@ LAYERS = {
     "wnsim.mac": 3, "wnsim.air": 3,
     "wnsim.network": 3, "wnsim.traffic": 3, "wnsim.background": 3, "wnsim.probes": 3,
     "wnsim.energy": 3, "wnsim.records": 3, "wnsim.metrics": 3, "wnsim.statistics": 3,
-    "wnsim.scenario": 4, "wnsim.figures": 5,
+    "wnsim.locks": 3, "wnsim.scenario": 4, "wnsim.figures": 5, "wnsim.tables": 5,
 }  # fmt: skip
 ONLY_IN = {
     "simpy": {
@@ -32,6 +32,7 @@ ONLY_IN = {
         "fl.session",
     },
     "matplotlib": {"wnsim.figures"},
+    "submitit": {"wnsim.scenario.launch"},
     "ruamel": {"wnsim.scenario"},
     "torch": {"fl"},
     "transformers": {"fl"},
@@ -105,9 +106,11 @@ def test_third_party_packages_stay_in_their_rooms(path: Path) -> None:
             assert any(f"{module}.".startswith(f"{room}.") for room in rooms), f"imports {name}"
 
 
-def test_figures_know_a_results_folder_only() -> None:
-    for name in imports(ROOT / "wnsim" / "figures.py"):
-        assert name.split(".")[0] not in ("wnsim", "fl", "simpy", "torch"), f"imports {name}"
+@pytest.mark.parametrize("module", ["figures", "tables"])
+def test_figures_and_tables_know_a_results_folder_only(module: str) -> None:
+    for name in imports(ROOT / "wnsim" / f"{module}.py"):
+        if name.rpartition(".")[0] != "wnsim.statistics":
+            assert name.split(".")[0] not in ("wnsim", "fl", "simpy", "torch"), f"imports {name}"
 
 
 def test_only_safe_serialisation() -> None:

@@ -10,7 +10,7 @@ import torch
 from fl.adapters import Layer
 from fl.config import FfaLora, FullFt, Lora, LoriD, LoriS, SoLora
 from fl.methods import METHODS
-from fl.methods.projections import own_a
+from fl.methods.projections import overlaps, own_a
 
 LAYERS = (Layer("q", 128, 96), Layer("down", 352, 128))
 
@@ -23,6 +23,43 @@ def test_blocks_of_one_orthogonal_matrix_are_orthogonal_between_devices() -> Non
             product = each[i][layer] @ each[j][layer].T
             expected = torch.eye(8) if i == j else torch.zeros(8, 8)
             assert float((product - expected).abs().max()) < 1e-6
+
+
+def test_overlaps_of_known_factors() -> None:
+    """Law: blocks of one orthogonal matrix do not overlap; rows at 60 degrees have a cosine of a
+    half, and the block norm counts lengths too."""
+    blocks = [own_a(LAYERS, 8, "block_qr", 5, device, 4) for device in range(4)]
+    for found in overlaps(blocks):
+        assert found == pytest.approx([0.0] * 4, abs=1e-6)
+    first, second = torch.tensor([[2.0, 0.0]]), torch.tensor([[1.5, 1.5 * 3**0.5]])
+    third = torch.tensor([[-1.0, 0.0]])
+    cosine, norm = overlaps([(first,), (second,), (third,)])
+    assert cosine == pytest.approx([(0.5 + 1) / 2, 0.5, (1 + 0.5) / 2])
+    assert norm == pytest.approx([3.0, 3.0, 2.0])
+    # Layers count alike in the mean; the largest one counts in the norm.
+    cosine, norm = overlaps([(first, first), (second, -first)])
+    assert cosine == pytest.approx([0.75, 0.75])
+    assert norm == pytest.approx([4.0, 4.0])
+
+
+@pytest.mark.parametrize("rank", [8, 16, 32])
+def test_overlaps_of_independent_rows(rank: int) -> None:
+    """Law: the mean |cos| of independent rows in k dimensions is sqrt(2 / (pi k)) for large k."""
+    wide = (Layer("x", 1536, 10),)
+    cosine, norm = overlaps([own_a(wide, rank, "gaussian", 3, n, 4) for n in range(4)])
+    # 3 * rank^2 cosines, whose modulus has a relative spread of 0.76.
+    spread = 3 * 0.76 / (3 * rank**2) ** 0.5
+    assert cosine == pytest.approx([(2 / (torch.pi * 1536)) ** 0.5] * 4, rel=spread)
+    # Random matrices of entries of variance 1/k: about 2 sqrt(r / k).
+    assert max(norm) == pytest.approx(2 * (rank / 1536) ** 0.5, rel=0.25)
+
+
+def test_overlaps_are_told_of_frozen_private_factors_alone(make_trainer) -> None:  # type: ignore[no-untyped-def]
+    assert make_trainer(method=Lora(rank=4)).overlaps() is None
+    assert make_trainer(method=SoLora(rank=4, shared_a=True)).overlaps() is None
+    cosine, norm = make_trainer(method=LoriD(rank=4), devices=3).overlaps()
+    assert len(cosine) == len(norm) == 3
+    assert all(0 < each < 1 for each in cosine)
 
 
 def test_too_many_orthogonal_blocks_are_refused() -> None:
@@ -126,7 +163,7 @@ def test_full_fine_tuning_moves_the_weights_as_their_own_gradient_says(
         (LoriD(rank=8), 1.0, 0.0),
         (LoriD(rank=8, shared_a=True), 0.0, 0.0),
         (LoriS(rank=8), 1.0, 0.0),
-        (SoLora(rank=8), 1.0, 0.0),
+        (SoLora(rank=8, density=0.54), 1.0, 0.0),
     ],
     ids=lambda value: getattr(value, "model", None),
 )

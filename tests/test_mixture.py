@@ -18,7 +18,7 @@ from fl.config.inference import Mixture
 from fl.evaluate import Evaluator
 from fl.mixture import Expert, Mixed, centroid, pooled, stored_bytes
 from fl.mixture.gates import kept, largest
-from fl.mixture.routing import by_centroid
+from fl.mixture.routing import by_centroid, evenness
 from fl.model import encode
 from fl.tasks import Example, Task
 
@@ -123,9 +123,11 @@ def test_the_oracle_does_on_each_task_what_its_expert_does_alone(make_lm, tokeni
     evaluator = Evaluator(model, [CHOICES, FREE, CHOICES], tokenizer, 64)
     some = experts(model, 3)
     alone = evaluator.accuracies([adapter_of(one) for one in some])
-    found, routing = evaluator.mixed(some, Mixture(gate="oracle"))
+    found, routing, load = evaluator.mixed(some, Mixture(gate="oracle"))
     assert found == [alone[task][task] for task in range(3)]
     assert routing == 1.0
+    shares = np.array([12, 9, 12]) / 33
+    assert load == pytest.approx(-(shares * np.log(shares)).sum() / np.log(3))
     # Nobody has the last task: 12 of 33 prompts are without an expert.
     assert evaluator.mixed(some[:2], Mixture(gate="oracle"))[1] == pytest.approx(21 / 33)
 
@@ -309,12 +311,12 @@ def test_each_prompt_is_answered_with_its_own_weights(make_lm, tokenizer, choice
             logits_of_merged(merged, some, weights)
             scores.append(accuracy(merged, tokenizer, [example]))
         expected.append(np.mean(scores))
-    found, routing = evaluator.mixed(some, gate)
+    found, routing, _ = evaluator.mixed(some, gate)
     assert found == pytest.approx(expected)
     assert 0 < found[0] < 1
     assert routing == pytest.approx(np.mean(hits))
     # Experts change, what prompts look like does not.
-    other, wrong = evaluator.mixed(some[::-1], gate)
+    other, wrong, _ = evaluator.mixed(some[::-1], gate)
     assert other == pytest.approx(expected)
     assert wrong == pytest.approx(np.mean(hits))
 
@@ -323,11 +325,23 @@ def test_gates_of_tokens_choose_nobody(make_lm, tokenizer) -> None:  # type: ign
     model = AdaptedModel(make_lm())
     evaluator = Evaluator(model, [CHOICES, FREE], tokenizer, 64)
     for gate in ("paper_cosine", "paper_hadamard", "paper_projector", "none"):
-        found, routing = evaluator.mixed(experts(model, 2), Mixture(gate=gate))
+        found, routing, load = evaluator.mixed(experts(model, 2), Mixture(gate=gate))
         assert math.isnan(routing)
+        assert math.isnan(load)
         assert len(found) == 2
     with pytest.raises(ValueError, match="at least one expert, got none"):
         evaluator.mixed([], Mixture())
+
+
+def test_evenness_of_known_loads() -> None:
+    """Law: 1 if all experts have as many prompts, 0 if one has all; equals share a prompt."""
+    assert evenness(torch.eye(4)) == pytest.approx(1.0)
+    assert evenness(torch.tensor([[0.9, 0.1], [0.8, 0.2]])) == pytest.approx(0.0)
+    assert evenness(torch.full((3, 5), 0.2)) == pytest.approx(1.0)
+    quarter = torch.tensor([[1.0, 0.0], [0.6, 0.4], [0.7, 0.3], [0.0, 1.0]])
+    entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+    assert evenness(quarter) == pytest.approx(entropy / math.log(2))
+    assert math.isnan(evenness(torch.ones(3, 1)))
 
 
 def test_stored_bytes_count_the_b_of_a_cluster_once(make_lm) -> None:  # type: ignore[no-untyped-def]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from fl.config import Emulate, Lora, SoLora
+from fl.adapters import AdaptedModel, Layer
+from fl.config import Emulate, FullFt, Lora, SoLora
 from fl.methods import METHODS
+from fl.methods.density import of_ratio
 from fl.payload import Payload, architecture
 from fl.update import HEADER_BYTES, encode
 
@@ -39,8 +41,6 @@ def test_unknown_architectures_are_refused() -> None:
 @pytest.mark.parametrize("density", [0.1, 0.25, 0.54])
 def test_emulated_message_ratio_is_beta_times_density(make_lm, density: float) -> None:  # type: ignore[no-untyped-def]
     """Law: once A and mask are known, bytes fall to beta times density (header apart)."""
-    from fl.adapters import AdaptedModel
-
     model = AdaptedModel(make_lm())
     layers, _ = architecture("qwen2.5-1.5b")
     emulate = Emulate(emulate="qwen2.5-1.5b")
@@ -78,6 +78,100 @@ def test_actual_message_ratio_is_beta_times_density(make_trainer, density: float
     # The budget is a whole number of entries, of values of two bytes.
     rounding = 0.5 * 2 / (sizes[0] - HEADER_BYTES)
     assert ratio == pytest.approx(beta * density, abs=rounding)
+
+
+@pytest.mark.parametrize(("preset", "ratio"), [("paper-73", 0.27), ("paper-86", 0.27 / 2.01)])
+def test_presets_have_the_ratios_of_the_paper(make_lm, preset: str, ratio: float) -> None:  # type: ignore[no-untyped-def]
+    """Law: values over those of lora are the ratio, at a density of ratio / beta of the layers."""
+    model = AdaptedModel(make_lm())
+    for emulate in (None, Emulate(emulate="qwen2.5-1.5b")):
+        dense = Payload(emulate, METHODS[Lora](Lora(rank=8)), model)
+        sparse = Payload(emulate, METHODS[SoLora](SoLora(rank=8, preset=preset)), model)
+        whole = dense.size_bytes(False) - HEADER_BYTES
+        # A whole number of values of two bytes.
+        found = (sparse.size_bytes(False) - HEADER_BYTES) / whole
+        assert found == pytest.approx(ratio, abs=0.5 * 2 / whole)
+
+
+def test_densities_of_the_presets() -> None:
+    """Law: 0.27 / 0.559 = 0.483 on all linear layers of the 1.5 B model, 0.54 where beta is 1/2."""
+    layers, _ = architecture("qwen2.5-1.5b")
+    shapes = [(layer.outputs, layer.inputs) for layer in layers]
+    assert of_ratio(0.27, shapes, [8] * len(shapes)) == pytest.approx(0.483, abs=5e-4)
+    assert of_ratio(0.27, [(64, 64), (256, 64), (64, 256)], [8, 8, 8]) == pytest.approx(0.54)
+    # Layers count by their ranks: beta = (10 * 2 + 30 * 1) / (20 * 2 + 40 * 1).
+    assert of_ratio(0.27, [(10, 10), (30, 10)], [2, 1]) == pytest.approx(0.27 / 0.625)
+    with pytest.raises(ValueError, match=r"0.27 of both factors' values must fit B, which has 0.2"):
+        of_ratio(0.27, [(10, 40)], [4])
+
+
+def test_density_and_preset_exclude_each_other() -> None:
+    with pytest.raises(ValueError, match="density and preset exclude each other, got 0"):
+        SoLora(density=0.3, preset="paper-73")
+    assert encoded_values(SoLora(rank=8)) == encoded_values(SoLora(rank=8, density=0.54))
+
+
+def encoded_values(config: SoLora) -> int:
+    """Return the size of a later message for two small layers [byte]."""
+    layers = (Layer("q", 128, 96), Layer("down", 352, 128))
+    return len(encode(METHODS[SoLora](config).shapes_update(layers, False)))
+
+
+@pytest.mark.parametrize("rounds", [1, 20, 100])
+@pytest.mark.parametrize("density", [None, 0.25])
+def test_ratio_over_many_rounds(make_lm, density: float | None, rounds: int) -> None:  # type: ignore[no-untyped-def]
+    """Law: R = beta s + beta / (16 T) + (1 - beta) / T with mask and dense A at first contact,
+    within 1 % of the serialiser, headers apart."""
+    emulate = Emulate(emulate="qwen2.5-1.5b")
+    model = AdaptedModel(make_lm())
+    preset = "paper-73" if density is None else None
+    method = METHODS[SoLora](SoLora(rank=8, density=density, preset=preset))
+    dense = Payload(emulate, METHODS[Lora](Lora(rank=8)), model)
+    sparse = Payload(emulate, method, model)
+    sent = sparse.size_bytes(True) + (rounds - 1) * sparse.size_bytes(False)
+    found = (sent - rounds * HEADER_BYTES) / (rounds * (dense.size_bytes(False) - HEADER_BYTES))
+    beta, s = 0.559, density or 0.483
+    formula = beta * s + beta / (16 * rounds) + (1 - beta) / rounds
+    assert found == pytest.approx(formula, rel=0.01)
+
+
+def test_a_preset_trains_as_many_entries_as_it_sends(make_trainer) -> None:  # type: ignore[no-untyped-def]
+    for mask in ("grad", "lori", "random"):
+        method = SoLora(
+            rank=8, preset="paper-73", mask=mask, calibration_prompts=8, calibration_batches=2
+        )
+        trainer = make_trainer(method=method)
+        adapter = trainer.train(0, 1, None).value().adapter
+        size = len(encode(trainer.method.update(adapter, 0, 1, True)))
+        assert trainer.payload.size_bytes(True) == size
+        layers = trainer.model.layers
+        ratio = sum(int(part.sum()) for part in adapter.mask) / sum(
+            8 * (layer.inputs + layer.outputs) for layer in layers
+        )
+        assert ratio == pytest.approx(0.27, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("method", "experts_a"),
+    [(Lora(rank=4), 2), (SoLora(rank=4), 5), (SoLora(rank=4, shared_a=True), 1)],
+    ids=["trained", "own", "shared"],
+)
+def test_stored_adapters_are_charged_for_their_shapes(make_lm, method, experts_a: int) -> None:  # type: ignore[no-untyped-def]
+    """Law: of two states of five devices: two B's; A's by state, by device or one; five means."""
+    payload = Payload(None, METHODS[type(method)](method), AdaptedModel(make_lm()))
+    layers = AdaptedModel(make_lm()).layers
+    outputs = sum(layer.outputs for layer in layers)
+    inputs = sum(layer.inputs for layer in layers)
+    expected = 2 * (2 * 4 * outputs + experts_a * 4 * inputs + 5 * inputs)
+    assert payload.stored_bytes(2, 5, 5) == expected
+    assert payload.stored_bytes(0, 0, 0) == 0
+
+
+def test_of_full_fine_tuning_the_change_alone_is_stored(make_lm) -> None:  # type: ignore[no-untyped-def]
+    model = AdaptedModel(make_lm())
+    payload = Payload(None, METHODS[FullFt](FullFt()), model)
+    entries = sum(layer.outputs * layer.inputs for layer in model.layers)
+    assert payload.stored_bytes(1, 1, 0) == 2 * entries
 
 
 def test_operations_are_charged_for_the_emulated_model(make_trainer) -> None:  # type: ignore[no-untyped-def]

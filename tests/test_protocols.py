@@ -69,7 +69,9 @@ class Quadratic:
         """There is nobody else."""
 
     def test(self, device: int, round_: int, state: Value[float] | None, held: Any) -> Value[Any]:
-        return Derived("test", (), lambda: SimpleNamespace(accuracies=[0.0], routing=0.0))
+        return Derived(
+            "test", (), lambda: SimpleNamespace(accuracies=[0.0], routing=0.0, load_entropy=0.0)
+        )
 
 
 class Wire:

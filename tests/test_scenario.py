@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fl.config import Hub
 from wnsim.scenario.__main__ import main
 from wnsim.scenario.build import build_world, check, resolved
 from wnsim.scenario.errors import ScenarioError
@@ -384,7 +385,10 @@ def test_shipped_scenarios_are_valid_and_short(name: str) -> None:
     text = path.read_text("utf-8")
     assert text.startswith("# ")
     assert len(text.splitlines()) <= 60
-    check(plan(name), name)
+    runs = plan(name)
+    # Tasks of a hub are not to be had without a network.
+    if not (runs[0].scenario.fl is not None and isinstance(runs[0].scenario.fl.tasks, Hub)):
+        check(runs, name)
 
 
 def test_schema_is_a_schema_and_knows_the_keys() -> None:

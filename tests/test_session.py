@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from fl.config import Full, Learning, Local, Lora, Ring, SoLora
+from fl.config import Asynchronous, Full, Learning, Local, Lora, Ring, SoLora, Synchronous
 from fl.jobs import Derived
 from fl.session import PROTOCOLS
 from fl.state import State
@@ -223,6 +223,34 @@ def test_evaluations_cover_every_device_and_task_at_every_time(federate) -> None
     assert {(row.device, row.task) for row in own} == {
         (device, trainer.tasks[device % 2].name) for device in range(4)
     }
+
+
+def test_devices_are_tested_before_they_merge_if_asked(federate) -> None:  # type: ignore[no-untyped-def]
+    """Law: who merges nothing does as well before as after; it costs no simulated time."""
+    plain, _, session = federate(method=Lora(rank=4))
+    assert all(math.isnan(row.trained_accuracy) for row in session.evaluations)
+    asked, _, session = federate(method=Lora(rank=4), evaluate_before_merging=True)
+    assert asked.now_s == plain.now_s
+    assert [repr(t) for t in asked.transfers] == [repr(t) for t in plain.transfers]
+    for row in session.evaluations:
+        assert math.isnan(row.trained_accuracy) == (row.round == 0)
+    _, _, session = federate(method=Local(rank=4), evaluate_before_merging=True)
+    rows = [row for row in session.evaluations if row.round]
+    assert [row.trained_accuracy for row in rows] == [row.accuracy for row in rows]
+
+
+@pytest.mark.parametrize("protocol", [Synchronous(), Asynchronous()])
+def test_what_is_tested_before_merging_is_what_was_trained(federate, protocol) -> None:  # type: ignore[no-untyped-def]
+    _, trainer, session = federate(
+        method=Lora(rank=4), protocol=protocol, evaluate_before_merging=True
+    )
+    last = session.evaluations[-8:]
+    for device, state in enumerate(session.trained):
+        expected = trainer.test(device, 9, state).value().accuracies
+        found = [row.trained_accuracy for row in last if row.device == device]
+        assert found == expected
+        # It was merged with the others' after that.
+        assert state.value().adapter is not session.adapters[device]
 
 
 def test_evaluation_equals_decoding_token_by_token(make_trainer, tokenizer) -> None:  # type: ignore[no-untyped-def]

@@ -16,6 +16,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from wnsim.metrics import definition
+
 SCENARIO = """\
 name: whole
 seed: 1
@@ -29,6 +31,8 @@ fl:
   train_examples: 16
   test_examples: 4
   evaluate_every: 1
+  evaluate_before_merging: true
+  target_accuracies: [0.75, 1.0]
   deadline_s: 5
   topology: {model: nearest, degree: 2}
 variants:
@@ -269,6 +273,19 @@ def test_summary_has_the_metrics_of_every_run(results: Path) -> None:
     assert lora["messages"] == so_lora["messages"] > 0
     assert so_lora["offered_bytes"] < lora["offered_bytes"]
     assert 0 <= lora["accuracy_all_tasks"] <= 1
+    for metric in summary["metric"]:
+        assert definition(metric)
+    kinds = ("payload", "sharing", "control", "header", "retransmitted")
+    spans = ("compute", "queue", "access", "air", "retransmission", "backhaul", "waiting")
+    local = summary[summary["variant"] == "local"].set_index("metric")["value"]
+    assert local["interference"] == local["on_air_bytes"] == local["reached_1"] == 0
+    assert np.isnan(local["time_to_0.75_s"])
+    for run in (lora, so_lora):
+        on_air = sum(run[f"{kind}_bytes"] for kind in kinds)
+        assert on_air == pytest.approx(run["on_air_bytes"])
+        assert on_air - run["retransmitted_bytes"] == pytest.approx(run["acked_bytes"])
+        whole_s = sum(run[f"round_{span}_s"] for span in spans)
+        assert whole_s == pytest.approx(run["round_latency_mean_s"])
 
 
 def test_own_tasks_and_vehicles_from_a_trace(tmp_path: Path) -> None:

@@ -6,9 +6,9 @@ times that the network and the computation keep anyway.
 
 Scope: what a transfer or a computation costs is booked when it ends; a device sleeps or idles at a
 constant power otherwise until its battery is empty, whether it is in the scene or not, and
-listening for neighbors is idling. Circuits that serve several receivers at once are counted in
-proportion to their shares of the power; one that receives from several senders at once is counted
-for each of them.
+listening for neighbors is idling. Circuits of a sender are counted in proportion to the
+power that is used, whole or split over several receivers; those of one that receives from several
+senders at once are counted for each of them.
 
 Sources: Auer et al., "How much energy is needed to run a wireless network?", IEEE Wireless
 Communications 18, 2011 (output power over efficiency plus a constant); Tran et al., "Federated

@@ -19,7 +19,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from scipy import stats
+
+from wnsim.statistics import mean
 
 COLUMN_IN = (3.5, 2.4)
 STYLE: dict[Any, Any] = {
@@ -50,7 +51,6 @@ STYLE: dict[Any, Any] = {
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (6, 2)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_CONFIDENCE = 0.95
 # How a legend is laid out: letters of 7 pt in a row of 3.5 in, and height of a row.
 _LETTERS_PER_ROW, _HANDLE_LETTERS, _LONGEST_LABEL, _ROW_IN = 72, 6, 60, 0.14
 
@@ -202,12 +202,11 @@ def _curve(runs: Sequence[pd.DataFrame]) -> pd.DataFrame:
     )
     grouped = each.groupby("round")
     curve = grouped[["time_s", "accuracy"]].mean()
-    # Runs may end in different rounds: each point counts those that came so far.
-    count = grouped.size()
     if len(runs) > 1:
-        quantile = stats.t.ppf(0.5 + _CONFIDENCE / 2, (count - 1).where(count > 1))
-        half = grouped["accuracy"].std(ddof=1).to_numpy() / np.sqrt(count.to_numpy()) * quantile
-        curve["low"], curve["high"] = curve["accuracy"] - half, curve["accuracy"] + half
+        # Runs may end in different rounds: each point counts those that came so far.
+        intervals = [mean(accuracies) for _, accuracies in grouped["accuracy"]]
+        curve["low"] = [interval.low for interval in intervals]
+        curve["high"] = [interval.high for interval in intervals]
     return curve.reset_index()
 
 

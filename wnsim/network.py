@@ -313,6 +313,7 @@ class Network:
                 limit_ns=max(now, min(delivery.expires_ns, vanishes_ns)),
                 limit_reason=reason,
                 priority=delivery.message.priority,
+                deadline_ns=delivery.expires_ns,
             )
             self._serial += 1
             delivery.remaining_bits = bits

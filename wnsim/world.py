@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from wnsim.phy.inverse import required_share
 from wnsim.units import Floats, Ints, db_to_linear, linear_to_db, thermal_noise_w
 
 if TYPE_CHECKING:
     from wnsim.channel import Channel
     from wnsim.mobility import Motion
-    from wnsim.phy import Phy
+    from wnsim.phy import Modem, Phy
 
 _NO_STATIONS = np.empty((0, 2))
 
@@ -176,11 +177,14 @@ class Snapshot:
     @cached_property
     def rate_bps(self) -> Floats:
         """Return the rate at the mean SNR with the whole band, (devices, devices) [bit/s]."""
-        world = self.world
-        # Slots of one millisecond, where the physical layer leaves their length open.
-        modem = world.phy.modem(world.bandwidth_hz, 1, 1_000_000)
         snr = db_to_linear(self.snr_db)
-        return modem.rate_bps(snr, np.ones(snr.shape))
+        return self._modem.rate_bps(snr, np.ones(snr.shape))
+
+    @cached_property
+    def _modem(self) -> Modem:
+        """Return the modem of the whole band."""
+        # Slots of one millisecond, where the physical layer leaves their length open.
+        return self.world.phy.modem(self.world.bandwidth_hz, 1, 1_000_000)
 
     @property
     def tx_power_w(self) -> Floats:
@@ -199,16 +203,13 @@ class Snapshot:
         Returns
         -------
         (devices, devices) power of each link, infinite where nothing is heard, at the mean SNR and
-        Shannon's rate: p = (noise / gain) (2^(bits receivers / (W deadline)) - 1), noise that of
-        the link's part of the band (arXiv 2602.20492, Eq. 25) [W]
+        the rate of the physical layer; at Shannon's that is
+        p = (noise / gain) (2^(bits receivers / (W deadline)) - 1), noise that of the link's part of
+        the band (arXiv 2602.20492, Eq. 25) [W]
         """
-        snr = db_to_linear(self.snr_db)
-        exponent = bits * receivers / (self.world.bandwidth_hz * deadline_s)
-        # Noise over gain of the link's part of the band.
-        with np.errstate(divide="ignore", over="ignore"):
-            unit_w = self.tx_power_w[:, None] / (snr * max(receivers, 1))
-            power_w = unit_w * np.expm1(exponent * np.log(2.0))
-        return np.where(np.isnan(power_w), np.inf, power_w)
+        known, band = db_to_linear(self.snr_db)[..., None], 1.0 / max(receivers, 1)
+        share = required_share(self._modem, known, bits, deadline_s, band)
+        return np.asarray(self.tx_power_w[:, None] * share)
 
     def contact_s(self, range_m: float, horizon_s: float, step_s: float = 1.0) -> Floats:
         """Return how long devices will stay within a range of each other.

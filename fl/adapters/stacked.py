@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from ..choices import Choices, pool
 from ..model import predicted
 from .adapter import Adapter, Layer
 from .folded import Sinks
@@ -37,6 +38,7 @@ class AdaptedModel:
         matches whole names; empty for every linear module but the output layer
     checkpointing : whether a backward pass computes a block's activations again instead of keeping
         them
+    choices : what an encoder without a head chooses from, in place of a language model's words
 
     Attributes
     ----------
@@ -56,9 +58,11 @@ class AdaptedModel:
         model: nn.Module,
         target_modules: Sequence[str] | str = (),
         checkpointing: bool = False,
+        choices: Choices | None = None,
     ) -> None:
         lm: Any = model
         self.model = lm
+        self._choices = choices
         self._head = output_layer(model)
         self.parameter_count = parameter_count(model)
         self.modules: list[AdaptedLinear] = []
@@ -75,6 +79,8 @@ class AdaptedModel:
         self.transposed = any(is_transposed(module.base) for module in self.modules)
         is_lm = lm.get_output_embeddings() is not None
         self.vocabulary: int = lm.config.vocab_size if is_lm else lm.config.num_labels
+        if choices is not None:
+            self.vocabulary = len(choices)
         self._head_is_adapted = any(module.base is self._head for module in self.modules)
         self._blocks = _checkpoint_blocks(model, self._run_block) if checkpointing else 0
         self._checkpoints = checkpointing
@@ -112,6 +118,9 @@ class AdaptedModel:
         -------
         (chosen, vocabulary)
         """
+        if self._choices is not None:
+            texts = torch.div(where, ids.shape[1], rounding_mode="floor")
+            return self._choices.logits(pool(self.model, ids).index_select(0, texts))
         if self._head is None or self._head_is_adapted:
             logits: torch.Tensor = self.model(input_ids=ids, use_cache=False).logits
             return logits.flatten(0, 1).index_select(0, where)
@@ -126,6 +135,17 @@ class AdaptedModel:
         finally:
             hook.remove()
         return chosen
+
+    def read(self, ids: torch.Tensor) -> None:
+        """Run tokens (sequences, length) through all layers but the head."""
+        if self._choices is not None:
+            pool(self.model, ids)
+        else:
+            self.model.base_model(input_ids=ids, use_cache=False)
+
+    def contest(self, logits: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
+        """Return logits (n, vocabulary) of the words with which answers (n,) compete alone."""
+        return logits if self._choices is None else self._choices.contest(logits, answers)
 
     @contextmanager
     def stacked(

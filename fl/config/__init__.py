@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag
 
-from .base import Count, Text, parameters
+from .base import Count, Share, Text, parameters
 from .computing import AdamW, Computing, Sgd
 from .inference import Mixture
 from .methods import FfaLora, FullFt, Local, Lora, LoriD, LoriS, SoLora
@@ -125,6 +125,9 @@ class Learning:
     ----------
     model : `tiny`, on board; or a Hugging Face causal LM by folder or by hub name
     payload : `actual` sizes of the model at hand, or `{emulate: architecture}`
+    scoring : how a model answers: by the `likelihood` of an answer's tokens, as a causal language
+        model does; or, a sentence encoder given by its folder or hub name, by the `similarity` of
+        the prompt's embedding to those of the choices
     tasks : names of tasks on board (all of them if not given), `{folder: path}` or
         `{hub: [names]}`
     target_modules : which modules take adapters, as in PEFT: ends of their names, or a regular
@@ -155,10 +158,15 @@ class Learning:
     evaluate_on : the `test` examples; or as many others, for `validation`, by which to choose
         a learning rate, say, without having seen the test: of a generated task those drawn after
         the test examples, else training examples that follow on those that are trained on
+    evaluate_before_merging : whether devices are also tested after their local steps, before they
+        merge what they heard; the difference is the interference of what is merged
+    target_accuracies : mean accuracies on all tasks of which it is told when they were reached, and
+        after how many bytes
     max_length : longest sequence; prompts are cut from the left [token]
     """
 
     model: Text = "tiny"
+    scoring: Literal["likelihood", "similarity"] = "likelihood"
     payload: Payload = "actual"
     tasks: Tasks = Field(default_factory=_all_tasks)
     target_modules: Text | tuple[Text, ...] = ()
@@ -183,11 +191,16 @@ class Learning:
     test_examples: Count = 48
     evaluate_every: Count = 5
     evaluate_on: Literal["test", "validation"] = "test"
+    evaluate_before_merging: bool = False
+    target_accuracies: tuple[Share, ...] = ()
     max_length: Annotated[int, Field(ge=8, le=4096)] = 128
 
     def __post_init__(self) -> None:
         if isinstance(self.tasks, tuple) and len(set(self.tasks)) < len(self.tasks):
             raise ValueError(f"tasks must be different ones, got {', '.join(self.tasks)}")
+        if len(set(self.target_accuracies)) < len(self.target_accuracies):
+            shown = ", ".join(f"{each:g}" for each in self.target_accuracies)
+            raise ValueError(f"target_accuracies must be different ones, got {shown}")
         if self.start is not None and not isinstance(self.method, Local | Lora):
             raise ValueError(
                 f"start is for methods that train both factors, got method {self.method.model}"

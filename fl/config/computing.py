@@ -8,6 +8,8 @@ from pydantic import Field
 
 from .base import Count, parameters
 
+Schedule = Literal["constant", "linear"]
+
 
 @parameters
 class AdamW:
@@ -16,10 +18,13 @@ class AdamW:
     Parameters
     ----------
     weight_decay : share of a weight that is lost in a step at a learning rate of 1
+    schedule : of the learning rate over the rounds: `constant`, or `linear`, from the full rate in
+        the first round towards zero after the last
     """
 
     model: Literal["adamw"] = "adamw"
     weight_decay: Annotated[float, Field(ge=0, le=1e3)] = 0.0
+    schedule: Schedule = "constant"
 
 
 @parameters
@@ -29,12 +34,13 @@ class Sgd:
     Parameters
     ----------
     momentum : share of the last step's velocity that is kept
-    weight_decay : as for `adamw`
+    weight_decay, schedule : as for `adamw`
     """
 
     model: Literal["sgd"] = "sgd"
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     weight_decay: Annotated[float, Field(ge=0, le=1e3)] = 0.0
+    schedule: Schedule = "constant"
 
 
 @parameters

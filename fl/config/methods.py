@@ -6,6 +6,14 @@ from typing import Literal
 
 from .base import Alpha, Count, LearningRate, Rank, Share, parameters
 
+PRESETS = {"paper-73": 0.27, "paper-86": 0.27 / 2.01}
+"""Values of a message over those of lora's at the same rank (arXiv 2602.20492).
+
+`paper-73`: the 73 % of the abstract, which in its tables are updated parameters; `paper-86`: its
+tables' transmitted parameters, 0.27 % over 2.01 % of the model's. Why half of what is updated is
+sent it never says: here half as many entries are active, which is our reading.
+"""
+
 
 @parameters
 class Local:
@@ -120,7 +128,12 @@ class SoLora:
     ----------
     rank, alpha : as for `local`
     learning_rate : of AdamW; B alone is trained, at a higher rate than both factors
-    density : share of the entries of B that are active, over all layers
+    density : share of the entries of B that are active, over all layers; 0.54 if neither it nor a
+        preset is given
+    preset : in place of `density`: the one at which a message has as many values, over those of
+        lora at the same rank, as the paper reports: `paper-73` 0.27, of the parameters that are
+        updated; `paper-86` 0.134, of those that are transmitted (our reading: half as many are
+        active)
     shared_a : whether all devices have the same A, which is not the paper's way: averages of B are
         then exact among devices of one task, and groups are told apart by the mixture alone
     a_init : law of the frozen A: `gaussian` N(0, 1/k), `kaiming` uniform, variance 1/(3k), or
@@ -139,7 +152,8 @@ class SoLora:
     rank: Rank = 8
     alpha: Alpha | None = None
     learning_rate: LearningRate = 5e-3
-    density: Share = 0.54
+    density: Share | None = None
+    preset: Literal["paper-73", "paper-86"] | None = None
     shared_a: bool = False
     a_init: Literal["gaussian", "kaiming", "block_qr"] = "gaussian"
     allocation: Literal["size", "paper", "uniform"] = "size"
@@ -148,3 +162,9 @@ class SoLora:
     calibration_prompts: Count = 64
     calibration_batches: Count = 4
     send_a: Literal["dense", "seed"] = "dense"
+
+    def __post_init__(self) -> None:
+        if self.density is not None and self.preset is not None:
+            raise ValueError(
+                f"density and preset exclude each other, got {self.density:g} and {self.preset}"
+            )

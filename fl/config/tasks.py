@@ -27,7 +27,8 @@ class Hub:
 
     Parameters
     ----------
-    hub : names of the data sets
+    hub : names of the data sets; or boolq, piqa, siqa, gsm8k, arc-easy, arc-challenge, hellaswag,
+        scienceqa, of which all else is known
     prompt, answer, choices : names of their columns
     config : which configuration of a data set, if it has several
     train_split, test_split : names of their splits

@@ -31,7 +31,7 @@ def second_moments(model: AdaptedModel, examples: Encoded, prompts: int) -> list
     ids, labels = examples.ids[:prompts].to(model.device), examples.labels[:prompts]
     of_prompt = ((examples.mask[:prompts] == 1) & (labels == IGNORED)).to(model.device)
     with torch.no_grad(), model.recorded() as seen:
-        model.model.base_model(input_ids=ids, use_cache=False)
+        model.read(ids)
     moments = []
     for inputs in seen:
         tokens = inputs[0][of_prompt].float()

@@ -96,6 +96,35 @@ def _water_fill(weights: Floats, caps: Ints, budget: int) -> Ints:
     return whole
 
 
+def of_ratio(ratio: float, shapes: Sequence[tuple[int, int]], ranks: Sequence[int]) -> float:
+    """Return the density at which a message has so many values over those of both factors.
+
+    Parameters
+    ----------
+    ratio : values under the mask over those of A and B, above 0
+    shapes : outputs d and inputs k of each layer
+    ranks : rank r of each layer
+
+    Returns
+    -------
+    ratio / beta, with beta = sum d r / sum (d + k) r
+
+    Raises
+    ------
+    ValueError
+        if B has not as many values
+    """
+    sized = list(zip(shapes, ranks, strict=True))
+    of_b = sum(outputs * rank for (outputs, _), rank in sized)
+    beta = of_b / sum((outputs + inputs) * rank for (outputs, inputs), rank in sized)
+    if ratio > beta:
+        raise ValueError(
+            f"a message of {ratio:.4g} of both factors' values must fit B, which has {beta:.4g} of "
+            "them in these layers; choose a density"
+        )
+    return ratio / beta
+
+
 def largest(values: torch.Tensor, count: int) -> torch.Tensor:
     """Return the mask of the entries of largest magnitude, ties in favor of the first.
 

@@ -22,14 +22,18 @@ from ..adapters import AdaptedModel, Adapter, Layer
 from ..adapters.adapter import blank, draw_a, scale_of, zero_b
 from ..aggregate import aggregate, weighted_mean
 from ..config import FfaLora, FullFt, LoriD, LoriS, SoLora
+from ..config.methods import PRESETS
 from ..seeds import key
 from ..update import Update
-from .density import allocate
+from .density import allocate, of_ratio
 from .masks import Allocation, by_chance, by_gradient, by_training, layer_counts
 from .projections import Law, own_a, seed_of
 
 if TYPE_CHECKING:
     from ..model import Encoded
+
+_DENSITY = 0.54
+"""Density of `so-lora` if it is not given: that of the paper where layers are square."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class Settings:
     shared : whether all devices have the same A, which nobody then needs to send
     mask : which entries of B are trained; None: all
     density, allocation, prompts, batches : how a mask is found
+    ratio : values of a message over those of both factors, in place of a density
     aggregation : over which devices an entry is averaged
     send_a : how one's own A travels at first contact
     """
@@ -54,6 +59,7 @@ class Settings:
     shared: bool = False
     mask: Literal["grad", "lori", "random"] | None = None
     density: float = 1.0
+    ratio: float | None = None
     allocation: Allocation = "uniform"
     prompts: int = 0
     batches: int = 0
@@ -86,7 +92,8 @@ def settings_of(config: FfaLora | LoriD | LoriS | FullFt | SoLora) -> Settings:
         law=config.a_init,
         shared=config.shared_a,
         mask=config.mask,
-        density=config.density,
+        density=_DENSITY if config.density is None else config.density,
+        ratio=None if config.preset is None else PRESETS[config.preset],
         allocation=config.allocation,
         prompts=0 if config.mask == "lori" else config.calibration_prompts,
         batches=0 if config.mask == "random" else config.calibration_batches,
@@ -149,11 +156,12 @@ class FrozenMethod:
         settings = self._settings
         if settings.mask is None:
             return adapter
+        density = self._density(model.layers)
         if settings.mask == "lori":
-            rate, density = settings.learning_rate, settings.density
+            rate = settings.learning_rate
             return replace(adapter, mask=by_training(model, adapter, batches, rate, density))
         counts = layer_counts(
-            model, adapter, examples, settings.prompts, settings.density, settings.allocation
+            model, adapter, examples, settings.prompts, density, settings.allocation
         )
         if settings.mask == "random":
             return replace(adapter, mask=by_chance(adapter, seed, counts))
@@ -205,10 +213,18 @@ class FrozenMethod:
         adapter = blank(layers, self.ranks(layers))
         if self._settings.mask is not None:
             sizes = [b.numel() for b in adapter.b]
-            counts = allocate(sizes, [0.0] * len(sizes), self._settings.density, "uniform")
+            counts = allocate(sizes, [0.0] * len(sizes), self._density(layers), "uniform")
             mask = tuple(
                 (torch.arange(b.numel()) < count).reshape(b.shape)
                 for b, count in zip(adapter.b, counts, strict=True)
             )
             adapter = replace(adapter, mask=mask)
         return self.update(adapter, 0, 0, first_contact)
+
+    def _density(self, layers: Sequence[Layer]) -> float:
+        """Return the share of the entries of B that are active on some layers."""
+        ratio = self._settings.ratio
+        if ratio is None:
+            return self._settings.density
+        ranks = self.ranks(layers)
+        return of_ratio(ratio, [(y.outputs, y.inputs) for y in layers], ranks)

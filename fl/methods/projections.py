@@ -8,6 +8,7 @@ into a block for each device: ours, no server needed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -53,6 +54,35 @@ def own_a(
         block = orthogonal[:, device * rank : (device + 1) * rank]
         blocks.append(block.T.to(torch.float32).contiguous())
     return tuple(blocks)
+
+
+def overlaps(a_of: Sequence[Tensors]) -> tuple[list[float], list[float]]:
+    """Return how far each device's A is from being orthogonal to those of all others.
+
+    Parameters
+    ----------
+    a_of : per device and layer (rank, inputs)
+
+    Returns
+    -------
+    per device the mean over layers and pairs of rows of |cos| between its rows and the others';
+    and the largest ||A_i A_j^T||_2 of a layer; NaN for a device that is alone
+    """
+    others = len(a_of) - 1
+    if not others:
+        return [math.nan], [math.nan]
+    cosine = torch.zeros(len(a_of), dtype=torch.float64)
+    largest = torch.zeros(len(a_of), dtype=torch.float64)
+    for of_layer in zip(*a_of, strict=True):
+        # [devices, rank, inputs]
+        stacked = torch.stack(of_layer).double()
+        unit = torch.nn.functional.normalize(stacked, dim=-1)
+        for me in range(len(a_of)):
+            there = torch.arange(len(a_of)) != me
+            cosine[me] += (unit[there] @ unit[me].T).abs().mean() / len(a_of[0])
+            blocks = stacked[there] @ stacked[me].T
+            largest[me] = torch.maximum(largest[me], torch.linalg.matrix_norm(blocks, 2).max())
+    return cosine.tolist(), largest.tolist()
 
 
 def seed_of(law: Law, seed: int, device: int) -> int:

@@ -32,9 +32,8 @@ class Expert:
 
 
 def stored_bytes(experts: Sequence[Expert]) -> int:
-    """Return what experts take of a device's memory, a B that several share once [byte]."""
-    distinct = {id(b): b for expert in experts for b in expert.b}
-    values = sum(b.numel() for b in distinct.values())
-    for expert in experts:
-        values += sum(one.numel() for one in (*expert.a, *expert.centroid))
+    """Return what experts take of a device's memory, factors that several share once [byte]."""
+    distinct = {id(one): one for expert in experts for one in (*expert.a, *expert.b)}
+    values = sum(one.numel() for one in distinct.values())
+    values += sum(mean.numel() for expert in experts for mean in expert.centroid)
     return values * BITS_PER_VALUE // 8

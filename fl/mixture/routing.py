@@ -7,6 +7,7 @@ experts is taken off; one decision for a sequence, over all layers, from a pass 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -51,6 +52,22 @@ def right(weights: torch.Tensor, task: int, experts: Sequence[Expert]) -> torch.
     """Return of which sequences the heaviest expert has the task, (sequences,)."""
     has = torch.tensor([task in expert.tasks for expert in experts])
     return has[weights.argmax(1)]
+
+
+def evenness(weights: torch.Tensor) -> float:
+    """Return the entropy of the experts' shares of all sequences over its largest value.
+
+    Parameters
+    ----------
+    weights : (sequences, experts); a sequence goes to its heaviest expert, in equal parts if there
+        are several; nan is returned for a single expert
+    """
+    experts = weights.shape[1]
+    if experts < 2:
+        return math.nan
+    heaviest = _shared(weights >= weights.amax(1, keepdim=True) - _SAME)
+    share = heaviest.double().mean(0)
+    return -float(torch.special.xlogy(share, share).sum()) / math.log(experts)
 
 
 def _shared(chosen: torch.Tensor) -> torch.Tensor:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..adapters import Adapter
     from ..config import Learning
     from ..jobs import Job, Value
-    from ..state import State
+    from ..state import State, Tested
     from ..topology import Policy
     from ..trainer import Trainer
     from ..update import Update
@@ -66,6 +66,7 @@ class Session:
     Attributes
     ----------
     rounds, evaluations, groups : the records
+    trained : each device's state after its last local steps, before it merged anything
     done : event that fires when the last round is over
     """
 
@@ -85,6 +86,7 @@ class Session:
         self.devices = devices
         self.seed = seed
         self.states: list[Value[State] | None] = [None] * devices
+        self.trained: list[Value[State] | None] = [None] * devices
         self.rounds: list[RoundRow] = []
         self.evaluations: list[EvaluationRow] = []
         self.groups: list[GroupRow] = []
@@ -257,6 +259,7 @@ class Session:
             _mean(ages_s), math.nan,
         )  # fmt: skip
         self._open.append((row, trained))
+        self.trained[me] = trained
 
     def settle(self, number: int) -> None:
         """Compute what is pending, and find out the losses.
@@ -289,17 +292,37 @@ class Session:
             self.trainer.test(device, number, self.current(device), self.held(device))
             for device in range(self.devices)
         ]
+        before = [self._test_before_merging(device, number) for device in range(self.devices)]
         total: list[float] = []
-        for device, test in enumerate(tests):
+        for device, (test, other) in enumerate(zip(tests, before, strict=True)):
             tested = test.value()
-            accuracies = tested.accuracies
-            total += accuracies
+            trained = [math.nan] * len(names) if other is None else other.value().accuracies
+            total += tested.accuracies
             own = self.trainer.task_of[device]
             self.evaluations += [
-                EvaluationRow(number, now_s, device, name, task in own, accuracy, tested.routing)
-                for task, (name, accuracy) in enumerate(zip(names, accuracies, strict=True))
-            ]
+                EvaluationRow(
+                    number, now_s, device, name, task in own, tested.accuracies[task],
+                    trained[task], tested.routing, tested.load_entropy,
+                )
+                for task, name in enumerate(names)
+            ]  # fmt: skip
         self._progress(number, now_s, sum(total) / len(total))
+
+    def _test_before_merging(self, device: int, number: int) -> Value[Tested] | None:
+        """Return how well a device did before its last merge, None if that is not asked for."""
+        trained = self.trained[device]
+        if trained is None or not self.learning.evaluate_before_merging:
+            return None
+        return self.trainer.test(device, number, trained)
+
+    def stored_bytes(self, device: int) -> int:
+        """Return the size of the adapters that a device holds now, its own and others' [byte]."""
+        held = self.held(device)
+        states = {each.key for each in held.values()}
+        own = int(device not in held and self.states[device] is not None)
+        devices = len(held) + own
+        means = devices if self.learning.inference is not None else 0
+        return self.trainer.payload.stored_bytes(len(states) + own, devices, means)
 
 
 def policy(session: Session) -> Policy:

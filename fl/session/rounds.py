@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import simpy
 
 from ..config import Similar
+from ..consensus import mixing_matrix
 from ..mixture.features import SKETCH
 from ..rows import GroupRow
 from ..topology import CONTROL, groups
@@ -24,7 +25,6 @@ from .sharing import Holdings
 
 if TYPE_CHECKING:
     from ..jobs import Value
-    from ..state import State
     from ..topology import Graph
     from ..update import Update
 
@@ -48,7 +48,8 @@ class Rounds(Session):
         """Draw the graph, if it is drawn once."""
         self._topology = policy(self)
         self._holdings = Holdings(self)
-        self._trained: list[Value[State] | None] = [None] * self.devices
+        # Whom each device heard in its last round.
+        self._heard: dict[int, list[int]] = {}
         self._groups_now: list[list[int]] = []
 
     def held(self, device: int) -> Mapping[int, Value[Update]]:
@@ -75,12 +76,12 @@ class Rounds(Session):
     def _device(self, me: int, this: _Round) -> Steps:
         """One device's round."""
         trained, duration_s = self.train(me, this.number, self.states[me])
-        self._trained[me] = trained
         this.trained_s[me] = this.start_s + duration_s
         yield self.network.timeout(duration_s)
         neighbors = self._neighbors(me, this) if self.trainer.method.exchanges else []
         sent, _ = self.tell(me, neighbors, this.number, trained)
         heard = yield from self._hear(me, neighbors, this)
+        self._heard[me] = [told.device for told in heard]
         state = self.merge(me, trained, heard, [1.0] * len(heard))
         self.states[me] = state
         if self.learning.inference is not None:
@@ -108,13 +109,15 @@ class Rounds(Session):
         return this.graph
 
     def evaluate(self, number: int) -> None:
-        """Test every device, and find out how much the members of each group collide."""
+        """Test every device, and find out how much the members of each group collide and agree."""
         super().evaluate(number)
-        now_s = self.network.now_s
+        now_s, asked = self.network.now_s, self.trainer.groups
         for members in self._groups_now:
-            trained = [state for each in members if (state := self._trained[each]) is not None]
+            trained = [state for each in members if (state := self.trained[each]) is not None]
+            merged = [state for each in members if (state := self.states[each]) is not None]
             if len(trained) == len(members):
-                found = self.trainer.groups.collisions(members, trained)
+                mixing = mixing_matrix(members, self._heard, self.trainer.weight)
+                found = (*asked.collisions(members, trained), *asked.agreement(merged, mixing))
                 self.groups.append(GroupRow(number, now_s, members[0], len(members), *found))
 
     def _hear(

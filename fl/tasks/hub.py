@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from typing import Any
 
+from .benchmarks import BENCHMARKS, Benchmark, Row
 from .folder import example_of, split
 from .task import Example, Task
 
@@ -24,7 +26,8 @@ def from_hub(
 
     Parameters
     ----------
-    name : the dataset, as in `owner/dataset`
+    name : the dataset, as in `owner/dataset`; or a key of `BENCHMARKS`, whose columns, splits and
+        configuration are known
     prompt, answer, choices : its columns; an answer that is a whole number is an index into the
         column's class names or into the choices
     config : which configuration of the dataset, if it has several
@@ -44,15 +47,49 @@ def from_hub(
             f"dataset {name!r} needs the `datasets` library, which is not installed "
             "(pip install datasets)"
         ) from error
+    known = BENCHMARKS.get(name)
+    source = name
+    if known is not None:
+        source, config, train_split, test_split = (
+            known.source, known.config, known.train, known.test,
+        )  # fmt: skip
     samples: list[list[Example]] = []
     for part, count in ((train_split, n_train), (test_split, n_test)):
         try:
-            table = datasets.load_dataset(name, config, split=part)
+            table = datasets.load_dataset(source, config, split=part)
         # The library raises its own, the hub client's and the network's errors here.
         except Exception as error:
             raise ValueError(f"dataset {name!r}, split {part!r}, cannot be had: {error}") from error
-        samples.append(_examples(table, count, (prompt, answer, choices), f"{name}/{part}"))
+        place = f"{source}/{part}"
+        if known is None:
+            samples.append(_examples(table, count, (prompt, answer, choices), place))
+        else:
+            samples.append(_of_benchmark(table, count, known, place))
     return split(name.rsplit("/", 1)[-1], *samples)
+
+
+def _of_benchmark(
+    table: Iterable[Row], count: int | None, known: Benchmark, place: str
+) -> list[Example]:
+    """Return the first examples of a benchmark's rows."""
+    examples: list[Example] = []
+    for number, row in enumerate(table, start=1):
+        if len(examples) == count:
+            break
+        try:
+            example = known.read(row)
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise ValueError(f"{place}:{number}: not a row as expected: {error}") from error
+        if example is not None:
+            examples.append(
+                example_of(
+                    example.prompt, example.answer, list(example.choices) or None,
+                    f"{place}:{number}",
+                )
+            )  # fmt: skip
+    if not examples:
+        raise ValueError(f"{place}: must hold at least one example, found none")
+    return examples
 
 
 def _examples(

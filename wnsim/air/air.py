@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from wnsim.air.deadline_power import set_powers
 from wnsim.air.flow import Flow, Stream
 from wnsim.air.hearing import Hearing
 from wnsim.air.protection import Protection
@@ -180,6 +181,8 @@ class Air:
             flows = [*self._queues.waiting(), *self._streams]
             self._protection.prepare({flow.target for flow in flows}, now)
         started = self._queues.admit(self._barred, self._prepare, self._start)
+        if self.rules.margin_db is not None:
+            set_powers(started, self.setup, now // self.slot_ns, self.rules.margin_db)
         self.begin(now // self.slot_ns, started)
         self._arm_next()
 

@@ -19,10 +19,12 @@ class Flow:
     limit_ns : when it is given up [ns]
     limit_reason : why it is given up then
     priority : of two that wait the higher one goes first
+    deadline_ns : until when it is of use, whether or not a device vanishes before that [ns]
 
     Attributes
     ----------
     batch : number of streams among which its transmitter split the band when it went on the air
+    power : share of its transmitter's power, where that is fixed when it goes on the air
     started_ns, ended_ns : on the air; delivered or given up; -1 before [ns]
     delivered, reason, acked_bits : outcome
     sent, lost, repeated : blocks or packets sent; those that did not arrive; those that were sent
@@ -43,7 +45,9 @@ class Flow:
     limit_ns: int
     limit_reason: str
     priority: int = 0
+    deadline_ns: int = 0
     batch: int = 1
+    power: float = 1.0
     started_ns: int = -1
     ended_ns: int = -1
     delivered: bool = False

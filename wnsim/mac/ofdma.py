@@ -1,8 +1,8 @@
 """Orthogonal frequency division among receivers: nobody interferes with anybody.
 
-Sources: arXiv 2602.20492, Eq. (8): the band of a device is split equally over its receivers.
-Equal power per receiver is our reading where the paper leaves the split to an optimizer; power
-per hertz, and with it the SNR, is then the same as with one receiver on the whole band.
+Sources: arXiv 2602.20492, Eq. (8): the band of a device is split equally over its receivers; and
+Eq. (25), the power with which a message just meets its deadline. With equal powers, ours, the power
+per hertz, and with it the SNR, is the same as with one receiver on the whole band.
 
 Scope: subchannels are perfectly orthogonal, there is no guard band, no signalling and no
 leakage between bands.
@@ -35,15 +35,31 @@ class Ofdma:
     Parameters
     ----------
     shared : whether all transmitters share one band
+    power : of each receiver's part: `equal`, all of the transmitter's; or `required`, what makes
+        the message arrive just in time on the channel as it is known when the batch begins, all in
+        proportion where their sum is more than there is
+    margin_db : what is added to the required power against fading and lost blocks [dB]
     """
 
     model: Literal["ofdma"] = "ofdma"
     scheme: ClassVar[str] = "scheduled"
     shared: bool = False
+    power: Literal["equal", "required"] = "equal"
+    margin_db: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.shared and self.power == "required":
+            raise ValueError("power required is for bands of one's own, got shared: true")
+        if not 0.0 <= self.margin_db <= 100.0:
+            raise ValueError(f"margin_db must be from 0 to 100 dB, got {self.margin_db:g}")
+        if self.margin_db and self.power != "required":
+            raise ValueError(f"margin_db is for power required, got power {self.power}")
 
     def rules(self) -> Rules:
         """Return the constraints."""
-        return Rules(half_duplex=True) if self.shared else Rules(batch=True)
+        if self.shared:
+            return Rules(half_duplex=True)
+        return Rules(batch=True, margin_db=self.margin_db if self.power == "required" else None)
 
     def group(self, source: int, target: int, devices: int) -> int:
         """Return the transmitter itself, or the one group of a shared band."""
@@ -62,7 +78,10 @@ class Ofdma:
     ) -> Shares:
         """Return the share of the band and of the transmitter's power of each flow."""
         if not self.shared:
-            return constant(1.0 / flows.batch)
+            equal = constant(1.0 / flows.batch)
+            if self.power == "equal":
+                return equal
+            return Shares(equal.band, flows.power[:, None], equal.active)
         _, first, place = np.unique(flows.stream, return_index=True, return_inverse=True)
         sender = flows.source[first]
         senders, which, count = np.unique(sender, return_inverse=True, return_counts=True)

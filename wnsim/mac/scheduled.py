@@ -27,6 +27,8 @@ class Rules:
     protect_db : lowest mean ratio of a receiver's own signal to that of any other stream on the
         air [dB]; none: any
     patterned : whether shares differ from slot to slot, or follow the channel's quality
+    margin_db : by how much the power of a stream is above that with which it is done just in time
+        on the channel as it is known when it starts [dB]; none: power has nothing to do with that
     """
 
     half_duplex: bool = False
@@ -36,6 +38,7 @@ class Rules:
     interferes: bool = False
     protect_db: float | None = None
     patterned: bool = False
+    margin_db: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +51,14 @@ class OnAir:
     group : (F,) groups, equal ones side by side
     stream : (F,) streams, equal ones side by side: one transmission for several receivers
     batch : (F,) with how many streams of its transmitter each one started
+    power : (F,) share of its transmitter's power that each one was given then, if it was
     """
 
     source: Ints
     group: Ints
     stream: Ints
     batch: Ints
+    power: Floats
 
     def rank(self) -> tuple[Ints, Ints]:
         """Return the place (F,) of each stream in its group, and the group's number of streams."""

@@ -94,6 +94,20 @@ class Modem(Protocol):
         """Return the expected goodput at a known, constant SNR (...,) on shares (...,) [bit/s]."""
         ...
 
+    def factor(self, known: Floats, rate_bps: Floats, share: Floats) -> Floats:
+        """Return by what ratios must be multiplied for a goodput, the inverse of `rate_bps`.
+
+        Parameters
+        ----------
+        known : (..., B) ratios of signal to noise, known and constant
+        rate_bps, share : (...,) expected goodput [bit/s], and share of the band
+
+        Returns
+        -------
+        (...,) the factor, infinite where there is no such goodput
+        """
+        ...
+
 
 class Phy(Protocol):
     """Parameters of a physical layer."""

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 from wnsim.params import parameters
 from wnsim.phy.coding import code_block_error, transport_block_error
 from wnsim.phy.formats import Formats, grid, moments, schemes, usable_db
+from wnsim.phy.inverse import factor_to, snr_for
 from wnsim.phy.modem import (
     NEW,
     REPEATED,
@@ -215,6 +216,12 @@ class NrModem:
             code_block_error(code_block_bits, symbols, symbols * mean, symbols * variance), count
         )
         return np.asarray(np.where(sent, bits * (1.0 - error), 0.0) * (NS_PER_S / self.slot_ns))
+
+    def factor(self, known: Floats, rate_bps: Floats, share: Floats) -> Floats:
+        """Return by what ratios must be multiplied for a goodput of first transmissions."""
+        snr = snr_for(lambda ratio: self.rate_bps(ratio, share), np.asarray(rate_bps))
+        # As in `scan`, the SNR of the same mean capacity.
+        return factor_to(np.log2(1.0 + snr), known)
 
     def _begin_round(self, state: _Memory, beginning: NDArray[np.bool_]) -> None:
         """Use the feedback of the last round and grant new blocks, to links (L,) that begin one."""

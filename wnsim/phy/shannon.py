@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wnsim.params import parameters
+from wnsim.phy.inverse import factor_to
 from wnsim.phy.modem import NEW, NEW_LOST, Outcome, Slots, State, efficiency
 from wnsim.units import NS_PER_S, Floats, Ints, db_to_linear
 
@@ -80,6 +81,14 @@ class ShannonModem:
         """Return the expected goodput at a known, constant SNR [bit/s]; see `Modem`."""
         chosen = self._efficiency(np.asarray(snr)[..., None])
         return np.asarray(chosen * share * self._bandwidth_hz * (1.0 - self._phy.bler))
+
+    def factor(self, known: Floats, rate_bps: Floats, share: Floats) -> Floats:
+        """Return by what ratios must be multiplied for a goodput; see `Modem`."""
+        bps_hz = rate_bps / (share * self._bandwidth_hz * (1.0 - self._phy.bler))
+        found = factor_to(bps_hz, known / self._gap)
+        if self._phy.max_bps_hz is not None:
+            found = np.where(bps_hz <= self._phy.max_bps_hz, found, np.inf)
+        return found
 
     def _efficiency(self, sinr: Floats) -> Floats:
         """Return the spectral efficiency chosen for a known SINR (..., B) [bit/s/Hz]."""

@@ -30,7 +30,8 @@ from scipy.special import erfc
 
 from wnsim.params import parameters
 from wnsim.phy.bicm import information, snr_grid_db
-from wnsim.phy.modem import Outcome, Slots, State
+from wnsim.phy.inverse import snr_for
+from wnsim.phy.modem import Outcome, Slots, State, mean_of_bands
 from wnsim.units import Floats, Ints, db_to_linear, linear_to_db
 
 SLOT_NS, SIFS_NS, DIFS_NS = 9_000, 16_000, 34_000
@@ -341,6 +342,12 @@ class WifiModem:
             goodput = scheme.rate_bps * (1.0 - scheme.error(snr, self._BITS))
             best = np.where(good, goodput, best)
         return np.asarray(best * share)
+
+    def factor(self, known: Floats, rate_bps: Floats, share: Floats) -> Floats:
+        """Return by what ratios must be multiplied for a rate, the mean of the subbands' gains."""
+        snr = snr_for(lambda ratio: self.rate_bps(ratio, share), np.asarray(rate_bps))
+        with np.errstate(divide="ignore"):
+            return np.asarray(snr / mean_of_bands(known))
 
 
 def _refuse() -> NoReturn:

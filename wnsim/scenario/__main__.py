@@ -9,91 +9,34 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.errors import ScenarioError, sentence
 from wnsim.scenario.neighbor import check_fl
+from wnsim.scenario.options import command, parser
+
+if TYPE_CHECKING:
+    from wnsim.scenario.execute import Outcome, Way
+    from wnsim.scenario.sweep import Run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code: 0, or 2 if the input is wrong."""
-    options = _parser().parse_args(arguments)
+    """Run the command line; return the exit code: 0, or 2 if the input is wrong or a run failed."""
+    options = parser().parse_args(arguments)
     try:
         check_fl()
         with warnings.catch_warnings():
             return _run(options)
-    except ScenarioError as error:
-        print(error, file=sys.stderr)
-        return 2
     except BrokenPipeError:
         # Whoever read our output has had enough of it.
         sys.stderr.close()
         return 0
-    except OSError as error:
-        print(f"{error.filename or 'output'}: {error.strerror}", file=sys.stderr)
-        return 2
-    except MemoryError:
-        print("not enough memory on this machine for this scenario", file=sys.stderr)
+    except (ScenarioError, OSError, MemoryError) as error:
+        print(sentence(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped; the same command goes on with the runs not done yet", file=sys.stderr)
         return 130
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m wnsim.scenario",
-        description="Run a scenario: tables, figures and adapters go to results/<name>/.",
-    )
-    parser.add_argument("scenario", nargs="?", help="a YAML file, or a scenario on board")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="KEY=VALUE",
-        help="override a value in every run, e.g. --set fl.rounds=5; may be repeated",
-    )
-    parser.add_argument(
-        "--out", metavar="DIR", help="folder of results, in place of results/<name>"
-    )
-    parser.add_argument(
-        "--store",
-        metavar="DIR",
-        help="folder of what was trained, in place of one in the folder of results; may be shared",
-    )
-    parser.add_argument(
-        "--store-gib",
-        metavar="GIB",
-        type=_size_gib,
-        default=2.0,
-        help="what it may grow to (default: 2)",
-    )
-    parser.add_argument(
-        "--check", action="store_true", help="validate, print the resolved scenario, run nothing"
-    )
-    parser.add_argument(
-        "--contacts",
-        metavar="METRES",
-        type=float,
-        help="print when devices are within a range of each other, run nothing",
-    )
-    parser.add_argument(
-        "--until",
-        metavar="SECONDS",
-        type=float,
-        default=600.0,
-        help="how long to look for contacts (default: 600)",
-    )
-    parser.add_argument("--list", action="store_true", help="list the scenarios on board")
-    parser.add_argument("--schema", action="store_true", help="print the JSON schema of scenarios")
-    return parser
-
-
-def _size_gib(text: str) -> float:
-    """Return a size that a folder may have [GiB]."""
-    size = float(text)
-    if not 0 < size < 1e9:
-        raise argparse.ArgumentTypeError(f"must be above 0 and below 1e9, got {text}")
-    return size
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -110,17 +53,15 @@ def _run(options: argparse.Namespace) -> int:
         print(json.dumps(json_schema(), indent=2))
         return 0
     if options.scenario is None:
-        _parser().print_usage(sys.stderr)
+        parser().print_usage(sys.stderr)
         print("a scenario is needed; --list shows those on board", file=sys.stderr)
         return 2
 
     from wnsim.channel import OutOfRangeWarning
-    from wnsim.scenario.build import check, notes, resolved
-    from wnsim.scenario.learning import Keeping, place
-    from wnsim.scenario.run import run_all
-    from wnsim.scenario.sweep import plan, results_folder
+    from wnsim.scenario.build import check
+    from wnsim.scenario.sweep import only, plan
 
-    runs = plan(options.scenario, options.set)
+    runs = only(plan(options.scenario, options.set), options.only)
     warnings.simplefilter("ignore", OutOfRangeWarning)
     check(runs, options.scenario)
     if options.contacts is not None:
@@ -130,38 +71,93 @@ def _run(options: argparse.Namespace) -> int:
             print(line)
         return 0
     if options.check:
-        shown = set()
-        for run in runs:
-            print(f"# run {run.folder}")
-        for run in runs:
-            key = (run.scenario.label, json.dumps(run.swept))
-            if key not in shown:
-                shown.add(key)
-                print(f"---\n# {run.folder}")
-                for note in notes(run.scenario):
-                    print(f"# note: {note}")
-                print(resolved(run.scenario), end="")
+        _show(runs)
         return 0
+    return _execute(options, runs)
 
+
+def _show(runs: Sequence[Run]) -> None:
+    """Print which runs there are, and what they resolve to but for their seeds."""
+    from wnsim.scenario.build import notes, resolved
+
+    shown = set()
+    for run in runs:
+        print(f"# run {run.folder}")
+    for run in runs:
+        key = (run.scenario.label, json.dumps(run.swept))
+        if key not in shown:
+            shown.add(key)
+            print(f"---\n# {run.folder}")
+            for note in notes(run.scenario):
+                print(f"# note: {note}")
+            print(resolved(run.scenario), end="")
+
+
+def _execute(options: argparse.Namespace, runs: Sequence[Run]) -> int:
+    """Run the runs, and say what became of them."""
+    from wnsim.channel import OutOfRangeWarning
+    from wnsim.scenario.build import notes
+    from wnsim.scenario.execute import execute
+    from wnsim.scenario.jobs import Reporter
+    from wnsim.scenario.learning import Keeping, place
     from wnsim.scenario.progress import Display
+    from wnsim.scenario.sweep import results_folder
 
     out = results_folder(runs[0], options.out)
     # Of several processes that work together, the first one alone speaks.
     mine = place()
     speaks = mine is None or mine.rank == 0
-    with Display(len(runs), sys.stderr if speaks else io.StringIO()) as display:
+    if mine is not None and (options.jobs > 1 or options.launcher is not None):
+        raise ScenarioError(
+            "--jobs and --launcher: must not be used under torchrun or srun, whose processes share "
+            "every run; leave out the one or the other"
+        )
+    stream = sys.stderr if speaks else io.StringIO()
+    json_wanted = options.progress == "json"
+    with Reporter(stream) if json_wanted else Display(stream) as watcher:
         for note in dict.fromkeys(note for run in runs for note in notes(run.scenario)):
-            display.say(f"note: {note}")
+            watcher.say(f"note: {note}")
         warnings.simplefilter("always", OutOfRangeWarning)
-        warnings.showwarning = lambda message, *_: display.say(f"note: {message}")
+        warnings.showwarning = lambda message, *_: watcher.say(f"note: {message}")
         folder = Path(options.store) if options.store else out / "store"
         keeping = Keeping(folder, int(options.store_gib * 2**30))
-        skipped = run_all(runs, out, display.watch, keeping)
+        outcome = execute(runs, out, keeping, _way(options, out), watcher)
     if speaks:
-        for name in skipped:
-            print(f"{name}: complete already, not run again")
-        print(f"results are in {out}")
-    return 0
+        _tell(outcome, out)
+    return 2 if outcome.failures else 0
+
+
+def _way(options: argparse.Namespace, out: Path) -> Way:
+    """Return how the options want the runs to be computed."""
+    from wnsim.scenario.execute import Way
+    from wnsim.scenario.launch import Launcher
+
+    def launcher() -> Launcher:
+        kind = options.launcher
+        return Launcher(kind, out / kind, out.resolve().name, options.launcher_option)
+
+    return Way(
+        lambda run: command(options, run),
+        jobs=options.jobs,
+        launcher=None if options.launcher is None else launcher,
+        waits=options.launcher == "local",
+        gathers=not options.only,
+    )
+
+
+def _tell(outcome: Outcome, out: Path) -> None:
+    for name in outcome.skipped:
+        print(f"{name}: complete already, not run again")
+    for name, job in outcome.sent.items():
+        print(f"{name}: job {job}")
+    if outcome.sent:
+        print("the same command without --launcher gathers the results when the jobs have ended")
+    print(f"results are in {out}")
+    if outcome.failures:
+        count = len(outcome.failures)
+        print(f"{count} run{'s' if count > 1 else ''} failed:", file=sys.stderr)
+    for name, wrong in outcome.failures.items():
+        print(f"{name}: {wrong}", file=sys.stderr)
 
 
 if __name__ == "__main__":

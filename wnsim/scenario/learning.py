@@ -120,7 +120,8 @@ def learn(
     )
     try:
         device, dtype = place_of(learning.trainer)
-        model, tokenizer = load(learning.model, dtype, device, quantization)
+        encoder = learning.scoring == "similarity"
+        model, tokenizer = load(learning.model, dtype, device, quantization, encoder=encoder)
         trainer = Trainer(
             learning, tasks, model, tokenizer, devices, seed, store=store, ranks=ranks
         )

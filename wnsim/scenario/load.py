@@ -62,7 +62,7 @@ def find(name: str) -> Path:
             return known[candidate]
     if path.is_dir():
         raise ScenarioError(f"{name}: is a folder; a scenario is a YAML file")
-    hint = _nearest(name, known)
+    hint = nearest(name, known)
     raise ScenarioError(f"{name}: no such file, and no scenario of that name on board{hint}")
 
 
@@ -112,14 +112,14 @@ def _explain(document: Document, error: ValidationError) -> ScenarioError:
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
         # A key written as two surrogates is one character here, and not found in the document.
         name = str(detail["loc"][-1])
-        hint = _nearest(name, set(_known_keys(detail["loc"][:-1])))
+        hint = nearest(name, set(_known_keys(detail["loc"][:-1])))
         return document.error(path or (name,), f"unknown key{hint}")
     if kind in ("missing", "missing_keyword_only_argument", "missing_argument"):
         return document.error((*path, str(detail["loc"][-1])), "the key is required")
     if kind == "union_tag_invalid":
         known = [tag.strip("' ") for tag in str(context["expected_tags"]).split(",")]
         tag = str(context["tag"])
-        return document.error((*path, "model"), f"unknown model {tag!r}{_nearest(tag, known)}")
+        return document.error((*path, "model"), f"unknown model {tag!r}{nearest(tag, known)}")
     if kind == "union_tag_not_found":
         return document.error(path, "must say which model is meant: the key model is required")
     if kind == "literal_error":
@@ -191,7 +191,7 @@ def _known_keys(loc: tuple[str | int, ...]) -> Iterator[str]:
         yield from node.get("properties", {})
 
 
-def _nearest(word: str, known: Any) -> str:
+def nearest(word: str, known: Any) -> str:
     """Return a hint: the nearest known word, or all of them if none is near."""
     near = _did_you_mean(word, known)
     return near or (f"; known: {', '.join(sorted(known))}" if known else "")

@@ -1,41 +1,85 @@
-"""How a long run shows that it is alive: a bar on a terminal, plain lines in a log."""
+"""How long runs show that they are alive: a bar on a terminal, plain lines in a log."""
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Never, Self, TextIO
+from typing import Never, Protocol, Self, TextIO
 
 from tqdm import tqdm
 
-if TYPE_CHECKING:
-    from wnsim.scenario.run import Progress
-
 _SECONDS_BETWEEN_LINES = 5.0
+# The largest unit of which a time has two is the one it is told in.
+_UNITS = ((172_800.0, "days"), (7200.0, "h"), (120.0, "min"), (0.0, "s"))
 
 
-class Display:
-    """Shows the progress of several runs.
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come.
 
     Parameters
     ----------
-    runs : how many there are
-    stream : where to; a bar if it is a terminal
+    run : its folder's name
+    round, rounds : last finished round, and how many there are
+    time_s : simulated time [s]
+    accuracy : mean over devices and tasks, None if it was not measured now
+    events : events of the simulation so far
+    wall_s : since the run began [s]
     """
 
-    def __init__(self, runs: int, stream: TextIO) -> None:
-        self._runs = runs
+    run: str
+    round: int
+    rounds: int
+    time_s: float
+    accuracy: float | None
+    events: int
+    wall_s: float
+
+
+class Watcher(Protocol):
+    """Who is told of progress."""
+
+    def expect(self, runs: Sequence[str]) -> None:
+        """Hear which runs are to come."""
+
+    def say(self, text: str) -> None:
+        """Hear a sentence."""
+
+    def watch(self, progress: Progress) -> None:
+        """Hear how far a run has come."""
+
+    def over(self, run: str) -> None:
+        """Hear that a run has ended, well or not."""
+
+
+class Display:
+    """Shows the progress of several runs, one at a time or side by side; see `Watcher`.
+
+    Parameters
+    ----------
+    stream : where to; a bar if it is a terminal
+    clock_s : tells the time [s]
+    """
+
+    def __init__(self, stream: TextIO, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._stream = stream
-        self._started: list[str] = []
-        self._spoke_at = 0.0
+        self._clock_s = clock_s
+        self._runs: list[str] = []
+        self._began_s = clock_s()
+        self._spoke_s = -math.inf
+        self._first: dict[str, Progress] = {}
+        self._accuracy: dict[str, float] = {}
+        self._share: dict[str, float] = {}
+        self._over: set[str] = set()
         self._bar: tqdm[Never] | None = None
 
     def __enter__(self) -> Self:
         if self._stream.isatty():
             form = "{desc} |{bar:20}| {elapsed}"
-            self._bar = tqdm(
-                file=self._stream, total=self._runs, leave=False, nrows=24, bar_format=form
-            )
+            self._bar = tqdm(file=self._stream, total=1, leave=False, nrows=24, bar_format=form)
         return self
 
     def __exit__(
@@ -47,6 +91,13 @@ class Display:
         if self._bar is not None:
             self._bar.close()
 
+    def expect(self, runs: Sequence[str]) -> None:
+        """Take in which runs are to come: only now can it be told how long all will take."""
+        self._runs = list(runs)
+        self._began_s = self._clock_s()
+        if self._bar is not None:
+            self._bar.total = max(1, len(runs))
+
     def say(self, text: str) -> None:
         """Show a line that stays."""
         if self._bar is not None:
@@ -55,24 +106,59 @@ class Display:
             self._stream.write(text + "\n")
             self._stream.flush()
 
+    def over(self, run: str) -> None:
+        """Take in that a run has ended."""
+        self._over.add(run)
+        self._share[run] = 1.0
+
     def watch(self, progress: Progress) -> None:
         """Show how far a run has come."""
-        if progress.run not in self._started:
-            self._started.append(progress.run)
-        text = (
-            f"{progress.run} ({len(self._started)}/{self._runs}): round {progress.round}"
-            f"/{progress.rounds}, {progress.time_s:.1f} s simulated"
-        )
+        run = progress.run
+        self._first.setdefault(run, progress)
+        self._share[run] = progress.round / max(1, progress.rounds)
         if progress.accuracy is not None:
-            text += f", accuracy {progress.accuracy:.3f}"
+            self._accuracy[run] = progress.accuracy
         if self._bar is not None:
-            self._bar.n = round(
-                len(self._started) - 1 + progress.round / max(1, progress.rounds), 2
-            )
-            self._bar.set_description_str(text)
+            self._bar.n = round(sum(self._share.values()), 2)
+            self._bar.set_description_str(self._text(progress))
             return
-        now = time.monotonic()
+        now_s = self._clock_s()
         last = progress.round == progress.rounds
-        if last or progress.accuracy is not None or now - self._spoke_at > _SECONDS_BETWEEN_LINES:
-            self._spoke_at = now
-            self.say(text)
+        waited = now_s - self._spoke_s > _SECONDS_BETWEEN_LINES
+        if last or progress.accuracy is not None or waited:
+            self._spoke_s = now_s
+            self.say(self._text(progress))
+
+    def _text(self, progress: Progress) -> str:
+        run, parts = progress.run, []
+        if progress.accuracy is not None:
+            parts.append(f"accuracy {progress.accuracy:.3f}")
+        elif run in self._accuracy:
+            parts.append(f"accuracy so far {self._accuracy[run]:.3f}")
+        if progress.events and progress.wall_s > 0:
+            parts.append(f"{progress.events / progress.wall_s:.0f} events/s")
+        # What came before the first round says nothing about the others.
+        first = self._first[run]
+        done, left = progress.round - first.round, progress.rounds - progress.round
+        if done > 0 and left > 0:
+            left_s = (progress.wall_s - first.wall_s) / done * left
+            parts.append(f"about {_duration(left_s)} left")
+        # All runs together can be told from those that have ended, if runs are much alike.
+        share = sum(self._share.values()) / len(self._runs)
+        left_s = (self._clock_s() - self._began_s) / share * (1 - share) if share else 0.0
+        if self._over and left_s >= 1:
+            parts.append(f"all runs in about {_duration(left_s)}")
+        place = self._runs.index(run) + 1
+        return ", ".join(
+            [
+                f"{run} ({place}/{len(self._runs)}): round {progress.round}/{progress.rounds}",
+                f"{progress.time_s:.1f} s simulated",
+                *parts,
+            ]
+        )
+
+
+def _duration(time_s: float) -> str:
+    """Return a time in words."""
+    least_s, unit = next(each for each in _UNITS if time_s >= each[0])
+    return f"{time_s / (least_s / 2 or 1):.0f} {unit}"

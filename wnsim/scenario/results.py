@@ -1,9 +1,9 @@
-"""What a run leaves behind: its tables, its adapters, and the summary of all runs."""
+"""What a run leaves behind: its tables and its adapters."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 
 _TABLES = (
     "transfers.csv", "packets.csv", "devices.csv", "rounds.csv", "evaluations.csv", "groups.csv",
+    "targets.csv",
 )  # fmt: skip
 _MAX_NAME = 120
-_EVALUATION_COLUMNS = ("round", "time_s", "device", "task", "own", "accuracy", "routing")
+_EVALUATION_COLUMNS = (
+    "round", "time_s", "device", "task", "own", "accuracy", "trained_accuracy", "routing",
+    "load_entropy",
+)  # fmt: skip
 _GROUP_COLUMNS = (
     "round", "time_s", "group", "devices", "expected_collisions", "collisions",
-    "collisions_of_used", "sign_conflicts",
+    "collisions_of_used", "sign_conflicts", "consensus_error", "spectral_gap",
 )  # fmt: skip
 _ROUND_COLUMNS = (
     "round", "device", "start_s", "trained_s", "end_s", "neighbors", "heard", "offered_bytes",
@@ -34,7 +38,8 @@ _ROUND_COLUMNS = (
 )  # fmt: skip
 _DEVICE_COLUMNS = (
     "device", "flops_per_s", "task", "examples", "messages", "delivered", "offered_bytes",
-    "acked_bytes", "received_bytes", "transmit_s", "receive_s",
+    "acked_bytes", "received_bytes", "transmit_s", "receive_s", "stored_bytes", "a_cosine",
+    "a_block_norm",
 )  # fmt: skip
 _ENERGY_COLUMNS = ("transmit_j", "receive_j", "idle_j", "compute_j")
 
@@ -53,7 +58,9 @@ def tables(
         "transfers.csv": records.table(
             records.TRANSFER_COLUMNS, records.transfer_rows(network.transfers, names)
         ),
-        "devices.csv": records.table(columns, _device_rows(network, world, ledger, trainer)),
+        "devices.csv": records.table(
+            columns, _device_rows(network, world, ledger, trainer, session)
+        ),
     }
     if network.packets:
         contents["packets.csv"] = records.table(
@@ -70,6 +77,9 @@ def tables(
             contents["groups.csv"] = records.table(
                 _GROUP_COLUMNS, _rows(session.groups, _GROUP_COLUMNS, names)
             )
+        targets = session.learning.target_accuracies
+        if targets:
+            contents["targets.csv"] = records.table(("accuracy",), [[each] for each in targets])
     return contents
 
 
@@ -81,7 +91,11 @@ def _rows(rows: Iterable[Any], columns: Sequence[str], names: Sequence[str]) -> 
 
 
 def _device_rows(
-    network: Network, world: World, ledger: Ledger | None, trainer: Trainer | None
+    network: Network,
+    world: World,
+    ledger: Ledger | None,
+    trainer: Trainer | None,
+    session: Session | None,
 ) -> list[list[Any]]:
     names = world.motion.names
     sent_by: list[list[Transfer]] = [[] for _ in world.names]
@@ -91,6 +105,7 @@ def _device_rows(
         if transfer.delivered:
             received_bytes[transfer.message.target] += transfer.message.size_bytes
     spent = ledger.spent_j() if ledger is not None else {}
+    overlaps = trainer.overlaps() if trainer is not None else None
     rows = []
     for device, name in enumerate(names):
         sent = sent_by[device]
@@ -108,6 +123,8 @@ def _device_rows(
                 received_bytes[device],
                 float(network.tx_s[device]),
                 float(network.rx_s[device]),
+                session.stored_bytes(device) if session is not None else "",
+                *(("", "") if overlaps is None else (each[device] for each in overlaps)),
                 *(float(joules[device]) for joules in spent.values()),
             ]
         )
@@ -146,30 +163,3 @@ def clear(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
     for device in (folder / "adapters").glob("device-*"):
         shutil.rmtree(device)
-
-
-def summary(out: Path, manifests: Mapping[str, Mapping[str, Any]]) -> bytes:
-    """Return one row per run and metric, computed from the tables of complete runs.
-
-    Parameters
-    ----------
-    out : folder of results
-    manifests : of the runs, by name
-    """
-    # What this needs takes long to import.
-    from wnsim import metrics
-
-    swept = list(dict.fromkeys(key for manifest in manifests.values() for key in manifest["swept"]))
-    rows: list[list[Any]] = [
-        [
-            run,
-            manifest["variant"],
-            manifest["seed"],
-            *(manifest["swept"].get(key, "") for key in swept),
-            metric,
-            value,
-        ]
-        for run, manifest in manifests.items()
-        for metric, value in metrics.of_run(out / run, manifest).items()
-    ]
-    return records.table(("run", "variant", "seed", *swept, "metric", "value"), rows)

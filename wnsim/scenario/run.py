@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,14 +12,10 @@ from wnsim.clock import Clock
 from wnsim.energy import Ledger
 from wnsim.network import Backhaul, Network
 from wnsim.scenario import results
-from wnsim.scenario.build import (
-    build_world,
-    fingerprint,
-    inputs,
-    resolved,
-)
+from wnsim.scenario.build import build_world, fingerprint, inputs
 from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.learning import Keeping, learn, together
+from wnsim.scenario.learning import Keeping, learn
+from wnsim.scenario.progress import Progress, Watcher
 from wnsim.scenario.schema import Scenario
 from wnsim.scenario.sweep import Run
 from wnsim.units import to_ns
@@ -37,107 +30,8 @@ if TYPE_CHECKING:
     from fl.trainer import Trainer
 
 
-@dataclass(frozen=True)
-class Progress:
-    """How far a run has come.
-
-    Parameters
-    ----------
-    run : its folder's name
-    round, rounds : last finished round, and how many there are
-    time_s : simulated time [s]
-    accuracy : mean over devices and tasks, None if it was not measured now
-    """
-
-    run: str
-    round: int
-    rounds: int
-    time_s: float
-    accuracy: float | None
-
-
-Watch = Callable[[Progress], None]
-
-
-def run_all(runs: Sequence[Run], out: Path, watch: Watch, keeping: Keeping) -> list[str]:
-    """Run what is not complete yet, and draw the figures of all of it.
-
-    If a launcher has started several processes, all of them run everything and share the training;
-    the first one alone reads and writes files.
-
-    Parameters
-    ----------
-    runs : the runs of one scenario file
-    out : folder of results
-    watch : told of progress
-    keeping : where results of training are kept
-
-    Returns
-    -------
-    the names of the runs that were complete already
-
-    Raises
-    ------
-    ScenarioError
-        if a folder holds the results of another scenario, or a scenario cannot be run
-    """
-    with together(runs) as ranks:
-        first = ranks is None or ranks.rank == 0
-        todo, skipped = _todo(runs, out) if first else ([], [])
-        if ranks is not None:
-            names = json.loads(ranks.from_first(json.dumps([run.folder for run in todo]).encode()))
-            todo = [run for run in runs if run.folder in names]
-        for run in todo:
-            run_one(run, out / run.folder, watch, keeping, ranks)
-    if first:
-        complete = records.complete_runs(out, runs[0].scenario.name, [run.folder for run in runs])
-        records.write(out / "summary.csv", results.summary(out, complete))
-
-        from wnsim import figures
-
-        figures.draw(out, list(complete))
-    return skipped
-
-
-def _todo(runs: Sequence[Run], out: Path) -> tuple[list[Run], list[str]]:
-    """Return the runs that are not complete, their folders made ready, and the names of others."""
-    there = records.complete_runs(out, runs[0].scenario.name)
-    lines = {
-        (manifest["variant"], json.dumps(manifest["swept"])): (folder, manifest["seedless"])
-        for folder, manifest in there.items()
-    }
-    todo, skipped = [], []
-    for run in runs:
-        used = inputs(run.scenario)
-        # Runs of one line of the figures differ in their seeds only.
-        seedless = fingerprint(run.scenario, used, seed=False)
-        line = (run.scenario.label, json.dumps(run.swept))
-        folder, other = lines.get(line, (run.folder, seedless))
-        if other != seedless:
-            raise _other(out / folder)
-        manifest = records.read_manifest(out / run.folder)
-        if manifest is None:
-            todo.append(run)
-        elif manifest.get("fingerprint") == fingerprint(run.scenario, used):
-            skipped.append(run.folder)
-        else:
-            raise _other(out / run.folder)
-    # A folder that cannot be written is found out before anything is computed.
-    for run in todo:
-        results.clear(out / run.folder)
-        records.write(out / run.folder / "scenario.yaml", resolved(run.scenario).encode())
-    return todo, skipped
-
-
-def _other(folder: Path) -> ScenarioError:
-    return ScenarioError(
-        f"{folder}: holds the results of another scenario of this name, or of files that have "
-        "changed; choose another folder with --out, or move it away"
-    )
-
-
 def run_one(
-    run: Run, folder: Path, watch: Watch, keeping: Keeping, ranks: Ranks | None = None
+    run: Run, folder: Path, watcher: Watcher, keeping: Keeping, ranks: Ranks | None = None
 ) -> None:
     """Simulate one run and write its results beside its scenario, which stands there already.
 
@@ -145,7 +39,7 @@ def run_one(
     ----------
     run : what to simulate
     folder : where its results go; it holds no complete run
-    watch : told of progress
+    watcher : is told of progress
     keeping : where results of training are kept
     ranks : the processes that share the training; none: this one does it all
 
@@ -165,6 +59,14 @@ def run_one(
     for number, background in enumerate(scenario.background):
         background.start(network, world.count, scenario.seed, number)
     first = ranks is None or ranks.rank == 0
+
+    def tell(number: int, rounds: int, accuracy: float | None) -> None:
+        if first:
+            events, wall_s = network.env.events, time.perf_counter() - began
+            watcher.watch(
+                Progress(run.folder, number, rounds, network.now_s, accuracy, events, wall_s)
+            )
+
     store: Store | None = None
     trainer: Trainer | None = None
     session: Session | None = None
@@ -172,8 +74,7 @@ def run_one(
         rounds = scenario.fl.rounds
 
         def report(number: int, time_s: float, accuracy: float | None) -> None:
-            if first:
-                watch(Progress(run.folder, number, rounds, time_s, accuracy))
+            tell(number, rounds, accuracy)
 
         def compute_time_s(device: int, flops: float) -> float:
             if ledger is not None:
@@ -181,7 +82,9 @@ def run_one(
             return world.compute_time_s(device, flops)
 
         if first:
-            store = keeping.store(fingerprint(scenario, used)[:32])
+            # Two runs may be the same but for how their swept values are written.
+            name = f"{fingerprint(scenario, used)} {run.folder}"
+            store = keeping.store(records.digest(name.encode())[:32])
         trainer, session = learn(
             scenario, network, compute_time_s, world.count, report, store, ranks
         )
@@ -190,8 +93,7 @@ def run_one(
         rounds = scenario.traffic.rounds
 
         def ended(number: int) -> None:
-            if first:
-                watch(Progress(run.folder, number, rounds, network.now_s, None))
+            tell(number, rounds, None)
 
         ended(0)
         over = network.env.process(scenario.traffic.process(network, ended))
@@ -202,7 +104,7 @@ def run_one(
         adapters = [] if session is None else session.adapters
     # Training that diverges gives numbers that cannot be sent.
     except ValueError as error:
-        raise ScenarioError(f"{run.folder}: {error}") from error
+        raise ScenarioError(str(error)) from error
     if not first:
         return
 

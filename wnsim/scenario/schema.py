@@ -217,6 +217,11 @@ SCENARIO: TypeAdapter[Scenario] = TypeAdapter(Scenario)
 # A line of a docstring's section of parameters: names, and what they are.
 _PARAMETER = re.compile(r"(\w+(?:, \w+)*) : (.+)")
 
+_LISTS: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": {"type": "array", "minItems": 1},
+}
+
 # Keys of a file that describe several runs at once and are gone in a resolved scenario.
 PLAN_KEYS: dict[str, dict[str, Any]] = {
     "repeat": {
@@ -237,8 +242,20 @@ PLAN_KEYS: dict[str, dict[str, Any]] = {
     },
     "sweep": {
         "description": "lists of values by dotted key, such as devices.count; all are crossed",
-        "type": "object",
-        "additionalProperties": {"type": "array", "minItems": 1},
+        **_LISTS,
+    },
+    "zip": {
+        "description": "lists of equal length by dotted key that go together, value by value; or a "
+        "list of such groups, which are crossed with each other and with sweep",
+        "anyOf": [
+            {**_LISTS, "minProperties": 1},
+            {"type": "array", "items": {**_LISTS, "minProperties": 1}, "minItems": 1},
+        ],
+    },
+    "baseline": {
+        "description": "label of the variant that the others are compared with in pairs of equal "
+        "seeds; the first one if not given",
+        "type": "string",
     },
 }
 

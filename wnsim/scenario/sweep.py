@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -14,13 +14,12 @@ from typing import Any
 
 from wnsim.scenario.document import Document, assignment, parse_value, read
 from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.load import find, validate
+from wnsim.scenario.load import find, nearest, validate
 from wnsim.scenario.schema import PLAN_KEYS, Scenario
+from wnsim.scenario.swept import RESERVED, axes, check_overrides, steps
 
 _MAX_RUNS = 100_000
 _MAX_NAME = 120
-# What all runs of a scenario have in common.
-_RESERVED = {"name", "seed", *PLAN_KEYS}
 
 
 @dataclass(frozen=True)
@@ -32,11 +31,13 @@ class Run:
     folder : name of its folder of results
     swept : swept values by their dotted keys
     scenario : everything resolved
+    baseline : label of the variant that others are compared with
     """
 
     folder: str
     swept: dict[str, Any]
     scenario: Scenario
+    baseline: str
 
 
 def plan(name: str, settings: Sequence[str] = ()) -> list[Run]:
@@ -54,33 +55,51 @@ def plan(name: str, settings: Sequence[str] = ()) -> list[Run]:
     """
     document = read(find(name), name)
     overrides = [_setting(document, text) for text in settings]
-    _check_overrides(overrides, document.data.get("sweep"))
     for override in overrides:
         if set(override.data) <= {*PLAN_KEYS, "seed", "name"}:
             document = document.merged(override)
     repeat = _repeat(document)
     variants = _variants(document)
-    swept = _swept(document)
+    baseline = _baseline(document, variants)
+    swept = axes(document)
+    check_overrides(overrides, swept)
     base = document.without(*PLAN_KEYS)
-    if len(variants) * len(swept) * repeat > _MAX_RUNS:
+    if len(variants) * math.prod(len(axis.steps) for axis in swept) * repeat > _MAX_RUNS:
         raise document.error((), f"a scenario has at most {_MAX_RUNS} runs")
 
-    # Found once: a long list of swept values has as many places to look through.
-    sources = {key: document.where(("sweep", key)) for key in swept[0]}
+    sources = {key: source for axis in swept for key, source in axis.sources.items()}
     runs = []
     for variant in variants:
-        for values in swept:
+        for values in steps(swept):
             one = base.merged(variant) if variant is not None else base
             for key, value in values.items():
                 one = one.merged(assignment(document, key, value, sources[key]))
             for override in overrides:
                 one = one.merged(override.without(*PLAN_KEYS))
             scenario = validate(one)
-            runs += [_run(one, scenario, values, number) for number in range(repeat)]
+            runs += [_run(one, scenario, values, number, baseline) for number in range(repeat)]
     for folder, count in Counter(run.folder for run in runs).items():
         if count > 1:
             raise document.error(("variants",), f"two runs would be named {folder!r}")
     return runs
+
+
+def only(runs: Sequence[Run], names: Sequence[str]) -> list[Run]:
+    """Return those runs of a plan that are asked for by name; all if none is.
+
+    Raises
+    ------
+    ScenarioError
+        if there is no run of such a name
+    """
+    known = [run.folder for run in runs]
+    for name in names:
+        if name not in known:
+            hint = nearest(name, known)
+            if len(hint) > _MAX_NAME * 2:
+                hint = "; --check lists them"
+            raise ScenarioError(f"--only {name}: no run of this scenario{hint}")
+    return [run for run in runs if not names or run.folder in names]
 
 
 def results_folder(run: Run, out: str | None) -> Path:
@@ -96,7 +115,9 @@ def results_folder(run: Run, out: str | None) -> Path:
     return Path(out) if out is not None else Path("results") / _slug(run.scenario.name)
 
 
-def _run(document: Document, scenario: Scenario, values: dict[str, Any], number: int) -> Run:
+def _run(
+    document: Document, scenario: Scenario, values: dict[str, Any], number: int, baseline: str
+) -> Run:
     seed = scenario.seed + number
     if number > 0:
         other = assignment(document, "seed", seed, document.where(("seed",)))
@@ -104,7 +125,7 @@ def _run(document: Document, scenario: Scenario, values: dict[str, Any], number:
     parts = [scenario.label] if scenario.label else []
     parts += [f"{key}={_text(value)}" for key, value in values.items()]
     parts.append(f"seed={seed}")
-    return Run(_slug(",".join(parts)), values, scenario)
+    return Run(_slug(",".join(parts)), values, scenario, baseline)
 
 
 def _setting(document: Document, text: str) -> Document:
@@ -113,16 +134,6 @@ def _setting(document: Document, text: str) -> Document:
     if not equals:
         raise ScenarioError(f"{source}: a setting is key=value")
     return assignment(document, key.strip(), parse_value(value, source), source)
-
-
-def _check_overrides(overrides: Sequence[Document], sweep: Any) -> None:
-    """Refuse settings that would go over swept values, whose runs are named after them."""
-    for override in overrides:
-        ((path, source),) = override.places.items()
-        key = ".".join(map(str, path))
-        for swept in sweep if isinstance(sweep, dict) else ():
-            if f"{swept}.".startswith(f"{key}.") or f"{key}.".startswith(f"{swept}."):
-                raise ScenarioError(f"{source}: {key}: is swept by the scenario ({swept})")
 
 
 def _repeat(document: Document) -> int:
@@ -153,25 +164,23 @@ def _variants(document: Document) -> list[Document | None]:
         if label in labels:
             raise document.error(("variants", index, "label"), f"is given twice: {label!r}")
         labels.append(label)
-        for key in _RESERVED & set(variant):
+        for key in RESERVED & set(variant):
             raise document.error(
                 ("variants", index, key), "a variant cannot change it; variants are comparable"
             )
     return [document.section(("variants", index)) for index in range(len(variants))]
 
 
-def _swept(document: Document) -> list[dict[str, Any]]:
-    sweep = document.data.get("sweep")
-    if sweep is None:
-        return [{}]
-    if not isinstance(sweep, dict):
-        raise document.error(("sweep",), f"must be keys with lists of values, got {sweep!r}")
-    for key, values in sweep.items():
-        if key in _RESERVED or key == "label":
-            raise document.error(("sweep", key), "cannot be swept; for several seeds use repeat")
-        if not isinstance(values, list) or not values:
-            raise document.error(("sweep", key), f"must be a list of values, got {values!r}")
-    return [dict(zip(sweep, values, strict=True)) for values in itertools.product(*sweep.values())]
+def _baseline(document: Document, variants: Sequence[Document | None]) -> str:
+    """Return the label of the variant that others are compared with."""
+    labels = [str(variant.data["label"]) for variant in variants if variant is not None]
+    asked = document.data.get("baseline")
+    if asked is None:
+        return labels[0] if labels else str(document.data.get("label", ""))
+    if asked not in labels:
+        hint = nearest(str(asked), labels) or "; the scenario has no variants"
+        raise document.error(("baseline",), f"must be the label of a variant, got {asked!r}{hint}")
+    return str(asked)
 
 
 def _text(value: Any) -> str:

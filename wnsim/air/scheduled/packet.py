@@ -65,6 +65,7 @@ class Packet(SlotBySlot[_Link]):
             np.array([link.group for link in links]),
             np.array([link.stream.serial for link in links]),
             np.array([link.flow.batch for link in links]),
+            np.array([link.flow.power for link in links]),
         )
         mean_w, now_w = {}, {}
         if self.hearing is not None:

@@ -28,6 +28,7 @@ _FIELDS = np.dtype(
         ("carrier", np.int64),
         ("stream", np.int64),
         ("batch", np.int64),
+        ("power", np.float64),
         ("size", np.int64),
         ("limit", np.int64),
         ("begin", np.int64),  # first slot
@@ -76,6 +77,7 @@ class Rows:
         record["group"] = setup.mac.group(flow.source, flow.target, devices)
         record["carrier"] = setup.mac.carrier(flow.source, flow.target, devices)
         record["stream"], record["batch"] = stream.serial, flow.batch
+        record["power"] = flow.power
         record["size"], record["limit"], record["begin"] = flow.size_bits, flow.limit_ns, slot
         record["done"], record["due"] = -1, flow.limit_ns
         self.table[number] = record
@@ -185,7 +187,11 @@ class Rows:
         """Return what medium access sees of rows in order."""
         table = self.table
         return OnAir(
-            table["source"][rows], table["group"][rows], table["stream"][rows], table["batch"][rows]
+            table["source"][rows],
+            table["group"][rows],
+            table["stream"][rows],
+            table["batch"][rows],
+            table["power"][rows],
         )
 
     def leaders(self, rows: Ints) -> NDArray[np.bool_]:

@@ -1,0 +1,109 @@
+"""Does so-lora-plus beat lora fairly? python plots/fair.py results/fair [results/urban].
+
+Prints, for fair.yaml, the mean accuracy on all tasks and the bytes of each variant, and a verdict
+on each clause: 5 points more than lora, and than lora with the gate; at most a tenth of the bytes;
+more than training alone with one exchange (one-shot); no less than lori-s at equal density. A
+clause holds, or fails, only where its paired 95 % interval says so. With a folder of urban.yaml,
+also the simulated time in which so-lora-plus reaches the best accuracy of lora.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pandas as pd
+from results import by_seed, cell, difference, folders, last_evaluation, runs, show
+
+from wnsim.statistics import mean, paired_difference
+from wnsim.tables import MISSING
+
+PLUS, BASELINE = "so-lora-plus", "lora"
+# What so-lora-plus is to be ahead of, and by how many points at least.
+CLAUSES = {"lora": 5.0, "lora gate": 5.0, "one-shot": 0.0, "lori-s gate": 0.0}
+MOST_BYTES, MOST_TIME, WINDOW = 0.1, 0.2, 3
+
+
+def main() -> None:
+    """Print the table and the verdicts."""
+    named = folders(str(__doc__))
+    lines = dict(list(runs(named[:1]).groupby("variant", sort=False)))
+    accuracy = {
+        name: by_seed(line, lambda run: _accuracy(run.folder)) for name, line in lines.items()
+    }
+    own = {name: by_seed(line, lambda run: _own(run.folder)) for name, line in lines.items()}
+    sent = {name: by_seed(line, lambda run: _bytes(run.folder)) for name, line in lines.items()}
+    base = mean(sent[BASELINE].values()).mean
+    rows = [
+        [
+            str(name),
+            str(len(lines[name])),
+            cell(accuracy[name]),
+            cell(own[name]),
+            MISSING if name == PLUS else difference(accuracy[PLUS], accuracy[name]),
+            f"{mean(sent[name].values()).mean / base:.3f}",
+        ]
+        for name in lines
+    ]
+    columns = ["method", "runs", "all tasks", "own task", f"{PLUS} minus it", "bytes"]
+    show(columns, rows, named[0] / "tables" / "fair")
+    for name, least in CLAUSES.items():
+        if name in accuracy:
+            found = paired_difference(accuracy[PLUS], accuracy[name])
+            print(_verdict(f"{PLUS} - {name}", found.low * 100, found.high * 100, least))
+    ratio = mean(sent[PLUS][seed] / sent[BASELINE][seed] for seed in sent[PLUS])
+    print(_verdict(f"bytes of {PLUS} / {BASELINE}", -ratio.high, -ratio.low, -MOST_BYTES))
+    for folder in named[1:]:
+        _times(folder)
+
+
+def _verdict(what: str, low: float, high: float, least: float) -> str:
+    """Return whether something that lies in an interval is at least so much, as a sentence."""
+    known = "holds" if low >= least else "fails" if high < least else "is not decided"
+    return f"{what}: in [{low:.3g}, {high:.3g}], at least {least:g} is asked for: {known}"
+
+
+def _accuracy(folder: Path) -> float:
+    return float(last_evaluation(folder)["accuracy"].mean())
+
+
+def _own(folder: Path) -> float:
+    table = last_evaluation(folder)
+    return float(table.loc[table["own"], "accuracy"].mean())
+
+
+def _bytes(folder: Path) -> float:
+    """Return the size of all messages, control and sharing too [byte]."""
+    return float(pd.read_csv(folder / "transfers.csv")["size_bytes"].sum())
+
+
+def _times(folder: Path) -> None:
+    """Print when so-lora-plus comes to the best accuracy of lora, seed by seed."""
+    lines = dict(list(runs([folder]).groupby("variant", sort=False)))
+    shares = []
+    for seed, run in lines[BASELINE].set_index("seed")["folder"].items():
+        other = lines[PLUS].set_index("seed")["folder"].get(seed)
+        if other is None:
+            continue
+        slow, fast = _curve(run), _curve(other)
+        best = slow["accuracy"].max()
+        reached = [curve.loc[curve["accuracy"] >= best, "time_s"].min() for curve in (slow, fast)]
+        never = math.isnan(reached[1])
+        shares.append(math.inf if never else reached[1] / reached[0])
+        shown = "never" if never else f"{reached[1]:.0f} s, {shares[-1]:.2f} of it"
+        print(
+            f"seed {seed}: lora is best, {best:.3f}, at {reached[0]:.0f} s; {PLUS} there: {shown}"
+        )
+    count = sum(share <= MOST_TIME for share in shares)
+    print(f"within {MOST_TIME:g} of the time: {count} of {len(shares)} seeds")
+
+
+def _curve(folder: Path) -> pd.DataFrame:
+    """Return the mean accuracy of each evaluation, in the mean of the last three, over time."""
+    table = pd.read_csv(folder / "evaluations.csv")
+    curve = table.groupby("round")[["time_s", "accuracy"]].mean()
+    return curve.assign(accuracy=curve["accuracy"].rolling(WINDOW, min_periods=1).mean())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""The paper's tables of accuracy: python plots/paper_table.py results/paper-table1.
+
+One row per method: accuracy in percent on each task and on all of them, mean over devices, with
+95 % intervals over repetitions, and the paired difference to lora; what a message carries and what
+all messages weigh, as shares of lora's; and what the paper (arXiv 2602.20492, Tables I and II)
+reports for Qwen2.5-1.5B and 7B. Where nobody tells anybody anything (`topology: alone`), a device
+is judged on its own task, as in Table II; else on all tasks, as in Table I. The paper's tasks and
+models are others than ours: what can be compared is order and distance of methods.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+from results import by_seed, cell, difference, folders, last_evaluation, runs, show
+
+from wnsim.tables import MISSING
+
+BASELINE = "lora"
+
+
+class Reported(NamedTuple):
+    """What the paper prints: averages in percent for two models, transmitted share of them."""
+
+    small: float
+    large: float
+    transmitted: float = math.nan
+
+
+# Table I: tasks of all devices; parameters transmitted of the 1.5B model, as shares of the model.
+TABLE_1 = {
+    "full-ft": Reported(76.95, 86.55, 1.0),
+    "lora": Reported(68.03, 83.19, 0.0201),
+    "lori-d": Reported(75.17, 84.36, 0.0105),
+    "hard-moe": Reported(80.93, 90.62, 1.0),
+    "so-lora one cluster": Reported(76.44, 85.96, 0.0027),
+    "so-lora": Reported(78.00, 87.39, 0.0027),
+}
+# Table II: every device's own task.
+TABLE_2 = {
+    "full-ft": Reported(80.93, 90.62),
+    "lora": Reported(76.53, 86.71),
+    "lori-d": Reported(77.69, 87.41),
+    "so-lora": Reported(79.37, 88.93),
+}
+
+
+def main() -> None:
+    """Print the table."""
+    named = folders(str(__doc__))
+    found = runs(named)
+    alone = not any(_updates(folder)["size_bytes"].sum() for folder in found["folder"])
+    reported = TABLE_2 if alone else TABLE_1
+    lines = dict(list(found.groupby("variant", sort=False)))
+    if BASELINE not in lines:
+        raise SystemExit(f"{named[0]}: has no variant {BASELINE!r} to compare with")
+    tasks = list(last_evaluation(found["folder"].iloc[0])["task"].unique())
+    base = by_seed(lines[BASELINE], lambda run: _accuracy(run.folder, None, own=alone))
+    base_message = _message_bytes(lines[BASELINE])
+    base_total = _total_bytes(lines[BASELINE])
+    rows = []
+    for variant, line in lines.items():
+        row = [str(variant), *(_cell(line, task, own=alone) for task in [*tasks, None])]
+        overall = by_seed(line, lambda run: _accuracy(run.folder, None, own=alone))
+        row.append(MISSING if variant == BASELINE else difference(overall, base))
+        if not alone:
+            row.append(_share(_message_bytes(line), base_message))
+            row.append(_share(_total_bytes(line), base_total))
+        paper = reported.get(str(variant))
+        row += [f"{paper.small:.2f}", f"{paper.large:.2f}"] if paper else [MISSING, MISSING]
+        if not alone:
+            sent = paper.transmitted / reported[BASELINE].transmitted if paper else math.nan
+            row.append(MISSING if math.isnan(sent) else f"{sent:.3g}")
+        rows.append(row)
+    columns = ["method", *tasks, "all", f"vs {BASELINE}"]
+    columns += [] if alone else ["payload", "on air"]
+    columns += ["paper 1.5B", "paper 7B"]
+    columns += [] if alone else ["paper sent"]
+    show(columns, rows, named[0] / "tables" / ("table2" if alone else "table1"))
+
+
+def _cell(line: pd.DataFrame, task: str | None, *, own: bool) -> str:
+    return cell(by_seed(line, lambda run: _accuracy(run.folder, task, own=own)))
+
+
+def _accuracy(folder: Path, task: str | None, *, own: bool) -> float:
+    table = last_evaluation(folder)
+    if own:
+        table = table[table["own"]]
+    if task is not None:
+        return float(table.loc[table["task"] == task, "accuracy"].mean())
+    # Tasks count alike, however many devices have them.
+    return float(table.groupby("task")["accuracy"].mean().mean())
+
+
+def _updates(folder: Path) -> pd.DataFrame:
+    table = pd.read_csv(folder / "transfers.csv")
+    return table[table["kind"] == "update"]
+
+
+def _message_bytes(line: pd.DataFrame) -> float:
+    """Return the mean size of an update over the whole run [byte]."""
+    return float(pd.concat([_updates(folder) for folder in line["folder"]])["size_bytes"].mean())
+
+
+def _total_bytes(line: pd.DataFrame) -> float:
+    """Return the size of all messages of a run, updates or not, in the mean [byte]."""
+    sums = [pd.read_csv(folder / "transfers.csv")["size_bytes"].sum() for folder in line["folder"]]
+    return float(sum(sums)) / len(sums)
+
+
+def _share(value: float, base: float) -> str:
+    return MISSING if math.isnan(value) else f"{value / base:.3g}"
+
+
+if __name__ == "__main__":
+    main()

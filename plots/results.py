@@ -1,0 +1,117 @@
+"""What the scripts beside this one have in common: reading folders of results."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from wnsim.statistics import mean, paired_difference
+from wnsim.tables import MISSING, escape, latex, plus_minus
+
+
+def folders(description: str) -> list[Path]:
+    """Return the folders of results that the command line names."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("results", nargs="+", type=Path, help="folders of results")
+    named: list[Path] = parser.parse_args().results
+    for folder in named:
+        if not (folder / "summary.csv").is_file():
+            sys.exit(f"{folder}: no summary.csv, so no complete runs in it")
+    return named
+
+
+def runs(named: Sequence[Path]) -> pd.DataFrame:
+    """Return one row for each complete run: folder, variant, seed, and what was swept."""
+    rows: list[dict[str, Any]] = []
+    for folder in named:
+        for name in pd.read_csv(folder / "summary.csv")["run"].unique():
+            manifest = json.loads((folder / name / "manifest.json").read_text("utf-8"))
+            rows.append(
+                {
+                    "folder": folder / name,
+                    "variant": manifest["variant"],
+                    "seed": manifest["seed"],
+                    **manifest["swept"],
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def summary(named: Sequence[Path]) -> pd.DataFrame:
+    """Return the metrics of all runs, a column for each."""
+    tables = [pd.read_csv(folder / "summary.csv") for folder in named]
+    both = pd.concat(tables)
+    keys = [column for column in both.columns if column not in ("metric", "value")]
+    wide = both.pivot_table(index=keys, columns="metric", values="value", sort=False)
+    return wide.reset_index()
+
+
+def last_evaluation(folder: Path) -> pd.DataFrame:
+    """Return how every device does on every task in the end."""
+    table = pd.read_csv(folder / "evaluations.csv")
+    return table[table["round"] == table["round"].max()]
+
+
+def by_seed(table: pd.DataFrame, value: Callable[[Any], float]) -> dict[int, float]:
+    """Return a number for each seed of the runs of one line."""
+    return {int(row.seed): value(row) for row in table.itertuples()}
+
+
+def cell(values: Mapping[int, float], decimals: int = 1, scale: float = 100.0) -> str:
+    """Return a mean with half of its 95 % interval as text, in percent if not told otherwise."""
+    found = mean(value * scale for value in values.values())
+    return _text(found.mean, found.half, decimals)
+
+
+def difference(
+    values: Mapping[int, float], baseline: Mapping[int, float], decimals: int = 1
+) -> str:
+    """Return a paired difference in percentage points with half of its 95 % interval as text."""
+    found = paired_difference(
+        {seed: 100 * value for seed, value in values.items()},
+        {seed: 100 * value for seed, value in baseline.items()},
+    )
+    return _text(found.mean, found.half, decimals, signed=True)
+
+
+def _text(center: float, half: float, decimals: int, *, signed: bool = False) -> str:
+    if math.isnan(center):
+        return MISSING
+    shown = f"{center:+.{decimals}f}" if signed else f"{center:.{decimals}f}"
+    return shown if math.isnan(half) else f"{shown} ± {half:.{decimals}f}"
+
+
+def show(columns: Sequence[str], rows: Sequence[Sequence[str]], stem: Path) -> None:
+    """Print a table, and write it as CSV and LaTeX.
+
+    Parameters
+    ----------
+    columns, rows : its texts
+    stem : name of the files without their endings
+    """
+    table = pd.DataFrame(rows, columns=list(columns))
+    print(table.to_string(index=False))
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    table.to_csv(stem.with_suffix(".csv"), index=False, lineterminator="\n")
+    cells = [[_latex(text) for text in row] for row in rows]
+    align = "l" + "r" * (len(columns) - 1)
+    text = latex([escape(column) for column in columns], cells, align)
+    stem.with_suffix(".tex").write_text(text, "utf-8")
+    print(f"also in {stem}.csv and .tex")
+
+
+def _latex(text: str) -> str:
+    center, sign, half = text.partition(" ± ")
+    if not sign:
+        return escape(text)
+    decimals = len(half.partition(".")[2])
+    signed = "+" if center.startswith("+") else ""
+    shown = plus_minus(float(center), float(half), decimals)
+    return shown.replace("$", f"${signed}", 1)

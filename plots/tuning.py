@@ -1,0 +1,39 @@
+"""Which learning rate each variant is to have: python plots/tuning.py results/fair-tuning.
+
+Reads a sweep of `fl.method.learning_rate` that was judged on validation examples, with seeds that
+no reported run has. The rate of the highest mean accuracy on all tasks is chosen, on its own task
+where a variant tells nobody anything; of equal ones the lowest. At an end of the grid it is
+marked, so that the grid can be extended.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+from results import cell, folders, show, summary
+
+RATE = "fl.method.learning_rate"
+ALONE = "local"
+
+
+def main() -> None:
+    """Print accuracies by variant and rate, and the rate to choose."""
+    named = folders(str(__doc__))
+    table = summary(named)
+    rates = sorted(table[RATE].unique())
+    rows = []
+    for variant, runs in table.groupby("variant", sort=False):
+        metric = "accuracy_own_task" if ALONE in str(variant) else "accuracy_all_tasks"
+        means = runs.groupby(RATE)[metric].mean()
+        best = float(means.idxmax())
+        mark = " (end of the grid)" if best in (means.index.min(), means.index.max()) else ""
+        cells = [_cell(runs[runs[RATE] == rate], metric) for rate in rates]
+        rows.append([str(variant), *cells, f"{best:g}{mark}"])
+    show(["variant", *(f"{rate:g}" for rate in rates), "chosen"], rows, named[0] / "tables/tuning")
+
+
+def _cell(runs: pd.DataFrame, metric: str) -> str:
+    return cell(dict(zip(runs["seed"], runs[metric], strict=True)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,316 @@
+"""Metrics of a run: tables made by hand, numbers known beforehand."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from wnsim.metrics import DEFINITIONS, definition, of_run
+from wnsim.metrics.delivery import on_air
+from wnsim.metrics.devices import jain
+from wnsim.metrics.learning import of_evaluations, of_targets
+from wnsim.metrics.rounds import of_rounds
+
+Row = dict[str, Any]
+
+
+def transfer(source: str, target: str, sent_s: float, ended_s: float, **facts: Any) -> Row:
+    """Return a message of 980 bytes and a header of 20, in two packets with 50 bytes of headers."""
+    row = {
+        "round": 1, "kind": "update", "source": source, "target": target, "size_bytes": 1000,
+        "header_bytes": 20, "sent_s": sent_s, "started_s": sent_s, "ended_s": ended_s,
+        "delivered": True, "reason": "", "queue_s": 0.0, "access_s": 0.0, "retransmission_s": 0.0,
+        "backhaul_s": 0.0, "packets": 2, "air_bytes": 1100, "acked_bytes": 1100,
+        "carried_bytes": 1100, "blocks": 10, "failed_blocks": 0, "capacity_bytes": 2200.0,
+    }  # fmt: skip
+    row |= {"latency_s": ended_s - sent_s, "air_s": ended_s - sent_s} | facts
+    elsewhere = ("queue_s", "access_s", "retransmission_s", "backhaul_s")
+    row["air_s"] = row["latency_s"] - sum(row[part] for part in elsewhere)
+    return row
+
+
+def evaluation(round_: int, time_s: float, **accuracies: tuple[float, float]) -> list[Row]:
+    """Return the rows of devices 0 and 1 on the tasks given, the first of which 0 trains."""
+    return [
+        {
+            "round": round_, "time_s": time_s, "device": device, "task": task,
+            "own": place == device, "accuracy": values[device], "trained_accuracy": math.nan,
+            "routing": math.nan, "load_entropy": math.nan,
+        }
+        for place, (task, values) in enumerate(accuracies.items())
+        for device in (0, 1)
+    ]  # fmt: skip
+
+
+TRANSFERS = [
+    transfer("0", "1", 2.0, 4.0, queue_s=0.25, retransmission_s=0.5, failed_blocks=2, blocks=12),
+    # Half of it has arrived when it is late.
+    transfer(
+        "1",
+        "0",
+        3.0,
+        8.0,
+        delivered=False,
+        reason="deadline",
+        acked_bytes=550,
+        carried_bytes=550,
+        blocks=5,
+        access_s=1.0,
+    ),
+    transfer("0", "1", 11.0, 14.0, round=2),
+    # Nothing arrives: blocks as large as those of all messages, 4030 bytes in 52 blocks.
+    transfer(
+        "1",
+        "0",
+        11.0,
+        11.5,
+        round=2,
+        delivered=False,
+        reason="left",
+        acked_bytes=0,
+        carried_bytes=0,
+        blocks=4,
+        failed_blocks=4,
+    ),
+    transfer("0", "1", 15.0, 16.0, round=2, kind="share", blocks=10),
+    transfer(
+        "0",
+        "1",
+        1.0,
+        1.5,
+        kind="control",
+        size_bytes=120,
+        air_bytes=180,
+        acked_bytes=180,
+        carried_bytes=180,
+        blocks=17,
+    ),
+    transfer("0", "1", 0.0, 1.0, kind="background", size_bytes=7000),
+]
+ROUNDS = [
+    {"round": 1, "device": "0", "start_s": 0.0, "trained_s": 2.0, "end_s": 8.5},
+    {"round": 1, "device": "1", "start_s": 0.0, "trained_s": 3.0, "end_s": 4.0},
+    {"round": 2, "device": "0", "start_s": 9.0, "trained_s": 11.0, "end_s": 12.0},
+    {"round": 2, "device": "1", "start_s": 9.0, "trained_s": 11.0, "end_s": 14.0},
+]
+EVALUATIONS = [
+    *evaluation(0, 0.0, a=(0.1, 0.1), b=(0.1, 0.1)),
+    *evaluation(1, 9.0, a=(0.9, 0.7), b=(0.2, 0.4)),
+    *evaluation(2, 14.0, a=(0.6, 0.4), b=(0.6, 0.8)),
+]
+DEVICES = [
+    {
+        "device": "0", "transmit_j": 3.0, "receive_j": 1.0, "idle_j": 0.5, "compute_j": 1.5,
+        "stored_bytes": 100, "a_cosine": 0.1, "a_block_norm": 0.5,
+    },
+    {
+        "device": "1", "transmit_j": 1.0, "receive_j": 0.5, "idle_j": 0.25, "compute_j": 0.25,
+        "stored_bytes": 300, "a_cosine": 0.2, "a_block_norm": 0.7,
+    },
+]  # fmt: skip
+GROUP = {
+    "round": 2, "time_s": 14.0, "expected_collisions": 0.0, "collisions": 0.0,
+    "collisions_of_used": 0.0, "sign_conflicts": math.nan, "consensus_error": 0.0,
+    "spectral_gap": 1.0,
+}  # fmt: skip
+GROUPS = [
+    GROUP | {"round": 1, "time_s": 9.0, "group": 0, "devices": 4},
+    GROUP | {"group": 0, "devices": 1},
+    GROUP | {
+        "group": 1, "devices": 3, "expected_collisions": 0.2, "collisions": 0.4,
+        "collisions_of_used": 0.8, "sign_conflicts": 0.5, "consensus_error": 0.1,
+        "spectral_gap": 0.6,
+    },
+]  # fmt: skip
+
+
+@pytest.fixture
+def metrics(tmp_path: Path) -> dict[str, int | float]:
+    """Return the metrics of a run that has every table."""
+    rows = [
+        row | {"trained_accuracy": row["accuracy"] + 0.1 * row["round"], "routing": 0.75,
+               "load_entropy": 0.5} if row["round"] else row
+        for row in EVALUATIONS
+    ]  # fmt: skip
+    tables = {
+        "transfers": TRANSFERS, "rounds": ROUNDS, "evaluations": rows, "devices": DEVICES,
+        "groups": GROUPS, "targets": [{"accuracy": 0.5}, {"accuracy": 0.8}],
+    }  # fmt: skip
+    for name, table in tables.items():
+        pd.DataFrame(table).to_csv(tmp_path / f"{name}.csv", index=False)
+    return of_run(tmp_path, {"simulated_s": 16.0})
+
+
+def test_every_metric_is_defined_and_every_definition_used(metrics: dict[str, float]) -> None:
+    used = {definition(name) for name in metrics}
+    assert used == set(DEFINITIONS.values())
+    assert len(set(DEFINITIONS.values())) == len(DEFINITIONS)
+    with pytest.raises(KeyError):
+        definition("accuracy")
+
+
+def test_messages_by_hand(metrics: dict[str, float]) -> None:
+    assert metrics["simulated_s"] == 16.0
+    assert metrics["messages"] == 6
+    assert metrics["offered_bytes"] == 5 * 1000 + 120
+    assert metrics["acked_bytes"] == 3 * 1100 + 550 + 180
+    # Of five that are not for control.
+    assert metrics["delivered_share"] == 3 / 5
+    assert metrics["deadline_miss_share"] == 1 / 5
+    assert metrics["latency_median_s"] == 2.0
+    assert metrics["latency_p95_s"] == pytest.approx(2.9)
+    assert metrics["goodput_bps"] == 8 * 3000 / 16
+    assert metrics["payload_bytes_per_message"] == 980
+    carried = 4 * 1100 + 550 + 180
+    assert metrics["of_shannon_bound"] == pytest.approx(carried / (7 * 2200))
+
+
+def test_bytes_on_the_air_by_hand(metrics: dict[str, float]) -> None:
+    """Law: what arrived and what was sent in vain add up; late messages count in part."""
+    assert metrics["payload_bytes"] == pytest.approx(980 * 2.5)
+    assert metrics["sharing_bytes"] == pytest.approx(980)
+    assert metrics["control_bytes"] == pytest.approx(100)
+    assert metrics["header_bytes"] == pytest.approx(120 * 3.5 + 80)
+    usual = (3 * 1100 + 550 + 180) / (10 + 5 + 10 + 0 + 10 + 17)
+    assert metrics["retransmitted_bytes"] == pytest.approx(2 * 110 + 4 * usual)
+    parts = ("payload", "sharing", "control", "header", "retransmitted")
+    total = sum(metrics[f"{name}_bytes"] for name in parts)
+    assert metrics["on_air_bytes"] == pytest.approx(total)
+    arrived = metrics["on_air_bytes"] - metrics["retransmitted_bytes"]
+    assert arrived == pytest.approx(sum(row["carried_bytes"] for row in TRANSFERS[:6]))
+
+
+def test_what_goes_through_a_station_is_on_the_air_twice() -> None:
+    relayed = transfer("0", "1", 0.0, 1.0, carried_bytes=2200, blocks=20)
+    found = on_air(pd.DataFrame([relayed]))
+    assert found["payload_bytes"] == pytest.approx(2 * 980)
+    assert found["on_air_bytes"] == pytest.approx(2 * 1100)
+
+
+def test_nothing_sent(tmp_path: Path) -> None:
+    pd.DataFrame([], columns=list(TRANSFERS[0])).to_csv(tmp_path / "transfers.csv", index=False)
+    silent = [{"device": "0", "stored_bytes": None, "a_cosine": None, "a_block_norm": None}]
+    pd.DataFrame(silent).to_csv(tmp_path / "devices.csv", index=False)
+    found = of_run(tmp_path, {"simulated_s": 0.0})
+    assert math.isnan(found.pop("of_shannon_bound"))
+    assert set(found.values()) == {0}
+    assert {"simulated_s", "messages", "offered_bytes", "acked_bytes", "on_air_bytes"} < set(found)
+    assert "delivered_share" not in found
+
+
+def test_accuracies_by_hand(metrics: dict[str, float]) -> None:
+    assert metrics["accuracy_all_tasks"] == pytest.approx(0.6)
+    assert metrics["accuracy_own_task"] == pytest.approx((0.6 + 0.8) / 2)
+    assert metrics["accuracy_worst_task"] == pytest.approx((0.6 + 0.4) / 2)
+    assert metrics["best_accuracy"] == pytest.approx(0.6)
+    # Task a was at 0.8 and is at 0.5; task b never was as high as it is.
+    assert metrics["forgetting"] == pytest.approx(((0.8 - 0.5) + (0.3 - 0.7)) / 2)
+    assert metrics["interference"] == pytest.approx((0.1 + 0.2) / 2)
+    assert metrics["jain_accuracy"] == pytest.approx(1.4**2 / (2 * (0.36 + 0.64)))
+    assert metrics["routing"] == 0.75
+    assert metrics["load_entropy"] == 0.5
+
+
+def test_what_was_not_measured_is_no_metric() -> None:
+    found = of_evaluations(pd.DataFrame(EVALUATIONS[:4]))
+    assert math.isnan(found.pop("forgetting"))
+    assert set(found) == {
+        "accuracy_all_tasks", "accuracy_own_task", "accuracy_worst_task", "best_accuracy",
+        "jain_accuracy",
+    }  # fmt: skip
+
+
+def test_targets_by_hand(metrics: dict[str, float]) -> None:
+    """Law: 0.1, 0.55, 0.6 have moving means of 0.1, 0.325, 0.4167: neither is reached."""
+    assert (metrics["reached_0.5"], metrics["reached_0.8"]) == (0, 0)
+    for name in ("time_to_0.5_s", "bytes_to_0.5", "time_to_0.8_s", "bytes_to_0.8"):
+        assert math.isnan(metrics[name])
+
+
+def test_a_target_is_reached_by_the_mean_of_three_evaluations() -> None:
+    curve = [0.2, 0.8, 0.8, 0.9, 0.9, 0.1]
+    rows = [row for n, x in enumerate(curve) for row in evaluation(n, 5.0 * n, a=(x, x))]
+    found = of_targets(pd.DataFrame(rows), pd.DataFrame(TRANSFERS), [0.2, 0.6, 0.85, 0.9])
+    # Means of 0.2, 0.5, 0.6, 0.8333, 0.8667, 0.6333: the first is of one value alone.
+    assert [found[f"time_to_{x:g}_s"] for x in (0.2, 0.6, 0.85)] == [0.0, 10.0, 20.0]
+    assert [found[f"reached_{x:g}"] for x in (0.2, 0.6, 0.85, 0.9)] == [1, 1, 1, 0]
+    # Messages sent by then, for control too, but not what else uses the air.
+    assert [found[f"bytes_to_{x:g}"] for x in (0.2, 0.6, 0.85)] == [0, 2120, 5120]
+    assert math.isnan(found["time_to_0.9_s"])
+
+
+def test_rounds_by_hand(metrics: dict[str, float]) -> None:
+    """Law: the slowest device of round 1 waits until the late message has expired, and 0.5 s more;
+    that of round 2 for the message that arrives; the parts add up to the mean latency."""
+    assert metrics["round_latency_mean_s"] == (8.5 + 5.0) / 2
+    assert metrics["round_latency_p95_s"] == pytest.approx(8.5 - 0.05 * 3.5)
+    assert metrics["straggler_share"] == pytest.approx((2.25 / 8.5 + 1.0 / 5.0) / 2)
+    assert metrics["round_compute_s"] == (3.0 + 2.0) / 2
+    assert metrics["round_access_s"] == 0.5
+    assert metrics["round_air_s"] == (4.0 + 3.0) / 2
+    assert metrics["round_waiting_s"] == 0.25
+    assert metrics["round_queue_s"] == metrics["round_retransmission_s"] == 0.0
+    parts = ("compute", "queue", "access", "air", "retransmission", "backhaul", "waiting")
+    total = sum(metrics[f"round_{part}_s"] for part in parts)
+    assert total == pytest.approx(metrics["round_latency_mean_s"])
+
+
+def test_a_round_that_waits_for_nobody_is_computing() -> None:
+    rows = [{"round": 1, "device": "0", "start_s": 0.0, "trained_s": 9.0, "end_s": 9.0}]
+    found = of_rounds(pd.DataFrame(rows), pd.DataFrame(TRANSFERS))
+    assert found["round_compute_s"] == found["round_latency_mean_s"] == 9.0
+    assert found["straggler_share"] == 0.0
+
+
+def test_a_client_is_told_trains_and_answers() -> None:
+    """Law: 2 s down, 3 s of training, 4 s up over the backhaul and the air."""
+    path = [
+        transfer("server", "0", 1.0, 3.0, backhaul_s=0.5),
+        transfer("0", "server", 6.0, 10.0, queue_s=1.0, backhaul_s=0.5),
+        transfer("1", "server", 2.0, 9.0),
+    ]
+    rows = [{"round": 1, "device": "0", "start_s": 1.0, "trained_s": 6.0, "end_s": 10.0}]
+    found = of_rounds(pd.DataFrame(rows), pd.DataFrame(path))
+    assert found["round_compute_s"] == 3.0
+    assert found["round_queue_s"] == 1.0
+    assert found["round_air_s"] == 1.5 + 2.5
+    assert found["round_backhaul_s"] == 1.0
+    assert found["round_waiting_s"] == 0.0
+    assert found["round_latency_mean_s"] == 9.0
+
+
+def test_devices_by_hand(metrics: dict[str, float]) -> None:
+    assert metrics["joules_total"] == 8.0
+    spent = [metrics[f"joules_{name}"] for name in ("transmit", "receive", "idle", "compute")]
+    assert spent == [4.0, 1.5, 0.75, 1.75]
+    # Delivered: three of 1000 bytes, one of 120 and one of the background's 7000.
+    assert metrics["joules_per_megabit"] == pytest.approx(5.5 / (8e-6 * 10_120))
+    assert metrics["jain_energy"] == pytest.approx(64 / (2 * (36 + 4)))
+    assert metrics["stored_bytes"] == 200
+    assert metrics["a_cosine"] == pytest.approx(0.15)
+    assert metrics["a_block_norm"] == 0.7
+
+
+@pytest.mark.parametrize(("count", "of"), [(1, 4), (2, 4), (4, 4), (3, 10)])
+def test_jain_of_some_that_have_all(count: int, of: int) -> None:
+    """Law: if k of n have the same and the others nothing, the index is k/n."""
+    assert jain(pd.Series([2.5] * count + [0.0] * (of - count))) == pytest.approx(count / of)
+    assert math.isnan(jain(pd.Series([0.0, 0.0])))
+
+
+def test_groups_by_hand(metrics: dict[str, float]) -> None:
+    """Law: those of the last evaluation count by their sizes, 1 and 3."""
+    assert metrics["clusters"] == 1.5
+    assert metrics["cluster_size_mean"] == pytest.approx(8 / 3)
+    assert metrics["cluster_size_max"] == 4
+    assert metrics["expected_collisions"] == pytest.approx(0.15)
+    assert metrics["collisions"] == pytest.approx(0.3)
+    assert metrics["collisions_of_used"] == pytest.approx(0.6)
+    # Nothing collides in the group of one.
+    assert metrics["sign_conflicts"] == 0.5
+    assert metrics["consensus_error"] == pytest.approx(0.075)
+    assert metrics["spectral_gap"] == pytest.approx((1 + 3 * 0.6) / 4)

@@ -1,0 +1,82 @@
+"""What is said of a run in one number each, from its tables alone.
+
+Each module is about one table and says how its metrics are defined, in `DEFINITIONS`: name, what
+it is, and its unit in brackets if it has one. A star in a name stands for what is chosen in the
+scenario.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from wnsim.metrics import delivery, devices, groups, learning, rounds
+from wnsim.metrics.delivery import of_transfers
+from wnsim.metrics.devices import of_devices
+from wnsim.metrics.groups import of_groups
+from wnsim.metrics.learning import of_evaluations, of_targets
+from wnsim.metrics.rounds import of_rounds
+
+__all__ = ["DEFINITIONS", "definition", "of_run"]
+
+DEFINITIONS: dict[str, str] = {
+    "simulated_s": "simulated time [s]",
+    **delivery.DEFINITIONS,
+    **learning.DEFINITIONS,
+    **rounds.DEFINITIONS,
+    **devices.DEFINITIONS,
+    **groups.DEFINITIONS,
+}
+
+# Names of devices and tasks are texts, whatever they look like.
+_TEXTS = dict.fromkeys(("source", "target", "device", "task"), str)
+
+
+def definition(metric: str) -> str:
+    """Return what a metric is.
+
+    Raises
+    ------
+    KeyError
+        if there is no such metric
+    """
+    for name, text in DEFINITIONS.items():
+        if fnmatchcase(metric, name):
+            return text
+    raise KeyError(metric)
+
+
+def of_run(folder: Path, manifest: Mapping[str, Any]) -> dict[str, int | float]:
+    """Return the metrics of a complete run by name; those of what it has no table of are left out.
+
+    Parameters
+    ----------
+    folder : of the run
+    manifest : of the run
+    """
+    simulated_s = manifest["simulated_s"]
+    transfers = _read(folder / "transfers.csv")
+    delivered = transfers[transfers["delivered"] == True]  # noqa: E712  (an empty table has no type)
+    metrics: dict[str, Any] = {"simulated_s": simulated_s, **of_transfers(transfers, simulated_s)}
+    metrics |= of_devices(_read(folder / "devices.csv"), delivered["size_bytes"].sum())
+    if (folder / "evaluations.csv").is_file():
+        evaluations = _read(folder / "evaluations.csv")
+        metrics |= of_evaluations(evaluations)
+        metrics |= of_rounds(_read(folder / "rounds.csv"), transfers)
+        if (folder / "targets.csv").is_file():
+            targets = _read(folder / "targets.csv")["accuracy"]
+            metrics |= of_targets(evaluations, transfers, targets.tolist())
+    if (folder / "groups.csv").is_file():
+        metrics |= of_groups(_read(folder / "groups.csv"))
+    return {
+        name: value if isinstance(value, int) else float(value) for name, value in metrics.items()
+    }
+
+
+def _read(table: Path) -> pd.DataFrame:
+    """Return a table, in which an empty cell is a missing number and nothing else is."""
+    return pd.read_csv(table, keep_default_na=False, na_values=[""], dtype=_TEXTS)

@@ -1,0 +1,181 @@
+"""Variants compared over their seeds: means with intervals, and differences to a baseline."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from wnsim import records, statistics
+from wnsim.statistics import Difference, Interval, paired_difference
+from wnsim.tables import MISSING, escape, latex, plus_minus
+
+_COLUMNS = (
+    "metric", "n", "mean", "low", "high",
+    "baseline", "pairs", "difference", "difference_low", "difference_high",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Line:
+    """One of the things compared: the runs that differ in their seeds only.
+
+    Parameters
+    ----------
+    variant, swept : what tells it from others
+    metrics : values by metric, then by seed
+    """
+
+    variant: str
+    swept: Mapping[str, Any]
+    metrics: dict[str, dict[int, float]] = field(default_factory=dict)
+
+    def interval(self, metric: str) -> Interval:
+        """Return a metric's mean over seeds."""
+        return statistics.mean(self.metrics.get(metric, {}).values())
+
+
+@dataclass(frozen=True)
+class _Head:
+    """A column of the table.
+
+    Parameters
+    ----------
+    text : its head
+    units : names and sizes, from the largest; the first one of which there is a whole one is taken
+    decimals : digits after the point; none given: see `_decimals`
+    """
+
+    text: str
+    units: tuple[tuple[str, float], ...] = (("", 1.0),)
+    decimals: int | None = None
+
+    def source(self, intervals: Sequence[Interval]) -> tuple[str, list[str]]:
+        """Return head and cells of the column as LaTeX source."""
+        means = [abs(each.mean) for each in intervals if each.n]
+        fitting = [unit for unit in self.units if max(means) >= unit[1]]
+        unit, size = (fitting or self.units[-1:])[0]
+        decimals = self.decimals
+        if decimals is None:
+            decimals = _decimals([mean / size for mean in means if mean])
+        return (
+            f"{self.text} [{unit}]" if unit else self.text,
+            [plus_minus(each.mean / size, each.half / size, decimals) for each in intervals],
+        )
+
+
+_MAIN = {
+    "accuracy_all_tasks": _Head("Accuracy, all tasks", decimals=3),
+    "accuracy_own_task": _Head("Accuracy, own task", decimals=3),
+    "offered_bytes": _Head("Offered", (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))),
+    "latency_median_s": _Head("Median latency", (("s", 1.0), ("ms", 1e-3))),
+    "simulated_s": _Head("Simulated time", (("s", 1.0),)),
+}
+_COMPARED = "accuracy_all_tasks"
+_NOTES = (
+    "Means over seeds with Student-t intervals at 95 %; the difference is that of the accuracy",
+    "on all tasks, within pairs of equal seeds.",
+)
+
+
+def lines(
+    manifests: Mapping[str, Mapping[str, Any]], measured: Mapping[str, Mapping[str, float]]
+) -> list[Line]:
+    """Return complete runs by what they are repetitions of.
+
+    Parameters
+    ----------
+    manifests : of the runs, by name
+    measured : their metrics
+    """
+    found: dict[tuple[str, str], Line] = {}
+    for run, manifest in manifests.items():
+        key = (manifest["variant"], json.dumps(manifest["swept"]))
+        line = found.setdefault(key, Line(manifest["variant"], manifest["swept"]))
+        for metric, value in measured[run].items():
+            line.metrics.setdefault(metric, {})[manifest["seed"]] = float(value)
+    return list(found.values())
+
+
+def aggregate(compared: Sequence[Line], baseline: str) -> bytes:
+    """Return one row per line and metric: mean over seeds, and difference to the baseline.
+
+    Parameters
+    ----------
+    compared : the lines
+    baseline : label of the variant that others are compared with, at the same swept values
+    """
+    swept = _swept(compared)
+    rows: list[list[Any]] = []
+    for line in compared:
+        for metric in line.metrics:
+            found = line.interval(metric)
+            row = [line.variant, *(line.swept.get(key, "") for key in swept), metric]
+            row += [found.n, found.mean, found.low, found.high]
+            difference = _difference(compared, line, baseline, metric)
+            if difference is None:
+                row += [""] * 5
+            else:
+                row += [baseline, difference.n, difference.mean, difference.low, difference.high]
+            rows.append(row)
+    return records.table(("variant", *swept, *_COLUMNS), rows)
+
+
+def table(compared: Sequence[Line], baseline: str) -> str:
+    """Return the table of the main metrics as LaTeX source, one row per line; see `aggregate`."""
+    swept = _swept(compared)
+    heads = ["Variant", *(escape(key) for key in swept)]
+    rows = [
+        [escape(line.variant), *(escape(_text(line.swept.get(key, ""))) for key in swept)]
+        for line in compared
+    ]
+    align = "l" * len(heads)
+    for metric, head in _MAIN.items():
+        intervals = [line.interval(metric) for line in compared]
+        if any(each.n for each in intervals):
+            text, cells = head.source(intervals)
+            heads.append(text)
+            rows = [[*row, cell] for row, cell in zip(rows, cells, strict=True)]
+    differences = [_difference(compared, line, baseline, _COMPARED) for line in compared]
+    if any(difference is not None and difference.n for difference in differences):
+        heads.append(f"Difference to {escape(baseline)}")
+        cells = [
+            MISSING if each is None else plus_minus(each.mean, each.half, 3) for each in differences
+        ]
+        rows = [[*row, cell] for row, cell in zip(rows, cells, strict=True)]
+    notes = "".join(f"% {note}\n" for note in _NOTES)
+    return notes + latex(heads, rows, align + "r" * (len(heads) - len(align)))
+
+
+def _difference(
+    compared: Sequence[Line], line: Line, baseline: str, metric: str
+) -> Difference | None:
+    """Return a metric's difference to the baseline; None: the line is the baseline."""
+    if line.variant == baseline:
+        return None
+    against: dict[int, float] = {}
+    for other in compared:
+        if other.variant == baseline and other.swept == line.swept:
+            against = other.metrics.get(metric, {})
+    return paired_difference(line.metrics.get(metric, {}), against)
+
+
+def _decimals(values: Sequence[float]) -> int:
+    """Return how many digits after the point show three significant ones of the largest value.
+
+    Of the smallest one they show at least two.
+    """
+    if not values:
+        return 0
+    three, two = 2 - math.floor(math.log10(max(values))), 1 - math.floor(math.log10(min(values)))
+    return max(0, three, two)
+
+
+def _swept(compared: Sequence[Line]) -> list[str]:
+    return list(dict.fromkeys(key for line in compared for key in line.swept))
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,59 @@
+"""What all complete runs of a scenario come to: summary, comparison, table for papers, figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from wnsim import records
+from wnsim.scenario import compare
+from wnsim.scenario.sweep import Run
+
+
+def gather(runs: Sequence[Run], out: Path) -> None:
+    """Write what the complete runs in a folder of results come to, if there are any.
+
+    Parameters
+    ----------
+    runs : of a scenario; their order is that of the legends
+    out : the folder
+    """
+    complete = records.complete_runs(out, runs[0].scenario.name, [run.folder for run in runs])
+    if not complete:
+        return
+    # What these need takes long to import.
+    from wnsim import figures, metrics
+
+    measured = {run: metrics.of_run(out / run, manifest) for run, manifest in complete.items()}
+    lines = compare.lines(complete, measured)
+    records.write(out / "summary.csv", summary(complete, measured))
+    records.write(out / "aggregate.csv", compare.aggregate(lines, runs[0].baseline))
+    records.write(out / "summary.tex", compare.table(lines, runs[0].baseline).encode())
+    figures.draw(out, list(complete))
+
+
+def summary(
+    manifests: Mapping[str, Mapping[str, Any]], measured: Mapping[str, Mapping[str, int | float]]
+) -> bytes:
+    """Return one row per run and metric.
+
+    Parameters
+    ----------
+    manifests : of complete runs, by name
+    measured : their metrics
+    """
+    swept = list(dict.fromkeys(key for manifest in manifests.values() for key in manifest["swept"]))
+    rows: list[list[Any]] = [
+        [
+            run,
+            manifest["variant"],
+            manifest["seed"],
+            *(manifest["swept"].get(key, "") for key in swept),
+            metric,
+            value,
+        ]
+        for run, manifest in manifests.items()
+        for metric, value in measured[run].items()
+    ]
+    return records.table(("run", "variant", "seed", *swept, "metric", "value"), rows)

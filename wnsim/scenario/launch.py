@@ -1,0 +1,130 @@
+"""Runs as jobs of a cluster: handed to Slurm, or to local processes in its place, by submitit.
+
+A job is the command line for one run, so one that is requeued goes on from the run's store.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from wnsim.scenario.document import parse_value
+from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.progress import Watcher
+
+if TYPE_CHECKING:
+    from submitit import AutoExecutor, Job
+
+# What submitit asks for by itself is a few minutes.
+_TIMEOUT_MIN = 24 * 60
+_BETWEEN_LOOKS_S = 0.5
+
+
+class Launcher:
+    """Hands command lines to a cluster, or to this machine as if it were one.
+
+    Parameters
+    ----------
+    kind : `slurm` or `local`
+    folder : for the scripts and logs of the jobs; seen by all hosts
+    name : of the jobs
+    settings : `key=value` texts for `submitit.AutoExecutor.update_parameters`
+
+    Raises
+    ------
+    ScenarioError
+        if submitit or Slurm is not there, or a setting is wrong
+    """
+
+    def __init__(self, kind: str, folder: Path, name: str, settings: Sequence[str]) -> None:
+        try:
+            from submitit import AutoExecutor
+        except ImportError as error:
+            raise ScenarioError(
+                '--launcher: needs the package submitit; pip install "wnsim[slurm]"'
+            ) from error
+        parameters = {"name": name, "timeout_min": _TIMEOUT_MIN}
+        parameters |= dict(map(_setting, settings))
+        try:
+            self._executor: AutoExecutor = AutoExecutor(folder=folder.resolve(), cluster=kind)
+            self._executor.update_parameters(**parameters)
+        except RuntimeError as error:
+            raise ScenarioError(
+                f"--launcher {kind}: the command srun must be on this machine's path"
+            ) from error
+        # submitit has one of these for each way in which a parameter can be wrong.
+        except (AssertionError, NameError, TypeError, ValueError) as error:
+            raise ScenarioError(f"--launcher-option: {str(error).splitlines()[0]}") from error
+
+    def submit(self, commands: Mapping[str, Sequence[str]]) -> dict[str, str]:
+        """Hand in all commands, as one array if there are several; return the ids of the jobs.
+
+        Parameters
+        ----------
+        commands : command line of each run, by its name
+
+        Raises
+        ------
+        ScenarioError
+            if they are refused
+        """
+        jobs = self._submitted(list(commands.values()))
+        return {run: job.job_id for run, job in zip(commands, jobs, strict=True)}
+
+    def finish(
+        self, commands: Mapping[str, Sequence[str]], at_once: int, watcher: Watcher
+    ) -> dict[str, str]:
+        """Hand in commands, so many at a time, and wait for them; return what went wrong, by run.
+
+        Parameters
+        ----------
+        commands : command line of each run, by its name
+        at_once : how many at a time
+        watcher : is told of progress
+        """
+        failures = {}
+        waiting = list(commands.items())
+        running: dict[str, Job[str]] = {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < at_once:
+                    run, command = waiting.pop(0)
+                    (running[run],) = self._submitted([command])
+                    watcher.say(f"{run}: job {running[run].job_id}")
+                time.sleep(_BETWEEN_LOOKS_S)
+                for run in [run for run, job in running.items() if job.done()]:
+                    job = running.pop(run)
+                    watcher.over(run)
+                    if job.exception() is not None:
+                        failures[run] = f"{_last_words(job)} (log: {job.paths.stderr})"
+                    watcher.say(f"{run}: {'failed: ' if run in failures else 'complete'}")
+        finally:
+            for job in running.values():
+                job.cancel(check=False)
+        return failures
+
+    def _submitted(self, commands: Sequence[Sequence[str]]) -> list[Job[str]]:
+        from submitit.core.utils import FailedJobError
+        from submitit.helpers import CommandFunction
+
+        functions = [CommandFunction(list(command), cwd=Path.cwd()) for command in commands]
+        try:
+            return self._executor.submit_array(functions)
+        except FailedJobError as error:
+            raise ScenarioError(f"--launcher: the jobs are refused: {error}") from error
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    source = f"--launcher-option {text}"
+    if not equals or not key.strip():
+        raise ScenarioError(f"{source}: an option is key=value")
+    return key.strip(), parse_value(value, source)
+
+
+def _last_words(job: Job[str]) -> str:
+    """Return the last line of what a job wrote, which says what went wrong."""
+    lines = [line.strip() for line in (job.stderr() or "").splitlines() if line.strip()]
+    return lines[-1] if lines else "ended without a word"

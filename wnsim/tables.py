@@ -1,0 +1,73 @@
+"""Tables for papers: LaTeX with the rules of the package booktabs.
+
+Sources: S. Fear, "Publication quality tables in LaTeX" (manual of booktabs).
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+_ESCAPES = {
+    "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
+    # After the end of a row these two would be taken for its options.
+    "[": "{[}", "*": "{*}",
+}  # fmt: skip
+MISSING = "--"
+
+
+def escape(text: str) -> str:
+    """Return a text as LaTeX source that shows it as it is."""
+    # A line break or another control character has no place in a cell.
+    plain = "".join(" " if unicodedata.category(c).startswith("C") else c for c in text)
+    # Two hyphens would become a dash.
+    return "".join(_ESCAPES.get(c, c) for c in plain).replace("--", "-{}-{}")
+
+
+def plus_minus(mean: float, half: float, decimals: int) -> str:
+    """Return a mean and half of its interval as LaTeX source.
+
+    Parameters
+    ----------
+    mean : of the values; NaN: there are none
+    half : of the interval; NaN: it is left out
+    decimals : digits after the point of both
+    """
+    if math.isnan(mean):
+        return MISSING
+    if math.isnan(half):
+        return f"${mean:.{decimals}f}$"
+    return rf"${mean:.{decimals}f} \pm {half:.{decimals}f}$"
+
+
+def latex(columns: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> str:
+    r"""Return a table as LaTeX source, from `\begin{tabular}` to its end.
+
+    Parameters
+    ----------
+    columns : heads of the columns, as LaTeX source; see `escape`
+    rows : cells of each row, as LaTeX source
+    align : a letter for each column: l, c or r
+
+    Raises
+    ------
+    ValueError
+        if there are not as many letters, or cells in a row, as columns
+    """
+    if len(align) != len(columns) or set(align) - set("lcr"):
+        raise ValueError(
+            f"align must be a letter l, c or r for each of {len(columns)} columns, got {align!r}"
+        )
+    lines = [rf"\begin{{tabular}}{{{align}}}", r"\toprule", _row(columns), r"\midrule"]
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(columns):
+            raise ValueError(f"row {number} must have {len(columns)} cells, got {len(row)}")
+        lines.append(_row(row))
+    return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _row(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
