@@ -383,12 +383,27 @@ def test_all_methods_of_a_seed_see_the_same_path_gains() -> None:
 def test_shipped_scenarios_are_valid_and_short(name: str) -> None:
     path = shipped()[name]
     text = path.read_text("utf-8")
-    assert text.startswith("# ")
+    assert text.startswith("# yaml-language-server: $schema=wnsim.schema.json\n# ")
     assert len(text.splitlines()) <= 60
     runs = plan(name)
     # Tasks of a hub are not to be had without a network.
     if not (runs[0].scenario.fl is not None and isinstance(runs[0].scenario.fl.tasks, Hub)):
         check(runs, name)
+
+
+def test_published_schema_is_that_of_the_code() -> None:
+    published = shipped()["urban.yaml"].with_name("wnsim.schema.json")
+    assert json.loads(published.read_text("utf-8")) == json_schema()
+
+
+def test_shipped_scenarios_fit_the_schema() -> None:
+    import jsonschema
+    from ruamel.yaml import YAML
+
+    validator = jsonschema.Draft202012Validator(json_schema())
+    for path in shipped().values():
+        errors = list(validator.iter_errors(YAML(typ="safe").load(path)))
+        assert not errors, f"{path.name}: {errors[0].message}"
 
 
 def test_schema_is_a_schema_and_knows_the_keys() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from fl.config import Asynchronous, Full, Learning, Local, Lora, Ring, SoLora, Synchronous
+from fl.config import AdamW, Asynchronous, Full, Learning, Local, Lora, Ring, SoLora, Synchronous
 from fl.jobs import Derived
 from fl.session import PROTOCOLS
 from fl.state import State
@@ -207,6 +207,20 @@ def test_training_that_diverges_says_so(make_trainer) -> None:  # type: ignore[n
     start = Derived("broken", (), lambda: State(broken))
     with pytest.raises(ValueError, match="device 1 diverged in round 3"):
         trainer.train(1, 3, start).value()
+
+
+def test_a_linear_schedule_lowers_the_rate_round_by_round(make_trainer) -> None:  # type: ignore[no-untyped-def]
+    """Law: the last of four rounds is trained at a quarter of the rate, the first at all of it."""
+    falling = make_trainer(
+        method=Lora(learning_rate=0.02), rounds=4, optimizer=AdamW(schedule="linear")
+    )
+    for number, rate in ((1, 0.02), (3, 0.01), (4, 0.005)):
+        steady = make_trainer(method=Lora(learning_rate=rate), rounds=4)
+        ours, theirs = (
+            trainer.train(0, number, None).value().adapter for trainer in (falling, steady)
+        )
+        for one, other in zip((*ours.a, *ours.b), (*theirs.a, *theirs.b), strict=True):
+            assert torch.equal(one, other)
 
 
 def test_rank_is_at_most_the_width_of_a_layer(make_trainer) -> None:  # type: ignore[no-untyped-def]

@@ -44,8 +44,9 @@ def _run(options: argparse.Namespace) -> int:
 
     if options.list:
         for name, path in shipped().items():
-            first = path.read_text("utf-8").partition("\n")[0]
-            print(f"{name:24} {first.lstrip('# ')}")
+            # The first line is for editors, the second one for people.
+            shows = path.read_text("utf-8").splitlines()[1]
+            print(f"{name:24} {shows.lstrip('# ')}")
         return 0
     if options.schema:
         from wnsim.scenario.schema import json_schema
