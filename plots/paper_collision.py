@@ -3,8 +3,8 @@
 One row per variant and density, from groups.csv in the end: number and size of the clusters, and
 the share of entries that two or more devices of a cluster have active, in percent: by Eq. 19 of
 arXiv 2602.20492, which takes masks for independent, and as the masks are; and of the entries that
-anybody has active. Means over clusters by their size, with 95 % intervals over repetitions. Adapters
-without masks, such as lora's, collide in all of their entries.
+anybody has active. Means over clusters by their size, with 95 % intervals over repetitions.
+Adapters without masks, such as those of lora, collide in all of their entries.
 """
 
 from __future__ import annotations
