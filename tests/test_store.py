@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import gc
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,8 +43,36 @@ def test_an_entry_is_found_by_its_key(tmp_path: Path) -> None:
 def test_damaged_facts_are_as_good_as_none(tmp_path: Path, damage: bytes) -> None:
     store = Store(tmp_path, "run", MIB)
     store.keep("ab12", [{"loss": 0.5}], b"")
-    (tmp_path / "ab" / "ab12.json").write_bytes(damage)
-    assert store.facts("ab12") is None
+    path = tmp_path / "ab" / "ab12.json"
+    path.write_bytes(damage)
+    with pytest.warns(UserWarning, match=re.escape(str(path))):
+        assert store.facts("ab12") is None
+
+
+def test_altered_facts_are_as_good_as_none(tmp_path: Path) -> None:
+    store = Store(tmp_path, "run", MIB)
+    store.keep("ab12", [{"loss": 0.5}], b"")
+    path = tmp_path / "ab" / "ab12.json"
+    path.write_bytes(path.read_bytes().replace(b"0.5", b"0.6"))
+    with pytest.warns(UserWarning, match=re.escape(str(path))):
+        assert store.facts("ab12") is None
+    store.keep("ab12", [{"loss": 0.5}], b"")
+    assert store.facts("ab12") == [{"loss": 0.5}]
+
+
+@pytest.mark.parametrize("damage", [b"", b"number", b"numbert", b"numbers "])
+def test_damaged_tensors_are_as_good_as_none(tmp_path: Path, damage: bytes) -> None:
+    store = Store(tmp_path, "run", MIB)
+    store.keep("ab12", [{"loss": 0.5}], b"numbers")
+    path = tmp_path / "ab" / "ab12.safetensors"
+    path.write_bytes(damage)
+    with pytest.warns(UserWarning, match=re.escape(str(path))) as warned:
+        assert store.entry("ab12") is None
+    assert len(warned) == 1
+    assert len(str(warned[0].message).splitlines()) == 1
+    with pytest.warns(UserWarning, match="altered"):
+        assert store.tensors("ab12") is None
+    assert store.facts("ab12") == [{"loss": 0.5}]
 
 
 def test_a_store_is_bounded_and_keeps_what_is_in_use(tmp_path: Path) -> None:
@@ -85,6 +119,116 @@ def test_an_interrupted_run_keeps_its_list_until_it_has_come_as_far(tmp_path: Pa
     other = Store(tmp_path, "other", 1000)
     other.keep("bb00", [{}], bytes(900))
     assert "aa00" in files(tmp_path, ".safetensors")
+
+
+def process(code: str, *arguments: str) -> subprocess.Popen[str]:
+    """Start another process that uses a store."""
+    return subprocess.Popen(
+        [sys.executable, "-W", "error", "-c", code, *arguments],
+        cwd=Path(__file__).parent.parent,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+KEEP = """
+import os, sys
+from pathlib import Path
+from fl.store import Store
+entry = Store(Path(sys.argv[1]), "run", 10_000).keep(sys.argv[2], [{}], bytes(2000))
+print("kept", flush=True)
+sys.stdin.readline()
+os._exit(1)
+"""
+
+
+def test_a_run_takes_over_the_lists_of_its_dead_processes_only(tmp_path: Path) -> None:
+    with process(KEEP, str(tmp_path), "cc00") as alive:
+        assert alive.stdout is not None
+        assert alive.stdout.readline() == "kept\n"
+        with process(KEEP, str(tmp_path), "aa00") as dead:
+            dead.communicate()
+        assert len(list(tmp_path.glob("*.needed"))) == 2
+        again = Store(tmp_path, "run", 10_000)
+        lists = {path.name.split(".")[-2] for path in tmp_path.glob("*.needed")}
+        assert lists == {str(alive.pid), str(os.getpid())}
+        other = Store(tmp_path, "other", 10_000)
+        for number in range(20):
+            other.keep(f"bb{number:02}", [{}], bytes(2000))
+        assert {"aa00", "cc00"} <= set(files(tmp_path, ".safetensors"))
+        again.close()
+        for number in range(20):
+            other.keep(f"dd{number:02}", [{}], bytes(2000))
+        assert "aa00" not in files(tmp_path, ".safetensors")
+        assert "cc00" in files(tmp_path, ".safetensors")
+        alive.communicate()
+
+
+# Runs of a store that is always too small: each holds two chunks at a time, and must find both.
+CROWD = """
+import random, sys, time
+from collections import deque
+from pathlib import Path
+from fl.store import Store
+folder, run, seed = sys.argv[1:]
+draw = random.Random(seed)
+until = time.monotonic() + 3.0
+while time.monotonic() < until:
+    store = Store(Path(folder), run, 20_000)
+    held = deque(maxlen=2)
+    for _ in range(40):
+        key = f"{draw.randrange(12):04}"
+        data = key.encode() * 1000
+        facts = store.facts(key)
+        assert facts in (None, [{"name": key}]), facts
+        entry = None if facts is None else store.entry(key)
+        held.append(entry or store.keep(key, [{"name": key}], data))
+        for each in held:
+            assert store.tensors(each.key) == each.key.encode() * 1000, "lost"
+    store.close()
+"""
+
+
+def test_processes_share_a_store(tmp_path: Path) -> None:
+    crowd = [
+        process(CROWD, str(tmp_path), run, str(seed))
+        for seed, run in enumerate(["same", "same", "other"])
+    ]
+    for each in crowd:
+        _, said = each.communicate(timeout=60)
+        assert each.returncode == 0, said
+    assert not list(tmp_path.glob("*.needed"))
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_leftovers_of_the_dead_go_first(tmp_path: Path) -> None:
+    store = Store(tmp_path, "run", 10_000)
+    store.keep("aa00", [{}], bytes(2000))
+    old, new = (tmp_path / "aa" / f".{name}.tmp" for name in ("old", "new"))
+    for path in (old, new):
+        path.write_bytes(bytes(5000))
+    os.utime(old, (0, 0))
+    store.keep("aa01", [{}], bytes(2000))
+    assert not old.exists()
+    assert new.exists()
+    assert store.tensors("aa00") is not None
+
+
+def test_a_file_system_without_locks_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_lock(file: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_lock)
+    with pytest.warns(UserWarning, match="no locks available"):
+        store = Store(tmp_path, "run", MIB)
+    with pytest.warns(UserWarning, match="no locks available"):
+        store.keep("ab12", [{}], b"numbers")
+    with pytest.warns(UserWarning, match="no locks available"):
+        assert store.tensors("ab12") == b"numbers"
 
 
 class Chain:
@@ -173,6 +317,17 @@ def test_lost_tensors_are_computed_again(tmp_path: Path) -> None:
         path.unlink()
     again = Chain(Store(tmp_path, "run", MIB))
     assert again.run() == expected
+    assert len(again.calls) == 12
+
+
+def test_damaged_tensors_are_computed_again(tmp_path: Path) -> None:
+    expected = Chain(Store(tmp_path, "run", MIB)).run()
+    for path in tmp_path.glob("??/*.safetensors"):
+        data = path.read_bytes()
+        path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    again = Chain(Store(tmp_path, "run", MIB))
+    with pytest.warns(UserWarning, match="altered"):
+        assert again.run() == expected
     assert len(again.calls) == 12
 
 
