@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from wnsim.figures import draw
+from wnsim.figures import FIGURES, PAGE_WIDTH_IN, draw
+from wnsim.metrics.delivery import on_air
 
 TRANSFERS = "round,source,target,size_bytes,delivered,latency_s\n"
 
@@ -77,4 +78,125 @@ def test_any_label_makes_a_figure_of_the_right_width(tmp_path: Path, labels: lis
 
 def test_runs_without_messages_have_no_latency_figure(tmp_path: Path) -> None:
     drawn = draw(tmp_path, [make_run(tmp_path, "local", 1, [0.0, 0.5])])
-    assert [path.name for path in drawn] == ["accuracy.pdf"]
+    assert [path.stem for path in drawn] == ["accuracy", "accuracy-rounds", "tasks"]
+
+
+PARTS_S = ("compute", "queue", "access", "air", "retransmission", "backhaul", "waiting")
+PARTS_BYTES = ("payload", "sharing", "control", "header", "retransmitted")
+PARTS_J = ("transmit", "receive", "idle", "compute")
+METRICS = [
+    *(f"round_{part}_s" for part in PARTS_S),
+    *(f"{part}_bytes" for part in PARTS_BYTES),
+    *(f"joules_{part}" for part in PARTS_J),
+    "goodput_bps",
+    "deadline_miss_share",
+]
+MESSAGES = pd.DataFrame(
+    {
+        "round": [1, 1, 2, 2, 2],
+        "kind": ["update", "share", "update", "control", "background"],
+        "ended_s": [5.0, 10.0, 15.0, 19.0, 19.5],
+        "size_bytes": [100, 100, 100, 10, 9000],
+        "header_bytes": [10, 10, 10, 1, 90],
+        "air_bytes": [110, 110, 110, 11, 9900],
+        "carried_bytes": [110.0, 0.0, 55.0, 11.0, 9900.0],
+        "blocks": [4, 3, 2, 1, 90],
+        "failed_blocks": [2, 3, 1, 0, 0],
+        "delivered": [True, False, False, True, True],
+        "latency_s": [1.0, None, None, 2.0, 1.0],
+    }
+)
+
+
+def make_full_run(results: Path, label: str, seed: int, tasks: int = 1, factor: float = 1) -> str:
+    """Write a complete run of three evaluations with all its tables, and its metrics."""
+    run = make_run(results, label, seed, [0.0])
+    rows = [
+        (number, 10.0 * number, 0, f"task {task}", task == 0, min(1.0, 0.3 * number + 0.02 * seed))
+        for number in range(3)
+        for task in range(tasks)
+    ]
+    columns = ["round", "time_s", "device", "task", "own", "accuracy"]
+    pd.DataFrame(rows, columns=columns).to_csv(results / run / "evaluations.csv", index=False)
+    messages = MESSAGES.assign(carried_bytes=factor * MESSAGES["carried_bytes"])
+    messages.to_csv(results / run / "transfers.csv", index=False)
+    pd.DataFrame(
+        {
+            "round": [1, 1, 2],
+            "devices": [1, 3, 4],
+            "expected_collisions": [0.0, 0.4, 0.2],
+            "collisions": [0.1, 0.5, None],
+        }
+    ).to_csv(results / run / "groups.csv", index=False)
+    summary = results / "summary.csv"
+    measured = pd.DataFrame(
+        {"run": run, "metric": METRICS, "value": [float(n + seed) for n in range(len(METRICS))]}
+    )
+    measured.to_csv(summary, mode="a", header=not summary.is_file(), index=False)
+    return run
+
+
+def plotted(results: Path, name: str) -> pd.DataFrame:
+    return pd.read_csv(results / "figures" / f"{name}.csv")
+
+
+@pytest.mark.parametrize("seeds", [1, 5])
+@pytest.mark.parametrize("variants", [1, 3, 9])
+def test_all_figures_are_of_the_right_width(tmp_path: Path, variants: int, seeds: int) -> None:
+    tasks = 7 if variants == 3 else 2
+    names = ["lora", "W" * 60, "so-lora, fl.method.learning_rate=0.001", "_a $5 \\foo"]
+    names += [f"variant number {n}" for n in range(5)]
+    runs = [
+        make_full_run(tmp_path, label, seed, tasks)
+        for label in names[:variants]
+        for seed in range(seeds)
+    ]
+    drawn = draw(tmp_path, runs)
+    assert [path.stem for path in drawn] == list(FIGURES)
+    for path in drawn:
+        pdf = path.read_bytes()
+        (box,) = re.findall(rb"/MediaBox \[ ?([\d. ]+)\]", pdf)
+        wide = path.stem == "tasks" and tasks > 6
+        width = pytest.approx(72 * PAGE_WIDTH_IN) if wide else 252
+        assert [float(number) for number in box.split()][:3] == [0, 0, width]
+        assert b"/Type3" not in pdf
+        assert path.with_suffix(".png").is_file()
+
+
+def test_sums_have_the_interval_and_parts_the_means(tmp_path: Path) -> None:
+    draw(tmp_path, [make_full_run(tmp_path, "a", seed) for seed in range(1, 4)])
+    energy = plotted(tmp_path, "energy").set_index("part")
+    first = METRICS.index("joules_transmit")
+    # Seeds 1, 2 and 3 are added to each part, so that its mean is 2 more.
+    assert energy.loc[list(PARTS_J), "mean"].tolist() == [first + n + 2 for n in range(4)]
+    # Sums of four parts differ by 4 from seed to seed.
+    half = 4.302653 * 4 / 3**0.5
+    assert energy.loc["sum", "mean"] == 4 * first + 6 + 8
+    assert energy.loc["sum", "low"] == pytest.approx(4 * first + 14 - half, abs=1e-5)
+    assert energy.loc["sum", "high"] == pytest.approx(4 * first + 14 + half, abs=1e-5)
+    goodput = plotted(tmp_path, "goodput").set_index("metric")
+    assert goodput.loc["deadline_miss_share", "mean"] == METRICS.index("deadline_miss_share") + 2
+
+
+def test_bytes_are_those_on_the_air_by_each_evaluation(tmp_path: Path) -> None:
+    draw(tmp_path, [make_full_run(tmp_path, "a", 1), make_full_run(tmp_path, "b", 1, factor=1000)])
+    curves = plotted(tmp_path, "accuracy-bytes")
+    curve = curves[(curves["line"] == "a") & (curves["tasks"] == "all")]
+    # Arrived: 176 bytes in 4 blocks, which is also the size of blocks of the message without any.
+    assert curve["on_air_bytes"].tolist() == [0.0, 220 + 3 * 44.0, 220 + 3 * 44.0 + 110 + 11]
+    ours = MESSAGES[MESSAGES["kind"] != "background"]
+    assert curve["on_air_bytes"].iloc[-1] == pytest.approx(on_air(ours)["on_air_bytes"])
+
+
+def test_collisions_are_weighted_by_devices(tmp_path: Path) -> None:
+    draw(tmp_path, [make_full_run(tmp_path, "a", 1)])
+    shares = plotted(tmp_path, "collisions").set_index(["kind", "round"])["share"]
+    assert shares["actual"].to_dict() == pytest.approx({1: 0.4})
+    assert shares["expected"].to_dict() == pytest.approx({1: 0.3, 2: 0.2})
+
+
+def test_tasks_are_those_of_the_last_evaluation(tmp_path: Path) -> None:
+    draw(tmp_path, [make_full_run(tmp_path, "a", 1, tasks=12)])
+    cells = plotted(tmp_path, "tasks")
+    assert cells["task"].tolist() == [f"task {n}" for n in range(12)]
+    assert cells["accuracy"].tolist() == pytest.approx([0.62] * 12)

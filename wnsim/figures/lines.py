@@ -1,0 +1,112 @@
+"""What is compared in a figure, read from a folder of results: lines of runs, and their means."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from wnsim.figures.style import line_style
+from wnsim.statistics import mean
+
+# Names of devices and tasks are texts, whatever they look like.
+_TEXTS = dict.fromkeys(("source", "target", "device", "task", "run"), str)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One of the things compared: the runs that differ in their seeds only.
+
+    Parameters
+    ----------
+    name : variant and swept values
+    folders : of its runs
+    metrics : of its runs, by name, as far as there is a summary of them
+    sizes : `actual`, or the architecture whose sizes are emulated
+    style : color, dashes and marker
+    """
+
+    name: str
+    folders: tuple[Path, ...]
+    metrics: tuple[dict[str, float], ...]
+    sizes: str
+    style: dict[str, Any]
+
+    def tables(self, name: str, columns: Iterable[str]) -> list[pd.DataFrame]:
+        """Return a table of all its runs; nothing if one has none, or not all of these columns."""
+        paths = [folder / name for folder in self.folders]
+        if not all(path.is_file() for path in paths):
+            return []
+        tables = [_read(path) for path in paths]
+        return tables if all(set(columns) <= set(table) for table in tables) else []
+
+    def measured(self, names: Sequence[str]) -> pd.DataFrame:
+        """Return a row of these metrics for each of its runs that has all of them."""
+        return pd.DataFrame(list(self.metrics), columns=list(names), dtype=float).dropna()
+
+
+def read_lines(results: Path, runs: Sequence[str]) -> list[Line]:
+    """Return the lines of a scenario, in the order in which their first runs come.
+
+    Parameters
+    ----------
+    results : folder of a scenario's results
+    runs : names of the folders of its runs
+    """
+    measured = _summary(results / "summary.csv")
+    groups: dict[str, list[str]] = {}
+    sizes: dict[str, str] = {}
+    for run in runs:
+        manifest = json.loads((results / run / "manifest.json").read_text("utf-8"))
+        swept = [f"{key}={value}" for key, value in manifest["swept"].items()]
+        name = ", ".join([part for part in (manifest["variant"], *swept) if part])
+        groups.setdefault(name or manifest["scenario"], []).append(run)
+        sizes[name or manifest["scenario"]] = manifest["sizes"]
+    return [
+        Line(
+            name,
+            tuple(results / run for run in members),
+            tuple(measured.get(run, {}) for run in members),
+            sizes[name],
+            line_style(index),
+        )
+        for index, (name, members) in enumerate(groups.items())
+    ]
+
+
+def mean_curve(runs: Sequence[pd.DataFrame], x: str, y: str) -> pd.DataFrame:
+    """Return the mean over runs of two columns by round, and the 95 % interval of the second.
+
+    Parameters
+    ----------
+    runs : one row per round each, with `round` as its index
+    x, y : the columns; `x` may be `round`
+    """
+    columns = [y] if x == "round" else [x, y]
+    grouped = pd.concat([run[columns] for run in runs]).groupby("round")
+    curve = grouped[columns].mean()
+    if len(runs) > 1:
+        # Runs may end in different rounds: each point counts those that came so far.
+        intervals = [mean(values) for _, values in grouped[y]]
+        curve["low"] = [interval.low for interval in intervals]
+        curve["high"] = [interval.high for interval in intervals]
+    return curve.reset_index()
+
+
+def _summary(path: Path) -> dict[str, dict[str, float]]:
+    """Return the metrics of each run by name; nothing if there is no summary."""
+    if not path.is_file():
+        return {}
+    return {
+        str(run): dict(zip(rows["metric"], rows["value"].astype(float), strict=True))
+        for run, rows in _read(path).groupby("run")
+    }
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """Return a table, in which an empty cell is a missing number and nothing else is."""
+    return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=_TEXTS)

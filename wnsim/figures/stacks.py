@@ -1,0 +1,140 @@
+"""Figures of what a sum consists of, as stacked bars: time of a round, bytes on the air, energy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from wnsim.figures.lines import Line
+from wnsim.figures.style import area_style, in_rows, legend_above, say_sizes_below, scale
+from wnsim.statistics import Interval, mean
+
+_ROUND = {
+    "round_compute_s": "compute",
+    "round_queue_s": "queue",
+    "round_access_s": "access",
+    "round_air_s": "air",
+    "round_retransmission_s": "retransmission",
+    "round_backhaul_s": "backhaul",
+    "round_waiting_s": "waiting",
+}
+_BYTES = {
+    "payload_bytes": "payload",
+    "sharing_bytes": "sharing",
+    "control_bytes": "control",
+    "header_bytes": "headers",
+    "retransmitted_bytes": "retransmitted",
+}
+_JOULES = {
+    "joules_transmit": "transmit",
+    "joules_receive": "receive",
+    "joules_idle": "idle",
+    "joules_compute": "compute",
+}
+# Height of what is not rows, of a line of text, between rows, and of a row at least.
+_FRAME_IN, _TEXT_IN, _GAP_IN, _ROW_IN = 0.75, 0.115, 0.1, 0.28
+
+
+def round_split(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
+    """Plot what the mean latency of a round consists of, along the path that it waits for."""
+    return _stacked(figure, lines, _ROUND, "Latency of a round, mean", "s")
+
+
+def sent_bytes(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
+    """Plot the bytes on the air by what they were."""
+    return _stacked(figure, lines, _BYTES, "On the air", "B")
+
+
+def energy(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
+    """Plot the energy of all devices by what it was spent on."""
+    return _stacked(figure, lines, _JOULES, "Energy of all devices", "J")
+
+
+def whiskers(axes: Axes, ends: Sequence[float], half: npt.NDArray[np.float64]) -> None:
+    """Plot the intervals at the ends of horizontal bars, and make room for them.
+
+    Parameters
+    ----------
+    axes : where the bars are
+    ends : of the bars
+    half : half the widths of their intervals; NaN if there is none
+    """
+    known = ~np.isnan(half)
+    if known.any():
+        axes.errorbar(
+            np.asarray(ends)[known], np.flatnonzero(known), xerr=half[known],
+            fmt="none", ecolor="black", elinewidth=0.8, capsize=2,
+        )  # fmt: skip
+    largest = float(np.max(np.asarray(ends) + np.where(known, half, 0.0)))
+    axes.set_xlim(0, 1.05 * largest if largest > 0 else 1.0)
+
+
+def name_rows(figure: Figure, panels: Sequence[Axes], lines: Sequence[Line]) -> None:
+    """Name the rows of panels side by side after the lines, and make the figure high enough."""
+    labels = [in_rows(line.name) for line in lines]
+    panels[0].set_yticks(range(len(lines)), labels)
+    panels[0].set_ylim(len(lines) - 0.5, -0.5)
+    for axes in panels:
+        axes.grid(visible=False, axis="y")
+        axes.tick_params(axis="y", length=0)
+    rows = max(label.count("\n") + 1 for label in labels)
+    row_in = max(_ROW_IN, rows * _TEXT_IN + _GAP_IN)
+    figure.set_size_inches(figure.get_figwidth(), _FRAME_IN + len(lines) * row_in)
+
+
+def _stacked(
+    figure: Figure, lines: Sequence[Line], parts: Mapping[str, str], quantity: str, unit: str
+) -> pd.DataFrame | None:
+    """Plot the parts of each line's sum beside each other; the interval is that of the sum.
+
+    Parameters
+    ----------
+    figure : an empty one
+    lines : those with all metrics in some run are shown
+    parts : metrics, and what the legend calls them
+    quantity, unit : what they add up to
+    """
+    runs = {line.name: line.measured(list(parts)) for line in lines}
+    shown = [line for line in lines if len(runs[line.name])]
+    means = pd.DataFrame({line.name: runs[line.name].mean() for line in shown}).T
+    sums: list[Interval] = [mean(runs[line.name].sum(axis=1)) for line in shown]
+    if not shown or not any(found.mean > 0 for found in sums):
+        return None
+    axes = figure.add_subplot()
+    left = np.zeros(len(shown))
+    handles, numbers = [], []
+    for index, (metric, label) in enumerate(parts.items()):
+        values = means[metric].to_numpy()
+        if not values.any():
+            continue
+        style = area_style(index)
+        axes.barh(range(len(shown)), values, left=left, height=0.6, **style)
+        left += values
+        handles.append(Patch(label=label, **style))
+        numbers.append(pd.DataFrame({"line": means.index, "part": label, "mean": values}))
+    whiskers(axes, [found.mean for found in sums], np.array([found.half for found in sums]))
+    numbers.append(
+        pd.DataFrame(
+            {
+                "line": means.index,
+                "part": "sum",
+                "mean": [found.mean for found in sums],
+                "low": [found.low for found in sums],
+                "high": [found.high for found in sums],
+            }
+        )
+    )
+    if unit == "s":
+        axes.set_xlabel(f"{quantity} [s]")
+    else:
+        scale(axes.xaxis, quantity, unit, max(found.mean for found in sums))
+    name_rows(figure, [axes], shown)
+    legend_above(figure, handles)
+    say_sizes_below(figure, [line.sizes for line in shown])
+    return pd.concat(numbers)

@@ -1,0 +1,181 @@
+"""How figures look: sizes, fonts, line styles, hatches, the legend and what is saved.
+
+One column of a two-column paper wide (3.5 in) or both (7.16 in), 8 pt serif, TrueType fonts; lines
+are told apart by dashes and markers, areas by hatches, so that they are readable in grey. Colors:
+Okabe and Ito, "Color universal design", 2008.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
+
+COLUMN_IN = (3.5, 2.4)
+PAGE_WIDTH_IN = 7.16
+STYLE: dict[Any, Any] = {
+    "font.family": "serif",
+    "font.serif": ["Times New Roman", "Times", "Nimbus Roman", "STIX Two Text", "STIXGeneral"],
+    "mathtext.fontset": "stix",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "legend.fontsize": 7,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "axes.linewidth": 0.6,
+    "lines.linewidth": 1.2,
+    "lines.markersize": 3.5,
+    "hatch.linewidth": 0.5,
+    "legend.frameon": False,
+    "axes.grid": True,
+    "grid.linewidth": 0.4,
+    "grid.color": "0.88",
+    "axes.axisbelow": True,
+    "pdf.fonttype": 42,
+    "ps.fonttype": 42,
+    "savefig.bbox": None,
+    "figure.constrained_layout.use": True,
+    # A label is what the user wrote, dollar signs included.
+    "text.parse_math": False,
+}
+COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (6, 2)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+# Tints of the colors, from light to dark and back, on which a black hatch is seen.
+FILLS = ("#FFFFFF", "#9CC9E3", "#F5C04D", "#BFE3D6", "#E8A878", "#DDB3CC", "#8C8C8C")
+HATCHES = ("", "////", "....", r"\\\\", "xxxx", "----", "++++")
+DOTTED: Any = (0, (1, 1.2))
+
+# How a legend is laid out: letters of 7 pt in a row of 3.5 in, and height of a row.
+_LETTERS_PER_ROW, _HANDLE_LETTERS, _LONGEST_LABEL, _ROW_IN = 72, 7, 60, 0.14
+_LETTERS_OF_TICK = 20
+# Where the name of a row may go on in the next line: not inside numbers.
+_BREAK = re.compile(r"(?<=[\s,_=-])|(?<=\.)(?=\D)")
+_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+
+
+def line_style(index: int) -> dict[str, Any]:
+    """Return color, dashes and marker of the line with this index."""
+    return {
+        "color": COLORS[index % len(COLORS)],
+        "linestyle": DASHES[index % len(DASHES)],
+        # Colors repeat after seven lines, then with other markers.
+        "marker": MARKERS[(index + index // len(COLORS)) % len(MARKERS)],
+    }
+
+
+def area_style(index: int) -> dict[str, Any]:
+    """Return fill, hatch and edge of the area with this index."""
+    return {
+        "facecolor": FILLS[index % len(FILLS)],
+        "hatch": HATCHES[index % len(HATCHES)],
+        "edgecolor": "black",
+        "linewidth": 0.5,
+    }
+
+
+def legend_above(figure: Figure, handles: Sequence[Artist]) -> None:
+    """Put the legend above the axes, where it covers no data; more rows make a taller figure."""
+    entries = [(handle, short(str(handle.get_label()))) for handle in handles]
+    most = max(n for n in range(1, len(entries) + 1) if n == 1 or _fits(entries, n))
+    rows = -(-len(entries) // most)
+    columns = -(-len(entries) // rows)
+    figure.legend(
+        *zip(*entries, strict=True), loc="outside upper center", ncols=columns,
+        columnspacing=1.0, handlelength=2.2, borderaxespad=0.2, borderpad=0.2,
+    )  # fmt: skip
+    width_in, height_in = figure.get_size_inches()
+    figure.set_size_inches(width_in, height_in + _ROW_IN * (rows - 1))
+
+
+def _fits(entries: Sequence[tuple[Artist, str]], columns: int) -> bool:
+    """Whether a legend of so many columns, filled one after the other, is as wide as the figure."""
+    parts = np.array_split([_letters(label) for _, label in entries], columns)
+    return sum(float(part.max()) + _HANDLE_LETTERS for part in parts) <= _LETTERS_PER_ROW
+
+
+def _letters(text: str) -> float:
+    """Return how many letters of middle width a text is as wide as."""
+    widths = {"Lu": 1.4, "So": 2.0, "Lo": 2.0}
+    return sum(
+        2.0 if letter in "MWmw@%" else widths.get(unicodedata.category(letter), 1.0)
+        for letter in text
+    )
+
+
+def _fitting(text: str, letters: float) -> int:
+    """Return how many of a text's first letters fit into this width."""
+    return next((n for n in range(len(text), 0, -1) if _letters(text[:n]) <= letters), 1)
+
+
+def short(label: str) -> str:
+    """Return what a legend shows of a label; one that begins with _ would be left out."""
+    shown = label
+    if _letters(label) > _LONGEST_LABEL:
+        shown = label[: _fitting(label, _LONGEST_LABEL - 3)] + "..."
+    return f" {shown}" if shown.startswith("_") else shown
+
+
+def in_rows(label: str) -> str:
+    """Return what an axis of names shows of a label: the same as a legend, in several rows."""
+    rows = [""]
+    for part in _BREAK.split(short(label).strip()):
+        if _letters((rows[-1] + part).rstrip()) <= _LETTERS_OF_TICK:
+            rows[-1] += part
+            continue
+        rest = part
+        while rest:
+            n = _fitting(rest, _LETTERS_OF_TICK)
+            rows.append(rest[:n])
+            rest = rest[n:]
+    return "\n".join(row.strip() for row in rows if row.strip()) or " "
+
+
+def scale(axis: Axis, quantity: str, unit: str, largest: float) -> None:
+    """Name an axis and show its values with the prefix of the unit that suits the largest one."""
+    factor, prefix = next(
+        ((factor, prefix) for factor, prefix in _PREFIXES if largest >= factor), (1.0, "")
+    )
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / factor:g}"))
+    axis.set_label_text(f"{quantity} [{prefix}{unit}]")
+
+
+def say_sizes(axes: Axes, sizes: Iterable[str]) -> None:
+    """Say beside the axes whether the sizes of messages are those of the model or emulated."""
+    axes.text(
+        1.01, 0.5, _sizes(sizes), transform=axes.transAxes, rotation=90, fontsize=6, color="0.35",
+        ha="left", va="center",
+    )  # fmt: skip
+
+
+def say_sizes_below(figure: Figure, sizes: Iterable[str]) -> None:
+    """Say the same at the foot of a figure that is not high enough for it."""
+    figure.supxlabel(short(_sizes(sizes)), fontsize=6, color="0.35")
+
+
+def _sizes(sizes: Iterable[str]) -> str:
+    return ", ".join(
+        "actual sizes" if size == "actual" else f"emulated sizes: {size}"
+        for size in sorted(set(sizes))
+    )
+
+
+def save(figure: Figure, numbers: pd.DataFrame, stem: Path) -> Path:
+    """Save a figure as PDF and PNG, and its numbers as CSV; return the PDF."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    pdf = stem.with_suffix(".pdf")
+    figure.savefig(pdf, metadata={"CreationDate": None})
+    figure.savefig(stem.with_suffix(".png"), dpi=300)
+    numbers.round(9).to_csv(stem.with_suffix(".csv"), index=False, lineterminator="\n")
+    return pdf
