@@ -13,7 +13,7 @@ import math
 from pathlib import Path
 
 import pandas as pd
-from results import by_seed, cell, difference, folders, last_evaluation, runs, show
+from results import cell, difference, folders, measured, runs, show, summary
 
 from wnsim.statistics import mean, paired_difference
 from wnsim.tables import MISSING
@@ -27,12 +27,11 @@ MOST_BYTES, MOST_TIME, WINDOW = 0.1, 0.2, 3
 def main() -> None:
     """Print the table and the verdicts."""
     named = folders(str(__doc__))
-    lines = dict(list(runs(named[:1]).groupby("variant", sort=False)))
-    accuracy = {
-        name: by_seed(line, lambda run: _accuracy(run.folder)) for name, line in lines.items()
-    }
-    own = {name: by_seed(line, lambda run: _own(run.folder)) for name, line in lines.items()}
-    sent = {name: by_seed(line, lambda run: _bytes(run.folder)) for name, line in lines.items()}
+    lines = dict(list(summary(named[:1]).groupby("variant", sort=False)))
+    accuracy, own, sent = (
+        {name: measured(line, metric) for name, line in lines.items()}
+        for metric in ("accuracy_all_tasks", "accuracy_own_task", "offered_bytes")
+    )
     base = mean(sent[BASELINE].values()).mean
     rows = [
         [
@@ -61,20 +60,6 @@ def _verdict(what: str, low: float, high: float, least: float) -> str:
     """Return whether something that lies in an interval is at least so much, as a sentence."""
     known = "holds" if low >= least else "fails" if high < least else "is not decided"
     return f"{what}: in [{low:.3g}, {high:.3g}], at least {least:g} is asked for: {known}"
-
-
-def _accuracy(folder: Path) -> float:
-    return float(last_evaluation(folder)["accuracy"].mean())
-
-
-def _own(folder: Path) -> float:
-    table = last_evaluation(folder)
-    return float(table.loc[table["own"], "accuracy"].mean())
-
-
-def _bytes(folder: Path) -> float:
-    """Return the size of all messages, control and sharing too [byte]."""
-    return float(pd.read_csv(folder / "transfers.csv")["size_bytes"].sum())
 
 
 def _times(folder: Path) -> None:

@@ -59,6 +59,11 @@ def last_evaluation(folder: Path) -> pd.DataFrame:
     return table[table["round"] == table["round"].max()]
 
 
+def measured(line: pd.DataFrame, metric: str) -> dict[int, float]:
+    """Return a metric for each seed of the runs of one line of a summary."""
+    return dict(zip(line["seed"], line[metric], strict=True))
+
+
 def by_seed(table: pd.DataFrame, value: Callable[[Any], float]) -> dict[int, float]:
     """Return a number for each seed of the runs of one line."""
     return {int(row.seed): value(row) for row in table.itertuples()}

@@ -8,8 +8,7 @@ marked, so that the grid can be extended.
 
 from __future__ import annotations
 
-import pandas as pd
-from results import cell, folders, show, summary
+from results import cell, folders, measured, show, summary
 
 RATE = "fl.method.learning_rate"
 ALONE = "local"
@@ -26,13 +25,9 @@ def main() -> None:
         means = runs.groupby(RATE)[metric].mean()
         best = float(means.idxmax())
         mark = " (end of the grid)" if best in (means.index.min(), means.index.max()) else ""
-        cells = [_cell(runs[runs[RATE] == rate], metric) for rate in rates]
+        cells = [cell(measured(runs[runs[RATE] == rate], metric)) for rate in rates]
         rows.append([str(variant), *cells, f"{best:g}{mark}"])
     show(["variant", *(f"{rate:g}" for rate in rates), "chosen"], rows, named[0] / "tables/tuning")
-
-
-def _cell(runs: pd.DataFrame, metric: str) -> str:
-    return cell(dict(zip(runs["seed"], runs[metric], strict=True)))
 
 
 if __name__ == "__main__":

@@ -22,12 +22,11 @@ from wnsim.figures.style import (
     scale,
     short,
 )
+from wnsim.metrics.delivery import OTHERS, retransmitted
 from wnsim.statistics import mean
 
 _EVALUATION = ("round", "time_s", "device", "task", "own", "accuracy")
 _TRANSFER = ("kind", "ended_s", "carried_bytes", "blocks", "failed_blocks")
-# Kinds of messages that are not learning's.
-_OTHERS = ("background", "probe")
 # An axis spans decades if its largest value is so many times its smallest.
 _DECADES = 100.0
 _TASKS_IN_COLUMN = 6
@@ -183,18 +182,11 @@ def _with_bytes(line: Line) -> list[pd.DataFrame]:
 
 
 def _bytes_by(time_s: pd.Series, transfers: pd.DataFrame) -> pd.Series:
-    """Return the bytes of all messages that have ended by each instant, as they were on the air.
-
-    A block that did not arrive is taken to be as large as the message's others are on average, or
-    all messages' where none arrived: the table counts them, but not their bits.
-    """
-    learning = transfers[~transfers["kind"].isin(_OTHERS)]
+    """Return the bytes of all messages that have ended by each instant, as they were on the air."""
+    learning = transfers[~transfers["kind"].isin(OTHERS)]
     # An empty table has no types.
     ours = learning[list(_TRANSFER[1:])].astype(float).sort_values("ended_s")
-    arrived = ours["blocks"] - ours["failed_blocks"]
-    usual = ours["carried_bytes"].sum() / arrived.sum() if arrived.any() else 0.0
-    block = (ours["carried_bytes"] / arrived.where(arrived > 0)).fillna(usual)
-    on_air = ours["carried_bytes"] + block * ours["failed_blocks"]
+    on_air = ours["carried_bytes"] + retransmitted(ours)
     so_far = np.concatenate([[0.0], on_air.cumsum()])
     # Records are rounded to a nanosecond.
     ended = np.searchsorted(ours["ended_s"], time_s + 2e-9, side="right")

@@ -11,10 +11,8 @@ from typing import Any
 import pandas as pd
 
 from wnsim.figures.style import line_style
+from wnsim.metrics import read_table
 from wnsim.statistics import mean
-
-# Names of devices and tasks are texts, whatever they look like.
-_TEXTS = dict.fromkeys(("source", "target", "device", "task", "run"), str)
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,7 @@ class Line:
         paths = [folder / name for folder in self.folders]
         if not all(path.is_file() for path in paths):
             return []
-        tables = [_read(path) for path in paths]
+        tables = [read_table(path) for path in paths]
         return tables if all(set(columns) <= set(table) for table in tables) else []
 
     def measured(self, names: Sequence[str]) -> pd.DataFrame:
@@ -103,10 +101,5 @@ def _summary(path: Path) -> dict[str, dict[str, float]]:
         return {}
     return {
         str(run): dict(zip(rows["metric"], rows["value"].astype(float), strict=True))
-        for run, rows in _read(path).groupby("run")
+        for run, rows in read_table(path).groupby("run")
     }
-
-
-def _read(path: Path) -> pd.DataFrame:
-    """Return a table, in which an empty cell is a missing number and nothing else is."""
-    return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=_TEXTS)

@@ -21,7 +21,7 @@ from wnsim.metrics.groups import of_groups
 from wnsim.metrics.learning import of_evaluations, of_targets
 from wnsim.metrics.rounds import of_rounds
 
-__all__ = ["DEFINITIONS", "definition", "of_run"]
+__all__ = ["DEFINITIONS", "definition", "of_run", "read_table"]
 
 DEFINITIONS: dict[str, str] = {
     "simulated_s": "simulated time [s]",
@@ -33,7 +33,7 @@ DEFINITIONS: dict[str, str] = {
 }
 
 # Names of devices and tasks are texts, whatever they look like.
-_TEXTS = dict.fromkeys(("source", "target", "device", "task"), str)
+_TEXTS = dict.fromkeys(("source", "target", "device", "task", "run"), str)
 
 
 def definition(metric: str) -> str:
@@ -59,24 +59,24 @@ def of_run(folder: Path, manifest: Mapping[str, Any]) -> dict[str, int | float]:
     manifest : of the run
     """
     simulated_s = manifest["simulated_s"]
-    transfers = _read(folder / "transfers.csv")
+    transfers = read_table(folder / "transfers.csv")
     delivered = transfers[transfers["delivered"] == True]  # noqa: E712  (an empty table has no type)
     metrics: dict[str, Any] = {"simulated_s": simulated_s, **of_transfers(transfers, simulated_s)}
-    metrics |= of_devices(_read(folder / "devices.csv"), delivered["size_bytes"].sum())
+    metrics |= of_devices(read_table(folder / "devices.csv"), delivered["size_bytes"].sum())
     if (folder / "evaluations.csv").is_file():
-        evaluations = _read(folder / "evaluations.csv")
+        evaluations = read_table(folder / "evaluations.csv")
         metrics |= of_evaluations(evaluations)
-        metrics |= of_rounds(_read(folder / "rounds.csv"), transfers)
+        metrics |= of_rounds(read_table(folder / "rounds.csv"), transfers)
         if (folder / "targets.csv").is_file():
-            targets = _read(folder / "targets.csv")["accuracy"]
+            targets = read_table(folder / "targets.csv")["accuracy"]
             metrics |= of_targets(evaluations, transfers, targets.tolist())
     if (folder / "groups.csv").is_file():
-        metrics |= of_groups(_read(folder / "groups.csv"))
+        metrics |= of_groups(read_table(folder / "groups.csv"))
     return {
         name: value if isinstance(value, int) else float(value) for name, value in metrics.items()
     }
 
 
-def _read(table: Path) -> pd.DataFrame:
+def read_table(table: Path) -> pd.DataFrame:
     """Return a table, in which an empty cell is a missing number and nothing else is."""
     return pd.read_csv(table, keep_default_na=False, na_values=[""], dtype=_TEXTS)

@@ -76,10 +76,7 @@ def on_air(transfers: pd.DataFrame) -> dict[str, float]:
     ----------
     transfers : some messages
     """
-    arrived = transfers["blocks"] - transfers["failed_blocks"]
     carried = transfers["carried_bytes"]
-    usual = carried.sum() / arrived.sum() if arrived.any() else 0.0
-    block = (carried / arrived.where(arrived > 0)).fillna(usual)
     own = (transfers["size_bytes"] - transfers["header_bytes"]) / transfers["air_bytes"] * carried
     kind = transfers["kind"]
     parts = {
@@ -87,6 +84,15 @@ def on_air(transfers: pd.DataFrame) -> dict[str, float]:
         "sharing_bytes": own[kind == "share"].sum(),
         "control_bytes": own[kind == "control"].sum(),
         "header_bytes": (carried - own).sum(),
-        "retransmitted_bytes": (block * transfers["failed_blocks"]).sum(),
+        "retransmitted_bytes": retransmitted(transfers).sum(),
     }
     return {**parts, "on_air_bytes": sum(parts.values())}
+
+
+def retransmitted(transfers: pd.DataFrame) -> pd.Series:
+    """Return what was sent in vain for each of some messages, estimated from its blocks [byte]."""
+    arrived = transfers["blocks"] - transfers["failed_blocks"]
+    carried = transfers["carried_bytes"]
+    usual = carried.sum() / arrived.sum() if arrived.any() else 0.0
+    block = (carried / arrived.where(arrived > 0)).fillna(usual)
+    return block * transfers["failed_blocks"]

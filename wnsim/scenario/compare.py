@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from wnsim import records, statistics
+from wnsim.scenario.sweep import shown
 from wnsim.statistics import Difference, Interval, paired_difference
 from wnsim.tables import MISSING, escape, latex, plus_minus
 
@@ -128,7 +129,7 @@ def table(compared: Sequence[Line], baseline: str) -> str:
     swept = _swept(compared)
     heads = ["Variant", *(escape(key) for key in swept)]
     rows = [
-        [escape(line.variant), *(escape(_text(line.swept.get(key, ""))) for key in swept)]
+        [escape(line.variant), *(escape(shown(line.swept.get(key, ""))) for key in swept)]
         for line in compared
     ]
     align = "l" * len(heads)
@@ -175,7 +176,3 @@ def _decimals(values: Sequence[float]) -> int:
 
 def _swept(compared: Sequence[Line]) -> list[str]:
     return list(dict.fromkeys(key for line in compared for key in line.swept))
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

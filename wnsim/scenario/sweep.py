@@ -123,7 +123,7 @@ def _run(
         other = assignment(document, "seed", seed, document.where(("seed",)))
         scenario = validate(document.merged(other))
     parts = [scenario.label] if scenario.label else []
-    parts += [f"{key}={_text(value)}" for key, value in values.items()]
+    parts += [f"{key}={shown(value)}" for key, value in values.items()]
     parts.append(f"seed={seed}")
     return Run(_slug(",".join(parts)), values, scenario, baseline)
 
@@ -183,7 +183,8 @@ def _baseline(document: Document, variants: Sequence[Document | None]) -> str:
     return str(asked)
 
 
-def _text(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return a swept value as text."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
