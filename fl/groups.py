@@ -66,7 +66,7 @@ class Groups:
             a = adapter.a if adapter.train_a else None
             return self._carried(Update(head, round_, adapter.b, union, a, None, union is not None))
 
-        name = digest("shared", state.key, [each.key for each in prepared])
+        name = digest("shared", state.key, [each.key for each in prepared], head, round_)
         return Derived(name, (state, *prepared), make)
 
     @functools.cache  # noqa: B019  (it lives as long as its run, and masks never change)

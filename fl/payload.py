@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ import torch
 
 from .adapters.adapter import Layer
 from .config import Emulate
+from .quantize import packed_bytes
 from .update import BITS_PER_VALUE, HEADER_BYTES, SEED_BYTES, Update, encode
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class Payload:
     method : whose updates are sent
     model : the model at hand
     target_modules : which modules of an emulated architecture take adapters
+    value_bits : of a value that is trained
 
     Attributes
     ----------
@@ -77,8 +80,10 @@ class Payload:
         method: Method,
         model: AdaptedModel,
         target_modules: Sequence[str] | str = (),
+        value_bits: int = BITS_PER_VALUE,
     ) -> None:
         self._emulate = emulate
+        self._value_bits = value_bits
         if emulate is None:
             layers, self._parameters = model.layers, model.parameter_count
         else:
@@ -93,13 +98,16 @@ class Payload:
             for layer, rank in zip(layers, method.ranks(layers), strict=True)
             if rank < layer.inputs
         )
-        updates = {first: method.shapes_update(layers, first) for first in (True, False)}
+        updates = {
+            first: replace(method.shapes_update(layers, first), bits=value_bits)
+            for first in (True, False)
+        }
         self._sizes = {first: len(encode(update)) for first, update in updates.items()}
-        self.average_bytes = len(encode(method.average([updates[True]], [1.0])))
-        first, later = updates[True], updates[False]
+        average = replace(method.average([updates[True]], [1.0]), bits=value_bits)
+        self.average_bytes = len(encode(average))
         # A that is trained goes with every message, a frozen one of one's own with the first.
-        self._dense_a_bytes = _a_bytes(later)
-        self._own_a_bytes = _a_bytes(first) - self._dense_a_bytes
+        self._trains_a = updates[False].a is not None
+        self._own_a_bytes = 0 if self._trains_a else _a_bytes(updates[True])
 
     def size_bytes(self, first_contact: bool) -> int:
         """Return the size that the air is charged for an update [byte]."""
@@ -119,10 +127,19 @@ class Payload:
         tells_mask : whether the receiver does not know yet which those are
         newcomers : members of whom it holds neither A nor the mean of their prompts
         """
-        size = HEADER_BYTES + self._dense_a_bytes + _VALUE_BYTES * round(active * self._b_entries)
+        size = HEADER_BYTES + self._trained_bytes(round(active * self._b_entries))
+        if self._trains_a:
+            size += self._trained_bytes(self._a_entries)
         if tells_mask and active < 1.0:
             size += -(-self._b_entries // 8)
         return size + newcomers * (self._own_a_bytes + self.centroid_bytes)
+
+    def _trained_bytes(self, entries: int) -> int:
+        """Return the size of values that are trained, in all layers together [byte]."""
+        if self._value_bits == BITS_PER_VALUE:
+            return _VALUE_BYTES * entries
+        spread = [entries, *[0] * (len(self._layers) - 1)]
+        return packed_bytes(spread, self._value_bits)
 
     def stored_bytes(self, states: int, devices: int, means: int) -> int:
         """Return what adapters take of a device's memory, masks apart [byte].
@@ -133,7 +150,7 @@ class Payload:
         devices : whose states these are; each has its A if that is frozen and its own
         means : devices the mean of whose prompts is kept, by which a mixture chooses
         """
-        of_a = states if self._dense_a_bytes else devices if self._own_a_bytes else min(devices, 1)
+        of_a = states if self._trains_a else devices if self._own_a_bytes else min(devices, 1)
         values = states * self._b_entries + of_a * self._a_entries
         return _VALUE_BYTES * values + means * self.centroid_bytes
 

@@ -27,6 +27,7 @@ from .machine import bits_of
 from .methods import METHODS
 from .methods.projections import overlaps
 from .payload import Payload
+from .seeds import key
 from .state import Prepared, State, Tested, joined, part
 from .update import Update, decode, encode
 
@@ -92,7 +93,9 @@ class Trainer:
                     f"{layer.name}, got {rank}"
                 )
         emulate = learning.payload if isinstance(learning.payload, Emulate) else None
-        self.payload = Payload(emulate, self.method, self.model, learning.target_modules)
+        self.payload = Payload(
+            emulate, self.method, self.model, learning.target_modules, learning.value_bits
+        )
         self.examples = Examples(learning, tasks, choices or tokenizer, devices, seed)
         self.task_of = self.examples.task_of
         self._kernels = Kernels(
@@ -108,7 +111,7 @@ class Trainer:
         )
         self._settings = digest(
             asdict(learning.method), asdict(learning.optimizer), learning.batch_size,
-            learning.clip_norm,
+            learning.clip_norm, learning.value_bits,
             0 if learning.optimizer.schedule == "constant" else learning.rounds,
         )  # fmt: skip
         context = digest(code(), model_digest, bits_of(self.model.device, computing.threads))
@@ -264,7 +267,10 @@ class Trainer:
 
     def _carried(self, update: Update) -> Update:
         """Return an update as it comes out of its bytes."""
-        return decode(encode(update), self.model.layers, self._ranks)
+        bits = self._learning.value_bits
+        rounding = key(self._seed, "rounding", update.device, update.round)
+        sent = encode(replace(update, bits=bits, rounding=rounding))
+        return decode(sent, self.model.layers, self._ranks)
 
     @functools.cache  # noqa: B019
     def _frame(self, device: int) -> Value[Adapter]:

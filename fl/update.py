@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from . import quantize
+
 if TYPE_CHECKING:
     from .adapters.adapter import Layer
 
@@ -27,7 +29,8 @@ BITS_PER_VALUE = 16
 SEED_BYTES = 8
 _MAGIC = b"WNSU"
 _VERSION = 1
-_MASK, _A_SEED, _A_VALUES, _SPARSE = 1, 2, 4, 8
+_MASK, _A_SEED, _A_VALUES, _SPARSE, _A_FROZEN = 1, 2, 4, 8, 16
+_BITS = {BITS_PER_VALUE: 0, 8: 32, 4: 64}
 
 Tensors = tuple[torch.Tensor, ...]
 
@@ -44,6 +47,9 @@ class Update:
     a : per layer (rank, inputs), if A is told
     a_seed : seed of A, if it is told by its seed
     tells_mask : whether the receiver does not hold the mask yet
+    a_frozen : whether A is never trained, so that it is told exactly
+    bits : of a value: 16, 8 or 4
+    rounding : key of the draws by which values are rounded to less than 16 bits
     """
 
     device: int
@@ -53,6 +59,9 @@ class Update:
     a: Tensors | None = None
     a_seed: int | None = None
     tells_mask: bool = False
+    a_frozen: bool = False
+    bits: int = BITS_PER_VALUE
+    rounding: int = 0
 
 
 def encode(update: Update) -> bytes:
@@ -61,9 +70,11 @@ def encode(update: Update) -> bytes:
     Raises
     ------
     ValueError
-        if a value is not finite in half precision
+        if a value is not finite in half precision, or there are no such bits
     """
-    flags = 0
+    if update.bits not in _BITS:
+        raise ValueError(f"an update's values must have 16, 8 or 4 bits, got {update.bits}")
+    flags = _BITS[update.bits]
     body = []
     if update.mask is not None:
         flags |= _SPARSE
@@ -74,10 +85,11 @@ def encode(update: Update) -> bytes:
         flags |= _A_SEED
         body.append(struct.pack("<Q", update.a_seed))
     elif update.a is not None:
-        flags |= _A_VALUES
-        body.append(_half(_flat(update.a)))
-    values = _flat(update.b)
-    body.append(_half(values if update.mask is None else values[_flat(update.mask)]))
+        flags |= _A_VALUES | (_A_FROZEN if update.a_frozen else 0)
+        bits = BITS_PER_VALUE if update.a_frozen else update.bits
+        body.append(_values(update.a, None, bits, update.rounding))
+    # Other draws than those of A.
+    body.append(_values(update.b, update.mask, update.bits, update.rounding ^ 1))
     joined = b"".join(body)
     digest = _digest([(b.shape[0], b.shape[1]) for b in update.b])
     header = _HEADER.pack(
@@ -127,7 +139,6 @@ def decode(
         raise ValueError("the update's checksum does not fit its body")
 
     entries = sum(outputs * rank for outputs, rank in shapes)
-    a_entries = sum(layer.inputs * rank for layer, rank in sized)
     reader = _Reader(body)
     if flags & _MASK:
         bits = np.unpackbits(np.frombuffer(reader.take(-(-entries // 8)), np.uint8), count=entries)
@@ -137,17 +148,25 @@ def decode(
     elif mask is None:
         raise ValueError(f"the mask of device {device} is not known")
     a_seed = struct.unpack("<Q", reader.take(SEED_BYTES))[0] if flags & _A_SEED else None
+    widths = [width for width, flag in _BITS.items() if flags & sum(_BITS.values()) == flag]
+    if not widths:
+        raise ValueError(f"the update's values have no known number of bits: flags {flags}")
+    width = widths[0]
+    frozen = bool(flags & _A_FROZEN)
     a = None
     if flags & _A_VALUES:
-        a = _split(reader.values(a_entries), [(rank, layer.inputs) for layer, rank in sized])
+        a_shapes = [(rank, layer.inputs) for layer, rank in sized]
+        counts = [rows * columns for rows, columns in a_shapes]
+        a = _split(reader.values(counts, BITS_PER_VALUE if frozen else width), a_shapes)
     if mask is None:
-        dense = reader.values(entries)
+        dense = reader.values([outputs * rank for outputs, rank in shapes], width)
     else:
-        flat = _flat(mask)
         dense = torch.zeros(entries)
-        dense[flat] = reader.values(int(flat.sum()))
+        dense[_flat(mask)] = reader.values([int(of_layer.sum()) for of_layer in mask], width)
     reader.finish()
-    return Update(device, round_, _split(dense, shapes), mask, a, a_seed, bool(flags & _MASK))
+    return Update(
+        device, round_, _split(dense, shapes), mask, a, a_seed, bool(flags & _MASK), frozen, width
+    )
 
 
 class _Reader:
@@ -164,9 +183,12 @@ class _Reader:
         self._at += count
         return self._body[self._at - count : self._at]
 
-    def values(self, count: int) -> torch.Tensor:
-        """Return the next half-precision values, (count,)."""
-        half = np.frombuffer(self.take(count * BITS_PER_VALUE // 8), "<f2")
+    def values(self, counts: Sequence[int], bits: int) -> torch.Tensor:
+        """Return the next values (n,), so many of each layer, of so many bits."""
+        if bits < BITS_PER_VALUE:
+            packed = self.take(quantize.packed_bytes(counts, bits))
+            return torch.from_numpy(quantize.unpack(packed, counts, bits))
+        half = np.frombuffer(self.take(sum(counts) * BITS_PER_VALUE // 8), "<f2")
         return torch.from_numpy(half.astype(np.float32))
 
     def finish(self) -> None:
@@ -182,6 +204,18 @@ def _flat(tensors: Tensors) -> torch.Tensor:
 def _split(flat: torch.Tensor, shapes: Sequence[tuple[int, int]]) -> Tensors:
     parts = flat.split([rows * columns for rows, columns in shapes])
     return tuple(part.reshape(shape) for part, shape in zip(parts, shapes, strict=True))
+
+
+def _values(tensors: Tensors, mask: Tensors | None, bits: int, rounding: int) -> bytes:
+    """Return the values of all layers, or those under a mask, in so many bits."""
+    values = _flat(tensors)
+    counts = [tensor.numel() for tensor in tensors]
+    if mask is not None:
+        values = values[_flat(mask)]
+        counts = [int(of_layer.sum()) for of_layer in mask]
+    if bits < BITS_PER_VALUE:
+        return quantize.pack(values.float().numpy(), counts, bits, rounding)
+    return _half(values)
 
 
 def _half(values: torch.Tensor) -> bytes:

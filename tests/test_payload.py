@@ -180,3 +180,24 @@ def test_operations_are_charged_for_the_emulated_model(make_trainer) -> None:  #
     _, parameters = architecture("qwen2.5-0.5b")
     assert trainer.flops(0, first=False) == 4 * parameters * 2 * 64 * 5
     assert trainer.flops(0, first=True) == trainer.flops(0, first=False)
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_few_bits_are_charged_as_serialised(make_lm, bits: int) -> None:  # type: ignore[no-untyped-def]
+    """Law: values of so many bits and a scale of four bytes for each layer and factor."""
+    emulate = Emulate(emulate="qwen2.5-1.5b")
+    model = AdaptedModel(make_lm())
+    layers, _ = architecture("qwen2.5-1.5b")
+    dense = Payload(emulate, METHODS[Lora](Lora(rank=8)), model, value_bits=bits)
+    values = 8 * sum(layer.inputs + layer.outputs for layer in layers)
+    expected = HEADER_BYTES + values * bits // 8 + 2 * 4 * len(layers)
+    assert dense.size_bytes(True) == dense.size_bytes(False) == expected
+    assert dense.shared_bytes(1.0, tells_mask=False, newcomers=0) == expected
+    sparse = Payload(emulate, METHODS[SoLora](SoLora(rank=8, density=0.1)), model, value_bits=bits)
+    b_entries = 8 * sum(layer.outputs for layer in layers)
+    later = HEADER_BYTES + -(-round(0.1 * b_entries) * bits // 8) + 4 * len(layers)
+    assert sparse.size_bytes(False) == later
+    assert sparse.shared_bytes(0.1, tells_mask=False, newcomers=0) == later
+    # A that is frozen is told once, exactly.
+    a_entries = 8 * sum(layer.inputs for layer in layers)
+    assert sparse.size_bytes(True) - later == b_entries // 8 + 2 * a_entries

@@ -327,3 +327,24 @@ def test_choices_are_scored_by_their_likelihood(make_trainer, tokenizer) -> None
             scores.append(np.mean([float(log[len(ids) - 1 + i, t]) for i, t in enumerate(answer)]))
         hits.append(choices[int(np.argmax(scores))] == example.answer)
     assert accuracy == pytest.approx(float(np.mean(hits)))
+
+
+@pytest.mark.parametrize("method", [Lora(rank=4), SoLora(rank=4, density=0.5)])
+def test_neighbors_average_what_came_through_in_few_bits(federate, method) -> None:  # type: ignore[no-untyped-def]
+    """What is heard is off by at most a level, and messages have the size of their bytes."""
+    told = {}
+    for bits in (16, 8):
+        network, trainer, _ = federate(method=method, rounds=1, value_bits=bits)
+        trained = [trainer.train(device, 1, None) for device in range(4)]
+        update = trainer.tell(2, 1, trained[2]).value()
+        own = trained[2].value().adapter
+        step = max(float(b.abs().max()) for b in own.b) / (127 if bits == 8 else 2**10)
+        assert all(
+            float((x - y).abs().max()) <= step * 1.001 for x, y in zip(update.b, own.b, strict=True)
+        )
+        told[bits] = sum(transfer.message.size_bytes for transfer in network.transfers)
+    if isinstance(method, Lora):
+        assert 0.5 < told[8] / told[16] < 0.53
+    else:
+        # A and the mask are told at first contact in full.
+        assert told[8] < told[16]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import struct
+import zlib
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -107,3 +111,67 @@ def test_arbitrary_bytes_never_do_harm(noise: bytes, cut: int) -> None:
 def test_an_adapter_of_other_shapes_is_refused() -> None:
     with pytest.raises(ValueError, match="other shapes"):
         decode(encode(sparse(13)), LAYERS[:1], RANKS[:1])
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+@pytest.mark.parametrize("count", [1, 13])
+def test_few_bits_take_the_bytes_they_say(bits: int, count: int) -> None:
+    # A scale of four bytes for each layer; a frozen A stays in half precision, bytes are whole.
+    values = 2 * 4 + -(-2 * count * bits // 8)
+    few = replace(sparse(count), bits=bits, a_frozen=True)
+    assert len(encode(few)) == 32 + B_ENTRIES // 8 + 2 * A_ENTRIES + values
+    a, b = factors()
+    both = len(encode(Update(1, 2, b, a=a, bits=bits)))
+    assert both == 32 + 4 * 4 + (A_ENTRIES + B_ENTRIES) * bits // 8
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_few_bits_are_off_by_less_than_a_level(bits: int) -> None:
+    a, b = factors(1)
+    again = decode(encode(Update(1, 2, b, a=a, bits=bits, rounding=5)), LAYERS, RANKS)
+    assert again.bits == bits
+    assert again.a is not None
+    for sent, got in zip((*a, *b), (*again.a, *again.b), strict=True):
+        step = float(sent.abs().max()) / (2 ** (bits - 1) - 1)
+        assert float((sent - got).abs().max()) <= step * (1 + 1e-5)
+        assert float((got / step - (got / step).round()).abs().max()) < 1e-4
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_rounding_has_no_bias(bits: int) -> None:
+    """The mean over n keys is the value within five standard errors, at most step / 2 sqrt(n)."""
+    _, b = factors(2)
+    count = 400
+    total = torch.zeros_like(b[0])
+    for rounding in range(count):
+        total += decode(encode(Update(1, 2, b, bits=bits, rounding=rounding)), LAYERS, RANKS).b[0]
+    step = float(b[0].abs().max()) / (2 ** (bits - 1) - 1)
+    assert float((total / count - b[0]).abs().max()) < 5 * step / (2 * count**0.5)
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_zeros_and_layers_without_entries_survive_few_bits(bits: int) -> None:
+    b = (torch.zeros(16, RANK), torch.ones(40, RANK))
+    mask = (torch.zeros(16, RANK, dtype=torch.bool), torch.ones(40, RANK, dtype=torch.bool))
+    again = decode(encode(Update(1, 2, b, mask, tells_mask=True, bits=bits)), LAYERS, RANKS)
+    assert all(torch.equal(x, y) for x, y in zip(again.b, b, strict=True))
+
+
+def test_other_bits_are_refused() -> None:
+    with pytest.raises(ValueError, match="16, 8 or 4 bits, got 7"):
+        encode(Update(1, 2, factors()[1], bits=7))
+
+
+@given(st.binary(max_size=400), st.sampled_from([8, 4]))
+def test_arbitrary_bytes_of_few_bits_never_do_harm(noise: bytes, bits: int) -> None:
+    good = bytearray(encode(Update(1, 2, factors()[1], bits=bits)))
+    body = (noise * (len(good) // max(1, len(noise)) + 1))[: len(good) - HEADER_BYTES]
+    good[HEADER_BYTES:] = body if noise else bytes(len(good) - HEADER_BYTES)
+    good[HEADER_BYTES - 4 : HEADER_BYTES] = struct.pack("<I", zlib.crc32(good[HEADER_BYTES:]))
+    # With a checksum that fits, any levels are values; scales must be finite sizes.
+    try:
+        again = decode(bytes(good), LAYERS, RANKS)
+    except ValueError as error:
+        assert "update" in str(error)  # noqa: PT017
+    else:
+        assert all(bool(torch.isfinite(b).all()) for b in again.b)

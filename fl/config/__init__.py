@@ -141,6 +141,8 @@ class Learning:
         adapter that it trains
     protocol : who waits for whom
     partition : which device learns from which examples
+    value_bits : of a value that is trained and told: 16, a number in half precision; 8 or 4, a
+        multiple of a scale for each layer, rounded at random without bias
     weights : how much an update counts in a merge: all `equal`, or by its device's `examples`
     optimizer : of the local steps; learning rates are those of the method
     trainer : how all that is computed on this machine
@@ -177,6 +179,7 @@ class Learning:
     inference: Mixture | None = None
     protocol: Protocol = Field(default_factory=Synchronous)
     partition: Partition = Field(default_factory=OneTask)
+    value_bits: Literal[16, 8, 4] = 16
     weights: Literal["equal", "examples"] = "examples"
     optimizer: Optimizer = Field(default_factory=AdamW)
     trainer: Computing = Field(default_factory=Computing)

@@ -179,6 +179,7 @@ class FrozenMethod:
             a=adapter.a if tells_a and not by_seed else None,
             a_seed=adapter.a_seed if tells_a and by_seed else None,
             tells_mask=first_contact and adapter.mask is not None,
+            a_frozen=True,
         )
 
     def average(self, updates: Sequence[Update], weights: Sequence[float]) -> Update:
