@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from .config.families import source_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -46,6 +48,12 @@ def digest_of_start(folder: str | None) -> str:
     for path in sorted(Path(folder).glob("adapter_*")):
         found.update(path.read_bytes())
     return found.hexdigest()
+
+
+def own_code(name: str) -> str:
+    """Return a digest of the code of a user's own by its name, empty of a model on board."""
+    path = source_of(name) if ":" in name else None
+    return "" if path is None else hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
 
 
 @functools.cache

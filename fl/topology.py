@@ -251,3 +251,16 @@ TOPOLOGIES: dict[type, Callable[[Any, Party], Policy]] = {
     Similar: similar,
     Agglomerative: agglomerative,
 }
+
+
+def policy_of(config: Any, party: Party) -> Policy:
+    """Return the policy of some parameters: one on board, or what a user's own say that it is.
+
+    Raises
+    ------
+    ValueError
+        if there is no such graph
+    """
+    known = TOPOLOGIES.get(type(config))
+    policy: Policy = config.policy(party) if known is None else known(config, party)
+    return policy

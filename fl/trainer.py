@@ -17,14 +17,14 @@ import torch
 from .adapters import AdaptedModel, Adapter
 from .choices import Choices
 from .config import Emulate, Learning
-from .context import code, digest_of_model, digest_of_start
+from .context import code, digest_of_model, digest_of_start, own_code
 from .examples import Examples
 from .executor import Executor
 from .groups import Groups
 from .jobs import Derived, Job, Value, digest
 from .kernels import CENTROID_PROMPTS, MIXTURE, PREPARATION, TEST, TRAINING, Kernels
 from .machine import bits_of
-from .methods import METHODS
+from .methods import method_of
 from .methods.projections import overlaps
 from .payload import Payload
 from .seeds import key
@@ -77,7 +77,7 @@ class Trainer:
         self._learning = learning
         self._seed = seed
         self.tasks = tasks
-        self.method = METHODS[type(learning.method)](learning.method)
+        self.method = method_of(learning.method)
         model_digest = digest_of_model(model)
         computing = learning.trainer
         choices = None
@@ -114,7 +114,12 @@ class Trainer:
             learning.clip_norm, learning.value_bits,
             0 if learning.optimizer.schedule == "constant" else learning.rounds,
         )  # fmt: skip
-        context = digest(code(), model_digest, bits_of(self.model.device, computing.threads))
+        context = digest(
+            code(),
+            own_code(learning.method.model),
+            model_digest,
+            bits_of(self.model.device, computing.threads),
+        )
         self.executor = Executor(context, self._kernels.plan, self._kernels.compute, store, ranks)
 
     # What sessions ask for.

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo
 
 from .base import Count, Share, Text, parameters
 from .computing import AdamW, Computing, Sgd
+from .families import Family, own
 from .inference import Mixture
 from .methods import FfaLora, FullFt, Local, Lora, LoriD, LoriS, SoLora
 from .partitions import Dirichlet, Iid, OneTask
@@ -91,8 +92,17 @@ def _kind_of_payload(value: Any) -> str:
     return "emulate" if isinstance(value, dict | Emulate) else "actual"
 
 
+def _allowed(name: str, info: ValidationInfo) -> str:
+    """Return the name of a task, on board or, if that is allowed, of a user's own."""
+    if ":" in name:
+        own(name, "task", info)
+    return name
+
+
 Tasks = Annotated[
-    Annotated[tuple[str, ...], Field(min_length=1), Tag("names")]
+    Annotated[
+        tuple[Annotated[str, AfterValidator(_allowed)], ...], Field(min_length=1), Tag("names")
+    ]
     | Annotated[Folder, Tag("folder")]
     | Annotated[Hub, Tag("hub")],
     Discriminator(_kind_of_tasks),
@@ -102,11 +112,12 @@ Payload = Annotated[
     Discriminator(_kind_of_payload),
 ]
 Method = Annotated[
-    Local | Lora | FfaLora | LoriD | LoriS | FullFt | SoLora, Field(discriminator="model")
+    Local | Lora | FfaLora | LoriD | LoriS | FullFt | SoLora,
+    Family("method", ("learning_rate", "method")),
 ]
 Topology = Annotated[
     Ring | Random | Nearest | Full | ByTask | Similar | Alone | Agglomerative,
-    Field(discriminator="model"),
+    Family("topology", ("policy",)),
 ]
 Protocol = Annotated[Synchronous | Asynchronous | Server, Field(discriminator="model")]
 Partition = Annotated[OneTask | Dirichlet | Iid, Field(discriminator="model")]

@@ -61,4 +61,12 @@ METHODS: dict[type, Callable[[Any], Method]] = {
     SoLora: FrozenMethod,
 }
 
-__all__ = ["METHODS", "Method"]
+
+def method_of(config: Any) -> Method:
+    """Return the method of some parameters: one on board, or what a user's own say that it is."""
+    known = METHODS.get(type(config))
+    method: Method = config.method() if known is None else known(config)
+    return method
+
+
+__all__ = ["METHODS", "Method", "method_of"]

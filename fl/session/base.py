@@ -18,7 +18,7 @@ from wnsim.network import Message, Network, Transfer
 from ..jobs import digest
 from ..rows import EvaluationRow, GroupRow, RoundRow
 from ..seeds import key
-from ..topology import CONTROL, TOPOLOGIES, Party
+from ..topology import CONTROL, Party, policy_of
 from ..update import HEADER_BYTES
 
 if TYPE_CHECKING:
@@ -343,7 +343,7 @@ def policy(session: Session) -> Policy:
         densities=trainer.groups.densities,
         sketches=trainer.groups.sketches,
     )
-    return TOPOLOGIES[type(learning.topology)](learning.topology, party)
+    return policy_of(learning.topology, party)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -11,6 +11,7 @@ import difflib
 
 import numpy as np
 
+from ..config.families import named
 from .arithmetic import ARITHMETIC
 from .facts import FACTS
 from .folder import from_folder
@@ -38,7 +39,7 @@ def generate(name: str, n_train: int, n_test: int, seed: int) -> Task:
 
     Parameters
     ----------
-    name : a key of `GENERATED`
+    name : a key of `GENERATED`, or `module:name` of a `Source` in a module that is imported
     n_train, n_test : numbers of examples, all with different prompts
     seed : 0 or more; chooses the examples, not the rules and facts behind them
 
@@ -47,11 +48,13 @@ def generate(name: str, n_train: int, n_test: int, seed: int) -> Task:
     ValueError
         if there is no such task, or not that many different prompts
     """
-    source = GENERATED.get(name)
+    source = named(name) if ":" in name else GENERATED.get(name)
     if source is None:
         near = difflib.get_close_matches(name, GENERATED, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(GENERATED))}"
         raise ValueError(f"task must be a generated one, got {name!r}; {hint}")
+    if not isinstance(source, Source):
+        raise ValueError(f"task {name!r} must be a Source, got a {type(source).__name__}")
     if n_train < 1 or n_test < 1:
         raise ValueError(f"n_train and n_test must be at least 1, got {n_train} and {n_test}")
     total = n_train + n_test

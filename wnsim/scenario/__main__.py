@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from wnsim.scenario.load import shipped
+    from wnsim.scenario.load import allow, shipped
 
     if options.list:
         for name, path in shipped().items():
@@ -62,7 +62,8 @@ def _run(options: argparse.Namespace) -> int:
     from wnsim.scenario.build import check
     from wnsim.scenario.sweep import only, plan
 
-    runs = only(plan(options.scenario, options.set), options.only)
+    runs = plan(options.scenario, options.set, allow(options.plugin))
+    runs = only(runs, options.only)
     warnings.simplefilter("ignore", OutOfRangeWarning)
     check(runs, options.scenario)
     if options.contacts is not None:

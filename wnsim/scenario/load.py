@@ -6,14 +6,17 @@ The sentence names file, line, key, rule and value, and the nearest known word.
 from __future__ import annotations
 
 import difflib
+import importlib
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from fl.config.families import ALLOWED
 from wnsim.scenario.document import Document, Place
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.schema import SCENARIO, Scenario, json_schema
@@ -66,8 +69,35 @@ def find(name: str) -> Path:
     raise ScenarioError(f"{name}: no such file, and no scenario of that name on board{hint}")
 
 
-def validate(document: Document) -> Scenario:
+def allow(modules: Sequence[str]) -> frozenset[str]:
+    """Import modules with models of a user's own; return their names.
+
+    Raises
+    ------
+    ScenarioError
+        if one cannot be imported
+    """
+    here = str(Path.cwd())
+    if modules and not {"", here} & set(sys.path):
+        # The installed command does not look for modules here, as `python -m` does.
+        sys.path.append(here)
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        # Whatever a module of a user's own does when it is imported, it is said which one did.
+        except Exception as error:
+            kind = type(error).__name__
+            raise ScenarioError(f"--plugin {name}: cannot be imported: {kind}: {error}") from error
+    return frozenset(modules)
+
+
+def validate(document: Document, plugins: frozenset[str] = frozenset()) -> Scenario:
     """Return the scenario that a document describes.
+
+    Parameters
+    ----------
+    document : the document
+    plugins : modules whose models it may use
 
     Raises
     ------
@@ -76,7 +106,7 @@ def validate(document: Document) -> Scenario:
     """
     data = _with_absolute_files(document)
     try:
-        return SCENARIO.validate_json(json.dumps(data))
+        return SCENARIO.validate_json(json.dumps(data), context={ALLOWED: plugins})
     except ValidationError as error:
         raise _explain(document, error) from error
 
@@ -117,9 +147,13 @@ def _explain(document: Document, error: ValidationError) -> ScenarioError:
     if kind in ("missing", "missing_keyword_only_argument", "missing_argument"):
         return document.error((*path, str(detail["loc"][-1])), "the key is required")
     if kind == "union_tag_invalid":
-        known = [tag.strip("' ") for tag in str(context["expected_tags"]).split(",")]
+        tags = [tag.strip("' ") for tag in str(context["expected_tags"]).split(",")]
+        known = [tag for tag in tags if ":" not in tag]
         tag = str(context["tag"])
         return document.error((*path, "model"), f"unknown model {tag!r}{nearest(tag, known)}")
+    if kind == "union_tag_not_found" and not isinstance(value, dict):
+        hint = f"; perhaps {{model: {value}}}" if isinstance(value, str) else ""
+        return document.error(path, f"must be a section with keys, got {_shown(value)}{hint}")
     if kind == "union_tag_not_found":
         return document.error(path, "must say which model is meant: the key model is required")
     if kind == "literal_error":

@@ -22,6 +22,14 @@ def parser() -> argparse.ArgumentParser:
         metavar="KEY=VALUE",
         help="override a value in every run, e.g. --set fl.rounds=5; may be repeated",
     )
+    made.add_argument(
+        "--plugin",
+        action="append",
+        default=[],
+        metavar="MODULE",
+        help="import a module, whose models the scenario may use as model: MODULE:Name; only "
+        "modules that you trust; may be repeated",
+    )
     made.add_argument("--out", metavar="DIR", help="folder of results, in place of results/<name>")
     made.add_argument(
         "--store",
@@ -58,6 +66,7 @@ def command(options: argparse.Namespace, run: str) -> list[str]:
     """
     # With = in between: what begins with a hyphen is a value too.
     words = [sys.executable, "-m", "wnsim.scenario", *(f"--set={text}" for text in options.set)]
+    words += [f"--plugin={name}" for name in options.plugin]
     if options.out is not None:
         words.append(f"--out={options.out}")
     if options.store is not None:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 from pydantic import Field, TypeAdapter
 
 from fl.config import Learning, Random, Server
+from fl.config.families import Family
+from wnsim import channel, mobility, phy
 from wnsim.background import Background
 from wnsim.channel import (
     ANTENNAS,
@@ -23,7 +25,7 @@ from wnsim.channel import (
 )
 from wnsim.compute import Compute
 from wnsim.energy import Energy
-from wnsim.mac import MAC, Cell, Ofdma
+from wnsim.mac import MAC, Cell, Ofdma, Scheduled
 from wnsim.mac.csma import require_match
 from wnsim.mobility import MOBILITY, RandomWaypoint
 from wnsim.params import parameters
@@ -36,10 +38,10 @@ from wnsim.transport import Transport
 Side = Annotated[float, Field(ge=1, le=1e7)]
 
 
-def family(members: Mapping[str, type]) -> Any:
+def family(members: Mapping[str, type], title: str, protocol: type) -> Any:
     """Return the type of a choice among the members of a family, told apart by their `model`."""
     choice: Any = Union.__getitem__(tuple(members.values()))
-    return Annotated[choice, Field(discriminator="model")] if len(members) > 1 else choice
+    return Annotated[choice, Family(title, protocol)]
 
 
 if TYPE_CHECKING:
@@ -48,12 +50,12 @@ if TYPE_CHECKING:
     from wnsim.mobility import Mobility
     from wnsim.phy import Phy
 else:
-    Antenna = family(ANTENNAS)
-    Fading = family(FADING)
-    PathLoss = family(PATH_LOSS)
-    Mac = family(MAC)
-    Mobility = family(MOBILITY)
-    Phy = family(PHY)
+    Antenna = family(ANTENNAS, "antenna", channel.Antenna)
+    Fading = family(FADING, "fading model", channel.Fading)
+    PathLoss = family(PATH_LOSS, "path loss", channel.PathLoss)
+    Mac = family(MAC, "medium access", Scheduled)
+    Mobility = family(MOBILITY, "mobility model", mobility.Mobility)
+    Phy = family(PHY, "physical layer", phy.Phy)
 
 
 @parameters

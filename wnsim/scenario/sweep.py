@@ -40,13 +40,16 @@ class Run:
     baseline: str
 
 
-def plan(name: str, settings: Sequence[str] = ()) -> list[Run]:
+def plan(
+    name: str, settings: Sequence[str] = (), plugins: frozenset[str] = frozenset()
+) -> list[Run]:
     """Return the runs of a scenario file; every variant and value sees the same seeds.
 
     Parameters
     ----------
     name : path of a file, or name of a scenario on board
     settings : `key=value` texts that go over what the file says, in every run
+    plugins : modules whose models it may use
 
     Raises
     ------
@@ -76,8 +79,10 @@ def plan(name: str, settings: Sequence[str] = ()) -> list[Run]:
                 one = one.merged(assignment(document, key, value, sources[key]))
             for override in overrides:
                 one = one.merged(override.without(*PLAN_KEYS))
-            scenario = validate(one)
-            runs += [_run(one, scenario, values, number, baseline) for number in range(repeat)]
+            scenario = validate(one, plugins)
+            runs += [
+                _run(one, scenario, values, number, baseline, plugins) for number in range(repeat)
+            ]
     for folder, count in Counter(run.folder for run in runs).items():
         if count > 1:
             raise document.error(("variants",), f"two runs would be named {folder!r}")
@@ -116,12 +121,17 @@ def results_folder(run: Run, out: str | None) -> Path:
 
 
 def _run(
-    document: Document, scenario: Scenario, values: dict[str, Any], number: int, baseline: str
+    document: Document,
+    scenario: Scenario,
+    values: dict[str, Any],
+    number: int,
+    baseline: str,
+    plugins: frozenset[str],
 ) -> Run:
     seed = scenario.seed + number
     if number > 0:
         other = assignment(document, "seed", seed, document.where(("seed",)))
-        scenario = validate(document.merged(other))
+        scenario = validate(document.merged(other), plugins)
     parts = [scenario.label] if scenario.label else []
     parts += [f"{key}={shown(value)}" for key, value in values.items()]
     parts.append(f"seed={seed}")
