@@ -143,13 +143,10 @@ def test_models_of_ones_own_run_like_those_on_board(folder: Path) -> None:
     assert tasks == {"mine:repeat", "reverse"}
     manifest = json.loads((run / "manifest.json").read_text("utf-8"))
     assert manifest["complete"]
-    # The resolved scenario runs again, with the same permission, and gives the same bytes.
-    again = command(
-        folder, "--plugin=mine", str(run / "scenario.yaml"), "--out", "again", "--store", "fresh"
-    )
+    # The resolved scenario is one again, with the same permission.
+    again = command(folder, "--plugin=mine", "--check", str(run / "scenario.yaml"))
     assert again.returncode == 0, again.stderr
-    copy = folder / "again" / "seed=1" / "evaluations.csv"
-    assert copy.read_bytes() == (run / "evaluations.csv").read_bytes()
+    assert "model: mine:Wall" in again.stdout
     # Other code under the same name is another scenario.
     (folder / "mine.py").write_text(MODULE + "\n# changed\n")
     changed = command(folder, "--plugin=mine", "own.yaml")
