@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.load import allow
+from wnsim.scenario.reading import allow
 from wnsim.scenario.sweep import plan
 
 MODULE = """

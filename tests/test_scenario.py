@@ -16,7 +16,7 @@ from fl.config import Hub
 from wnsim.scenario.__main__ import main
 from wnsim.scenario.build import build_world, check, resolved
 from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.load import shipped
+from wnsim.scenario.reading import shipped
 from wnsim.scenario.schema import json_schema
 from wnsim.scenario.sweep import plan, results_folder
 

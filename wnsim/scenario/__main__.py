@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import sys
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wnsim.scenario.errors import ScenarioError, sentence
 from wnsim.scenario.neighbor import check_fl
-from wnsim.scenario.options import command, parser
+from wnsim.scenario.options import parser
 
 if TYPE_CHECKING:
-    from wnsim.scenario.execute import Outcome, Way
+    from pathlib import Path
+
+    from wnsim.scenario.execute import Outcome
     from wnsim.scenario.sweep import Run
 
 
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from wnsim.scenario.load import allow, shipped
+    from wnsim.scenario.reading import allow, shipped
 
     if options.list:
         for name, path in shipped().items():
@@ -97,54 +97,14 @@ def _show(runs: Sequence[Run]) -> None:
 
 def _execute(options: argparse.Namespace, runs: Sequence[Run]) -> int:
     """Run the runs, and say what became of them."""
-    from wnsim.channel import OutOfRangeWarning
-    from wnsim.scenario.build import notes
-    from wnsim.scenario.execute import execute
-    from wnsim.scenario.jobs import Reporter
-    from wnsim.scenario.learning import Keeping, place
-    from wnsim.scenario.progress import Display
+    from wnsim.scenario.carry_out import carry_out, speaks
     from wnsim.scenario.sweep import results_folder
 
     out = results_folder(runs[0], options.out)
-    # Of several processes that work together, the first one alone speaks.
-    mine = place()
-    speaks = mine is None or mine.rank == 0
-    if mine is not None and (options.jobs > 1 or options.launcher is not None):
-        raise ScenarioError(
-            "--jobs and --launcher: must not be used under torchrun or srun, whose processes share "
-            "every run; leave out the one or the other"
-        )
-    stream = sys.stderr if speaks else io.StringIO()
-    json_wanted = options.progress == "json"
-    with Reporter(stream) if json_wanted else Display(stream) as watcher:
-        for note in dict.fromkeys(note for run in runs for note in notes(run.scenario)):
-            watcher.say(f"note: {note}")
-        warnings.simplefilter("always", OutOfRangeWarning)
-        warnings.showwarning = lambda message, *_: watcher.say(f"note: {message}")
-        folder = Path(options.store) if options.store else out / "store"
-        keeping = Keeping(folder, int(options.store_gib * 2**30))
-        outcome = execute(runs, out, keeping, _way(options, out), watcher)
-    if speaks:
+    outcome = carry_out(options, runs, out, sys.stderr)
+    if speaks():
         _tell(outcome, out)
     return 2 if outcome.failures else 0
-
-
-def _way(options: argparse.Namespace, out: Path) -> Way:
-    """Return how the options want the runs to be computed."""
-    from wnsim.scenario.execute import Way
-    from wnsim.scenario.launch import Launcher
-
-    def launcher() -> Launcher:
-        kind = options.launcher
-        return Launcher(kind, out / kind, out.resolve().name, options.launcher_option)
-
-    return Way(
-        lambda run: command(options, run),
-        jobs=options.jobs,
-        launcher=None if options.launcher is None else launcher,
-        waits=options.launcher == "local",
-        gathers=not options.only,
-    )
 
 
 def _tell(outcome: Outcome, out: Path) -> None:

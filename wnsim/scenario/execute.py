@@ -16,7 +16,7 @@ from wnsim.scenario.jobs import run_at_once
 from wnsim.scenario.launch import Launcher
 from wnsim.scenario.learning import Keeping, together
 from wnsim.scenario.progress import Watcher
-from wnsim.scenario.run import run_one
+from wnsim.scenario.simulate import run_one
 from wnsim.scenario.sweep import Run
 from wnsim.scenario.unfinished import locked, make_ready, unfinished
 

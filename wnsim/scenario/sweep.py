@@ -14,7 +14,7 @@ from typing import Any
 
 from wnsim.scenario.document import Document, assignment, parse_value, read
 from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.load import find, nearest, validate
+from wnsim.scenario.reading import find, nearest, validate
 from wnsim.scenario.schema import PLAN_KEYS, Scenario
 from wnsim.scenario.swept import RESERVED, axes, check_overrides, steps
 
