@@ -50,10 +50,10 @@ def test_python_and_the_command_line_do_the_same(path: Path, tmp_path: Path) -> 
 
 
 def test_what_is_wrong_is_said_in_a_sentence(path: Path, tmp_path: Path) -> None:
-    with pytest.raises(ScenarioError, match=r"small.yaml: .*unknown key|unknown key"):
+    with pytest.raises(ScenarioError, match=r"devices\.number: unknown key"):
         load(path, settings={"devices.number": 3})
-    with pytest.raises(ScenarioError, match="no summary.csv, so no complete runs"):
+    with pytest.raises(ScenarioError, match=r"no summary\.csv, so no complete runs"):
         Results(tmp_path)
     results = run(load(path, settings={"repeat": 1}), tmp_path / "out")
-    with pytest.raises(ScenarioError, match="no run has a table 'rounds'; known: .*transfers"):
+    with pytest.raises(ScenarioError, match=r"no run has a table 'rounds'; known: .*transfers"):
         _ = results.rounds

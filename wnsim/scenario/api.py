@@ -10,18 +10,20 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from wnsim import records
+from wnsim.channel import OutOfRangeWarning
 from wnsim.scenario.build import check
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.neighbor import check_fl
 from wnsim.scenario.options import parser
 from wnsim.scenario.reading import allow
-from wnsim.scenario.sweep import Run, only, plan, results_folder
+from wnsim.scenario.sweep import Run, plan, results_folder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -121,9 +123,8 @@ class Results:
                 frame.insert(place, key, plain)
             frames.append(frame)
         if not frames:
-            known = sorted(
-                {Path(table).stem for each in manifests.values() for table in each["sha256"]}
-            )
+            tables = {table for each in manifests.values() for table in each["sha256"]}
+            known = sorted(Path(table).stem for table in tables if table.endswith(".csv"))
             raise ScenarioError(
                 f"{self.folder}: no run has a table {name!r}; known: {', '.join(known)}"
             )
@@ -172,7 +173,10 @@ def load(
     check_fl()
     texts = tuple(f"{key}={json.dumps(value)}" for key, value in (settings or {}).items())
     runs = plan(str(scenario), texts, allow(plugins))
-    check(runs, str(scenario))
+    with warnings.catch_warnings():
+        # It is said when the scenario is run.
+        warnings.simplefilter("ignore", OutOfRangeWarning)
+        check(runs, str(scenario))
     return Plan(str(scenario), texts, tuple(plugins), tuple(runs))
 
 
@@ -181,7 +185,6 @@ def run(
     out: str | Path | None = None,
     *,
     jobs: int = 1,
-    names: Sequence[str] = (),
     store: str | Path | None = None,
     store_gib: float = 2.0,
 ) -> Results:
@@ -192,7 +195,6 @@ def run(
     scenario : what `load` returned, or what it takes
     out : folder of results; results/<name> if not given
     jobs : how many runs at once, each in a process of its own
-    names : of all runs just these, by the names of their folders, and no summary
     store : folder of what was trained; one in the folder of results if not given
     store_gib : what it may grow to [GiB]
 
@@ -204,15 +206,15 @@ def run(
     wanted = scenario if isinstance(scenario, Plan) else load(scenario)
     words = [f"--set={text}" for text in wanted.settings]
     words += [f"--plugin={name}" for name in wanted.plugins]
-    words += [f"--jobs={jobs}", f"--store-gib={store_gib}", *(f"--only={name}" for name in names)]
+    words += [f"--jobs={jobs}", f"--store-gib={store_gib}"]
     words += [] if out is None else [f"--out={out}"]
     words += [] if store is None else [f"--store={store}"]
     options = parser().parse_args([*words, "--", wanted.scenario])
-    runs = only(wanted.runs, options.only)
-    folder = results_folder(runs[0], options.out)
+    folder = results_folder(wanted.runs[0], options.out)
+    # Whoever only reads results need not wait for what running takes.
     from wnsim.scenario.carry_out import carry_out
 
-    outcome = carry_out(options, runs, folder, sys.stderr)
+    outcome = carry_out(options, wanted.runs, folder, sys.stderr)
     if outcome.failures:
         raise ScenarioError("; ".join(f"{name}: {why}" for name, why in outcome.failures.items()))
     return Results(folder)
