@@ -75,6 +75,9 @@ def _run(options: argparse.Namespace) -> int:
     if options.check:
         _show(runs)
         return 0
+    if options.dry_run:
+        _foresee(runs)
+        return 0
     return _execute(options, runs)
 
 
@@ -93,6 +96,19 @@ def _show(runs: Sequence[Run]) -> None:
             for note in notes(run.scenario):
                 print(f"# note: {note}")
             print(resolved(run.scenario), end="")
+
+
+def _foresee(runs: Sequence[Run]) -> None:
+    """Print what each kind of run is to be expected to come to."""
+    from wnsim.scenario.dry_run import lines
+
+    alike: dict[tuple[str, str], list[Run]] = {}
+    for run in runs:
+        alike.setdefault((run.scenario.label, json.dumps(run.swept)), []).append(run)
+    for some in alike.values():
+        print(f"# {some[0].folder}")
+        for line in lines(some[0].scenario, len(some)):
+            print(line)
 
 
 def _execute(options: argparse.Namespace, runs: Sequence[Run]) -> int:

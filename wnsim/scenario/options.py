@@ -114,6 +114,12 @@ def _add_questions(made: argparse.ArgumentParser) -> None:
         "--check", action="store_true", help="validate, print the resolved scenario, run nothing"
     )
     made.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="print sizes of messages, how a round's messages fare, contacts, and about how long "
+        "it takes on this machine; train nothing",
+    )
+    made.add_argument(
         "--contacts",
         metavar="METRES",
         type=float,

@@ -52,7 +52,7 @@ def run_one(
     scenario = run.scenario
     used = inputs(scenario)
     world = build_world(scenario)
-    network = _network(scenario, world)
+    network = network_of(scenario, world)
     ledger = None
     if scenario.energy is not None:
         ledger = Ledger(scenario.energy, network, world.tx_power_w[: world.count])
@@ -144,7 +144,8 @@ def run_one(
         store.close()
 
 
-def _network(scenario: Scenario, world: World) -> Network:
+def network_of(scenario: Scenario, world: World) -> Network:
+    """Return the network of a scenario in its world, at the first instant."""
     radio = scenario.radio
     if radio.block_s is None:
         block_ns = coherent_block_ns(radio.frequency_hz, world.motion.max_speed_mps)

@@ -1,0 +1,274 @@
+"""What a scenario will come to, before anything is trained: `--dry-run`.
+
+Sizes and operations are those of the run itself. The first round's messages are sent for real on
+the simulated air, all at once, with nothing to learn; contacts come from the motion. What is
+estimated is the time on this machine, from the speed of one product of matrices.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wnsim.contacts import contacts
+from wnsim.scenario.build import build_world
+from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.learning import learn
+from wnsim.scenario.schema import Scenario
+from wnsim.scenario.simulate import network_of
+from wnsim.transfer import Message
+from wnsim.units import Floats
+
+if TYPE_CHECKING:
+    from fl.trainer import Trainer
+    from wnsim.network import Network
+    from wnsim.transfer import Transfer
+    from wnsim.world import World
+
+_USUAL_DEGREE = 4
+"""Neighbors of a device where they are only known when something has been trained."""
+_UTILIZATION = 0.3
+"""Share of the speed of a large product that training and testing small adapters sustain here, by
+tests/benchmarks/training.py; the estimate is good within a factor of about two."""
+_HORIZON_S = 300.0
+_LOOKS_S = (0.0, 20.0, 40.0)
+"""When rates are looked at, to find out how far a message goes."""
+_SIDE = 512
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What is to be expected of a scenario.
+
+    Parameters
+    ----------
+    size_bytes, first_bytes : of a message, and of one to whom its sender has not reached yet [byte]
+    messages : sent in the first round
+    arrived_s : (delivered,) how long each of those that arrived was under way [s]
+    lifetime_s : a message is given up after so long [s]
+    range_m : within which a message can be expected to arrive in time; None if nowhere [m]
+    contact_s : (contacts,) how long devices stay within it; None if they do not move [s]
+    compute_s : (devices,) what a round's training takes them [s]
+    wall_flop : what this machine computes for the run; None where nothing is learned [FLOP]
+    """
+
+    size_bytes: int
+    first_bytes: int
+    messages: int
+    arrived_s: Floats
+    lifetime_s: float
+    range_m: float | None
+    contact_s: Floats | None
+    compute_s: Floats
+    wall_flop: float | None
+
+
+def outlook(scenario: Scenario) -> Outlook:
+    """Return what is to be expected of a scenario.
+
+    Raises
+    ------
+    ScenarioError
+        if it cannot be run
+    """
+    world = build_world(scenario)
+    network = network_of(scenario, world)
+    compute_s = np.empty(0)
+    wall_flop = None
+    if scenario.fl is not None:
+        lifetime_s, degree = scenario.fl.deadline_s, _degree(scenario)
+        quiet = network_of(scenario, world)
+        trainer, _ = learn(
+            scenario, quiet, world.compute_time_s, world.count, lambda *_: None, None, None
+        )
+        first_bytes, size_bytes = (trainer.payload.size_bytes(each) for each in (True, False))
+        compute_s = np.array(
+            [world.compute_time_s(each, trainer.flops(each, False)) for each in range(world.count)]
+        )
+        wall_flop = _work(scenario, trainer)
+    elif scenario.traffic is not None:
+        traffic = scenario.traffic
+        lifetime_s, degree = traffic.lifetime_s, traffic.neighbors
+        first_bytes = size_bytes = traffic.size_bytes
+    else:
+        raise ScenarioError("there is nothing to simulate: give a section fl, or traffic")
+    transfers = _first_round(network, world, size_bytes, lifetime_s, degree)
+    arrived_s = np.array([each.latency_s for each in transfers if each.delivered])
+    range_m = _range_m(world, 8.0 * size_bytes * max(1, degree), lifetime_s)
+    contact_s = None
+    if range_m is not None and world.motion.max_speed_mps > 0 and world.count > 1:
+        rows = contacts(world.motion, range_m, _HORIZON_S).rows
+        contact_s = (rows["end_s"] - rows["begin_s"])[~rows["censored"]]
+    return Outlook(
+        size_bytes, first_bytes, len(transfers), arrived_s, lifetime_s, range_m, contact_s,
+        compute_s, wall_flop,
+    )  # fmt: skip
+
+
+def lines(scenario: Scenario, repeat: int, speed: float | None = None) -> list[str]:
+    """Return in sentences what is to be expected of a scenario.
+
+    Parameters
+    ----------
+    scenario : the scenario
+    repeat : runs that are like it but for their seeds
+    speed : of this machine; measured if not given [FLOP/s]
+
+    Raises
+    ------
+    ScenarioError
+        if it cannot be run
+    """
+    found = outlook(scenario)
+    told = [f"message: {_bytes(found.size_bytes)}"]
+    if found.first_bytes > found.size_bytes:
+        told[0] += f", {_bytes(found.first_bytes)} to whom a device has not told anything yet"
+    told.append(_of_air(found))
+    told += _of_contacts(found)
+    if found.compute_s.size:
+        low, high = found.compute_s.min(), found.compute_s.max()
+        told.append(f"computing: a round takes devices {low:.3g} to {high:.3g} s")
+    if found.wall_flop is not None:
+        each_s = found.wall_flop / ((_speed() if speed is None else speed) * _UTILIZATION)
+        text = f"this machine: about {_duration(each_s)} a run"
+        if repeat > 1:
+            text += f", {_duration(each_s * repeat)} for all {repeat} one after the other"
+        told.append(f"{text} ({found.wall_flop:.2g} operations), besides the network")
+    return told + [f"warning: {text}" for text in warnings(found)]
+
+
+def warnings(found: Outlook) -> list[str]:
+    """Return what a scenario will hardly work for."""
+    told = []
+    late = found.messages - found.arrived_s.size
+    if found.messages and late > found.messages / 2:
+        told.append(
+            f"{late} of {found.messages} messages of a round do not arrive within "
+            f"{found.lifetime_s:g} s: smaller ones, fewer neighbors, more band or more time"
+        )
+    if found.contact_s is not None and found.contact_s.size and found.arrived_s.size:
+        contact_s, takes_s = np.median(found.contact_s), np.median(found.arrived_s)
+        if contact_s < takes_s:
+            told.append(
+                f"a message needs {takes_s:.3g} s, the median contact lasts {contact_s:.3g} s"
+            )
+    return told
+
+
+def _degree(scenario: Scenario) -> int:
+    """Return how many neighbors a device tells; a guess where that is found out by training."""
+    learning = scenario.fl
+    if learning is None:
+        return 0
+    known = {"ring": 2, "full": scenario.devices.count - 1, "alone": 0}
+    model = learning.topology.model
+    return known.get(model, getattr(learning.topology, "degree", _USUAL_DEGREE))
+
+
+def _first_round(
+    network: Network, world: World, size_bytes: int, lifetime_s: float, degree: int
+) -> list[Transfer]:
+    """Return what becomes of a round in which all devices speak at once."""
+    view = network.snapshot()
+    events = []
+    for device in np.flatnonzero(view.present).tolist():
+        targets = [network.server] if network.server is not None else view.nearest(device, degree)
+        events += [
+            network.send(Message(device, int(target), size_bytes, lifetime_s)) for target in targets
+        ]
+    network.env.run(until=network.env.all_of(events))
+    return list(network.transfers)
+
+
+def _range_m(world: World, bits: float, lifetime_s: float) -> float | None:
+    """Return the distance within which half of the links carry so many bits in a time [m]."""
+    apart, fast = [], []
+    for time_s in _LOOKS_S:
+        view = world.snapshot(time_s, [], None)
+        upper = np.triu(view.present[:, None] & view.present, 1)
+        apart.append(view.distance_m[upper])
+        fast.append(view.rate_bps[upper] * lifetime_s >= bits)
+    distance_m, enough = np.concatenate(apart), np.concatenate(fast)
+    order = np.argsort(distance_m, kind="stable")
+    share = np.cumsum(enough[order]) / np.arange(1, order.size + 1)
+    good = np.flatnonzero(share >= 0.5)
+    return float(distance_m[order[good[-1]]]) if good.size else None
+
+
+def _work(scenario: Scenario, trainer: Trainer) -> float:
+    """Return the operations that this machine computes for a run: training, and tests [FLOP]."""
+    learning = scenario.fl
+    if learning is None:
+        return 0.0
+    examples = trainer.examples
+    devices = range(len(examples.steps))
+    trained = (
+        learning.rounds
+        * learning.batch_size
+        * sum(examples.steps[device] * examples.width(device) for device in devices)
+    )
+    width = np.mean([examples.width(device) for device in devices])
+    tests = 1 + -(-learning.rounds // learning.evaluate_every)
+    tested = tests * len(devices) * sum(len(task.test) for task in trainer.tasks) * width
+    parameters = trainer.model.parameter_count
+    return float(parameters * (4.0 * trained + 2.0 * tested))
+
+
+def _speed() -> float:
+    """Return what this machine's processor does in a large product, on one thread [FLOP/s]."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    square = torch.ones(_SIDE, _SIDE)
+    took_s = []
+    for _ in range(10):
+        began_s = time.perf_counter()
+        square @ square
+        took_s.append(time.perf_counter() - began_s)
+    torch.set_num_threads(threads)
+    # Other programs can only make it slower.
+    return 2 * _SIDE**3 / min(took_s)
+
+
+def _of_air(found: Outlook) -> str:
+    """Return what is to be said of the first round's messages."""
+    if not found.messages:
+        return "air: nobody tells anybody anything, but what groups may share"
+    begin = f"air: of {found.messages} messages sent at once"
+    if not found.arrived_s.size:
+        return f"{begin} none arrives within {found.lifetime_s:g} s"
+    half_s, most_s = np.quantile(found.arrived_s, [0.5, 0.9])
+    late = found.messages - found.arrived_s.size
+    return (
+        f"{begin} half arrive within {half_s:.3g} s, nine in ten within {most_s:.3g} s, of those "
+        f"that do; {late} do not within {found.lifetime_s:g} s"
+    )
+
+
+def _of_contacts(found: Outlook) -> list[str]:
+    """Return what is to be said of contacts, if devices move."""
+    if found.range_m is None:
+        return [f"contacts: nowhere can a message be expected within {found.lifetime_s:g} s"]
+    text = f"contacts: a message can be expected in time within {found.range_m:.0f} m"
+    if found.contact_s is None or not found.contact_s.size:
+        return [text]
+    return [f"{text}; there contacts last {np.median(found.contact_s):.3g} s (median)"]
+
+
+def _bytes(size: float) -> str:
+    for unit in ("B", "kB", "MB"):
+        if size < 1000:
+            return f"{size:.3g} {unit}"
+        size /= 1000
+    return f"{size:.3g} GB"
+
+
+def _duration(seconds: float) -> str:
+    for most, divisor, unit in ((90, 1, "s"), (5400, 60, "min"), (172_800, 3600, "h")):
+        if seconds < most:
+            return f"{seconds / divisor:.2g} {unit}"
+    return f"{seconds / 86_400:.2g} days"
