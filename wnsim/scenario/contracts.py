@@ -1,0 +1,251 @@
+"""What each model of a family promises, checked: for models on board and of a user's own.
+
+    python -m wnsim.scenario.contracts mine:Wall mine:Line
+
+Each check yields a sentence for what a model does not hold. They find what breaks a simulation, or
+makes it depend on the order of questions; whether a model is right is for its author to show.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.reading import allow
+from wnsim.units import Floats
+
+_AREA_M = (400.0, 300.0)
+_COUNT = 6
+_SEED = 7
+
+
+def path_loss(model: Any) -> Iterator[str]:
+    """Yield what a path loss does not hold."""
+    d2d_m = np.array([[10.0, 30.0], [100.0, 300.0], [1000.0, 3000.0]])
+    low_m, high_m = 1.5, 10.0
+    for los in (True, False):
+        loss_db = np.asarray(model.loss_db(d2d_m, low_m, high_m, 3.5e9, los))
+        if loss_db.shape != d2d_m.shape or not np.isfinite(loss_db).all():
+            yield f"loss_db must be finite, of shape {d2d_m.shape}, got shape {loss_db.shape}"
+        elif not np.array_equal(loss_db, model.loss_db(d2d_m, high_m, low_m, 3.5e9, los)):
+            yield "loss_db must be the same with the two ends exchanged"
+        elif not np.array_equal(
+            loss_db[1, 1], model.loss_db(d2d_m[1, 1], low_m, high_m, 3.5e9, los)
+        ):
+            yield "loss_db must not depend on which distances are asked for together"
+        if np.any(np.asarray(model.shadow_db(d2d_m, low_m, high_m, 3.5e9, los)) < 0.0):
+            yield "shadow_db must be at least 0 dB"
+        if not model.shadow_correlation_m(los) > 0.0:
+            yield "shadow_correlation_m must be positive"
+    sight = np.asarray(model.los_probability(d2d_m, low_m, high_m))
+    clear = np.asarray(model.clear_probability(d2d_m, low_m, high_m))
+    if not ((sight >= 0.0) & (sight <= 1.0) & (clear <= 1.0)).all():
+        yield "los_probability and clear_probability must be from 0 to 1"
+    elif (clear < sight).any():
+        yield "clear_probability must be at least los_probability"
+    near_m, far_m = model.range_m
+    if not 0.0 <= near_m < far_m:
+        yield f"range_m must be two distances, the nearer one first, got {model.range_m}"
+    if not all(isinstance(note, str) for note in model.notes(low_m, low_m, 3.5e9)):
+        yield "notes must be a list of sentences"
+
+
+def fading(model: Any) -> Iterator[str]:
+    """Yield what a fading model does not hold."""
+    process = model.process(3.5e9, 20e6, 1, _SEED)
+    if process is None:
+        return
+    links, times = 400, 2
+    source, target = np.arange(links), np.arange(links) + links
+    place_m = np.broadcast_to(np.arange(float(links))[:, None, None] * 9.7, (links, times, 2))
+    other_m = place_m + np.array([30.0, 1.0])
+    t_s = np.array([0.0, 50.0])
+    there = process.response(source, target, place_m, other_m, t_s)
+    if there.shape != (links, times, process.subbands):
+        yield f"response must have shape {(links, times, process.subbands)}, got {there.shape}"
+        return
+    if not np.array_equal(there, process.response(target, source, other_m, place_m, t_s)):
+        yield "response must be the same in both directions"
+    one = process.response(source[5:6], target[5:6], place_m[5:6], other_m[5:6], t_s)
+    if not np.allclose(one, there[5:6], rtol=1e-9, atol=1e-12):
+        yield "response must not depend on which links are asked for together"
+    power = np.mean(np.abs(there[:, 0]) ** 2, axis=-1)
+    # Five standard errors of the mean over links.
+    if abs(power.mean() - 1.0) > 5.0 * power.std() / np.sqrt(links) + 1e-9:
+        yield f"the mean power must be 1, got {power.mean():.3f} over {links} links"
+
+
+def mobility(model: Any) -> Iterator[str]:
+    """Yield what a mobility model does not hold."""
+    motion, again = (model.motion(_COUNT, _AREA_M, _SEED) for _ in range(2))
+    count = len(motion.names)
+    devices, t_s = np.arange(count), np.arange(0.0, 60.0, 0.5)
+    place_m = motion.position_m(devices, t_s)
+    if place_m.shape != (count, t_s.size, 2) or not np.isfinite(place_m).all():
+        yield f"position_m must be finite, of shape {(count, t_s.size, 2)}, got {place_m.shape}"
+        return
+    if not np.array_equal(place_m[::-1, ::-1], again.position_m(devices[::-1], t_s[::-1])):
+        yield "position_m must not depend on what was asked before, nor on order"
+    present = motion.present(devices, t_s)
+    step_m = np.linalg.norm(np.diff(place_m, axis=1), axis=-1)
+    stays = present[:, 1:] & present[:, :-1] & _lasting(motion, devices, t_s)
+    if (step_m[stays] > 0.5 * motion.max_speed_mps * (1.0 + 1e-9) + 1e-9).any():
+        yield f"no device may be faster than max_speed_mps, {motion.max_speed_mps:g} m/s"
+    if not motion.next_change_s(0.0) > 0.0:
+        yield "next_change_s must be later than the instant asked for, or inf"
+
+
+def _lasting(motion: Any, devices: Any, t_s: Floats) -> Any:
+    """Return (n, T - 1) whether each device is there from each instant to the next."""
+    present = motion.present(devices, t_s)
+    return np.array(
+        [
+            [
+                bool(present[device, now])
+                and motion.presence_end_s(device, t_s[now]) >= t_s[now + 1]
+                for now in range(t_s.size - 1)
+            ]
+            for device in devices
+        ]
+    )
+
+
+def method(config: Any) -> Iterator[str]:
+    """Yield what a method does not hold."""
+    import torch
+
+    from fl.adapters import Layer
+    from fl.methods import method_of
+    from fl.update import decode, encode
+
+    made = method_of(config)
+    layers = (Layer("q", 96, 64), Layer("up", 64, 96))
+    first = made.initial(layers, _SEED, 0, 2)
+    if not first.is_zero():
+        yield "initial must return an adapter that changes nothing yet"
+    ranks = made.ranks(layers)
+    if [b.shape[1] for b in first.b] != ranks or [a.shape[0] for a in first.a] != ranks:
+        yield f"initial must have the ranks that ranks returns, {ranks}"
+        return
+    again = made.initial(layers, _SEED, 0, 2)
+    if not all(torch.equal(x, y) for x, y in zip(first.a, again.a, strict=True)):
+        yield "initial must return the same for the same seed and device"
+    for contact in (True, False):
+        shape = made.shapes_update(layers, contact)
+        if len(encode(shape)) < 32:
+            yield "shapes_update must return an update"
+    if not made.exchanges or any(made.calibration):
+        # What comes out of calibration takes a model to find out.
+        return
+    update = made.update(first, 0, 1, True)
+    sent = decode(encode(update), layers, ranks)
+    if len(encode(update)) != len(encode(made.shapes_update(layers, True))):
+        yield "shapes_update must be as large as an update is"
+    average = made.average([sent, sent], [1.0, 3.0])
+    kept = made.adopt(first, average)
+    if not all(torch.allclose(x, y, atol=1e-3) for x, y in zip(first.b, kept.b, strict=True)):
+        yield "average of equal updates must be that update"
+
+
+@dataclass
+class _View:
+    """What a topology sees in its check; see `fl.topology.View`."""
+
+    present: Any
+    distance_m: Floats
+
+    @property
+    def tx_power_w(self) -> Floats:
+        return np.ones(self.present.size)
+
+    def required_power_w(self, bits: float, deadline_s: float, receivers: int) -> Floats:
+        return np.asarray(1e-6 * self.distance_m**2)
+
+
+def topology(config: Any) -> Iterator[str]:
+    """Yield what a topology does not hold."""
+    from fl.topology import Party, policy_of
+
+    count = 10
+    places_m = np.random.default_rng(_SEED).random((count, 2)) * 100.0
+    apart_m = places_m[:, None] - places_m
+    there = np.ones(count, dtype=np.bool_)
+    there[[0, 4]] = False
+    view = _View(there, np.hypot(apart_m[..., 0], apart_m[..., 1]))
+    sketches = np.random.default_rng(_SEED).normal(size=(count, 8))
+    party = Party(
+        count, _SEED, [(device % 3,) for device in range(count)],
+        densities=lambda: (np.full((count, 2), 0.25), np.ones(2)), sketches=lambda: sketches,
+    )  # fmt: skip
+    graph, again = (policy_of(config, party)(view, 1) for _ in range(2))
+    if set(graph.nodes) != set(np.flatnonzero(there).tolist()):
+        yield "the graph must have exactly the devices that are there"
+    if any(one == other for one, other in graph.edges):
+        yield "nobody may be a neighbor of itself"
+    if set(map(frozenset, graph.edges)) != set(map(frozenset, again.edges)):
+        yield "the graph must be the same for the same view"
+
+
+def task(source: Any) -> Iterator[str]:
+    """Yield what a source of examples does not hold."""
+    first, again = (
+        [source.draw(np.random.default_rng([_SEED, n]), n % source.strata) for n in range(40)]
+        for _ in range(2)
+    )
+    if first != again:
+        yield "draw must return the same for the same generator"
+    for example in first:
+        if not example.prompt or not example.answer:
+            yield f"prompt and answer must not be empty, got {example!r}"
+        elif example.choices and example.answer not in example.choices:
+            yield f"the answer must be one of the choices, got {example!r}"
+        else:
+            continue
+        break
+    if not (0.0 <= source.chance <= 1.0 and source.prompts >= source.strata >= 1):
+        yield "chance must be from 0 to 1, and prompts at least strata, at least 1"
+
+
+_BY_NEED: dict[str, tuple[str, Callable[[Any], Iterator[str]]]] = {
+    "loss_db": ("path loss", path_loss),
+    "process": ("fading model", fading),
+    "motion": ("mobility model", mobility),
+    "method": ("method", method),
+    "policy": ("topology", topology),
+    "draw": ("task", task),
+}
+
+
+def main(names: Sequence[str]) -> int:
+    """Check models of a user's own by name; return the exit code: 0, 1 for a broken promise, 2."""
+    from fl.config.families import named
+
+    if not names or any(":" not in name for name in names):
+        print("usage: python -m wnsim.scenario.contracts MODULE:NAME ...", file=sys.stderr)
+        return 2
+    broken = 0
+    for name in names:
+        try:
+            allow([name.partition(":")[0]])
+            found = named(name)
+            model = found() if isinstance(found, type) else found
+            kind, check = next(_BY_NEED[need] for need in _BY_NEED if hasattr(model, need))
+        except StopIteration:
+            print(f"{name}: belongs to no family that has a check", file=sys.stderr)
+            return 2
+        except (ScenarioError, ValueError) as error:
+            print(f"{name}: {error}", file=sys.stderr)
+            return 2
+        wrong = list(check(model))
+        broken += bool(wrong)
+        print(f"{name}, a {kind}: {'; '.join(wrong) if wrong else 'keeps what it promises'}")
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
