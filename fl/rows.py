@@ -1,4 +1,4 @@
-"""What a session records: one row per device and round, one per evaluation."""
+"""What a session records: of rounds, of evaluations, and of who is in which group."""
 
 from __future__ import annotations
 
@@ -93,3 +93,23 @@ class GroupRow:
     sign_conflicts: float
     consensus_error: float
     spectral_gap: float
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    """In which group a device is from a round on: a row of `members.csv`.
+
+    A group is who aggregates with each other, directly or through others. There are rows of all
+    devices that take part when a group is another than in the round before, and else none.
+
+    Parameters
+    ----------
+    round, time_s : since which round, and when that began [s]
+    group : its number, by its lowest device
+    device : which
+    """
+
+    round: int
+    time_s: float
+    group: int
+    device: int

@@ -15,6 +15,7 @@ LAYERS = {
     "wnsim.units": 0, "wnsim.streams": 0, "wnsim.params": 0, "wnsim.files": 0,
     "wnsim.mobility": 1, "wnsim.channel": 1, "wnsim.phy": 1, "wnsim.compute": 1,
     "wnsim.world": 2, "wnsim.contacts": 2, "wnsim.stations": 2,
+    "wnsim.positions": 2,
     "wnsim.transfer": 3, "wnsim.delivery": 3, "wnsim.transport": 3, "wnsim.clock": 3,
     "wnsim.mac": 3, "wnsim.air": 3,
     "wnsim.network": 3, "wnsim.traffic": 3, "wnsim.background": 3, "wnsim.probes": 3,

@@ -40,7 +40,7 @@ variants:
   - {label: lora, fl: {method: {model: lora, rank: 4}}}
   - {label: so-lora, fl: {method: {model: so-lora, rank: 4, density: 0.3, calibration_prompts: 8}}}
 """
-TABLES = ("transfers.csv", "rounds.csv", "evaluations.csv", "devices.csv")
+TABLES = ("transfers.csv", "rounds.csv", "evaluations.csv", "devices.csv", "positions.csv")
 
 
 def wnsim(*arguments: str, cwd: Path, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
@@ -79,6 +79,19 @@ def test_a_run_leaves_its_tables_manifest_and_scenario(results: Path) -> None:
     assert devices["delivered"].sum() == transfers["delivered"].sum()
     rounds = pd.read_csv(results / "lora,seed=1" / "rounds.csv")
     assert rounds["offered_bytes"].sum() == transfers["size_bytes"].sum()
+
+
+def test_members_are_those_of_the_groups(results: Path) -> None:
+    for label in ("lora", "so-lora"):
+        members = pd.read_csv(results / f"{label},seed=1" / "members.csv")
+        groups = pd.read_csv(results / f"{label},seed=1" / "groups.csv")
+        for row in groups[groups["round"] > 0].itertuples():
+            since = members.loc[members["round"] <= row.round, "round"].max()
+            inside = members[(members["round"] == since) & (members["group"] == row.group)]
+            assert len(inside) == row.devices
+            assert inside["device"].min() == row.group
+            assert (inside["time_s"] <= row.time_s).all()
+    assert not (results / "local,seed=1" / "members.csv").exists()
 
 
 def test_the_same_scenario_gives_the_same_bytes_and_another_seed_others(

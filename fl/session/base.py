@@ -16,7 +16,7 @@ import simpy
 from wnsim.network import Message, Network, Transfer
 
 from ..jobs import digest
-from ..rows import EvaluationRow, GroupRow, RoundRow
+from ..rows import EvaluationRow, GroupRow, MemberRow, RoundRow
 from ..seeds import key
 from ..topology import CONTROL, Party, policy_of
 from ..update import HEADER_BYTES
@@ -65,7 +65,7 @@ class Session:
 
     Attributes
     ----------
-    rounds, evaluations, groups : the records
+    rounds, evaluations, groups, memberships : the records
     trained : each device's state after its last local steps, before it merged anything
     done : event that fires when the last round is over
     """
@@ -90,6 +90,7 @@ class Session:
         self.rounds: list[RoundRow] = []
         self.evaluations: list[EvaluationRow] = []
         self.groups: list[GroupRow] = []
+        self.memberships: list[MemberRow] = []
         self._compute_time_s = compute_time_s
         self._progress = progress
         # Who is known to hold one's mask and A.

@@ -18,7 +18,7 @@ import simpy
 from ..config import Similar
 from ..consensus import mixing_matrix
 from ..mixture.features import SKETCH
-from ..rows import GroupRow
+from ..rows import GroupRow, MemberRow
 from ..topology import CONTROL, groups
 from .base import Session, Steps, Told, policy
 from .sharing import Holdings
@@ -66,7 +66,16 @@ class Rounds(Session):
         this = _Round(number, self.network.now_s)
         yield env.all_of([env.process(self._device(me, this)) for me in members])
         if self.trainer.method.exchanges:
-            self._groups_now = groups(self._graph(this).subgraph(members))
+            before, self._groups_now = (
+                self._groups_now,
+                groups(self._graph(this).subgraph(members)),
+            )
+            if self._groups_now != before:
+                self.memberships += [
+                    MemberRow(number, this.start_s, group[0], device)
+                    for group in self._groups_now
+                    for device in group
+                ]
             sharing = self.learning.sharing
             last = number == self.learning.rounds
             if sharing is not None and (last or number % sharing.every == 0):

@@ -40,13 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from wnsim.scenario.document import describing
     from wnsim.scenario.reading import allow, shipped
 
     if options.list:
         for name, path in shipped().items():
-            # The first line is for editors, the second one for people.
-            shows = path.read_text("utf-8").splitlines()[1]
-            print(f"{name:24} {shows.lstrip('# ')}")
+            print(f"{name:24} {describing(path.read_text('utf-8'))}")
         return 0
     if options.schema:
         from wnsim.scenario.schema import json_schema

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -34,12 +35,14 @@ class Document:
     places : where each value stands, such as `urban.yaml:9`, by its path of keys
     file : the file as the user named it
     folder : relative paths in the scenario start here
+    description : what the comment at the head of the file says
     """
 
     data: dict[str, Any]
     places: Mapping[Place, str]
     file: str
     folder: Path
+    description: str = ""
 
     def where(self, path: Place) -> str:
         """Return where a value stands, or else something in it or around it."""
@@ -158,7 +161,15 @@ def read(path: Path, shown: str) -> Document:
     if not isinstance(loaded, CommentedMap):
         raise ScenarioError(f"{shown}: a scenario is a mapping of keys, got a {_kind(loaded)}")
     plain = _Plain(shown)
-    return Document(plain.value(loaded, (), 0), plain.places, shown, path.resolve().parent)
+    data = plain.value(loaded, (), 0)
+    return Document(data, plain.places, shown, path.resolve().parent, describing(text))
+
+
+def describing(text: str) -> str:
+    """Return what the comment at the head of a scenario file says, for people and not editors."""
+    head = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
+    said = (line.lstrip("# ").rstrip() for line in head)
+    return " ".join(line for line in said if line and not line.startswith("yaml-language-server:"))
 
 
 class _Plain:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from wnsim import records
+from wnsim.positions import position_rows
 
 if TYPE_CHECKING:
     from fl.adapters import Adapter
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _TABLES = (
     "transfers.csv", "packets.csv", "devices.csv", "rounds.csv", "evaluations.csv", "groups.csv",
-    "targets.csv",
+    "members.csv", "positions.csv", "targets.csv",
 )  # fmt: skip
 _MAX_NAME = 120
 _EVALUATION_COLUMNS = (
@@ -36,6 +37,8 @@ _ROUND_COLUMNS = (
     "round", "device", "start_s", "trained_s", "end_s", "neighbors", "heard", "offered_bytes",
     "staleness", "age_s", "loss",
 )  # fmt: skip
+_MEMBER_COLUMNS = ("round", "time_s", "group", "device")
+_POSITION_COLUMNS = ("time_s", "device", "x_m", "y_m")
 _DEVICE_COLUMNS = (
     "device", "flops_per_s", "task", "examples", "messages", "delivered", "offered_bytes",
     "acked_bytes", "received_bytes", "transmit_s", "receive_s", "stored_bytes", "a_cosine",
@@ -61,6 +64,13 @@ def tables(
         "devices.csv": records.table(
             columns, _device_rows(network, world, ledger, trainer, session)
         ),
+        "positions.csv": records.table(
+            _POSITION_COLUMNS,
+            [
+                [row.time_s, "" if row.device is None else names[row.device], row.x_m, row.y_m]
+                for row in position_rows(world.motion, world.stations_m, network.now_s)
+            ],
+        ),
     }
     if network.packets:
         contents["packets.csv"] = records.table(
@@ -76,6 +86,10 @@ def tables(
         if session.groups:
             contents["groups.csv"] = records.table(
                 _GROUP_COLUMNS, _rows(session.groups, _GROUP_COLUMNS, names)
+            )
+        if session.memberships:
+            contents["members.csv"] = records.table(
+                _MEMBER_COLUMNS, _rows(session.memberships, _MEMBER_COLUMNS, names)
             )
         targets = session.learning.target_accuracies
         if targets:

@@ -125,6 +125,7 @@ def run_one(
         "seedless": fingerprint(scenario, used, seed=False),
         "inputs": used,
         "scenario": scenario.name,
+        "description": run.description,
         "variant": scenario.label,
         "seed": scenario.seed,
         "swept": run.swept,

@@ -32,12 +32,14 @@ class Run:
     swept : swept values by their dotted keys
     scenario : everything resolved
     baseline : label of the variant that others are compared with
+    description : what the scenario file says of itself
     """
 
     folder: str
     swept: dict[str, Any]
     scenario: Scenario
     baseline: str
+    description: str = ""
 
 
 def plan(
@@ -135,7 +137,7 @@ def _run(
     parts = [scenario.label] if scenario.label else []
     parts += [f"{key}={shown(value)}" for key, value in values.items()]
     parts.append(f"seed={seed}")
-    return Run(_slug(",".join(parts)), values, scenario, baseline)
+    return Run(_slug(",".join(parts)), values, scenario, baseline, document.description)
 
 
 def _setting(document: Document, text: str) -> Document:
