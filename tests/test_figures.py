@@ -6,10 +6,12 @@ import json
 import re
 from pathlib import Path
 
+import matplotlib as mpl
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
-from wnsim.figures import FIGURES, PAGE_WIDTH_IN, draw
+from wnsim.figures import FIGURES, PAGE_WIDTH_IN, STYLE, draw, read_lines
 from wnsim.metrics.delivery import on_air
 
 TRANSFERS = "round,source,target,size_bytes,delivered,latency_s\n"
@@ -94,6 +96,9 @@ METRICS = [
 MESSAGES = pd.DataFrame(
     {
         "round": [1, 1, 2, 2, 2],
+        "source": ["a", "b", "c", "a", "b"],
+        "target": ["b", "c", "server", "c", "a"],
+        "started_s": [1.0, 2.0, 11.0, 15.0, 15.0],
         "kind": ["update", "share", "update", "control", "background"],
         "ended_s": [5.0, 10.0, 15.0, 19.0, 19.5],
         "size_bytes": [100, 100, 100, 10, 9000],
@@ -128,12 +133,25 @@ def make_full_run(results: Path, label: str, seed: int, tasks: int = 1, factor: 
             "collisions": [0.1, 0.5, None],
         }
     ).to_csv(results / run / "groups.csv", index=False)
+    make_ways(results / run)
     summary = results / "summary.csv"
     measured = pd.DataFrame(
         {"run": run, "metric": METRICS, "value": [float(n + seed) for n in range(len(METRICS))]}
     )
     measured.to_csv(summary, mode="a", header=not summary.is_file(), index=False)
     return run
+
+
+def make_ways(folder: Path) -> None:
+    """Write tables of three devices, one of which comes late, and a base station, over 20 s."""
+    (folder / "devices.csv").write_text("device\na\nb\nc\n")
+    (folder / "positions.csv").write_text(
+        "time_s,device,x_m,y_m\n0.0,a,0,0\n0.0,b,100,0\n0.0,station-0,50,50\n"
+        "10.0,a,10,20\n10.0,b,100,0\n10.0,c,0,80\n20.0,a,10,40\n20.0,b,100,0\n20.0,c,0,80\n"
+    )
+    (folder / "members.csv").write_text(
+        "round,time_s,group,device\n1,0.0,0,a\n1,0.0,0,b\n2,10.0,0,a\n2,10.0,0,c\n2,10.0,1,b\n"
+    )
 
 
 def plotted(results: Path, name: str) -> pd.DataFrame:
@@ -156,11 +174,12 @@ def test_all_figures_are_of_the_right_width(tmp_path: Path, variants: int, seeds
     for path in drawn:
         pdf = path.read_bytes()
         (box,) = re.findall(rb"/MediaBox \[ ?([\d. ]+)\]", pdf)
-        wide = path.stem == "tasks" and tasks > 6
+        wide = path.stem == "map" or (path.stem == "tasks" and tasks > 6)
         width = pytest.approx(72 * PAGE_WIDTH_IN) if wide else 252
         assert [float(number) for number in box.split()][:3] == [0, 0, width]
         assert b"/Type3" not in pdf
         assert path.with_suffix(".png").is_file()
+        assert path.with_suffix(".svg").read_text("utf-8").startswith("<?xml")
 
 
 def test_sums_have_the_interval_and_parts_the_means(tmp_path: Path) -> None:
@@ -200,3 +219,51 @@ def test_tasks_are_those_of_the_last_evaluation(tmp_path: Path) -> None:
     cells = plotted(tmp_path, "tasks")
     assert cells["task"].tolist() == [f"task {n}" for n in range(12)]
     assert cells["accuracy"].tolist() == pytest.approx([0.62] * 12)
+
+
+def map_of(results: Path, run: str) -> pd.DataFrame | None:
+    """Draw the map alone; return its numbers."""
+    with mpl.rc_context(STYLE):
+        figure = Figure()
+        numbers = FIGURES["map"](figure, read_lines(results, [run]))
+        if numbers is not None:
+            figure.savefig(results / "map.pdf")
+    return numbers
+
+
+def test_map_shows_where_everybody_is_when_most_is_on_the_air(tmp_path: Path) -> None:
+    rows = map_of(tmp_path, make_full_run(tmp_path, "a", 1))
+    # In the first third of 20 s two messages overlap from 2 to 5 s; in the second, from 6.7 s on,
+    # there is one until 10 s; in the last, from 13.3 s on, that to the server until 15 s: what is
+    # background or control does not count.
+    assert sorted(rows["time_s"].unique()) == pytest.approx([3.5, 25 / 3, 85 / 6])
+    first = rows[rows["time_s"] == 3.5].set_index(["what", "name"])
+    assert first.loc[("device", "a"), ["x_m", "y_m"]].tolist() == [3.5, 7.0]
+    assert first.loc[("base station", "station-0"), ["x_m", "y_m"]].tolist() == [50, 50]
+    # It comes at 10 s.
+    assert ("device", "c") not in first.index
+    messages = rows[rows["what"] == "message"]
+    assert messages.groupby("time_s")["name"].agg("".join).tolist() == ["ab", "b", "c"]
+    assert messages["delivered"].tolist() == [True, False, False, False]
+    # The server is where the first station is.
+    assert messages.iloc[-1][["to", "to_x_m", "to_y_m"]].tolist() == ["server", 50, 50]
+    last = rows[rows["time_s"] > 10].set_index("name")
+    assert last.loc["a", "group"] == 0
+
+
+def test_a_map_can_be_flat_crowded_and_without_messages(tmp_path: Path) -> None:
+    run = make_full_run(tmp_path, "a", 1)
+    ways = [f"{t},{n},{10 * n},{n % 2}" for t in (0.0, 20.0) for n in range(150)]
+    (tmp_path / run / "positions.csv").write_text("\n".join(["time_s,device,x_m,y_m", *ways]))
+    names = "\n".join(map(str, range(150)))
+    (tmp_path / run / "devices.csv").write_text(f"device\n{names}\n")
+    members = [f"1,0.0,{n // 15},{n}" for n in range(150)]
+    (tmp_path / run / "members.csv").write_text(
+        "\n".join(["round,time_s,group,device", *members]) + "\n"
+    )
+    assert map_of(tmp_path, run) is None
+    pd.DataFrame(
+        {"kind": "update", "source": ["0", "7"], "target": ["1", "140"], "started_s": [1.0, 2.0],
+         "ended_s": [3.0, 4.0], "latency_s": [3.0, 4.0], "delivered": [True, False]}
+    ).to_csv(tmp_path / run / "transfers.csv", index=False)  # fmt: skip
+    assert len(map_of(tmp_path, run)) == 3 * 150 + 2

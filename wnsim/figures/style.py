@@ -44,6 +44,9 @@ STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "pdf.fonttype": 42,
     "ps.fonttype": 42,
+    # Texts stay texts; names of parts follow from what they are, not from chance.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "wnsim",
     "savefig.bbox": None,
     "figure.constrained_layout.use": True,
     # A label is what the user wrote, dollar signs included.
@@ -172,10 +175,11 @@ def _sizes(sizes: Iterable[str]) -> str:
 
 
 def save(figure: Figure, numbers: pd.DataFrame, stem: Path) -> Path:
-    """Save a figure as PDF and PNG, and its numbers as CSV; return the PDF."""
+    """Save a figure as PDF, SVG and PNG, and its numbers as CSV; return the PDF."""
     stem.parent.mkdir(parents=True, exist_ok=True)
     pdf = stem.with_suffix(".pdf")
     figure.savefig(pdf, metadata={"CreationDate": None})
+    figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
     figure.savefig(stem.with_suffix(".png"), dpi=300)
     numbers.round(9).to_csv(stem.with_suffix(".csv"), index=False, lineterminator="\n")
     return pdf

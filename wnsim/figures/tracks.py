@@ -1,0 +1,110 @@
+"""Where devices are at any instant, and with whom they are grouped, read from a run's folder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from wnsim.metrics import read_table
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """The ways of a run's devices.
+
+    Parameters
+    ----------
+    names : of the devices
+    times_s : (instants,) ascending [s]
+    place_m : (instants, devices, 2), NaN where a device is not there [m]
+    stations : names of the base stations
+    station_m : (stations, 2) where they stand [m]
+    """
+
+    names: list[str]
+    times_s: Floats
+    place_m: Floats
+    stations: list[str]
+    station_m: Floats
+
+    def at(self, time_s: float) -> Floats:
+        """Return where the devices are, (devices, 2), NaN where one is not there [m].
+
+        Between two instants a device is on the straight line; if it is there at one of them only,
+        it is where it was at the earlier one.
+        """
+        after = int(np.searchsorted(self.times_s, time_s, side="right"))
+        before = max(after - 1, 0)
+        after = min(after, len(self.times_s) - 1)
+        first, last = self.place_m[before], self.place_m[after]
+        span_s = self.times_s[after] - self.times_s[before]
+        share = float(np.clip((time_s - self.times_s[before]) / span_s, 0, 1)) if span_s else 0.0
+        moved = first + share * (last - first)
+        return np.asarray(np.where(np.isnan(last), first, moved))
+
+    def extent_m(self) -> tuple[float, float, float, float]:
+        """Return the least and the largest x, and the least and the largest y [m]."""
+        every = np.concatenate([self.place_m.reshape(-1, 2), self.station_m])
+        every = every[~np.isnan(every[:, 0])]
+        if not len(every):
+            return 0.0, 1.0, 0.0, 1.0
+        (low_x, low_y), (high_x, high_y) = every.min(axis=0), every.max(axis=0)
+        return float(low_x), float(high_x), float(low_y), float(high_y)
+
+
+def read_tracks(folder: Path) -> Tracks | None:
+    """Return the ways of a run's devices; None if the run has no such table.
+
+    Parameters
+    ----------
+    folder : of the run
+    """
+    if not (folder / "positions.csv").is_file():
+        return None
+    rows = read_table(folder / "positions.csv")
+    names = read_table(folder / "devices.csv")["device"].tolist()
+    times_s = np.unique(rows["time_s"].to_numpy(dtype=np.float64))
+    place_m = np.full((len(times_s), len(names), 2), np.nan)
+    mine = rows[rows["device"].isin(set(names))]
+    number = mine["device"].map({name: n for n, name in enumerate(names)}).to_numpy(dtype=np.intp)
+    instant = np.searchsorted(times_s, mine["time_s"].to_numpy())
+    place_m[instant, number] = mine[["x_m", "y_m"]].to_numpy()
+    others = rows[rows["device"].notna() & ~rows["device"].isin(set(names))]
+    return Tracks(
+        names,
+        times_s,
+        place_m,
+        others["device"].tolist(),
+        others[["x_m", "y_m"]].to_numpy(dtype=np.float64),
+    )
+
+
+def read_members(folder: Path) -> pd.DataFrame:
+    """Return who is in which group from when on, without rows if groups are not known.
+
+    Parameters
+    ----------
+    folder : of the run
+    """
+    if (folder / "members.csv").is_file():
+        return read_table(folder / "members.csv")
+    return pd.DataFrame({"round": [], "time_s": [], "group": [], "device": []})
+
+
+def groups_at(members: pd.DataFrame, time_s: float) -> dict[str, int]:
+    """Return the group of each device that is in one at an instant.
+
+    Parameters
+    ----------
+    members : see `read_members`
+    time_s : the instant [s]
+    """
+    begun = members[members["time_s"] <= time_s]
+    now = begun[begun["round"] == begun["round"].max()]
+    return dict(zip(now["device"], now["group"].astype(int), strict=True))
