@@ -21,6 +21,7 @@ LAYERS = {
     "wnsim.network": 3, "wnsim.traffic": 3, "wnsim.background": 3, "wnsim.probes": 3,
     "wnsim.energy": 3, "wnsim.records": 3, "wnsim.metrics": 3, "wnsim.statistics": 3,
     "wnsim.locks": 3, "wnsim.scenario": 4, "wnsim.figures": 5, "wnsim.tables": 5,
+    "wnsim.report": 5,
 }  # fmt: skip
 ONLY_IN = {
     "simpy": {
@@ -33,6 +34,7 @@ ONLY_IN = {
         "fl.session",
     },
     "matplotlib": {"wnsim.figures"},
+    "jinja2": {"wnsim.report"},
     "submitit": {"wnsim.scenario.launch"},
     "ruamel": {"wnsim.scenario"},
     "torch": {"fl"},
@@ -107,9 +109,11 @@ def test_third_party_packages_stay_in_their_rooms(path: Path) -> None:
             assert any(f"{module}.".startswith(f"{room}.") for room in rooms), f"imports {name}"
 
 
-@pytest.mark.parametrize("module", ["figures", "tables"])
-def test_figures_and_tables_know_a_results_folder_only(module: str) -> None:
+@pytest.mark.parametrize("module", ["figures", "tables", "report"])
+def test_figures_tables_and_report_know_a_results_folder_only(module: str) -> None:
     ours = (f"wnsim.{module}", "wnsim.statistics", "wnsim.metrics")
+    if module == "report":
+        ours = (*ours, "wnsim.figures", "wnsim.records")
     for path in [path for path in FILES if f"{module_of(path)}.".startswith(f"wnsim.{module}.")]:
         for name in imports(path):
             if name.startswith(ours):

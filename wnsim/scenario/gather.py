@@ -1,4 +1,4 @@
-"""What all complete runs of a scenario come to: summary, comparison, table for papers, figures."""
+"""What all complete runs of a scenario come to: summary, comparison, figures, report."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def gather(runs: Sequence[Run], out: Path) -> None:
     if not complete:
         return
     # What these need takes long to import.
-    from wnsim import figures, metrics
+    from wnsim import figures, metrics, report
 
     measured = {run: metrics.of_run(out / run, manifest) for run, manifest in complete.items()}
     lines = compare.lines(complete, measured)
@@ -31,6 +31,7 @@ def gather(runs: Sequence[Run], out: Path) -> None:
     records.write(out / "aggregate.csv", compare.aggregate(lines, runs[0].baseline))
     records.write(out / "summary.tex", compare.table(lines, runs[0].baseline).encode())
     figures.draw(out, list(complete))
+    report.write(out, list(complete))
 
 
 def summary(

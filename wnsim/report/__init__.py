@@ -1,0 +1,149 @@
+"""A scenario's report: one page that needs nothing else, written from a folder of results alone.
+
+`python -m wnsim.report results/urban` writes it again. The page says what was run, shows the key
+numbers and the standard figures, and replays runs on a map. It has at most 5 MB: figures have 1.5
+MB of them, settings 0.3 MB, and runs are replayed as long as there is room, of each variant the
+first seed before the second ones. What was left out is said in the page. The same results give the
+same bytes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from wnsim import records
+from wnsim.figures import FIGURES, Line, read_lines
+from wnsim.report import page
+from wnsim.report.drawings import inline, width_pt
+from wnsim.report.facts import facts
+from wnsim.report.numbers import all_numbers, key_numbers
+from wnsim.report.replay import replay
+
+__all__ = ["MOST_BYTES", "NAME", "write"]
+
+NAME = "report.html"
+MOST_BYTES = 5_000_000
+MOST_FIGURE_BYTES = 1_500_000
+MOST_REPLAYS = 24
+_ROOM_BYTES = 20_000
+_BROAD_PT = 72.0 * 5
+
+TITLES = {
+    "accuracy": "Accuracy over simulated time",
+    "accuracy-bytes": "Accuracy over bytes on the air",
+    "accuracy-rounds": "Accuracy over rounds",
+    "tasks": "Accuracy by task",
+    "latency": "Latency of transfers",
+    "goodput": "Goodput and missed deadlines",
+    "round-split": "What a round's latency consists of",
+    "bytes": "Bytes on the air by kind",
+    "energy": "Energy by activity",
+    "collisions": "Collisions over rounds",
+    "map": "Devices and messages at three instants",
+}
+"""What the figures show, in the order of the page; others come after them under their names."""
+
+
+@dataclass
+class _Drawn:
+    """The figures of a page.
+
+    Parameters
+    ----------
+    figures : title, name and markup of each, and whether it is as wide as two
+    left_out : names of those for which there was no room
+    """
+
+    figures: list[tuple[str, str, Markup, bool]] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
+
+
+def write(results: Path, runs: Sequence[str]) -> Path:
+    """Write the report of a scenario into its folder of results; return the file.
+
+    Parameters
+    ----------
+    results : folder of a scenario's results, with its figures
+    runs : names of the folders of its complete runs, in the order of the legends
+    """
+    lines = read_lines(results, runs)
+    manifests = {
+        run: json.loads((results / run / records.MANIFEST).read_text("utf-8")) for run in runs
+    }
+    drawn = _drawn(results)
+    values: dict[str, Any] = {
+        "facts": facts(results, lines, manifests),
+        "key": key_numbers(results, lines),
+        "every": all_numbers(lines),
+        "drawn": drawn,
+        "intervals": any(len(line.folders) > 1 for line in lines),
+    }
+    bare = len(page.filled(values | {"replays": [], "left_out": 0, "without": 0}))
+    replays, left_out, without = _replays(lines, manifests, MOST_BYTES - bare - _ROOM_BYTES)
+    values |= {"replays": replays, "left_out": left_out, "without": without}
+    records.write(results / NAME, page.filled(values))
+    return results / NAME
+
+
+def _drawn(results: Path) -> _Drawn:
+    """Return the figures that fit."""
+    drawn, room = _Drawn(), MOST_FIGURE_BYTES
+    names = [*TITLES, *(name for name in FIGURES if name not in TITLES)]
+    for number, name in enumerate(names):
+        path = results / "figures" / f"{name}.svg"
+        if not path.is_file():
+            continue
+        title = TITLES.get(name, name)
+        markup = inline(path.read_text("utf-8"), f"f{number}-", title)
+        size = len(markup.encode())
+        if size > room:
+            drawn.left_out.append(name)
+            continue
+        room -= size
+        drawn.figures.append((title, name, markup, width_pt(markup) > _BROAD_PT))
+    return drawn
+
+
+def _replays(
+    lines: Sequence[Line], manifests: Mapping[str, Mapping[str, Any]], room: int
+) -> tuple[list[tuple[str, str]], int, int]:
+    """Return label and data of the runs to replay, how many others there are, and why not.
+
+    Returns
+    -------
+    labels with data; how many had no room; how many do not say where their devices were
+    """
+    found: list[tuple[str, str]] = []
+    left_out = without = 0
+    for line, folder in _in_turn(lines):
+        if len(found) >= MOST_REPLAYS or room <= 0:
+            left_out += 1
+            continue
+        data = replay(folder)
+        if data is None:
+            without += 1
+            continue
+        text = page.script_json(data)
+        if len(text) > room:
+            left_out += 1
+            # Others would not have room either: runs of a scenario are much alike.
+            room = 0 if found else room
+            continue
+        room -= len(text)
+        found.append((f"{line.name}, seed {manifests[folder.name]['seed']}", text))
+    return found, left_out, without
+
+
+def _in_turn(lines: Sequence[Line]) -> Iterator[tuple[Line, Path]]:
+    """Yield the first run of each line, then the second ones, and so on."""
+    for several in itertools.zip_longest(*(line.folders for line in lines)):
+        for line, folder in zip(lines, several, strict=True):
+            if folder is not None:
+                yield line, folder

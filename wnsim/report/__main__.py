@@ -1,0 +1,70 @@
+"""Write the report of a folder of results again: python -m wnsim.report results/urban."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from wnsim import figures, records, report
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code: 0, or 2 if there is nothing to show."""
+    parser = argparse.ArgumentParser(prog="python -m wnsim.report", description=__doc__)
+    parser.add_argument("results", nargs="+", help="folder of a scenario's results")
+    for name in parser.parse_args(arguments).results:
+        try:
+            print(_write(Path(name)))
+        except (ValueError, OSError) as error:
+            print(error, file=sys.stderr)
+            return 2
+    return 0
+
+
+def _write(results: Path) -> Path:
+    """Write the report of a folder, and figures if it has none that fit into a page.
+
+    Raises
+    ------
+    ValueError
+        if there is no complete run
+    """
+    if not results.is_dir():
+        raise ValueError(f"{results}: no such folder")
+    runs = _runs(results)
+    if not runs:
+        raise ValueError(
+            f"{results}: there is nothing to show: a folder of results has runs in folders of "
+            f"their own, and none here has a {records.MANIFEST} that says it is complete"
+        )
+    if not list((results / "figures").glob("*.svg")):
+        figures.draw(results, runs)
+    return report.write(results, runs)
+
+
+def _runs(results: Path) -> list[str]:
+    """Return the complete runs of a folder, in the order of the summary as far as they are in it.
+
+    Runs of several scenarios may be there; those of the first one are meant.
+    """
+    order = _in_summary(results / "summary.csv")
+    names = sorted(path.parent.name for path in results.glob(f"*/{records.MANIFEST}"))
+    for name in [*order, *names]:
+        manifest = records.read_manifest(results / name)
+        if manifest is not None:
+            return list(records.complete_runs(results, str(manifest["scenario"]), order))
+    return []
+
+
+def _in_summary(path: Path) -> list[str]:
+    if not path.is_file():
+        return []
+    from wnsim.metrics import read_table
+
+    return list(dict.fromkeys(read_table(path)["run"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""The tables of a page: the key numbers of each line, and all of them with what they are."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from wnsim.figures import Line
+from wnsim.metrics import definition
+from wnsim.statistics import Interval, mean
+
+MOST_ROWS = 100
+MOST_CELLS = 4000
+_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"))
+# Head and unit of the columns; a share is told in percent.
+_MAIN = {
+    "accuracy_all_tasks": ("Accuracy, all tasks", "%"),
+    "accuracy_own_task": ("Accuracy, own task", "%"),
+    "on_air_bytes": ("On the air", "B"),
+    "latency_median_s": ("Median latency", "s"),
+    "deadline_miss_share": ("Missed deadlines", "%"),
+    "goodput_bps": ("Goodput", "bit/s"),
+    "joules_total": ("Energy", "J"),
+    "simulated_s": ("Simulated", "s"),
+}
+_COMPARED = "accuracy_all_tasks"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as texts.
+
+    Parameters
+    ----------
+    heads : of the columns; the first one names rows
+    rows : cells of each row
+    left_out : how many rows there are beyond those
+    """
+
+    heads: list[str]
+    rows: list[list[str]]
+    left_out: int = 0
+
+
+def key_numbers(results: Path, lines: Sequence[Line]) -> Table:
+    """Return the main metrics, a row per line.
+
+    Parameters
+    ----------
+    results : folder of a scenario's results; the difference to the baseline is in aggregate.csv
+    lines : with their metrics
+    """
+    shown = lines[:MOST_ROWS]
+    heads, columns = ["Variant", "Runs"], [[line.name for line in shown]]
+    columns.append([str(len(line.folders)) for line in shown])
+    for metric, (head, unit) in _MAIN.items():
+        found = [_interval(line, metric) for line in shown]
+        if not any(each.n for each in found):
+            continue
+        factor, unit = _scale(found, unit)
+        heads.append(f"{head} [{unit}]")
+        columns.append([_cell(each, factor) for each in found])
+    differences, baseline = _differences(results, shown)
+    if any(differences):
+        heads.append(f"Accuracy, all tasks, minus {baseline} [points]")
+        columns.append(differences)
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    return Table(heads, rows, len(lines) - len(shown))
+
+
+def all_numbers(lines: Sequence[Line]) -> Table:
+    """Return every metric, a row each, with what it is and its mean for each line."""
+    metrics = list(dict.fromkeys(name for line in lines for run in line.metrics for name in run))
+    shown = lines[: max(1, MOST_CELLS // max(1, len(metrics)))]
+    rows = [
+        [metric, _defined(metric), *(_cell(_interval(line, metric), 1.0) for line in shown)]
+        for metric in metrics
+    ]
+    heads = ["Metric", "What it is", *(line.name for line in shown)]
+    return Table(heads, rows, len(lines) - len(shown))
+
+
+def _interval(line: Line, metric: str) -> Interval:
+    return mean(run[metric] for run in line.metrics if metric in run)
+
+
+def _defined(metric: str) -> str:
+    try:
+        return definition(metric)
+    # Results may be of another version.
+    except KeyError:
+        return ""
+
+
+def _scale(found: Sequence[Interval], unit: str) -> tuple[float, str]:
+    """Return what a column is divided by, and its unit."""
+    if unit == "%":
+        return 0.01, "%"
+    largest = max((abs(each.mean) for each in found if each.n), default=0.0)
+    least = 1e-6 if unit == "s" else 1.0
+    for factor, prefix in _PREFIXES:
+        # Of seconds there are no thousands.
+        if largest >= factor >= least and not (unit == "s" and factor > 1.0):
+            return factor, prefix + unit
+    return 1.0, unit
+
+
+def _cell(found: Interval, factor: float) -> str:
+    """Return a mean and half of its interval, to three significant digits of the mean."""
+    if not found.n or math.isnan(found.mean):
+        return "-"
+    value = found.mean / factor
+    text = _number(value)
+    if math.isnan(found.half):
+        return text
+    decimals = len(text.partition(".")[2])
+    return f"{text} ± {found.half / factor:.{decimals}f}"
+
+
+def _number(value: float) -> str:
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    if float(value).is_integer() and abs(value) < 1e6:
+        return f"{value:.0f}"
+    decimals = max(0, 2 - math.floor(math.log10(abs(value))))
+    return f"{value:.{decimals}f}" if decimals <= 6 else f"{value:.2e}"
+
+
+def _differences(results: Path, lines: Sequence[Line]) -> tuple[list[str], str]:
+    """Return the difference of each line's accuracy to the baseline's, and the baseline."""
+    path = results / "aggregate.csv"
+    if not path.is_file():
+        return [], ""
+    table = pd.read_csv(path, keep_default_na=False, dtype=str)
+    if not {"metric", "baseline", "difference"} <= set(table):
+        return [], ""
+    rows = table[(table["metric"] == _COMPARED) & (table["baseline"] != "")]
+    swept = list(table.columns[1 : list(table.columns).index("metric")])
+    found = {}
+    for row in rows.to_dict("records"):
+        values = [f"{key}={row[key]}" for key in swept if row[key]]
+        ends = (row[f"difference{end}"] for end in ("", "_low", "_high"))
+        difference = Interval(int(row["pairs"] or 0), *(float(end or "nan") for end in ends))
+        found[", ".join([part for part in (row["variant"], *values) if part])] = _signed(difference)
+    baseline = str(rows["baseline"].iloc[0]) if len(rows) else ""
+    return [found.get(line.name, "") for line in lines], baseline
+
+
+def _signed(found: Interval) -> str:
+    if not found.n or math.isnan(found.mean):
+        return ""
+    text = f"{100 * found.mean:+.1f}"
+    return text if math.isnan(found.half) else f"{text} ± {100 * found.half:.1f}"

@@ -1,0 +1,48 @@
+"""Numbers as they travel in a page: little-endian arrays in base64, and not more than needed."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+AWAY = 65535
+"""What stands for a coordinate of somebody who is not there."""
+
+
+def packed(values: npt.ArrayLike, kind: str) -> str:
+    """Return numbers as base64, row by row.
+
+    Parameters
+    ----------
+    values : the numbers
+    kind : how each is written, as NumPy names it: `f4`, `u1`, `u2` or `u4`
+    """
+    return base64.b64encode(np.ascontiguousarray(values, dtype=f"<{kind}").tobytes()).decode()
+
+
+def packed_places(place_m: npt.NDArray[np.float64], box_m: Sequence[float]) -> str:
+    """Return places as two parts of 65534 of a box each; NaN as `AWAY`.
+
+    Parameters
+    ----------
+    place_m : (..., 2) x and y [m]
+    box_m : least and largest x, least and largest y [m]
+    """
+    low_m, high_m = np.array(box_m[::2]), np.array(box_m[1::2])
+    parts = np.round((place_m - low_m) / (high_m - low_m) * (AWAY - 1))
+    return packed(np.where(np.isnan(parts), AWAY, parts), "u2")
+
+
+def thinned(count: int, most: int) -> tuple[slice, int]:
+    """Return which of some rows to keep so that they are not too many, and every how many-th.
+
+    Parameters
+    ----------
+    count : how many there are
+    most : how many there may be
+    """
+    step = max(1, -(-count // most))
+    return slice(None, None, step), step

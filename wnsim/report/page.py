@@ -1,0 +1,70 @@
+"""The page: a template filled so that whatever a scenario says stays text.
+
+The content security policy allows the one script and the one style sheet that are in the page, by
+their digests, and nothing from anywhere else.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import json
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
+
+_SCRIPTS = ("data.js", "colors.js", "map.js", "curve.js", "player.js")
+
+
+def script_json(data: Any) -> Markup:
+    """Return data as JSON that may stand in an element `script`: nothing in it can end that."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    for character in "<>&'":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704  (no character that means anything in HTML is left)
+
+
+def filled(values: Mapping[str, Any]) -> bytes:
+    """Return the page as UTF-8.
+
+    Parameters
+    ----------
+    values : what the template names, by name
+    """
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    style = _own("page.css")
+    # Strict mode for all, and no names left behind.
+    script = f'"use strict";\n(() => {{\n{"".join(_own(name) for name in _SCRIPTS)}}})();\n'
+    policy = "; ".join(
+        [
+            "default-src 'none'",
+            f"script-src '{_digest(script)}'",
+            f"style-src '{_digest(style)}'",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
+    text = environment.from_string(_own("page.html")).render(
+        values,
+        policy=policy,
+        # Both are files of this package.
+        style=Markup(style),  # noqa: S704
+        script=Markup(script),  # noqa: S704
+    )
+    return text.encode()
+
+
+@functools.cache
+def _own(name: str) -> str:
+    return (resources.files("wnsim.report") / name).read_text("utf-8")
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
