@@ -114,18 +114,17 @@ def _cell(found: Interval, factor: float) -> str:
     if not found.n or math.isnan(found.mean):
         return "-"
     value = found.mean / factor
-    text = _number(value)
     if math.isnan(found.half):
-        return text
+        return f"{value:.0f}" if value.is_integer() and abs(value) < 1e6 else _number(value)
+    text = _number(value)
     decimals = len(text.partition(".")[2])
-    return f"{text} ± {found.half / factor:.{decimals}f}"
+    half = found.half / factor
+    return f"{text} ± {half:.2e}" if "e" in text else f"{text} ± {half:.{decimals}f}"
 
 
 def _number(value: float) -> str:
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
-    if float(value).is_integer() and abs(value) < 1e6:
-        return f"{value:.0f}"
     decimals = max(0, 2 - math.floor(math.log10(abs(value))))
     return f"{value:.{decimals}f}" if decimals <= 6 else f"{value:.2e}"
 
