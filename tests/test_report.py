@@ -130,7 +130,8 @@ def test_too_many_messages_are_thinned_and_that_is_said(tmp_path: Path) -> None:
     table = pd.read_csv(tmp_path / run / "transfers.csv")
     assert started == pytest.approx(table["started_s"][::3], abs=1e-4)
     assert data["notes"] == [
-        "Of 60,000 messages on the air every third is drawn; counts are of all."
+        "Of 60,000 messages on the air every third is drawn; those that arrived or were missed are "
+        "all counted."
     ]
     assert unpacked(messages["arrivedBy"], "u4")[-1] == table["delivered"].sum()
     assert unpacked(messages["missedBy"], "u4")[-1] == (~table["delivered"]).sum()
@@ -183,6 +184,9 @@ def test_between_instants_devices_are_on_the_straight_line(tmp_path: Path) -> No
     assert tracks is not None
     assert tracks.at(34.0).tolist() == pytest.approx(np.array([[34, 0], [34, 10], [34, 20]]))
     assert tracks.at(1000.0)[:, 0].tolist() == [100.0] * 3
+    # Who goes from one end to the other at once has left, and come in again.
+    tracks.place_m[5, 1, 0] = 0.0
+    assert tracks.at(49.0)[:, 0].tolist() == pytest.approx([49, 40, 49])
 
 
 def test_the_same_results_give_the_same_page(tmp_path: Path) -> None:

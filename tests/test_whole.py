@@ -81,6 +81,16 @@ def test_a_run_leaves_its_tables_manifest_and_scenario(results: Path) -> None:
     assert rounds["offered_bytes"].sum() == transfers["size_bytes"].sum()
 
 
+def test_a_report_tells_of_all_runs(results: Path) -> None:
+    text = (results / "report.html").read_text("utf-8")
+    assert "<h1>whole</h1>" in text
+    for label in ("local", "lora", "so-lora"):
+        assert f">{label}, seed 1</option>" in text
+    # Figures are in it, as they are in their folder.
+    assert text.count('role="img" aria-label=') >= 8
+    assert 'id="replay-2"' in text
+
+
 def test_members_are_those_of_the_groups(results: Path) -> None:
     for label in ("lora", "so-lora"):
         members = pd.read_csv(results / f"{label},seed=1" / "members.csv")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
+from itertools import count, islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def network_map(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
         return None
     line, folder, tracks, transfers = found
     members = read_members(folder)
-    low_x, high_x, low_y, high_y = tracks.extent_m()
+    low_x, high_x, low_y, high_y = tracks.extent_m
     margin_m = 0.04 * max(high_x - low_x, high_y - low_y, 1.0)
     ratio = (high_x - low_x + 2 * margin_m) / (high_y - low_y + 2 * margin_m)
     stacked = ratio > _WIDE
@@ -111,7 +111,7 @@ def _instants_s(transfers: pd.DataFrame, until_s: float) -> list[float]:
     times_s, busy = times_s[order], np.cumsum(changes[order])[:-1]
     ends_s = np.linspace(0.0, until_s, _PANELS + 1)
     instants_s = []
-    for part_s in itertools.pairwise(ends_s):
+    for part_s in pairwise(ends_s):
         first_s, last_s = times_s[:-1].clip(*part_s), times_s[1:].clip(*part_s)
         inside = np.where(last_s > first_s, busy, 0)
         best = int(inside.argmax())
@@ -215,7 +215,9 @@ def _marker(group: int | None, groups: Sequence[int]) -> dict[str, Any]:
     """Return marker and color of the devices of a group; none: of those in no group."""
     if group is None:
         return _ALONE if groups else {"marker": "o", "color": COLORS[0]}
-    style = line_style(groups.index(group))
+    # Messages that are missed have the second color to themselves.
+    styles = filter(lambda style: style["color"] != _MISSED["color"], map(line_style, count()))
+    style = next(islice(styles, groups.index(group), None))
     return {"marker": style["marker"], "color": style["color"]}
 
 

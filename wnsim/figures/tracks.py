@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ import pandas as pd
 from wnsim.metrics import read_table
 
 Floats = npt.NDArray[np.float64]
+# Nobody crosses so much of the area between two instants.
+_JUMP = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,8 @@ class Tracks:
         """Return where the devices are, (devices, 2), NaN where one is not there [m].
 
         Between two instants a device is on the straight line; if it is there at one of them only,
-        it is where it was at the earlier one.
+        or leaves the area at one end to come back at the other, it is where it was at the earlier
+        one.
         """
         after = int(np.searchsorted(self.times_s, time_s, side="right"))
         before = max(after - 1, 0)
@@ -46,8 +50,12 @@ class Tracks:
         span_s = self.times_s[after] - self.times_s[before]
         share = float(np.clip((time_s - self.times_s[before]) / span_s, 0, 1)) if span_s else 0.0
         moved = first + share * (last - first)
-        return np.asarray(np.where(np.isnan(last), first, moved))
+        low_x, high_x, low_y, high_y = self.extent_m
+        far_m = _JUMP * max(high_x - low_x, high_y - low_y)
+        jumps = (np.abs(last - first) > far_m).any(axis=1, keepdims=True)
+        return np.asarray(np.where(np.isnan(last) | jumps, first, moved))
 
+    @cached_property
     def extent_m(self) -> tuple[float, float, float, float]:
         """Return the least and the largest x, and the least and the largest y [m]."""
         every = np.concatenate([self.place_m.reshape(-1, 2), self.station_m])

@@ -156,5 +156,5 @@ function load(number) {
 function size(bytes) {
   const prefixes = [[1e9, "GB"], [1e6, "MB"], [1e3, "kB"], [1, "B"]];
   const [factor, unit] = prefixes.find(([least]) => bytes >= least) ?? [1, "B"];
-  return `${(bytes / factor).toPrecision(3).replace(/\.0+$/, "")} ${unit}`;
+  return `${(bytes / factor).toPrecision(3).replace(/\.0+$/, "")}\u00a0${unit}`;
 }

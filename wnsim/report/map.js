@@ -145,7 +145,7 @@ class Map2D {
       }
       shape(context, kind, ...point, radius);
       context.strokeStyle = colors.raised;
-      context.lineWidth = 2;
+      context.lineWidth = radius > 3 ? 2 : 0.6;
       context.stroke();
       context.fillStyle = color;
       context.fill();

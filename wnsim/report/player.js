@@ -44,6 +44,7 @@ class Player {
     part("run-notes").textContent = this.run.notes.join(" ");
     part("curve-head").textContent = this.run.accuracy
       ? "Accuracy, mean over devices" : "Messages so far";
+    part("round-cell").hidden = this.run.rounds === null;
     this.legend();
     this.fit();
   }
@@ -135,7 +136,9 @@ class Player {
     part("now").replaceChildren(`${time.toFixed(digits)} s`, whole);
     const flying = run.messagesAt(time, 0);
     const [arrived, missed] = run.ended(time);
-    part("flying").textContent = String(flying.length);
+    const { quiet, kind, step } = run.messages ?? {};
+    const ours = flying.filter(([n]) => !quiet[kind[n]]).length;
+    part("flying").textContent = step > 1 ? `about ${ours * step}` : String(ours);
     part("arrived").textContent = String(arrived);
     part("missed").textContent = String(missed);
     const { round, shares } = run.training(time);

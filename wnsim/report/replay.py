@@ -63,7 +63,7 @@ def replay(folder: Path) -> dict[str, Any] | None:
 
 def _box_m(tracks: Tracks) -> tuple[float, float, float, float]:
     """Return the part of the plane that is shown: all places, and a margin [m]."""
-    low_x, high_x, low_y, high_y = tracks.extent_m()
+    low_x, high_x, low_y, high_y = tracks.extent_m
     margin = _MARGIN * max(high_x - low_x, high_y - low_y, 1.0)
     return low_x - margin, high_x + margin, low_y - margin, high_y + margin
 
@@ -92,8 +92,8 @@ def _messages(
     every, step = thinned(len(shown), MOST_MESSAGES)
     if step > 1:
         notes.append(
-            f"Of {len(shown):,} messages on the air every {_ordinal(step)} is drawn; counts are "
-            "of all."
+            f"Of {len(shown):,} messages on the air every {_ordinal(step)} is drawn; those that "
+            "arrived or were missed are all counted."
         )
     shown = shown[every]
     kinds = list(dict.fromkeys(shown["kind"]))
@@ -104,6 +104,7 @@ def _messages(
     }
     return {
         "kinds": [_short(kind) for kind in kinds],
+        "step": step,
         "quiet": [int(kind in (*OTHERS, "control")) for kind in kinds],
         "kind": packed(shown["kind"].map(kinds.index).to_numpy(), "u1"),
         "source": packed(shown["source"].map(nodes).to_numpy(), "u2"),
