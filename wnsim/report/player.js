@@ -1,8 +1,6 @@
 
 // The replay: its state, its controls, and what is shown of an instant.
 
-const part = (id) => document.getElementById(id);
-
 class Player {
   constructor() {
     this.map = new Map2D(part("map"));
@@ -45,7 +43,7 @@ class Player {
     part("curve-head").textContent = this.run.accuracy
       ? "Accuracy, mean over devices" : "Messages so far";
     part("round-cell").hidden = this.run.rounds === null;
-    this.legend();
+    showLegend(this);
     this.fit();
   }
 
@@ -59,64 +57,6 @@ class Player {
     select.replaceChildren(...offered.map((each) => new Option(`${each} s per s`, String(each))));
     this.speed = offered[4];
     select.value = String(this.speed);
-  }
-
-  legend() {
-    const colors = this.colors;
-    const item = (text, draw, list, tag, height) => {
-      const made = document.createElement(tag), canvas = document.createElement("canvas");
-      canvas.setAttribute("aria-hidden", "true");
-      draw(prepared(canvas, 26, height), height / 2);
-      made.append(canvas, document.createTextNode(text));
-      list.append(made);
-    };
-    const line = (color, dash, width) => (context, y) => {
-      context.strokeStyle = color; context.lineWidth = width; context.setLineDash(dash);
-      context.beginPath(); context.moveTo(1, y); context.lineTo(25, y); context.stroke();
-    };
-    const dot = (kind, color, radius) => (context, y) => {
-      context.fillStyle = color; shape(context, kind, 13, y, radius); context.fill();
-    };
-    const list = part("legend");
-    list.replaceChildren();
-    if (this.run.messages) {
-      item("on the air", (context, y) => {
-        context.globalAlpha = 0.5; line(colors.accent, [], 1)(context, y);
-        context.globalAlpha = 1; dot("circle", colors.accent, 2.6)(context, y);
-      }, list, "li", 14);
-      item("arrived", line(colors.arrived, [], 1.6), list, "li", 14);
-      item("late or lost", (context, y) => {
-        line(colors.missed, [5, 4], 1.6)(context, y);
-        context.setLineDash([]);
-        context.beginPath(); context.moveTo(10, y - 3); context.lineTo(16, y + 3);
-        context.moveTo(16, y - 3); context.lineTo(10, y + 3); context.stroke();
-      }, list, "li", 14);
-    }
-    const plain = this.run.members ? colors.soft : colors.groups[0];
-    if (this.run.rounds) {
-      item("training", (context, y) => {
-        context.strokeStyle = plain; context.lineWidth = 1.6;
-        context.beginPath(); context.arc(13, y, 6, -Math.PI / 2, Math.PI); context.stroke();
-        dot("circle", plain, 2.6)(context, y);
-      }, list, "li", 14);
-    }
-    if (this.run.members) {
-      const groups = this.run.members.groups;
-      for (const [n, group] of groups.slice(0, 8).entries()) {
-        const { color, kind } = look(n, colors);
-        item(`group ${group}`, dot(kind, color, 4.6), list, "li", 14);
-      }
-      if (groups.length > 8) item(`${groups.length - 8} more groups`, () => {}, list, "li", 14);
-      item("in no group", dot("circle", colors.soft, 4.6), list, "li", 14);
-    } else {
-      item("device", dot("circle", plain, 4.6), list, "li", 14);
-    }
-    if (this.run.stations.length) item("base station", dot("triangle", colors.ink, 4.6), list, "li", 14);
-    const names = part("curve-legend");
-    names.replaceChildren();
-    for (const each of this.curve.lines(this.run, this.chosen, colors)) {
-      item(each.name, line(each.color, each.dash, 1.7), names, "span", 10);
-    }
   }
 
   fit() {
@@ -143,46 +83,7 @@ class Player {
     part("missed").textContent = String(missed);
     const { round, shares } = run.training(time);
     part("round").textContent = round === null ? "–" : String(round);
-    this.card(flying, shares);
-  }
-
-  card(flying, shares) {
-    const card = part("card"), { run, time, chosen } = this;
-    const point = chosen === null ? null : this.map.points[chosen];
-    card.hidden = !point;
-    if (!point) return;
-    const rows = [];
-    if (run.tasks[chosen]) rows.push(["Task", run.tasks[chosen].replaceAll("+", " + ")]);
-    const accuracy = run.accuracyOf(chosen, time);
-    if (accuracy !== null) rows.push(["Accuracy, all tasks", `${(100 * accuracy).toFixed(1)} %`]);
-    const out = flying.filter(([n]) => run.messages.source[n] === chosen);
-    const inward = flying.filter(([n]) => run.messages.target[n] === chosen);
-    const doing = [];
-    if (shares.has(chosen)) doing.push(`training, ${Math.round(100 * shares.get(chosen))} %`);
-    if (out.length) doing.push(`sending ${out.length} of ${size(run.messages.size[out[0][0]])}`);
-    if (inward.length) doing.push(`receiving ${inward.length}`);
-    rows.push(["Now", doing.join(", ") || "waiting"]);
-    if (run.members) {
-      const group = run.groups(time)[chosen];
-      rows.push(["Group", group < 0 ? "none" : String(run.members.groups[group])]);
-    }
-    const [x, y] = run.place(chosen, time);
-    rows.push(["Place", `${x.toFixed(1)} m, ${y.toFixed(1)} m`]);
-    rows.push(["Delivered in all", `${run.delivered[chosen]} of ${run.sent[chosen]}`]);
-    const head = document.createElement("strong"), list = document.createElement("dl");
-    head.textContent = `Device ${run.names[chosen]}`;
-    for (const [name, text] of rows) {
-      const term = document.createElement("dt"), value = document.createElement("dd");
-      term.textContent = name;
-      value.textContent = text;
-      list.append(term, value);
-    }
-    card.replaceChildren(head, list);
-    const { offsetWidth: width, offsetHeight: height } = card;
-    const right = point[0] + 18 + width < this.map.width;
-    const left = right ? point[0] + 18 : point[0] - 18 - width;
-    card.style.left = `${Math.max(4, Math.min(left, this.map.width - width - 4))}px`;
-    card.style.top = `${Math.max(4, Math.min(point[1] - height / 2, this.map.height - height - 4))}px`;
+    showCard(this, flying, shares);
   }
 
   seek(time) {
@@ -216,14 +117,14 @@ class Player {
   pin(device) {
     this.pinned = device;
     part("device").value = device === null ? "" : String(device);
-    this.legend();
+    showLegend(this);
     this.show();
   }
 
   hover(device) {
     if (device === this.hovered) return;
     this.hovered = device;
-    this.legend();
+    showLegend(this);
     this.show();
   }
 
@@ -284,7 +185,7 @@ class Player {
     window.addEventListener("resize", () => this.fit());
     dark.addEventListener("change", () => {
       this.colors = theme();
-      this.legend();
+      showLegend(this);
       this.show();
     });
   }
