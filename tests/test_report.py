@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import re
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -142,6 +143,22 @@ def test_too_many_messages_are_thinned_and_that_is_said(tmp_path: Path) -> None:
     assert unpacked(messages["missedBy"], "u4")[-1] == (~table["delivered"]).sum()
 
 
+def test_any_run_is_small_enough(tmp_path: Path) -> None:
+    names = [f"a device with a name so long that it is cut {n:020}" for n in range(1000)]
+    run = write_run(tmp_path, devices=names, instants=100, messages=30_000, rounds=200)
+    rows = [[r, r * 0.1, (n + r) % 7, name] for r in range(300) for n, name in enumerate(names)]
+    write_table(tmp_path / run / "members.csv", "round time_s group device", rows)
+    data = replay(tmp_path / run)
+    assert data is not None
+    assert len(json.dumps(data)) < 2_500_000
+    assert [note.split(" every ")[0] for note in data["notes"]] == [
+        "Of 30,000 messages on the air",
+        "Of 200,000 rounds of devices",
+        "Of 300 changes of groups",
+        "Of 201 evaluations",
+    ]
+
+
 def test_a_replay_has_the_places_times_and_groups_of_the_tables(tmp_path: Path) -> None:
     run = write_run(tmp_path, devices=["a", "b", "c", "d"])
     folder = tmp_path / run
@@ -198,6 +215,8 @@ def test_the_same_results_give_the_same_page(tmp_path: Path) -> None:
     runs = [write_run(tmp_path, label, seed) for label in ("a", "b") for seed in (1, 2)]
     first = write_report(tmp_path, runs, draws=True)
     (tmp_path / "report.html").unlink()
+    # Figures are drawn again too.
+    shutil.rmtree(tmp_path / "figures")
     done = subprocess.run(
         [sys.executable, "-m", "wnsim.report", str(tmp_path)],
         capture_output=True, text=True, check=False, env={"PYTHONHASHSEED": "5"},
@@ -252,6 +271,16 @@ def test_where_there_is_nothing_to_show_that_is_said(
     assert capsys.readouterr().err == f"{tmp_path / 'none'}: no such folder\n"
     assert main([str(tmp_path)]) == 2
     assert "there is nothing to show" in capsys.readouterr().err
+    run = write_run(tmp_path)
+    write_report(tmp_path, [run])
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "map.svg").write_text("<html></html>")
+    assert main([str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith(f"{tmp_path / 'figures' / 'map.svg'}: a figure must")
+    (tmp_path / "figures" / "map.svg").unlink()
+    write_table(tmp_path / run / "devices.csv", "name", [["0"]])
+    assert main([str(tmp_path)]) == 2
+    assert capsys.readouterr().err == f"{tmp_path}: a manifest or a table in it lacks 'device'\n"
 
 
 SVG = (

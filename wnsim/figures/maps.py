@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import count, islice, pairwise
 from pathlib import Path
@@ -207,8 +208,7 @@ def _places(tracks: Tracks, time_s: float) -> dict[str, Floats]:
 
 def _joined(member_of: dict[str, int]) -> set[int]:
     """Return the groups that have more than one member."""
-    groups = list(member_of.values())
-    return {group for group in groups if groups.count(group) > 1}
+    return {group for group, members in Counter(member_of.values()).items() if members > 1}
 
 
 def _marker(group: int | None, groups: Sequence[int]) -> dict[str, Any]:

@@ -72,6 +72,11 @@ def write(results: Path, runs: Sequence[str]) -> Path:
     ----------
     results : folder of a scenario's results, with its figures
     runs : names of the folders of its complete runs, in the order of the legends
+
+    Raises
+    ------
+    ValueError
+        if a figure is no SVG, or a table is not one
     """
     lines = read_lines(results, runs)
     manifests = {
@@ -93,7 +98,13 @@ def write(results: Path, runs: Sequence[str]) -> Path:
 
 
 def _drawn(results: Path) -> _Drawn:
-    """Return the figures that fit."""
+    """Return the figures that fit.
+
+    Raises
+    ------
+    ValueError
+        if one is no SVG
+    """
     drawn, room = _Drawn(), MOST_FIGURE_BYTES
     names = [*TITLES, *(name for name in FIGURES if name not in TITLES)]
     for number, name in enumerate(names):
@@ -101,7 +112,10 @@ def _drawn(results: Path) -> _Drawn:
         if not path.is_file():
             continue
         title = TITLES.get(name, name)
-        markup = inline(path.read_text("utf-8"), f"f{number}-", title)
+        try:
+            markup = inline(path.read_text("utf-8"), f"f{number}-", title)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from error
         size = len(markup.encode())
         if size > room:
             drawn.left_out.append(name)

@@ -20,6 +20,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except (ValueError, OSError) as error:
             print(error, file=sys.stderr)
             return 2
+        except KeyError as error:
+            print(f"{name}: a manifest or a table in it lacks {error}", file=sys.stderr)
+            return 2
     return 0
 
 

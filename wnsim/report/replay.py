@@ -2,7 +2,8 @@
 
 Bounds, so that any run fits into a page: positions are as many as `positions.csv` has (at most
 100,000), of messages and of devices' rounds every n-th is taken if there are more than 20,000, of
-evaluations if devices times evaluations are more than 100,000. What was thinned is said in `notes`.
+evaluations and of changes of groups if they are more than 100,000 times devices. What was thinned
+is said in `notes`.
 Times are 32-bit floats, places 16-bit parts of the area.
 """
 
@@ -21,7 +22,7 @@ from wnsim.report.packing import packed, packed_places, thinned
 
 MOST_MESSAGES = 20_000
 MOST_ROUNDS = 20_000
-MOST_ACCURACIES = 100_000
+MOST_CELLS = 100_000
 _INSTANTS_OF_COUNTS = 500
 _MARGIN = 0.05
 _NO_GROUP = 65535
@@ -55,7 +56,7 @@ def replay(folder: Path) -> dict[str, Any] | None:
         "stationPlaces": packed_places(tracks.station_m, box_m),
         "messages": _messages(folder, tracks, until_s, notes),
         "rounds": _rounds(folder, tracks, notes),
-        "members": _members(folder, tracks),
+        "members": _members(folder, tracks, notes),
         "accuracy": _accuracy(folder, tracks, notes),
         "notes": notes,
     }
@@ -137,10 +138,14 @@ def _rounds(folder: Path, tracks: Tracks, notes: list[str]) -> dict[str, Any] | 
     }
 
 
-def _members(folder: Path, tracks: Tracks) -> dict[str, Any] | None:
+def _members(folder: Path, tracks: Tracks, notes: list[str]) -> dict[str, Any] | None:
     """Return the group of each device from each instant on, groups of one left out."""
     members = read_members(folder)
     begins_s = sorted(set(members["time_s"]))
+    every, step = thinned(len(begins_s), _most_rows(tracks))
+    if step > 1:
+        notes.append(f"Of {len(begins_s):,} changes of groups every {_ordinal(step)} is shown.")
+        begins_s = begins_s[every]
     rows = []
     for begin_s in begins_s:
         group_of = groups_at(members, begin_s)
@@ -169,7 +174,7 @@ def _accuracy(folder: Path, tracks: Tracks, notes: list[str]) -> dict[str, Any] 
         return None
     rows = read_table(folder / "evaluations.csv")
     numbers = sorted(rows["round"].unique())
-    every, step = thinned(len(numbers), max(2, MOST_ACCURACIES // len(tracks.names)))
+    every, step = thinned(len(numbers), _most_rows(tracks))
     if step > 1:
         notes.append(f"Of {len(numbers):,} evaluations every {_ordinal(step)} is shown.")
         rows = rows[rows["round"].isin(numbers[every])]
@@ -185,6 +190,11 @@ def _accuracy(folder: Path, tracks: Tracks, notes: list[str]) -> dict[str, Any] 
             (each.reindex(columns=tracks.names).fillna(0.0) * 10_000).round().to_numpy(), "u2"
         ),
     }
+
+
+def _most_rows(tracks: Tracks) -> int:
+    """Return how many instants there may be of what has a number for each device."""
+    return max(2, MOST_CELLS // len(tracks.names))
 
 
 def _column(table: pd.DataFrame, name: str, missing: Any) -> list[Any]:
