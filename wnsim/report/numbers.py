@@ -77,7 +77,7 @@ def all_numbers(lines: Sequence[Line]) -> Table:
     metrics = list(dict.fromkeys(name for line in lines for run in line.metrics for name in run))
     shown = lines[: max(1, MOST_CELLS // max(1, len(metrics)))]
     rows = [
-        [metric, _defined(metric), *(_cell(_interval(line, metric), 1.0) for line in shown)]
+        [metric, _defined(metric), *(_cell(_interval(line, metric), whole=True) for line in shown)]
         for metric in metrics
     ]
     heads = ["Metric", "What it is", *(line.name for line in shown)]
@@ -109,13 +109,21 @@ def _scale(found: Sequence[Interval], unit: str) -> tuple[float, str]:
     return 1.0, unit
 
 
-def _cell(found: Interval, factor: float) -> str:
-    """Return a mean and half of its interval, to three significant digits of the mean."""
+def _cell(found: Interval, factor: float = 1.0, *, whole: bool = False) -> str:
+    """Return a mean and half of its interval, to three significant digits of the mean.
+
+    Parameters
+    ----------
+    found : the mean
+    factor : both are divided by it
+    whole : whether a whole number may be a count, which is told without decimals
+    """
     if not found.n or math.isnan(found.mean):
         return "-"
     value = found.mean / factor
     if math.isnan(found.half):
-        return f"{value:.0f}" if value.is_integer() and abs(value) < 1e6 else _number(value)
+        count = whole and value.is_integer() and abs(value) < 1e6
+        return f"{value:.0f}" if count else _number(value)
     text = _number(value)
     decimals = len(text.partition(".")[2])
     half = found.half / factor
