@@ -225,8 +225,7 @@ def test_the_same_results_give_the_same_page(tmp_path: Path) -> None:
     assert (tmp_path / "report.html").read_text("utf-8") == first
     manifest = tmp_path / runs[0] / "manifest.json"
     manifest.write_text(manifest.read_text().replace('"wall_s": 12.5', '"wall_s": 2012.5'))
-    again = write_report(tmp_path, runs)
-    assert again.replace("2,050 s", "50 s") == first
+    assert write_report(tmp_path, runs) == first
 
 
 def test_numbers_are_means_with_intervals_and_differences(tmp_path: Path) -> None:

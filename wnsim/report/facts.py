@@ -1,4 +1,7 @@
-"""What was run, with what and how: said at the head of a page and at its foot."""
+"""What was run, with what and how: said at the head of a page and at its foot.
+
+How long it took is left to the manifests: the same results give the same page.
+"""
 
 from __future__ import annotations
 
@@ -77,8 +80,7 @@ def facts(
         ("Versions", _listed(versions)),
         ("Commit", _listed(str(each["commit"]) for each in every if each.get("commit"))),
         ("Machine", _listed(machines)),
-        ("Computed in", _total(every, "wall_s", "s of wall time, all runs")),
-        ("Events", _total(every, "events", "")),
+        ("Events", _total(every, "events")),
     ]
     settings, left_out = _settings(lines)
     unfinished = sorted(
@@ -126,6 +128,6 @@ def _listed(texts: Iterable[str]) -> str:
     return "; ".join(different[:_MOST_ITEMS]) + (f"; and {more} more" if more > 0 else "")
 
 
-def _total(manifests: Sequence[Mapping[str, Any]], key: str, unit: str) -> str:
+def _total(manifests: Sequence[Mapping[str, Any]], key: str) -> str:
     known = [float(manifest[key]) for manifest in manifests if manifest.get(key) is not None]
-    return f"{sum(known):,.0f} {unit}".strip() if known else ""
+    return f"{sum(known):,.0f}" if known else ""
