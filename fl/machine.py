@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
+
 import torch
 
 from .config import Computing
 
+_SIDE = 512
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -32,3 +35,18 @@ def bits_of(device: torch.device, threads: int) -> list[str]:
     if device.type == "cuda":
         return [torch.__version__, torch.cuda.get_device_name(device)]
     return [torch.__version__, torch.backends.cpu.get_cpu_capability(), str(threads)]
+
+
+def speed(threads: int) -> float:
+    """Return what the processor does in a large product on some threads [FLOP/s]."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    square = torch.ones(_SIDE, _SIDE)
+    took_s = []
+    for _ in range(10):
+        began_s = time.perf_counter()
+        square @ square
+        took_s.append(time.perf_counter() - began_s)
+    torch.set_num_threads(before)
+    # Other programs can only make it slower.
+    return 2 * _SIDE**3 / min(took_s)

@@ -7,7 +7,6 @@ estimated is the time on this machine, from the speed of one product of matrices
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,7 +35,6 @@ tests/benchmarks/training.py; the estimate is good within a factor of about two.
 _HORIZON_S = 300.0
 _LOOKS_S = (0.0, 20.0, 40.0)
 """When rates are looked at, to find out how far a message goes."""
-_SIDE = 512
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,7 @@ def lines(scenario: Scenario, repeat: int, speed: float | None = None) -> list[s
         low, high = found.compute_s.min(), found.compute_s.max()
         told.append(f"computing: a round takes devices {low:.3g} to {high:.3g} s")
     if found.wall_flop is not None:
-        each_s = found.wall_flop / ((_speed() if speed is None else speed) * _UTILIZATION)
+        each_s = found.wall_flop / ((_speed(scenario) if speed is None else speed) * _UTILIZATION)
         text = f"this machine: about {_duration(each_s)} a run"
         if repeat > 1:
             text += f", {_duration(each_s * repeat)} for all {repeat} one after the other"
@@ -217,21 +215,11 @@ def _work(scenario: Scenario, trainer: Trainer) -> float:
     return float(parameters * (4.0 * trained + 2.0 * tested))
 
 
-def _speed() -> float:
-    """Return what this machine's processor does in a large product, on one thread [FLOP/s]."""
-    import torch
+def _speed(scenario: Scenario) -> float:
+    """Return what the processor does in a large product with a run's threads [FLOP/s]."""
+    from fl.machine import speed
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    square = torch.ones(_SIDE, _SIDE)
-    took_s = []
-    for _ in range(10):
-        began_s = time.perf_counter()
-        square @ square
-        took_s.append(time.perf_counter() - began_s)
-    torch.set_num_threads(threads)
-    # Other programs can only make it slower.
-    return 2 * _SIDE**3 / min(took_s)
+    return speed(1 if scenario.fl is None else scenario.fl.trainer.threads)
 
 
 def _of_air(found: Outlook) -> str:
