@@ -7,10 +7,16 @@ class ScenarioError(ValueError):
     """A scenario, or a file that it names, cannot be used; the message says where and why."""
 
 
+_LONGEST = 1000
+
+
 def sentence(error: ScenarioError | OSError | MemoryError) -> str:
     """Return what went wrong: with the input, the files or the machine."""
-    if isinstance(error, OSError):
-        return f"{error.filename or 'output'}: {error.strerror}"
     if isinstance(error, MemoryError):
         return "not enough memory on this machine for this scenario"
-    return str(error)
+    text = f"{error.filename or 'output'}: {error.strerror}" if isinstance(error, OSError) else ""
+    text = text or str(error)
+    # What was written may be of any length; where it stands and what is wrong come first and last.
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST * 2 // 3]} ... {text[-_LONGEST // 3 :]}"
+    return text

@@ -1,0 +1,134 @@
+"""Thousands of spoiled scenarios and traces, each a run or one clear sentence; run by hand.
+
+    python tests/benchmarks/hostile.py [--checks 10000] [--runs 300] [--traces 2000] [--seed 1]
+
+In one process: scenarios through --check, others through the whole command to figures and report,
+and traces through their readers. Stops at the first that ends in anything else, is too slow, or
+writes where it should not, and keeps what it was given beside it. Prints counts and bounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import os
+import random
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from mutations import LIMIT_S, inside, outcome, spoiled, spoiled_trace
+from test_hostile import ENDINGS, SMALL, WRITERS
+from trace_writers import made_tracks
+
+from wnsim.mobility import Trace
+from wnsim.scenario.reading import shipped
+
+LEARNING = """
+name: learning
+devices: {count: 2}
+fl:
+  tasks: [reverse, total]
+  method: {model: so-lora, rank: 2, density: 0.5, calibration_prompts: 4, calibration_batches: 1}
+  topology: {model: full}
+  inference: {}
+  rounds: 1
+  local_steps: 1
+  batch_size: 2
+  train_examples: 8
+  test_examples: 2
+  max_length: 32
+"""
+
+
+def checks(count: int, draws: random.Random) -> None:
+    """Send spoiled scenarios through --check."""
+    texts = [SMALL, LEARNING, *(path.read_text("utf-8") for path in shipped().values())]
+    codes: collections.Counter[int] = collections.Counter()
+    slowest_s = 0.0
+    for number in range(count):
+        Path("s.yaml").write_bytes(spoiled(draws.choice(texts), draws))
+        code, _, took_s = outcome(["s.yaml", "--check"])
+        codes[code] += 1
+        slowest_s = max(slowest_s, took_s)
+        progress("checks", number, count)
+    print(
+        f"{count} through --check: {codes[0]} fine, {codes[2]} refused; slowest {slowest_s:.1f} s"
+    )
+
+
+def runs(count: int, draws: random.Random) -> None:
+    """Send spoiled scenarios through the whole command."""
+    codes: collections.Counter[int] = collections.Counter()
+    slowest_s = 0.0
+    for number in range(count):
+        Path("s.yaml").write_bytes(spoiled(draws.choice([SMALL, LEARNING]), draws))
+        code, _, took_s = outcome(["s.yaml", "--out", f"results/{number}"], limit_s=15 * LIMIT_S)
+        codes[code] += 1
+        slowest_s = max(slowest_s, took_s)
+        progress("runs", number, count)
+    print(f"{count} whole commands: {codes[0]} ran, {codes[2]} refused; slowest {slowest_s:.1f} s")
+
+
+def traces(count: int, draws: random.Random) -> None:
+    """Send spoiled traces of all formats through their readers."""
+    whole = {name: write(made_tracks()).encode() for name, write in WRITERS.items()}
+    ends: collections.Counter[str] = collections.Counter()
+    slowest_s = 0.0
+    for number in range(count):
+        name = draws.choice(list(whole))
+        path = Path(f"t.{ENDINGS[name]}")
+        path.write_bytes(spoiled_trace(whole[name], draws))
+        began_s = time.monotonic()
+        try:
+            Trace(file=str(path.resolve())).motion(3, (100.0, 100.0), number)
+            ends["read"] += 1
+        except ValueError:
+            ends["refused"] += 1
+        slowest_s = max(slowest_s, time.monotonic() - began_s)
+        progress("traces", number, count)
+    print(
+        f"{count} traces: {ends['read']} read, {ends['refused']} refused; slowest {slowest_s:.1f} s"
+    )
+
+
+def progress(what: str, number: int, count: int) -> None:
+    """Tell how far a long study has come."""
+    if number % 500 == 499 and number + 1 < count:
+        print(f"{what}: {number + 1} of {count}", file=sys.stderr)
+
+
+def main() -> None:
+    """Run all studies in a folder with others beside it that nobody may touch."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checks", type=int, default=10_000)
+    parser.add_argument("--runs", type=int, default=300)
+    parser.add_argument("--traces", type=int, default=2000)
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    draws = random.Random(options.seed)  # noqa: S311
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "outside").mkdir()
+        (root / "outside" / "canary").write_text("alive")
+        work = root / "a" / "work"
+        work.mkdir(parents=True)
+        os.chdir(work)
+        checks(options.checks, draws)
+        traces(options.traces, draws)
+        runs(options.runs, draws)
+        stray = [path for path in inside(root) if not path.is_relative_to(work)]
+        if stray != [root / "outside" / "canary"]:
+            sys.exit(f"written outside of the folder: {stray}")
+        os.chdir("/")
+    memory_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"no traceback, nothing written outside; most memory {memory_gib:.2f} GiB")
+
+
+if __name__ == "__main__":
+    main()

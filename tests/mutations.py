@@ -1,0 +1,176 @@
+"""Scenarios and traces that are spoiled at random, and what must come of them."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import random
+import time
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from wnsim.scenario.__main__ import main
+
+LIMIT_S = 20.0
+"""A check of a scenario within the schema's bounds may take so long on a busy machine."""
+
+_DEEP: Any = 1
+for _ in range(60):
+    _DEEP = [_DEEP]
+
+VALUES: list[Any] = [
+    None, True, False, 0, -1, 1, 2, 3.5, -0.0, 1e308, -1e308, 1e-308, 10**30, -(10**30), "", "x",
+    " ", "nan", "../../outside", "/proc/self/mem", "a\0b", "\u2028", "\U0001f642", "x" * 5000,
+    "tiny", "1e9", "2026-01-01", "yes", "os:system", "mine:Model", [], [1], [1, 2], [2, 1],
+    [[1, 2]], list(range(300)), {}, {"model": None}, {"model": "umi"}, {"model": "none"},
+    {"model": []}, {"": 1}, {"a": {"b": {"c": 1}}}, _DEEP,
+]  # fmt: skip
+"""What a value may be replaced by. Nothing here is a large amount of work within bounds."""
+
+TEXTS = [
+    "\t", "\0", "&a ", "*a", "<<: *a\n", "!!python/object/apply:os.system ['true']\n", "? ", ": ",
+    "- ", "{", "}", "[", "]", "|\n", ">\n", "#", "%YAML 1.1\n", "---\n", "...\n", "'", '"', ".nan",
+    ".inf", "-.inf", "1_000", "0x10", "0o7", "\ufeff", "\r", "\x85", "&x [*x]\n", "!!binary x\n",
+    "  ", "\n", "~", "@", "`",
+]  # fmt: skip
+
+NUMBERS = [
+    b"nan", b"inf", b"-1", b"1e999", b"9" * 400, b"", b"-0", b"1e-320", b"0x1", b"\xc3",
+]  # fmt: skip
+
+
+def places(data: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Yield the path of each value in nested data."""
+    items = data.items() if isinstance(data, dict) else enumerate(data)
+    for key, value in items:
+        yield (*path, key)
+        if isinstance(value, dict | list):
+            yield from places(value, (*path, key))
+
+
+def spoiled_values(data: dict[str, Any], draws: random.Random) -> dict[str, Any]:
+    """Return a scenario with one to three values replaced, removed, renamed or moved."""
+    data = json.loads(json.dumps(data))
+    for _ in range(draws.choice([1, 1, 1, 2, 3])):
+        *above, last = draws.choice(list(places(data)))
+        holder: Any = data
+        for key in above:
+            holder = holder[key]
+        kind = draws.choice(["replace", "replace", "replace", "remove", "rename", "move"])
+        if kind == "remove":
+            del holder[last]
+        elif kind == "rename" and isinstance(holder, dict):
+            name = str(last)
+            place = draws.randrange(len(name) + 1)
+            holder[name[:place] + draws.choice("x_ .é") + name[place:]] = holder.pop(last)
+        elif kind == "move":
+            holder[last] = json.loads(json.dumps(data[draws.choice(list(data))]))
+        else:
+            holder[last] = draws.choice(VALUES)
+        if not data:
+            return {"name": "empty"}
+    return data
+
+
+def spoiled_text(text: str, draws: random.Random) -> bytes:
+    """Return a scenario's text with lines or characters added, taken out or doubled."""
+    for _ in range(draws.choice([1, 1, 2, 5])):
+        place = draws.randrange(len(text) + 1)
+        kind = draws.randrange(4)
+        if kind == 0:
+            text = text[:place] + draws.choice(TEXTS) + text[place:]
+        elif kind == 1:
+            text = text[:place] + text[place + draws.randrange(1, 9) :]
+        else:
+            lines = text.splitlines(keepends=True) or [""]
+            line = draws.randrange(len(lines))
+            if kind == 2:
+                lines.insert(draws.randrange(len(lines)), lines[line])
+            else:
+                lines[line] = " " * draws.randrange(5) + lines[line].lstrip()
+            text = "".join(lines)
+    data = text.encode("utf-8", "surrogatepass")
+    if draws.random() < 0.1:
+        place = draws.randrange(len(data) + 1)
+        data = data[:place] + bytes([draws.randrange(128, 256)]) + data[place:]
+    return data
+
+
+def spoiled(text: str, draws: random.Random) -> bytes:
+    """Return a spoiled scenario."""
+    if draws.random() < 0.4:
+        return spoiled_text(text, draws)
+    data = YAML(typ="safe", pure=True).load(text)
+    out = io.StringIO()
+    # JSON is YAML; what JSON cannot write is not in a scenario either.
+    json.dump(spoiled_values(data, draws), out, ensure_ascii=draws.random() < 0.5)
+    return out.getvalue().encode("utf-8", "surrogatepass")
+
+
+def spoiled_trace(data: bytes, draws: random.Random) -> bytes:
+    """Return a trace with bytes changed, cut, doubled or packed."""
+    for _ in range(draws.choice([1, 1, 2, 4])):
+        place = draws.randrange(len(data) + 1)
+        kind = draws.randrange(6)
+        if kind == 0:
+            data = data[:place] + bytes([draws.randrange(256)]) + data[place + 1 :]
+        elif kind == 1:
+            data = data[:place]
+        elif kind == 2:
+            data = data[:place] + data[max(0, place - draws.randrange(200)) :]
+        elif kind == 3:
+            number = draws.choice(
+                [
+                    b"nan",
+                    b"inf",
+                    b"-1",
+                    b"1e999",
+                    b"9" * 400,
+                    b"",
+                    b"-0",
+                    b"1e-320",
+                    b"0x1",
+                    b"\xc3",
+                ]
+            )
+            data = data[:place] + number + data[place + draws.randrange(6) :]
+        elif kind == 4:
+            lines = data.splitlines(keepends=True) or [b""]
+            draws.shuffle(lines)
+            data = b"".join(lines)
+        else:
+            data = gzip.compress(data)[: draws.choice([None, 40, -9])]
+    return data
+
+
+def outcome(arguments: list[str], limit_s: float = LIMIT_S) -> tuple[int, str, float]:
+    """Return exit code, standard error and seconds of a command in this process.
+
+    Raises
+    ------
+    AssertionError
+        if it is neither a run nor one clear sentence
+    """
+    said, told = io.StringIO(), io.StringIO()
+    began_s = time.monotonic()
+    with redirect_stderr(told), redirect_stdout(said):
+        code = main(arguments)
+    took_s = time.monotonic() - began_s
+    errors = told.getvalue()
+    assert code in (0, 2), (code, errors)
+    assert "Traceback" not in errors, errors
+    if code == 2:
+        last = errors.strip().splitlines()[-1]
+        assert 10 < len(last) < 2000, errors
+    assert took_s < limit_s, f"{took_s:.1f} s"
+    return code, errors, took_s
+
+
+def inside(root: Path) -> set[Path]:
+    """Return all files below a folder."""
+    return {path for path in root.rglob("*") if not path.is_dir()}

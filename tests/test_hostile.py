@@ -1,0 +1,118 @@
+"""What strangers send: each spoiled file is a run or one clear sentence, and nothing else happens.
+
+The counts here are small; tests/benchmarks/hostile.py has thousands.
+"""
+
+from __future__ import annotations
+
+import gzip
+import random
+from pathlib import Path
+
+import pytest
+from mutations import inside, outcome, spoiled, spoiled_trace
+from trace_writers import as_bonnmotion, as_gpx, as_ns2, as_sumo_csv, made_tracks
+
+from wnsim.mobility import Trace
+from wnsim.scenario.reading import shipped
+
+SMALL = """
+name: small
+seed: 1
+area_m: [200, 200]
+devices: {count: 3, tx_power_dbm: 23, noise_figure_db: 9, height_m: 1.5}
+mobility: {model: random-waypoint, speed_mps: [1, 3], pause_s: 0}
+channel: {path_loss: {model: umi}, shadowing: {}, fading: {model: rayleigh}}
+radio: {frequency_hz: 3.5e9, bandwidth_hz: 20e6, phy: {model: shannon}}
+mac: {model: ofdma}
+transport: {packet_bytes: 1500}
+traffic: {size_bytes: 9999, neighbors: 1, rounds: 1, lifetime_s: 5}
+variants:
+  - {label: a, mac: {model: tdma}}
+  - {label: b, engine: packet}
+sweep: {devices.count: [2, 3]}
+repeat: 1
+"""
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder to work in, with others beside it that nobody may touch."""
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "canary").write_text("alive")
+    work = tmp_path / "a" / "work"
+    work.mkdir(parents=True)
+    monkeypatch.chdir(work)
+    return work
+
+
+@pytest.mark.parametrize("part", range(4))
+def test_spoiled_scenarios_are_checked_or_refused(sandbox: Path, part: int) -> None:
+    draws = random.Random(part)  # noqa: S311
+    texts = [SMALL, *(path.read_text("utf-8") for path in shipped().values())]
+    codes = []
+    for _ in range(60):
+        (sandbox / "s.yaml").write_bytes(spoiled(draws.choice(texts), draws))
+        codes.append(outcome(["s.yaml", "--check"])[0])
+    # Both kinds occur, so that neither is tested in vain.
+    assert set(codes) == {0, 2}
+    assert inside(sandbox.parent.parent) == {
+        sandbox / "s.yaml", sandbox.parent.parent / "outside" / "canary"
+    }  # fmt: skip
+
+
+def test_spoiled_scenarios_run_or_are_refused(sandbox: Path) -> None:
+    draws = random.Random(5)  # noqa: S311
+    before = inside(sandbox.parent.parent)
+    codes = []
+    for number in range(25):
+        (sandbox / "s.yaml").write_bytes(spoiled(SMALL, draws))
+        codes.append(outcome(["s.yaml", "--out", f"results/{number}"])[0])
+    assert set(codes) == {0, 2}
+    after = inside(sandbox.parent.parent) - before
+    assert all(path.is_relative_to(sandbox) for path in after)
+
+
+WRITERS = {"csv": as_sumo_csv, "ns2": as_ns2, "bonnmotion": as_bonnmotion, "gpx": as_gpx}
+ENDINGS = {"csv": "csv", "ns2": "tcl", "bonnmotion": "movements", "gpx": "gpx"}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_spoiled_traces_are_read_or_refused(sandbox: Path, name: str) -> None:
+    draws = random.Random(name)  # noqa: S311
+    whole = WRITERS[name](made_tracks()).encode()
+    read = refused = 0
+    for number in range(120):
+        path = sandbox / f"t.{ENDINGS[name]}"
+        path.write_bytes(spoiled_trace(whole, draws))
+        try:
+            Trace(file=str(path)).motion(3, (100.0, 100.0), number)
+            read += 1
+        except ValueError as error:
+            assert str(path) in str(error) or "devices" in str(error)  # noqa: PT017
+            refused += 1
+    assert read > 0
+    assert refused > 0
+
+
+def test_bombs_are_refused_within_bounds(sandbox: Path) -> None:
+    """A laughing billion of anchors, deep nesting, and a large file: one sentence each, at once."""
+    levels = "".join(
+        f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 10)}]\n" if n else "x0: &x0 [1]\n"
+        for n in range(12)
+    )
+    (sandbox / "s.yaml").write_text(levels + SMALL)
+    assert "at most 100000 values" in outcome(["s.yaml", "--check"])[1]
+    (sandbox / "s.yaml").write_text("name: " + "[" * 100_000)
+    assert outcome(["s.yaml", "--check"])[0] == 2
+    with (sandbox / "s.yaml").open("wb") as file:
+        file.truncate(100_000_000)
+    assert "at most 1000000 bytes" in outcome(["s.yaml", "--check"])[1]
+    (sandbox / "s.yaml").write_text(SMALL.replace("small", "../../outside/canary"))
+    assert outcome(["s.yaml"])[0] == 0
+    assert (sandbox.parent.parent / "outside" / "canary").read_text() == "alive"
+    # A gigabyte of zeros in a megabyte.
+    packed = gzip.compress(bytes(1_000_000))
+    (sandbox / "t.csv.gz").write_bytes(b"".join([packed] * 1000))
+    with pytest.raises(ValueError, match=r"t\.csv\.gz"):
+        Trace(file=str(sandbox / "t.csv.gz")).motion(3, (100.0, 100.0), 1)
