@@ -6,6 +6,7 @@ The counts here are small; tests/benchmarks/hostile.py has thousands.
 from __future__ import annotations
 
 import gzip
+import json
 import random
 from pathlib import Path
 
@@ -59,6 +60,18 @@ def test_spoiled_scenarios_are_checked_or_refused(sandbox: Path, part: int) -> N
     assert inside(sandbox.parent.parent) == {
         sandbox / "s.yaml", sandbox.parent.parent / "outside" / "canary"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("text", ["\u2028", "\n", "\x1b[31m", "\x85", "x" * 5000])
+@pytest.mark.parametrize("place", ["mac: {json}", "mac: {{model: {json}}}", "{json}: 1"])
+def test_a_complaint_is_one_line_whatever_it_is_about(sandbox: Path, place: str, text: str) -> None:
+    rest = SMALL.replace("mac: {model: ofdma}\n", "")
+    (sandbox / "s.yaml").write_text(f"{rest}{place.format(json=json.dumps(text))}\n")
+    code, errors, _ = outcome(["s.yaml", "--check"])
+    assert code == 2
+    (line,) = errors.splitlines()
+    assert line.isprintable()
+    assert len(line) < 1100
 
 
 def test_spoiled_scenarios_run_or_are_refused(sandbox: Path) -> None:

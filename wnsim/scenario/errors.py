@@ -19,4 +19,6 @@ def sentence(error: ScenarioError | OSError | MemoryError) -> str:
     # What was written may be of any length; where it stands and what is wrong come first and last.
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST * 2 // 3]} ... {text[-_LONGEST // 3 :]}"
-    return text
+    # Nor does it move the cursor, or begin another line.
+    shown = (each if each.isprintable() else ascii(each)[1:-1] for each in text)
+    return "".join(shown)
