@@ -10,6 +10,7 @@ import pytest
 
 from wnsim.channel import Channel, FreeSpace, NoFading, Shadowing
 from wnsim.clock import Clock
+from wnsim.faults import Interrupted, Timeline
 from wnsim.mac import Ofdma, Scheduled
 from wnsim.mobility import Motion, Static
 from wnsim.network import Network
@@ -41,12 +42,18 @@ def make_network() -> Callable[..., Network]:
         seed: int = 1,
         stations_m: tuple[tuple[float, float], ...] = (),
         subbands: int = 1,
+        faults: dict[str, Any] | None = None,
         **options: Any,
     ) -> Network:
         if motion is None:
             static = Static(layout="given", positions_m=positions_m)
             motion = static.motion(len(positions_m), (1e5, 1e5), seed)
         count = len(motion.names)
+        timeline, inner = None, motion
+        if faults is not None:
+            stations = [f"station-{number}" for number in range(len(stations_m))]
+            timeline = Timeline([*motion.names, *stations], count, seed, **faults)
+            motion = Interrupted(motion, timeline.away)
         places_m = np.array(stations_m, dtype=np.float64).reshape(-1, 2)
         nodes = count + len(places_m)
         channel = Channel(
@@ -55,11 +62,12 @@ def make_network() -> Callable[..., Network]:
             fading or NoFading(),
             3.5e9,
             np.full(nodes, 1.5),
-            lambda devices, t_s: positions_of(motion, places_m, devices, t_s),
+            lambda devices, t_s: positions_of(inner, places_m, devices, t_s),
             motion.max_speed_mps,
             seed,
             bandwidth_hz=bandwidth_hz,
             subbands=subbands,
+            dark=None if timeline is None else timeline.dark,
         )
         world = World(
             motion=motion,
@@ -70,6 +78,7 @@ def make_network() -> Callable[..., Network]:
             flops_per_s=np.full(count, 1e12),
             bandwidth_hz=bandwidth_hz,
             stations_m=places_m,
+            faults=timeline,
         )
         return Network(Clock(), world, mac or Ofdma(), block_ns, csi_delay_s, seed, **options)
 

@@ -14,6 +14,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = {
     "wnsim.units": 0, "wnsim.streams": 0, "wnsim.params": 0, "wnsim.files": 0,
     "wnsim.mobility": 1, "wnsim.channel": 1, "wnsim.phy": 1, "wnsim.compute": 1,
+    "wnsim.faults": 1,
     "wnsim.world": 2, "wnsim.contacts": 2, "wnsim.stations": 2,
     "wnsim.positions": 2,
     "wnsim.transfer": 3, "wnsim.delivery": 3, "wnsim.transport": 3, "wnsim.clock": 3,

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from wnsim.air import Flow
     from wnsim.transport import Transport
 
+# Leg of attempts that came to nothing.
+_VOID = -1
+
 
 @dataclass(eq=False, slots=True)
 class Delivery:
@@ -59,6 +62,11 @@ class Delivery:
     air_ns: int = 0
     lost_ns: int = 0
     backhaul_ns: int = 0
+
+    def restart(self, legs: list[tuple[int, int]]) -> None:
+        """Begin anew over other links: what an earlier attempt brought does not count."""
+        self.legs, self.leg = legs, 0
+        self.flows = [(_VOID, flow) for _, flow in self.flows]
 
     def account(self, flow: Flow) -> None:
         """Add the time of an attempt that has ended."""

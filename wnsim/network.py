@@ -30,6 +30,8 @@ __all__ = ["Backhaul", "Message", "Network", "Packet", "Transfer"]
 
 # An instant that no simulation reaches: 292 years.
 _FAR_NS = 2**63 - 1
+# Why a transfer ends that another attempt may complete.
+_RESUMED = frozenset({"left", "broken", "crash", "blackout", "station"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +136,9 @@ class Network:
         self._under_way: dict[Flow, tuple[Delivery, Stream]] = {}
         self._pending: set[Delivery] = set()
         self._queued_bytes = [0] * (world.nodes + 1)
+        if world.faults is not None:
+            for at_ns, device in world.faults.crash_instants_ns():
+                env.at(at_ns, self.inbox[device].items.clear)
 
     @property
     def now_s(self) -> float:
@@ -167,6 +172,18 @@ class Network:
         """Keep the SINR of a probe that arrived."""
         link = (transfer.message.source, transfer.message.target)
         self._measured[link] = (transfer.ended_s, transfer.mean_snr_db)
+
+    def crashed(self, device: int, since_s: float) -> str | None:
+        """Return what a device that has crashed since an instant [s] has of its memory.
+
+        Returns
+        -------
+        `kept` or `lost`; None, if it has not crashed
+        """
+        faults = self._world.faults
+        if faults is None:
+            return None
+        return faults.crashed(device, to_ns(since_s), self.env.now_ns)
 
     def next_presence_s(self) -> float | None:
         """Return how long until a device appears or vanishes; None if that never happens [s]."""
@@ -259,8 +276,7 @@ class Network:
         bits = self._transport.air_bits(message.size_bytes)
         ends_s = replay.arrival_s(message.source, message.target, self.now_s, bits)
         ends_ns = max(now, round(ends_s * NS_PER_S)) if ends_s < LONGEST_S else _FAR_NS
-        limit_ns = min(delivery.expires_ns, *(self._vanishes_ns(end) for end in delivery.legs[0]))
-        reason = "deadline" if limit_ns == delivery.expires_ns else "left"
+        limit_ns, reason = self._limit(delivery, *delivery.legs[0])
         delivered = ends_ns <= limit_ns
         delivery.queued_since_ns = max(now, min(ends_ns, limit_ns))
         delivery.air_ns = delivery.queued_since_ns - now
@@ -301,16 +317,13 @@ class Network:
         flows = []
         for delivery in deliveries:
             source, target = delivery.legs[delivery.leg]
-            vanishes_ns = min(self._vanishes_ns(end) for end in (source, target))
-            reason = "left" if vanishes_ns < delivery.expires_ns else "deadline"
-            for node in self.down.intersection((source, target)):
-                reason = self._failures.get(node, reason)
+            limit_ns, reason = self._limit(delivery, source, target)
             flow = Flow(
                 serial=self._serial,
                 source=source,
                 target=target,
                 size_bits=bits,
-                limit_ns=max(now, min(delivery.expires_ns, vanishes_ns)),
+                limit_ns=max(now, limit_ns),
                 limit_reason=reason,
                 priority=delivery.message.priority,
                 deadline_ns=delivery.expires_ns,
@@ -327,11 +340,27 @@ class Network:
         )
         self._air.push(stream)
 
+    def _limit(self, delivery: Delivery, source: int, target: int) -> tuple[int, str]:
+        """Return when what goes over a link is given up if it has not arrived, and why then."""
+        vanishes_ns, faults = (
+            min(self._vanishes_ns(end) for end in (source, target)),
+            self._world.faults,
+        )
+        if faults is not None:
+            vanishes_ns = min(vanishes_ns, faults.cut_ns(source, target, self.env.now_ns))
+        if vanishes_ns >= delivery.expires_ns:
+            return delivery.expires_ns, "deadline"
+        reason = "left" if faults is None else faults.reason(source, target, vanishes_ns)
+        for node in self.down.intersection((source, target)):
+            reason = self._failures.get(node, reason)
+        return vanishes_ns, reason
+
     def _vanishes_ns(self, node: int) -> int:
         """Return when a node that is there now vanishes; now, if it is not there [ns]."""
         motion = self._world.motion
         if node >= self._world.count:
-            return _FAR_NS
+            faults = self._world.faults
+            return _FAR_NS if faults is None else faults.fails_ns(node, self.env.now_ns)
         if node in self.down or not motion.present(np.array([node]), np.array([self.now_s]))[0, 0]:
             return self.env.now_ns
         end_s = motion.presence_end_s(node, self.now_s)
@@ -370,13 +399,34 @@ class Network:
                 self.packets += delivery.packets(flow, self._transport)
             self._hop(delivery)
             return
-        if self._transport.on_break == "resume" and flow.reason in ("left", "broken"):
+        if self._transport.on_break == "resume" and flow.reason in _RESUMED:
+            if flow.reason == "station":
+                self._elsewhere(delivery)
+                return
             retry_ns = self._retry_ns(delivery, flow.reason)
             if retry_ns < delivery.expires_ns:
                 bits = max(delivery.remaining_bits - flow.acked_bits, 1)
                 self.env.at(retry_ns, partial(self._start, [delivery], bits))
                 return
         self._finish(delivery, False, flow.reason)
+
+    def _elsewhere(self, delivery: Delivery) -> None:
+        """Send a message whose station has failed from its source again, once one works."""
+        faults, source = self._world.faults, delivery.message.source
+        legs = self._legs(source, delivery.message.target)
+        now = self.env.now_ns
+        if faults is not None and any(faults.clear_ns(*leg, now) > now for leg in legs):
+            again_ns = faults.next_edge_ns(now)
+            if again_ns < delivery.expires_ns:
+                self.env.at(again_ns, partial(self._elsewhere, delivery))
+            else:
+                self._finish(delivery, False, "station")
+            return
+        delivery.restart(legs)
+        bits = self._transport.air_bits(delivery.message.size_bytes)
+        begin = partial(self._start, [delivery], bits)
+        reached = source if source == self.server else legs[0][0]
+        self._over_backhaul(delivery, reached, legs[0][0], begin)
 
     def _hop(self, delivery: Delivery) -> None:
         """Go on to the next leg, or to the target."""
@@ -416,7 +466,17 @@ class Network:
         time_s = to_s(self.env.now_ns + wait_ns)
         while time_s * NS_PER_S < delivery.expires_ns:
             if motion.present(np.array(ends), np.array([time_s])).all():
-                return max(to_ns(time_s), self.env.now_ns + 1)
+                ready_ns = max(to_ns(time_s), self.env.now_ns + 1)
+                faults = self._world.faults
+                clear_ns = (
+                    ready_ns
+                    if faults is None
+                    else faults.clear_ns(*delivery.legs[delivery.leg], ready_ns)
+                )
+                if clear_ns == ready_ns:
+                    return ready_ns
+                time_s = to_s(clear_ns)
+                continue
             # A tick later: an instant between two ticks of the clock is before it on the clock.
             time_s = motion.next_change_s(time_s) + to_s(1)
         return _FAR_NS

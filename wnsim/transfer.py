@@ -50,7 +50,7 @@ class Transfer:
     delivered : whether all of it arrived in time
     reason : empty if delivered, else `deadline`, `left` (a device vanished), `broken` (nothing
         arrived any more), `queue` (refused for want of room), `retries` (a packet was given up by
-        the medium access) or `battery`
+        the medium access), `battery`, or by a fault `crash`, `blackout` or `station`
     acked_bytes : what had arrived when it ended, packet headers included [byte]
     carried_bytes : the same, summed over the legs [byte]
     air_bytes : what the air had to carry, packet headers included [byte]

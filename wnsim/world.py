@@ -12,10 +12,18 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from wnsim.phy.inverse import required_share
-from wnsim.units import Floats, Ints, db_to_linear, linear_to_db, thermal_noise_w
+from wnsim.units import (
+    NS_PER_S,
+    Floats,
+    Ints,
+    db_to_linear,
+    linear_to_db,
+    thermal_noise_w,
+)
 
 if TYPE_CHECKING:
     from wnsim.channel import Channel
+    from wnsim.faults import Timeline
     from wnsim.mobility import Motion
     from wnsim.phy import Modem, Phy
 
@@ -38,6 +46,7 @@ class World:
     flops_per_s : (devices,) sustained computing speed [FLOP/s]
     bandwidth_hz : band of one transmitter, or of all where they share it [Hz]
     stations_m : (stations, 2) places of the base stations [m]
+    faults : what goes wrong when; none: nothing does
     """
 
     motion: Motion
@@ -48,6 +57,7 @@ class World:
     flops_per_s: Floats
     bandwidth_hz: float
     stations_m: Floats = field(default_factory=lambda: _NO_STATIONS)
+    faults: Timeline | None = None
 
     @property
     def count(self) -> int:
@@ -69,12 +79,39 @@ class World:
         """Return positions (n, T, 2) [m] of nodes (n,) at instants (T,) [s]."""
         return positions_m(self.motion, self.stations_m, nodes, t_s)
 
-    def compute_time_s(self, device: int, flops: float) -> float:
-        """Return how long a device takes for a number of operations [s]."""
-        return float(flops / self.flops_per_s[device])
+    def compute_time_s(self, device: int, flops: float, time_s: float = 0.0) -> float:
+        """Return how long a device takes for a number of operations from an instant on [s]."""
+        seconds = float(flops / self.flops_per_s[device])
+        return seconds if self.faults is None else self.faults.compute_s(device, time_s, seconds)
+
+    def noise_w(self, nodes: Ints, at_ns: Ints) -> Floats:
+        """Return the noise of receivers (n,) on the whole band, jammers included [W].
+
+        Parameters
+        ----------
+        nodes : (n,) receivers
+        at_ns : (T,) instants [ns]
+
+        Returns
+        -------
+        (n, T), or (n, 1) where it never changes
+        """
+        noise_w = self._own_noise_w[nodes]
+        if self.faults is None or not self.faults.jams:
+            return noise_w[:, None]
+        return noise_w[:, None] + self.faults.added_noise_w(
+            noise_w, at_ns, lambda t_s: self.position_m(nodes, t_s)
+        )
+
+    @cached_property
+    def _own_noise_w(self) -> Floats:
+        """Return the noise of each node's receiver on the whole band, (nodes,) [W]."""
+        return thermal_noise_w(self.bandwidth_hz, self.noise_figure_db)
 
     def serving(self, device: int, time_s: float) -> int:
         """Return the base station with the best mean gain to a device, the first of equals.
+
+        Of those that work, if any does.
 
         Raises
         ------
@@ -88,6 +125,11 @@ class World:
             stations, np.full(stations.size, device), np.array([time_s])
         )[:, 0]
         received_db = gain_db + linear_to_db(self.tx_power_w[stations])
+        if self.faults is not None:
+            now_ns = round(time_s * NS_PER_S)
+            fails_ns = [self.faults.fails_ns(station, now_ns) for station in stations.tolist()]
+            works = np.array(fails_ns) > now_ns
+            received_db = np.where(works | ~works.any(), received_db, -np.inf)
         return int(stations[np.argmax(received_db)])
 
     def snapshot(
@@ -263,7 +305,11 @@ class Snapshot:
     def _square(self, source: Ints, target: Ints, gain_db: Floats) -> Floats:
         """Return SNRs (devices, devices) [dB] from the gains of links."""
         world = self.world
-        noise_w = thermal_noise_w(world.bandwidth_hz, world.noise_figure_db[target])
+        at_ns = np.array([round(self.time_s * NS_PER_S)])
+        noise_w = world.noise_w(np.arange(world.count), at_ns)[target, 0]
         result = np.full((world.count, world.count), -np.inf)
         result[source, target] = gain_db + linear_to_db(world.tx_power_w[source] / noise_w)
+        if world.faults is not None and world.faults.blacks_out:
+            dark = world.faults.dark(source, target, at_ns)[:, 0]
+            result[source[dark], target[dark]] = -np.inf
         return result

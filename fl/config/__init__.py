@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo
 from .base import Count, Share, Text, parameters
 from .computing import AdamW, Computing, Sgd
 from .families import Family, own
+from .faults import Byzantine, Corruption, Wrongs
 from .inference import Mixture
 from .methods import FfaLora, FullFt, Local, Lora, LoriD, LoriS, SoLora
 from .partitions import Dirichlet, Iid, OneTask
@@ -22,7 +23,9 @@ __all__ = [
     "Alone",
     "Asynchronous",
     "ByTask",
+    "Byzantine",
     "Computing",
+    "Corruption",
     "Dirichlet",
     "Emulate",
     "FfaLora",
@@ -47,6 +50,7 @@ __all__ = [
     "Similar",
     "SoLora",
     "Synchronous",
+    "Wrongs",
     "names_a_folder",
 ]
 

@@ -68,6 +68,10 @@ class Setup:
         """Time between samples of the channel [ns]."""
         return self.sample_slots * self.modem.slot_ns
 
+    def sample_of_ns(self, slot: int) -> int:
+        """Return the instant at which the sample of the channel is taken for a slot [ns]."""
+        return slot // self.sample_slots * self.sample_ns
+
 
 class Air:
     """The part of an engine that does not look into slots.

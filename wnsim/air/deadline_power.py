@@ -18,7 +18,7 @@ import numpy as np
 
 from wnsim.air.quality import common, predict
 from wnsim.phy.inverse import required_share
-from wnsim.units import NS_PER_S, Floats, db_to_linear, thermal_noise_w
+from wnsim.units import NS_PER_S, Floats, db_to_linear
 
 if TYPE_CHECKING:
     from wnsim.air.air import Setup
@@ -69,7 +69,8 @@ def _known(streams: Sequence[Stream], setup: Setup, slot: int) -> Floats:
         )[:, 0]
         for delay in setup.csi_delays
     ]
-    noise_w = thermal_noise_w(world.bandwidth_hz, world.noise_figure_db[target])
+    known_ns = setup.sample_of_ns(max(slot - setup.csi_delay_slots, 0))
+    noise_w = world.noise_w(target, np.array([known_ns]))[:, 0]
     # [flows, subbands]
     snr = (world.tx_power_w[source] / noise_w)[:, None] * predict(past)
     ends = np.cumsum([len(stream.flows) for stream in streams])[:-1]

@@ -98,6 +98,11 @@ class SlotBySlot(Air, Generic[AnyLink]):
         )
         return np.asarray(gain[0, 0])
 
+    def _noise_w(self, node: int, slot: int) -> Floats:
+        """Return the noise of a receiver in a slot [W]."""
+        at_ns = np.array([self.setup.sample_of_ns(slot)])
+        return np.asarray(self.setup.world.noise_w(np.array([node]), at_ns)[0, 0])
+
     def _past(self, flow: Flow) -> list[Floats]:
         """Return the gains (B,) of a flow's link that are known in the present slot."""
         return [

@@ -7,7 +7,7 @@ Noise and transmit power are not the channel's business.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -28,6 +28,8 @@ from wnsim.channel.scene import Scene
 from wnsim.channel.shadowing import Shadowing
 from wnsim.units import Floats, Ints, db_to_linear, linear_to_db
 
+# Where (L, T) links (L,), by source and target, let nothing through at instants (T,) [ns].
+Dark = Callable[[Ints, Ints, Ints], NDArray[np.bool_]]
 _Number = TypeVar("_Number", np.float64, np.complex128)
 
 # Links worked on at once, which bounds the memory for intermediate results.
@@ -56,6 +58,7 @@ class Channel:
     penetration : loss into buildings, at each indoor end of a link; none: no loss
     replay : measured links; with measured gains they replace all models, and pairs that are not
         in the table do not hear each other
+    dark : when links let nothing through; it concerns `gain_blocks` alone; none: never
 
     Attributes
     ----------
@@ -93,6 +96,7 @@ class Channel:
         indoor: NDArray[np.bool_] | None = None,
         penetration: Penetration | None = None,
         replay: ReplayTable | None = None,
+        dark: Dark | None = None,
     ) -> None:
         _check_positive("frequency_hz", frequency_hz)
         _check_positive("bandwidth_hz", bandwidth_hz)
@@ -125,6 +129,7 @@ class Channel:
             self._fading = None
         self.subbands = subbands
         self._nodes = nodes.heights_m.size
+        self._dark = dark
         # Many links are asked for in the same blocks, one after the other.
         self._blocks: Blocks | None = None
 
@@ -200,8 +205,19 @@ class Channel:
 
         Returns
         -------
-        (L, K, B) power gain, linear
+        (L, K, B) power gain, linear; zero in blocks that begin while the link lets nothing through
         """
+        gain = self._gain_blocks(source, target, first_block, n_blocks, block_ns)
+        if self._dark is None:
+            return gain
+        begin_ns = (first_block + np.arange(n_blocks)) * block_ns
+        dark = self._dark(np.asarray(source), np.asarray(target), begin_ns)
+        return np.where(dark[..., None], 0.0, gain)
+
+    def _gain_blocks(
+        self, source: Ints, target: Ints, first_block: int, n_blocks: int, block_ns: int
+    ) -> Floats:
+        """Return the power gain in consecutive blocks of time, whether links are cut or not."""
         blocks = self._blocks
         if blocks is None or blocks.name != (first_block, n_blocks, block_ns):
             blocks = self._blocks = Blocks(

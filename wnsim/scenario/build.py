@@ -6,13 +6,14 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from ruamel.yaml import YAML
 
 from wnsim import records
 from wnsim.channel import Channel
+from wnsim.faults import Interrupted
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.schema import SCENARIO, Scenario
 from wnsim.scenario.sweep import Run
@@ -53,6 +54,23 @@ def build_world(scenario: Scenario) -> World:
         motion = scenario.mobility.motion(devices.count, scenario.area_m, scenario.seed)
     except ValueError as error:
         raise ScenarioError(f"mobility: {error}") from error
+    faults, inner = None, motion
+    if scenario.faults is not None:
+        sites = scenario.base_stations
+        places = 0 if sites is None else len(sites.sites_m(scenario.area_m))
+        names = [*motion.names, *(f"station-{number}" for number in range(places))]
+        try:
+            faults = scenario.faults.timeline(names, len(motion.names), scenario.seed)
+        except ValueError as error:
+            raise ScenarioError(f"faults: {error}") from error
+        replay, of_air = scenario.channel.replay, faults.jams or faults.blacks_out
+        if replay is not None and of_air and replay.links(motion.names).times_messages:
+            raise ScenarioError(
+                "faults: blackouts and jamming need a channel, and here rates or latencies of "
+                "messages are replayed"
+            )
+        if faults.away:
+            motion = Interrupted(motion, faults.away)
     count, stations = len(motion.names), scenario.base_stations
     stations_m = np.empty((0, 2)) if stations is None else stations.sites_m(scenario.area_m)
     antennas = [devices.antenna] * count + ([] if stations is None else stations.antennas())
@@ -65,7 +83,7 @@ def build_world(scenario: Scenario) -> World:
             models.fading,
             radio.frequency_hz,
             _nodes(scenario, count, "height_m"),
-            lambda nodes, t_s: positions_m(motion, stations_m, nodes, t_s),
+            lambda nodes, t_s: positions_m(inner, stations_m, nodes, t_s),
             motion.max_speed_mps,
             scenario.seed,
             bandwidth_hz=radio.bandwidth_hz,
@@ -76,6 +94,7 @@ def build_world(scenario: Scenario) -> World:
             indoor=np.array(draws + [1.0] * len(stations_m)) < devices.indoor_share,
             penetration=models.penetration,
             replay=None if models.replay is None else models.replay.links(motion.names),
+            dark=faults.dark if faults is not None and faults.blacks_out else None,
         )
         radio.phy.modem(radio.bandwidth_hz, models.subbands, 1_000_000)
     except ValueError as error:
@@ -89,6 +108,7 @@ def build_world(scenario: Scenario) -> World:
         flops_per_s=scenario.compute.rates(count, scenario.seed),
         bandwidth_hz=radio.bandwidth_hz,
         stations_m=stations_m,
+        faults=faults,
     )
 
 
@@ -111,6 +131,9 @@ def inputs(scenario: Scenario) -> dict[str, str]:
     file = getattr(scenario.mobility, "file", None)
     if file is not None:
         paths.append(Path(file))
+    churn = None if scenario.faults is None else scenario.faults.churn
+    if churn is not None and churn.file is not None:
+        paths.append(Path(churn.file))
     if scenario.channel.replay is not None:
         paths.append(Path(scenario.channel.replay.file))
     if scenario.fl is not None:
@@ -138,23 +161,29 @@ def fingerprint(scenario: Scenario, used: Mapping[str, str], *, seed: bool = Tru
     data = SCENARIO.dump_python(scenario, mode="json")
     if not seed:
         del data["seed"]
-    for section, key in (
+    files: tuple[tuple[dict[str, Any] | None, str], ...] = (
         (data["mobility"], "file"),
         (data["fl"], "model"),
         (data["fl"], "start"),
         (data["channel"]["replay"], "file"),
-    ):
-        value = (section or {}).get(key)
-        if value is not None and any(path.startswith(value) for path in used):
+        ((data["faults"] or {}).get("churn"), "file"),
+    )
+    for section, key in files:
+        value = None if section is None else section.get(key)
+        if (
+            section is not None
+            and value is not None
+            and any(path.startswith(value) for path in used)
+        ):
             del section[key]
     if used and data["fl"] and isinstance(data["fl"]["tasks"], dict):
         data["fl"]["tasks"].pop("folder", None)
     # Of a task's file its folder's name counts too: that is the task's.
-    files = sorted(
+    contents = sorted(
         (path.parts[-2:] if path.suffix == ".jsonl" else path.parts[-1:], found)
         for path, found in ((Path(name), found) for name, found in used.items())
     )
-    return records.digest(json.dumps([data, files], sort_keys=True).encode())
+    return records.digest(json.dumps([data, contents], sort_keys=True).encode())
 
 
 def notes(scenario: Scenario) -> list[str]:

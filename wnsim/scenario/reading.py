@@ -29,6 +29,7 @@ _FILES: tuple[Place, ...] = (
     ("fl", "start"),
     ("mobility", "file"),
     ("channel", "replay", "file"),
+    ("faults", "churn", "file"),
 )
 
 

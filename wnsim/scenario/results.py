@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from fl.session import Session
     from fl.trainer import Trainer
     from wnsim.energy import Ledger
+    from wnsim.faults import Row
     from wnsim.network import Network
     from wnsim.transfer import Transfer
     from wnsim.world import World
 
 _TABLES = (
     "transfers.csv", "packets.csv", "devices.csv", "rounds.csv", "evaluations.csv", "groups.csv",
-    "members.csv", "positions.csv", "targets.csv",
+    "members.csv", "positions.csv", "targets.csv", "faults.csv",
 )  # fmt: skip
 _MAX_NAME = 120
 _EVALUATION_COLUMNS = (
@@ -44,6 +45,7 @@ _DEVICE_COLUMNS = (
     "acked_bytes", "received_bytes", "transmit_s", "receive_s", "stored_bytes", "a_cosine",
     "a_block_norm",
 )  # fmt: skip
+_FAULT_COLUMNS = ("time_s", "kind", "where", "what", "until_s")
 _ENERGY_COLUMNS = ("transmit_j", "receive_j", "idle_j", "compute_j")
 
 
@@ -53,6 +55,7 @@ def tables(
     ledger: Ledger | None,
     trainer: Trainer | None,
     session: Session | None,
+    faults: Sequence[Row] = (),
 ) -> dict[str, bytes]:
     """Return the contents of a run's tables by file name."""
     columns = _DEVICE_COLUMNS + (_ENERGY_COLUMNS if ledger is not None else ())
@@ -75,6 +78,10 @@ def tables(
     if network.packets:
         contents["packets.csv"] = records.table(
             records.PACKET_COLUMNS, records.packet_rows(network.packets, names)
+        )
+    if world.faults is not None:
+        contents["faults.csv"] = records.table(
+            _FAULT_COLUMNS, [[getattr(row, column) for column in _FAULT_COLUMNS] for row in faults]
         )
     if session is not None:
         contents["rounds.csv"] = records.table(

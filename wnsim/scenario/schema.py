@@ -25,12 +25,13 @@ from wnsim.channel import (
 )
 from wnsim.compute import Compute
 from wnsim.energy import Energy
-from wnsim.mac import MAC, Cell, Ofdma, Scheduled
+from wnsim.mac import MAC, Cell, Csma, Ofdma, Scheduled
 from wnsim.mac.csma import require_match
 from wnsim.mobility import MOBILITY, RandomWaypoint
 from wnsim.params import parameters
 from wnsim.phy import PHY, Shannon
 from wnsim.probes import Probes
+from wnsim.scenario.faults import Faults
 from wnsim.stations import BaseStations
 from wnsim.traffic import Traffic
 from wnsim.transport import Transport
@@ -149,6 +150,7 @@ class Scenario:
     energy : what sending, receiving and computing cost, and batteries
     probes : messages by which devices measure each other; without them they just know
     compute : how fast they compute
+    faults : what goes wrong
     engine : how time on the air is computed: many slots ahead, or one event for each transport
         block, which is slow and gives the same
     fl : what is learned; without it only the network is simulated
@@ -173,6 +175,7 @@ class Scenario:
     compute: Compute = Field(default_factory=Compute)
     fl: Learning | None = None
     traffic: Traffic | None = None
+    faults: Faults | None = None
 
     def __post_init__(self) -> None:
         if self.fl is None and self.traffic is None:
@@ -180,6 +183,8 @@ class Scenario:
         if self.fl is not None and self.traffic is not None:
             raise ValueError("fl and traffic exclude each other, got both")
         require_match(self.mac, self.radio.phy)
+        if self.faults is not None:
+            self._check_faults(self.faults)
         if self.probes is not None and self.base_stations is not None:
             raise ValueError("probes measure devices, not base stations: leave one of both out")
         for background in self.background:
@@ -212,6 +217,25 @@ class Scenario:
                     "fl.topology random (of degree 4 if not given) needs a degree below "
                     f"devices.count and an even product of both, got {degree} and {count}"
                 )
+
+    def _check_faults(self, faults: Faults) -> None:
+        """Refuse faults of what there is not, or of what a model does not know."""
+        sites = self.base_stations
+        stations = 0 if sites is None else len(sites.sites_m(self.area_m))
+        faults.check(self.devices.count, stations)
+        if faults.jamming and isinstance(self.mac, Csma):
+            raise ValueError(
+                "faults.jamming is not for mac csma: its stations would sense a jammer as a busy "
+                "medium, and carrier sense here knows frames only"
+            )
+        corrupts = faults.corruption is not None
+        if (faults.byzantine or corrupts) and self.fl is None:
+            raise ValueError("faults of updates, byzantine and corruption, need a section fl")
+        if corrupts and self.fl is not None and self.fl.sharing is not None:
+            raise ValueError(
+                "faults.corruption is for updates that are merged, not for what groups share, "
+                "which decides who asks whom: leave it or fl.sharing out"
+            )
 
 
 SCENARIO: TypeAdapter[Scenario] = TypeAdapter(Scenario)

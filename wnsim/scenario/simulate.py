@@ -10,6 +10,7 @@ from wnsim import records
 from wnsim.air import coherent_block_ns
 from wnsim.clock import Clock
 from wnsim.energy import Ledger
+from wnsim.faults import Row
 from wnsim.network import Backhaul, Network
 from wnsim.scenario import results
 from wnsim.scenario.build import build_world, fingerprint, inputs
@@ -79,7 +80,7 @@ def run_one(
         def compute_time_s(device: int, flops: float) -> float:
             if ledger is not None:
                 ledger.flops[device] += flops
-            return world.compute_time_s(device, flops)
+            return world.compute_time_s(device, flops, network.now_s)
 
         if first:
             # Two runs may be the same but for how their swept values are written.
@@ -108,7 +109,10 @@ def run_one(
     if not first:
         return
 
-    tables = results.tables(network, world, ledger, trainer, session)
+    faults: list[Row] = []
+    if world.faults is not None:
+        faults = world.faults.rows(network.now_s)
+    tables = results.tables(network, world, ledger, trainer, session, faults)
     for name, data in tables.items():
         records.write(folder / name, data)
     payload = "actual"

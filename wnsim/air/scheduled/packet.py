@@ -18,7 +18,7 @@ from wnsim.air.slot_by_slot import SlotBySlot
 from wnsim.mac.scheduled import OnAir
 from wnsim.phy.modem import IDLE, OUTCOMES, Slots, State, efficiency, mean_of_bands
 from wnsim.streams import uniforms
-from wnsim.units import NS_PER_S, Floats, thermal_noise_w
+from wnsim.units import NS_PER_S, Floats
 
 
 class _Link:
@@ -169,7 +169,7 @@ class Packet(SlotBySlot[_Link]):
     def _sinr(self, link: _Link, emitted: dict[tuple[int, int], float], density: float) -> Floats:
         """Return the ratio (B,) of signal to interference and noise in the present slot."""
         world, flow = self.setup.world, link.flow
-        noise_w = thermal_noise_w(world.bandwidth_hz, world.noise_figure_db[flow.target])
+        noise_w = self._noise_w(flow.target, self._slot)
         signal_w = world.tx_power_w[flow.source] * self._gain(flow.source, flow.target, self._slot)
         return sinr(
             signal_w, np.array(density), noise_w, self._interference(link, emitted, self._slot)
@@ -184,7 +184,7 @@ class Packet(SlotBySlot[_Link]):
         result = []
         for link, spread in zip(links, density, strict=True):
             flow = link.flow
-            noise_w = thermal_noise_w(world.bandwidth_hz, world.noise_figure_db[flow.target])
+            noise_w = self._noise_w(flow.target, max(self._slot - delay, 0))
             met_w = self._interference(link, emitted, max(self._slot - delay, 0))
             signal_w = world.tx_power_w[flow.source] * predict(self._past(flow))
             result.append(sinr(signal_w, np.array(spread), noise_w, met_w))

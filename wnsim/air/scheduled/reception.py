@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from wnsim.air.gains import Gains
 from wnsim.air.quality import common, predict, sinr
 from wnsim.air.scheduled.interference import Disturbers, Emitters, disturbers, emitters, hears_any
-from wnsim.units import Floats, Ints, thermal_noise_w
+from wnsim.units import Floats, Ints
 
 if TYPE_CHECKING:
     from wnsim.air.air import Setup
@@ -32,7 +32,7 @@ class Links:
     ----------
     rows, slots : the rows, and the slots
     signal_w, known_w : (R, S, B) of the transmitter's full power, and what is expected of it
-    noise_w : (R, 1, 1) on the whole band
+    targets : (R,) the receivers
     disturbers : who disturbs them, or none
     disturbing : (P,) rows of these pairs in the gains
     """
@@ -41,7 +41,7 @@ class Links:
     slots: Ints
     signal_w: Floats
     known_w: Floats
-    noise_w: Floats
+    targets: Ints
     disturbers: Disturbers | None
     disturbing: Ints
 
@@ -71,7 +71,6 @@ class Reception:
         self._informed = self._delays == [0] and not self._rules.patterned
         history = -(-self._delays[-1] // setup.sample_slots)
         self.gains = Gains(world.channel, setup.sample_ns, history)
-        self._noise_w = thermal_noise_w(world.bandwidth_hz, world.noise_figure_db)
         self._now_ns = 0
         self._emitters: Emitters | None = None
 
@@ -142,7 +141,7 @@ class Reception:
             slots,
             signal_w,
             known_w,
-            self._noise_w[target][:, None, None],
+            target,
             met,
             disturbing,
         )
@@ -157,15 +156,23 @@ class Reception:
         """
         slots = np.maximum(links.slots - self._setup.csi_delay_slots, 0)
         met_w = self._interference_w(links, slots, mean=True)
-        return self._agreed(links.rows, sinr(links.known_w, density, links.noise_w, met_w))
+        noise_w = self._noise_w(links, slots)
+        return self._agreed(links.rows, sinr(links.known_w, density, noise_w, met_w))
 
     def ratios(self, links: Links, density: Floats) -> tuple[Floats, Floats]:
         """Return the ratios that transmitters believe in and those that hold; see `known`."""
         met_w = self._interference_w(links, links.slots, mean=False)
-        true = sinr(links.signal_w, density, links.noise_w, met_w)
+        noise_w = self._noise_w(links, links.slots)
+        true = sinr(links.signal_w, density, noise_w, met_w)
         if self._informed:
             return self._agreed(links.rows, true.copy()), true
         return self.known(links, density), true
+
+    def _noise_w(self, links: Links, slots: Ints) -> Floats:
+        """Return the noise (R, S, 1) or (R, 1, 1) of the receivers in slots (S,) [W]."""
+        setup = self._setup
+        at_ns = slots // setup.sample_slots * setup.sample_ns
+        return setup.world.noise_w(links.targets, at_ns)[..., None]
 
     def _interference_w(self, links: Links, slots: Ints, *, mean: bool) -> Floats:
         """Return what receivers get (R, S, B) of mean or true powers with the gains in slots."""

@@ -16,7 +16,7 @@ from wnsim.air.flow import Stream
 from wnsim.air.quality import common
 from wnsim.mac.sidelink import Sidelink, remaining, select
 from wnsim.streams import key, uniforms
-from wnsim.units import NS_PER_S, Floats, Ints, db_to_linear, thermal_noise_w, w_to_dbm
+from wnsim.units import NS_PER_S, Floats, Ints, db_to_linear, w_to_dbm
 
 # Bandwidth of the resource elements for which powers are told [Hz].
 _ELEMENT_HZ = 15e3
@@ -93,7 +93,7 @@ class Grants:
         targets = np.array([flow.target for flow in stream.flows])
         at_s = np.array([slot * self._modem.slot_ns / NS_PER_S])
         gain_db = world.channel.large_scale_db(np.full(targets.size, source), targets, at_s)[:, 0]
-        noise_w = thermal_noise_w(world.bandwidth_hz, world.noise_figure_db[targets])
+        noise_w = world.noise_w(targets, np.array([slot * self._modem.slot_ns]))[:, 0]
         snr = db_to_linear(gain_db) * (world.tx_power_w[source] * self.believed) / noise_w
         rate_bps = self._modem.rate_bps(snr, np.full(snr.shape, 1.0 / mac.subchannels))
         bits = float(common(rate_bps, stream.quantile)) * self._modem.slot_ns / NS_PER_S

@@ -33,7 +33,7 @@ from wnsim.phy.modem import (
     mean_of_bands,
 )
 from wnsim.streams import uniforms
-from wnsim.units import NS_PER_S, Floats, thermal_noise_w, to_s
+from wnsim.units import NS_PER_S, Floats, to_s
 
 _REPETITION = {IDLE: IDLE, NEW: REPEATED, NEW_LOST: REPEATED_LOST}
 
@@ -220,16 +220,12 @@ class SidelinkPacket(SlotBySlot[_Link]):
 
     # Quality.
 
-    def _noise_w(self, node: int) -> Floats:
-        """Return the noise of a receiver on the whole band [W]."""
-        world = self.setup.world
-        return thermal_noise_w(world.bandwidth_hz, world.noise_figure_db[node])
-
     def _known(self, link: _Link) -> Floats:
         """Return the ratio (B,) that a transmitter believes in, without interference."""
         setup, flow = self.setup, link.flow
         signal_w = setup.world.tx_power_w[flow.source] * predict(self._past(flow))
-        return sinr(signal_w, self._grants.believed, self._noise_w(flow.target), np.zeros(1))
+        noise_w = self._noise_w(flow.target, max(self._slot - setup.csi_delay_slots, 0))
+        return sinr(signal_w, self._grants.believed, noise_w, np.zeros(1))
 
     def _sinr(self, flow: Flow, sending: dict[int, int]) -> Floats:
         """Return the ratio (B,) of signal to interference and noise, 0 if the receiver sends."""
@@ -243,4 +239,5 @@ class SidelinkPacket(SlotBySlot[_Link]):
                 met_w = met_w + power_w[node] * self._gain(node, flow.target, self._slot)
         signal_w = power_w[flow.source] * self._gain(flow.source, flow.target, self._slot)
         density = self._grants.density
-        return sinr(signal_w, density, self._noise_w(flow.target), density * met_w)
+        noise_w = self._noise_w(flow.target, self._slot)
+        return sinr(signal_w, density, noise_w, density * met_w)

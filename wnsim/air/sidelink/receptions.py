@@ -11,7 +11,7 @@ from wnsim.air.hearing import Hearing
 from wnsim.air.quality import predict, sinr
 from wnsim.air.sidelink.grants import Grants
 from wnsim.air.sidelink.occupancy import NOBODY, Occupancy
-from wnsim.units import Floats, Ints, thermal_noise_w
+from wnsim.units import Floats, Ints
 
 
 class _Each(Gains):
@@ -38,7 +38,6 @@ class Receptions:
         history = -(-self._delays[-1] // setup.sample_slots)
         self._gains = _Each(world.channel, setup.sample_ns, history)
         self._setup, self._grants, self._hearing = setup, grants, hearing
-        self._noise_w = thermal_noise_w(world.bandwidth_hz, world.noise_figure_db)
         self._power_w = world.tx_power_w
 
     def open(self, slot: int, length: int) -> int:
@@ -54,7 +53,9 @@ class Receptions:
         per = self._setup.sample_slots
         past = [self._gains.each(row, np.maximum(slot - delay, 0) // per) for delay in self._delays]
         signal_w = self._power_w[source][:, None] * predict(past)
-        return sinr(signal_w, self._grants.believed, self._noise_w[target][:, None], np.zeros(1))
+        slot = np.maximum(slot - self._setup.csi_delay_slots, 0)
+        noise_w = self._noise_w(target, slot)
+        return sinr(signal_w, self._grants.believed, noise_w, np.zeros(1))
 
     def true(
         self, occupancy: Occupancy, source: Ints, target: Ints, slot: Ints, channel: Ints
@@ -71,10 +72,20 @@ class Receptions:
         signal_w = self._power_w[source][:, None] * gain
         met_w = self._interference(occupancy, source, target, slot, channel, gain.shape[1])
         density = self._grants.density
-        ratio = sinr(signal_w, density, self._noise_w[target][:, None], density * met_w)
+        ratio = sinr(signal_w, density, self._noise_w(target, slot), density * met_w)
         deaf = occupancy.channel[target, slot - occupancy.base] != NOBODY
         ratio[deaf] = 0.0
         return ratio
+
+    def _noise_w(self, target: Ints, slot: Ints) -> Floats:
+        """Return the noise (F, 1) of receivers in slots of their own [W]."""
+        per, sample_ns = self._setup.sample_slots, self._setup.sample_ns
+        nodes, row = np.unique(target, return_inverse=True)
+        samples, column = np.unique(slot // per, return_inverse=True)
+        noise_w = self._setup.world.noise_w(nodes, samples * sample_ns)
+        if noise_w.shape[1] == 1:
+            return noise_w[row]
+        return noise_w[row, column][:, None]
 
     def _interference(
         self,

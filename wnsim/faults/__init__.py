@@ -1,0 +1,21 @@
+"""Faults: what goes wrong when, a pure function of scenario and seed that the layers above ask."""
+
+from __future__ import annotations
+
+from wnsim.faults.churn import Churn
+from wnsim.faults.kinds import Blackout, Crash, Jamming, StationFailure, Straggler
+from wnsim.faults.presence import Interrupted
+from wnsim.faults.timeline import FAR_NS, Row, Timeline
+
+__all__ = [
+    "FAR_NS",
+    "Blackout",
+    "Churn",
+    "Crash",
+    "Interrupted",
+    "Jamming",
+    "Row",
+    "StationFailure",
+    "Straggler",
+    "Timeline",
+]

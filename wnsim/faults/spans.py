@@ -1,0 +1,89 @@
+"""Stretches of time, as whole nanoseconds, that are known up to an instant and made as needed."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from wnsim.mobility.motion import Bools
+from wnsim.units import Ints
+
+# An instant that no simulation reaches: 292 years.
+FAR_NS = 2**63 - 1
+
+
+class Spans:
+    """Stretches that begin at an instant and last up to, but without, another one.
+
+    Parameters
+    ----------
+    spans : begin and end of each [ns], in any order; they may overlap
+    more : yields further ones, in order, each after all of those before it
+    """
+
+    def __init__(
+        self, spans: Iterable[tuple[int, int]] = (), more: Iterator[tuple[int, int]] | None = None
+    ) -> None:
+        self.begins: list[int] = []
+        self.ends: list[int] = []
+        self._more = more
+        for begin, end in sorted(spans):
+            self._add(begin, end)
+
+    def covers(self, at_ns: int) -> bool:
+        """Return whether an instant is in one of them."""
+        self._reach(at_ns)
+        place = bisect_right(self.begins, at_ns) - 1
+        return place >= 0 and at_ns < self.ends[place]
+
+    def covered(self, at_ns: Ints) -> Bools:
+        """Return which instants (T,) are in one of them."""
+        if not at_ns.size:
+            return np.zeros(0, dtype=np.bool_)
+        self._reach(int(at_ns.max()))
+        place = np.searchsorted(np.array(self.begins, dtype=np.int64), at_ns, side="right") - 1
+        ends = np.array([*self.ends, 0], dtype=np.int64)
+        return np.asarray((place >= 0) & (at_ns < ends[place]))
+
+    def next_begin_ns(self, at_ns: int) -> int:
+        """Return when the first one after an instant begins."""
+        self._reach(at_ns)
+        place = bisect_right(self.begins, at_ns)
+        return self.begins[place] if place < len(self.begins) else FAR_NS
+
+    def end_ns(self, at_ns: int) -> int:
+        """Return when the one that covers an instant ends; the instant itself if none does."""
+        if not self.covers(at_ns):
+            return at_ns
+        return self.ends[bisect_right(self.begins, at_ns) - 1]
+
+    def next_edge_ns(self, at_ns: int) -> int:
+        """Return when the first one after an instant begins or ends."""
+        end = self.end_ns(at_ns)
+        return end if end > at_ns else self.next_begin_ns(at_ns)
+
+    def until(self, at_ns: int) -> list[tuple[int, int]]:
+        """Return those that have begun by an instant."""
+        self._reach(at_ns)
+        place = bisect_right(self.begins, at_ns)
+        return list(zip(self.begins[:place], self.ends[:place], strict=True))
+
+    def _reach(self, at_ns: int) -> None:
+        """Make them up to the first one that begins after an instant."""
+        while self._more is not None and not (self.begins and self.begins[-1] > at_ns):
+            found = next(self._more, None)
+            if found is None:
+                self._more = None
+            else:
+                self._add(*found)
+
+    def _add(self, begin: int, end: int) -> None:
+        if begin >= end:
+            return
+        if self.ends and begin <= self.ends[-1]:
+            self.ends[-1] = max(self.ends[-1], end)
+        else:
+            self.begins.append(begin)
+            self.ends.append(end)

@@ -1,0 +1,341 @@
+"""The timeline of faults: who is away, what is cut off, who meets noise and who is slow, and when.
+
+Everything here is a function of scenario, seed and instant; nothing is kept of who asked before.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from wnsim.faults.churn import Churn
+from wnsim.faults.kinds import Blackout, Crash, Jamming, StationFailure, Straggler
+from wnsim.faults.spans import FAR_NS, Spans
+from wnsim.mobility.motion import Bools
+from wnsim.units import NS_PER_S, Floats, Ints, db_to_linear, dbm_to_w, to_ns, to_s
+
+__all__ = ["FAR_NS", "Row", "Timeline"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A fault: a row of `faults.csv`.
+
+    Parameters
+    ----------
+    time_s : when it begins [s]
+    kind : `crash`, `churn`, `blackout`, `jamming`, `station`, `straggler`, `byzantine`, or
+        `corruption` of an update that arrived
+    where : the device or station, the link, or the area
+    what : what it does
+    until_s : when it ends [s]; NaN: never
+    """
+
+    time_s: float
+    kind: str
+    where: str
+    what: str
+    until_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Interval:
+    """From an instant up to, but without, another one [ns]."""
+
+    from_ns: int
+    until_ns: int
+
+    def holds(self, at_ns: Ints) -> Bools:
+        """Return which instants are in it."""
+        return np.asarray((at_ns >= self.from_ns) & (at_ns < self.until_ns))
+
+
+def _interval(fault: Crash | Blackout | Jamming | StationFailure | Straggler) -> _Interval:
+    until_ns = FAR_NS if fault.until_s is None else to_ns(fault.until_s)
+    return _Interval(to_ns(fault.from_s), until_ns)
+
+
+def _ended_s(at_ns: int) -> float:
+    return math.nan if at_ns == FAR_NS else to_s(at_ns)
+
+
+class Timeline:
+    """What goes wrong when.
+
+    Parameters
+    ----------
+    names : of all nodes; base stations come after the devices
+    devices : number of devices
+    seed : of the scenario
+    crashes, churn, blackouts, jamming, stations, stragglers : the faults
+
+    Attributes
+    ----------
+    jams, blacks_out : whether there is any jamming, or any blackout
+
+    Raises
+    ------
+    ValueError
+        if a file cannot be used
+    """
+
+    def __init__(
+        self,
+        names: Sequence[str],
+        devices: int,
+        seed: int,
+        *,
+        crashes: Sequence[Crash] = (),
+        churn: Churn | None = None,
+        blackouts: Sequence[Blackout] = (),
+        jamming: Sequence[Jamming] = (),
+        stations: Sequence[StationFailure] = (),
+        stragglers: Sequence[Straggler] = (),
+    ) -> None:
+        self._names = names
+        self._devices = devices
+        self._crashes = [(_interval(each), each) for each in crashes]
+        self._blackouts = [(_interval(each), each) for each in blackouts]
+        self._jamming = [(_interval(each), each) for each in jamming]
+        self._failures = [(_interval(each), each) for each in stations]
+        self._stragglers = [(_interval(each), each) for each in stragglers]
+        self.jams, self.blacks_out = bool(jamming), bool(blackouts)
+        down: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        for when, crash in self._crashes:
+            for device in crash.devices:
+                down[device].append((when.from_ns, when.until_ns))
+        for when, failure in self._failures:
+            for station in failure.stations:
+                down[devices + station].append((when.from_ns, when.until_ns))
+        self._down = {node: Spans(spans) for node, spans in down.items()}
+        self._gone: dict[int, Spans] = {}
+        if churn is not None:
+            self._gone = churn.spans(names[:devices], seed)
+
+    # Devices and stations.
+
+    @property
+    def away(self) -> Mapping[int, Sequence[Spans]]:
+        """When devices are away, by device."""
+        both: dict[int, list[Spans]] = defaultdict(list)
+        for device, spans in self._gone.items():
+            both[device].append(spans)
+        for node, down in self._down.items():
+            if node < self._devices:
+                both[node].append(down)
+        return both
+
+    def fails_ns(self, station: int, now_ns: int) -> int:
+        """Return when a station, given by its node, fails; now, if it does not work."""
+        spans = self._down.get(station)
+        if spans is None:
+            return FAR_NS
+        return now_ns if spans.covers(now_ns) else spans.next_begin_ns(now_ns)
+
+    def crash_instants_ns(self) -> list[tuple[int, int]]:
+        """Return instants and devices of all crashes, in order."""
+        return sorted(
+            (when.from_ns, device) for when, crash in self._crashes for device in crash.devices
+        )
+
+    def crashed(self, device: int, since_ns: int, now_ns: int) -> str | None:
+        """Return what a device that has crashed after an instant and by now has of its memory.
+
+        Returns
+        -------
+        `lost`, if it lost it in any crash, else `kept`; None without a crash
+        """
+        found = {
+            crash.memory
+            for when, crash in self._crashes
+            if device in crash.devices and since_ns < when.from_ns <= now_ns
+        }
+        return max(found, default=None)
+
+    def compute_s(self, device: int, time_s: float, seconds: float) -> float:
+        """Return how long a device takes for what takes it some seconds without faults [s].
+
+        Parameters
+        ----------
+        device : which
+        time_s : when it begins [s]
+        seconds : without faults [s]
+        """
+        mine = [(when, each) for when, each in self._stragglers if device in each.devices]
+        edges = {edge for when, _ in mine for edge in (when.from_ns, when.until_ns)}
+        now_ns, total_s, left_s = to_ns(time_s), 0.0, seconds
+        ahead = sorted(edge for edge in edges if edge > now_ns)
+        for edge_ns in [*ahead, FAR_NS]:
+            factor = math.prod(
+                each.factor for when, each in mine if when.from_ns <= now_ns < when.until_ns
+            )
+            span_s = to_s(edge_ns - now_ns)
+            if left_s * factor <= span_s:
+                break
+            total_s, left_s, now_ns = total_s + span_s, left_s - span_s / factor, edge_ns
+        return total_s + left_s * factor
+
+    # Links.
+
+    def cut_ns(self, source: int, target: int, now_ns: int) -> int:
+        """Return when a blackout breaks what is under way on a link; now, if one does [ns]."""
+        return min(
+            (
+                max(when.from_ns, now_ns)
+                for when, each in self._blackouts
+                if each.transfers == "break"
+                and when.until_ns > now_ns
+                and _concerns(each, np.array([source]), np.array([target]))[0]
+            ),
+            default=FAR_NS,
+        )
+
+    def reason(self, source: int, target: int, at_ns: int) -> str:
+        """Return why what is under way on a link ends at an instant at which an end vanishes."""
+        for node in (source, target):
+            if node in self._down and self._down[node].covers(at_ns):
+                return "crash" if node < self._devices else "station"
+        return "blackout" if self.cut_ns(source, target, at_ns) == at_ns else "left"
+
+    def clear_ns(self, source: int, target: int, now_ns: int) -> int:
+        """Return when no station of a link is down and no blackout breaks it, from now on [ns]."""
+        while now_ns < FAR_NS:
+            stations = [node for node in (source, target) if node >= self._devices]
+            ends = [self._down[node].end_ns(now_ns) for node in stations if node in self._down]
+            ends += [
+                when.until_ns
+                for when, each in self._blackouts
+                if each.transfers == "break"
+                and when.from_ns <= now_ns < when.until_ns
+                and _concerns(each, np.array([source]), np.array([target]))[0]
+            ]
+            later_ns = max(ends, default=now_ns)
+            if later_ns <= now_ns:
+                return now_ns
+            now_ns = later_ns
+        return FAR_NS
+
+    def next_edge_ns(self, now_ns: int) -> int:
+        """Return when a blackout or a failure of a station next begins or ends [ns]."""
+        intervals = [when for when, _ in [*self._blackouts, *self._failures]]
+        edges = [edge for when in intervals for edge in (when.from_ns, when.until_ns)]
+        return min((edge for edge in edges if edge > now_ns), default=FAR_NS)
+
+    def dark(self, source: Ints, target: Ints, at_ns: Ints) -> Bools:
+        """Return where (L, T) links (L,) let nothing through at instants (T,) [ns]."""
+        dark = np.zeros((source.size, at_ns.size), dtype=np.bool_)
+        for when, each in self._blackouts:
+            holds = when.holds(at_ns)
+            if holds.any():
+                dark |= _concerns(each, source, target)[:, None] & holds
+        return dark
+
+    # Places.
+
+    def added_noise_w(
+        self, noise_w: Floats, at_ns: Ints, position_m: Callable[[Floats], Floats]
+    ) -> Floats:
+        """Return the noise that jammers add at receivers (n,), at instants (T,): (n, T) [W].
+
+        Parameters
+        ----------
+        noise_w : (n,) of the receivers alone [W]
+        at_ns : (T,) instants [ns]
+        position_m : returns the receivers' places (n, T, 2) at instants (T,) [s] [m]
+        """
+        added_w = np.zeros((noise_w.size, at_ns.size))
+        for when, each in self._jamming:
+            holds = np.flatnonzero(when.holds(at_ns))
+            if not holds.size:
+                continue
+            inside = _inside(each, position_m(at_ns[holds] / NS_PER_S))
+            if each.power_dbm is not None:
+                power_w = np.full(noise_w.size, float(dbm_to_w(each.power_dbm)))
+            else:
+                power_w = noise_w * (float(db_to_linear(each.noise_db or 0.0)) - 1.0)
+            added_w[:, holds] += np.where(inside, power_w[:, None], 0.0)
+        return added_w
+
+    # Records.
+
+    def rows(self, end_s: float) -> list[Row]:
+        """Return the faults that have begun by an instant [s], by time."""
+        rows = [
+            Row(to_s(when.from_ns), "crash", self._names[device], f"memory {crash.memory}",
+                _ended_s(when.until_ns))
+            for when, crash in self._crashes for device in crash.devices
+        ]  # fmt: skip
+        rows += [
+            Row(to_s(begin), "churn", self._names[device], "left", _ended_s(end))
+            for device, spans in sorted(self._gone.items())
+            for begin, end in spans.until(to_ns(end_s))
+        ]
+        for when, blackout in self._blackouts:
+            what = f"transfers {blackout.transfers}"
+            rows += [
+                Row(to_s(when.from_ns), "blackout", where, what, _ended_s(when.until_ns))
+                for where in self._concerned(blackout)
+            ]
+        for when, jamming in self._jamming:
+            more = f"noise +{jamming.noise_db:g} dB"
+            if jamming.power_dbm is not None:
+                more = f"{jamming.power_dbm:g} dBm"
+            until_s = _ended_s(when.until_ns)
+            rows.append(Row(to_s(when.from_ns), "jamming", _area(jamming), more, until_s))
+        for when, failure in self._failures:
+            rows += [
+                Row(to_s(when.from_ns), "station", self._names[self._devices + station], "failed",
+                    _ended_s(when.until_ns))
+                for station in failure.stations
+            ]  # fmt: skip
+        for when, straggler in self._stragglers:
+            what = f"computing takes {straggler.factor:g} times as long"
+            rows += [
+                Row(to_s(when.from_ns), "straggler", self._names[device], what,
+                    _ended_s(when.until_ns))
+                for device in straggler.devices
+            ]  # fmt: skip
+        return by_time(row for row in rows if row.time_s <= end_s)
+
+    def _concerned(self, blackout: Blackout) -> list[str]:
+        if not blackout.links and not blackout.devices:
+            return ["all links"]
+        links = [f"{self._names[a]} - {self._names[b]}" for a, b in blackout.links]
+        return links + [f"{self._names[node]} - all" for node in blackout.devices]
+
+
+def by_time(rows: Iterable[Row]) -> list[Row]:
+    """Return rows in the order of a table."""
+    return sorted(rows, key=lambda row: (row.time_s, row.kind, row.where, row.what))
+
+
+def _concerns(blackout: Blackout, source: Ints, target: Ints) -> Bools:
+    """Return which links (L,) a blackout concerns."""
+    if not blackout.links and not blackout.devices:
+        return np.ones(source.size, dtype=np.bool_)
+    found = np.isin(source, blackout.devices) | np.isin(target, blackout.devices)
+    for one, other in blackout.links:
+        found |= (source == one) & (target == other) | (source == other) & (target == one)
+    return np.asarray(found)
+
+
+def _inside(jamming: Jamming, places_m: Floats) -> Bools:
+    """Return which places (..., 2) are in an area."""
+    if jamming.rectangle_m is not None:
+        corners = np.array(jamming.rectangle_m)
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        return np.asarray(((places_m >= low) & (places_m <= high)).all(axis=-1))
+    apart_m = places_m - np.array(jamming.center_m)
+    return np.asarray(np.hypot(apart_m[..., 0], apart_m[..., 1]) <= (jamming.radius_m or 0.0))
+
+
+def _area(jamming: Jamming) -> str:
+    if jamming.rectangle_m is not None:
+        (x0, y0), (x1, y1) = jamming.rectangle_m
+        return f"rectangle {x0:g},{y0:g} to {x1:g},{y1:g} m"
+    x, y = jamming.center_m or (0.0, 0.0)
+    return f"disc {x:g},{y:g} m, {jamming.radius_m or 0.0:g} m"

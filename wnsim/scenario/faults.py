@@ -1,0 +1,105 @@
+"""The section `faults` of a scenario: those of the world, and those of what is learned."""
+
+from __future__ import annotations
+
+from fl.config import Byzantine, Corruption
+from wnsim.faults import (
+    Blackout,
+    Churn,
+    Crash,
+    Jamming,
+    StationFailure,
+    Straggler,
+    Timeline,
+)
+from wnsim.params import parameters
+
+
+@parameters
+class Faults:
+    """What goes wrong, when and where; each fault is a row of faults.csv.
+
+    Parameters
+    ----------
+    crashes : devices that stop working for a while
+    churn : devices that leave and come back
+    blackouts : links that let nothing through
+    jamming : areas in which receivers meet more noise
+    stations : base stations that fail
+    stragglers : devices that compute slowly
+    byzantine : devices that send wrong updates, or learn from wrong labels
+    corruption : bit errors in updates that no checksum finds
+    """
+
+    crashes: tuple[Crash, ...] = ()
+    churn: Churn | None = None
+    blackouts: tuple[Blackout, ...] = ()
+    jamming: tuple[Jamming, ...] = ()
+    stations: tuple[StationFailure, ...] = ()
+    stragglers: tuple[Straggler, ...] = ()
+    byzantine: tuple[Byzantine, ...] = ()
+    corruption: Corruption | None = None
+
+    def check(self, devices: int, stations: int) -> None:
+        """Refuse numbers of devices and stations that there are not.
+
+        Parameters
+        ----------
+        devices, stations : how many there are
+
+        Raises
+        ------
+        ValueError
+            if a fault names another one
+        """
+        named = {
+            "crashes": [node for each in self.crashes for node in each.devices],
+            "churn": [] if self.churn is None else list(self.churn.devices),
+            "stragglers": [node for each in self.stragglers for node in each.devices],
+            "byzantine": [node for each in self.byzantine for node in each.devices],
+        }
+        for name, nodes in named.items():
+            _check_numbers(f"faults.{name}: devices", nodes, devices)
+        linked = [node for each in self.blackouts for pair in each.links for node in pair]
+        linked += [node for each in self.blackouts for node in each.devices]
+        _check_numbers("faults.blackouts: nodes", linked, devices + stations)
+        failing = [node for each in self.stations for node in each.stations]
+        if failing and not stations:
+            raise ValueError("faults.stations is for scenarios with base_stations, got none")
+        _check_numbers("faults.stations: stations", failing, stations)
+        attacked = [node for each in self.byzantine for node in each.devices]
+        if len(set(attacked)) < len(attacked):
+            raise ValueError("faults.byzantine: a device must be named once, got one twice")
+
+    def timeline(self, names: list[str], devices: int, seed: int) -> Timeline:
+        """Return the faults of the world by time.
+
+        Parameters
+        ----------
+        names : of all nodes, devices first
+        devices : number of devices
+        seed : of the scenario
+
+        Raises
+        ------
+        ValueError
+            if a file cannot be used
+        """
+        return Timeline(
+            names,
+            devices,
+            seed,
+            crashes=self.crashes,
+            churn=self.churn,
+            blackouts=self.blackouts,
+            jamming=self.jamming,
+            stations=self.stations,
+            stragglers=self.stragglers,
+        )
+
+
+def _check_numbers(what: str, numbers: list[int], count: int) -> None:
+    """Refuse a number that nothing has."""
+    for number in numbers:
+        if number >= count:
+            raise ValueError(f"{what} must be 0 to {count - 1}, got {number}")
