@@ -6,21 +6,29 @@ Sources: arXiv 2602.20492, Eq. (10), normalized once (as printed it divides twic
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
+
+if TYPE_CHECKING:
+    from .robust import Pool
 
 Tensors = tuple[torch.Tensor, ...]
 
 
-def weighted_mean(factors: Sequence[Tensors], weights: Sequence[float]) -> Tensors:
+def weighted_mean(
+    factors: Sequence[Tensors], weights: Sequence[float], pool: Pool | None = None
+) -> Tensors:
     """Return the weighted mean of each layer's matrix over devices.
 
     Parameters
     ----------
     factors : per device and layer a matrix, those of a layer of one shape
     weights : per device, positive
+    pool : what takes the place of the mean, if it is another rule
     """
+    if pool is not None:
+        return tuple(pool(of_layer, None) for of_layer in zip(*factors, strict=True))
     shares = [weight / sum(weights) for weight in weights]
     result = []
     for of_layer in zip(*factors, strict=True):
@@ -34,6 +42,7 @@ def aggregate(
     masks: Sequence[torch.Tensor],
     weights: Sequence[float],
     how: Literal["active", "mean"],
+    pool: Pool | None = None,
 ) -> torch.Tensor:
     """Return the aggregate of masked matrices, entry by entry.
 
@@ -43,11 +52,14 @@ def aggregate(
     weights : per device, positive
     how : `mean` divides the weighted sum by all weights; `active` by those of the devices whose
         mask covers the entry, so that an entry that one device alone uses keeps its magnitude
+    pool : what takes the place of both, over these devices, if it is another rule
 
     Returns
     -------
     (outputs, rank), zero where no mask covers an entry
     """
+    if pool is not None:
+        return pool(values, masks)
     # [devices, outputs, rank]
     share = torch.stack([mask * weight for mask, weight in zip(masks, weights, strict=True)])
     whole = torch.tensor(float(sum(weights))) if how == "mean" else share.sum(0)

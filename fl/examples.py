@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,6 +12,7 @@ from .context import digest_of_rows
 from .model import Encoded
 from .partition import partition
 from .seeds import generator
+from .wrongs import mislabelled
 
 if TYPE_CHECKING:
     from .choices import Reader
@@ -29,6 +30,7 @@ class Examples:
     reader : makes them tokens
     devices : number of devices
     seed : of partition, steps and orders
+    mislabels : whether a device learns from wrong labels
 
     Attributes
     ----------
@@ -45,12 +47,17 @@ class Examples:
         reader: Reader,
         devices: int,
         seed: int,
+        mislabels: Callable[[int], bool] = lambda _: False,
     ) -> None:
         self._batch_size = learning.batch_size
         self._seed = seed
         shares = partition(learning.partition, tasks, devices, seed)
         self.task_of = [share.tasks for share in shares]
-        self.rows = [rows_of(share.examples, reader, learning.max_length) for share in shares]
+        examples = [
+            mislabelled(share.examples) if mislabels(device) else share.examples
+            for device, share in enumerate(shares)
+        ]
+        self.rows = [rows_of(each, reader, learning.max_length) for each in examples]
         self.digests = [digest_of_rows(rows) for rows in self.rows]
         low, high = learning.steps_between
         self.steps = [

@@ -32,6 +32,8 @@ class Groups:
     carried : returns an update as it comes out of its bytes
     task_of : for each device the numbers of its tasks
     seed : of the projection of sketches
+    falsified : returns what a device tells in place of an update
+    lie : returns what names a device's lie in a round, nothing if it tells the truth
     """
 
     def __init__(
@@ -40,11 +42,15 @@ class Groups:
         carried: Callable[[Update], Update],
         task_of: Sequence[tuple[int, ...]],
         seed: int,
+        falsified: Callable[[Update], Update] = lambda update: update,
+        lie: Callable[[int, int], list[object]] = lambda _device, _round: [],
     ) -> None:
         self._prepared = prepared
         self._carried = carried
         self._task_of = task_of
         self._seed = seed
+        self._falsified = falsified
+        self._lie = lie
 
     def known(self, state: Value[State]) -> Value[Update]:
         """Return what a device knows of its own group: the state that it has come to."""
@@ -64,9 +70,13 @@ class Groups:
         def make() -> Update:
             adapter, union = state.value().adapter, self._union(members)
             a = adapter.a if adapter.train_a else None
-            return self._carried(Update(head, round_, adapter.b, union, a, None, union is not None))
+            true = Update(head, round_, adapter.b, union, a, None, union is not None)
+            return self._carried(self._falsified(true))
 
-        name = digest("shared", state.key, [each.key for each in prepared], head, round_)
+        name = digest(
+            "shared", state.key, [each.key for each in prepared], head, round_,
+            *self._lie(head, round_),
+        )  # fmt: skip
         return Derived(name, (state, *prepared), make)
 
     @functools.cache  # noqa: B019  (it lives as long as its run, and masks never change)

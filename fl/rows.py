@@ -113,3 +113,20 @@ class MemberRow:
     time_s: float
     group: int
     device: int
+
+
+@dataclass(frozen=True, slots=True)
+class DamageRow:
+    """An update some bits of which had changed when it arrived.
+
+    Parameters
+    ----------
+    time_s : when it was taken in [s]
+    source, target : who told whom
+    refused : whether it was left out, for values that are not finite
+    """
+
+    time_s: float
+    source: int
+    target: int
+    refused: bool

@@ -16,7 +16,7 @@ import torch
 
 from .adapters import AdaptedModel, Adapter
 from .choices import Choices
-from .config import Emulate, Learning
+from .config import Emulate, Learning, Wrongs
 from .context import code, digest_of_model, digest_of_start, own_code
 from .examples import Examples
 from .executor import Executor
@@ -24,12 +24,14 @@ from .groups import Groups
 from .jobs import Derived, Job, Value, digest
 from .kernels import CENTROID_PROMPTS, MIXTURE, PREPARATION, TEST, TRAINING, Kernels
 from .machine import bits_of
+from .merging import Merging
 from .methods import method_of
 from .methods.projections import overlaps
 from .payload import Payload
-from .seeds import key
+from .seeds import generator, key
 from .state import Prepared, State, Tested, joined, part
 from .update import Update, decode, encode
+from .wrongs import damaged, falsified
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -51,6 +53,7 @@ class Trainer:
     seed : of data order, initial adapters and masks
     store : keeps what was computed; none: nothing is kept
     ranks : the processes that share the work; none: this one does it all
+    wrongs : what is wrong with updates and labels; none: nothing is
 
     Attributes
     ----------
@@ -72,6 +75,7 @@ class Trainer:
         *,
         store: Store | None = None,
         ranks: Ranks | None = None,
+        wrongs: Wrongs | None = None,
     ) -> None:
         torch.set_num_threads(learning.trainer.threads)
         self._learning = learning
@@ -96,13 +100,21 @@ class Trainer:
         self.payload = Payload(
             emulate, self.method, self.model, learning.target_modules, learning.value_bits
         )
-        self.examples = Examples(learning, tasks, choices or tokenizer, devices, seed)
+        self._wrongs = wrongs or Wrongs()
+        # Whether every message carries the values of A, which are averaged then.
+        self._with_a = self.method.shapes_update(self.model.layers, False).a is not None
+        self._merging = Merging(self.method, learning.robust, with_a=self._with_a)
+        self.examples = Examples(
+            learning, tasks, choices or tokenizer, devices, seed, self._wrongs.mislabels
+        )
         self.task_of = self.examples.task_of
         self._kernels = Kernels(
             learning, self.model, self.method, self.examples, tasks, choices or tokenizer, devices,
             seed,
         )  # fmt: skip
-        self.groups = Groups(self._prepared, self._carried, self.task_of, seed)
+        self.groups = Groups(
+            self._prepared, self._carried, self.task_of, seed, self._falsified, self._lie
+        )
         self._started = digest_of_start(learning.start)
         self._tests = digest(
             [[[e.prompt, e.answer, e.choices] for e in task.test] for task in tasks],
@@ -182,9 +194,39 @@ class Trainer:
         """Return what those understand whom a device tells its state, as the bytes carry it."""
 
         def make() -> Update:
-            return self._carried(self.method.update(state.value().adapter, device, round_, True))
+            true = self.method.update(state.value().adapter, device, round_, True)
+            return self._carried(self._falsified(true))
 
-        return Derived(digest("told", state.key, device), (state,), make)
+        return Derived(
+            digest("told", state.key, device, *self._lie(device, round_)), (state,), make
+        )
+
+    def damaged(
+        self, me: int, device: int, round_: int, told: Value[Update]
+    ) -> Value[Update] | None:
+        """Return what a device has heard of another, if bits have changed on the way; else None.
+
+        Parameters
+        ----------
+        me, device : who hears, and who has told
+        round_ : of which round
+        told : the update, as it was sent
+        """
+        corruption = self._wrongs.corruption
+        if corruption is None:
+            return None
+        rng = generator(self._seed, "corruption", me, device, round_)
+        if rng.random() >= corruption.probability:
+            return None
+
+        def make() -> Update:
+            return damaged(
+                told.value(), corruption.bits, rng, self.model.layers, self._ranks,
+                with_a=self._with_a,
+            )  # fmt: skip
+
+        name = digest("damaged", told.key, [me, device, round_, self._seed], asdict(corruption))
+        return Derived(name, (told,), make)
 
     def merge(
         self,
@@ -205,23 +247,42 @@ class Trainer:
         def make() -> State:
             state = own.value()
             mine = self.method.update(state.adapter, device, 0, True)
-            updates = [mine, *(update.value() for update in heard)]
-            merged = self.method.adopt(state.adapter, self.method.average(updates, weights))
-            return replace(state, adapter=merged)
+            merged = self._merging.peers(mine, [update.value() for update in heard], weights)
+            return replace(state, adapter=self.method.adopt(state.adapter, merged))
 
         keys = [update.key for update in heard]
-        name = digest("merged", own.key, keys, list(weights), self._settings)
+        name = digest("merged", own.key, keys, list(weights), self._settings, *self._rule())
         return Derived(name, (own, *heard), make)
 
-    def average(self, heard: Sequence[Value[Update]], weights: Sequence[float]) -> Value[Update]:
-        """Return what a server makes of updates, as those understand it whom it tells."""
+    def average(
+        self,
+        heard: Sequence[Value[Update]],
+        weights: Sequence[float],
+        before: Value[Update] | None = None,
+    ) -> Value[Update]:
+        """Return what a server makes of updates, as those understand it whom it tells.
+
+        Parameters
+        ----------
+        heard, weights : the updates, and how much each counts
+        before : what it had before; none: an untrained adapter
+        """
+        needs = [*heard]
+        # What it had before matters to some rules only, and if nothing that it has heard is of use.
+        if before is not None and (self._rule() or self._wrongs.corruption is not None):
+            needs.append(before)
 
         def make() -> Update:
             updates = [update.value() for update in heard]
-            return self._carried(self.method.average(updates, weights))
+            if len(needs) > len(heard):
+                had = needs[-1].value()
+            else:
+                had = self.method.update(self._kernels.untrained(0), 0, 0, True)
+            return self._carried(self._merging.clients(had, updates, weights))
 
-        keys = [update.key for update in heard]
-        return Derived(digest("average", keys, list(weights), self._settings), heard, make)
+        keys = [need.key for need in needs]
+        name = digest("average", keys, list(weights), self._settings, *self._rule())
+        return Derived(name, needs, make)
 
     def adopt(self, device: int, own: Value[State] | None, average: Value[Update]) -> Value[State]:
         """Return a device's state with what a server told it."""
@@ -229,7 +290,10 @@ class Trainer:
 
         def make() -> State:
             state = start.value()
-            return replace(state, adapter=self.method.adopt(state.adapter, average.value()))
+            told = average.value()
+            if told.refused:
+                return state
+            return replace(state, adapter=self.method.adopt(state.adapter, told))
 
         return Derived(digest("adopted", start.key, average.key), (start, average), make)
 
@@ -269,6 +333,24 @@ class Trainer:
         return overlaps([self._kernels.untrained(each).a for each in range(self._devices)])
 
     # How it is computed.
+
+    def _rule(self) -> list[object]:
+        """Return what names the rule of merging, if it is not the method's own."""
+        robust = self._learning.robust
+        return [] if robust is None else [asdict(robust)]
+
+    def _lie(self, device: int, round_: int) -> list[object]:
+        """Return what names a device's lie in a round, if it lies."""
+        attack = self._wrongs.attack(device, round_)
+        return [] if attack is None else [asdict(attack), round_, self._seed]
+
+    def _falsified(self, update: Update) -> Update:
+        """Return what a device tells in place of an update of its own: mostly the same."""
+        attack = self._wrongs.attack(update.device, update.round)
+        if attack is None:
+            return update
+        rng = generator(self._seed, "byzantine", update.device, update.round)
+        return falsified(update, attack, rng)
 
     def _carried(self, update: Update) -> Update:
         """Return an update as it comes out of its bytes."""

@@ -50,6 +50,7 @@ class Update:
     a_frozen : whether A is never trained, so that it is told exactly
     bits : of a value: 16, 8 or 4
     rounding : key of the draws by which values are rounded to less than 16 bits
+    refused : whether its receiver leaves it out, for values that are not finite
     """
 
     device: int
@@ -62,6 +63,7 @@ class Update:
     a_frozen: bool = False
     bits: int = BITS_PER_VALUE
     rounding: int = 0
+    refused: bool = False
 
 
 def encode(update: Update) -> bytes:
@@ -167,6 +169,27 @@ def decode(
     return Update(
         device, round_, _split(dense, shapes), mask, a, a_seed, bool(flags & _MASK), frozen, width
     )
+
+
+def damage(data: bytes, bits: int, rng: np.random.Generator) -> bytes:
+    """Return an update's bytes with changed bits in its values and a checksum that fits them.
+
+    Parameters
+    ----------
+    data : the bytes, as from `encode`
+    bits : how many are drawn; one that is drawn twice is right again
+    rng : draws them
+    """
+    fields = list(_HEADER.unpack_from(data))
+    flags = fields[2]
+    body = bytearray(data[HEADER_BYTES:])
+    skipped = SEED_BYTES if flags & _A_SEED else 0
+    if flags & _MASK:
+        raise ValueError("an update that tells its mask has no fixed place for its values")
+    for place in rng.integers(8 * skipped, 8 * len(body), bits).tolist():
+        body[place // 8] ^= 1 << place % 8
+    fields[-1] = zlib.crc32(body)
+    return _HEADER.pack(*fields) + bytes(body)
 
 
 class _Reader:

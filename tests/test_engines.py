@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from fault_strategies import air_faults
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +17,6 @@ from wnsim.channel import (
     TappedDelayLine,
     UmiStreetCanyon,
 )
-from wnsim.faults import Blackout, Churn, Crash, Jamming, StationFailure
 from wnsim.mac import Cell, Ideal, Ofdma, Reuse, Tdma
 from wnsim.mobility import RandomWaypoint
 from wnsim.network import Backhaul, Network
@@ -52,46 +52,6 @@ def sendings(draw: st.DrawFn, devices: int) -> tuple[float, Message, list[int]]:
     )
     at_s = draw(st.one_of(st.just(0.0), st.sampled_from([0.001, 0.01, 0.0505]), st.floats(0, 0.1)))
     return at_s, message, targets
-
-
-@st.composite
-def air_faults(draw: st.DrawFn, devices: int, stations: int, side_m: float) -> dict[str, object]:
-    """Return faults of everything that the air knows of; their ends fall in the middle of slots."""
-    instants = st.floats(0.0, 0.15)
-
-    def interval() -> dict[str, float | None]:
-        begin = draw(instants)
-        length = draw(st.sampled_from([None, 0.004, 0.03, 0.0123]))
-        return {"from_s": begin, "until_s": None if length is None else begin + length}
-
-    nodes = st.integers(0, devices + stations - 1)
-    pairs = st.tuples(nodes, nodes).filter(lambda pair: pair[0] != pair[1])
-    places = st.tuples(st.floats(0, side_m), st.floats(0, side_m))
-    noise = draw(st.sampled_from([{"noise_db": 10.0}, {"power_dbm": -80.0}]))
-    disc = {"center_m": draw(places), "radius_m": 0.4 * side_m}
-    some: dict[str, tuple[object, ...]] = {
-        "crashes": (Crash(devices=(draw(st.integers(0, devices - 1)),), **interval()),),
-        "blackouts": (
-            Blackout(links=(draw(pairs),), **interval()),
-            Blackout(
-                devices=(draw(nodes),),
-                transfers=draw(st.sampled_from(["wait", "break"])),
-                **interval(),
-            ),
-        ),
-        "jamming": (
-            Jamming(**disc, **noise, **interval()),
-            Jamming(rectangle_m=(draw(places), draw(places)), noise_db=5.0, **interval()),
-        ),
-    }
-    if stations:
-        failing = draw(st.integers(0, stations - 1))
-        some["stations"] = (StationFailure(stations=(failing,), **interval()),)
-    chosen = draw(st.sets(st.sampled_from(sorted(some))))
-    found: dict[str, object] = {name: some[name] for name in sorted(chosen)}
-    if draw(st.booleans()):
-        found["churn"] = Churn(leave_per_s=10.0, return_per_s=50.0)
-    return found
 
 
 @pytest.mark.parametrize("mac", MACS, ids=range(len(MACS)))

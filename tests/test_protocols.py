@@ -96,6 +96,9 @@ class Wire:
     def next_presence_s(self) -> None:
         return None
 
+    def crashed(self, device: int, since_s: float) -> None:
+        return None
+
     def broadcast(
         self, message: Message, targets: Sequence[int], quantile: float
     ) -> list[simpy.Event]:

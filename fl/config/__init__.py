@@ -14,6 +14,7 @@ from .inference import Mixture
 from .methods import FfaLora, FullFt, Local, Lora, LoriD, LoriS, SoLora
 from .partitions import Dirichlet, Iid, OneTask
 from .protocols import Asynchronous, Server, Synchronous
+from .robust import Median, NormClip, TrimmedMean
 from .tasks import Folder, Hub
 from .topologies import Agglomerative, Alone, ByTask, Full, Nearest, Random, Ring, Sharing, Similar
 
@@ -39,17 +40,21 @@ __all__ = [
     "Lora",
     "LoriD",
     "LoriS",
+    "Median",
     "Mixture",
     "Nearest",
+    "NormClip",
     "OneTask",
     "Random",
     "Ring",
+    "Robust",
     "Server",
     "Sgd",
     "Sharing",
     "Similar",
     "SoLora",
     "Synchronous",
+    "TrimmedMean",
     "Wrongs",
     "names_a_folder",
 ]
@@ -125,6 +130,7 @@ Topology = Annotated[
 ]
 Protocol = Annotated[Synchronous | Asynchronous | Server, Field(discriminator="model")]
 Partition = Annotated[OneTask | Dirichlet | Iid, Field(discriminator="model")]
+Robust = Annotated[Median | TrimmedMean | NormClip, Field(discriminator="model")]
 Optimizer = Annotated[AdamW | Sgd, Field(discriminator="model")]
 Steps = Annotated[
     Annotated[Count, Tag("number")] | Annotated[tuple[Count, Count], Tag("range")],
@@ -159,6 +165,7 @@ class Learning:
     value_bits : of a value that is trained and told: 16, a number in half precision; 8 or 4, a
         multiple of a scale for each layer, rounded at random without bias
     weights : how much an update counts in a merge: all `equal`, or by its device's `examples`
+    robust : in place of the method's mean, what a few wrong updates do little harm to
     optimizer : of the local steps; learning rates are those of the method
     trainer : how all that is computed on this machine
     rounds : rounds of training, exchange and aggregation
@@ -196,6 +203,7 @@ class Learning:
     partition: Partition = Field(default_factory=OneTask)
     value_bits: Literal[16, 8, 4] = 16
     weights: Literal["equal", "examples"] = "examples"
+    robust: Robust | None = None
     optimizer: Optimizer = Field(default_factory=AdamW)
     trainer: Computing = Field(default_factory=Computing)
     rounds: Count = 30

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from ..adapters import AdaptedModel, Adapter, Layer
 from ..config import FfaLora, FullFt, Local, Lora, LoriD, LoriS, SoLora
+from ..robust import Pool
 from ..update import Update
 from .frozen import FrozenMethod
 from .lora import LocalMethod, LoraMethod
@@ -41,8 +42,13 @@ class Method(Protocol):
     def update(self, adapter: Adapter, device: int, round_: int, first_contact: bool) -> Update:
         """Return what a device tells one that it has or has not reached before."""
 
-    def average(self, updates: Sequence[Update], weights: Sequence[float]) -> Update:
-        """Return what all these updates come to, the weights being positive."""
+    def average(
+        self, updates: Sequence[Update], weights: Sequence[float], pool: Pool | None = None
+    ) -> Update:
+        """Return what all these updates come to, the weights being positive.
+
+        A pool takes the place of the weighted mean.
+        """
 
     def adopt(self, own: Adapter, average: Update) -> Adapter:
         """Return a device's adapter with what an average says."""

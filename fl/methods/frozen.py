@@ -23,6 +23,7 @@ from ..adapters.adapter import blank, draw_a, scale_of, zero_b
 from ..aggregate import aggregate, weighted_mean
 from ..config import FfaLora, FullFt, LoriD, LoriS, SoLora
 from ..config.methods import PRESETS
+from ..robust import Pool
 from ..seeds import key
 from ..update import Update
 from .density import allocate, of_ratio
@@ -182,7 +183,9 @@ class FrozenMethod:
             a_frozen=True,
         )
 
-    def average(self, updates: Sequence[Update], weights: Sequence[float]) -> Update:
+    def average(
+        self, updates: Sequence[Update], weights: Sequence[float], pool: Pool | None = None
+    ) -> Update:
         """Return the aggregate of all B's, each under its own mask.
 
         Raises
@@ -193,14 +196,14 @@ class FrozenMethod:
         first = updates[0]
         masks = [update.mask for update in updates if update.mask is not None]
         if not masks:
-            b = weighted_mean([update.b for update in updates], weights)
+            b = weighted_mean([update.b for update in updates], weights, pool)
             return Update(first.device, first.round, b)
         if len(masks) < len(updates):
             raise ValueError("an adapter must be calibrated before it is merged")
         each_b = zip(*[update.b for update in updates], strict=True)
         each_mask = zip(*masks, strict=True)
         b = tuple(
-            aggregate(values, of_layer, weights, self._settings.aggregation)
+            aggregate(values, of_layer, weights, self._settings.aggregation, pool)
             for values, of_layer in zip(each_b, each_mask, strict=True)
         )
         return Update(first.device, first.round, b)

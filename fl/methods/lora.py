@@ -16,6 +16,7 @@ from ..adapters import AdaptedModel, Adapter, Layer
 from ..adapters.adapter import blank, draw_a, scale_of, zero_b
 from ..aggregate import weighted_mean
 from ..config import Local, Lora
+from ..robust import Pool
 from ..seeds import key
 from ..update import Update
 
@@ -55,15 +56,17 @@ class LoraMethod:
         """Return both factors, zero, for other shapes."""
         return self.update(blank(layers, self.ranks(layers)), 0, 0, first_contact)
 
-    def average(self, updates: Sequence[Update], weights: Sequence[float]) -> Update:
-        """Return the weighted mean of both factors."""
+    def average(
+        self, updates: Sequence[Update], weights: Sequence[float], pool: Pool | None = None
+    ) -> Update:
+        """Return the weighted mean of both factors, or what a pool makes of each."""
         first = updates[0]
         a = [update.a for update in updates if update.a is not None]
         return Update(
             first.device,
             first.round,
-            b=weighted_mean([update.b for update in updates], weights),
-            a=weighted_mean(a, weights),
+            b=weighted_mean([update.b for update in updates], weights, pool),
+            a=weighted_mean(a, weights, pool),
         )
 
     def adopt(self, own: Adapter, average: Update) -> Adapter:

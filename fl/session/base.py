@@ -16,7 +16,7 @@ import simpy
 from wnsim.network import Message, Network, Transfer
 
 from ..jobs import digest
-from ..rows import EvaluationRow, GroupRow, MemberRow, RoundRow
+from ..rows import DamageRow, EvaluationRow, GroupRow, MemberRow, RoundRow
 from ..seeds import key
 from ..topology import CONTROL, Party, policy_of
 from ..update import HEADER_BYTES
@@ -65,7 +65,7 @@ class Session:
 
     Attributes
     ----------
-    rounds, evaluations, groups, memberships : the records
+    rounds, evaluations, groups, memberships, damages : the records
     trained : each device's state after its last local steps, before it merged anything
     done : event that fires when the last round is over
     """
@@ -96,6 +96,10 @@ class Session:
         # Who is known to hold one's mask and A.
         self.reached: set[tuple[int, int]] = set()
         self._open: list[tuple[RoundRow, Job[State]]] = []
+        self.damages: list[DamageRow] = []
+        self._damaged: list[tuple[float, int, int, Value[Update]]] = []
+        # When each device's memory was last looked after.
+        self._looked_s = [0.0] * devices
         self.prepare()
         self.done = network.env.process(self.run())
 
@@ -116,7 +120,32 @@ class Session:
         """Return by device what one knows of it and its group."""
         return {}
 
+    def forget(self, me: int) -> None:
+        """Take in that a device has lost all that it had learned and heard."""
+        self.states[me] = self.trained[me] = None
+        self.reached = {(source, target) for source, target in self.reached if target != me}
+
     # What protocols use.
+
+    def crashed(self, me: int, since_s: float) -> str | None:
+        """Return whether a device has crashed since an instant [s]; it may have lost its memory.
+
+        Returns
+        -------
+        None if it has not, else `kept` or `lost`
+        """
+        if self.network.crashed(me, self._looked_s[me]) == "lost":
+            self.forget(me)
+        self._looked_s[me] = self.network.now_s
+        return self.network.crashed(me, since_s)
+
+    def received(self, me: int, told: Told) -> Told:
+        """Return what a device hears of what it was told: bits may have changed on the way."""
+        damaged = self.trainer.damaged(me, told.device, told.round, told.update)
+        if damaged is None:
+            return told
+        self._damaged.append((self.network.now_s, told.device, me, damaged))
+        return dataclasses.replace(told, update=damaged)
 
     @property
     def adapters(self) -> list[Adapter | None]:
@@ -273,6 +302,11 @@ class Session:
         for row, trained in self._open:
             self.rounds.append(dataclasses.replace(row, loss=self.trainer.loss(trained)))
         self._open.clear()
+        self.damages += [
+            DamageRow(time_s, source, target, update.value().refused)
+            for time_s, source, target, update in self._damaged
+        ]
+        self._damaged.clear()
         env = self.network.env
         keys = [None if state is None else state.key for state in self.states]
         self.trainer.agree(number, digest(number, env.now_ns, env.events, keys))
@@ -289,6 +323,8 @@ class Session:
         """Test every device on every task; an adapter is what it is, whoever is away."""
         names = [task.name for task in self.trainer.tasks]
         now_s = self.network.now_s
+        for device in range(self.devices):
+            self.crashed(device, now_s)
         tests = [
             self.trainer.test(device, number, self.current(device), self.held(device))
             for device in range(self.devices)

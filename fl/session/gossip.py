@@ -41,7 +41,9 @@ class Gossip(Session):
         self.evaluate(0)
         yield env.all_of([env.process(self._device(me)) for me in range(self.devices)])
         yield env.all_of(list(self._on_way.values()))
-        for me, state in enumerate(self.states):
+        for me in range(self.devices):
+            self.crashed(me, self.network.now_s)
+            state = self.states[me]
             heard, staleness = self._heard(me)
             if state is not None and heard:
                 self.states[me] = self.merge(me, state, heard, self._counts(staleness))
@@ -72,8 +74,12 @@ class Gossip(Session):
     def _round(self, me: int, number: int) -> Steps:
         """One local round."""
         start_s = self.network.now_s
+        self.crashed(me, start_s)
         trained, duration_s = self.train(me, number, self.states[me])
         yield self.network.timeout(duration_s)
+        if self.crashed(me, start_s):
+            # What it was computing is lost.
+            return
         trained_s = self.network.now_s
         targets = self._targets(me) if self.trainer.method.exchanges else []
         sent, events = self.tell(me, targets, number, trained)
@@ -108,7 +114,7 @@ class Gossip(Session):
                 told.device not in last or told.round > last[told.device].round
             ):
                 last[told.device] = told
-        heard = [last[device] for device in sorted(last)]
+        heard = [self.received(me, last[device]) for device in sorted(last)]
         merges_s = self._merged_s[me]
         return heard, [len(merges_s) - bisect_right(merges_s, told.made_s) for told in heard]
 

@@ -56,6 +56,11 @@ class Rounds(Session):
         """Return by device what one knows of it and its group."""
         return self._holdings.of(device)
 
+    def forget(self, me: int) -> None:
+        """Take in that a device has lost all that it had learned and heard."""
+        super().forget(me)
+        self._holdings.forget(me)
+
     def run(self) -> Steps:
         """Run all rounds."""
         return self.in_rounds(self._round)
@@ -83,13 +88,21 @@ class Rounds(Session):
                 yield from self._holdings.exchange(number, everybody, members, sharing.source)
 
     def _device(self, me: int, this: _Round) -> Steps:
-        """One device's round."""
+        """One device's round, which is over when it crashes."""
+        self.crashed(me, this.start_s)
         trained, duration_s = self.train(me, this.number, self.states[me])
         this.trained_s[me] = this.start_s + duration_s
         yield self.network.timeout(duration_s)
+        if self.crashed(me, this.start_s):
+            return
         neighbors = self._neighbors(me, this) if self.trainer.method.exchanges else []
         sent, _ = self.tell(me, neighbors, this.number, trained)
         heard = yield from self._hear(me, neighbors, this)
+        crash = self.crashed(me, this.start_s)
+        if crash is not None:
+            if crash == "kept":
+                self.states[me] = trained
+            return
         self._heard[me] = [told.device for told in heard]
         state = self.merge(me, trained, heard, [1.0] * len(heard))
         self.states[me] = state
@@ -148,6 +161,6 @@ class Rounds(Session):
             message: Any = arrival.value
             told = message.payload
             if isinstance(told, Told) and told.round == this.number:
-                heard[told.device] = told
+                heard[told.device] = self.received(me, told)
                 missing.discard(told.device)
         return [heard[other] for other in sorted(heard)]

@@ -51,6 +51,11 @@ class Holdings:
         """Return by device what one holds of it."""
         return self._held[device]
 
+    def forget(self, me: int) -> None:
+        """Take in that a device has lost all that it held."""
+        self._held[me], self._news[me] = {}, {}
+        self._knows = {(device, other) for device, other in self._knows if device != me}
+
     def keep_own(self, me: int, members: Sequence[int], known: Value[Update]) -> None:
         """Keep what a device has come to with those whom it has heard."""
         self._held[me] |= dict.fromkeys([me, *members], known)
@@ -108,8 +113,11 @@ class Holdings:
             if not outside:
                 continue
             if source == "head":
-                heard_db = [float(np.median(snr_db[member, outside])) for member in members]
-                wanted[members[int(np.argmax(heard_db))], members] = outside
+                # Whoever has lost its memory since has nothing to tell.
+                has = [member for member in members if members in self._news[member]]
+                heard_db = [float(np.median(snr_db[member, outside])) for member in has]
+                if has:
+                    wanted[has[int(np.argmax(heard_db))], members] = outside
                 continue
             for target in outside:
                 mine = self._news[target].get(members)

@@ -68,6 +68,7 @@ class Star(Session):
     def _client(self, me: int, number: int) -> Steps:
         """One client's round."""
         start_s = self.network.now_s
+        self.crashed(me, start_s)
         start, heard = self.states[me], []
         if self._average is not None:
             told = Told(self._server, number, start_s, self._average)
@@ -77,9 +78,12 @@ class Star(Session):
             if not transfer.delivered:
                 return
             yield self.network.inbox[me].get()
-            start, heard = self.trainer.adopt(me, start, self._average), [told]
+            told = self.received(me, told)
+            start, heard = self.trainer.adopt(me, start, told.update), [told]
         trained, duration_s = self.train(me, number, start)
         yield self.network.timeout(duration_s)
+        if self.crashed(me, start_s):
+            return
         trained_s = self.network.now_s
         self.states[me] = trained
         size = 0
@@ -104,7 +108,10 @@ class Star(Session):
         told = [message.payload for message in inbox.items]
         inbox.items.clear()
         mine = [each for each in told if isinstance(each, Told) and each.round == number]
-        heard = sorted(mine, key=lambda each: each.device)
+        heard = [
+            self.received(self._server, each) for each in sorted(mine, key=lambda each: each.device)
+        ]
         if heard:
             weights = [self.trainer.weight(each.device) for each in heard]
-            self._average = self.trainer.average([each.update for each in heard], weights)
+            updates = [each.update for each in heard]
+            self._average = self.trainer.average(updates, weights, self._average)

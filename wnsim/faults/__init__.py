@@ -5,7 +5,7 @@ from __future__ import annotations
 from wnsim.faults.churn import Churn
 from wnsim.faults.kinds import Blackout, Crash, Jamming, StationFailure, Straggler
 from wnsim.faults.presence import Interrupted
-from wnsim.faults.timeline import FAR_NS, Row, Timeline
+from wnsim.faults.timeline import FAR_NS, Row, Timeline, by_time
 
 __all__ = [
     "FAR_NS",
@@ -18,4 +18,5 @@ __all__ = [
     "StationFailure",
     "Straggler",
     "Timeline",
+    "by_time",
 ]

@@ -18,7 +18,7 @@ from wnsim.faults.spans import FAR_NS, Spans
 from wnsim.mobility.motion import Bools
 from wnsim.units import NS_PER_S, Floats, Ints, db_to_linear, dbm_to_w, to_ns, to_s
 
-__all__ = ["FAR_NS", "Row", "Timeline"]
+__all__ = ["FAR_NS", "Row", "Timeline", "by_time"]
 
 
 @dataclass(frozen=True, slots=True)

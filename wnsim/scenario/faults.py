@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from fl.config import Byzantine, Corruption
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from fl.config import Byzantine, Corruption, Wrongs
 from wnsim.faults import (
     Blackout,
     Churn,
     Crash,
     Jamming,
+    Row,
     StationFailure,
     Straggler,
     Timeline,
+    by_time,
 )
 from wnsim.params import parameters
+
+if TYPE_CHECKING:
+    from fl.session import Session
 
 
 @parameters
@@ -71,6 +80,10 @@ class Faults:
         if len(set(attacked)) < len(attacked):
             raise ValueError("faults.byzantine: a device must be named once, got one twice")
 
+    def wrongs(self) -> Wrongs:
+        """Return what is wrong with updates and labels."""
+        return Wrongs(self.byzantine, self.corruption)
+
     def timeline(self, names: list[str], devices: int, seed: int) -> Timeline:
         """Return the faults of the world by time.
 
@@ -103,3 +116,41 @@ def _check_numbers(what: str, numbers: list[int], count: int) -> None:
     for number in numbers:
         if number >= count:
             raise ValueError(f"{what} must be 0 to {count - 1}, got {number}")
+
+
+def fault_rows(
+    section: Faults, world: Timeline, end_s: float, names: Sequence[str], session: Session | None
+) -> list[Row]:
+    """Return all faults of a run, by time.
+
+    Parameters
+    ----------
+    section : the faults that were asked for
+    world : those of the world, by time
+    end_s : when the run ended [s]
+    names : of all nodes
+    session : what was learned; none: nothing was
+    """
+    rows = world.rows(end_s)
+    if session is not None:
+        rows += [
+            Row(
+                damage.time_s,
+                "corruption",
+                f"{names[damage.source]} to {names[damage.target]}",
+                "refused, not finite" if damage.refused else "decoded",
+                damage.time_s,
+            )
+            for damage in session.damages
+        ]
+        for each in section.byzantine:
+            label = "label-flip" if each.attack == "label-flip" else f"{each.attack} {each.scale:g}"
+            for device in each.devices:
+                begun = [
+                    row.start_s
+                    for row in session.rounds
+                    if row.device == device and row.round >= each.from_round
+                ]
+                if begun:
+                    rows.append(Row(min(begun), "byzantine", names[device], label, math.nan))
+    return by_time(rows)

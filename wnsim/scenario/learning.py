@@ -123,8 +123,9 @@ def learn(
         encoder = learning.scoring == "similarity"
         model, tokenizer = load(learning.model, dtype, device, quantization, encoder=encoder)
         trainer = Trainer(
-            learning, tasks, model, tokenizer, devices, seed, store=store, ranks=ranks
-        )
+            learning, tasks, model, tokenizer, devices, seed, store=store, ranks=ranks,
+            wrongs=None if scenario.faults is None else scenario.faults.wrongs(),
+        )  # fmt: skip
         session = PROTOCOLS[type(learning.protocol)](
             network, trainer, learning, compute_time_s, devices, seed, progress
         )

@@ -15,6 +15,7 @@ from wnsim.network import Backhaul, Network
 from wnsim.scenario import results
 from wnsim.scenario.build import build_world, fingerprint, inputs
 from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.faults import fault_rows
 from wnsim.scenario.learning import Keeping, learn
 from wnsim.scenario.progress import Progress, Watcher
 from wnsim.scenario.schema import Scenario
@@ -110,8 +111,8 @@ def run_one(
         return
 
     faults: list[Row] = []
-    if world.faults is not None:
-        faults = world.faults.rows(network.now_s)
+    if scenario.faults is not None and world.faults is not None:
+        faults = fault_rows(scenario.faults, world.faults, network.now_s, world.names, session)
     tables = results.tables(network, world, ledger, trainer, session, faults)
     for name, data in tables.items():
         records.write(folder / name, data)
