@@ -130,7 +130,13 @@ def make_trainer(make_lm, tokenizer):  # type: ignore[no-untyped-def]
     """Return a maker of trainers on a small random model and two generated tasks."""
 
     def make(  # type: ignore[no-untyped-def]
-        kind: str = "llama", devices: int = 3, tasks=None, store=None, chunk_tokens=1024, **settings
+        kind: str = "llama",
+        devices: int = 3,
+        tasks=None,
+        store=None,
+        chunk_tokens=1024,
+        wrongs=None,
+        **settings,
     ):
         from fl.config import Computing, Learning
         from fl.tasks import GENERATED, generate
@@ -142,6 +148,8 @@ def make_trainer(make_lm, tokenizer):  # type: ignore[no-untyped-def]
             | settings
         )
         tasks = tasks or [generate(name, 24, 4, 1) for name in list(GENERATED)[:2]]
-        return Trainer(learning, tasks, make_lm(kind), tokenizer, devices, seed=1, store=store)
+        return Trainer(
+            learning, tasks, make_lm(kind), tokenizer, devices, seed=1, store=store, wrongs=wrongs
+        )
 
     return make

@@ -1,0 +1,229 @@
+"""Devices that lie, wrong labels, bits that change on the way, and memories that are lost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from fl.config import (
+    Asynchronous,
+    Byzantine,
+    Corruption,
+    Full,
+    Learning,
+    Lora,
+    Server,
+    SoLora,
+    Wrongs,
+)
+from fl.session import PROTOCOLS
+from fl.tasks import Example
+from fl.update import decode, encode
+from fl.wrongs import damaged, mislabelled
+from wnsim.faults import Crash
+from wnsim.mac import Cell
+from wnsim.network import Network
+from wnsim.transport import Transport
+
+SQUARE = ((0.0, 0.0), (100.0, 0.0), (0.0, 100.0), (100.0, 100.0))
+
+
+@pytest.fixture
+def federate(make_network, make_trainer) -> Callable[..., Any]:  # type: ignore[no-untyped-def]
+    """Return a runner of small federations with faults; gives network, trainer and session."""
+
+    def run(faults=None, wrongs=None, **learning):  # type: ignore[no-untyped-def]
+        settings = {"rounds": 2, "topology": Full(), "evaluate_every": 1} | learning
+        trainer = make_trainer(devices=4, wrongs=wrongs, **settings)
+        stations = {}
+        if isinstance(settings.get("protocol"), Server):
+            stations = {"stations_m": ((50.0, 50.0),), "mac": Cell()}
+        network: Network = make_network(SQUARE, faults=faults, transport=Transport(), **stations)
+        config = Learning(
+            train_examples=24, test_examples=4, local_steps=3, batch_size=4, **settings
+        )
+        session = PROTOCOLS[type(config.protocol)](
+            network, trainer, config, lambda device, flops: 1.0 + device, 4, 1,
+            lambda number, time_s, accuracy: None,
+        )  # fmt: skip
+        network.env.run(until=session.done)
+        return network, trainer, session
+
+    return run
+
+
+# --- lies -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("method", [Lora(rank=2), SoLora(rank=2)])
+@pytest.mark.parametrize("scale", [1.0, 4.0])
+def test_a_flipped_sign_is_exactly_minus(make_trainer, method: object, scale: float) -> None:  # type: ignore[no-untyped-def]
+    lies = Wrongs((Byzantine(devices=(1,), scale=scale, from_round=2),))
+    trainer = make_trainer(devices=3, method=method, wrongs=lies)
+    for device, round_, factor in ((1, 2, -scale), (1, 1, 1.0), (0, 2, 1.0)):
+        state = trainer.train(device, round_, None)
+        true = trainer.method.update(state.value().adapter, device, round_, True)
+        told = trainer.tell(device, round_, state).value()
+        for own, sent in zip(true.b, told.b, strict=True):
+            assert torch.equal(sent, (factor * own).half().float())
+        if true.a is not None:
+            for own, sent in zip(true.a, told.a, strict=True):
+                assert torch.equal(sent, own.half().float())
+
+
+def test_noise_has_the_scale_that_is_asked_for(make_trainer) -> None:  # type: ignore[no-untyped-def]
+    lies = Wrongs((Byzantine(devices=(0,), attack="noise", scale=3.0),))
+    trainer = make_trainer(devices=2, method=SoLora(rank=4), wrongs=lies)
+    state = trainer.train(0, 1, None)
+    true, told = state.value().adapter, trainer.tell(0, 1, state).value()
+    for own, sent, mask in zip(true.b, told.b, true.mask, strict=True):
+        active = mask.bool()
+        assert bool((sent[~active] == 0).all())
+        noise = (sent - own)[active].double() / (3.0 * own[active].double().square().mean().sqrt())
+        # The square of standard normal numbers has mean 1 and variance 2.
+        count = int(active.sum())
+        low, high = stats.chi2.interval(1 - 1e-6, count)
+        assert low < float(noise.square().sum()) < high
+    again = trainer.tell(0, 1, state).value()
+    assert all(torch.equal(x, y) for x, y in zip(told.b, again.b, strict=True))
+
+
+def test_labels_are_flipped() -> None:
+    chosen = [Example("a", "x", ("x", "y", "z")), Example("b", "z", ("x", "y", "z"))]
+    assert [each.answer for each in mislabelled(chosen)] == ["y", "x"]
+    free = [Example("a", "1"), Example("b", "1"), Example("c", "2")]
+    assert [each.answer for each in mislabelled(free)] == ["2", "2", "1"]
+    same = [Example("a", "1"), Example("b", "1")]
+    assert list(mislabelled(same)) == same
+
+
+def test_wrong_labels_are_what_is_trained_on(make_trainer) -> None:  # type: ignore[no-untyped-def]
+    lies = Wrongs((Byzantine(devices=(1,), attack="label-flip"),))
+    plain, wrong = make_trainer(devices=3), make_trainer(devices=3, wrongs=lies)
+    for device in range(3):
+        before, after = plain.examples.rows[device], wrong.examples.rows[device]
+        same = before.ids.shape == after.ids.shape and torch.equal(before.ids, after.ids)
+        assert same == (device != 1)
+    assert plain.examples.digests[1] != wrong.examples.digests[1]
+
+
+# --- bits -------------------------------------------------------------------------------------
+
+
+def test_one_bit_changes_one_value(make_trainer) -> None:  # type: ignore[no-untyped-def]
+    trainer = make_trainer(devices=1, method=SoLora(rank=2))
+    update = trainer.tell(0, 1, trainer.train(0, 1, None)).value()
+    layers, ranks = trainer.model.layers, trainer.method.ranks(trainer.model.layers)
+    refused = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        found = damaged(update, 1, rng, layers, ranks, with_a=False)
+        changed = sum(int((x != y).sum()) for x, y in zip(found.b, update.b, strict=True))
+        # The sign of a zero is no other value.
+        assert changed <= 1
+        finite = all(bool(torch.isfinite(b).all()) for b in found.b)
+        assert found.refused == (not finite)
+        refused += found.refused
+        assert all(torch.equal(x, y) for x, y in zip(found.mask, update.mask, strict=True))
+        # It passes the checksum again.
+        if finite:
+            decode(encode(found), layers, ranks)
+    # A bit of sixteen makes a value infinite if all other exponent bits are set: not here.
+    assert refused == 0
+
+
+def test_values_that_are_not_finite_are_left_out(make_trainer) -> None:  # type: ignore[no-untyped-def]
+    trainer = make_trainer(
+        devices=3, method=Lora(rank=2), wrongs=Wrongs((), Corruption(probability=1.0, bits=3000))
+    )
+    states = [trainer.train(device, 1, None) for device in range(3)]
+    told = [trainer.tell(device, 1, states[device]) for device in (1, 2)]
+    heard = [trainer.damaged(0, device, 1, each) for device, each in zip((1, 2), told, strict=True)]
+    assert all(each.value().refused for each in heard)
+    merged = trainer.merge(0, states[0], heard, [1.0] * 3).value().adapter
+    for mine, own in zip(merged.b, states[0].value().adapter.b, strict=True):
+        assert torch.equal(mine, own)
+    # And a server goes on with what it had.
+    before = trainer.average(told, [1.0, 1.0])
+    after = trainer.average(heard, [1.0, 1.0], before).value()
+    for x, y in zip(after.b, before.value().b, strict=True):
+        assert torch.equal(x, y)
+
+
+def test_as_many_updates_are_hit_as_is_asked_for(make_trainer) -> None:  # type: ignore[no-untyped-def]
+    """Law: the number of hits is binomial."""
+    trainer = make_trainer(devices=2, wrongs=Wrongs((), Corruption(probability=0.1)))
+    told = trainer.tell(0, 1, trainer.train(0, 1, None))
+    count = 3000
+    hit = sum(trainer.damaged(1, 0, round_, told) is not None for round_ in range(count))
+    low, high = stats.binom.interval(1 - 1e-6, count, 0.1)
+    assert low <= hit <= high
+
+
+@pytest.mark.parametrize("protocol", [None, Asynchronous(), Server()])
+def test_learning_goes_on_with_damaged_updates(federate, protocol: object) -> None:  # type: ignore[no-untyped-def]
+    chosen = {} if protocol is None else {"protocol": protocol}
+    wrongs = Wrongs((), Corruption(probability=0.5, bits=20))
+    network, _, session = federate(wrongs=wrongs, method=Lora(rank=2), rounds=3, **chosen)
+    assert session.damages
+    assert session.evaluations[-1].round == 3
+    pairs = {(each.source, each.target) for each in session.damages}
+    sent = {(t.message.source, t.message.target) for t in network.transfers if t.delivered}
+    assert pairs <= sent
+    assert all(math.isfinite(row.loss) for row in session.rounds)
+
+
+# --- memories ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("memory", ["kept", "lost"])
+def test_a_crash_while_training_costs_the_round(federate, memory: str) -> None:  # type: ignore[no-untyped-def]
+    """Device 3 trains for 4 s in each round; it is down from 2 s to 3 s of the first one."""
+    crash = Crash(devices=(3,), from_s=2.0, until_s=3.0, memory=memory)
+    network, trainer, session = federate({"crashes": (crash,)}, method=SoLora(rank=2))
+    members = [sorted(r.device for r in session.rounds if r.round == n) for n in (1, 2)]
+    assert members == [[0, 1, 2], [0, 1, 2, 3]]
+    sent = [t for t in network.transfers if t.message.round == 1]
+    assert {t.message.source for t in sent} == {0, 1, 2}
+    # What reached it before it crashed had to be told again if it was forgotten.
+    by_round = {
+        n: {t.message.size_bytes for t in network.transfers
+            if t.message.target == 3 and t.message.source == 0 and t.message.round == n}
+        for n in (1, 2)
+    }  # fmt: skip
+    first, later = (trainer.payload.size_bytes(each) for each in (True, False))
+    assert by_round == {1: {first}, 2: {first if memory == "lost" else later}}
+    # 1 s and 2 s are instants at which others sent to it: before, and at the crash itself.
+    reasons = {t.reason for t in sent if t.message.target == 3 and not t.delivered}
+    assert reasons == {"crash"}
+
+
+@pytest.mark.parametrize("memory", ["kept", "lost"])
+def test_memory_decides_what_is_left(federate, memory: str) -> None:  # type: ignore[no-untyped-def]
+    """It crashes for good in its second round: it has the adapter of the first one, or none."""
+    _, _, whole = federate(method=Lora(rank=2), rounds=1)
+    first_s = max(row.end_s for row in whole.rounds)
+    crash = Crash(devices=(3,), from_s=first_s + 1.0, memory=memory)
+    _, _, session = federate({"crashes": (crash,)}, method=Lora(rank=2), rounds=2)
+    after_first = whole.adapters[3]
+    left = session.adapters[3]
+    if memory == "lost":
+        assert left is None
+    else:
+        assert all(torch.equal(x, y) for x, y in zip(left.b, after_first.b, strict=True))
+    assert [row.round for row in session.rounds if row.device == 3] == [1]
+
+
+@pytest.mark.parametrize("protocol", [Asynchronous(), Server()])
+def test_other_protocols_lose_it_too(federate, protocol: object) -> None:  # type: ignore[no-untyped-def]
+    crash = Crash(devices=(3,), from_s=2.0, memory="lost")
+    _, _, session = federate({"crashes": (crash,)}, protocol=protocol, method=Lora(rank=2))
+    assert not [row for row in session.rounds if row.device == 3]
+    assert session.states[3] is None
+    assert session.evaluations
