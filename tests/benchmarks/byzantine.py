@@ -1,0 +1,117 @@
+"""What robust aggregation keeps of accuracy when two devices of ten lie.
+
+Ten devices with equal shares of one task tell all others what they have learned, in synchronous
+rounds on a channel that loses nothing. Two of them (20 %) send their updates with the opposite
+sign and `--scale` times as large, or with Gaussian noise `--scale` times as large as they are.
+The accuracy is that of the eight others after the last round; shares are of the accuracy of the
+same seed without liars, with Student-t intervals over seeds.
+
+    python tests/benchmarks/byzantine.py
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import argparse
+import csv
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from wnsim.scenario.__main__ import main as run_scenario
+from wnsim.statistics import mean
+
+LIARS = (4, 9)
+RULES = {
+    "mean": "null",
+    "median": "{model: median}",
+    "trimmed mean": "{model: trimmed-mean, trim: 0.2}",
+    "clipped": "{model: norm-clip, factor: 1}",
+}
+SCENARIO = """\
+name: byzantine
+seed: {seed}
+repeat: {seeds}
+area_m: [100, 100]
+devices: {{count: 10}}
+mobility: {{model: static}}
+channel: {{path_loss: {{model: free-space}}, shadowing: {{sigma_db: 0}}, fading: {{model: none}}}}
+mac: {{model: ideal}}
+fl:
+  tasks: [{task}]
+  partition: {{model: iid}}
+  train_examples: 640
+  test_examples: 48
+  topology: {{model: full}}
+  rounds: {rounds}
+  local_steps: 8
+  evaluate_every: 1000
+variants:
+"""
+
+
+def variants(scale: float) -> dict[str, str]:
+    """Return the variants of the study, by label, as they stand in a scenario."""
+    found = {"clean": "{}"}
+    for attack in ("sign-flip", "noise"):
+        liars = f"[{{devices: {list(LIARS)}, attack: {attack}, scale: {scale:g}}}]"
+        for rule, robust in RULES.items():
+            found[f"{attack} {rule}"] = f"fl: {{robust: {robust}}}, faults: {{byzantine: {liars}}}"
+    return found
+
+
+def accuracy(folder: Path) -> float:
+    """Return the mean accuracy of those who tell the truth, after the last round."""
+    with (folder / "evaluations.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    last = max(int(row["round"]) for row in rows)
+    told = [
+        float(row["accuracy"])
+        for row in rows
+        if int(row["round"]) == last and int(row["device"]) not in LIARS
+    ]
+    return float(np.mean(told))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=8)
+    parser.add_argument("--scale", type=float, default=3.0)
+    parser.add_argument("--task", default="home")
+    options = parser.parse_args()
+    text = SCENARIO.format(
+        seed=options.seed, seeds=options.seeds, rounds=options.rounds, task=options.task
+    )
+    labels = variants(options.scale)
+    for label, keys in labels.items():
+        inside = f", {keys}" if keys != "{}" else ""
+        text += f"  - {{label: {label}{inside}}}\n"
+    with tempfile.TemporaryDirectory() as name:
+        path, out = Path(name) / "byzantine.yaml", Path(name) / "results"
+        path.write_text(text)
+        if run_scenario([str(path), "--out", str(out)]):
+            raise SystemExit("the study could not be run")
+        seeds = range(options.seed, options.seed + options.seeds)
+        found = {
+            label: np.array(
+                [accuracy(out / f"{label.replace(' ', '-')},seed={seed}") for seed in seeds]
+            )
+            for label in labels
+        }
+    print(f"{'':24}{'accuracy':>10}{'+-':>8}{'of clean':>10}{'+-':>8}")
+    for label, values in found.items():
+        share = values / found["clean"]
+        line = f"{label:24}"
+        for each in (mean(values), mean(share)):
+            line += f"{each.mean:10.3f}{each.half:8.3f}"
+        print(line)
+
+
+if __name__ == "__main__":
+    main()
