@@ -7,6 +7,9 @@ from collections.abc import Callable
 import simpy
 from simpy.events import NORMAL, EventPriority
 
+from wnsim.laws import BrokenLawError
+from wnsim.units import NS_PER_S
+
 # What ends on the air comes before everything else of an instant, SimPy's urgent events included;
 # what begins there comes after all that waits until late. See `Clock.at`.
 FIRST, LAST = -2, 2
@@ -44,8 +47,17 @@ class Clock(simpy.Environment):
         self.schedule(event, EventPriority(NORMAL + late), instant_ns - self.now)
 
     def step(self) -> None:
-        """Process the next event."""
+        """Process the next event.
+
+        Raises
+        ------
+        BrokenLawError
+            if it is earlier than the last one
+        """
         self.events += 1
+        if self._queue and self._queue[0][0] < self._now:
+            what = f"the next event is at {self._queue[0][0]} ns"
+            raise BrokenLawError("time", "the clock", self._now / NS_PER_S, what)
         super().step()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ import simpy
 from wnsim import streams
 from wnsim.air import ENGINES, Flow, Setup, Stream
 from wnsim.delivery import Delivery
+from wnsim.laws import Books
 from wnsim.transfer import Message, Packet, Transfer
 from wnsim.transport import Transport
 from wnsim.units import LONGEST_S, NS_PER_S, to_ns, to_s
@@ -133,6 +134,7 @@ class Network:
         self._valid_s: float | None = None
         self._measured: dict[tuple[int, int], tuple[float, float]] = {}
         self._serial = 0
+        self._books = Books(world.names)
         self._under_way: dict[Flow, tuple[Delivery, Stream]] = {}
         self._pending: set[Delivery] = set()
         self._queued_bytes = [0] * (world.nodes + 1)
@@ -149,6 +151,16 @@ class Network:
     def in_flight(self) -> int:
         """Number of messages that have not ended."""
         return len(self._pending)
+
+    def close(self) -> None:
+        """Check at the end of a run that nothing is lost that nobody knows of.
+
+        Raises
+        ------
+        BrokenLawError
+            if what was sent is not what was delivered, lost, or is in flight
+        """
+        self._books.close(self.transfers, self._in_flight(), self.now_s)
 
     def timeout(self, duration_s: float) -> simpy.Event:
         """Return an event that fires after a duration [s]."""
@@ -246,6 +258,8 @@ class Network:
             for target in targets
         ]
         self._pending.update(deliveries)
+        for delivery in deliveries:
+            self._books.sent(delivery.message)
         bound = self._transport.queue_bytes
         if bound is not None and self._queued_bytes[message.source] + message.size_bytes > bound:
             for delivery in deliveries:
@@ -481,6 +495,10 @@ class Network:
             time_s = motion.next_change_s(time_s) + to_s(1)
         return _FAR_NS
 
+    def _in_flight(self) -> Iterator[Message]:
+        """Yield the messages that have not ended."""
+        return (delivery.message for delivery in self._pending)
+
     def _finish(
         self, delivery: Delivery, delivered: bool, reason: str, *, counted: bool = True
     ) -> None:
@@ -493,6 +511,7 @@ class Network:
                 self._queued_bytes[message.source] -= message.size_bytes
         transfer = delivery.transfer(self.env.now_ns, delivered, reason, self._transport)
         self.transfers.append(transfer)
+        self._books.ended(transfer, self._in_flight())
         if delivered:
             self.inbox[message.target].put(message)
         delivery.event.succeed(transfer)

@@ -2,7 +2,7 @@
 
 Ten devices with equal shares of one task tell all others what they have learned, in synchronous
 rounds on a channel that loses nothing. Two of them (20 %) send their updates with the opposite
-sign and `--scale` times as large, or with Gaussian noise `--scale` times as large as they are.
+sign and `--scale` times as large, or with Gaussian noise `--noise` times as large as they are.
 The accuracy is that of the eight others after the last round; shares are of the accuracy of the
 same seed without liars, with Student-t intervals over seeds.
 
@@ -54,10 +54,10 @@ variants:
 """
 
 
-def variants(scale: float) -> dict[str, str]:
+def variants(scales: dict[str, float]) -> dict[str, str]:
     """Return the variants of the study, by label, as they stand in a scenario."""
     found = {"clean": "{}"}
-    for attack in ("sign-flip", "noise"):
+    for attack, scale in scales.items():
         liars = f"[{{devices: {list(LIARS)}, attack: {attack}, scale: {scale:g}}}]"
         for rule, robust in RULES.items():
             found[f"{attack} {rule}"] = f"fl: {{robust: {robust}}}, faults: {{byzantine: {liars}}}"
@@ -83,12 +83,13 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--rounds", type=int, default=8)
     parser.add_argument("--scale", type=float, default=3.0)
+    parser.add_argument("--noise", type=float, default=30.0)
     parser.add_argument("--task", default="home")
     options = parser.parse_args()
     text = SCENARIO.format(
         seed=options.seed, seeds=options.seeds, rounds=options.rounds, task=options.task
     )
-    labels = variants(options.scale)
+    labels = variants({"sign-flip": options.scale, "noise": options.noise})
     for label, keys in labels.items():
         inside = f", {keys}" if keys != "{}" else ""
         text += f"  - {{label: {label}{inside}}}\n"

@@ -20,6 +20,8 @@ from wnsim.air.protection import Protection
 from wnsim.air.quality import TERMS
 from wnsim.air.queues import Queues, by_serial
 from wnsim.clock import FIRST, LAST
+from wnsim.laws import HalfDuplex
+from wnsim.units import to_s
 
 if TYPE_CHECKING:
     from wnsim.air.quality import Prediction
@@ -89,6 +91,7 @@ class Air:
         self.rules = setup.mac.rules()
         self._ended = ended
         self._queues = Queues(self.rules)
+        self._duplex = HalfDuplex(setup.world.names) if self.rules.half_duplex else None
         self.hearing = Hearing(setup.world) if self.rules.interferes else None
         self._protection = None
         if self.hearing is not None and self.rules.protect_db is not None:
@@ -209,6 +212,8 @@ class Air:
             self._protection.begin(stream.flows)
         now = self.env.now_ns
         self._alive[stream] = len(stream.flows)
+        if self._duplex is not None:
+            self._duplex.begin(stream.source, [flow.target for flow in stream.flows], to_s(now))
         for flow in stream.flows:
             flow.started_ns = now
             self._streams[flow] = stream
@@ -229,6 +234,8 @@ class Air:
         self.settle(flow, now)
         last = not self._alive[stream]
         self._queues.release(flow, last)
+        if self._duplex is not None:
+            self._duplex.end(flow.source, flow.target, last=last)
         if self._protection is not None:
             self._queues.reconsider(self._protection.end(flow, last))
         if last:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from wnsim import records
+from wnsim.laws import check_totals
 from wnsim.positions import position_rows
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def _device_rows(
         sent_by[transfer.message.source].append(transfer)
         if transfer.delivered:
             received_bytes[transfer.message.target] += transfer.message.size_bytes
+    _check_totals(network, sent_by, received_bytes)
     spent = ledger.spent_j() if ledger is not None else {}
     overlaps = trainer.overlaps() if trainer is not None else None
     rows = []
@@ -150,6 +152,24 @@ def _device_rows(
             ]
         )
     return rows
+
+
+def _check_totals(
+    network: Network, sent_by: Sequence[Sequence[Transfer]], received_bytes: Sequence[int]
+) -> None:
+    """Compare the sums over devices with what was counted over all messages."""
+    transfers = network.transfers
+    by_device = {
+        "offered_bytes": [sum(t.message.size_bytes for t in sent) for sent in sent_by],
+        "acked_bytes": [sum(t.acked_bytes for t in sent) for sent in sent_by],
+        "received_bytes": received_bytes,
+    }
+    totals = {
+        "offered_bytes": sum(t.message.size_bytes for t in transfers),
+        "acked_bytes": sum(t.acked_bytes for t in transfers),
+        "received_bytes": sum(t.message.size_bytes for t in transfers if t.delivered),
+    }
+    check_totals(by_device, totals, network.now_s)
 
 
 def export_adapters(

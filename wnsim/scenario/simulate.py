@@ -11,6 +11,7 @@ from wnsim.air import coherent_block_ns
 from wnsim.clock import Clock
 from wnsim.energy import Ledger
 from wnsim.faults import Row
+from wnsim.laws import BrokenLawError, Spent
 from wnsim.network import Backhaul, Network
 from wnsim.scenario import results
 from wnsim.scenario.build import build_world, fingerprint, inputs
@@ -61,10 +62,13 @@ def run_one(
     for number, background in enumerate(scenario.background):
         background.start(network, world.count, scenario.seed, number)
     first = ranks is None or ranks.rank == 0
+    spent = Spent(world.names)
 
     def tell(number: int, rounds: int, accuracy: float | None) -> None:
         if first:
             events, wall_s = network.env.events, time.perf_counter() - began
+            if ledger is not None:
+                spent.check(ledger.spent_j(), network.now_s)
             watcher.watch(
                 Progress(run.folder, number, rounds, network.now_s, accuracy, events, wall_s)
             )
@@ -103,9 +107,13 @@ def run_one(
         raise ScenarioError("there is nothing to simulate: give a section fl, or traffic")
     try:
         network.env.run(until=over)
+        network.close()
+        if ledger is not None:
+            spent.check(ledger.spent_j(), network.now_s)
         adapters = [] if session is None else session.adapters
-    # Training that diverges gives numbers that cannot be sent.
-    except ValueError as error:
+    # Training that diverges gives numbers that cannot be sent; a law that is broken is a mistake
+    # of ours, but concerns this run only.
+    except (ValueError, BrokenLawError) as error:
         raise ScenarioError(str(error)) from error
     if not first:
         return
@@ -113,7 +121,10 @@ def run_one(
     faults: list[Row] = []
     if scenario.faults is not None and world.faults is not None:
         faults = fault_rows(scenario.faults, world.faults, network.now_s, world.names, session)
-    tables = results.tables(network, world, ledger, trainer, session, faults)
+    try:
+        tables = results.tables(network, world, ledger, trainer, session, faults)
+    except BrokenLawError as error:
+        raise ScenarioError(str(error)) from error
     for name, data in tables.items():
         records.write(folder / name, data)
     payload = "actual"

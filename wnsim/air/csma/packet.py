@@ -17,8 +17,10 @@ from wnsim.air.csma.contention import Contention
 from wnsim.air.csma.frame import Frame
 from wnsim.air.csma.radio import ACK_BITS
 from wnsim.clock import LAST
+from wnsim.laws import at_once
 from wnsim.phy.wifi import DIFS_NS, SENSE_NS, SIFS_NS, SLOT_NS, TIMEOUT_NS
 from wnsim.streams import uniforms
+from wnsim.units import to_s
 
 if TYPE_CHECKING:
     from wnsim.air.air import Setup
@@ -319,6 +321,8 @@ class _Station:
                 self.answered(mine, read)
                 return
         elif self.node in frame.targets and read:
+            if self.talks_until_ns > frame.start_ns:
+                raise at_once(engine.setup.world.names[self.node], to_s(now))
             frame.reached.append(self.node)
             if frame.asks:
                 if frame.service is not None:

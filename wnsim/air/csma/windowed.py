@@ -20,7 +20,9 @@ from wnsim.air.csma.frame import Frame
 from wnsim.air.csma.radio import ACK_BITS
 from wnsim.air.csma.rounds import Rounds
 from wnsim.clock import LAST
+from wnsim.laws import at_once
 from wnsim.phy.wifi import DIFS_NS, SENSE_NS, SIFS_NS, SLOT_NS, TIMEOUT_NS
+from wnsim.units import to_s
 
 if TYPE_CHECKING:
     from wnsim.air.air import Setup
@@ -330,6 +332,8 @@ class Windowed(Contention):
                     self._answered(mine, arrives, now)
                     continue
             elif arrives:
+                if self._talked_ns[node] > frame.start_ns:
+                    raise at_once(self.setup.world.names[node], to_s(now))
                 frame.reached.append(node)
                 if frame.asks:
                     frame.service.reached = True

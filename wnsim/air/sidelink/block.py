@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from wnsim.air.air import Setup
 from wnsim.air.flow import Flow, Stream
+from wnsim.laws import at_once
 from wnsim.mac.sidelink import Sidelink
 from wnsim.phy.modem import (
     IDLE,
@@ -138,6 +139,8 @@ class Block:
             kind = np.where(number == self._times - 1, last, early).astype(np.int8)
         self.bits, self.kind = bits, kind
         slot_ns = self._setup.modem.slot_ns
+        if self._times == 1:
+            self._check(bits)
         each = np.arange(self.size.size)
         acked = np.cumsum(bits, axis=1) + self.acked[:, None]
         reached = acked >= self.size[:, None]
@@ -150,6 +153,14 @@ class Block:
         self.done = np.where(complete <= self.limit, done, -1)
         self.due = np.where(self.done >= 0, complete, self.limit)
         self._sums = None
+
+    def _check(self, bits: Ints) -> None:
+        """Refuse bits (M, A) that arrive where the receiver hears nothing, for it sends itself."""
+        row, place = np.nonzero((bits > 0) & (self.sinr[..., 0] <= 0.0))
+        if row.size:
+            name = self._setup.world.names[int(self.targets[row[0]])]
+            at_ns = int(self.slots[place[0]]) * self._setup.modem.slot_ns
+            raise at_once(name, to_s(at_ns))
 
     def close(self) -> None:
         """Book the window for good, and begin the next one."""

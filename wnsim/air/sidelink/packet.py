@@ -20,6 +20,7 @@ from wnsim.air.hearing import Hearing
 from wnsim.air.quality import common, predict, sinr
 from wnsim.air.sidelink.grants import Grant, Grants
 from wnsim.air.slot_by_slot import SlotBySlot
+from wnsim.laws import at_once
 from wnsim.phy.modem import (
     IDLE,
     NEW,
@@ -197,6 +198,8 @@ class SidelinkPacket(SlotBySlot[_Link]):
             ),
         )
         link.bits, link.kind = int(outcome.bits[0, 0]), int(outcome.kind[0, 0])
+        if link.bits and times == 1 and flow.target in sending:
+            raise at_once(setup.world.names[flow.target], to_s(link.slot * self.slot_ns))
         if times > 1:
             link.kind = _REPETITION.get(link.kind, link.kind)
         self._foresee(link)

@@ -1,0 +1,184 @@
+"""What no simulation may break: books that are wrong are noticed, and right ones are not."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wnsim import laws, network
+from wnsim.channel import LogDistance, Rayleigh
+from wnsim.clock import Clock
+from wnsim.laws import BrokenLawError, HalfDuplex, Spent, check_totals
+from wnsim.mac import Cell, Csma, Ideal, Ofdma, Reuse, Sidelink, Tdma
+from wnsim.mobility import RandomWaypoint
+from wnsim.network import Network
+from wnsim.phy import NrMcs, Shannon, Wifi
+from wnsim.scenario.__main__ import main
+from wnsim.transfer import Message
+
+Make = Callable[..., Network]
+TRIANGLE = ((0.0, 0.0), (100.0, 0.0), (0.0, 100.0))
+TRAFFIC = """\
+name: laws
+devices: {count: 4}
+mobility: {model: static}
+area_m: [100, 100]
+traffic: {size_bytes: 100_000, neighbors: 2, rounds: 3}
+energy: {}
+"""
+
+
+def send_all(net: Network, rounds: int = 2) -> None:
+    count = len(net.snapshot().present)
+    for _ in range(rounds):
+        events = [
+            net.send(Message(source, (source + step) % count, 20_000, 0.2))
+            for source in range(count)
+            for step in (1, 2)
+        ]
+        net.env.run(until=net.env.all_of(events))
+
+
+@pytest.mark.parametrize("engine", ["windowed", "packet"])
+@pytest.mark.parametrize(
+    ("mac", "phy"),
+    [
+        (Ideal(), Shannon()), (Tdma(), Shannon()), (Ofdma(), NrMcs()),
+        (Ofdma(shared=True), NrMcs()), (Reuse(), Shannon()),
+        (Reuse(protect_db=5), Shannon()), (Cell(), NrMcs()),
+        (Csma(), Wifi()), (Sidelink(period_slots=20), Shannon()),
+    ],
+    ids=["ideal", "tdma", "ofdma", "shared", "reuse", "protected", "cell", "csma", "sidelink"],
+)  # fmt: skip
+def test_every_medium_access_keeps_the_laws(
+    make_network: Make, mac: object, phy: object, engine: str
+) -> None:
+    net = make_network(
+        motion=RandomWaypoint(speed_mps=(1, 20)).motion(6, (120.0, 120.0), 1),
+        mac=mac,
+        phy=phy,
+        engine=engine,
+        fading=Rayleigh(),
+        path_loss=LogDistance(exponent=3.0),
+        stations_m=((30.0, 30.0), (90.0, 90.0)) if isinstance(mac, Cell) else (),
+    )
+    send_all(net)
+    net.close()
+    assert len(net.transfers) == 24
+
+
+def test_bits_that_are_gone_are_missed(make_network: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    net = make_network()
+    net.send(Message(0, 1, 1000, 10.0))
+    net._pending.clear()
+    with pytest.raises(
+        BrokenLawError,
+        match=r"law of bits is broken for device 0 at 0.0\d+ s: 1000 bytes were sent, but 0 "
+        r"delivered, 0 lost and 0 are in flight",
+    ):
+        net.close()
+
+
+def test_a_record_that_is_gone_is_missed(make_network: Make) -> None:
+    net = make_network(TRIANGLE)
+    send_all(net)
+    net.close()
+    net.transfers.pop()
+    with pytest.raises(BrokenLawError, match=r"but transfers tell of 60000"):
+        net.close()
+
+
+def test_bits_from_nowhere_stop_the_run(
+    make_network: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = network.Delivery.transfer
+
+    def more(self: network.Delivery, *args: object) -> object:
+        made = whole(self, *args)
+        return dataclasses.replace(made, acked_bytes=made.air_bytes + 1)
+
+    monkeypatch.setattr(network.Delivery, "transfer", more)
+    with pytest.raises(BrokenLawError, match=r"for device 0 at .* 20001 bytes of 20000 arrived"):
+        send_all(make_network(TRIANGLE))
+
+
+def test_books_are_counted_while_running(
+    make_network: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(laws, "_BETWEEN", 3)
+    net = make_network(TRIANGLE)
+    monkeypatch.setattr(laws.Books, "sent", lambda self, message: None)
+    with pytest.raises(BrokenLawError, match="law of bits is broken for device 0"):
+        send_all(net)
+    assert len(net.transfers) == 3
+
+
+def test_a_radio_that_does_both_at_once(
+    make_network: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    duplex = HalfDuplex(["a", "b", "c"])
+    duplex.begin(0, [1], 1.0)
+    with pytest.raises(BrokenLawError, match=r"half duplex is broken for device b at 2.0+ s"):
+        duplex.begin(1, [2], 2.0)
+    # An access that forgets its own rule is found out.
+    monkeypatch.setattr("wnsim.air.queues.Queues._fits", lambda self, stream, before: True)
+    monkeypatch.setattr("wnsim.air.queues.Queues._receivable", lambda self, stream: True)
+    with pytest.raises(BrokenLawError, match="law of half duplex is broken for device"):
+        send_all(make_network(TRIANGLE, mac=Reuse()))
+
+
+def test_energy_that_comes_back() -> None:
+    spent = Spent(["x", "y"])
+    spent.check({"transmit": np.array([1.0, 2.0]), "idle": np.array([5.0, 5.0])}, 1.0)
+    spent.check({"transmit": np.array([1.0, 2.0]), "idle": np.array([4.0, 5.0])}, 2.0)
+    with pytest.raises(BrokenLawError, match=r"energy is broken for device y at 3.0+ s: .* 2 J"):
+        spent.check({"transmit": np.array([1.5, 1.9]), "idle": np.array([5.0, 5.0])}, 3.0)
+    with pytest.raises(BrokenLawError, match="energy is broken for device x"):
+        spent.check({"idle": np.array([-1.0, 0.0])}, 4.0)
+
+
+def test_time_that_runs_backwards() -> None:
+    clock = Clock()
+    clock.run(until=clock.timeout(1_000_000_000))
+    clock.at(500_000_000, lambda: None)
+    with pytest.raises(BrokenLawError, match=r"law of time is broken for the clock at 1.0+ s"):
+        clock.run()
+
+
+def test_sums_that_do_not_add_up() -> None:
+    check_totals({"acked_bytes": [1, 2]}, {"acked_bytes": 3}, 1.0)
+    with pytest.raises(BrokenLawError, match="acked_bytes add up to 3 bytes, those of all"):
+        check_totals({"acked_bytes": [1, 2]}, {"acked_bytes": 4}, 1.0)
+
+
+def test_a_broken_law_ends_its_run_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whole: of two runs the first breaks a law: code 2, a sentence, the other is there."""
+    path = tmp_path / "laws.yaml"
+    path.write_text(TRAFFIC)
+    closed = network.Network.close
+    runs = []
+
+    def broken(self: Network) -> None:
+        runs.append(self)
+        if len(runs) == 1:
+            self.transfers.pop()
+        closed(self)
+
+    monkeypatch.setattr(network.Network, "close", broken)
+    assert main([str(path), "--out", str(tmp_path / "one")]) == 2
+    told = capsys.readouterr().err
+    assert "the law of bits is broken for device" in told
+    assert "Traceback" not in told
+    runs.clear()
+    path.write_text(TRAFFIC + "repeat: 2\n")
+    assert main([str(path), "--out", str(tmp_path / "two")]) == 2
+    assert not (tmp_path / "two" / "seed=1" / "manifest.json").exists()
+    manifest = json.loads((tmp_path / "two" / "seed=2" / "manifest.json").read_text())
+    assert manifest["complete"]
