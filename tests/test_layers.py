@@ -22,7 +22,7 @@ LAYERS = {
     "wnsim.network": 3, "wnsim.traffic": 3, "wnsim.background": 3, "wnsim.probes": 3,
     "wnsim.energy": 3, "wnsim.records": 3, "wnsim.metrics": 3, "wnsim.statistics": 3,
     "wnsim.locks": 3, "wnsim.laws": 3, "wnsim.scenario": 4, "wnsim.figures": 5, "wnsim.tables": 5,
-    "wnsim.report": 5,
+    "wnsim.report": 5, "wnsim.selftest": 5,
 }  # fmt: skip
 ONLY_IN = {
     "simpy": {

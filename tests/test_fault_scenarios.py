@@ -1,0 +1,106 @@
+"""The section `faults` of a scenario: what it refuses, and the table that it leaves."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from wnsim.scenario.__main__ import main
+from wnsim.scenario.load import shipped
+
+SMALL = """\
+name: small
+devices: {count: 4}
+area_m: [100, 100]
+mobility: {model: static}
+traffic: {size_bytes: 1000, neighbors: 1, rounds: 2}
+faults:
+"""
+LEARNS = SMALL.replace("traffic: {size_bytes: 1000, neighbors: 1, rounds: 2}", "fl: {rounds: 1}")
+STATION = "base_stations: {}\nmac: {model: cell}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (SMALL + "  crashes: [{devices: [4], from_s: 1}]\n", r"crashes: devices must be 0 to 3"),
+        (
+            SMALL + "  crashes:\n    - {devices: [0], from_s: 2, until_s: 1}\n",
+            r"s.yaml:8: faults.crashes.*: until_s must be later than from_s, 2, got 1",
+        ),
+        (SMALL + "  crashs: []\n", r"s.yaml:7: faults.crashs: unknown key; did you mean 'crashes'"),
+        (SMALL + "  stations: [{stations: [0], from_s: 1}]\n", r"for scenarios with base_stations"),
+        (
+            STATION + SMALL + "  stations: [{stations: [1], from_s: 1}]\n",
+            r"faults.stations: stations must be 0 to 0, got 1",
+        ),
+        (SMALL + "  blackouts: [{links: [[0, 9]]}]\n", r"blackouts: nodes must be 0 to 3, got 9"),
+        (SMALL + "  byzantine: [{devices: [1]}]\n", r"byzantine and corruption, need a section fl"),
+        (
+            LEARNS + "  byzantine: [{devices: [1]}, {devices: [1], attack: noise}]\n",
+            r"a device must be named once",
+        ),
+        (
+            LEARNS.replace("rounds: 1", "rounds: 1, sharing: {}, topology: {model: by-task}")
+            + "  corruption: {probability: 0.1}\n",
+            r"faults.corruption is for updates that are merged",
+        ),
+        (
+            "mac: {model: csma}\nradio: {phy: {model: wifi}}\n" + SMALL
+            + "  jamming: [{center_m: [0, 0], radius_m: 9, noise_db: 3}]\n",
+            r"faults.jamming is not for mac csma: its stations would sense a jammer",
+        ),
+        (SMALL + "  churn: {file: nowhere.csv}\n", r"nowhere.csv"),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused_in_a_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
+) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(text)
+    assert main(["--check", str(path)]) == 2
+    told = capsys.readouterr().err
+    assert re.search(message, told), told
+    assert "Traceback" not in told
+
+
+def test_each_fault_is_a_row_with_a_digest(tmp_path: Path) -> None:
+    """Whole: what happens by the end of the run is in the table, with a digest."""
+    (tmp_path / "churn.csv").write_text("t_s,id,event\n0.5,3,leave\n0.75,3,join\n")
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        SMALL
+        + "  crashes: [{devices: [1], from_s: 0.25, until_s: 1.5, memory: lost}]\n"
+        + "  churn: {file: churn.csv}\n"
+        + "  blackouts: [{links: [[0, 2]], from_s: 1}, {from_s: 100}]\n"
+    )
+    assert main([str(path), "--out", str(tmp_path / "out")]) == 0
+    run = tmp_path / "out" / "seed=1"
+    with (run / "faults.csv").open(newline="") as file:
+        rows = [list(row.values()) for row in csv.DictReader(file)]
+    assert rows == [
+        ["0.25", "crash", "1", "memory lost", "1.5"],
+        ["0.5", "churn", "3", "left", "0.75"],
+        ["1.0", "blackout", "0 - 2", "transfers wait", ""],
+    ]
+    manifest = json.loads((run / "manifest.json").read_text())
+    found = hashlib.sha256((run / "faults.csv").read_bytes()).hexdigest()
+    assert manifest["sha256"]["faults.csv"] == found
+    assert str(tmp_path / "churn.csv") in manifest["inputs"]
+
+
+def test_without_the_section_there_is_no_table(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text(SMALL.replace("faults:\n", ""))
+    assert main([str(path), "--out", str(tmp_path / "out")]) == 0
+    assert not (tmp_path / "out" / "seed=1" / "faults.csv").exists()
+
+
+def test_the_scenario_on_board_is_sound() -> None:
+    assert "faults.yaml" in shipped()
+    assert main(["--check", "faults.yaml"]) == 0

@@ -1,0 +1,37 @@
+"""Run all checks: one line for each, and exit code 1 if something is not as it should be."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+
+from wnsim.selftest.checks import CHECKS, Result
+
+
+def results() -> Iterator[Result]:
+    """Yield what all checks find; one that cannot be made has failed."""
+    for name, check in CHECKS.items():
+        try:
+            yield from check()
+        except Exception as error:
+            yield Result(
+                name, False, f"{type(error).__name__}: {error}", "a check that can be made"
+            )
+
+
+def main() -> int:
+    """Print what all checks find; return the exit code."""
+    began, failed, count = time.perf_counter(), 0, 0
+    for result in results():
+        count += 1
+        failed += not result.sound
+        state = "ok    " if result.sound else "FAILED"
+        print(f"{state} {result.name}: {result.measured} (expected {result.expected})", flush=True)
+    seconds = time.perf_counter() - began
+    print(f"{count - failed} of {count} checks passed in {seconds:.0f} s")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

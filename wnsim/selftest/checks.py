@@ -1,0 +1,275 @@
+"""The checks: each measures something of the installation and says what it should be.
+
+Sources: Bianchi, "Performance analysis of the IEEE 802.11 distributed coordination function",
+IEEE JSAC 18, 2000; Shannon's bound; the law of Rayleigh's power; and `facts.json`, which names its
+own.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from wnsim.channel import Channel, FreeSpace, LogDistance, NoFading, Rayleigh, Shadowing
+from wnsim.channel import UmiStreetCanyon as Umi
+from wnsim.clock import Clock
+from wnsim.mac import Csma, Mac, Ofdma
+from wnsim.mobility import Static
+from wnsim.network import Network
+from wnsim.phy import Phy, Shannon, Wifi
+from wnsim.phy.formats import schemes
+from wnsim.phy.transport_block import elements, resource_blocks, transport_bits
+from wnsim.transfer import Message
+from wnsim.transport import Transport
+from wnsim.units import SPEED_OF_LIGHT_MPS, dbm_to_w, thermal_noise_w
+from wnsim.world import World
+
+_FREQUENCY_HZ, _BANDWIDTH_HZ, _POWER_DBM, _FIGURE_DB = 3.5e9, 20e6, 23.0, 9.0
+_BLOCK_NS = 1_000_000
+_SCENARIO = """\
+name: selftest
+devices: {count: 4}
+area_m: [100, 100]
+mobility: {model: static, layout: given, positions_m: [[0, 0], [50, 0], [0, 50], [50, 50]]}
+channel: {path_loss: {model: free-space}, shadowing: {sigma_db: 0}, fading: {model: none}}
+mac: {model: ideal}
+fl:
+  tasks: [home]
+  partition: {model: iid}
+  method: {model: lora, rank: 2}
+  topology: {model: full}
+  rounds: 2
+  local_steps: 12
+  test_examples: 16
+  train_examples: 64
+  evaluate_every: 2
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a check has found.
+
+    Parameters
+    ----------
+    name : of the check
+    sound : whether it is as it should be
+    measured, expected : in words
+    """
+
+    name: str
+    sound: bool
+    measured: str
+    expected: str
+
+
+@cache
+def facts() -> dict[str, Any]:
+    """Return the reference numbers that travel with the package."""
+    text = (resources.files("wnsim.selftest") / "facts.json").read_text("utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found
+
+
+def _near(name: str, measured: float, expected: float, tolerance: float, unit: str = "") -> Result:
+    sound = abs(measured - expected) <= tolerance
+    unit = f" {unit}" if unit else ""
+    return Result(name, sound, f"{measured:.6g}{unit}", f"{expected:.6g} +- {tolerance:g}{unit}")
+
+
+def _equal(name: str, measured: int, expected: int, unit: str) -> Result:
+    return Result(name, measured == expected, f"{measured} {unit}", f"{expected} {unit}")
+
+
+def _world(
+    places_m: list[tuple[float, float]], loss: Any, fading: Any, phy: Phy, power_dbm: float
+) -> World:
+    """Return a world of devices that stand still."""
+    count = len(places_m)
+    motion = Static(layout="given", positions_m=tuple(places_m)).motion(count, (1e5, 1e5), 1)
+    channel = Channel(
+        loss, Shadowing(sigma_db=0.0), fading, _FREQUENCY_HZ, np.full(count, 1.5),
+        motion.position_m, motion.max_speed_mps, 1, bandwidth_hz=_BANDWIDTH_HZ,
+    )  # fmt: skip
+    return World(
+        motion=motion,
+        channel=channel,
+        phy=phy,
+        tx_power_w=np.full(count, float(dbm_to_w(power_dbm))),
+        noise_figure_db=np.full(count, _FIGURE_DB),
+        flops_per_s=np.full(count, 1e12),
+        bandwidth_hz=_BANDWIDTH_HZ,
+    )
+
+
+def _network(world: World, mac: Mac, transport: Transport | None = None) -> Network:
+    return Network(Clock(), world, mac, _BLOCK_NS, 0.0, 1, transport=transport)
+
+
+def path_loss() -> Iterator[Result]:
+    """Compare path loss and line of sight with two other simulators'."""
+    umi, wanted = Umi(), facts()
+    loss_db = [
+        float(umi.loss_db(np.array([100.0]), 10.0, 1.5, _FREQUENCY_HZ, state)[0])
+        for state in (True, False)
+    ]
+    for state, measured in zip(("los", "nlos"), loss_db, strict=True):
+        yield _near(f"path loss, UMi, {state}", measured, wanted["path_loss_db"][state], 1e-3, "dB")
+    measured = float(umi.los_probability(np.array([50.0]), 10.0, 1.5)[0])
+    yield _near("probability of line of sight", measured, wanted["los_probability"], 1e-6)
+
+
+def transport_blocks() -> Iterator[Result]:
+    """Compare sizes of transport blocks and bands with the standard's."""
+    wanted = facts()["transport_block"]
+    order, rate = (column[wanted["scheme"]] for column in schemes(1))
+    bits = int(transport_bits(elements(wanted["blocks"], 12), order, rate))
+    yield _equal("transport block", bits, wanted["bits"], "bit")
+    blocks = int(resource_blocks(20e6, 30e3))
+    yield _equal("resource blocks", blocks, facts()["resource_blocks"], "blocks")
+
+
+def outage() -> Iterator[Result]:
+    """Compare how often Rayleigh fading is 10 dB below its mean with 1 - exp(-0.1)."""
+    count = 4000
+    places = [(20.0 * (n // 2), 100.0 * (n % 2)) for n in range(2 * count)]
+    channel = _world(places, FreeSpace(), Rayleigh(), Shannon(), 0.0).channel
+    source = np.arange(0, 2 * count, 2)
+    gain = channel.gain_blocks(source, source + 1, 0, 1, _BLOCK_NS)[:, 0, 0]
+    mean = (SPEED_OF_LIGHT_MPS / _FREQUENCY_HZ / (4 * math.pi * 100.0)) ** 2
+    expected = -math.expm1(-0.1)
+    error = 5.0 * math.sqrt(expected * (1.0 - expected) / count)
+    yield _near("outage in Rayleigh fading", float((gain < 0.1 * mean).mean()), expected, error)
+
+
+def airtime() -> Iterator[Result]:
+    """Compare a transfer with its bits over Shannon's rate."""
+    world = _world([(0, 0), (100, 0)], FreeSpace(), NoFading(), Shannon(), _POWER_DBM)
+    net = _network(world, Ofdma())
+    net.env.run(until=net.send(Message(0, 1, 2_000_000, 1e3)))
+    gain = (SPEED_OF_LIGHT_MPS / _FREQUENCY_HZ / (4 * math.pi * 100.0)) ** 2
+    noise_w = float(thermal_noise_w(_BANDWIDTH_HZ, _FIGURE_DB))
+    rate_bps = _BANDWIDTH_HZ * math.log2(1.0 + float(dbm_to_w(_POWER_DBM)) * gain / noise_w)
+    expected_s = 16e6 / rate_bps
+    latency_s = net.transfers[0].latency_s
+    yield _near("transfer at Shannon's rate", latency_s, expected_s, 1e-4 * expected_s, "s")
+
+
+def contention() -> Iterator[Result]:
+    """Compare the packets of five saturated stations of Wi-Fi with Bianchi's closed form."""
+    count, span_s = 5, 2.0
+    ring = [2 * math.pi * node / count for node in range(count)]
+    places = [(1.0 + math.cos(angle), 1.0 + math.sin(angle)) for angle in ring]
+    phy = Wifi(rate_mbps=24.0)
+    net = _network(
+        _world(places, LogDistance(), NoFading(), phy, 16.0),
+        Csma(retry_limit=1000),
+        Transport(packet_bytes=1428, packet_header_bytes=0),
+    )
+    events = [net.send(Message(n, (n + 1) % count, 10**9, span_s)) for n in range(count)]
+    net.env.run(until=net.env.all_of(events))
+    # What was given up at the end counts as far as it arrived.
+    packets = sum(transfer.acked_bytes for transfer in net.transfers) / 1428 / span_s
+    # Of 1428 bytes with 36 of medium access, and of an acknowledgement, at 24 Mbit/s.
+    scheme = phy.scheme(0.0, 1)
+    data_s = scheme.duration_ns(8 * (1428 + 36)) * 1e-9
+    ack_s = phy.control(scheme).duration_ns(8 * 14) * 1e-9
+    expected = bianchi(count, data_s + 16e-6 + ack_s + 34e-6, data_s + 34e-6)
+    yield _near("contention of five stations", packets, expected, 0.05 * expected, "packets/s")
+
+
+def bianchi(count: int, success_s: float, collision_s: float) -> float:
+    """Return the packets per second of saturated stations, windows 16 to 1024 of 9 us slots."""
+    window, stages, low, high = 16, 6, 0.0, 1.0
+
+    def attempt(lost: float) -> float:
+        series = sum((2 * lost) ** stage for stage in range(stages))
+        return 2 / (1 + window + lost * window * series)
+
+    for _ in range(60):
+        middle = (low + high) / 2
+        if middle < 1 - (1 - attempt(middle)) ** (count - 1):
+            low = middle
+        else:
+            high = middle
+    tau = attempt(low)
+    busy, one = 1 - (1 - tau) ** count, count * tau * (1 - tau) ** (count - 1)
+    return one / ((1 - busy) * 9e-6 + one * success_s + (busy - one) * collision_s)
+
+
+@contextmanager
+def _federated() -> Iterator[Path]:
+    """Run the small scenario to its figures; give the folder of results."""
+    from wnsim.scenario.execute import Way, execute
+    from wnsim.scenario.learning import Keeping
+    from wnsim.scenario.progress import Display
+    from wnsim.scenario.sweep import plan
+
+    with tempfile.TemporaryDirectory() as name:
+        path, out = Path(name) / "selftest.yaml", Path(name) / "results"
+        path.write_text(_SCENARIO, "utf-8")
+        runs = plan(str(path))
+        keeping = Keeping(out / "store", 1 << 28)
+        with Display(io.StringIO()) as watcher:
+            execute(runs, out, keeping, Way(lambda run: (run,)), watcher)
+        yield out
+
+
+def learning() -> Iterator[Result]:
+    """Compare a small federated run with what can be known of it beforehand, and its figures."""
+    with _federated() as out:
+        (run,) = (path.parent for path in out.glob("*/manifest.json"))
+        manifest = json.loads((run / "manifest.json").read_text("utf-8"))
+        transfers, rounds = (_rows(run / name) for name in ("transfers.csv", "rounds.csv"))
+        wanted = facts()
+        arrived = [row for row in transfers if row["delivered"] == "True"]
+        yield _equal("messages that arrive", len(arrived), wanted["messages"], "messages")
+        sent = sum(int(row["size_bytes"]) for row in transfers)
+        whole = wanted["messages"] * wanted["message_bytes"]
+        yield _equal("bytes of updates", sent, whole, "byte")
+        yield _equal("events of the clock", manifest["events"], wanted["events"], "events")
+        losses = [
+            float(np.mean([float(row["loss"]) for row in rounds if row["round"] == number]))
+            for number in ("1", "2")
+        ]
+        yield Result(
+            "training lowers the loss",
+            0.0 < losses[1] < losses[0],
+            f"{losses[0]:.4g} to {losses[1]:.4g} nat",
+            "less in the second round",
+        )
+        pdf = (out / "figures" / "latency.pdf").read_bytes()
+        sound = pdf.startswith(b"%PDF") and b"/FontFile2" in pdf and b"/Type3" not in pdf
+        yield Result(
+            "figures",
+            sound,
+            f"{len(pdf)} byte" + ("" if sound else ", not as it should be"),
+            "a PDF with TrueType fonts",
+        )
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+CHECKS: dict[str, Callable[[], Iterator[Result]]] = {
+    "path loss": path_loss,
+    "transport blocks": transport_blocks,
+    "outage": outage,
+    "airtime": airtime,
+    "contention": contention,
+    "learning": learning,
+}
