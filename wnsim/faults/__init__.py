@@ -5,7 +5,9 @@ from __future__ import annotations
 from wnsim.faults.churn import Churn
 from wnsim.faults.kinds import Blackout, Crash, Jamming, StationFailure, Straggler
 from wnsim.faults.presence import Interrupted
-from wnsim.faults.timeline import FAR_NS, Row, Timeline, by_time
+from wnsim.faults.rows import Row, by_time
+from wnsim.faults.spans import FAR_NS
+from wnsim.faults.timeline import Timeline
 
 __all__ = [
     "FAR_NS",

@@ -7,39 +7,18 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from wnsim.faults.churn import Churn
+from wnsim.faults.extent import area, concerns, inside
 from wnsim.faults.kinds import Blackout, Crash, Jamming, StationFailure, Straggler
+from wnsim.faults.rows import Row, by_time
 from wnsim.faults.spans import FAR_NS, Spans
 from wnsim.mobility.motion import Bools
 from wnsim.units import NS_PER_S, Floats, Ints, db_to_linear, dbm_to_w, to_ns, to_s
-
-__all__ = ["FAR_NS", "Row", "Timeline", "by_time"]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A fault: a row of `faults.csv`.
-
-    Parameters
-    ----------
-    time_s : when it begins [s]
-    kind : `crash`, `churn`, `blackout`, `jamming`, `station`, `straggler`, `byzantine`, or
-        `corruption` of an update that arrived
-    where : the device or station, the link, or the area
-    what : what it does
-    until_s : when it ends [s]; NaN: never
-    """
-
-    time_s: float
-    kind: str
-    where: str
-    what: str
-    until_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +168,7 @@ class Timeline:
                 for when, each in self._blackouts
                 if each.transfers == "break"
                 and when.until_ns > now_ns
-                and _concerns(each, np.array([source]), np.array([target]))[0]
+                and concerns(each, np.array([source]), np.array([target]))[0]
             ),
             default=FAR_NS,
         )
@@ -211,7 +190,7 @@ class Timeline:
                 for when, each in self._blackouts
                 if each.transfers == "break"
                 and when.from_ns <= now_ns < when.until_ns
-                and _concerns(each, np.array([source]), np.array([target]))[0]
+                and concerns(each, np.array([source]), np.array([target]))[0]
             ]
             later_ns = max(ends, default=now_ns)
             if later_ns <= now_ns:
@@ -231,7 +210,7 @@ class Timeline:
         for when, each in self._blackouts:
             holds = when.holds(at_ns)
             if holds.any():
-                dark |= _concerns(each, source, target)[:, None] & holds
+                dark |= concerns(each, source, target)[:, None] & holds
         return dark
 
     # Places.
@@ -252,12 +231,12 @@ class Timeline:
             holds = np.flatnonzero(when.holds(at_ns))
             if not holds.size:
                 continue
-            inside = _inside(each, position_m(at_ns[holds] / NS_PER_S))
+            within = inside(each, position_m(at_ns[holds] / NS_PER_S))
             if each.power_dbm is not None:
                 power_w = np.full(noise_w.size, float(dbm_to_w(each.power_dbm)))
             else:
                 power_w = noise_w * (float(db_to_linear(each.noise_db or 0.0)) - 1.0)
-            added_w[:, holds] += np.where(inside, power_w[:, None], 0.0)
+            added_w[:, holds] += np.where(within, power_w[:, None], 0.0)
         return added_w
 
     # Records.
@@ -285,7 +264,7 @@ class Timeline:
             if jamming.power_dbm is not None:
                 more = f"{jamming.power_dbm:g} dBm"
             until_s = _ended_s(when.until_ns)
-            rows.append(Row(to_s(when.from_ns), "jamming", _area(jamming), more, until_s))
+            rows.append(Row(to_s(when.from_ns), "jamming", area(jamming), more, until_s))
         for when, failure in self._failures:
             rows += [
                 Row(to_s(when.from_ns), "station", self._names[self._devices + station], "failed",
@@ -306,36 +285,3 @@ class Timeline:
             return ["all links"]
         links = [f"{self._names[a]} - {self._names[b]}" for a, b in blackout.links]
         return links + [f"{self._names[node]} - all" for node in blackout.devices]
-
-
-def by_time(rows: Iterable[Row]) -> list[Row]:
-    """Return rows in the order of a table."""
-    return sorted(rows, key=lambda row: (row.time_s, row.kind, row.where, row.what))
-
-
-def _concerns(blackout: Blackout, source: Ints, target: Ints) -> Bools:
-    """Return which links (L,) a blackout concerns."""
-    if not blackout.links and not blackout.devices:
-        return np.ones(source.size, dtype=np.bool_)
-    found = np.isin(source, blackout.devices) | np.isin(target, blackout.devices)
-    for one, other in blackout.links:
-        found |= (source == one) & (target == other) | (source == other) & (target == one)
-    return np.asarray(found)
-
-
-def _inside(jamming: Jamming, places_m: Floats) -> Bools:
-    """Return which places (..., 2) are in an area."""
-    if jamming.rectangle_m is not None:
-        corners = np.array(jamming.rectangle_m)
-        low, high = corners.min(axis=0), corners.max(axis=0)
-        return np.asarray(((places_m >= low) & (places_m <= high)).all(axis=-1))
-    apart_m = places_m - np.array(jamming.center_m)
-    return np.asarray(np.hypot(apart_m[..., 0], apart_m[..., 1]) <= (jamming.radius_m or 0.0))
-
-
-def _area(jamming: Jamming) -> str:
-    if jamming.rectangle_m is not None:
-        (x0, y0), (x1, y1) = jamming.rectangle_m
-        return f"rectangle {x0:g},{y0:g} to {x1:g},{y1:g} m"
-    x, y = jamming.center_m or (0.0, 0.0)
-    return f"disc {x:g},{y:g} m, {jamming.radius_m or 0.0:g} m"

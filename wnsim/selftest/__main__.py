@@ -6,7 +6,8 @@ import sys
 import time
 from collections.abc import Iterator
 
-from wnsim.selftest.checks import CHECKS, Result
+from wnsim.selftest.checks import CHECKS
+from wnsim.selftest.result import Result
 
 
 def results() -> Iterator[Result]:

@@ -7,17 +7,8 @@ own.
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 import math
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cache
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,6 +22,8 @@ from wnsim.network import Network
 from wnsim.phy import Phy, Shannon, Wifi
 from wnsim.phy.formats import schemes
 from wnsim.phy.transport_block import elements, resource_blocks, transport_bits
+from wnsim.selftest.federated import learning
+from wnsim.selftest.result import Result, equal, facts, near
 from wnsim.transfer import Message
 from wnsim.transport import Transport
 from wnsim.units import SPEED_OF_LIGHT_MPS, dbm_to_w, thermal_noise_w
@@ -38,59 +31,6 @@ from wnsim.world import World
 
 _FREQUENCY_HZ, _BANDWIDTH_HZ, _POWER_DBM, _FIGURE_DB = 3.5e9, 20e6, 23.0, 9.0
 _BLOCK_NS = 1_000_000
-_SCENARIO = """\
-name: selftest
-devices: {count: 4}
-area_m: [100, 100]
-mobility: {model: static, layout: given, positions_m: [[0, 0], [50, 0], [0, 50], [50, 50]]}
-channel: {path_loss: {model: free-space}, shadowing: {sigma_db: 0}, fading: {model: none}}
-mac: {model: ideal}
-fl:
-  tasks: [home]
-  partition: {model: iid}
-  method: {model: lora, rank: 2}
-  topology: {model: full}
-  rounds: 2
-  local_steps: 12
-  test_examples: 16
-  train_examples: 64
-  evaluate_every: 2
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a check has found.
-
-    Parameters
-    ----------
-    name : of the check
-    sound : whether it is as it should be
-    measured, expected : in words
-    """
-
-    name: str
-    sound: bool
-    measured: str
-    expected: str
-
-
-@cache
-def facts() -> dict[str, Any]:
-    """Return the reference numbers that travel with the package."""
-    text = (resources.files("wnsim.selftest") / "facts.json").read_text("utf-8")
-    found: dict[str, Any] = json.loads(text)
-    return found
-
-
-def _near(name: str, measured: float, expected: float, tolerance: float, unit: str = "") -> Result:
-    sound = abs(measured - expected) <= tolerance
-    unit = f" {unit}" if unit else ""
-    return Result(name, sound, f"{measured:.6g}{unit}", f"{expected:.6g} +- {tolerance:g}{unit}")
-
-
-def _equal(name: str, measured: int, expected: int, unit: str) -> Result:
-    return Result(name, measured == expected, f"{measured} {unit}", f"{expected} {unit}")
 
 
 def _world(
@@ -126,9 +66,9 @@ def path_loss() -> Iterator[Result]:
         for state in (True, False)
     ]
     for state, measured in zip(("los", "nlos"), loss_db, strict=True):
-        yield _near(f"path loss, UMi, {state}", measured, wanted["path_loss_db"][state], 1e-3, "dB")
+        yield near(f"path loss, UMi, {state}", measured, wanted["path_loss_db"][state], 1e-3, "dB")
     measured = float(umi.los_probability(np.array([50.0]), 10.0, 1.5)[0])
-    yield _near("probability of line of sight", measured, wanted["los_probability"], 1e-6)
+    yield near("probability of line of sight", measured, wanted["los_probability"], 1e-6)
 
 
 def transport_blocks() -> Iterator[Result]:
@@ -136,9 +76,9 @@ def transport_blocks() -> Iterator[Result]:
     wanted = facts()["transport_block"]
     order, rate = (column[wanted["scheme"]] for column in schemes(1))
     bits = int(transport_bits(elements(wanted["blocks"], 12), order, rate))
-    yield _equal("transport block", bits, wanted["bits"], "bit")
+    yield equal("transport block", bits, wanted["bits"], "bit")
     blocks = int(resource_blocks(20e6, 30e3))
-    yield _equal("resource blocks", blocks, facts()["resource_blocks"], "blocks")
+    yield equal("resource blocks", blocks, facts()["resource_blocks"], "blocks")
 
 
 def outage() -> Iterator[Result]:
@@ -151,7 +91,7 @@ def outage() -> Iterator[Result]:
     mean = (SPEED_OF_LIGHT_MPS / _FREQUENCY_HZ / (4 * math.pi * 100.0)) ** 2
     expected = -math.expm1(-0.1)
     error = 5.0 * math.sqrt(expected * (1.0 - expected) / count)
-    yield _near("outage in Rayleigh fading", float((gain < 0.1 * mean).mean()), expected, error)
+    yield near("outage in Rayleigh fading", float((gain < 0.1 * mean).mean()), expected, error)
 
 
 def airtime() -> Iterator[Result]:
@@ -164,7 +104,7 @@ def airtime() -> Iterator[Result]:
     rate_bps = _BANDWIDTH_HZ * math.log2(1.0 + float(dbm_to_w(_POWER_DBM)) * gain / noise_w)
     expected_s = 16e6 / rate_bps
     latency_s = net.transfers[0].latency_s
-    yield _near("transfer at Shannon's rate", latency_s, expected_s, 1e-4 * expected_s, "s")
+    yield near("transfer at Shannon's rate", latency_s, expected_s, 1e-4 * expected_s, "s")
 
 
 def contention() -> Iterator[Result]:
@@ -187,7 +127,7 @@ def contention() -> Iterator[Result]:
     data_s = scheme.duration_ns(8 * (1428 + 36)) * 1e-9
     ack_s = phy.control(scheme).duration_ns(8 * 14) * 1e-9
     expected = bianchi(count, data_s + 16e-6 + ack_s + 34e-6, data_s + 34e-6)
-    yield _near("contention of five stations", packets, expected, 0.05 * expected, "packets/s")
+    yield near("contention of five stations", packets, expected, 0.05 * expected, "packets/s")
 
 
 def bianchi(count: int, success_s: float, collision_s: float) -> float:
@@ -207,62 +147,6 @@ def bianchi(count: int, success_s: float, collision_s: float) -> float:
     tau = attempt(low)
     busy, one = 1 - (1 - tau) ** count, count * tau * (1 - tau) ** (count - 1)
     return one / ((1 - busy) * 9e-6 + one * success_s + (busy - one) * collision_s)
-
-
-@contextmanager
-def _federated() -> Iterator[Path]:
-    """Run the small scenario to its figures; give the folder of results."""
-    from wnsim.scenario.execute import Way, execute
-    from wnsim.scenario.learning import Keeping
-    from wnsim.scenario.progress import Display
-    from wnsim.scenario.sweep import plan
-
-    with tempfile.TemporaryDirectory() as name:
-        path, out = Path(name) / "selftest.yaml", Path(name) / "results"
-        path.write_text(_SCENARIO, "utf-8")
-        runs = plan(str(path))
-        keeping = Keeping(out / "store", 1 << 28)
-        with Display(io.StringIO()) as watcher:
-            execute(runs, out, keeping, Way(lambda run: (run,)), watcher)
-        yield out
-
-
-def learning() -> Iterator[Result]:
-    """Compare a small federated run with what can be known of it beforehand, and its figures."""
-    with _federated() as out:
-        (run,) = (path.parent for path in out.glob("*/manifest.json"))
-        manifest = json.loads((run / "manifest.json").read_text("utf-8"))
-        transfers, rounds = (_rows(run / name) for name in ("transfers.csv", "rounds.csv"))
-        wanted = facts()
-        arrived = [row for row in transfers if row["delivered"] == "True"]
-        yield _equal("messages that arrive", len(arrived), wanted["messages"], "messages")
-        sent = sum(int(row["size_bytes"]) for row in transfers)
-        whole = wanted["messages"] * wanted["message_bytes"]
-        yield _equal("bytes of updates", sent, whole, "byte")
-        yield _equal("events of the clock", manifest["events"], wanted["events"], "events")
-        losses = [
-            float(np.mean([float(row["loss"]) for row in rounds if row["round"] == number]))
-            for number in ("1", "2")
-        ]
-        yield Result(
-            "training lowers the loss",
-            0.0 < losses[1] < losses[0],
-            f"{losses[0]:.4g} to {losses[1]:.4g} nat",
-            "less in the second round",
-        )
-        pdf = (out / "figures" / "latency.pdf").read_bytes()
-        sound = pdf.startswith(b"%PDF") and b"/FontFile2" in pdf and b"/Type3" not in pdf
-        yield Result(
-            "figures",
-            sound,
-            f"{len(pdf)} byte" + ("" if sound else ", not as it should be"),
-            "a PDF with TrueType fonts",
-        )
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 CHECKS: dict[str, Callable[[], Iterator[Result]]] = {

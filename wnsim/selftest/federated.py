@@ -1,0 +1,90 @@
+"""A small federated run, and what can be known of it beforehand."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from wnsim.selftest.result import Result, equal, facts
+
+_SCENARIO = """\
+name: selftest
+devices: {count: 4}
+area_m: [100, 100]
+mobility: {model: static, layout: given, positions_m: [[0, 0], [50, 0], [0, 50], [50, 50]]}
+channel: {path_loss: {model: free-space}, shadowing: {sigma_db: 0}, fading: {model: none}}
+mac: {model: ideal}
+fl:
+  tasks: [home]
+  partition: {model: iid}
+  method: {model: lora, rank: 2}
+  topology: {model: full}
+  rounds: 2
+  local_steps: 12
+  test_examples: 16
+  train_examples: 64
+  evaluate_every: 2
+"""
+
+
+@contextmanager
+def _federated() -> Iterator[Path]:
+    """Run the small scenario to its figures; give the folder of results."""
+    from wnsim.scenario.execute import Way, execute
+    from wnsim.scenario.learning import Keeping
+    from wnsim.scenario.progress import Display
+    from wnsim.scenario.sweep import plan
+
+    with tempfile.TemporaryDirectory() as name:
+        path, out = Path(name) / "selftest.yaml", Path(name) / "results"
+        path.write_text(_SCENARIO, "utf-8")
+        runs = plan(str(path))
+        keeping = Keeping(out / "store", 1 << 28)
+        with Display(io.StringIO()) as watcher:
+            execute(runs, out, keeping, Way(lambda run: (run,)), watcher)
+        yield out
+
+
+def learning() -> Iterator[Result]:
+    """Compare a small federated run with what can be known of it beforehand, and its figures."""
+    with _federated() as out:
+        (run,) = (path.parent for path in out.glob("*/manifest.json"))
+        manifest = json.loads((run / "manifest.json").read_text("utf-8"))
+        transfers, rounds = (_rows(run / name) for name in ("transfers.csv", "rounds.csv"))
+        wanted = facts()
+        arrived = [row for row in transfers if row["delivered"] == "True"]
+        yield equal("messages that arrive", len(arrived), wanted["messages"], "messages")
+        sent = sum(int(row["size_bytes"]) for row in transfers)
+        whole = wanted["messages"] * wanted["message_bytes"]
+        yield equal("bytes of updates", sent, whole, "byte")
+        yield equal("events of the clock", manifest["events"], wanted["events"], "events")
+        losses = [
+            float(np.mean([float(row["loss"]) for row in rounds if row["round"] == number]))
+            for number in ("1", "2")
+        ]
+        yield Result(
+            "training lowers the loss",
+            0.0 < losses[1] < losses[0],
+            f"{losses[0]:.4g} to {losses[1]:.4g} nat",
+            "less in the second round",
+        )
+        pdf = (out / "figures" / "latency.pdf").read_bytes()
+        sound = pdf.startswith(b"%PDF") and b"/FontFile2" in pdf and b"/Type3" not in pdf
+        yield Result(
+            "figures",
+            sound,
+            f"{len(pdf)} byte" + ("" if sound else ", not as it should be"),
+            "a PDF with TrueType fonts",
+        )
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
