@@ -45,7 +45,7 @@ class Merging:
         ]
         updates = self._clipped(own, [each for each, _ in left])
         shares = [weights[0], *(weight for _, weight in left)]
-        return self._method.average([own, *updates], shares, self._pool)
+        return self._average([own, *updates], shares)
 
     def clients(self, before: Update, heard: Sequence[Update], weights: Sequence[float]) -> Update:
         """Return what a server makes of updates; what it had before, if it can use none.
@@ -61,7 +61,13 @@ class Merging:
         if not left:
             return before
         updates = self._clipped(before, [each for each, _ in left])
-        return self._method.average(updates, [weight for _, weight in left], self._pool)
+        return self._average(updates, [weight for _, weight in left])
+
+    def _average(self, updates: Sequence[Update], weights: Sequence[float]) -> Update:
+        # A method of one's own may know nothing of other rules than its own.
+        if self._pool is None:
+            return self._method.average(updates, weights)
+        return self._method.average(updates, weights, self._pool)
 
     def _clipped(self, own: Update, heard: Sequence[Update]) -> Sequence[Update]:
         if not isinstance(self._robust, NormClip):
