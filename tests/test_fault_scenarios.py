@@ -9,9 +9,9 @@ import re
 from pathlib import Path
 
 import pytest
-from wnsim.scenario.load import shipped
 
 from wnsim.scenario.__main__ import main
+from wnsim.scenario.reading import shipped
 
 SMALL = """\
 name: small
