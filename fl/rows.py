@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RoundRow:
-    """What one device did in one round: a row of `rounds.csv`.
+    """What one device did in one round: a row of `rounds.csv`, unless it crashed meanwhile.
 
     Parameters
     ----------

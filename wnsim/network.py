@@ -356,10 +356,8 @@ class Network:
 
     def _limit(self, delivery: Delivery, source: int, target: int) -> tuple[int, str]:
         """Return when what goes over a link is given up if it has not arrived, and why then."""
-        vanishes_ns, faults = (
-            min(self._vanishes_ns(end) for end in (source, target)),
-            self._world.faults,
-        )
+        faults = self._world.faults
+        vanishes_ns = min(self._vanishes_ns(end) for end in (source, target))
         if faults is not None:
             vanishes_ns = min(vanishes_ns, faults.cut_ns(source, target, self.env.now_ns))
         if vanishes_ns >= delivery.expires_ns:
@@ -481,12 +479,9 @@ class Network:
         while time_s * NS_PER_S < delivery.expires_ns:
             if motion.present(np.array(ends), np.array([time_s])).all():
                 ready_ns = max(to_ns(time_s), self.env.now_ns + 1)
-                faults = self._world.faults
-                clear_ns = (
-                    ready_ns
-                    if faults is None
-                    else faults.clear_ns(*delivery.legs[delivery.leg], ready_ns)
-                )
+                clear_ns, faults = ready_ns, self._world.faults
+                if faults is not None:
+                    clear_ns = faults.clear_ns(*delivery.legs[delivery.leg], ready_ns)
                 if clear_ns == ready_ns:
                     return ready_ns
                 time_s = to_s(clear_ns)
