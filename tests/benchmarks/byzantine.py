@@ -3,8 +3,9 @@
 Ten devices with equal shares of one task tell all others what they have learned, in synchronous
 rounds on a channel that loses nothing. Two of them (20 %) send their updates with the opposite
 sign and `--scale` times as large, or with Gaussian noise `--noise` times as large as they are.
-The accuracy is that of the eight others after the last round; shares are of the accuracy of the
-same seed without liars, with Student-t intervals over seeds.
+The accuracy is the mean of all ten after the last round (liars learn and merge like the others), 0
+where training diverged, which the run says; shares are of the accuracy of the same seed without
+liars, with Student-t intervals over seeds.
 
     python tests/benchmarks/byzantine.py
 """
@@ -65,16 +66,13 @@ def variants(scales: dict[str, float]) -> dict[str, str]:
 
 
 def accuracy(folder: Path) -> float:
-    """Return the mean accuracy of those who tell the truth, after the last round."""
+    """Return the mean accuracy of all devices after the last round; 0 if training diverged."""
+    if not (folder / "manifest.json").exists():
+        return 0.0
     with (folder / "evaluations.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     last = max(int(row["round"]) for row in rows)
-    told = [
-        float(row["accuracy"])
-        for row in rows
-        if int(row["round"]) == last and int(row["device"]) not in LIARS
-    ]
-    return float(np.mean(told))
+    return float(np.mean([float(row["accuracy"]) for row in rows if int(row["round"]) == last]))
 
 
 def main() -> None:
@@ -96,8 +94,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         path, out = Path(name) / "byzantine.yaml", Path(name) / "results"
         path.write_text(text)
-        if run_scenario([str(path), "--out", str(out)]):
-            raise SystemExit("the study could not be run")
+        run_scenario([str(path), "--out", str(out)])
         seeds = range(options.seed, options.seed + options.seeds)
         found = {
             label: np.array(
