@@ -1,13 +1,13 @@
 # make install: a virtual environment with everything.  make demo: install, then the scenario
 # urban.yaml to figures.  make test: install, then every check.  make validation: install, then
-# docs/validation.md and its pictures.
+# docs/validation.md and its pictures.  make docs: install, then the pages to docs/_build/html.
 PYTHON ?= python3
 VENV   ?= .venv
 # That share the training of the demo.
 PROCESSES ?= 2
 BIN     = $(VENV)/bin
 
-.PHONY: install demo test validation clean
+.PHONY: install demo test docs validation clean
 install: $(VENV)/.installed
 
 demo: $(VENV)/.installed
@@ -18,6 +18,9 @@ test: $(VENV)/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+
+docs: $(VENV)/.installed
+	$(BIN)/sphinx-build -W --keep-going -n -b html docs docs/_build/html
 
 validation: $(VENV)/.installed
 	$(BIN)/python tests/validation
@@ -30,4 +33,4 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) results build dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) results build dist docs/_build docs/_generated .pytest_cache .mypy_cache .ruff_cache

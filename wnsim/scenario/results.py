@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from wnsim.transfer import Transfer
     from wnsim.world import World
 
-_TABLES = (
+TABLES = (
     "transfers.csv", "packets.csv", "devices.csv", "rounds.csv", "evaluations.csv", "groups.csv",
     "members.csv", "positions.csv", "targets.csv", "faults.csv",
 )  # fmt: skip
@@ -41,13 +41,33 @@ _ROUND_COLUMNS = (
 )  # fmt: skip
 _MEMBER_COLUMNS = ("round", "time_s", "group", "device")
 _POSITION_COLUMNS = ("time_s", "device", "x_m", "y_m")
-_DEVICE_COLUMNS = (
-    "device", "flops_per_s", "task", "examples", "messages", "delivered", "offered_bytes",
-    "acked_bytes", "received_bytes", "transmit_s", "receive_s", "stored_bytes", "a_cosine",
-    "a_block_norm",
-)  # fmt: skip
 _FAULT_COLUMNS = ("time_s", "kind", "where", "what", "until_s")
-_ENERGY_COLUMNS = ("transmit_j", "receive_j", "idle_j", "compute_j")
+# What is in each column; names of devices are those of a trace, or their numbers.
+DEVICE_COLUMNS = {
+    "device": "its name",
+    "flops_per_s": "its peak rate [FLOP/s]",
+    "task": "what it trains on; several tasks are joined by +",
+    "examples": "how many examples it trains on",
+    "messages": "how many messages it sent, each receiver of a broadcast counted",
+    "delivered": "how many of them arrived in time",
+    "offered_bytes": "sizes of all its messages [byte]",
+    "acked_bytes": "what of them had arrived when they ended, packet headers included [byte]",
+    "received_bytes": "sizes of the messages that it received whole and in time [byte]",
+    "transmit_s": "sending, in seconds at full power [s]",
+    "receive_s": "receiving [s]",
+    "stored_bytes": "size of the adapters that it holds at the end, its own and others' [byte]",
+    "a_cosine": "mean |cos| between rows of its frozen A and those of all others' A; empty if "
+    "devices share one A",
+    "a_block_norm": "largest ||A_i A_j^T||_2 of a layer between its frozen A and another's; empty "
+    "likewise",
+}
+# Only there with a section `energy`.
+ENERGY_COLUMNS = {
+    "transmit_j": "energy spent sending [J]",
+    "receive_j": "energy spent receiving [J]",
+    "idle_j": "energy spent waiting in between [J]",
+    "compute_j": "energy spent computing [J]",
+}
 
 
 def tables(
@@ -59,7 +79,7 @@ def tables(
     faults: Sequence[Row] = (),
 ) -> dict[str, bytes]:
     """Return the contents of a run's tables by file name."""
-    columns = _DEVICE_COLUMNS + (_ENERGY_COLUMNS if ledger is not None else ())
+    columns = (*DEVICE_COLUMNS, *(ENERGY_COLUMNS if ledger is not None else ()))
     names = world.names
     contents = {
         "transfers.csv": records.table(
@@ -200,7 +220,7 @@ def _device_folder(name: str) -> str:
 
 def clear(folder: Path) -> None:
     """Remove what an unfinished run of ours left; nothing else in the folder is touched."""
-    for name in (*_TABLES, "scenario.yaml", records.MANIFEST):
+    for name in (*TABLES, "scenario.yaml", records.MANIFEST):
         (folder / name).unlink(missing_ok=True)
     for device in (folder / "adapters").glob("device-*"):
         shutil.rmtree(device)

@@ -1,0 +1,157 @@
+"""One model of one's own of each kind, each in less than thirty lines; see ../own-models.md."""
+
+# begin: imports
+import itertools
+from dataclasses import replace
+from typing import Literal
+
+import networkx as nx
+import numpy as np
+import torch
+
+from fl.methods.lora import LoraMethod
+from fl.tasks import Example, Source
+from wnsim import streams
+from wnsim.channel import FreeSpace
+from wnsim.mac import Shares, Tdma
+from wnsim.mobility.paths import Path, PathMotion
+from wnsim.params import parameters
+
+# end: imports
+
+
+# begin: path loss
+@parameters
+class Wood(FreeSpace):
+    """Free space, and a wood on the last metres of the way.
+
+    Source: Weissberger, "An initial critical summary of models for predicting the attenuation of
+    radio waves by trees", ESD-TR-81-101, 1982; for 230 MHz to 95 GHz and at most 400 m of trees.
+    """
+
+    model: Literal["mine:Wood"] = "mine:Wood"
+    depth_m: float = 50.0
+    title = "a wood"
+
+    def loss_db(self, d2d_m, h_tx_m, h_rx_m, frequency_hz, los):
+        trees_m = np.minimum(d2d_m, min(self.depth_m, 400.0))
+        near = 0.45 * trees_m
+        far = 1.33 * np.maximum(trees_m, 14.0) ** 0.588
+        trees_db = (frequency_hz / 1e9) ** 0.284 * np.where(trees_m < 14.0, near, far)
+        return super().loss_db(d2d_m, h_tx_m, h_rx_m, frequency_hz, los) + trees_db
+
+
+# end: path loss
+
+
+# begin: mobility
+@parameters
+class Shuttle:
+    """Each device goes to and fro between two places of its own, always at the same speed."""
+
+    model: Literal["mine:Shuttle"] = "mine:Shuttle"
+    speed_mps: float = 5.0
+
+    def motion(self, count, area_m, seed):
+        paths = []
+        for device in range(count):
+            ends_m = streams.generator(seed, "mobility", device).random((2, 2)) * area_m
+            paths.append(Path(self._way(ends_m)))
+        return PathMotion(paths, self.speed_mps)
+
+    def _way(self, ends_m):
+        leg_s = np.hypot(*(ends_m[1] - ends_m[0])) / self.speed_mps
+        for n in itertools.count():
+            # Rows of an instant and a place, between which a device moves straight.
+            yield np.array([[n * leg_s, *ends_m[n % 2]]])
+
+
+# end: mobility
+
+
+# begin: medium access
+@parameters
+class Guarded(Tdma):
+    """Turns as in `tdma`, of which the last slots are silent."""
+
+    model: Literal["mine:Guarded"] = "mine:Guarded"
+    turn_slots: int = 10
+    guard_slots: int = 1
+
+    def duty(self, flows):
+        return super().duty(flows) * (1.0 - self.guard_slots / self.turn_slots)
+
+    def shares(self, flows, first_slot, slots, quality, average):
+        turns = super().shares(flows, first_slot, slots, quality, average)
+        place = np.arange(first_slot, first_slot + slots) % self.turn_slots
+        speaks = place < self.turn_slots - self.guard_slots
+        return Shares(turns.band, turns.power, turns.active & speaks)
+
+
+# end: medium access
+
+
+# begin: method
+@parameters
+class Wary:
+    """LoRA gossip in which a device goes only a part of the way to the mean of what it heard."""
+
+    model: Literal["mine:Wary"] = "mine:Wary"
+    rank: int = 8
+    alpha: float | None = None
+    learning_rate: float = 2e-3
+    trust: float = 0.5
+
+    def method(self):
+        return WaryMethod(self)
+
+
+class WaryMethod(LoraMethod):
+    def __init__(self, config):
+        super().__init__(config)
+        self._trust = config.trust
+
+    def adopt(self, own, average):
+        heard = super().adopt(own, average)
+        a = [torch.lerp(*pair, self._trust) for pair in zip(own.a, heard.a, strict=True)]
+        b = [torch.lerp(*pair, self._trust) for pair in zip(own.b, heard.b, strict=True)]
+        return replace(own, a=tuple(a), b=tuple(b))
+
+
+# end: method
+
+
+# begin: topology
+@parameters
+class Within:
+    """Everybody speaks with everybody within a radius."""
+
+    model: Literal["mine:Within"] = "mine:Within"
+    radius_m: float = 100.0
+
+    def policy(self, party):
+        def graph(view, number):
+            there = np.flatnonzero(view.present).tolist()
+            near = view.distance_m <= self.radius_m
+            joined = nx.Graph()
+            joined.add_nodes_from(there)
+            joined.add_edges_from((i, j) for i in there for j in there if i < j and near[i, j])
+            return joined
+
+        return graph
+
+
+# end: topology
+
+
+# begin: task
+def draw(rng, stratum):
+    """Return one example, such as `vowels banuko ->` with the answer `auo`."""
+    consonants = rng.choice(list("bdfgklmnprst"), 3)
+    vowels = rng.choice(list("aeiou"), 3)
+    word = "".join(c + v for c, v in zip(consonants, vowels, strict=True))
+    return Example(f"vowels {word} ->", "".join(vowels))
+
+
+vowels = Source(draw, prompts=12**3 * 5**3, chance=5**-3)
+# end: task

@@ -1,0 +1,121 @@
+"""The documentation: it builds without a warning, and its examples do what it says of them.
+
+The code blocks on its pages are tests of their own, see conftest.py.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from wnsim.scenario.schema import PLAN_KEYS, json_schema
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+EXAMPLES = DOCS / "examples"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the built pages, of which nothing was there before."""
+    folder = tmp_path_factory.mktemp("docs")
+    ignored = shutil.ignore_patterns("_build", "_generated", "__pycache__")
+    shutil.copytree(DOCS, folder / "docs", ignore=ignored)
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q", "-b", "html",
+         folder / "docs", folder / "html"],
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return folder / "html"
+
+
+def test_pages_link_to_what_is_there(site: Path) -> None:
+    pages = {page.name: page.read_text("utf-8") for page in site.glob("*.html")}
+    places = {name: set(re.findall(r'\bid="([^"]+)"', text)) for name, text in pages.items()}
+    links = 0
+    for name, text in pages.items():
+        for link in re.findall(r'href="([^":?]*)"', text):
+            page, _, place = link.partition("#")
+            links += 1
+            if page.endswith(".html") or not page:
+                assert not place or place in places[page or name], f"{name}: {link}"
+            else:
+                assert (site / page).is_file(), f"{name}: {link}"
+    assert links > 100
+
+
+def test_every_key_is_explained(site: Path) -> None:
+    text = (site / "keys.html").read_text("utf-8")
+    schema = json_schema()
+    for title, each in [("file", schema), *schema["$defs"].items()]:
+        for key in each.get("properties", {}):
+            if key != "model" or title == "Learning":
+                assert re.search(rf">{re.escape(key)}</span>", text), f"{title}: {key}"
+    assert set(PLAN_KEYS) <= set(schema["properties"])
+    # A cell without a word would be a key without a docstring.
+    assert "<td></td>" not in re.sub(r"<p></p>|\s", "", text)
+
+
+def test_readme_links_to_what_is_there() -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    files = re.findall(r"\]\(([^):#]+)[^):]*\)|src=\"([^\"]+)\"", text)
+    assert len(files) > 5
+    for link, picture in files:
+        assert (ROOT / (link or picture)).exists(), link or picture
+
+
+def test_each_example_model_is_short() -> None:
+    text = (EXAMPLES / "mine.py").read_text("utf-8")
+    pieces = re.findall(r"# begin: (.+)\n(.*?)# end: \1\n", text, flags=re.DOTALL)
+    assert [name for name, _ in pieces] == [
+        "imports", "path loss", "mobility", "medium access", "method", "topology", "task",
+    ]  # fmt: skip
+    for name, piece in pieces:
+        assert len([line for line in piece.splitlines() if line.strip()]) < 30, name
+    # All of the module is on the page.
+    outside = re.sub(r"# begin: (.+)\n(.*?)# end: \1\n", "", text, flags=re.DOTALL)
+    assert re.fullmatch(r'""".*?"""\s*', outside, flags=re.DOTALL)
+
+
+def test_models_of_ones_own_run_alike_in_both_engines(tmp_path: Path) -> None:
+    for name in ("mine.py", "mine.yaml"):
+        shutil.copy(EXAMPLES / name, tmp_path)
+    for out, more in (("fast", ()), ("slow", ("--set", "engine=packet"))):
+        done = subprocess.run(
+            [sys.executable, "-m", "wnsim.scenario", "mine.yaml", "--plugin", "mine",
+             "--out", out, *more],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+    fast, slow = tmp_path / "fast" / "seed=1", tmp_path / "slow" / "seed=1"
+    tables = sorted(path.name for path in fast.glob("*.csv"))
+    assert "transfers.csv" in tables
+    for name in tables:
+        assert (fast / name).read_bytes() == (slow / name).read_bytes(), name
+    assert len((fast / "transfers.csv").read_text("utf-8").splitlines()) > 2
+    manifest = json.loads((fast / "manifest.json").read_text("utf-8"))
+    page = (DOCS / "results.md").read_text("utf-8").partition("## The manifest")[2]
+    told = [name for cell in re.findall(r"^\| (`.+?`) \|", page, re.MULTILINE) for name in
+            re.findall(r"`(\w+)`", cell)]  # fmt: skip
+    assert sorted(told) == sorted(manifest)
+
+
+def test_the_example_of_exploring_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    runpy.run_path(str(EXAMPLES / "explore.py"))
+    assert "one shared band" in capsys.readouterr().out
+    assert (tmp_path / "latency.png").stat().st_size > 1000
