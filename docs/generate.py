@@ -327,7 +327,9 @@ def tables() -> str:
     """Return what each column of each table is."""
     message, transfer = said(Message)[1]["Parameters"], said(Transfer)[1]["Parameters"]
     transfer |= {
-        name: said(value)[0] for name, value in vars(Transfer).items() if isinstance(value, property)
+        name: said(value)[0]
+        for name, value in vars(Transfer).items()
+        if isinstance(value, property)
     }
     packet = said(Packet)[1]["Parameters"] | {"packet": said(Packet)[1]["Parameters"]["number"]}
     rows = {
