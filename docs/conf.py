@@ -8,6 +8,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import generate
+from docutils import nodes
+from sphinx.application import Sphinx
 
 import wnsim
 
@@ -23,10 +25,18 @@ html_css_files = ["wide.css"]
 exclude_patterns = ["_build", "_generated", "examples"]
 myst_heading_anchors = 3
 nitpicky = True
-# Written by hand or by the pages' own generator, and nowhere executed by the builder.
-source_suffix = {".md": "markdown"}
+# Two hyphens are an option.
+smartquotes = False
 
 
-def setup(app: object) -> None:
+def setup(app: Sphinx) -> None:
     """Write the parts of the pages that come from the code itself."""
     generate.write(Path(__file__).parent / "_generated")
+    app.connect("doctree-read", without_blank_ends)
+
+
+def without_blank_ends(app: Sphinx, page: nodes.document) -> None:
+    """Take away the blank lines that pieces of a module end in."""
+    for block in page.findall(nodes.literal_block):
+        block.rawsource = block.rawsource.rstrip()
+        block[:] = [nodes.Text(block.astext().rstrip())]

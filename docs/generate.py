@@ -139,7 +139,8 @@ def _section(
         return
     level = "#" * (2 + min(path.count("."), 1))
     yield f"{level} `{path}`\n"
-    yield escaped(_sentence(node.get("description", ""))) + "\n"
+    if len(names) > 1:
+        yield escaped(_sentence(node.get("description", ""))) + "; one of:\n"
     if all(name in seen for name in names):
         place = seen[names[0]]
         yield f"The same keys as [`{place}`](#{anchor(place)}).\n"
@@ -149,9 +150,11 @@ def _section(
         member = known[name]
         seen[name] = path
         properties = dict(member.get("properties", {}))
-        model = properties.pop("model", {}).get("const")
+        model = properties.get("model", {}).get("const")
+        if model is not None:
+            del properties["model"]
         title = f"**`model: {model}`**: " if model else ""
-        yield title + escaped(member["description"].replace("\n\n", "\n\n")) + "\n"
+        yield title + escaped(member["description"]) + "\n"
         if properties:
             shape = {"properties": properties}
             made = _class(name)
@@ -179,7 +182,7 @@ def _default(name: str, node: dict[str, Any], made: type | None) -> str:
     value = node.get("default")
     if "default" not in node and name in fields:
         value = fields[name].get_default(call_default_factory=True)
-        if hasattr(value, "model"):
+        if "discriminator" in json.dumps(node) and hasattr(value, "model"):
             return f"`{{model: {value.model}}}`"
         if hasattr(value, "__pydantic_fields__"):
             return "its defaults"
@@ -273,11 +276,15 @@ def models() -> str:
     parts = []
     for title, (key, members, rooms) in _FAMILIES.items():
         parts.append(f"## {title}\n\nKeys: [`{key}`](keys.md#{anchor(key)}).\n")
-        told: list[str] = []
-        for name, member in members.items():
+        homes = [member.__module__ for member in members.values()]
+        for place, (name, member) in enumerate(members.items()):
             parts += [f"### `{name}`\n", paragraphs(said(member)[0])]
-            told.append(member.__module__)
-        parts += _rooms([*dict.fromkeys(told), *rooms])
+            home = homes[place]
+            if homes.count(home) == 1:
+                parts.append(paragraphs(said(importlib.import_module(home))[0]))
+            elif home not in homes[place + 1 :]:
+                parts += _rooms([home])
+        parts += _rooms(rooms)
     for title, rooms in _ROOMS.items():
         parts += [f"## {title}\n", *_rooms(rooms)]
     return "\n".join(parts)
