@@ -1,0 +1,78 @@
+"""The models, in the words of their modules."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Iterator, Mapping
+
+from wnsim import channel, mac, mobility, phy
+
+from .docstrings import anchor, paragraphs, said
+
+# Families of models, where they stand in a scenario, and rooms that say more of them.
+_FAMILIES: dict[str, tuple[str, Mapping[str, type], tuple[str, ...]]] = {
+    "Mobility": ("mobility", mobility.MOBILITY, ("wnsim.mobility.geography",)),
+    "Path loss": (
+        "channel.path_loss",
+        channel.PATH_LOSS,
+        ("wnsim.channel.cellular", "wnsim.channel.propagation", "wnsim.channel.scene"),
+    ),
+    "Small-scale fading": (
+        "channel.fading",
+        channel.FADING,
+        ("wnsim.channel.plane_waves", "wnsim.channel.processes", "wnsim.channel.delays"),
+    ),
+    "Antennas": ("devices.antenna", channel.ANTENNAS, ()),
+    "Physical layer": (
+        "radio.phy",
+        phy.PHY,
+        ("wnsim.phy.coding", "wnsim.phy.bicm", "wnsim.phy.transport_block"),
+    ),
+    "Medium access": ("mac", mac.MAC, ("wnsim.air.deadline_power",)),
+}
+_ROOMS = {
+    "Shadow fading, buildings and measured links": (
+        "wnsim.channel.shadowing", "wnsim.channel.penetration", "wnsim.channel.replay",
+    ),
+    "Transfers, traffic and energy": (
+        "wnsim.transport", "wnsim.background", "wnsim.probes", "wnsim.energy", "wnsim.compute",
+    ),
+    "Methods": (
+        "fl.methods.lora", "fl.methods.frozen", "fl.methods.masks", "fl.methods.density",
+        "fl.methods.projections", "fl.aggregate", "fl.quantize", "fl.optimizer", "fl.collision",
+    ),
+    "Who speaks with whom, and when": (
+        "fl.topology", "fl.clusters", "fl.session.rounds", "fl.session.gossip", "fl.session.star",
+        "fl.session.sharing",
+    ),
+    "Inference": ("fl.mixture.gates", "fl.mixture.mixed", "fl.mixture.routing", "fl.choices"),
+    "Tasks, data and sizes": (
+        "fl.tasks", "fl.tasks.benchmarks", "fl.partition", "fl.payload", "fl.update",
+    ),
+}  # fmt: skip
+
+
+def models() -> str:
+    """Return which models there are, with their sources and what they leave out."""
+    parts = []
+    for title, (key, members, rooms) in _FAMILIES.items():
+        parts.append(f"## {title}\n\nKeys: [`{key}`](keys.md#{anchor(key)}).\n")
+        homes = [member.__module__ for member in members.values()]
+        for place, (name, member) in enumerate(members.items()):
+            parts += [f"### `{name}`\n", paragraphs(said(member)[0])]
+            home = homes[place]
+            if homes.count(home) == 1:
+                parts.append(paragraphs(said(importlib.import_module(home))[0]))
+            elif home not in homes[place + 1 :]:
+                parts += _rooms([home])
+        parts += _rooms(rooms)
+    for title, rooms in _ROOMS.items():
+        parts += [f"## {title}\n", *_rooms(rooms)]
+    return "\n".join(parts)
+
+
+def _rooms(names: Iterable[str]) -> Iterator[str]:
+    """Yield what modules say of themselves, under the names that their docstrings use."""
+    for name in names:
+        text = said(importlib.import_module(name))[0]
+        yield f"### In {name}\n\n{paragraphs(text)}"

@@ -1,0 +1,77 @@
+"""The metrics, and the columns of the tables that they are made from."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import itertools
+from collections.abc import Mapping
+
+from fl.rows import EvaluationRow, GroupRow, MemberRow, RoundRow
+from wnsim import metrics, records
+from wnsim.positions import PositionRow
+from wnsim.scenario import results
+from wnsim.transfer import Message, Packet, Transfer
+
+from .docstrings import escaped, paragraphs, said, sentence, table
+
+
+def metrics_table() -> str:
+    """Return what each metric is, a table for each of the tables that they are made from."""
+    modules = ("delivery", "learning", "rounds", "devices", "groups")
+    parts = [table(("metric", "meaning"), [_metric("simulated_s", metrics.DEFINITIONS)])]
+    for name in modules:
+        module = importlib.import_module(f"wnsim.metrics.{name}")
+        title, _, rest = inspect.cleandoc(module.__doc__ or "").partition("\n")
+        parts += [f"## {escaped(title.rstrip('.'))}\n", paragraphs(rest.strip())]
+        rows = [_metric(metric, module.DEFINITIONS) for metric in module.DEFINITIONS]
+        parts.append(table(("metric", "meaning"), rows))
+    return "\n".join(parts)
+
+
+def _metric(name: str, definitions: Mapping[str, str]) -> list[str]:
+    return [f"`{name}`", escaped(sentence(definitions[name]))]
+
+
+def tables() -> str:
+    """Return what each column of each table is."""
+    message, transfer = said(Message)[1]["Parameters"], said(Transfer)[1]["Parameters"]
+    transfer |= {
+        name: said(value)[0]
+        for name, value in vars(Transfer).items()
+        if isinstance(value, property)
+    }
+    packet = said(Packet)[1]["Parameters"] | {"packet": said(Packet)[1]["Parameters"]["number"]}
+    rows = {
+        "transfers.csv": (
+            said(Transfer)[0],
+            {name: (message | transfer)[name] for name in records.TRANSFER_COLUMNS},
+        ),
+        "packets.csv": (
+            said(Packet)[0],
+            {name: (message | packet)[name] for name in records.PACKET_COLUMNS},
+        ),
+        "devices.csv": (
+            "What a device was, sent and spent: one row of `devices.csv`.",
+            results.DEVICE_COLUMNS | results.ENERGY_COLUMNS,
+        ),
+        "targets.csv": ("`fl.target_accuracies`.", {"accuracy": "one of them"}),
+    }
+    for name, row in {
+        "rounds.csv": RoundRow, "evaluations.csv": EvaluationRow, "groups.csv": GroupRow,
+        "members.csv": MemberRow, "positions.csv": PositionRow,
+    }.items():  # fmt: skip
+        rows[name] = (said(row)[0], said(row)[1]["Parameters"])
+    if missing := set(results.TABLES) ^ set(rows):
+        raise ValueError(f"each table must be explained, got {', '.join(sorted(missing))} at odds")
+    parts = []
+    for name in results.TABLES:
+        text, columns = rows[name]
+        parts += [f"### {name}\n", paragraphs(text)]
+        # Neighbors of which one thing is said share a row.
+        shown = [
+            [", ".join(f"`{key}`" for key in alike), escaped(sentence(each))]
+            for each, alike in itertools.groupby(columns, columns.__getitem__)
+        ]
+        parts.append(table(("column", "meaning"), shown))
+    return "\n".join(parts)
