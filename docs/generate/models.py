@@ -37,6 +37,10 @@ _ROOMS = {
     "Transfers, traffic and energy": (
         "wnsim.transport", "wnsim.background", "wnsim.probes", "wnsim.energy", "wnsim.compute",
     ),
+    "Faults, and laws that hold all the same": (
+        "wnsim.faults", "wnsim.faults.kinds", "wnsim.faults.churn", "fl.wrongs", "fl.robust",
+        "wnsim.laws",
+    ),
     "Methods": (
         "fl.methods.lora", "fl.methods.frozen", "fl.methods.masks", "fl.methods.density",
         "fl.methods.projections", "fl.aggregate", "fl.quantize", "fl.optimizer", "fl.collision",

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from fl.rows import EvaluationRow, GroupRow, MemberRow, RoundRow
 from wnsim import metrics, records
+from wnsim.faults import Row
 from wnsim.positions import PositionRow
 from wnsim.scenario import results
 from wnsim.transfer import Message, Packet, Transfer
@@ -59,7 +60,7 @@ def tables() -> str:
     }
     for name, row in {
         "rounds.csv": RoundRow, "evaluations.csv": EvaluationRow, "groups.csv": GroupRow,
-        "members.csv": MemberRow, "positions.csv": PositionRow,
+        "members.csv": MemberRow, "positions.csv": PositionRow, "faults.csv": Row,
     }.items():  # fmt: skip
         rows[name] = (said(row)[0], said(row)[1]["Parameters"])
     if missing := set(results.TABLES) ^ set(rows):
