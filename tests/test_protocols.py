@@ -49,6 +49,9 @@ class Quadratic:
     def tell(self, device: int, round_: int, state: Value[float]) -> Value[float]:
         return state
 
+    def damaged(self, me: int, device: int, round_: int, told: Value[float]) -> None:
+        return None
+
     def merge(
         self,
         device: int,
