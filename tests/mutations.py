@@ -71,7 +71,8 @@ def spoiled_values(data: dict[str, Any], draws: random.Random) -> dict[str, Any]
         elif kind == "move":
             holder[last] = json.loads(json.dumps(data[draws.choice(list(data))]))
         else:
-            holder[last] = draws.choice(VALUES)
+            # A copy: what is put in may be spoiled in its turn.
+            holder[last] = json.loads(json.dumps(draws.choice(VALUES)))
         if not data:
             return {"name": "empty"}
     return data
