@@ -323,3 +323,15 @@ def test_of_a_figure_shapes_and_texts_are_left() -> None:
 def test_what_is_no_figure_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="a figure must be SVG"):
         inline(text, "f", "x")
+
+
+def test_faults_are_told_and_stay_text(tmp_path: Path) -> None:
+    run = write_run(tmp_path)
+    assert 'id="faults-head"' not in write_report(tmp_path, [run])
+    rows = [[n, "crash", EVIL, "loses its memory", "" if n == 1 else 2.5 + n] for n in range(130)]
+    write_table(tmp_path / run / "faults.csv", "time_s kind where what until_s", rows)
+    text = write_report(tmp_path, [run])
+    cells = Page(text).texts["td"]
+    assert cells.count(EVIL) == cells.count("loses its memory") == 100
+    assert "the end" in cells
+    assert "30 more rows are in its faults.csv" in text

@@ -23,6 +23,7 @@ from wnsim.figures import FIGURES, Line, read_lines
 from wnsim.report import page
 from wnsim.report.drawings import inline, width_pt
 from wnsim.report.facts import facts
+from wnsim.report.faults import faults
 from wnsim.report.numbers import all_numbers, key_numbers
 from wnsim.report.replay import replay
 
@@ -87,6 +88,7 @@ def write(results: Path, runs: Sequence[str]) -> Path:
         "facts": facts(results, lines, manifests),
         "key": key_numbers(results, lines),
         "every": all_numbers(lines),
+        "faults": faults(lines),
         "drawn": drawn,
         "intervals": any(len(line.folders) > 1 for line in lines),
     }
