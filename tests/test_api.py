@@ -54,6 +54,8 @@ def test_what_is_wrong_is_said_in_a_sentence(path: Path, tmp_path: Path) -> None
         load(path, settings={"devices.number": 3})
     with pytest.raises(ScenarioError, match=r"no summary\.csv, so no complete runs"):
         Results(tmp_path)
+    with pytest.raises(ScenarioError, match="jobs must be from 1 to 1024, got -1"):
+        run(load(path), tmp_path / "out", jobs=-1)
     results = run(load(path, settings={"repeat": 1}), tmp_path / "out")
     with pytest.raises(ScenarioError, match=r"no run has a table 'rounds'; known: .*transfers"):
         _ = results.rounds

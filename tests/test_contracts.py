@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -82,23 +83,103 @@ def test_a_broken_promise_is_found(check: Any, model: Any, complaint: str) -> No
     assert any(complaint in text for text in check(model))
 
 
+THEIRS = """
+from typing import Literal
+
+import numpy as np
+
+from wnsim.channel import FreeSpace
+from wnsim.channel.mean_loss import AlwaysInSight
+from wnsim.params import parameters
+
+@parameters
+class Good(FreeSpace):
+    model: Literal["theirs:Good"] = "theirs:Good"
+
+@parameters
+class Bad(FreeSpace):
+    model: Literal["theirs:Bad"] = "theirs:Bad"
+    def shadow_db(self, *_): return -1.0
+
+class Plain:
+    def loss_db(self): ...
+
+@parameters
+class Other(FreeSpace):
+    model: Literal["mine:Other"] = "mine:Other"
+
+@parameters
+class Bare:
+    model: Literal["theirs:Bare"] = "theirs:Bare"
+    def loss_db(self, *_): return 0.0
+
+@parameters
+class Log(AlwaysInSight):
+    model: Literal["theirs:Log"] = "theirs:Log"
+    title = "log"
+    def loss_db(self, d2d_m, *_): return 40 + 30 * np.log10(d2d_m)
+
+@parameters
+class Branch(AlwaysInSight):
+    model: Literal["theirs:Branch"] = "theirs:Branch"
+    title = "branch"
+    def loss_db(self, d2d_m, *_):
+        if d2d_m < 10: return 1.0
+        return 2.0
+
+@parameters
+class Unknown(AlwaysInSight):
+    model: Literal["theirs:Unknown"] = "theirs:Unknown"
+    title = "unknown"
+    def loss_db(self, *_):
+        return lose
+
+nothing = 3
+"""
+
+
 def test_models_of_ones_own_by_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "theirs.py").write_text(
-        "from wnsim.channel import FreeSpace\n"
-        "class Good(FreeSpace): pass\n"
-        "class Bad(FreeSpace):\n"
-        "    def shadow_db(self, *_): return -1.0\n"
-        "nothing = 3\n"
-    )
+    (tmp_path / "theirs.py").write_text(THEIRS)
     monkeypatch.syspath_prepend(tmp_path)
     assert contracts.main(["theirs:Good"]) == 0
     assert contracts.main(["theirs:Good", "theirs:Bad"]) == 1
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "theirs:Good, a path loss: keeps what it promises"
-    assert said[2].startswith("theirs:Bad, a path loss: shadow_db must be at least 0 dB")
-    assert contracts.main(["theirs:nothing"]) == 2
-    assert contracts.main(["theirs:Nobody"]) == 2
-    assert contracts.main(["nowhere:Good"]) == 2
-    assert contracts.main(["theirs"]) == 2
+    assert said[2] == "theirs:Bad, a path loss: shadow_db must be at least 0 dB"
+    for name, complaint in (
+        ("theirs:nothing", "belongs to no family that has a check"),
+        ("theirs:Nobody", "module theirs has no Nobody"),
+        ("nowhere:Good", "--plugin nowhere: cannot be imported"),
+        ("theirs", "usage"),
+        # What a scenario refuses is refused here too.
+        ("theirs:Plain", "must be a class made with wnsim.params.parameters"),
+        ("theirs:Other", 'must have the field model: Literal["theirs:Other"]'),
+        ("theirs:Bare", "must have blockage, as each path loss has"),
+    ):
+        assert contracts.main([name]) == 2
+        assert complaint in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint", "line"),
+    [
+        ("theirs:Log", "loss_db must be finite at any distance, 0 m too", ""),
+        ("theirs:Branch", "its check ends in an error, ValueError: The truth", "if d2d_m < 10"),
+        ("theirs:Unknown", "its check ends in an error, NameError: name 'lose'", "return lose"),
+    ],
+)
+def test_mistakes_in_ones_own_code_are_told_with_their_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    name: str, complaint: str, line: str,
+) -> None:  # fmt: skip
+    (tmp_path / "theirs.py").write_text(THEIRS)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "theirs", raising=False)
+    with np.errstate(divide="ignore"):
+        assert contracts.main([name]) == 1
+    said = "".join(capsys.readouterr())
+    assert complaint in said
+    assert line in said
+    assert "Traceback" not in said

@@ -200,6 +200,26 @@ def test_what_is_wrong_with_a_model_of_ones_own(folder: Path, setting: str, comp
     assert complaint in str(caught.value)
 
 
+def test_an_error_in_ones_own_code_keeps_its_place(folder: Path) -> None:
+    (folder / "mine.py").write_text(MODULE.replace("return np.full(", "raise ValueError('mine')("))
+    text = "name: net\nchannel: {path_loss: {model: 'mine:Wall'}}\ntraffic: {size_bytes: 9}\n"
+    (folder / "net.yaml").write_text(text)
+    done = command(folder, "--plugin=mine", "net.yaml")
+    assert done.returncode != 0
+    assert "mine.py" in done.stderr
+
+
+def test_a_loss_that_is_not_finite_ends_a_run(folder: Path) -> None:
+    infinite = MODULE.replace("np.shape(d2d_m), self.loss", "np.shape(d2d_m), np.inf")
+    (folder / "mine.py").write_text(infinite)
+    text = "name: net\nchannel: {path_loss: {model: 'mine:Wall'}}\ntraffic: {size_bytes: 9}\n"
+    (folder / "net.yaml").write_text(text)
+    done = command(folder, "--plugin=mine", "net.yaml")
+    assert done.returncode == 2
+    assert "a wall must be finite, got a gain of -inf dB for nodes 0 and 1" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_a_module_that_cannot_be_imported_is_named(folder: Path) -> None:
     (folder / "broken.py").write_text("import nothing_of_that_name")
     with pytest.raises(ScenarioError, match="--plugin broken: cannot be imported: ModuleNotFound"):

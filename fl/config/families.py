@@ -37,10 +37,14 @@ class Family:
     ----------
     title : what its members are, in sentences
     needs : what a member must have: names, or the protocol that lists them
+
+    Attributes
+    ----------
+    title : as given
     """
 
     def __init__(self, title: str, needs: tuple[str, ...] | type) -> None:
-        self._title = title
+        self.title = title
         self._needs = needs if isinstance(needs, tuple) else tuple(sorted(_members(needs)))
 
     def __get_pydantic_core_schema__(
@@ -63,7 +67,7 @@ class Family:
         choices = {name: each for name, each in found["choices"].items() if name != _OWN}
         own = {
             "type": "object",
-            "title": f"{self._title} of one's own, module:Name, with --plugin module",
+            "title": f"{self.title} of one's own, module:Name, with --plugin module",
             "properties": {"model": {"type": "string", "pattern": f"^{OWN.pattern}$"}},
             "required": ["model"],
         }
@@ -73,20 +77,34 @@ class Family:
     def _read(self, value: Any, info: Info) -> Any:
         """Return a model of a user's own."""
         name = value["model"] if isinstance(value, dict) else value.model
-        model = own(name, self._title, info)
+        model = own(name, self.title, info)
+        return value if isinstance(value, model) else self.made(name, model, value)
+
+    def made(self, name: str, model: Any, values: dict[str, Any]) -> Any:
+        """Return a model of a user's own, made of values.
+
+        Parameters
+        ----------
+        name : its own, `module:Name`
+        model : what the name stands for
+        values : by field
+
+        Raises
+        ------
+        ValueError
+            if it is no such model, the values are not for it, or it lacks what its family has
+        """
         if not (isinstance(model, type) and is_pydantic_dataclass(model)):
             raise ValueError(f"{name} must be a class made with wnsim.params.parameters")
         if _model_of(model) != name:
             raise ValueError(f'{name} must have the field model: Literal["{name}"] = "{name}"')
-        if isinstance(value, model):
-            return value
         try:
-            made = TypeAdapter(model).validate_json(json.dumps(value))
+            made = TypeAdapter(model).validate_json(json.dumps(values))
         except ValidationError as error:
             raise ValueError(_first(error)) from error
         for need in self._needs:
             if not hasattr(made, need):
-                raise ValueError(f"{name} must have {need}, as each {self._title} has")
+                raise ValueError(f"{name} must have {need}, as each {self.title} has")
         return made
 
 

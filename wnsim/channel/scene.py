@@ -125,7 +125,13 @@ class Scene:
         return states[0], states[-1]
 
     def gain_db(self, at: Geometry) -> Floats:
-        """Return the gain (L, T) of path loss and shadow fading [dB]."""
+        """Return the gain (L, T) of path loss and shadow fading [dB].
+
+        Raises
+        ------
+        ValueError
+            if it is not finite, which is a mistake of the path loss
+        """
         self._warn(at)
         at = replace(at, visit=Visit(self._places, at.places_m))
         sight, clear = self.states(at)
@@ -139,6 +145,13 @@ class Scene:
             links = np.any(behind, axis=1)
             if links.any():
                 gain_db[links] -= behind[links] * self._blockage_db(self._blockage, at.of(links))
+        if not np.isfinite(gain_db).all():
+            link, instant = np.argwhere(~np.isfinite(gain_db))[0]
+            raise ValueError(
+                f"{self._path_loss.title} must be finite, got a gain of {gain_db[link, instant]} "
+                f"dB for nodes {at.low[link]} and {at.high[link]}, "
+                f"{at.d2d_m[link, instant]:.4g} m apart at {at.t_s[instant]:.4g} s"
+            )
         return gain_db
 
     def _state_db(self, at: Geometry, los: bool) -> Floats:

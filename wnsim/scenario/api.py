@@ -201,8 +201,13 @@ def run(
     Raises
     ------
     ScenarioError
-        if a run failed; the others are complete then, and `Results(out)` has them
+        if an argument makes no sense, or a run failed; the others are complete then, and
+        `Results(out)` has them
     """
+    if not 1 <= jobs <= 1024:
+        raise ScenarioError(f"jobs must be from 1 to 1024, got {jobs}")
+    if not 0 < store_gib < 1e9:
+        raise ScenarioError(f"store_gib must be above 0 and below 1e9, got {store_gib}")
     wanted = scenario if isinstance(scenario, Plan) else load(scenario)
     words = [f"--set={text}" for text in wanted.settings]
     words += [f"--plugin={name}" for name in wanted.plugins]

@@ -9,13 +9,17 @@ makes it depend on the order of questions; whether a model is right is for its a
 from __future__ import annotations
 
 import sys
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from wnsim.scenario.errors import ScenarioError
+from fl.config.families import Family, named, source_of
+from wnsim.channel import Fading, PathLoss
+from wnsim.mobility import Mobility
 from wnsim.scenario.reading import allow
 from wnsim.units import Floats
 
@@ -26,9 +30,11 @@ _SEED = 7
 
 def path_loss(model: Any) -> Iterator[str]:
     """Yield what a path loss does not hold."""
-    d2d_m = np.array([[10.0, 30.0], [100.0, 300.0], [1000.0, 3000.0]])
+    d2d_m = np.array([[0.0, 10.0], [100.0, 300.0], [1000.0, 3000.0]])
     low_m, high_m = 1.5, 10.0
     for los in (True, False):
+        if not np.isfinite(model.loss_db(d2d_m, low_m, low_m, 3.5e9, los)).all():
+            yield "loss_db must be finite at any distance, 0 m too, between equal heights too"
         loss_db = np.asarray(model.loss_db(d2d_m, low_m, high_m, 3.5e9, los))
         if loss_db.shape != d2d_m.shape or not np.isfinite(loss_db).all():
             yield f"loss_db must be finite, of shape {d2d_m.shape}, got shape {loss_db.shape}"
@@ -209,40 +215,80 @@ def task(source: Any) -> Iterator[str]:
         yield "chance must be from 0 to 1, and prompts at least strata, at least 1"
 
 
-_BY_NEED: dict[str, tuple[str, Callable[[Any], Iterator[str]]]] = {
-    "loss_db": ("path loss", path_loss),
-    "process": ("fading model", fading),
-    "motion": ("mobility model", mobility),
-    "method": ("method", method),
-    "policy": ("topology", topology),
-    "draw": ("task", task),
-}
+Check = Callable[[Any], Iterator[str]]
+
+
+def _families() -> dict[str, tuple[Family, Check]]:
+    """Return families with what checks their members, by a name that only those have."""
+    return {
+        "loss_db": (Family("path loss", PathLoss), path_loss),
+        "process": (Family("fading model", Fading), fading),
+        "motion": (Family("mobility model", Mobility), mobility),
+        "method": (Family("method", ("learning_rate", "method")), method),
+        "policy": (Family("topology", ("policy",)), topology),
+    }
+
+
+def broken(name: str) -> tuple[str, list[str]]:
+    """Return of which family a model of a user's own is, and what it does not hold.
+
+    Raises
+    ------
+    ValueError
+        if it cannot be used at all: it is not there, belongs to no family that has a check, or is
+        not what a scenario would take
+    """
+    found = named(name)
+    if hasattr(found, "draw"):
+        return "task", list(task(found))
+    for need, (family, check) in _families().items():
+        if hasattr(found, need):
+            model = family.made(name, found, {"model": name})
+            return family.title, list(dict.fromkeys(check(model)))
+    raise ValueError(
+        f"{name} belongs to no family that has a check: path loss, fading, mobility, method, "
+        "topology, task; of a medium access, compare the two engines"
+    )
 
 
 def main(names: Sequence[str]) -> int:
     """Check models of a user's own by name; return the exit code: 0, 1 for a broken promise, 2."""
-    from fl.config.families import named
-
     if not names or any(":" not in name for name in names):
         print("usage: python -m wnsim.scenario.contracts MODULE:NAME ...", file=sys.stderr)
         return 2
-    broken = 0
+    wrong = 0
     for name in names:
         try:
             allow([name.partition(":")[0]])
-            found = named(name)
-            model = found() if isinstance(found, type) else found
-            kind, check = next(_BY_NEED[need] for need in _BY_NEED if hasattr(model, need))
-        except StopIteration:
-            print(f"{name}: belongs to no family that has a check", file=sys.stderr)
-            return 2
-        except (ScenarioError, ValueError) as error:
-            print(f"{name}: {error}", file=sys.stderr)
-            return 2
-        wrong = list(check(model))
-        broken += bool(wrong)
-        print(f"{name}, a {kind}: {'; '.join(wrong) if wrong else 'keeps what it promises'}")
-    return 1 if broken else 0
+            kind, complaints = broken(name)
+        except ValueError as error:
+            if source_of(name) not in {Path(each.filename) for each in _frames(error)}:
+                print(f"{name}: {error}", file=sys.stderr)
+                return 2
+            _tell(name, error)
+            wrong += 1
+        # A mistake in the user's code: where it is, below a sentence that names the model.
+        except Exception as error:
+            _tell(name, error)
+            wrong += 1
+        else:
+            wrong += bool(complaints)
+            said = "; ".join(complaints) if complaints else "keeps what it promises"
+            print(f"{name}, a {kind}: {said}")
+    return 1 if wrong else 0
+
+
+def _tell(name: str, error: Exception) -> None:
+    """Say that a check ended in an error, and where."""
+    print(f"{name}: its check ends in an error, {type(error).__name__}: {error}", file=sys.stderr)
+    own = source_of(name)
+    for frame in _frames(error):
+        if own is not None and Path(frame.filename) == own:
+            print(f"  {frame.filename}:{frame.lineno}: {frame.line}", file=sys.stderr)
+
+
+def _frames(error: Exception) -> list[traceback.FrameSummary]:
+    return list(traceback.extract_tb(error.__traceback__))
 
 
 if __name__ == "__main__":

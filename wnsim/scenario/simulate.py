@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.faults import fault_rows
 from wnsim.scenario.learning import Keeping, learn
 from wnsim.scenario.progress import Progress, Watcher
-from wnsim.scenario.schema import Scenario
+from wnsim.scenario.schema import SCENARIO, Scenario
 from wnsim.scenario.sweep import Run
 from wnsim.units import to_ns
 from wnsim.world import World
@@ -114,6 +115,8 @@ def run_one(
     # Training that diverges gives numbers that cannot be sent; a law that is broken is a mistake
     # of ours, but concerns this run only.
     except (ValueError, BrokenLawError) as error:
+        if _in_own_code(error, scenario):
+            raise
         raise ScenarioError(str(error)) from error
     if not first:
         return
@@ -159,6 +162,15 @@ def run_one(
     records.write_manifest(folder, tables, facts)
     if store is not None:
         store.close()
+
+
+def _in_own_code(error: Exception, scenario: Scenario) -> bool:
+    """Return whether an error comes from a model of a user's own, who must see where."""
+    from fl.config.families import own_names, source_of
+
+    names = own_names(SCENARIO.dump_python(scenario, mode="json"))
+    own = {str(source_of(name)) for name in names}
+    return any(frame.filename in own for frame in traceback.extract_tb(error.__traceback__))
 
 
 def network_of(scenario: Scenario, world: World) -> Network:
