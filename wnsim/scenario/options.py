@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 
 _LAUNCHERS = ("slurm", "local")
@@ -138,7 +139,10 @@ def _add_questions(made: argparse.ArgumentParser) -> None:
 
 def _size_gib(text: str) -> float:
     """Return a size that a folder may have [GiB]."""
-    size = float(text)
+    try:
+        size = float(text)
+    except ValueError:
+        size = math.nan
     if not 0 < size < 1e9:
         raise argparse.ArgumentTypeError(f"must be above 0 and below 1e9, got {text}")
     return size
@@ -146,7 +150,6 @@ def _size_gib(text: str) -> float:
 
 def _count(text: str) -> int:
     """Return a number of processes."""
-    count = int(text)
-    if not 1 <= count <= 1024:
-        raise argparse.ArgumentTypeError(f"must be from 1 to 1024, got {text}")
-    return count
+    if not (text.isdecimal() and 1 <= int(text) <= 1024):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 1024, got {text!r}")
+    return int(text)
