@@ -44,7 +44,7 @@ SCENARIOS = {
     "  topology: {model: agglomerative}\n  sharing: {every: 2}\n  inference: {}\n",
     "asynchronous": f"name: asynchronous{_BASE}  protocol: {{model: asynchronous}}\n"
     "  topology: {model: ring}\n",
-    "swept": f"name: swept{_BASE}  topology: {{model: ring}}\n"
+    "swept": f"name: swept{_BASE}  topology: {{model: ring}}\n  method: {{model: lora}}\n"
     "repeat: 2\nsweep: {fl.method.rank: [2, 4]}\n",
 }
 
