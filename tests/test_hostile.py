@@ -108,6 +108,17 @@ def test_spoiled_traces_are_read_or_refused(sandbox: Path, name: str) -> None:
     assert refused > 0
 
 
+@pytest.mark.parametrize(
+    "text", ["? {? {a: 1} : 2}\n: 3\n", "{{a: 1}: 2}: 3\n", "? [? {a: 1}]\n: 1\n"]
+)
+def test_keys_that_are_mappings_are_refused(sandbox: Path, text: str) -> None:
+    (sandbox / "s.yaml").write_text(SMALL + text)
+    code, errors, _ = outcome(["s.yaml", "--check"])
+    assert code == 2
+    assert errors.startswith("s.yaml")
+    assert outcome(["s.yaml", "--check", "--set", f"seed={text}"])[0] == 2
+
+
 def test_bombs_are_refused_within_bounds(sandbox: Path) -> None:
     """A laughing billion of anchors, deep nesting, and a large file: one sentence each, at once."""
     levels = "".join(

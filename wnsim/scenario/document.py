@@ -21,6 +21,8 @@ Place = tuple[str | int, ...]
 _MAX_BYTES = 1_000_000
 _MAX_VALUES = 100_000
 _MAX_DEPTH = 50
+# How the library ends for some texts that are not YAML, such as those with mappings as keys.
+_LIBRARY = (ValueError, TypeError, AttributeError, LookupError)
 # In these sections the key `model` names something, and does not say what other keys there are.
 _MODEL_IS_NO_CHOICE = {("fl",)}
 
@@ -112,7 +114,7 @@ def parse_value(text: str, source: str) -> Any:
     """
     try:
         loaded = YAML(typ="rt", pure=True).load(text)
-    except (YAMLError, ValueError, RecursionError) as error:
+    except (YAMLError, *_LIBRARY, RecursionError) as error:
         raise ScenarioError(f"{source}: the value is not YAML, got {text!r}") from error
     return _Plain(source).value(loaded, (), 0)
 
@@ -151,7 +153,7 @@ def read(path: Path, shown: str) -> Document:
         mark = error.problem_mark or error.context_mark
         line = f":{mark.line + 1}" if mark else ""
         raise ScenarioError(f"{shown}{line}: not YAML: {error.problem or error.context}") from error
-    except (YAMLError, ValueError) as error:
+    except (YAMLError, *_LIBRARY) as error:
         reason = str(error).splitlines()[0]
         raise ScenarioError(f"{shown}: not YAML: {reason}") from error
     except RecursionError as error:
