@@ -125,7 +125,6 @@ def _nodes(scenario: Scenario, count: int, name: str) -> Floats:
 def inputs(scenario: Scenario) -> dict[str, str]:
     """Return the digests of the files that a scenario names, by path."""
     from fl.config import Folder
-    from fl.config.families import own_names, source_of
 
     paths: list[Path] = []
     file = getattr(scenario.mobility, "file", None)
@@ -144,9 +143,16 @@ def inputs(scenario: Scenario) -> dict[str, str]:
         model = Path(scenario.fl.model)
         if scenario.fl.model != "tiny" and model.is_dir():
             paths += sorted(path for path in model.iterdir() if path.is_file())
-    sources = map(source_of, own_names(SCENARIO.dump_python(scenario, mode="json")))
-    paths += sorted({path for path in sources if path is not None})
+    paths += own_sources(scenario)
     return {str(path): records.file_digest(path) for path in paths}
+
+
+def own_sources(scenario: Scenario) -> list[Path]:
+    """Return the files with the models of a user's own that a scenario uses, sorted."""
+    from fl.config.families import own_names, source_of
+
+    sources = map(source_of, own_names(SCENARIO.dump_python(scenario, mode="json")))
+    return sorted({path for path in sources if path is not None})
 
 
 def fingerprint(scenario: Scenario, used: Mapping[str, str], *, seed: bool = True) -> str:

@@ -99,16 +99,22 @@ def mobility(model: Any) -> Iterator[str]:
         yield "position_m must not depend on what was asked before, nor on order"
     present = motion.present(devices, t_s)
     step_m = np.linalg.norm(np.diff(place_m, axis=1), axis=-1)
-    stays = present[:, 1:] & present[:, :-1] & _lasting(motion, devices, t_s)
+    stays = present[:, 1:] & _lasting(motion, present, t_s)
     if (step_m[stays] > 0.5 * motion.max_speed_mps * (1.0 + 1e-9) + 1e-9).any():
         yield f"no device may be faster than max_speed_mps, {motion.max_speed_mps:g} m/s"
     if not motion.next_change_s(0.0) > 0.0:
         yield "next_change_s must be later than the instant asked for, or inf"
 
 
-def _lasting(motion: Any, devices: Any, t_s: Floats) -> Any:
-    """Return (n, T - 1) whether each device is there from each instant to the next."""
-    present = motion.present(devices, t_s)
+def _lasting(motion: Any, present: Any, t_s: Floats) -> Any:
+    """Return (n, T - 1) whether each device is there from each instant to the next.
+
+    Parameters
+    ----------
+    motion : the motion
+    present : (n, T) whether each device is there
+    t_s : (T,) the instants [s]
+    """
     return np.array(
         [
             [
@@ -116,7 +122,7 @@ def _lasting(motion: Any, devices: Any, t_s: Floats) -> Any:
                 and motion.presence_end_s(device, t_s[now]) >= t_s[now + 1]
                 for now in range(t_s.size - 1)
             ]
-            for device in devices
+            for device in range(len(present))
         ]
     )
 

@@ -15,12 +15,12 @@ from wnsim.faults import Row
 from wnsim.laws import BrokenLawError, Spent
 from wnsim.network import Backhaul, Network
 from wnsim.scenario import results
-from wnsim.scenario.build import build_world, fingerprint, inputs
+from wnsim.scenario.build import build_world, fingerprint, inputs, own_sources
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.faults import fault_rows
 from wnsim.scenario.learning import Keeping, learn
 from wnsim.scenario.progress import Progress, Watcher
-from wnsim.scenario.schema import SCENARIO, Scenario
+from wnsim.scenario.schema import Scenario
 from wnsim.scenario.sweep import Run
 from wnsim.units import to_ns
 from wnsim.world import World
@@ -166,10 +166,7 @@ def run_one(
 
 def _in_own_code(error: Exception, scenario: Scenario) -> bool:
     """Return whether an error comes from a model of a user's own, who must see where."""
-    from fl.config.families import own_names, source_of
-
-    names = own_names(SCENARIO.dump_python(scenario, mode="json"))
-    own = {str(source_of(name)) for name in names}
+    own = {str(path) for path in own_sources(scenario)}
     return any(frame.filename in own for frame in traceback.extract_tb(error.__traceback__))
 
 
