@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .config import names_a_folder
+from .soundness import check_folder, check_tokens, check_weights
 
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 _HUB_TIMEOUT_S = 10.0
-_TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "tokenizer.model", "spiece.model")
-_PICKLE_PATTERNS = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
 def four_bits(dtype: torch.dtype) -> BitsAndBytesConfig:
@@ -59,7 +58,7 @@ def find(
         if it cannot be had; see `load`
     """
     if name and Path(name).is_dir():
-        _check_folder(Path(name))
+        check_folder(Path(name))
         return _read(name, True, options, encoder)
     if not name or names_a_folder(name):
         raise ValueError(f"model must be 'tiny', a folder or a hub name; no such folder: {name!r}")
@@ -73,47 +72,40 @@ def _read(
     from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    shows_progress = logging.is_progress_bar_enabled()
+    shows_progress, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
+    # What it tells of weights in a table is told below, in a sentence.
+    logging.set_verbosity_error()
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             source, trust_remote_code=False, local_files_only=local
         )
         kind = AutoModel if encoder else AutoModelForCausalLM
-        model = kind.from_pretrained(
+        model, told = kind.from_pretrained(
             source,
             trust_remote_code=False,
             local_files_only=local,
             use_safetensors=True,
+            output_loading_info=True,
             **options,
         )
     # Broken files raise whatever their parser raises: json, safetensors, tokenizers, torch.
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
+        if "ignore_mismatched_sizes" in reason:
+            reason = "its weights have other shapes than its config.json says"
         raise ValueError(f"model {source!r} cannot be loaded: {reason}") from error
     finally:
+        logging.set_verbosity(verbosity)
         if shows_progress:
             logging.enable_progress_bar()
     if getattr(model, "pooler", None) is not None:
         # It makes one vector of the first token's, of which nobody here makes use.
         model.pooler = None
+    check_weights(source, model, told)
+    check_tokens(source, model, tokenizer)
     model.requires_grad_(False)
     return model.eval(), tokenizer
-
-
-def _check_folder(folder: Path) -> None:
-    if not (folder / "config.json").is_file():
-        raise ValueError(f"{folder}: a model folder must hold config.json")
-    if not any(folder.glob("*.safetensors")):
-        pickled = [file.name for pattern in _PICKLE_PATTERNS for file in folder.glob(pattern)]
-        if pickled:
-            raise ValueError(
-                f"{folder}: weights must be in safetensors format, found only {pickled[0]} "
-                "(pickle files can run code)"
-            )
-        raise ValueError(f"{folder}: a model folder must hold its weights, *.safetensors")
-    if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
-        raise ValueError(f"{folder}: a model folder must hold a tokenizer, tokenizer.json")
 
 
 def _from_hub(

@@ -162,8 +162,12 @@ class Store:
     def _write(self, path: Path, data: bytes) -> None:
         path.parent.mkdir(exist_ok=True)
         temporary = path.with_name(f".{path.name}.{self._holder[1]}.{self._holder[2]}{_TEMPORARY}")
-        temporary.write_bytes(data)
-        temporary.replace(path)
+        try:
+            temporary.write_bytes(data)
+            temporary.replace(path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise OSError(error.errno, error.strerror, str(path)) from error
         self._written += len(data)
 
     def _clear(self) -> None:

@@ -29,6 +29,7 @@ from .methods import method_of
 from .methods.projections import overlaps
 from .payload import Payload
 from .seeds import generator, key
+from .soundness import check_length
 from .state import Prepared, State, Tested, joined, part
 from .update import Update, decode, encode
 from .wrongs import damaged, falsified
@@ -82,6 +83,7 @@ class Trainer:
         self._seed = seed
         self.tasks = tasks
         self.method = method_of(learning.method)
+        check_length(model, learning.max_length)
         model_digest = digest_of_model(model)
         computing = learning.trainer
         choices = None

@@ -1,4 +1,4 @@
-"""Scenarios and traces that are spoiled at random, and what must come of them."""
+"""Scenarios, traces and folders that are spoiled at random, and what must come of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import torch
 from ruamel.yaml import YAML
+from safetensors.torch import load_file, save_file
 
 from wnsim.scenario.__main__ import main
 
@@ -125,21 +127,7 @@ def spoiled_trace(data: bytes, draws: random.Random) -> bytes:
         elif kind == 2:
             data = data[:place] + data[max(0, place - draws.randrange(200)) :]
         elif kind == 3:
-            number = draws.choice(
-                [
-                    b"nan",
-                    b"inf",
-                    b"-1",
-                    b"1e999",
-                    b"9" * 400,
-                    b"",
-                    b"-0",
-                    b"1e-320",
-                    b"0x1",
-                    b"\xc3",
-                ]
-            )
-            data = data[:place] + number + data[place + draws.randrange(6) :]
+            data = data[:place] + draws.choice(NUMBERS) + data[place + draws.randrange(6) :]
         elif kind == 4:
             lines = data.splitlines(keepends=True) or [b""]
             draws.shuffle(lines)
@@ -147,6 +135,46 @@ def spoiled_trace(data: bytes, draws: random.Random) -> bytes:
         else:
             data = gzip.compress(data)[: draws.choice([None, 40, -9])]
     return data
+
+
+def spoil_tasks(folder: Path, draws: random.Random) -> None:
+    """Spoil one file of a folder of tasks: its bytes, or the values of one of its lines."""
+    path = draws.choice(sorted(folder.glob("*/*.jsonl")))
+    if draws.random() < 0.05:
+        path.unlink()
+    elif draws.random() < 0.5:
+        path.write_bytes(spoiled_trace(path.read_bytes(), draws))
+    else:
+        lines = path.read_text("utf-8").splitlines()
+        number = draws.randrange(len(lines))
+        lines[number] = json.dumps(spoiled_values(json.loads(lines[number]), draws))
+        path.write_text("\n".join(lines), "utf-8", "surrogatepass")
+
+
+def spoil_model(folder: Path, draws: random.Random) -> None:
+    """Spoil one file of a folder with a model: its bytes, its values, or one of its tensors."""
+    path = draws.choice(sorted(folder.iterdir()))
+    if draws.random() < 0.05:
+        path.unlink()
+    elif path.suffix == ".json" and draws.random() < 0.8:
+        data = spoiled_values(json.loads(path.read_text("utf-8")), draws)
+        path.write_text(json.dumps(data), "utf-8", "surrogatepass")
+    elif path.suffix == ".safetensors" and draws.random() < 0.6:
+        tensors = load_file(path)
+        name = draws.choice(sorted(tensors))
+        kind = draws.randrange(5)
+        spoilt = tensors.pop(name)
+        if kind == 1:
+            tensors[f"{name}x"] = spoilt
+        elif kind == 2:
+            tensors[name] = spoilt[1:].clone()
+        elif kind == 3:
+            tensors[name] = spoilt * draws.choice([float("nan"), float("inf"), 1e30, -1.0, 0.0])
+        elif kind == 4:
+            tensors[name] = spoilt.to(draws.choice([torch.float16, torch.int8, torch.float64]))
+        save_file(tensors, path, {"format": "pt"})
+    else:
+        path.write_bytes(spoiled_trace(path.read_bytes(), draws))
 
 
 def outcome(arguments: list[str], limit_s: float = LIMIT_S) -> tuple[int, str, float]:

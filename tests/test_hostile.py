@@ -8,12 +8,14 @@ from __future__ import annotations
 import gzip
 import json
 import random
+import shutil
 from pathlib import Path
 
 import pytest
-from mutations import inside, outcome, spoiled, spoiled_trace
+from mutations import inside, outcome, spoil_model, spoil_tasks, spoiled, spoiled_trace
 from trace_writers import as_bonnmotion, as_gpx, as_ns2, as_sumo_csv, made_tracks
 
+from fl.model import TINY
 from wnsim.mobility import Trace
 from wnsim.scenario.reading import shipped
 
@@ -81,6 +83,57 @@ def test_spoiled_scenarios_run_or_are_refused(sandbox: Path) -> None:
     for number in range(25):
         (sandbox / "s.yaml").write_bytes(spoiled(SMALL, draws))
         codes.append(outcome(["s.yaml", "--out", f"results/{number}"])[0])
+    assert set(codes) == {0, 2}
+    after = inside(sandbox.parent.parent) - before
+    assert all(path.is_relative_to(sandbox) for path in after)
+
+
+WITH_FOLDERS = """
+name: folders
+devices: {count: 2}
+fl:
+  model: model
+  tasks: {folder: tasks}
+  method: {model: lora, rank: 2}
+  topology: {model: full}
+  rounds: 1
+  local_steps: 1
+  batch_size: 2
+  train_examples: 4
+  test_examples: 2
+  max_length: 32
+"""
+
+
+def write_tasks(folder: Path) -> None:
+    """Write two small tasks, one of which has choices."""
+    for name, choices in (("sums", {}), ("parity", {"choices": ["even", "odd"]})):
+        (folder / name).mkdir(parents=True)
+        for part, numbers in (("train", range(8)), ("test", range(8, 12))):
+            rows = [
+                {"prompt": f"{name} of {number}", "answer": ["even", "odd"][number % 2], **choices}
+                for number in numbers
+            ]
+            text = "".join(json.dumps(row) + "\n" for row in rows)
+            (folder / name / f"{part}.jsonl").write_text(text)
+
+
+@pytest.mark.parametrize("kind", ["tasks", "model"])
+def test_spoiled_folders_are_learned_from_or_refused(sandbox: Path, kind: str) -> None:
+    draws = random.Random(kind)  # noqa: S311
+    (sandbox / "s.yaml").write_text(WITH_FOLDERS)
+    write_tasks(sandbox / "tasks")
+    shutil.copytree(TINY, sandbox / "model")
+    shutil.copytree(sandbox / kind, sandbox / "whole")
+    before = inside(sandbox.parent.parent)
+    codes = []
+    for number in range(8):
+        shutil.rmtree(sandbox / kind)
+        shutil.copytree(sandbox / "whole", sandbox / kind)
+        {"tasks": spoil_tasks, "model": spoil_model}[kind](sandbox / kind, draws)
+        code, errors, _ = outcome(["s.yaml", "--out", f"results/{number}"], limit_s=60.0)
+        codes.append(code)
+        assert code == 0 or "fl" in errors
     assert set(codes) == {0, 2}
     after = inside(sandbox.parent.parent) - before
     assert all(path.is_relative_to(sandbox) for path in after)

@@ -1,10 +1,12 @@
-"""Thousands of spoiled scenarios and traces, each a run or one clear sentence; run by hand.
+"""Thousands of spoiled files of strangers, each a run or one clear sentence; run by hand.
 
-    python tests/benchmarks/hostile.py [--checks 10000] [--runs 300] [--traces 2000] [--seed 1]
+    python tests/benchmarks/hostile.py [--checks 10000] [--runs 300] [--traces 2000]
+                                       [--folders 300] [--seed 1]
 
 In one process: scenarios through --check, others through the whole command to figures and report,
-and traces through their readers. Stops at the first that ends in anything else, is too slow, or
-writes where it should not, and keeps what it was given beside it. Prints counts and bounds.
+traces through their readers, and folders with tasks or a model through the whole command. Stops at
+the first that ends in anything else, is too slow, or writes where it should not, and keeps what it
+was given beside it. Prints counts and bounds.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import collections
 import os
 import random
 import resource
+import shutil
 import sys
 import tempfile
 import time
@@ -22,10 +25,19 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from mutations import LIMIT_S, inside, outcome, spoiled, spoiled_trace
-from test_hostile import ENDINGS, SMALL, WRITERS
+from mutations import (
+    LIMIT_S,
+    inside,
+    outcome,
+    spoil_model,
+    spoil_tasks,
+    spoiled,
+    spoiled_trace,
+)
+from test_hostile import ENDINGS, SMALL, WITH_FOLDERS, WRITERS, write_tasks
 from trace_writers import made_tracks
 
+from fl.model import TINY
 from wnsim.mobility import Trace
 from wnsim.scenario.reading import shipped
 
@@ -97,6 +109,27 @@ def traces(count: int, draws: random.Random) -> None:
     )
 
 
+def folders(count: int, draws: random.Random) -> None:
+    """Send scenarios with spoiled folders of tasks and models through the whole command."""
+    write_tasks(Path("whole/tasks"))
+    shutil.copytree(TINY, "whole/model")
+    Path("s.yaml").write_text(WITH_FOLDERS)
+    codes: collections.Counter[int] = collections.Counter()
+    slowest_s = 0.0
+    for number in range(count):
+        for name, spoil in (("tasks", spoil_tasks), ("model", spoil_model)):
+            shutil.rmtree(name, ignore_errors=True)
+            shutil.copytree(f"whole/{name}", name)
+            if number % 2 == (name == "model"):
+                spoil(Path(name), draws)
+        out = f"folders/{number}"
+        code, _, took_s = outcome(["s.yaml", "--out", out], limit_s=15 * LIMIT_S)
+        codes[code] += 1
+        slowest_s = max(slowest_s, took_s)
+        progress("folders", number, count)
+    print(f"{count} folders: {codes[0]} ran, {codes[2]} refused; slowest {slowest_s:.1f} s")
+
+
 def progress(what: str, number: int, count: int) -> None:
     """Tell how far a long study has come."""
     if number % 500 == 499 and number + 1 < count:
@@ -109,6 +142,7 @@ def main() -> None:
     parser.add_argument("--checks", type=int, default=10_000)
     parser.add_argument("--runs", type=int, default=300)
     parser.add_argument("--traces", type=int, default=2000)
+    parser.add_argument("--folders", type=int, default=300)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     draws = random.Random(options.seed)  # noqa: S311
@@ -122,6 +156,7 @@ def main() -> None:
         checks(options.checks, draws)
         traces(options.traces, draws)
         runs(options.runs, draws)
+        folders(options.folders, draws)
         stray = [path for path in inside(root) if not path.is_relative_to(work)]
         if stray != [root / "outside" / "canary"]:
             sys.exit(f"written outside of the folder: {stray}")

@@ -7,6 +7,7 @@ Okabe and Ito, "Color universal design", 2008.
 
 from __future__ import annotations
 
+import io
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,8 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
+
+from wnsim import records
 
 COLUMN_IN = (3.5, 2.4)
 PAGE_WIDTH_IN = 7.16
@@ -176,10 +179,15 @@ def _sizes(sizes: Iterable[str]) -> str:
 
 def save(figure: Figure, numbers: pd.DataFrame, stem: Path) -> Path:
     """Save a figure as PDF, SVG and PNG, and its numbers as CSV; return the PDF."""
-    stem.parent.mkdir(parents=True, exist_ok=True)
-    pdf = stem.with_suffix(".pdf")
-    figure.savefig(pdf, metadata={"CreationDate": None})
-    figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
-    figure.savefig(stem.with_suffix(".png"), dpi=300)
-    numbers.round(9).to_csv(stem.with_suffix(".csv"), index=False, lineterminator="\n")
-    return pdf
+    drawn: dict[str, dict[str, Any]] = {
+        ".pdf": {"metadata": {"CreationDate": None}},
+        ".svg": {"metadata": {"Date": None}},
+        ".png": {"dpi": 300},
+    }
+    for suffix, options in drawn.items():
+        picture = io.BytesIO()
+        figure.savefig(picture, format=suffix[1:], **options)
+        records.write(stem.with_suffix(suffix), picture.getvalue())
+    table = numbers.round(9).to_csv(index=False, lineterminator="\n")
+    records.write(stem.with_suffix(".csv"), table.encode())
+    return stem.with_suffix(".pdf")
