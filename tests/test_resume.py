@@ -1,0 +1,93 @@
+"""Runs that are killed, or find no room to write, and end in the same bytes when taken up again."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from wnsim import records
+
+_BASE = """
+devices: {count: 3}
+fl:
+  tasks: [reverse]
+  topology: {model: ring}
+  method: {model: lora, rank: 4}
+  rounds: 3
+  local_steps: 2
+  batch_size: 4
+  train_examples: 16
+  test_examples: 4
+  trainer: {chunk_tokens: 1}
+"""
+SCENARIOS = {
+    "asynchronous": f"name: r{_BASE}  protocol: {{model: asynchronous}}\n",
+    "swept": f"name: r{_BASE}sweep: {{fl.method.rank: [2, 4]}}\n",
+}
+COMMAND = [sys.executable, "-m", "wnsim.scenario", "r.yaml", "--out"]
+NO_ROOM = """
+import resource, runpy, sys
+# The largest file that may be written; some of the store's are larger.
+resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+sys.argv = ["wnsim.scenario", "r.yaml", "--out", "out"]
+runpy.run_module("wnsim.scenario", run_name="__main__")
+"""
+
+
+def tables(folder: Path) -> dict[str, bytes]:
+    """Return what a run says of what was simulated."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in {".csv", ".safetensors", ".yaml"} and "store" not in path.parts
+    }
+
+
+def kill_amid(folder: Path, name: str) -> None:
+    """Start a scenario and kill it when some of its training is done."""
+    (folder / "r.yaml").write_text(SCENARIOS[name])
+    with subprocess.Popen([*COMMAND, "out"], cwd=folder, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and len(list(folder.glob("out/store/??/*.json"))) < 5:
+            time.sleep(0.02)
+        process.kill()
+
+
+def ends_as_another(folder: Path) -> bool:
+    """Whether what was begun ends as what was not disturbed."""
+    for out in ("out", "fresh"):
+        done = subprocess.run([*COMMAND, out], cwd=folder, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+    fresh = tables(folder / "fresh")
+    return len(fresh) > 8 and tables(folder / "out") == fresh
+
+
+def test_a_sweep_that_is_killed_ends_as_another(tmp_path: Path) -> None:
+    kill_amid(tmp_path, "swept")
+    assert ends_as_another(tmp_path)
+
+
+def test_a_run_that_is_killed_and_then_finds_no_room_ends_as_another(tmp_path: Path) -> None:
+    kill_amid(tmp_path, "asynchronous")
+    done = subprocess.run(
+        [sys.executable, "-c", NO_ROOM], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert re.match(r"out/.*: File too large$", done.stderr.splitlines()[-1])
+    assert list(tmp_path.glob("out/**/.*.tmp")) == []
+    assert ends_as_another(tmp_path)
+
+
+def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path: Path) -> None:
+    target = tmp_path / "table.csv"
+    target.mkdir()
+    with pytest.raises(IsADirectoryError, match=str(target)):
+        records.write(target, b"rows")
+    assert list(tmp_path.iterdir()) == [target]
+    with pytest.raises(OSError, match="/proc/"):
+        records.write(Path("/proc/none/table.csv"), b"rows")
