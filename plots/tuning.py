@@ -1,8 +1,8 @@
 """Which learning rate each variant is to have: python plots/tuning.py results/fair-tuning.
 
 Reads a sweep of `fl.method.learning_rate` that was judged on validation examples, with seeds that
-no reported run has. The rate of the highest mean accuracy on all tasks is chosen, on its own task
-where a variant tells nobody anything; of equal ones the lowest. At an end of the grid it is
+no reported run has. The rate of the highest mean accuracy on all tasks is chosen, on devices' own
+tasks where they tell nobody anything; of equal ones the lowest. At an end of the grid it is
 marked, so that the grid can be extended.
 """
 
@@ -11,7 +11,6 @@ from __future__ import annotations
 from results import cell, folders, measured, show, summary
 
 RATE = "fl.method.learning_rate"
-ALONE = "local"
 
 
 def main() -> None:
@@ -21,7 +20,8 @@ def main() -> None:
     rates = sorted(table[RATE].unique())
     rows = []
     for variant, runs in table.groupby("variant", sort=False):
-        metric = "accuracy_own_task" if ALONE in str(variant) else "accuracy_all_tasks"
+        alone = not runs["offered_bytes"].any()
+        metric = "accuracy_own_task" if alone else "accuracy_all_tasks"
         means = runs.groupby(RATE)[metric].mean()
         best = float(means.idxmax())
         mark = " (end of the grid)" if best in (means.index.min(), means.index.max()) else ""

@@ -19,9 +19,14 @@ if TYPE_CHECKING:
     from wnsim.scenario.execute import Outcome
     from wnsim.scenario.sweep import Run
 
+_STOPPED = "\nstopped; the same command goes on with the runs not done yet"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit code: 0, or 2 if the input is wrong or a run failed."""
+    """Run the command line; return the exit code.
+
+    It is 0, or 2 if the input is wrong or a run failed, or 128 and more if a signal ended it.
+    """
     options = parser().parse_args(arguments)
     try:
         check_fl()
@@ -35,8 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(sentence(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nstopped; the same command goes on with the runs not done yet", file=sys.stderr)
+        print(_STOPPED, file=sys.stderr)
         return 130
+    except SystemExit as end:
+        print(_STOPPED, file=sys.stderr)
+        return int(end.code or 0)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -57,6 +65,8 @@ def _run(options: argparse.Namespace) -> int:
         print("a scenario is needed; --list shows those on board", file=sys.stderr)
         return 2
 
+    if options.until is not None and options.contacts is None:
+        raise ScenarioError("--until says how long to look for contacts: give --contacts too")
     from wnsim.channel import OutOfRangeWarning
     from wnsim.scenario.build import check
     from wnsim.scenario.sweep import only, plan
@@ -68,7 +78,8 @@ def _run(options: argparse.Namespace) -> int:
     if options.contacts is not None:
         from wnsim.scenario.build import contact_lines
 
-        for line in contact_lines(runs[0].scenario, options.contacts, options.until):
+        until_s = 600.0 if options.until is None else options.until
+        for line in contact_lines(runs[0].scenario, options.contacts, until_s):
             print(line)
         return 0
     if options.check:
@@ -113,10 +124,12 @@ def _foresee(runs: Sequence[Run]) -> None:
 def _execute(options: argparse.Namespace, runs: Sequence[Run]) -> int:
     """Run the runs, and say what became of them."""
     from wnsim.scenario.carry_out import carry_out, speaks
+    from wnsim.scenario.jobs import told_to_end
     from wnsim.scenario.sweep import results_folder
 
     out = results_folder(runs[0], options.out)
-    outcome = carry_out(options, runs, out, sys.stderr)
+    with told_to_end():
+        outcome = carry_out(options, runs, out, sys.stderr)
     if speaks():
         _tell(outcome, out)
     return 2 if outcome.failures else 0

@@ -13,6 +13,7 @@ import os
 import selectors
 import signal
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType, TracebackType
@@ -162,7 +163,7 @@ def run_at_once(
 
     waiting = list(commands.items())
     running: list[_Child] = []
-    with selectors.DefaultSelector() as selector, _told_to_end():
+    with selectors.DefaultSelector() as selector, told_to_end():
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
@@ -202,13 +203,15 @@ def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 @contextlib.contextmanager
-def _told_to_end() -> Iterator[None]:
-    """Make being told to end an exception, so that the children are ended too."""
+def told_to_end() -> Iterator[None]:
+    """Make being told to end an exception, so that children are ended too and it can be said."""
 
     def end(number: int, frame: FrameType | None) -> Never:
         raise SystemExit(128 + number)
 
-    before = {number: signal.signal(number, end) for number in _ENDING}
+    # Python lets the main thread alone say what becomes of signals.
+    ending = _ENDING if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.signal(number, end) for number in ending}
     try:
         yield
     finally:

@@ -6,6 +6,8 @@ import argparse
 import math
 import sys
 
+from wnsim import __version__
+
 _LAUNCHERS = ("slurm", "local")
 
 
@@ -130,11 +132,11 @@ def _add_questions(made: argparse.ArgumentParser) -> None:
         "--until",
         metavar="SECONDS",
         type=float,
-        default=600.0,
-        help="how long to look for contacts (default: 600)",
+        help="how long to look for contacts (default: 600); goes with --contacts",
     )
     made.add_argument("--list", action="store_true", help="list the scenarios on board")
     made.add_argument("--schema", action="store_true", help="print the JSON schema of scenarios")
+    made.add_argument("--version", action="version", version=f"wnsim {__version__}")
 
 
 def _size_gib(text: str) -> float:
