@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from .config import names_a_folder
-from .soundness import check_folder, check_tokens, check_weights
+from .soundness import check_folder, check_tokens, check_weights, try_out
 
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -89,6 +89,7 @@ def _read(
             output_loading_info=True,
             **options,
         )
+        try_out(model, tokenizer)
     # Broken files raise whatever their parser raises: json, safetensors, tokenizers, torch.
     except Exception as error:
         reason = " ".join(str(error).split())[:300]

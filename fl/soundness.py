@@ -72,6 +72,19 @@ def _tensors_in(file: Path) -> int:
         raise ValueError(f"{file}: the weights cannot be read: {error}") from error
 
 
+def try_out(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Run a word through both: what their files say may be of a wrong kind, and is not looked at.
+
+    Raises
+    ------
+    Exception
+        whatever it may be
+    """
+    tokenizer(["word"], add_special_tokens=False, verbose=False)
+    with torch.inference_mode():
+        model(input_ids=torch.zeros((1, 2), dtype=torch.int64, device=model.device))
+
+
 def check_weights(source: str, model: PreTrainedModel, told: Mapping[str, Any]) -> None:
     """Check that all weights come from the files, and are numbers; warn of those without use.
 

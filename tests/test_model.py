@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
 import shutil
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +17,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from scoring import accuracy, exact_match, mean_log_likelihood
 from transformers import GPT2Config, GPT2LMHeadModel, Qwen2Config, Qwen2ForCausalLM
 
@@ -217,8 +222,64 @@ def test_folders_without_the_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="must hold a tokenizer"):
         load(str(tmp_path))
     shutil.copy(TINY / "tokenizer.json", tmp_path)
-    with pytest.raises(ValueError, match="cannot be loaded: "):
+    with pytest.raises(ValueError, match="the weights cannot be read: "):
         load(str(tmp_path))
+
+
+def _alter(folder: Path, config: dict[str, Any], weights: Callable[[dict[str, Any]], None]) -> None:
+    """Copy the shipped model with another configuration and other weights."""
+    shutil.copytree(TINY, folder)
+    values = json.loads((folder / "config.json").read_text()) | config
+    (folder / "config.json").write_text(json.dumps(values))
+    tensors = load_file(folder / "model.safetensors")
+    weights(tensors)
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"num_hidden_layers": 5}, r"lack the weights model\.layers\.4\.\S+ and 8 more"),
+        ({"num_hidden_layers": 10**9}, "num_hidden_layers must be at most the number of tensors"),
+        ({"intermediate_size": 10**9}, "other shapes than its config"),
+        ({"vocab_size": "many"}, "cannot be loaded: "),
+        ({"hidden_act": "os.system"}, "cannot be loaded: "),
+    ],
+)
+def test_a_configuration_of_another_model_is_refused(
+    tmp_path: Path, config: dict[str, Any], message: str
+) -> None:
+    """Nothing is drawn at random in place of what is missing, and nothing large is built."""
+    _alter(tmp_path / "m", config, lambda tensors: None)
+    with pytest.raises(ValueError, match=message):
+        load(str(tmp_path / "m"))
+
+
+def test_weights_that_are_missing_or_no_numbers_are_named(tmp_path: Path) -> None:
+    name = "model.layers.1.mlp.up_proj.weight"
+    _alter(tmp_path / "lost", {}, lambda tensors: tensors.pop(name))
+    with pytest.raises(ValueError, match=f"lack the weights {re.escape(name)}$"):
+        load(str(tmp_path / "lost"))
+    _alter(tmp_path / "nan", {}, lambda tensors: tensors[name][3, 5].fill_(math.nan))
+    with pytest.raises(ValueError, match=f"{re.escape(name)} must be finite"):
+        load(str(tmp_path / "nan"))
+    _alter(tmp_path / "less", {"num_hidden_layers": 3}, lambda tensors: None)
+    with pytest.warns(UserWarning, match=r"9 of its weights are not used"):
+        load(str(tmp_path / "less"))
+
+
+def test_a_model_knows_the_tokens_and_has_the_positions_that_are_asked_for(
+    tmp_path: Path, make_trainer: Callable[..., object]
+) -> None:
+    def cut(tensors: dict[str, Any]) -> None:
+        tensors["model.embed_tokens.weight"] = tensors["model.embed_tokens.weight"][:500].clone()
+
+    _alter(tmp_path / "m", {"vocab_size": 500}, cut)
+    with pytest.raises(ValueError, match="token 511 of its tokenizer must be below the 500"):
+        load(str(tmp_path / "m"))
+    make_trainer("gpt2", max_length=128)
+    with pytest.raises(ValueError, match="at most the model's 128 positions, got 129"):
+        make_trainer("gpt2", max_length=129)
 
 
 @pytest.mark.parametrize("name", ["", "./none", "/none/such", "a/b/c"])
