@@ -129,7 +129,10 @@ def table(compared: Sequence[Line], baseline: str) -> str:
     swept = _swept(compared)
     heads = ["Variant", *(escape(key) for key in swept)]
     rows = [
-        [escape(line.variant), *(escape(shown(line.swept.get(key, ""))) for key in swept)]
+        [
+            escape(line.variant) or MISSING,
+            *(escape(shown(line.swept.get(key, ""))) for key in swept),
+        ]
         for line in compared
     ]
     align = "l" * len(heads)
