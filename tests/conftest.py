@@ -20,6 +20,8 @@ from wnsim.world import World
 from wnsim.world import positions_m as positions_of
 
 BLOCK_NS = 1_000_000
+SMALL = {"local_steps": 3, "batch_size": 4, "train_examples": 24, "test_examples": 4}
+"""A little to learn."""
 
 
 @pytest.fixture(scope="session")
@@ -142,14 +144,31 @@ def make_trainer(make_lm, tokenizer):  # type: ignore[no-untyped-def]
         from fl.tasks import GENERATED, generate
         from fl.trainer import Trainer
 
-        learning = Learning(
-            **{"local_steps": 3, "batch_size": 4, "train_examples": 24, "test_examples": 4}
-            | {"trainer": Computing(chunk_tokens=chunk_tokens)}
-            | settings
-        )
+        learning = Learning(**SMALL | {"trainer": Computing(chunk_tokens=chunk_tokens)} | settings)
         tasks = tasks or [generate(name, 24, 4, 1) for name in list(GENERATED)[:2]]
         return Trainer(
             learning, tasks, make_lm(kind), tokenizer, devices, seed=1, store=store, wrongs=wrongs
         )
 
     return make
+
+
+@pytest.fixture
+def learn_over(make_trainer):  # type: ignore[no-untyped-def]
+    """Return what lets devices learn over a network; gives network, trainer and session."""
+
+    def run(  # type: ignore[no-untyped-def]
+        network, devices=4, *, compute_s=lambda device, flops: 1.0 + device, wrongs=None, **settings
+    ):
+        from fl.config import Learning
+        from fl.session import PROTOCOLS
+
+        trainer = make_trainer(devices=devices, wrongs=wrongs, **settings)
+        learning = Learning(**SMALL | settings)
+        session = PROTOCOLS[type(learning.protocol)](
+            network, trainer, learning, compute_s, devices, 1, lambda number, time_s, accuracy: None
+        )
+        network.env.run(until=session.done)
+        return network, trainer, session
+
+    return run

@@ -14,7 +14,6 @@ from fl.config import (
     Alone,
     ByTask,
     Full,
-    Learning,
     Lora,
     Mixture,
     Ring,
@@ -24,7 +23,6 @@ from fl.config import (
 )
 from fl.mixture import stored_bytes
 from fl.mixture.features import SKETCH
-from fl.session import PROTOCOLS
 from fl.update import HEADER_BYTES
 from wnsim.phy import Shannon
 from wnsim.units import dbm_to_w, thermal_noise_w
@@ -34,22 +32,12 @@ SPARSE = SoLora(rank=4, density=0.3, calibration_prompts=8, allocation="uniform"
 
 
 @pytest.fixture
-def federate(make_network, make_trainer) -> Callable[..., Any]:  # type: ignore[no-untyped-def]
+def federate(make_network, learn_over) -> Callable[..., Any]:  # type: ignore[no-untyped-def]
     """Return a runner of small federations of four devices; gives network, trainer and session."""
 
     def run(positions=SQUARE, **learning):  # type: ignore[no-untyped-def]
         settings = {"rounds": 2, "evaluate_every": 1, "method": SPARSE} | learning
-        trainer = make_trainer(devices=4, **settings)
-        network = make_network(positions)
-        config = Learning(
-            train_examples=24, test_examples=4, local_steps=3, batch_size=4, **settings
-        )
-        session = PROTOCOLS[type(config.protocol)](
-            network, trainer, config, lambda device, flops: 1.0 + device, 4, 1,
-            lambda number, time_s, accuracy: None,
-        )  # fmt: skip
-        network.env.run(until=session.done)
-        return network, trainer, session
+        return learn_over(make_network(positions), **settings)
 
     return run
 

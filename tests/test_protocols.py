@@ -211,23 +211,14 @@ def test_a_neighbor_is_not_sent_a_second_update_before_the_first() -> None:
 
 
 @pytest.fixture
-def served(make_network, make_trainer) -> Callable[..., Any]:  # type: ignore[no-untyped-def]
+def served(make_network, learn_over) -> Callable[..., Any]:  # type: ignore[no-untyped-def]
     """Return a runner of small federations with a server; gives network, trainer and session."""
 
     def run(stations=((50.0, 50.0),), share=1.0, backhaul=None, **learning):  # type: ignore[no-untyped-def]
-        settings = {"rounds": 3, "evaluate_every": 1, "protocol": Server(share=share)} | learning
-        trainer = make_trainer(devices=4, **settings)
         options = {} if backhaul is None else {"backhaul": backhaul}
         network = make_network(SQUARE, stations_m=stations, mac=Cell(), **options)
-        config = Learning(
-            train_examples=24, test_examples=4, local_steps=3, batch_size=4, **settings
-        )
-        session = PROTOCOLS[Server](
-            network, trainer, config, lambda device, flops: 1.0 + device, 4, 1,
-            lambda number, time_s, accuracy: None,
-        )  # fmt: skip
-        network.env.run(until=session.done)
-        return network, trainer, session
+        settings = {"rounds": 3, "evaluate_every": 1, "protocol": Server(share=share)} | learning
+        return learn_over(network, **settings)
 
     return run
 

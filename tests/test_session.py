@@ -11,34 +11,23 @@ import numpy as np
 import pytest
 import torch
 
-from fl.config import AdamW, Asynchronous, Full, Learning, Local, Lora, Ring, SoLora, Synchronous
+from fl.config import AdamW, Asynchronous, Full, Local, Lora, Ring, SoLora, Synchronous
 from fl.jobs import Derived
-from fl.session import PROTOCOLS
 from fl.state import State
 from wnsim.mobility import Static
-from wnsim.network import Network
 
 SQUARE = ((0.0, 0.0), (100.0, 0.0), (0.0, 100.0), (100.0, 100.0))
 
 
 @pytest.fixture
-def federate(make_network, make_trainer) -> Callable[..., Any]:  # type: ignore[no-untyped-def]
+def federate(make_network, learn_over) -> Callable[..., Any]:  # type: ignore[no-untyped-def]
     """Return a runner of small federations; gives network, trainer and session."""
 
-    def run(positions=SQUARE, motion=None, compute_s=None, bandwidth_hz=20e6, **learning):  # type: ignore[no-untyped-def]
+    def run(positions=SQUARE, motion=None, bandwidth_hz=20e6, **learning):  # type: ignore[no-untyped-def]
+        devices = len(positions) if motion is None else len(motion.names)
+        network = make_network(positions, motion=motion, bandwidth_hz=bandwidth_hz)
         settings = {"rounds": 2, "topology": Full(), "evaluate_every": 1} | learning
-        names = len(positions) if motion is None else len(motion.names)
-        trainer = make_trainer(devices=names, **settings)
-        network: Network = make_network(positions, motion=motion, bandwidth_hz=bandwidth_hz)
-        config = Learning(
-            train_examples=24, test_examples=4, local_steps=3, batch_size=4, **settings
-        )
-        seconds = compute_s or (lambda device, flops: 1.0 + device)
-        session = PROTOCOLS[type(config.protocol)](
-            network, trainer, config, seconds, names, 1, lambda number, time_s, accuracy: None
-        )
-        network.env.run(until=session.done)
-        return network, trainer, session
+        return learn_over(network, devices, **settings)
 
     return run
 

@@ -16,44 +16,32 @@ from fl.config import (
     Byzantine,
     Corruption,
     Full,
-    Learning,
     Lora,
     Server,
     SoLora,
     Wrongs,
 )
-from fl.session import PROTOCOLS
 from fl.tasks import Example
 from fl.update import decode, encode
 from fl.wrongs import damaged, mislabelled
 from wnsim.faults import Crash
 from wnsim.mac import Cell
-from wnsim.network import Network
 from wnsim.transport import Transport
 
 SQUARE = ((0.0, 0.0), (100.0, 0.0), (0.0, 100.0), (100.0, 100.0))
 
 
 @pytest.fixture
-def federate(make_network, make_trainer) -> Callable[..., Any]:  # type: ignore[no-untyped-def]
+def federate(make_network, learn_over) -> Callable[..., Any]:  # type: ignore[no-untyped-def]
     """Return a runner of small federations with faults; gives network, trainer and session."""
 
     def run(faults=None, wrongs=None, **learning):  # type: ignore[no-untyped-def]
         settings = {"rounds": 2, "topology": Full(), "evaluate_every": 1} | learning
-        trainer = make_trainer(devices=4, wrongs=wrongs, **settings)
         stations = {}
         if isinstance(settings.get("protocol"), Server):
             stations = {"stations_m": ((50.0, 50.0),), "mac": Cell()}
-        network: Network = make_network(SQUARE, faults=faults, transport=Transport(), **stations)
-        config = Learning(
-            train_examples=24, test_examples=4, local_steps=3, batch_size=4, **settings
-        )
-        session = PROTOCOLS[type(config.protocol)](
-            network, trainer, config, lambda device, flops: 1.0 + device, 4, 1,
-            lambda number, time_s, accuracy: None,
-        )  # fmt: skip
-        network.env.run(until=session.done)
-        return network, trainer, session
+        network = make_network(SQUARE, faults=faults, transport=Transport(), **stations)
+        return learn_over(network, wrongs=wrongs, **settings)
 
     return run
 
