@@ -108,8 +108,11 @@ def check_weights(source: str, model: PreTrainedModel, told: Mapping[str, Any]) 
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise ValueError(f"model {source!r}: its files lack the weights {missing[0]}{more}")
     for name, weight in model.named_parameters():
-        # Both kinds of what is no number show in the largest.
-        if weight.is_floating_point() and not torch.isfinite(weight.detach().abs().max()):
+        if not weight.is_floating_point() or not weight.numel():
+            continue
+        # What is no number shows in both, what is infinite in one.
+        least, most = weight.detach().aminmax()
+        if not (torch.isfinite(least) and torch.isfinite(most)):
             raise ValueError(f"model {source!r}: the weights {name} must be finite, and are not")
     unused = sorted(told["unexpected_keys"])
     if unused:

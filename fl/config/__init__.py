@@ -186,7 +186,8 @@ class Learning:
         merge what they heard; the difference is the interference of what is merged
     target_accuracies : mean accuracies on all tasks of which it is told when they were reached, and
         after how many bytes
-    max_length : longest sequence; prompts are cut from the left [token]
+    max_length : longest sequence, no more than the model has positions; prompts are cut from the
+        left [token]
     """
 
     model: Text = "tiny"
