@@ -25,6 +25,7 @@ from .adapters.rows import DeviceRows
 from .choices import Choices, Reader, rows_of
 from .mixture import Mixed, pooled, routing
 from .model import Encoded, encode_choices, predicted
+from .soundness import check_token
 
 if TYPE_CHECKING:
     from .adapters import AdaptedModel, Adapter
@@ -116,7 +117,7 @@ class TestSet:
         self._prompts = Encoded(encoded.ids[first], encoded.mask[first], encoded.labels[first])
         self._features: tuple[torch.Tensor, ...] | None = None
         self.count = len(first)
-        self.token_count = encoded.ids.numel()
+        self.token_count, self.largest_token = encoded.ids.numel(), int(encoded.ids.max())
         # Rows of similar length waste little on padding.
         self._order = torch.argsort(encoded.mask.sum(1), stable=True)
         step = max(1, _BATCH_TOKENS // encoded.ids.shape[1])
@@ -183,6 +184,7 @@ class Evaluator:
     ) -> None:
         self._model = model
         self._sets = [TestSet(task.test, tokenizer, max_length, model.device) for task in tasks]
+        check_token(model.model, max(one.largest_token for one in self._sets))
         self._token_count = sum(one.token_count for one in self._sets)
         self._untrained: list[float] | None = None
 

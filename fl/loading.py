@@ -119,12 +119,13 @@ def _from_hub(
         cached = isinstance(try_to_load_from_cache(name, "config.json"), str)
     except HFValidationError as error:
         raise ValueError(f"model must be 'tiny', a folder or a hub name, got {name!r}") from error
+    of_cache = ""
     if cached:
         try:
             return _read(name, True, options, encoder)
-        except ValueError:
+        except ValueError as error:
             # The cached copy may be incomplete; the hub then has the rest.
-            pass
+            of_cache = f"; of the copy in the cache: {error}"
     # One question with a short time limit: the loaders would retry for most of a minute.
     try:
         HfApi().model_info(name, timeout=_HUB_TIMEOUT_S)
@@ -132,6 +133,6 @@ def _from_hub(
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise ValueError(
-            f"model {name!r} is no folder and cannot be had from the hub: {reason}"
+            f"model {name!r} is no folder and cannot be had from the hub: {reason}{of_cache}"
         ) from error
     return _read(name, False, options, encoder)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from torch import nn
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -110,8 +111,9 @@ def check_weights(source: str, model: PreTrainedModel, told: Mapping[str, Any]) 
     for name, weight in model.named_parameters():
         if not weight.is_floating_point() or not weight.numel():
             continue
-        # What is no number shows in both, what is infinite in one.
-        least, most = weight.detach().aminmax()
+        # What is no number shows in both, what is infinite in one; bytes have to be turned first.
+        values = weight.detach()
+        least, most = (values.half() if values.itemsize == 1 else values).aminmax()
         if not (torch.isfinite(least) and torch.isfinite(most)):
             raise ValueError(f"model {source!r}: the weights {name} must be finite, and are not")
     unused = sorted(told["unexpected_keys"])
@@ -123,9 +125,10 @@ def check_weights(source: str, model: PreTrainedModel, told: Mapping[str, Any]) 
 
 
 def check_tokens(source: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Check that the model knows every token that a text can have.
+    """Check that the model knows every token of ordinary texts.
 
-    Special tokens that a text is not given here may lie beyond: some multimodal ones do.
+    Tokens that were added to a tokenizer may lie beyond, as some multimodal ones do; `check_token`
+    is for texts that have them.
 
     Raises
     ------
@@ -153,8 +156,28 @@ def check_length(model: PreTrainedModel, max_length: int) -> None:
     ValueError
         if it has fewer
     """
-    positions = getattr(model.config, "max_position_embeddings", None)
-    if positions is not None and max_length > positions:
+    found = [getattr(model.config, "max_position_embeddings", None) or max_length]
+    for name, module in model.named_modules():
+        # Where positions are learned, some models begin to count after that of padding.
+        if isinstance(module, nn.Embedding) and name.endswith("position_embeddings"):
+            before = 0 if module.padding_idx is None else module.padding_idx + 1
+            found.append(module.num_embeddings - before)
+    if max_length > min(found):
         raise ValueError(
-            f"max_length must be at most the model's {positions} positions, got {max_length}"
+            f"max_length must be at most the model's {min(found)} positions, got {max_length}"
+        )
+
+
+def check_token(model: PreTrainedModel, largest: int) -> None:
+    """Check that a model knows the largest token of some examples.
+
+    Raises
+    ------
+    ValueError
+        if it does not
+    """
+    known = model.get_input_embeddings().num_embeddings
+    if largest >= known:
+        raise ValueError(
+            f"an example has token {largest}, which must be below the {known} that the model knows"
         )

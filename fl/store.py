@@ -166,7 +166,8 @@ class Store:
             temporary.write_bytes(data)
             temporary.replace(path)
         except OSError as error:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
             raise OSError(error.errno, error.strerror, str(path)) from error
         self._written += len(data)
 

@@ -29,7 +29,7 @@ from .methods import method_of
 from .methods.projections import overlaps
 from .payload import Payload
 from .seeds import generator, key
-from .soundness import check_length
+from .soundness import check_length, check_token
 from .state import Prepared, State, Tested, joined, part
 from .update import Update, decode, encode
 from .wrongs import damaged, falsified
@@ -109,6 +109,7 @@ class Trainer:
         self.examples = Examples(
             learning, tasks, choices or tokenizer, devices, seed, self._wrongs.mislabels
         )
+        check_token(model, max(int(rows.ids.max()) for rows in self.examples.rows))
         self.task_of = self.examples.task_of
         self._kernels = Kernels(
             learning, self.model, self.method, self.examples, tasks, choices or tokenizer, devices,

@@ -94,6 +94,65 @@ def test_each_fault_is_a_row_with_a_digest(tmp_path: Path) -> None:
     assert str(tmp_path / "churn.csv") in manifest["inputs"]
 
 
+LEARNING = """\
+name: learning
+devices: {count: 4}
+area_m: [100, 100]
+mobility: {model: static}
+compute: {flops_per_s: 1e12}
+fl:
+  tasks: [home]
+  method: {model: lora, rank: 2}
+  topology: {model: full}
+  rounds: 2
+  local_steps: 2
+  batch_size: 2
+  train_examples: 16
+  test_examples: 2
+"""
+WRONG = """\
+faults:
+  stragglers: [{devices: [0], factor: 3}]
+  byzantine: [{devices: [1], attack: sign-flip, scale: 3}, {devices: [2], attack: label-flip}]
+  corruption: {probability: 1.0}
+"""
+
+
+def test_what_devices_do_wrong_is_in_the_tables(tmp_path: Path) -> None:
+    """Whole: a straggler trains three times as long, liars and damaged updates have their rows."""
+    tables = {}
+    for name, text in (("right", LEARNING), ("wrong", LEARNING + WRONG)):
+        (tmp_path / "s.yaml").write_text(text)
+        assert main([str(tmp_path / "s.yaml"), "--out", str(tmp_path / name)]) == 0
+        run = tmp_path / name / "seed=1"
+        for table in run.glob("*.csv"):
+            with table.open(newline="") as file:
+                tables[name, table.stem] = list(csv.DictReader(file))
+    took = {
+        name: [float(row["trained_s"]) - float(row["start_s"]) for row in tables[name, "rounds"]]
+        for name in ("right", "wrong")
+    }
+    for row, right, wrong in zip(
+        tables["wrong", "rounds"], took["right"], took["wrong"], strict=True
+    ):
+        factor = 3.0 if row["device"] == "0" else 1.0
+        assert wrong == pytest.approx(factor * right, rel=1e-6)
+    rows = tables["wrong", "faults"]
+    told = [(row["where"], row["what"]) for row in rows if row["kind"] == "byzantine"]
+    assert told == [("1", "sign-flip 3"), ("2", "label-flip")]
+    assert [row["where"] for row in rows if row["kind"] == "straggler"] == ["0"]
+    # Every update that arrives is damaged, once for each that hears it.
+    arrived = [row for row in tables["wrong", "transfers"] if row["delivered"] == "True"]
+    damaged = sorted(row["where"] for row in rows if row["kind"] == "corruption")
+    assert damaged == sorted(f"{row['source']} to {row['target']}" for row in arrived)
+    # Of the two liars one trains on wrong labels, and so learns something else.
+    losses = [
+        {row["device"]: row["loss"] for row in tables[name, "rounds"] if row["round"] == "1"}
+        for name in ("right", "wrong")
+    ]
+    assert {each for each in losses[0] if losses[0][each] != losses[1][each]} == {"2"}
+
+
 def test_without_the_section_there_is_no_table(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(SMALL.replace("faults:\n", ""))

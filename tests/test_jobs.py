@@ -18,6 +18,8 @@ import pandas as pd
 import pytest
 
 from wnsim.locks import FILE, Lock
+from wnsim.scenario.errors import Ended
+from wnsim.scenario.jobs import told_to_end
 from wnsim.scenario.progress import Display, Progress
 
 NET = """\
@@ -202,6 +204,18 @@ def test_an_end_ends_the_children_and_says_how_to_go_on(
     assert not any(is_alive(each) for each in processes.values())
     (net / "net.yaml").write_text(NET)
     assert wnsim(net).returncode == 0
+
+
+def test_what_nohup_has_told_to_be_ignored_stays_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with told_to_end():
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+            with pytest.raises(Ended) as end:
+                signal.raise_signal(signal.SIGTERM)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert end.value.code == 143
 
 
 def test_a_child_that_is_killed_is_a_run_that_failed(net: Path) -> None:

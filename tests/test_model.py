@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import re
@@ -19,10 +20,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from scoring import accuracy, exact_match, mean_log_likelihood
-from transformers import GPT2Config, GPT2LMHeadModel, Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    RobertaConfig,
+    RobertaModel,
+)
 
+from fl.adapters import AdaptedModel
+from fl.evaluate import Evaluator
 from fl.model import TINY, encode, encode_choices, load
-from fl.tasks import GENERATED, Example, generate
+from fl.soundness import check_length
+from fl.tasks import GENERATED, Example, Task, generate
 
 
 @cache
@@ -297,3 +308,30 @@ def test_no_hub_is_one_clear_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path:
         load("nobody/nothing")
     with pytest.raises(ValueError, match="must be 'tiny', a folder or a hub name, got 'a b'"):
         load("a b")
+    broken = tmp_path / "config.json"
+    broken.write_text("{")
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: str(broken))
+    with pytest.raises(ValueError, match=r"no network; of the copy in the cache: .* be loaded"):
+        load("nobody/nothing")
+
+
+def test_learned_positions_may_begin_after_that_of_padding() -> None:
+    config = RobertaConfig(
+        vocab_size=8, hidden_size=8, num_hidden_layers=1, num_attention_heads=1,
+        intermediate_size=8, max_position_embeddings=18,
+    )  # fmt: skip
+    model = RobertaModel(config).eval()
+    check_length(model, 16)
+    model(input_ids=torch.full((1, 16), 3))
+    with pytest.raises(ValueError, match="at most the model's 16 positions, got 17"):
+        check_length(model, 17)
+
+
+def test_a_prompt_with_a_token_that_was_added_is_refused(
+    make_lm: Callable[[], Any], tokenizer: Any
+) -> None:
+    more = copy.deepcopy(tokenizer)
+    more.add_tokens(["<img>"])
+    examples = (Example("an <img>", "yes"),)
+    with pytest.raises(ValueError, match="has token 512, which must be below the 512"):
+        Evaluator(AdaptedModel(make_lm()), [Task("t", (), examples, 0.0)], more, 32)

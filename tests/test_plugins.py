@@ -226,3 +226,6 @@ def test_a_module_that_cannot_be_imported_is_named(folder: Path) -> None:
         allow(["broken"])
     with pytest.raises(ScenarioError, match="--plugin nowhere: cannot be imported"):
         allow(["nowhere"])
+    (folder / "ends.py").write_text("raise SystemExit('usage')")
+    with pytest.raises(ScenarioError, match="--plugin ends: cannot be imported: SystemExit: usage"):
+        allow(["ends"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from wnsim import records
+from wnsim.scenario.__main__ import main
 
 _BASE = """
 devices: {count: 3}
@@ -18,7 +20,7 @@ fl:
   tasks: [reverse]
   topology: {model: ring}
   method: {model: lora, rank: 4}
-  rounds: 3
+  rounds: 5
   local_steps: 2
   batch_size: 4
   train_examples: 16
@@ -55,6 +57,7 @@ def kill_amid(folder: Path, name: str) -> None:
         while process.poll() is None and len(list(folder.glob("out/store/??/*.json"))) < 5:
             time.sleep(0.02)
         process.kill()
+    assert process.returncode == -signal.SIGKILL
 
 
 def ends_as_another(folder: Path) -> bool:
@@ -91,3 +94,13 @@ def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path: Pat
     assert list(tmp_path.iterdir()) == [target]
     with pytest.raises(OSError, match="/proc/"):
         records.write(Path("/proc/none/table.csv"), b"rows")
+
+
+def test_a_folder_that_may_not_be_made_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody makes folders in /sys, not even who may do everything else."""
+    (tmp_path / "r.yaml").write_text("name: r\ntraffic: {size_bytes: 9, neighbors: 1, rounds: 1}\n")
+    assert main([str(tmp_path / "r.yaml"), "--out", "/sys/wnsim"]) == 2
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert re.match(r"/sys/wnsim\S*: .*(permitted|denied|[Rr]ead-only)", told)

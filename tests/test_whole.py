@@ -163,6 +163,23 @@ def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
         assert path.read_bytes() == (runs[0] / path.relative_to(runs[1])).read_bytes()
 
 
+def test_an_altered_table_or_adapter_is_named_and_made_again(results: Path, tmp_path: Path) -> None:
+    (tmp_path / "whole.yaml").write_text(SCENARIO)
+    copied = tmp_path / "results" / "whole"
+    shutil.copytree(results, copied)
+    table = copied / "local,seed=1" / "evaluations.csv"
+    table.write_bytes(table.read_bytes().replace(b"0", b"1", 1))
+    adapter = sorted((copied / "lora,seed=1" / "adapters").glob("*/*.safetensors"))[0]
+    adapter.write_bytes(adapter.read_bytes()[:-8])
+    done = wnsim("whole.yaml", cwd=tmp_path)
+    assert done.returncode == 0
+    for path in (table, adapter):
+        assert f"{path.relative_to(tmp_path)}: was altered or cut short" in done.stderr
+        assert path.read_bytes() == (results / path.relative_to(copied)).read_bytes()
+    assert done.stdout.count("complete already") == 1
+    assert (copied / "summary.csv").read_bytes() == (results / "summary.csv").read_bytes()
+
+
 def test_complete_runs_are_skipped_and_others_of_the_same_name_refused(results: Path) -> None:
     root = results.parent.parent
     before = (results / "lora,seed=1" / "manifest.json").read_bytes()

@@ -63,8 +63,12 @@ class Lock:
             "host": socket.gethostname(),
             "since": datetime.now(UTC).astimezone().isoformat(sep=" ", timespec="seconds"),
         }
-        os.ftruncate(self._file, 0)
-        os.pwrite(self._file, json.dumps(facts).encode(), 0)
+        try:
+            os.ftruncate(self._file, 0)
+            os.pwrite(self._file, json.dumps(facts).encode(), 0)
+        except OSError as error:
+            os.close(self._file)
+            raise OSError(error.errno, error.strerror, str(path)) from error
 
     def __enter__(self) -> Self:
         return self

@@ -6,6 +6,7 @@ machine or clock is in the manifest, which is written last and says that the run
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import functools
 import hashlib
@@ -16,6 +17,7 @@ import os
 import platform
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -102,8 +104,8 @@ def _cell(value: Any) -> Any:
     return value
 
 
-def write(path: Path, data: bytes) -> None:
-    """Write a file so that it is there whole or not at all.
+def write(path: Path, data: bytes) -> str:
+    """Write a file so that it is there whole or not at all; return its SHA-256.
 
     Raises
     ------
@@ -120,8 +122,10 @@ def write(path: Path, data: bytes) -> None:
         temporary.replace(path)
     except OSError as error:
         # A disk that is full has no room for half a file either.
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from error
+    return digest(data)
 
 
 def digest(data: bytes) -> str:
@@ -141,19 +145,19 @@ def _file_digest(path: Path, modified_ns: int, size: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def write_manifest(folder: Path, tables: Mapping[str, bytes], facts: Mapping[str, Any]) -> None:
+def write_manifest(folder: Path, digests: Mapping[str, str], facts: Mapping[str, Any]) -> None:
     """Write a run's manifest: from then on the run is complete.
 
     Parameters
     ----------
     folder : of the run
-    tables : contents by file name
+    digests : SHA-256 of each of its files, by name
     facts : what else is to be known, such as wall and simulated seconds
     """
     manifest = {
         "complete": True,
         **facts,
-        "sha256": {name: digest(data) for name, data in tables.items()},
+        "sha256": dict(digests),
         "versions": _versions(),
         "commit": _commit(),
         "machine": {"system": platform.platform(), "processor": _processor()},
@@ -170,10 +174,24 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return manifest if isinstance(manifest, dict) and manifest.get("complete") is True else None
 
 
+def altered(folder: Path, manifest: Mapping[str, Any]) -> Path | None:
+    """Return a file of a run that is not what its manifest says, or not there; None if all are."""
+    digests = manifest.get("sha256")
+    if not isinstance(digests, dict):
+        return folder / MANIFEST
+    for name, known in digests.items():
+        path = folder / str(name)
+        if not path.is_file() or file_digest(path) != known:
+            return path
+    return None
+
+
 def complete_runs(
     results: Path, scenario: str, first: Sequence[str] = ()
 ) -> dict[str, dict[str, Any]]:
     """Return the manifests of a scenario's complete runs in a folder of results, by name.
+
+    Runs of which a file was altered or cut short since then are left out, with a warning.
 
     Parameters
     ----------
@@ -184,7 +202,12 @@ def complete_runs(
     found = {}
     for path in results.glob(f"*/{MANIFEST}"):
         manifest = read_manifest(path.parent)
-        if manifest is not None and manifest.get("scenario") == scenario:
+        if manifest is None or manifest.get("scenario") != scenario:
+            continue
+        if spoilt := altered(path.parent, manifest):
+            message = "was altered or cut short since its run ended, which counts as not done"
+            warnings.warn(f"{spoilt}: {message}", stacklevel=2)
+        else:
             found[path.parent.name] = manifest
     order = {name: place for place, name in enumerate(first)}
     names = sorted(found, key=lambda name: (order.get(name, len(order)), name))

@@ -34,13 +34,17 @@ from mutations import (
     spoiled,
     spoiled_trace,
 )
-from test_hostile import ENDINGS, SMALL, WITH_FOLDERS, WRITERS, write_tasks
-from trace_writers import made_tracks
+from test_hostile import SMALL, WITH_FOLDERS, write_tasks
+from trace_writers import WRITERS, made_tracks
 
 from fl.model import TINY
 from wnsim.mobility import Trace
 from wnsim.scenario.reading import shipped
 
+MEMORY_GIB = 4.0
+"""Everything in one process, that is."""
+OURS = ("s.yaml", "trace", "whole", "tasks", "model", "results", "folders")
+"""What is written by this script, and the folders of results."""
 LEARNING = """
 name: learning
 devices: {count: 2}
@@ -94,7 +98,7 @@ def traces(count: int, draws: random.Random) -> None:
     slowest_s = 0.0
     for number in range(count):
         name = draws.choice(list(whole))
-        path = Path(f"t.{ENDINGS[name]}")
+        path = Path("trace")
         path.write_bytes(spoiled_trace(whole[name], draws))
         began_s = time.monotonic()
         try:
@@ -157,12 +161,15 @@ def main() -> None:
         traces(options.traces, draws)
         runs(options.runs, draws)
         folders(options.folders, draws)
-        stray = [path for path in inside(root) if not path.is_relative_to(work)]
-        if stray != [root / "outside" / "canary"]:
-            sys.exit(f"written outside of the folder: {stray}")
+        ours = [work / name for name in OURS]
+        stray = {each for each in inside(root) if not any(map(each.is_relative_to, ours))}
+        if stray != {root / "outside" / "canary"}:
+            sys.exit(f"written outside of the folders of results: {stray}")
         os.chdir("/")
     memory_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"no traceback, nothing written outside; most memory {memory_gib:.2f} GiB")
+    if memory_gib > MEMORY_GIB:
+        sys.exit(f"took {memory_gib:.2f} GiB of memory, more than {MEMORY_GIB:g}")
+    print(f"no traceback, nothing written elsewhere; most memory {memory_gib:.2f} GiB")
 
 
 if __name__ == "__main__":

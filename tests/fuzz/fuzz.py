@@ -36,8 +36,7 @@ with atheris.instrument_imports(include=["wnsim", "fl"]):
     from wnsim.scenario.reading import shipped, validate
     from wnsim.scenario.schema import PLAN_KEYS
 
-from test_hostile import ENDINGS, WRITERS
-from trace_writers import made_tracks
+from trace_writers import WRITERS, made_tracks
 
 LAYERS = (Layer("q", 24, 16), Layer("up", 16, 40))
 RANKS = [4, 4]
@@ -53,10 +52,9 @@ def scenario(data: bytes) -> None:
 
 
 def trace(data: bytes) -> None:
-    """Read a trace; the first byte says of which format."""
-    names = sorted(ENDINGS)
-    path = WORK / f"t.{ENDINGS[names[data[0] % len(names)] if data else names[0]]}"
-    path.write_bytes(data[1:])
+    """Read a trace, of whichever format its beginning says."""
+    path = WORK / "trace"
+    path.write_bytes(data)
     motion = Trace(file=str(path)).motion(3, (100.0, 100.0), 1)
     motion.next_change_s(0.0)
 
@@ -82,8 +80,7 @@ def seeds(target: str) -> Iterator[bytes]:
     if target == "scenario":
         yield from (path.read_bytes() for path in shipped().values())
     elif target == "trace":
-        for place, name in enumerate(sorted(ENDINGS)):
-            yield bytes([place]) + WRITERS[name](made_tracks()).encode()[:4000]
+        yield from (write(made_tracks()).encode()[:4000] for write in WRITERS.values())
     else:
         b = tuple(torch.randn(layer.outputs, 4) for layer in LAYERS)
         a = tuple(torch.randn(4, layer.inputs) for layer in LAYERS)

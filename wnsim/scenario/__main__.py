@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from wnsim.scenario.errors import ScenarioError, sentence
+from wnsim.scenario.errors import Ended, ScenarioError, sentence
 from wnsim.scenario.neighbor import check_fl
 from wnsim.scenario.options import parser
 
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(_STOPPED, file=sys.stderr)
         return 130
-    except SystemExit as end:
+    except Ended as end:
         print(_STOPPED, file=sys.stderr)
         return int(end.code or 0)
 

@@ -7,6 +7,10 @@ class ScenarioError(ValueError):
     """A scenario, or a file that it names, cannot be used; the message says where and why."""
 
 
+class Ended(SystemExit):
+    """The program was told to end, by a signal; 128 and its number is the exit code."""
+
+
 _LONGEST = 1000
 
 

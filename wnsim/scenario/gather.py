@@ -22,6 +22,9 @@ def gather(runs: Sequence[Run], out: Path) -> None:
     complete = records.complete_runs(out, runs[0].scenario.name, [run.folder for run in runs])
     if not complete:
         return
+    for folder in (out, out / "figures"):
+        for half_written in folder.glob(".*.tmp"):
+            half_written.unlink(missing_ok=True)
     # What these need takes long to import.
     from wnsim import figures, metrics, report
 

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType, TracebackType
 from typing import Any, Never, Self, TextIO
 
+from wnsim.scenario.errors import Ended
 from wnsim.scenario.progress import Progress, Watcher
 
 _GRACE_S = 10.0
@@ -207,11 +208,15 @@ def told_to_end() -> Iterator[None]:
     """Make being told to end an exception, so that children are ended too and it can be said."""
 
     def end(number: int, frame: FrameType | None) -> Never:
-        raise SystemExit(128 + number)
+        raise Ended(128 + number)
 
+    before = {}
     # Python lets the main thread alone say what becomes of signals.
-    ending = _ENDING if threading.current_thread() is threading.main_thread() else ()
-    before = {number: signal.signal(number, end) for number in ending}
+    if threading.current_thread() is threading.main_thread():
+        for number in _ENDING:
+            # What nohup has told to be ignored stays so.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, end)
     try:
         yield
     finally:

@@ -86,7 +86,7 @@ def allow(modules: Sequence[str]) -> frozenset[str]:
         try:
             importlib.import_module(name)
         # Whatever a module of a user's own does when it is imported, it is said which one did.
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             kind = type(error).__name__
             raise ScenarioError(f"--plugin {name}: cannot be imported: {kind}: {error}") from error
     return frozenset(modules)

@@ -198,16 +198,26 @@ def export_adapters(
     trainer: Trainer,
     adapters: Sequence[Adapter | None],
     base_model: str,
-) -> None:
-    """Write every trained device's adapter in PEFT's format, a folder per device."""
+) -> dict[str, str]:
+    """Write every trained device's adapter in PEFT's format; return digests by file.
+
+    Parameters
+    ----------
+    folder : of the run; each device has a folder in `adapters`
+    world, trainer, adapters : of whom, by whom, and what; None: a device has none
+    base_model : from which anybody loads the model that they are for
+    """
     from fl.peft_format import files
 
     model = trainer.model
+    digests = {}
     for name, adapter in zip(world.motion.names, adapters, strict=True):
         if adapter is not None:
             contents = files(adapter, model.layers, base_model, model.transposed)
             for file, data in contents.items():
-                records.write(folder / _device_folder(name) / file, data)
+                path = f"adapters/{_device_folder(name)}/{file}"
+                digests[path] = records.write(folder / path, data)
+    return digests
 
 
 def _device_folder(name: str) -> str:

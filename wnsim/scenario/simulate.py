@@ -128,14 +128,14 @@ def run_one(
         tables = results.tables(network, world, ledger, trainer, session, faults)
     except BrokenLawError as error:
         raise ScenarioError(str(error)) from error
-    for name, data in tables.items():
-        records.write(folder / name, data)
+    digests = {name: records.write(folder / name, data) for name, data in tables.items()}
+    digests["scenario.yaml"] = records.file_digest(folder / "scenario.yaml")
     payload = "actual"
     if scenario.fl is not None and session is not None and trainer is not None:
         from fl.model import base_of
 
         base_model = base_of(scenario.fl.model)
-        results.export_adapters(folder / "adapters", world, trainer, adapters, base_model)
+        digests |= results.export_adapters(folder, world, trainer, adapters, base_model)
         payload = getattr(scenario.fl.payload, "emulate", payload)
     shannon = sum(transfer.capacity_bytes for transfer in network.transfers)
     carried = sum(transfer.carried_bytes for transfer in network.transfers)
@@ -159,7 +159,7 @@ def run_one(
         "jobs_computed": trainer.executor.computed if trainer else None,
         "jobs_from_store": trainer.executor.found if trainer else None,
     }
-    records.write_manifest(folder, tables, facts)
+    records.write_manifest(folder, digests, facts)
     if store is not None:
         store.close()
 

@@ -89,7 +89,7 @@ def _is_complete(run: Run, out: Path, own: str) -> bool:
     manifest = records.read_manifest(out / run.folder)
     if manifest is not None and manifest.get("fingerprint") != own:
         raise _other(out / run.folder)
-    return manifest is not None
+    return manifest is not None and records.altered(out / run.folder, manifest) is None
 
 
 def _other(folder: Path) -> ScenarioError:
