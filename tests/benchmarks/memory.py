@@ -46,9 +46,11 @@ def main() -> None:
     """Run the study."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--devices", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--rounds", type=int, default=100, help="at least 5 (default: 100)")
     parser.add_argument("--method", default="lora")
     options = parser.parse_args()
+    if options.rounds < 5:
+        parser.error(f"--rounds must be at least 5, got {options.rounds}")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "memory.yaml"
         path.write_text(TEXT.format(**vars(options)))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from wnsim.selftest.result import Result, equal, facts
+from wnsim.selftest.result import Result, equal, facts, near
 
 _SCENARIO = """\
 name: selftest
@@ -69,12 +69,9 @@ def learning() -> Iterator[Result]:
             float(np.mean([float(row["loss"]) for row in rounds if row["round"] == number]))
             for number in ("1", "2")
         ]
-        yield Result(
-            "training lowers the loss",
-            0.0 < losses[1] < losses[0],
-            f"{losses[0]:.4g} to {losses[1]:.4g} nat",
-            "less in the second round",
-        )
+        for number, (loss, known) in enumerate(zip(losses, wanted["losses"], strict=True), 1):
+            # Rounding, which differs between machines, grows while training.
+            yield near(f"loss in round {number}", loss, known, 0.02 * known, "nat")
         pdf = (out / "figures" / "latency.pdf").read_bytes()
         sound = pdf.startswith(b"%PDF") and b"/FontFile2" in pdf and b"/Type3" not in pdf
         yield Result(
