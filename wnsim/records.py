@@ -176,7 +176,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 
 def altered(folder: Path, manifest: Mapping[str, Any]) -> Path | None:
     """Return a file of a run that is not what its manifest says, or not there; None if all are."""
-    digests = manifest.get("sha256")
+    digests = manifest.get("sha256", {})
     if not isinstance(digests, dict):
         return folder / MANIFEST
     for name, known in digests.items():

@@ -99,10 +99,11 @@ def traces(count: int, draws: random.Random) -> None:
     for number in range(count):
         name = draws.choice(list(whole))
         path = Path("trace")
+        heights = "drop" if "heights" in name else "none"
         path.write_bytes(spoiled_trace(whole[name], draws))
         began_s = time.monotonic()
         try:
-            Trace(file=str(path.resolve())).motion(3, (100.0, 100.0), number)
+            Trace(file=str(path.resolve()), heights=heights).motion(3, (100.0, 100.0), number)
             ends["read"] += 1
         except ValueError:
             ends["refused"] += 1
