@@ -9,7 +9,7 @@ too low. Draws accuracy over rounds, over time and over bytes again, in the fold
 from __future__ import annotations
 
 import pandas as pd
-from results import cell, folders, measured, show, summary
+from results import cell, folders, measured, names, show, summary
 
 from wnsim.figures import draw
 
@@ -36,7 +36,7 @@ def main() -> None:
         heads += [f"reach {share}", f"{share} [s]", f"{share} [GB]"]
     show(heads, rows, named[0] / "tables" / "convergence")
     for folder in named:
-        for path in draw(folder, list(pd.read_csv(folder / "summary.csv")["run"].unique())):
+        for path in draw(folder, names(folder)):
             if path.stem.startswith("accuracy"):
                 print(path)
 

@@ -27,11 +27,16 @@ def folders(description: str) -> list[Path]:
     return named
 
 
+def names(folder: Path) -> list[str]:
+    """Return the names of the complete runs in a folder of results."""
+    return list(pd.read_csv(folder / "summary.csv")["run"].unique())
+
+
 def runs(named: Sequence[Path]) -> pd.DataFrame:
     """Return one row for each complete run: folder, variant, seed, and what was swept."""
     rows: list[dict[str, Any]] = []
     for folder in named:
-        for name in pd.read_csv(folder / "summary.csv")["run"].unique():
+        for name in names(folder):
             manifest = json.loads((folder / name / "manifest.json").read_text("utf-8"))
             rows.append(
                 {

@@ -1,7 +1,6 @@
 """Draw the standard figures of a results folder again: python plots/standard.py results/urban."""
 
-import pandas as pd
-from results import folders
+from results import folders, names
 
 from wnsim.figures import draw
 
@@ -9,7 +8,7 @@ from wnsim.figures import draw
 def main() -> None:
     """Draw the figures of every complete run in the folders named on the command line."""
     for folder in folders(str(__doc__)):
-        for path in draw(folder, list(pd.read_csv(folder / "summary.csv")["run"].unique())):
+        for path in draw(folder, names(folder)):
             print(path)
 
 

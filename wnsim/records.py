@@ -128,6 +128,12 @@ def write(path: Path, data: bytes) -> str:
     return digest(data)
 
 
+def remove_half_written(folder: Path) -> None:
+    """Remove what processes that were killed have left of `write` in a folder."""
+    for temporary in folder.glob(".*.[0-9]*.tmp"):
+        temporary.unlink(missing_ok=True)
+
+
 def digest(data: bytes) -> str:
     """Return the SHA-256 of some bytes."""
     return hashlib.sha256(data).hexdigest()
@@ -174,8 +180,16 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return manifest if isinstance(manifest, dict) and manifest.get("complete") is True else None
 
 
-def altered(folder: Path, manifest: Mapping[str, Any]) -> Path | None:
-    """Return a file of a run that is not what its manifest says, or not there; None if all are."""
+def is_intact(folder: Path, manifest: Mapping[str, Any]) -> bool:
+    """Whether the files of a run are what its manifest says; a warning names one that is not."""
+    spoilt = _spoilt(folder, manifest)
+    if spoilt is not None:
+        message = "was altered or cut short since its run ended, which counts as not done"
+        warnings.warn(f"{spoilt}: {message}", stacklevel=2)
+    return spoilt is None
+
+
+def _spoilt(folder: Path, manifest: Mapping[str, Any]) -> Path | None:
     digests = manifest.get("sha256", {})
     if not isinstance(digests, dict):
         return folder / MANIFEST
@@ -184,6 +198,22 @@ def altered(folder: Path, manifest: Mapping[str, Any]) -> Path | None:
         if not path.is_file() or file_digest(path) != known:
             return path
     return None
+
+
+def manifests(results: Path, scenario: str) -> dict[str, dict[str, Any]]:
+    """Return the manifests of a scenario's runs that ended, by name; their files are not read.
+
+    Parameters
+    ----------
+    results : the folder
+    scenario : name of the scenario
+    """
+    found = {
+        path.parent.name: manifest
+        for path in results.glob(f"*/{MANIFEST}")
+        if (manifest := read_manifest(path.parent)) is not None
+    }
+    return {name: each for name, each in found.items() if each.get("scenario") == scenario}
 
 
 def complete_runs(
@@ -199,16 +229,11 @@ def complete_runs(
     scenario : name of the scenario
     first : names of runs that come first, in this order
     """
-    found = {}
-    for path in results.glob(f"*/{MANIFEST}"):
-        manifest = read_manifest(path.parent)
-        if manifest is None or manifest.get("scenario") != scenario:
-            continue
-        if spoilt := altered(path.parent, manifest):
-            message = "was altered or cut short since its run ended, which counts as not done"
-            warnings.warn(f"{spoilt}: {message}", stacklevel=2)
-        else:
-            found[path.parent.name] = manifest
+    found = {
+        name: manifest
+        for name, manifest in manifests(results, scenario).items()
+        if is_intact(results / name, manifest)
+    }
     order = {name: place for place, name in enumerate(first)}
     names = sorted(found, key=lambda name: (order.get(name, len(order)), name))
     return {name: found[name] for name in names}

@@ -23,8 +23,7 @@ def gather(runs: Sequence[Run], out: Path) -> None:
     if not complete:
         return
     for folder in (out, out / "figures"):
-        for half_written in folder.glob(".*.tmp"):
-            half_written.unlink(missing_ok=True)
+        records.remove_half_written(folder)
     # What these need takes long to import.
     from wnsim import figures, metrics, report
 

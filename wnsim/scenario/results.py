@@ -232,7 +232,6 @@ def clear(folder: Path) -> None:
     """Remove what an unfinished run of ours left; nothing else in the folder is touched."""
     for name in (*TABLES, "scenario.yaml", records.MANIFEST):
         (folder / name).unlink(missing_ok=True)
-        for half_written in folder.glob(f".{name}.*.tmp"):
-            half_written.unlink(missing_ok=True)
+    records.remove_half_written(folder)
     for device in (folder / "adapters").glob("device-*"):
         shutil.rmtree(device)

@@ -27,7 +27,7 @@ def unfinished(runs: Sequence[Run], out: Path) -> tuple[list[Run], list[str]]:
     ScenarioError
         if a folder holds the results of another scenario
     """
-    there = records.complete_runs(out, runs[0].scenario.name)
+    there = records.manifests(out, runs[0].scenario.name)
     lines = {
         (manifest["variant"], json.dumps(manifest["swept"])): (folder, manifest["seedless"])
         for folder, manifest in there.items()
@@ -89,7 +89,7 @@ def _is_complete(run: Run, out: Path, own: str) -> bool:
     manifest = records.read_manifest(out / run.folder)
     if manifest is not None and manifest.get("fingerprint") != own:
         raise _other(out / run.folder)
-    return manifest is not None and records.altered(out / run.folder, manifest) is None
+    return manifest is not None and records.is_intact(out / run.folder, manifest)
 
 
 def _other(folder: Path) -> ScenarioError:
