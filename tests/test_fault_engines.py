@@ -78,6 +78,11 @@ def test_engines_agree_whatever_goes_wrong(
         )
         assert network.in_flight == 0
         seen.append(
-            (repr(network.transfers), repr(network.packets), repr(network.tx_s), repr(network.rx_s))
+            (
+                repr(list(network.transfers)),
+                repr(list(network.packets)),
+                repr(network.tx_s),
+                repr(network.rx_s),
+            )
         )
     assert seen[0] == seen[1]

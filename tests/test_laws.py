@@ -88,7 +88,7 @@ def test_a_record_that_is_gone_is_missed(make_network: Make) -> None:
     net = make_network(TRIANGLE)
     send_all(net)
     net.close()
-    net.transfers.pop()
+    net.transfers = list(net.transfers)[1:]
     with pytest.raises(BrokenLawError, match=r"but transfers tell of 60000"):
         net.close()
 
@@ -168,7 +168,7 @@ def test_a_broken_law_ends_its_run_and_no_other(
     def broken(self: Network) -> None:
         runs.append(self)
         if len(runs) == 1:
-            self.transfers.pop()
+            self.transfers = list(self.transfers)[1:]
         closed(self)
 
     monkeypatch.setattr(network.Network, "close", broken)

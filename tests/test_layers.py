@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = {
     "wnsim.units": 0, "wnsim.streams": 0, "wnsim.params": 0, "wnsim.files": 0,
+    "wnsim.journal": 0,
     "wnsim.mobility": 1, "wnsim.channel": 1, "wnsim.phy": 1, "wnsim.compute": 1,
     "wnsim.faults": 1,
     "wnsim.world": 2, "wnsim.contacts": 2, "wnsim.stations": 2,

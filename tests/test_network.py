@@ -98,7 +98,7 @@ def test_deadline_gives_a_row_and_not_a_delivery(make_network: Make) -> None:
     assert transfer.latency_s == pytest.approx(0.5)
     assert 0 < transfer.acked_bytes < 10**9
     assert network.inbox[1].items == []
-    assert network.transfers == [transfer]
+    assert list(network.transfers) == [transfer]
 
 
 def test_delivery_reaches_the_inbox_at_its_instant(make_network: Make) -> None:

@@ -14,6 +14,7 @@ from fl.config import Asynchronous, Full, Learning, Local, Lora, Ring, Server, S
 from fl.jobs import Derived, Value
 from fl.session import PROTOCOLS
 from wnsim.clock import Clock
+from wnsim.journal import Journal
 from wnsim.mac import Cell
 from wnsim.network import Message, Transfer
 from wnsim.units import to_ns, to_s
@@ -89,6 +90,9 @@ class Wire:
     @property
     def now_s(self) -> float:
         return to_s(self.env.now_ns)
+
+    def journal(self, kind: type) -> Journal[Any]:
+        return Journal(kind)
 
     def timeout(self, duration_s: float) -> simpy.Event:
         return self.env.timeout(to_ns(duration_s))
@@ -289,7 +293,7 @@ def test_what_is_late_is_not_averaged(served) -> None:  # type: ignore[no-untype
 
 def test_clients_of_a_method_without_updates_say_nothing(served) -> None:  # type: ignore[no-untyped-def]
     network, _, session = served(method=Local(rank=4))
-    assert network.transfers == []
+    assert not network.transfers
     assert len(session.rounds) == 12
 
 

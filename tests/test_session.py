@@ -57,7 +57,7 @@ def test_full_averaging_makes_all_devices_alike(federate) -> None:  # type: igno
 
 def test_local_devices_say_nothing(federate) -> None:  # type: ignore[no-untyped-def]
     network, _, session = federate(method=Local(rank=4))
-    assert network.transfers == []
+    assert not network.transfers
     assert max(row.end_s for row in session.rounds) == pytest.approx(2 * 4.0)
 
 
@@ -158,7 +158,7 @@ def test_a_world_without_devices_ends(federate) -> None:  # type: ignore[no-unty
         motion=Gone(), method=Lora(rank=4), rounds=3, compute_s=lambda device, flops: 10.0
     )
     assert [row.round for row in session.rounds] == [1]
-    assert session.rounds[0].start_s == 5.0
+    assert next(iter(session.rounds)).start_s == 5.0
     # What it has learned by then is still found out.
     assert {row.round for row in session.evaluations} == {0, 1}
 
@@ -247,7 +247,7 @@ def test_what_is_tested_before_merging_is_what_was_trained(federate, protocol) -
     _, trainer, session = federate(
         method=Lora(rank=4), protocol=protocol, evaluate_before_merging=True
     )
-    last = session.evaluations[-8:]
+    last = list(session.evaluations)[-8:]
     for device, state in enumerate(session.trained):
         expected = trainer.test(device, 9, state).value().accuracies
         found = [row.trained_accuracy for row in last if row.device == device]

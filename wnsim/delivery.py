@@ -87,8 +87,7 @@ class Delivery:
         snr = sum(flow.snr_sum for flow in flows)
         size_bytes = self.message.size_bytes
         return Transfer(
-            # Records outlive what they tell of.
-            message=dataclasses.replace(self.message, payload=None),
+            message=self._told(),
             sent_s=to_s(self.sent_ns),
             started_s=to_s(started[0]) if started else math.nan,
             ended_s=to_s(now_ns),
@@ -123,13 +122,13 @@ class Delivery:
         instants_ns = np.concatenate([instants for instants, _ in parts])
         acked = np.cumsum(np.concatenate([bits for _, bits in parts]))
         whole = transport.packet_bytes + transport.packet_header_bytes
-        size_bytes = self.message.size_bytes
+        told, size_bytes = self._told(), self.message.size_bytes
         total = transport.air_bits(size_bytes) // 8
         ends = np.minimum(np.arange(1, transport.packets(size_bytes) + 1) * whole, total)
         places = np.minimum(np.searchsorted(acked, 8 * ends), instants_ns.size - 1)
         return [
             Packet(
-                self.message,
+                told,
                 self.leg,
                 number,
                 end - number * whole,
@@ -137,3 +136,7 @@ class Delivery:
             )
             for number, (end, place) in enumerate(zip(ends.tolist(), places.tolist(), strict=True))
         ]
+
+    def _told(self) -> Message:
+        """Return the message for a record, which outlives what it tells of."""
+        return dataclasses.replace(self.message, payload=None)

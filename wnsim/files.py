@@ -1,4 +1,4 @@
-"""Opening files that somebody else wrote: plain or compressed, and what is wrong in a sentence."""
+"""Files, and what is wrong with them in a sentence: those of others, and those we write."""
 
 from __future__ import annotations
 
@@ -44,3 +44,18 @@ def opened(file: str, error: Callable[[str], ValueError]) -> Iterator[BinaryIO]:
         raise error(f"the compressed file is damaged: {problem}") from None
     except OSError as problem:
         raise error(f"the file cannot be read: {problem.strerror}") from None
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let what cannot be written tell the name of its file, which the system does not always do.
+
+    Raises
+    ------
+    OSError
+        the one that is raised inside, with the path
+    """
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error

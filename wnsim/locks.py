@@ -20,6 +20,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from wnsim.files import naming
+
 FILE = ".lock"
 # What a file system says that has no locks.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
@@ -63,12 +65,13 @@ class Lock:
             "host": socket.gethostname(),
             "since": datetime.now(UTC).astimezone().isoformat(sep=" ", timespec="seconds"),
         }
-        try:
-            os.ftruncate(self._file, 0)
-            os.pwrite(self._file, json.dumps(facts).encode(), 0)
-        except OSError as error:
-            os.close(self._file)
-            raise OSError(error.errno, error.strerror, str(path)) from error
+        with naming(path):
+            try:
+                os.ftruncate(self._file, 0)
+                os.pwrite(self._file, json.dumps(facts).encode(), 0)
+            except OSError:
+                os.close(self._file)
+                raise
 
     def __enter__(self) -> Self:
         return self

@@ -7,7 +7,8 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import simpy
@@ -15,6 +16,7 @@ import simpy
 from wnsim import streams
 from wnsim.air import ENGINES, Flow, Setup, Stream
 from wnsim.delivery import Delivery
+from wnsim.journal import Journal
 from wnsim.laws import Books
 from wnsim.transfer import Message, Packet, Transfer
 from wnsim.transport import Transport
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from wnsim.clock import Clock
     from wnsim.mac import Mac
     from wnsim.world import Snapshot, World
+
+T = TypeVar("T")
 
 __all__ = ["Backhaul", "Message", "Network", "Packet", "Transfer"]
 
@@ -70,6 +74,7 @@ class Network:
     prediction : how the present channel is guessed from late knowledge
     backhaul : what connects base stations
     replay : measured rates or latencies of links, in place of the air
+    folder : on whose disk there is room for records; none: where the system has temporary files
 
     Attributes
     ----------
@@ -97,11 +102,13 @@ class Network:
         prediction: Prediction = "none",
         backhaul: Backhaul | None = None,
         replay: ReplayTable | None = None,
+        folder: Path | None = None,
     ) -> None:
         self.env = env
         self.inbox = [simpy.Store(env) for _ in range(world.nodes + 1)]
-        self.transfers: list[Transfer] = []
-        self.packets: list[Packet] = []
+        self._folder = folder
+        self.transfers = self.journal(Transfer)
+        self.packets = self.journal(Packet)
         self.down: set[int] = set()
         self.down_s: dict[int, float] = {}
         self._failures: dict[int, str] = {}
@@ -161,6 +168,10 @@ class Network:
             if what was sent is not what was delivered, lost, or is in flight
         """
         self._books.close(self.transfers, self._in_flight(), self.now_s)
+
+    def journal(self, kind: type[T]) -> Journal[T]:
+        """Return an empty journal of records of a kind, where those of messages are."""
+        return Journal(kind, self._folder)
 
     def timeout(self, duration_s: float) -> simpy.Event:
         """Return an event that fires after a duration [s]."""
@@ -408,7 +419,7 @@ class Network:
         self.rx_s[flow.target] += flow.receiving_s
         if flow.delivered:
             if self._transport.trace:
-                self.packets += delivery.packets(flow, self._transport)
+                self.packets.extend(delivery.packets(flow, self._transport))
             self._hop(delivery)
             return
         if self._transport.on_break == "resume" and flow.reason in _RESUMED:

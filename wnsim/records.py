@@ -11,6 +11,7 @@ import csv
 import functools
 import hashlib
 import io
+import itertools
 import json
 import math
 import os
@@ -18,15 +19,19 @@ import platform
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from wnsim.files import naming
 
 if TYPE_CHECKING:
     from wnsim.transfer import Packet, Transfer
 
 MANIFEST = "manifest.json"
+# Rows of a table that are in memory at once.
+_ROWS = 1024
 _PACKAGES = ("wnsim", "numpy", "scipy", "simpy", "torch", "transformers")
 
 _OF_TRANSFER = (
@@ -41,15 +46,28 @@ TRANSFER_COLUMNS = (
 PACKET_COLUMNS = ("round", "kind", "source", "target", "leg", "packet", "size_bytes", "arrived_s")
 
 
-def transfer_rows(transfers: Iterable[Transfer], names: Sequence[str]) -> list[list[Any]]:
-    """Return one row per message, lost and late ones too, in the order of `TRANSFER_COLUMNS`.
+class Table(NamedTuple):
+    """A table that may be longer than what fits into memory.
+
+    Parameters
+    ----------
+    columns : their names
+    rows : one value for each of them, to be read once
+    """
+
+    columns: Sequence[str]
+    rows: Iterable[Sequence[Any]]
+
+
+def transfer_table(transfers: Iterable[Transfer], names: Sequence[str]) -> Table:
+    """Return one row per message, lost and late ones too.
 
     Parameters
     ----------
     transfers : what became of each message
     names : of the devices
     """
-    return [
+    rows = (
         [
             transfer.message.round,
             transfer.message.kind,
@@ -60,18 +78,19 @@ def transfer_rows(transfers: Iterable[Transfer], names: Sequence[str]) -> list[l
             *(getattr(transfer, column) for column in _OF_TRANSFER),
         ]
         for transfer in transfers
-    ]
+    )
+    return Table(TRANSFER_COLUMNS, rows)
 
 
-def packet_rows(packets: Iterable[Packet], names: Sequence[str]) -> list[list[Any]]:
-    """Return one row per packet that arrived, in the order of `PACKET_COLUMNS`.
+def packet_table(packets: Iterable[Packet], names: Sequence[str]) -> Table:
+    """Return one row per packet that arrived.
 
     Parameters
     ----------
     packets : when each of them arrived
     names : of the devices
     """
-    return [
+    rows = (
         [
             packet.message.round,
             packet.message.kind,
@@ -83,25 +102,38 @@ def packet_rows(packets: Iterable[Packet], names: Sequence[str]) -> list[list[An
             packet.arrived_s,
         ]
         for packet in packets
-    ]
+    )
+    return Table(PACKET_COLUMNS, rows)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> bytes:
-    """Return a table as CSV: UTF-8, one line per row, durations to the nanosecond.
-
-    A missing number is an empty cell; other numbers are rounded to nine decimals.
-    """
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows([_cell(value) for value in row] for row in rows)
-    return text.getvalue().encode()
+def _pieces(table: Table) -> Iterator[bytes]:
+    """Yield a table as CSV in UTF-8, some lines at a time."""
+    rows = itertools.chain([table.columns], table.rows)
+    while batch := list(itertools.islice(rows, _ROWS)):
+        text = io.StringIO(newline="")
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerows([_cell(value) for value in row] for row in batch)
+        yield text.getvalue().encode()
 
 
 def _cell(value: Any) -> Any:
     if isinstance(value, float):
         return "" if math.isnan(value) else repr(round(value, 9))
     return value
+
+
+def write_table(path: Path, table: Table) -> str:
+    """Write a table as CSV so that it is there whole or not at all; return its SHA-256.
+
+    Numbers are rounded to nine decimals, durations to the nanosecond; a missing one is an empty
+    cell.
+
+    Raises
+    ------
+    OSError
+        if it cannot be written; it names the file
+    """
+    return _write(path, _pieces(table))
 
 
 def write(path: Path, data: bytes) -> str:
@@ -112,20 +144,28 @@ def write(path: Path, data: bytes) -> str:
     OSError
         if it cannot be written; it names the file
     """
+    return _write(path, [data])
+
+
+def _write(path: Path, pieces: Iterable[bytes]) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        # A disk that is full has no room for half a file either.
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    return digest(data)
+    sha256 = hashlib.sha256()
+    with naming(path):
+        try:
+            with temporary.open("wb") as file:
+                for piece in pieces:
+                    file.write(piece)
+                    sha256.update(piece)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        except OSError:
+            # A disk that is full has no room for half a file either.
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+    return sha256.hexdigest()
 
 
 def remove_half_written(folder: Path) -> None:

@@ -87,17 +87,19 @@ class Session:
         self.seed = seed
         self.states: list[Value[State] | None] = [None] * devices
         self.trained: list[Value[State] | None] = [None] * devices
-        self.rounds: list[RoundRow] = []
-        self.evaluations: list[EvaluationRow] = []
-        self.groups: list[GroupRow] = []
-        self.memberships: list[MemberRow] = []
+        self.rounds = network.journal(RoundRow)
+        self.evaluations = network.journal(EvaluationRow)
+        self.groups = network.journal(GroupRow)
+        self.memberships = network.journal(MemberRow)
         self._compute_time_s = compute_time_s
         self._progress = progress
         # Who is known to hold one's mask and A.
         self.reached: set[tuple[int, int]] = set()
         self._open: list[tuple[RoundRow, Job[State]]] = []
-        self.damages: list[DamageRow] = []
+        self.damages = network.journal(DamageRow)
         self._damaged: list[tuple[float, int, int, Value[Update]]] = []
+        # After which round everybody was tested last.
+        self._evaluated = -1
         # When each device's memory was last looked after.
         self._looked_s = [0.0] * devices
         self.prepare()
@@ -176,7 +178,7 @@ class Session:
             members = yield from self.members()
             if not members:
                 # Everybody has left for good.
-                if self.evaluations[-1].round != number - 1:
+                if self._evaluated != number - 1:
                     self.evaluate(number - 1)
                 break
             yield from one_round(number, members)
@@ -302,10 +304,10 @@ class Session:
         for row, trained in self._open:
             self.rounds.append(dataclasses.replace(row, loss=self.trainer.loss(trained)))
         self._open.clear()
-        self.damages += [
+        self.damages.extend(
             DamageRow(time_s, source, target, update.value().refused)
             for time_s, source, target, update in self._damaged
-        ]
+        )
         self._damaged.clear()
         env = self.network.env
         keys = [None if state is None else state.key for state in self.states]
@@ -336,13 +338,14 @@ class Session:
             trained = [math.nan] * len(names) if other is None else other.value().accuracies
             total += tested.accuracies
             own = self.trainer.task_of[device]
-            self.evaluations += [
+            self.evaluations.extend(
                 EvaluationRow(
                     number, now_s, device, name, task in own, tested.accuracies[task],
                     trained[task], tested.routing, tested.load_entropy,
                 )
                 for task, name in enumerate(names)
-            ]  # fmt: skip
+            )  # fmt: skip
+        self._evaluated = number
         self._progress(number, now_s, sum(total) / len(total))
 
     def _test_before_merging(self, device: int, number: int) -> Value[Tested] | None:

@@ -76,11 +76,11 @@ class Rounds(Session):
                 groups(self._graph(this).subgraph(members)),
             )
             if self._groups_now != before:
-                self.memberships += [
+                self.memberships.extend(
                     MemberRow(number, this.start_s, group[0], device)
                     for group in self._groups_now
                     for device in group
-                ]
+                )
             sharing = self.learning.sharing
             last = number == self.learning.rounds
             if sharing is not None and (last or number % sharing.every == 0):

@@ -4,8 +4,7 @@
 
 Runs a scenario in a process of its own and reads its resident memory once a round; prints the
 largest in the second and in the last fifth of the rounds, the peak (bar: 4 GiB), and what it grows
-by per message: the records of what became of each, about 1 kB, are kept for the tables, and nothing
-else is to grow.
+by per message in between, which is to be nothing: records are on disk.
 """
 
 from __future__ import annotations

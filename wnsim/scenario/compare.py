@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from wnsim import records, statistics
+from wnsim import statistics
+from wnsim.records import Table
 from wnsim.scenario.sweep import shown
 from wnsim.statistics import Difference, Interval, paired_difference
 from wnsim.tables import MISSING, escape, latex, plus_minus
@@ -100,7 +101,7 @@ def lines(
     return list(found.values())
 
 
-def aggregate(compared: Sequence[Line], baseline: str) -> bytes:
+def aggregate(compared: Sequence[Line], baseline: str) -> Table:
     """Return one row per line and metric: mean over seeds, and difference to the baseline.
 
     Parameters
@@ -121,7 +122,7 @@ def aggregate(compared: Sequence[Line], baseline: str) -> bytes:
             else:
                 row += [baseline, difference.n, difference.mean, difference.low, difference.high]
             rows.append(row)
-    return records.table(("variant", *swept, *_COLUMNS), rows)
+    return Table(("variant", *swept, *_COLUMNS), rows)
 
 
 def table(compared: Sequence[Line], baseline: str) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from wnsim import records
+from wnsim.records import Table
 from wnsim.scenario import compare
 from wnsim.scenario.sweep import Run
 
@@ -29,8 +30,8 @@ def gather(runs: Sequence[Run], out: Path) -> None:
 
     measured = {run: metrics.of_run(out / run, manifest) for run, manifest in complete.items()}
     lines = compare.lines(complete, measured)
-    records.write(out / "summary.csv", summary(complete, measured))
-    records.write(out / "aggregate.csv", compare.aggregate(lines, runs[0].baseline))
+    records.write_table(out / "summary.csv", summary(complete, measured))
+    records.write_table(out / "aggregate.csv", compare.aggregate(lines, runs[0].baseline))
     records.write(out / "summary.tex", compare.table(lines, runs[0].baseline).encode())
     figures.draw(out, list(complete))
     report.write(out, list(complete))
@@ -38,7 +39,7 @@ def gather(runs: Sequence[Run], out: Path) -> None:
 
 def summary(
     manifests: Mapping[str, Mapping[str, Any]], measured: Mapping[str, Mapping[str, int | float]]
-) -> bytes:
+) -> Table:
     """Return one row per run and metric.
 
     Parameters
@@ -59,4 +60,4 @@ def summary(
         for run, manifest in manifests.items()
         for metric, value in measured[run].items()
     ]
-    return records.table(("run", "variant", "seed", *swept, "metric", "value"), rows)
+    return Table(("run", "variant", "seed", *swept, "metric", "value"), rows)

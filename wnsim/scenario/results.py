@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -11,6 +12,7 @@ from urllib.parse import quote
 from wnsim import records
 from wnsim.laws import check_totals
 from wnsim.positions import position_rows
+from wnsim.records import Table
 
 if TYPE_CHECKING:
     from fl.adapters import Adapter
@@ -77,59 +79,84 @@ def tables(
     trainer: Trainer | None,
     session: Session | None,
     faults: Sequence[Row] = (),
-) -> dict[str, bytes]:
-    """Return the contents of a run's tables by file name."""
+) -> dict[str, Table]:
+    """Return a run's tables by file name."""
     columns = (*DEVICE_COLUMNS, *(ENERGY_COLUMNS if ledger is not None else ()))
     names = world.names
-    contents = {
-        "transfers.csv": records.table(
-            records.TRANSFER_COLUMNS, records.transfer_rows(network.transfers, names)
-        ),
-        "devices.csv": records.table(
-            columns, _device_rows(network, world, ledger, trainer, session)
-        ),
-        "positions.csv": records.table(
+    found = {
+        "transfers.csv": records.transfer_table(network.transfers, names),
+        "devices.csv": Table(columns, _device_rows(network, world, ledger, trainer, session)),
+        "positions.csv": Table(
             _POSITION_COLUMNS,
-            [
+            (
                 [row.time_s, "" if row.device is None else names[row.device], row.x_m, row.y_m]
                 for row in position_rows(world.motion, world.stations_m, network.now_s)
-            ],
+            ),
         ),
     }
     if network.packets:
-        contents["packets.csv"] = records.table(
-            records.PACKET_COLUMNS, records.packet_rows(network.packets, names)
-        )
+        found["packets.csv"] = records.packet_table(network.packets, names)
     if world.faults is not None:
-        contents["faults.csv"] = records.table(
-            _FAULT_COLUMNS, [[getattr(row, column) for column in _FAULT_COLUMNS] for row in faults]
-        )
+        found["faults.csv"] = _table(faults, _FAULT_COLUMNS, names)
     if session is not None:
-        contents["rounds.csv"] = records.table(
-            _ROUND_COLUMNS, _rows(session.rounds, _ROUND_COLUMNS, names)
-        )
-        contents["evaluations.csv"] = records.table(
-            _EVALUATION_COLUMNS, _rows(session.evaluations, _EVALUATION_COLUMNS, names)
-        )
+        found["rounds.csv"] = _table(session.rounds, _ROUND_COLUMNS, names)
+        found["evaluations.csv"] = _table(session.evaluations, _EVALUATION_COLUMNS, names)
         if session.groups:
-            contents["groups.csv"] = records.table(
-                _GROUP_COLUMNS, _rows(session.groups, _GROUP_COLUMNS, names)
-            )
+            found["groups.csv"] = _table(session.groups, _GROUP_COLUMNS, names)
         if session.memberships:
-            contents["members.csv"] = records.table(
-                _MEMBER_COLUMNS, _rows(session.memberships, _MEMBER_COLUMNS, names)
-            )
+            found["members.csv"] = _table(session.memberships, _MEMBER_COLUMNS, names)
         targets = session.learning.target_accuracies
         if targets:
-            contents["targets.csv"] = records.table(("accuracy",), [[each] for each in targets])
-    return contents
+            found["targets.csv"] = Table(("accuracy",), [[each] for each in targets])
+    return found
 
 
-def _rows(rows: Iterable[Any], columns: Sequence[str], names: Sequence[str]) -> list[list[Any]]:
-    return [
+def _table(rows: Iterable[Any], columns: Sequence[str], names: Sequence[str]) -> Table:
+    named = (
         [names[row.device] if column == "device" else getattr(row, column) for column in columns]
         for row in rows
-    ]
+    )
+    return Table(columns, named)
+
+
+@dataclass
+class _Sums:
+    """What became of the messages of a device, or of all: numbers of them, and of bytes."""
+
+    messages: int = 0
+    delivered: int = 0
+    offered_bytes: int = 0
+    acked_bytes: int = 0
+    received_bytes: int = 0
+
+    def sent(self, transfer: Transfer) -> None:
+        self.messages += 1
+        self.delivered += transfer.delivered
+        self.offered_bytes += transfer.message.size_bytes
+        self.acked_bytes += transfer.acked_bytes
+
+    def received(self, transfer: Transfer) -> None:
+        self.received_bytes += transfer.message.size_bytes * transfer.delivered
+
+
+def _sums(network: Network, names: Sequence[str]) -> list[_Sums]:
+    """Return the sums of each node.
+
+    Raises
+    ------
+    BrokenLawError
+        if they do not add up to those of all messages
+    """
+    total, sums = _Sums(), [_Sums() for _ in names]
+    for transfer in network.transfers:
+        sums[transfer.message.source].sent(transfer)
+        sums[transfer.message.target].received(transfer)
+        total.sent(transfer)
+        total.received(transfer)
+    added = ("offered_bytes", "acked_bytes", "received_bytes")
+    by_device = {what: [getattr(each, what) for each in sums] for what in added}
+    check_totals(by_device, {what: getattr(total, what) for what in added}, network.now_s)
+    return sums
 
 
 def _device_rows(
@@ -140,18 +167,11 @@ def _device_rows(
     session: Session | None,
 ) -> list[list[Any]]:
     names = world.motion.names
-    sent_by: list[list[Transfer]] = [[] for _ in world.names]
-    received_bytes = [0] * len(world.names)
-    for transfer in network.transfers:
-        sent_by[transfer.message.source].append(transfer)
-        if transfer.delivered:
-            received_bytes[transfer.message.target] += transfer.message.size_bytes
-    _check_totals(network, sent_by, received_bytes)
+    sums = _sums(network, world.names)
     spent = ledger.spent_j() if ledger is not None else {}
     overlaps = trainer.overlaps() if trainer is not None else None
     rows = []
     for device, name in enumerate(names):
-        sent = sent_by[device]
         own = [trainer.tasks[task].name for task in trainer.task_of[device]] if trainer else []
         rows.append(
             [
@@ -159,11 +179,7 @@ def _device_rows(
                 float(world.flops_per_s[device]),
                 "+".join(own),
                 trainer.examples.count(device) if trainer else "",
-                len(sent),
-                sum(t.delivered for t in sent),
-                sum(t.message.size_bytes for t in sent),
-                sum(t.acked_bytes for t in sent),
-                received_bytes[device],
+                *astuple(sums[device]),
                 float(network.tx_s[device]),
                 float(network.rx_s[device]),
                 session.stored_bytes(device) if session is not None else "",
@@ -172,24 +188,6 @@ def _device_rows(
             ]
         )
     return rows
-
-
-def _check_totals(
-    network: Network, sent_by: Sequence[Sequence[Transfer]], received_bytes: Sequence[int]
-) -> None:
-    """Compare the sums over devices with what was counted over all messages."""
-    transfers = network.transfers
-    by_device = {
-        "offered_bytes": [sum(t.message.size_bytes for t in sent) for sent in sent_by],
-        "acked_bytes": [sum(t.acked_bytes for t in sent) for sent in sent_by],
-        "received_bytes": received_bytes,
-    }
-    totals = {
-        "offered_bytes": sum(t.message.size_bytes for t in transfers),
-        "acked_bytes": sum(t.acked_bytes for t in transfers),
-        "received_bytes": sum(t.message.size_bytes for t in transfers if t.delivered),
-    }
-    check_totals(by_device, totals, network.now_s)
 
 
 def export_adapters(

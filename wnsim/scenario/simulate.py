@@ -56,7 +56,7 @@ def run_one(
     scenario = run.scenario
     used = inputs(scenario)
     world = build_world(scenario)
-    network = network_of(scenario, world)
+    network = network_of(scenario, world, folder)
     ledger = None
     if scenario.energy is not None:
         ledger = Ledger(scenario.energy, network, world.tx_power_w[: world.count])
@@ -128,7 +128,7 @@ def run_one(
         tables = results.tables(network, world, ledger, trainer, session, faults)
     except BrokenLawError as error:
         raise ScenarioError(str(error)) from error
-    digests = {name: records.write(folder / name, data) for name, data in tables.items()}
+    digests = {name: records.write_table(folder / name, table) for name, table in tables.items()}
     digests["scenario.yaml"] = records.file_digest(folder / "scenario.yaml")
     payload = "actual"
     if scenario.fl is not None and session is not None and trainer is not None:
@@ -137,8 +137,10 @@ def run_one(
         base_model = base_of(scenario.fl.model)
         digests |= results.export_adapters(folder, world, trainer, adapters, base_model)
         payload = getattr(scenario.fl.payload, "emulate", payload)
-    shannon = sum(transfer.capacity_bytes for transfer in network.transfers)
-    carried = sum(transfer.carried_bytes for transfer in network.transfers)
+    shannon, carried = 0.0, 0
+    for transfer in network.transfers:
+        shannon += transfer.capacity_bytes
+        carried += transfer.carried_bytes
     facts = {
         "fingerprint": fingerprint(scenario, used),
         "seedless": fingerprint(scenario, used, seed=False),
@@ -170,8 +172,15 @@ def _in_own_code(error: Exception, scenario: Scenario) -> bool:
     return any(frame.filename in own for frame in traceback.extract_tb(error.__traceback__))
 
 
-def network_of(scenario: Scenario, world: World) -> Network:
-    """Return the network of a scenario in its world, at the first instant."""
+def network_of(scenario: Scenario, world: World, folder: Path | None = None) -> Network:
+    """Return the network of a scenario in its world, at the first instant.
+
+    Parameters
+    ----------
+    scenario : what to simulate
+    world : its devices and channel
+    folder : on whose disk there is room for records; none: where the system has temporary files
+    """
     radio = scenario.radio
     if radio.block_s is None:
         block_ns = coherent_block_ns(radio.frequency_hz, world.motion.max_speed_mps)
@@ -193,6 +202,7 @@ def network_of(scenario: Scenario, world: World) -> Network:
         prediction=radio.csi_prediction,
         backhaul=backhaul,
         replay=None if replay is None else replay.links(world.motion.names),
+        folder=folder,
     )
     if scenario.probes is not None:
         scenario.probes.start(network, world.count, scenario.seed)
