@@ -19,7 +19,7 @@ import torch
 from .adapters.adapter import Layer
 from .config import Emulate
 from .quantize import packed_bytes
-from .update import BITS_PER_VALUE, HEADER_BYTES, SEED_BYTES, Update, encode
+from .update import BITS_PER_VALUE, HEADER_BYTES, SEED_BYTES, Update, encoded_bytes
 
 if TYPE_CHECKING:
     from .adapters import AdaptedModel
@@ -102,9 +102,9 @@ class Payload:
             first: replace(method.shapes_update(layers, first), bits=value_bits)
             for first in (True, False)
         }
-        self._sizes = {first: len(encode(update)) for first, update in updates.items()}
+        self._sizes = {first: encoded_bytes(update) for first, update in updates.items()}
         average = replace(method.average([updates[True]], [1.0]), bits=value_bits)
-        self.average_bytes = len(encode(average))
+        self.average_bytes = encoded_bytes(average)
         # A that is trained goes with every message, a frozen one of one's own with the first.
         self._trains_a = updates[False].a is not None
         self._own_a_bytes = 0 if self._trains_a else _a_bytes(updates[True])

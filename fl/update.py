@@ -108,6 +108,27 @@ def encode(update: Update) -> bytes:
     return header + joined
 
 
+def encoded_bytes(update: Update) -> int:
+    """Return how many bytes `encode` makes of an update, whose values need not be there [byte].
+
+    Parameters
+    ----------
+    update : its factors may be on torch's meta device, its mask not
+    """
+    counts = [b.numel() for b in update.b]
+    size = HEADER_BYTES
+    if update.tells_mask and update.mask is not None:
+        size += -(-sum(counts) // 8)
+    if update.a_seed is not None:
+        size += SEED_BYTES
+    elif update.a is not None:
+        bits = BITS_PER_VALUE if update.a_frozen else update.bits
+        size += _values_bytes([a.numel() for a in update.a], bits)
+    if update.mask is not None:
+        counts = [int(of_layer.sum()) for of_layer in update.mask]
+    return size + _values_bytes(counts, update.bits)
+
+
 def decode(
     data: bytes, layers: Sequence[Layer], ranks: Sequence[int], mask: Tensors | None = None
 ) -> Update:
@@ -239,6 +260,13 @@ def _values(tensors: Tensors, mask: Tensors | None, bits: int, rounding: int) ->
     if bits < BITS_PER_VALUE:
         return quantize.pack(values.float().numpy(), counts, bits, rounding)
     return _half(values)
+
+
+def _values_bytes(counts: Sequence[int], bits: int) -> int:
+    """Return the size of so many values of each layer, in so many bits [byte]."""
+    if bits < BITS_PER_VALUE:
+        return quantize.packed_bytes(counts, bits)
+    return BITS_PER_VALUE // 8 * sum(counts)
 
 
 def _half(values: torch.Tensor) -> bytes:

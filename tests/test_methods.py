@@ -169,7 +169,7 @@ def test_full_fine_tuning_moves_the_weights_as_their_own_gradient_says(
 )
 def test_a_travels_when_it_must(config, first: float, later: float) -> None:  # type: ignore[no-untyped-def]
     """Law: bytes are those of active entries, a bit per entry for a mask, and A at most once."""
-    from fl.update import HEADER_BYTES, encode
+    from fl.update import HEADER_BYTES, encoded_bytes
 
     method = METHODS[type(config)](config)
     b_entries = 8 * sum(layer.outputs for layer in LAYERS)
@@ -178,7 +178,7 @@ def test_a_travels_when_it_must(config, first: float, later: float) -> None:  # 
     values = 2 * round(density * b_entries)
     for contact, share in ((True, first), (False, later)):
         mask = b_entries // 8 if contact and hasattr(config, "density") else 0
-        size = len(encode(method.shapes_update(LAYERS, contact)))
+        size = encoded_bytes(method.shapes_update(LAYERS, contact))
         assert size == HEADER_BYTES + values + mask + share * a_bytes
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+
 import pytest
 
 from fl.adapters import AdaptedModel, Layer
@@ -9,7 +11,7 @@ from fl.config import Emulate, FullFt, Lora, SoLora
 from fl.methods import METHODS
 from fl.methods.density import of_ratio
 from fl.payload import Payload, architecture
-from fl.update import HEADER_BYTES, encode
+from fl.update import HEADER_BYTES, encode, encoded_bytes
 
 
 @pytest.mark.parametrize(
@@ -114,7 +116,7 @@ def test_density_and_preset_exclude_each_other() -> None:
 def encoded_values(config: SoLora) -> int:
     """Return the size of a later message for two small layers [byte]."""
     layers = (Layer("q", 128, 96), Layer("down", 352, 128))
-    return len(encode(METHODS[SoLora](config).shapes_update(layers, False)))
+    return encoded_bytes(METHODS[SoLora](config).shapes_update(layers, False))
 
 
 @pytest.mark.parametrize("rounds", [1, 20, 100])
@@ -201,3 +203,16 @@ def test_few_bits_are_charged_as_serialised(make_lm, bits: int) -> None:  # type
     # A that is frozen is told once, exactly.
     a_entries = 8 * sum(layer.inputs for layer in layers)
     assert sparse.size_bytes(True) - later == b_entries // 8 + 2 * a_entries
+
+
+def test_the_size_of_a_whole_model_takes_no_memory_of_its_size(make_lm) -> None:  # type: ignore[no-untyped-def]
+    """Law: full fine-tuning of 7 billion parameters tells two bytes of each adapted one."""
+    method = METHODS[FullFt](FullFt())
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    payload = Payload(Emulate(emulate="qwen2.5-7b"), method, AdaptedModel(make_lm()))
+    grown_mib = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    layers, _ = architecture("qwen2.5-7b")
+    entries = sum(layer.inputs * layer.outputs for layer in layers)
+    assert entries > 6e9
+    assert payload.size_bytes(True) == payload.average_bytes == HEADER_BYTES + 2 * entries
+    assert grown_mib < 1024

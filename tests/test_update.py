@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fl.adapters import Layer
 from fl.methods.density import largest
-from fl.update import HEADER_BYTES, Update, decode, encode
+from fl.update import HEADER_BYTES, Update, decode, encode, encoded_bytes
 
 LAYERS = (Layer("q", 24, 16), Layer("up", 16, 40))
 RANK = 4
@@ -70,6 +70,29 @@ def test_decoding_returns_what_was_sent(update: Update) -> None:
         assert (sent is None) == (received is None)
         if sent is not None:
             assert all(torch.equal(x, y) for x, y in zip(sent, received, strict=True))
+
+
+@pytest.mark.parametrize("bits", [16, 8, 4])
+@pytest.mark.parametrize(
+    "update",
+    [
+        sparse(0),
+        sparse(13),
+        sparse(13, tells_mask=False),
+        sparse(13, a_seed=5),
+        replace(sparse(13), a_frozen=True),
+        Update(1, 2, factors()[1]),
+        Update(1, 2, factors()[1], a=factors()[0]),
+    ],
+)
+def test_bytes_are_counted_without_values(update: Update, bits: int) -> None:
+    update = replace(update, bits=bits)
+    bare = replace(
+        update,
+        b=tuple(each.to("meta") for each in update.b),
+        a=None if update.a is None else tuple(each.to("meta") for each in update.a),
+    )
+    assert encoded_bytes(bare) == encoded_bytes(update) == len(encode(update))
 
 
 def test_values_alone_need_the_mask() -> None:

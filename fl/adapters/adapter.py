@@ -97,8 +97,9 @@ def zero_b(layers: Sequence[Layer], rank: int) -> tuple[torch.Tensor, ...]:
 
 
 def blank(layers: Sequence[Layer], ranks: Sequence[int]) -> Adapter:
-    """Return an adapter of zeros in half precision, from which a message's size is measured."""
+    """Return an adapter without values (device meta), from which a message's size is counted."""
     shapes = list(zip(layers, ranks, strict=True))
-    a = tuple(torch.zeros(rank, layer.inputs, dtype=torch.half) for layer, rank in shapes)
-    b = tuple(torch.zeros(layer.outputs, rank, dtype=torch.half) for layer, rank in shapes)
+    with torch.device("meta"):
+        a = tuple(torch.empty(rank, layer.inputs) for layer, rank in shapes)
+        b = tuple(torch.empty(layer.outputs, rank) for layer, rank in shapes)
     return Adapter(a, b, scale=1.0)

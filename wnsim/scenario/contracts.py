@@ -131,7 +131,7 @@ def method(config: Any) -> Iterator[str]:
     """Yield what a method does not hold."""
     from fl.adapters import Layer
     from fl.methods import method_of
-    from fl.update import decode, encode
+    from fl.update import decode, encode, encoded_bytes
 
     made = method_of(config)
     layers = (Layer("q", 96, 64), Layer("up", 64, 96))
@@ -147,14 +147,14 @@ def method(config: Any) -> Iterator[str]:
         yield "initial must return the same for the same seed and device"
     for contact in (True, False):
         shape = made.shapes_update(layers, contact)
-        if len(encode(shape)) < 32:
+        if encoded_bytes(shape) < 32:
             yield "shapes_update must return an update"
     if not made.exchanges or any(made.calibration):
         # What comes out of calibration takes a model to find out.
         return
     update = made.update(first, 0, 1, True)
     sent = decode(encode(update), layers, ranks)
-    if len(encode(update)) != len(encode(made.shapes_update(layers, True))):
+    if len(encode(update)) != encoded_bytes(made.shapes_update(layers, True)):
         yield "shapes_update must be as large as an update is"
     average = made.average([sent, sent], [1.0, 3.0])
     kept = made.adopt(first, average)
