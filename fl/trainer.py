@@ -205,7 +205,7 @@ class Trainer:
         )
 
     def damaged(
-        self, me: int, device: int, round_: int, told: Value[Update]
+        self, me: int, device: int, round_: int, told: Value[Update], group: Sequence[int] = ()
     ) -> Value[Update] | None:
         """Return what a device has heard of another, if bits have changed on the way; else None.
 
@@ -214,11 +214,12 @@ class Trainer:
         me, device : who hears, and who has told
         round_ : of which round
         told : the update, as it was sent
+        group : of whom it is, if not of the one who has told
         """
         corruption = self._wrongs.corruption
         if corruption is None:
             return None
-        rng = generator(self._seed, "corruption", me, device, round_)
+        rng = generator(self._seed, "corruption", me, device, round_, *group)
         if rng.random() >= corruption.probability:
             return None
 
@@ -228,7 +229,9 @@ class Trainer:
                 with_a=self._with_a,
             )  # fmt: skip
 
-        name = digest("damaged", told.key, [me, device, round_, self._seed], asdict(corruption))
+        name = digest(
+            "damaged", told.key, [me, device, round_, *group, self._seed], asdict(corruption)
+        )
         return Derived(name, (told,), make)
 
     def merge(

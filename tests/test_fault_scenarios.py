@@ -46,11 +46,6 @@ STATION = "base_stations: {}\nmac: {model: cell}\n"
             r"a device must be named once",
         ),
         (
-            LEARNS.replace("rounds: 1", "rounds: 1, sharing: {}, topology: {model: by-task}")
-            + "  corruption: {probability: 0.1}\n",
-            r"faults.corruption is for updates that are merged",
-        ),
-        (
             "mac: {model: csma}\nradio: {phy: {model: wifi}}\n" + SMALL
             + "  jamming: [{center_m: [0, 0], radius_m: 9, noise_db: 3}]\n",
             r"faults.jamming is not for mac csma: its stations would sense a jammer",

@@ -12,17 +12,20 @@ import torch
 from scipy import stats
 
 from fl.config import (
+    Alone,
     Asynchronous,
     Byzantine,
     Corruption,
     Full,
     Lora,
+    Mixture,
     Server,
+    Sharing,
     SoLora,
     Wrongs,
 )
 from fl.tasks import Example
-from fl.update import decode, encode
+from fl.update import Update, decode, encode
 from fl.wrongs import damaged, mislabelled
 from wnsim.faults import Crash
 from wnsim.mac import Cell
@@ -165,6 +168,48 @@ def test_learning_goes_on_with_damaged_updates(federate, protocol: object) -> No
     sent = {(t.message.source, t.message.target) for t in network.transfers if t.delivered}
     assert pairs <= sent
     assert all(math.isfinite(row.loss) for row in session.rounds)
+
+
+SHARING = {"topology": Alone(), "inference": Mixture(), "method": Lora(rank=2)}
+
+
+@pytest.mark.parametrize("source", ["head", "nearest"])
+def test_nobody_holds_what_it_had_to_refuse(federate, source: str) -> None:  # type: ignore[no-untyped-def]
+    """And what was refused is asked for again, with the A that was not heard either."""
+    network, _, session = federate(
+        wrongs=Wrongs((), Corruption(probability=1.0, bits=3000)),
+        sharing=Sharing(every=1, source=source),
+        **SHARING,
+    )
+    kept = {(each.target, each.source) for each in session.damages if not each.refused}
+    assert len(kept) < 4
+    for me in range(4):
+        assert set(session.held(me)) == {me} | {other for one, other in kept if one == me}
+    shares = [t.message for t in network.transfers if t.message.kind == "share" and t.delivered]
+    assert len(shares) == len(session.damages) == 2 * 4 * 3
+    again = {m.size_bytes for m in shares if (m.target, m.source) not in kept}
+    assert len(again) == 1
+
+
+def test_what_groups_share_changes_by_a_bit(federate) -> None:  # type: ignore[no-untyped-def]
+    options = {"sharing": Sharing(every=1), "rounds": 1} | SHARING
+    _, _, sound = federate(**options)
+    _, _, changed = federate(wrongs=Wrongs((), Corruption(probability=1.0)), **options)
+    assert len(changed.damages) == 4 * 3
+    for me in range(4):
+        kept = {each.source for each in changed.damages if each.target == me and not each.refused}
+        assert set(changed.held(me)) == kept | {me}
+        for other in kept:
+            one, true = (_bits(each.held(me)[other].value()) for each in (changed, sound))
+            differ = (one ^ true).nonzero().flatten().tolist()
+            assert [(int(one[n] ^ true[n]) & 0xFFFF).bit_count() for n in differ] == [1]
+
+
+def _bits(update: Update) -> torch.Tensor:
+    """Return the values of an update as the air carries them, as integers."""
+    return torch.cat([each.half().flatten() for each in (*update.b, *(update.a or ()))]).view(
+        torch.int16
+    )
 
 
 # --- memories ---------------------------------------------------------------------------------

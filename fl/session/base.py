@@ -141,9 +141,16 @@ class Session:
         self._looked_s[me] = self.network.now_s
         return self.network.crashed(me, since_s)
 
-    def received(self, me: int, told: Told) -> Told:
-        """Return what a device hears of what it was told: bits may have changed on the way."""
-        damaged = self.trainer.damaged(me, told.device, told.round, told.update)
+    def received(self, me: int, told: Told, group: Sequence[int] = ()) -> Told:
+        """Return what a device hears of what it was told: bits may have changed on the way.
+
+        Parameters
+        ----------
+        me : the device
+        told : what it was told
+        group : of whom that is, if it is what a group has come to
+        """
+        damaged = self.trainer.damaged(me, told.device, told.round, told.update, group)
         if damaged is None:
             return told
         self._damaged.append((self.network.now_s, told.device, me, damaged))

@@ -90,17 +90,22 @@ class Holdings:
             for together, size in self._sizes(members, targets):
                 events = session.send(sender, together, number, size, told, "share")
                 sent += [
-                    (event, target, members, news)
+                    (event, target, members, news.round, told)
                     for event, target in zip(events, together, strict=True)
                 ]
         yield session.network.env.all_of([event for event, *_ in sent])
-        for event, target, members, news in sent:
+        for event, target, members, made, told in sent:
             session.network.inbox[target].items.clear()
             transfer: Any = event.value
-            if transfer.delivered:
-                self._news[target][members] = news
-                self._held[target] |= dict.fromkeys(members, news.value)
-                self._knows |= {(target, member) for member in members}
+            if not transfer.delivered:
+                continue
+            heard = session.received(target, told, members).update
+            # Who passes on what depends on it, so that it must be known now.
+            if heard is not told.update and heard.value().refused:
+                continue
+            self._news[target][members] = _News(made, heard)
+            self._held[target] |= dict.fromkeys(members, heard)
+            self._knows |= {(target, member) for member in members}
 
     def _wanted(
         self, groups: Sequence[Members], present: Sequence[int], source: str

@@ -228,14 +228,8 @@ class Scenario:
                 "faults.jamming is not for mac csma: its stations would sense a jammer as a busy "
                 "medium, and carrier sense here knows frames only"
             )
-        corrupts = faults.corruption is not None
-        if (faults.byzantine or corrupts) and self.fl is None:
+        if (faults.byzantine or faults.corruption is not None) and self.fl is None:
             raise ValueError("faults of updates, byzantine and corruption, need a section fl")
-        if corrupts and self.fl is not None and self.fl.sharing is not None:
-            raise ValueError(
-                "faults.corruption is for updates that are merged, not for what groups share, "
-                "which decides who asks whom: leave it or fl.sharing out"
-            )
 
 
 SCENARIO: TypeAdapter[Scenario] = TypeAdapter(Scenario)
