@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from wnsim.background import Background
 from wnsim.channel import Replay
 from wnsim.energy import Energy, Ledger
+from wnsim.faults import Blackout
 from wnsim.mobility import Motion
 from wnsim.mobility.traces import TraceMotion
 from wnsim.network import Network
@@ -322,3 +324,61 @@ def test_replayed_latency_and_rate(make_network: Make, tmp_path) -> None:  # typ
     (transfer,) = run(make_network(replay=ramp), [Message(0, 1, 312_500 // 2, 9.0)])
     # 1.25 Mbit of 1 t + 1.5 t^2.
     assert transfer.latency_s == pytest.approx((-1 + np.sqrt(1 + 6 * 1.25)) / 3, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("column", "sent_s", "took_s"),
+    [
+        # Dark from 1 s to 3 s, from 2 s to 4 s, and from 9 s on: a latency of 2 s.
+        ("latency_s\n0,0,1,2", 0.0, 5.0),
+        ("latency_s\n0,0,1,2", 1.5, 4.5),
+        ("latency_s\n0,0,1,2", 4.0, 2.0),
+        ("latency_s\n0,0,1,2", 7.0, 2.0),
+        ("latency_s\n0,0,1,2", 7.5, None),
+        # 2 Mbit at 1 Mbit/s, and at 2 Mbit/s from 3.5 s on.
+        ("rate_bps\n0,0,1,1e6\n3.5,0,1,2e6", 0.0, 4.5),
+        ("rate_bps\n0,0,1,1e6\n3.5,0,1,2e6", 3.7, 1.3),
+        ("rate_bps\n0,0,1,1e6\n3.5,0,1,2e6", 8.5, None),
+    ],
+)
+def test_measured_links_wait_while_they_are_dark(
+    make_network: Make, tmp_path: Path, column: str, sent_s: float, took_s: float | None
+) -> None:
+    file = tmp_path / "links.csv"
+    file.write_text(f"t_s,source,target,{column}\n")
+    links = Replay(file=str(file)).links(("0", "1", "2"))
+    dark = [
+        Blackout(links=((0, 1),), from_s=2.0, until_s=4.0),
+        Blackout(devices=(1,), from_s=1.0, until_s=3.0),
+        Blackout(from_s=9.0),
+        Blackout(links=((0, 2),), from_s=0.0),
+    ]
+    network = make_network(
+        ((0.0, 0.0), (100.0, 0.0), (0.0, 100.0)), replay=links, faults={"blackouts": dark}
+    )
+    network.env.run(until=network.timeout(sent_s))
+    (transfer,) = run(network, [Message(0, 1, 250_000, 30.0)])
+    assert transfer.delivered == (took_s is not None)
+    if took_s is not None:
+        assert transfer.latency_s == pytest.approx(took_s)
+
+
+def test_a_measured_ramp_goes_on_after_the_dark(make_network: Make, tmp_path: Path) -> None:
+    file = tmp_path / "links.csv"
+    file.write_text("t_s,source,target,rate_bps\n0,0,1,1e6\n4,0,1,5e6\n")
+    links = Replay(file=str(file), interpolate="linear").links(("0", "1"))
+    dark = [Blackout(from_s=1.0, until_s=2.0)]
+    network = make_network(replay=links, faults={"blackouts": dark})
+    (transfer,) = run(network, [Message(0, 1, 625_000, 30.0)])
+    # 1.5 Mbit in the first second, none in the second one, 3.5 Mbit in the third.
+    assert transfer.latency_s == pytest.approx(3.0)
+
+
+def test_a_blackout_breaks_a_measured_transfer(make_network: Make, tmp_path: Path) -> None:
+    file = tmp_path / "links.csv"
+    file.write_text("t_s,source,target,latency_s\n0,0,1,2\n")
+    links = Replay(file=str(file)).links(("0", "1"))
+    dark = [Blackout(from_s=1.0, until_s=3.0, transfers="break")]
+    network = make_network(replay=links, faults={"blackouts": dark})
+    (transfer,) = run(network, [Message(0, 1, 1000, 30.0)])
+    assert (transfer.delivered, transfer.reason, transfer.ended_s) == (False, "blackout", 1.0)

@@ -299,7 +299,9 @@ class Network:
         """
         message, now = delivery.message, self.env.now_ns
         bits = self._transport.air_bits(message.size_bytes)
-        ends_s = replay.arrival_s(message.source, message.target, self.now_s, bits)
+        link, faults = (message.source, message.target), self._world.faults
+        dark_s = [] if faults is None else faults.dark_s(*link)
+        ends_s = replay.arrival_s(*link, self.now_s, bits, dark_s)
         ends_ns = max(now, round(ends_s * NS_PER_S)) if ends_s < LONGEST_S else _FAR_NS
         limit_ns, reason = self._limit(delivery, *delivery.legs[0])
         delivered = ends_ns <= limit_ns

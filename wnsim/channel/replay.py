@@ -110,7 +110,14 @@ class ReplayTable:
         """Whether rates or latencies were measured in place of gains."""
         return not self.has_gain and bool({"rate_bps", "latency_s"} & self._columns.keys())
 
-    def arrival_s(self, source: int, target: int, now_s: float, bits: int) -> float:
+    def arrival_s(
+        self,
+        source: int,
+        target: int,
+        now_s: float,
+        bits: int,
+        dark_s: Sequence[tuple[float, float]] = (),
+    ) -> float:
         """Return when a message that is sent now arrives.
 
         Parameters
@@ -118,26 +125,31 @@ class ReplayTable:
         source, target : ends of the link
         now_s : when it is sent [s]
         bits : its size, which counts where rates were measured and no latencies
+        dark_s : since when and until when nothing goes through, in the order of beginning [s]
 
         Returns
         -------
         the instant by the latency that holds now, or at which the integral of the rate reaches
-        the size; infinite if it never arrives [s]
+        the size; neither goes on while the link is dark; infinite if it never arrives [s]
         """
         ends = np.array([source]), np.array([target])
         latency_s = self.latency_s(*ends, np.array([now_s]))
         if latency_s is not None:
-            return now_s + float(latency_s[0, 0])
+            return _after(now_s, float(latency_s[0, 0]), dark_s)
         track = self._samples.get((source, target))
         if track is None:
             return math.inf
-        times_s = np.concatenate([[now_s], track[track[:, 0] > now_s, 0]])
+        edges_s = [edge for span in dark_s for edge in span if now_s < edge < math.inf]
+        times_s = np.unique([now_s, *track[track[:, 0] > now_s, 0], *edges_s])
         rate = self._values("rate_bps", *ends, times_s, 0.0)
         rate_bps = np.zeros(times_s.size) if rate is None else rate[0]
         missing = float(bits)
         for n, (begin_s, begin_bps) in enumerate(zip(times_s, rate_bps, strict=True)):
+            dark = any(since <= begin_s < until for since, until in dark_s)
             if n + 1 == times_s.size:
-                return begin_s + missing / begin_bps if begin_bps > 0 else math.inf
+                return begin_s + missing / begin_bps if begin_bps > 0 and not dark else math.inf
+            if dark:
+                continue
             length_s = times_s[n + 1] - begin_s
             end_bps = begin_bps if self._interpolate == "hold" else rate_bps[n + 1]
             carried = 0.5 * (begin_bps + end_bps) * length_s
@@ -168,3 +180,14 @@ class ReplayTable:
                 last = np.searchsorted(track[:, 0], t_s, side="right") - 1
                 values[link] = track[np.maximum(last, 0), column]
         return values
+
+
+def _after(now_s: float, wait_s: float, dark_s: Sequence[tuple[float, float]]) -> float:
+    """Return when a while from now on has passed that stands still in the dark [s]."""
+    for since_s, until_s in dark_s:
+        if now_s + wait_s <= since_s:
+            break
+        if until_s > now_s:
+            wait_s -= max(since_s - now_s, 0.0)
+            now_s = until_s
+    return now_s + wait_s

@@ -213,6 +213,14 @@ class Timeline:
                 dark |= concerns(each, source, target)[:, None] & holds
         return dark
 
+    def dark_s(self, source: int, target: int) -> list[tuple[float, float]]:
+        """Return since when and until when a link lets nothing through, by beginning [s]."""
+        return sorted(
+            (to_s(when.from_ns), math.inf if when.until_ns == FAR_NS else to_s(when.until_ns))
+            for when, each in self._blackouts
+            if concerns(each, np.array([source]), np.array([target]))[0]
+        )
+
     # Places.
 
     def added_noise_w(

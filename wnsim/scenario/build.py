@@ -63,11 +63,11 @@ def build_world(scenario: Scenario) -> World:
             faults = scenario.faults.timeline(names, len(motion.names), scenario.seed)
         except ValueError as error:
             raise ScenarioError(f"faults: {error}") from error
-        replay, of_air = scenario.channel.replay, faults.jams or faults.blacks_out
-        if replay is not None and of_air and replay.links(motion.names).times_messages:
+        replay = scenario.channel.replay
+        if replay is not None and faults.jams and replay.links(motion.names).times_messages:
             raise ScenarioError(
-                "faults: blackouts and jamming need a channel, and here rates or latencies of "
-                "messages are replayed"
+                "faults: jamming raises the noise of receivers, and here rates or latencies of "
+                "messages are replayed, which know of none"
             )
         if faults.away:
             motion = Interrupted(motion, faults.away)
