@@ -71,6 +71,8 @@ class Store:
             self._list()
             for path in {self._list_of(each["holder"]) for each in left} - {self._list_file}:
                 path.unlink(missing_ok=True)
+            for each in left:
+                self._remove_half_written(each["holder"])
 
     def facts(self, key: str) -> list[dict[str, Any]] | None:
         """Return the facts of each job of a chunk; None if they are not there."""
@@ -159,9 +161,15 @@ class Store:
                 return error.errno == errno.ESRCH
         return holder == self._holder
 
+    def _remove_half_written(self, holder: Sequence[Any]) -> None:
+        """Remove what a process that was killed has left."""
+        for folder in ("", "??/"):
+            for path in self._folder.glob(f"{folder}.*{_temporary(holder)}"):
+                path.unlink(missing_ok=True)
+
     def _write(self, path: Path, data: bytes) -> None:
         path.parent.mkdir(exist_ok=True)
-        temporary = path.with_name(f".{path.name}.{self._holder[1]}.{self._holder[2]}{_TEMPORARY}")
+        temporary = path.with_name(f".{path.name}{_temporary(self._holder)}")
         try:
             temporary.write_bytes(data)
             temporary.replace(path)
@@ -195,6 +203,11 @@ class Store:
                 if total > self._size_bytes and path.suffix == suffix and not needs:
                     path.unlink(missing_ok=True)
                     total -= size
+
+
+def _temporary(holder: Sequence[Any]) -> str:
+    """Return how the names of files end that a process is writing."""
+    return f".{holder[1]}.{holder[2]}{_TEMPORARY}"
 
 
 def _digest(data: bytes) -> str:

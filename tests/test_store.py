@@ -7,6 +7,7 @@ import fcntl
 import gc
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -163,6 +164,29 @@ def test_a_run_takes_over_the_lists_of_its_dead_processes_only(tmp_path: Path) -
             other.keep(f"dd{number:02}", [{}], bytes(2000))
         assert "aa00" not in files(tmp_path, ".safetensors")
         assert "cc00" in files(tmp_path, ".safetensors")
+        alive.communicate()
+
+
+def test_a_run_removes_what_its_dead_processes_were_writing(tmp_path: Path) -> None:
+    with (
+        process(KEEP, str(tmp_path), "cc00") as alive,
+        process(KEEP, str(tmp_path), "aa00") as dead,
+    ):
+        assert alive.stdout is not None
+        assert alive.stdout.readline() == "kept\n"
+        dead.communicate()
+        host = socket.gethostname()
+        kept = tmp_path / "cc" / f".cc01.json.{host}.{alive.pid}.tmp"
+        ended = [
+            tmp_path / f".run.{host}.{dead.pid}.needed.{host}.{dead.pid}.tmp",
+            tmp_path / "aa" / f".aa01.json.{host}.{dead.pid}.tmp",
+        ]
+        for path in (kept, *ended):
+            path.write_bytes(b"half")
+        Store(tmp_path, "other", MIB)
+        assert [path.exists() for path in (kept, *ended)] == [True, True, True]
+        Store(tmp_path, "run", MIB)
+        assert [path.exists() for path in (kept, *ended)] == [True, False, False]
         alive.communicate()
 
 
