@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from wnsim.background import Background
-from wnsim.channel import Replay
+from wnsim.channel import Replay, ReplayTable
 from wnsim.energy import Energy, Ledger
 from wnsim.faults import Blackout
 from wnsim.mobility import Motion
@@ -374,11 +377,68 @@ def test_a_measured_ramp_goes_on_after_the_dark(make_network: Make, tmp_path: Pa
     assert transfer.latency_s == pytest.approx(3.0)
 
 
-def test_a_blackout_breaks_a_measured_transfer(make_network: Make, tmp_path: Path) -> None:
-    file = tmp_path / "links.csv"
-    file.write_text("t_s,source,target,latency_s\n0,0,1,2\n")
-    links = Replay(file=str(file)).links(("0", "1"))
-    dark = [Blackout(from_s=1.0, until_s=3.0, transfers="break")]
-    network = make_network(replay=links, faults={"blackouts": dark})
-    (transfer,) = run(network, [Message(0, 1, 1000, 30.0)])
-    assert (transfer.delivered, transfer.reason, transfer.ended_s) == (False, "blackout", 1.0)
+@pytest.mark.parametrize("on_break", ["discard", "resume"])
+def test_a_blackout_breaks_a_measured_transfer(
+    make_network: Make, tmp_path: Path, on_break: str
+) -> None:
+    """At 1 Mbit/s for 1 s, and at 2 Mbit/s from 3 s on; a latency begins anew."""
+    ends = {}
+    for column in ("latency_s\n0,0,1,2", "rate_bps\n0,0,1,1e6\n2,0,1,2e6"):
+        file = tmp_path / "links.csv"
+        file.write_text(f"t_s,source,target,{column}\n")
+        network = make_network(
+            replay=Replay(file=str(file)).links(("0", "1")),
+            faults={"blackouts": [Blackout(from_s=1.0, until_s=3.0, transfers="break")]},
+            transport=Transport(packet_header_bytes=0, on_break=on_break),
+        )
+        (transfer,) = run(network, [Message(0, 1, 250_000, 30.0)])
+        ends[column[:4]] = transfer
+    late, rate = ends["late"], ends["rate"]
+    if on_break == "discard":
+        assert {(t.delivered, t.reason, t.ended_s) for t in (late, rate)} == {
+            (False, "blackout", 1.0)
+        }
+        assert (late.acked_bytes, rate.acked_bytes) == (0, 125_000)
+    else:
+        assert (late.delivered, late.ended_s, late.attempts) == (True, pytest.approx(5.0), 2)
+        assert (rate.delivered, rate.ended_s, rate.attempts) == (True, pytest.approx(3.5), 2)
+        assert (rate.air_s, rate.queue_s) == (pytest.approx(1.5), pytest.approx(2.0))
+        assert rate.acked_bytes == 250_000
+    network.close()
+
+
+@given(
+    rates=st.lists(st.floats(0.0, 10.0), min_size=1, max_size=5),
+    spans=st.lists(st.tuples(st.floats(0, 9), st.floats(0.1, 3)), max_size=3),
+    interpolate=st.sampled_from(["hold", "linear"]),
+    sent_s=st.floats(0.0, 9.0),
+    bits=st.integers(1, 60),
+)
+def test_what_a_measured_link_carries_until_it_arrives_is_all(
+    rates: list[float],
+    spans: list[tuple[float, float]],
+    interpolate: Literal["hold", "linear"],
+    sent_s: float,
+    bits: int,
+) -> None:
+    """Law: the integral of the rate from sending to arrival is the size, in the light alone."""
+    track = np.array([[2.0 * n, rate] for n, rate in enumerate(rates)])
+    links = ReplayTable(["rate_bps"], {(0, 1): track}, interpolate)
+    dark_s = sorted((since_s, since_s + length_s) for since_s, length_s in spans)
+    ends_s = links.arrival_s(0, 1, sent_s, bits, dark_s)
+    carried = links.carried_bits(0, 1, sent_s, ends_s if np.isfinite(ends_s) else 1e6, dark_s)
+    if np.isfinite(ends_s):
+        assert carried == pytest.approx(bits, rel=1e-6)
+        assert not any(since_s + 1e-9 < ends_s < until_s for since_s, until_s in dark_s)
+        # By a sum over small steps.
+        steps_s = np.linspace(sent_s, ends_s, 20_001)
+        middle_s = (steps_s[1:] + steps_s[:-1]) / 2
+        rate = links.rate_bps(np.array([0]), np.array([1]), middle_s)
+        assert rate is not None
+        light = np.ones(middle_s.size, dtype=bool)
+        for since_s, until_s in dark_s:
+            light &= (middle_s < since_s) | (middle_s >= until_s)
+        total = float((rate[0] * light).sum() * (steps_s[1] - steps_s[0]))
+        assert total == pytest.approx(bits, abs=12 * (steps_s[1] - steps_s[0]) * 10 + 1e-6)
+    else:
+        assert carried < bits

@@ -277,11 +277,11 @@ class Network:
                 self.env.at(now, partial(self._finish, delivery, False, "queue", counted=False))
             return [delivery.event for delivery in deliveries]
         self._queued_bytes[message.source] += message.size_bytes
+        bits = self._transport.air_bits(message.size_bytes)
         if self._replay is not None:
             for delivery in deliveries:
-                self._play(delivery, self._replay)
+                self._play(delivery, self._replay, bits)
         else:
-            bits = self._transport.air_bits(message.size_bytes)
             near = [each for each in deliveries if each.legs[0][0] == message.source]
             if near:
                 self._start(near, bits, quantile)
@@ -291,34 +291,40 @@ class Network:
                     self._over_backhaul(delivery, message.source, delivery.legs[0][0], begin)
         return [delivery.event for delivery in deliveries]
 
-    def _play(self, delivery: Delivery, replay: ReplayTable) -> None:
-        """Let a message take as long as measured: by latency, or by rate.
+    def _play(self, delivery: Delivery, replay: ReplayTable, bits: int) -> None:
+        """Let a message, or what is left of it, take as long as measured: by latency, or by rate.
 
         Messages do not wait for each other nor share anything, and cost no energy: what was
         measured is all that counts.
         """
         message, now = delivery.message, self.env.now_ns
-        bits = self._transport.air_bits(message.size_bytes)
         link, faults = (message.source, message.target), self._world.faults
         dark_s = [] if faults is None else faults.dark_s(*link)
         ends_s = replay.arrival_s(*link, self.now_s, bits, dark_s)
         ends_ns = max(now, round(ends_s * NS_PER_S)) if ends_s < LONGEST_S else _FAR_NS
-        limit_ns, reason = self._limit(delivery, *delivery.legs[0])
-        delivered = ends_ns <= limit_ns
-        delivery.queued_since_ns = max(now, min(ends_ns, limit_ns))
-        delivery.air_ns = delivery.queued_since_ns - now
-        flow = Flow(self._serial, message.source, message.target, bits, limit_ns, reason)
-        flow.started_ns, flow.ended_ns = now, delivery.queued_since_ns
-        flow.acked_bits = bits if delivered else 0
-        delivery.flows.append((0, flow))
-        self.env.at(delivery.queued_since_ns, partial(self._played, delivery, delivered, reason))
+        limit_ns, reason = self._limit(delivery, *link)
+        flow = Flow(self._serial, *link, bits, limit_ns, reason)
+        flow.started_ns, flow.ended_ns = now, max(now, min(ends_ns, limit_ns))
+        flow.delivered, flow.acked_bits = ends_ns <= limit_ns, bits
+        if not flow.delivered:
+            flow.reason = reason
+            carried = replay.carried_bits(*link, self.now_s, to_s(flow.ended_ns), dark_s)
+            flow.acked_bits = min(int(carried), bits - 1)
+        self.env.at(flow.ended_ns, partial(self._played, delivery, replay, flow))
 
-    def _played(self, delivery: Delivery, delivered: bool, reason: str) -> None:
-        """End a message that took as long as measured, unless one of its devices has failed."""
-        failed = self.down.intersection(delivery.legs[0])
+    def _played(self, delivery: Delivery, replay: ReplayTable, flow: Flow) -> None:
+        """End a message that took as long as measured, or go on with it later."""
+        delivery.account(flow)
+        reason, failed = flow.reason, self.down.intersection(delivery.legs[0])
         if failed:
-            delivered, reason = False, self._failures.get(min(failed), "left")
-        self._finish(delivery, delivered, "" if delivered else reason)
+            reason = self._failures.get(min(failed), "left")
+        if self._transport.on_break == "resume" and reason in _RESUMED:
+            retry_ns = self._retry_ns(delivery, reason)
+            if retry_ns < delivery.expires_ns:
+                again = partial(self._play, delivery, replay, flow.size_bits - flow.acked_bits)
+                self.env.at(retry_ns, again)
+                return
+        self._finish(delivery, not reason, reason)
 
     def fail(self, device: int, reason: str) -> None:
         """Take a device out of the network for good, and give up what it sends or receives."""

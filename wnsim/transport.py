@@ -22,8 +22,7 @@ class Transport:
         refused [byte]; none: without bound
     on_break : what a link that breaks in the middle of a transfer costs: with `discard` the
         message is lost, with `resume` the transfer goes on from the last acknowledged byte when
-        both devices are there again, until the message's lifetime is over (but not where rates or
-        latencies are replayed)
+        both devices are there again, until the message's lifetime is over
     break_after_s : a link on which nothing arrived between two looks, so long apart, has broken
         [s]; none: only a device that vanishes breaks a link
     retry_s : time until a broken link whose devices are there is tried again [s]

@@ -7,7 +7,7 @@ samples in one direction only has the same values in the other.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -136,30 +136,73 @@ class ReplayTable:
         latency_s = self.latency_s(*ends, np.array([now_s]))
         if latency_s is not None:
             return _after(now_s, float(latency_s[0, 0]), dark_s)
-        track = self._samples.get((source, target))
-        if track is None:
-            return math.inf
-        edges_s = [edge for span in dark_s for edge in span if now_s < edge < math.inf]
-        times_s = np.unique([now_s, *track[track[:, 0] > now_s, 0], *edges_s])
-        rate = self._values("rate_bps", *ends, times_s, 0.0)
-        rate_bps = np.zeros(times_s.size) if rate is None else rate[0]
         missing = float(bits)
-        for n, (begin_s, begin_bps) in enumerate(zip(times_s, rate_bps, strict=True)):
-            dark = any(since <= begin_s < until for since, until in dark_s)
-            if n + 1 == times_s.size:
-                return begin_s + missing / begin_bps if begin_bps > 0 and not dark else math.inf
-            if dark:
-                continue
-            length_s = times_s[n + 1] - begin_s
-            end_bps = begin_bps if self._interpolate == "hold" else rate_bps[n + 1]
+        for begin_s, end_s, begin_bps, end_bps in self._pieces(source, target, now_s, dark_s):
+            if math.isinf(end_s):
+                return begin_s + missing / begin_bps if begin_bps > 0 else math.inf
+            length_s = end_s - begin_s
             carried = 0.5 * (begin_bps + end_bps) * length_s
             if carried >= missing:
                 # begin x + slope x^2 / 2 = missing, in the form that bears a slope of zero.
                 slope = (end_bps - begin_bps) / length_s
                 root = math.sqrt(max(begin_bps**2 + 2.0 * slope * missing, 0.0))
-                return float(begin_s + 2.0 * missing / (begin_bps + root))
+                return begin_s + 2.0 * missing / (begin_bps + root)
             missing -= carried
         return math.inf
+
+    def carried_bits(
+        self,
+        source: int,
+        target: int,
+        now_s: float,
+        until_s: float,
+        dark_s: Sequence[tuple[float, float]] = (),
+    ) -> float:
+        """Return what a link carries from one instant to another [bit]; 0 if no rates are known.
+
+        Parameters
+        ----------
+        source, target : ends of the link
+        now_s, until_s : the instants [s]
+        dark_s : since when and until when nothing goes through, in the order of beginning [s]
+        """
+        total = 0.0
+        if "latency_s" not in self._columns:
+            for begin_s, end_s, begin_bps, end_bps in self._pieces(source, target, now_s, dark_s):
+                length_s = min(end_s, until_s) - begin_s
+                if length_s <= 0.0:
+                    break
+                slope = 0.0 if math.isinf(end_s) else (end_bps - begin_bps) / (end_s - begin_s)
+                total += (begin_bps + 0.5 * slope * length_s) * length_s
+        return total
+
+    def _pieces(
+        self, source: int, target: int, now_s: float, dark_s: Sequence[tuple[float, float]]
+    ) -> Iterator[tuple[float, float, float, float]]:
+        """Yield stretches of time from now on, and the rates of a link at both their ends.
+
+        None, if the link was not measured; the last one does not end.
+        """
+        track = self._samples.get((source, target))
+        if track is None:
+            return
+        edges_s = [edge for span in dark_s for edge in span if now_s < edge < math.inf]
+        times_s = np.unique([now_s, *track[track[:, 0] > now_s, 0], *edges_s])
+        ends = np.array([source]), np.array([target])
+        rate = self._values("rate_bps", *ends, times_s, 0.0)
+        rate_bps = [0.0] * times_s.size if rate is None else rate[0].tolist()
+        for begin_s, end_s, begin_bps, next_bps in zip(
+            times_s.tolist(),
+            [*times_s[1:].tolist(), math.inf],
+            rate_bps,
+            [*rate_bps[1:], rate_bps[-1]],
+            strict=True,
+        ):
+            if any(since_s <= begin_s < until_s for since_s, until_s in dark_s):
+                yield begin_s, end_s, 0.0, 0.0
+            else:
+                end_bps = begin_bps if self._interpolate == "hold" else next_bps
+                yield begin_s, end_s, begin_bps, end_bps
 
     def _values(
         self, name: str, source: Ints, target: Ints, t_s: Floats, missing: float

@@ -58,7 +58,8 @@ class Blackout:
 
     The gain of such a link is zero in every block of the channel that begins in the interval, for
     what is sent over it and as interference. Who hears whom on average, by which some medium
-    accesses sense the carrier or let others wait, is not changed by it.
+    accesses sense the carrier or let others wait, is not changed by it. Where rates or latencies
+    are replayed, their time stands still in the dark.
 
     Parameters
     ----------
