@@ -32,7 +32,7 @@ def weighted_mean(
     shares = [weight / sum(weights) for weight in weights]
     result = []
     for of_layer in zip(*factors, strict=True):
-        each = of_layer[0].new_tensor(shares)
+        each = torch.tensor(shares, dtype=of_layer[0].dtype)
         result.append((torch.stack(of_layer) * each[:, None, None]).sum(0))
     return tuple(result)
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,10 +69,6 @@ class Payload:
     model : the model at hand
     target_modules : which modules of an emulated architecture take adapters
     value_bits : of a value that is trained
-
-    Attributes
-    ----------
-    average_bytes : size of what a server tells [byte]
     """
 
     def __init__(
@@ -103,8 +100,7 @@ class Payload:
             for first in (True, False)
         }
         self._sizes = {first: encoded_bytes(update) for first, update in updates.items()}
-        average = replace(method.average([updates[True]], [1.0]), bits=value_bits)
-        self.average_bytes = encoded_bytes(average)
+        self._average = partial(method.average, [updates[True]], [1.0])
         # A that is trained goes with every message, a frozen one of one's own with the first.
         self._trains_a = updates[False].a is not None
         self._own_a_bytes = 0 if self._trains_a else _a_bytes(updates[True])
@@ -112,6 +108,11 @@ class Payload:
     def size_bytes(self, first_contact: bool) -> int:
         """Return the size that the air is charged for an update [byte]."""
         return self._sizes[first_contact]
+
+    @cached_property
+    def average_bytes(self) -> int:
+        """Size of what a server tells [byte]."""
+        return encoded_bytes(replace(self._average(), bits=self._value_bits))
 
     @property
     def centroid_bytes(self) -> int:

@@ -109,12 +109,7 @@ def encode(update: Update) -> bytes:
 
 
 def encoded_bytes(update: Update) -> int:
-    """Return how many bytes `encode` makes of an update, whose values need not be there [byte].
-
-    Parameters
-    ----------
-    update : its factors may be on torch's meta device, its mask not
-    """
+    """Return how many bytes `encode` makes of an update, by its shapes and masks [byte]."""
     counts = [b.numel() for b in update.b]
     size = HEADER_BYTES
     if update.tells_mask and update.mask is not None:

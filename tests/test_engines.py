@@ -111,7 +111,7 @@ def test_windows_change_nothing(
         # As text, in which a missing number equals itself.
         seen[engine] = (
             [repr(transfer) for transfer in network.transfers],
-            network.packets,
+            [repr(packet) for packet in network.packets],
             network.tx_s.tolist(),
             network.rx_s.tolist(),
         )

@@ -148,6 +148,24 @@ def test_what_devices_do_wrong_is_in_the_tables(tmp_path: Path) -> None:
     assert {each for each in losses[0] if losses[0][each] != losses[1][each]} == {"2"}
 
 
+def test_faults_of_measured_links(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whole: blackouts let latencies stand still; there is no noise that jamming could raise."""
+    links = ["t_s,source,target,latency_s", "0,0,1,0.5", "0,0,2,0.5", "0,0,3,0.5", "0,1,2,0.5"]
+    (tmp_path / "links.csv").write_text("\n".join([*links, "0,1,3,0.5", "0,2,3,0.5", ""]))
+    path = tmp_path / "s.yaml"
+    text = f"channel: {{replay: {{file: {tmp_path / 'links.csv'}}}}}\n" + SMALL
+    path.write_text(text + "  blackouts: [{devices: [0], from_s: 0.25, until_s: 0.75}]\n")
+    assert main([str(path), "--out", str(tmp_path / "out")]) == 0
+    with (tmp_path / "out" / "seed=1" / "transfers.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["round"] == "1"]
+    took = {(row["source"], row["target"]): float(row["latency_s"]) for row in rows}
+    assert len(took) == 4
+    assert took == {link: pytest.approx(1.0 if "0" in link else 0.5) for link in took}
+    path.write_text(text + "  jamming: [{center_m: [0, 0], radius_m: 9, noise_db: 3}]\n")
+    assert main([str(path), "--out", str(tmp_path / "out")]) == 2
+    assert "faults: jamming raises the noise of receivers" in capsys.readouterr().err
+
+
 def test_without_the_section_there_is_no_table(tmp_path: Path) -> None:
     path = tmp_path / "s.yaml"
     path.write_text(SMALL.replace("faults:\n", ""))

@@ -117,6 +117,19 @@ def test_nothing_is_left_in_the_folder(tmp_path: Path, monkeypatch: pytest.Monke
     assert not list(tmp_path.iterdir())
 
 
+def test_a_closed_journal_is_empty_and_gives_back_its_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "_HELD", 2)
+    kept = Journal(Message, tmp_path)
+    kept.extend(Message(0, 1, 1, 1.0) for _ in range(5))
+    file = kept._disk()
+    kept.close()
+    assert file.closed
+    assert not kept
+    assert list(kept) == []
+
+
 WHOLE = """\
 name: w
 devices: {count: 3}
@@ -156,3 +169,19 @@ def test_a_full_disk_amid_a_run_is_told_in_a_sentence(
     assert main([str(tmp_path / "w.yaml"), "--out", str(tmp_path / "out")]) == 2
     told = capsys.readouterr().err.splitlines()[-1]
     assert told == f"{tmp_path / 'out' / 'seed=1'}: No space left on device"
+
+
+def test_no_journal_outlives_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal, "_HELD", 5)
+    made = []
+    whole = Journal.__init__
+
+    def watched(self: Journal[object], *args: object) -> None:
+        made.append(self)
+        whole(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Journal, "__init__", watched)
+    (tmp_path / "w.yaml").write_text(WHOLE + "repeat: 2\n")
+    assert main([str(tmp_path / "w.yaml"), "--out", str(tmp_path / "out")]) == 0
+    assert len(made) == 4
+    assert {each._file for each in made} == {None}

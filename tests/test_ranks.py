@@ -42,6 +42,14 @@ with joined(place(os.environ)) as ranks:
 """
 
 
+FEW_RECORDS = """
+import runpy
+import wnsim.journal
+wnsim.journal._HELD = 5
+runpy.run_module("wnsim.scenario", run_name="__main__", alter_sys=True)
+"""
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -63,9 +71,12 @@ def of_srun(rank: int, port: int) -> dict[str, str]:
     }  # fmt: skip
 
 
-def start(arguments: list[str], variables: dict[str, str]) -> subprocess.Popen[str]:
+def start(
+    arguments: list[str], variables: dict[str, str], folder: Path = ROOT
+) -> subprocess.Popen[str]:
+    variables = {"PYTHONPATH": str(ROOT), **variables}
     return subprocess.Popen(
-        [sys.executable, *arguments], cwd=ROOT, env=os.environ | variables, text=True,
+        [sys.executable, *arguments], cwd=folder, env=os.environ | variables, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
@@ -125,8 +136,13 @@ def test_two_ranks_give_what_one_gives_and_end_together(tmp_path: Path) -> None:
     assert "another process of this run has ended" in err
     assert "Traceback" not in err
 
+    # The first one alone has the folder of results, and even few records go to the disk.
     port = free_port()
-    both = [start([*command, str(tmp_path / "two")], of_torchrun(r, port)) for r in range(2)]
+    both = []
+    for rank, folder in enumerate((tmp_path, tmp_path / "elsewhere")):
+        folder.mkdir(exist_ok=True)
+        few = ["-c", FEW_RECORDS, *command[2:], "two"]
+        both.append(start(few, of_torchrun(rank, port), folder))
     for rank, process in enumerate(both):
         out, err = process.communicate(timeout=200)
         assert process.returncode == 0, err
@@ -136,6 +152,7 @@ def test_two_ranks_give_what_one_gives_and_end_together(tmp_path: Path) -> None:
     first, second = tables(tmp_path / "one"), tables(tmp_path / "two")
     assert first
     assert first == second
+    assert not any((tmp_path / "elsewhere").iterdir())
 
 
 def test_a_process_without_a_launcher_works_by_itself() -> None:

@@ -96,7 +96,7 @@ def drive(
     for each in failures or []:
         net.env.process(fail(*each))
     net.env.run(until=net.env.all_of(sent))
-    return net.transfers
+    return list(net.transfers)
 
 
 def shares_lost(mac: Sidelink, pairs: int, seed: int, seconds: float, **kwargs: float) -> float:
@@ -199,7 +199,7 @@ def _slots_of_a_delivered_message(mac: Sidelink, transport: Transport, blocks: i
     net = network(line(2), mac, transport=transport)
     done = drive(net, [(0.0, 0, [1], int(carried * blocks / 8), 1e6)])
     assert done[0].delivered
-    instants = sorted({round(packet.arrived_s / 1e-3) for packet in net.packets[:-1]})
+    instants = sorted({round(packet.arrived_s / 1e-3) for packet in list(net.packets)[:-1]})
     return [instant - 1 for instant in instants]
 
 
@@ -388,7 +388,7 @@ def test_the_engines_agree_to_the_last_bit(data: st.DataObject) -> None:
             ),
         )  # fmt: skip
         done = drive(net, traffic, failures, quantile)
-        results.append((repr(done), repr(net.packets), repr(net.tx_s), repr(net.rx_s)))
+        results.append((repr(done), repr(list(net.packets)), repr(net.tx_s), repr(net.rx_s)))
     assert results[0] == results[1]
     for transfer in done:
         parts_s = transfer.queue_s + transfer.access_s + transfer.air_s + transfer.retransmission_s

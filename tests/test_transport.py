@@ -407,6 +407,42 @@ def test_a_blackout_breaks_a_measured_transfer(
     network.close()
 
 
+def test_a_measured_transfer_ends_with_its_device(make_network: Make, tmp_path: Path) -> None:
+    """Half a second at 1 Mbit/s is what arrived, packet by packet."""
+    file = tmp_path / "links.csv"
+    file.write_text("t_s,source,target,rate_bps\n0,0,1,1e6\n")
+    network = make_network(
+        replay=Replay(file=str(file)).links(("0", "1")),
+        transport=Transport(packet_bytes=1000, packet_header_bytes=0, trace=True),
+    )
+    network.env.at(5 * 10**8, lambda: network.fail(0, "battery"))
+    whole, broken = run(network, [Message(0, 1, 25_000, 9.0), Message(0, 1, 250_000, 9.0)])
+    assert (whole.delivered, whole.latency_s) == (True, pytest.approx(0.2))
+    arrived_s = [packet.arrived_s for packet in network.packets]
+    assert arrived_s == pytest.approx([0.008 * (1 + n) for n in range(25)])
+    assert (broken.delivered, broken.reason, broken.ended_s) == (False, "battery", 0.5)
+    assert broken.acked_bytes == 62_500
+    network.close()
+
+
+@pytest.mark.parametrize(
+    ("column", "ended_s"), [("latency_s\n0,0,1,2", 2.0), ("rate_bps\n0,0,1,1e6\n1,0,1,0", 1.75)]
+)
+def test_a_measured_link_breaks_if_nothing_arrives(
+    make_network: Make, tmp_path: Path, column: str, ended_s: float
+) -> None:
+    """A latency says nothing of when parts arrive; a rate of zero since 1 s does."""
+    file = tmp_path / "links.csv"
+    file.write_text(f"t_s,source,target,{column}\n")
+    network = make_network(
+        replay=Replay(file=str(file)).links(("0", "1")),
+        transport=Transport(packet_header_bytes=0, break_after_s=0.5),
+    )
+    (transfer,) = run(network, [Message(0, 1, 250_000, 9.0)])
+    assert transfer.ended_s == pytest.approx(ended_s, abs=0.3)
+    assert transfer.reason == ("" if column.startswith("lat") else "broken")
+
+
 @given(
     rates=st.lists(st.floats(0.0, 10.0), min_size=1, max_size=5),
     spans=st.lists(st.tuples(st.floats(0, 9), st.floats(0.1, 3)), max_size=3),

@@ -24,8 +24,8 @@ _HELD = 1024
 class Journal(Generic[T]):
     """Records that may be too many for memory, to be read in the order in which they came.
 
-    A file without a name takes them up, a block of JSON at a time; it vanishes with the process,
-    however that ends. There is none as long as records are few.
+    A file without a name takes them up, a block of JSON at a time; it vanishes when the journal is
+    closed, or with the process, however that ends. There is none as long as records are few.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class Journal(Generic[T]):
 
     def __init__(self, kind: type[T], folder: Path | None = None) -> None:
         self._form = _Form(kind)
-        self._folder = Path(tempfile.gettempdir()) if folder is None else folder
+        self._folder = folder
         self._file: FileIO | None = None
         self._sizes: list[int] = []
         self._recent: list[T] = []
@@ -62,7 +62,7 @@ class Journal(Generic[T]):
         return _HELD * len(self._sizes) + len(self._recent)
 
     def __iter__(self) -> Iterator[T]:
-        """Yield those that are there now, the first one first."""
+        """Yield those that are there when the first one is asked for, in their order."""
         sizes, recent = list(self._sizes), list(self._recent)
         start = 0
         for size in sizes:
@@ -70,10 +70,17 @@ class Journal(Generic[T]):
             start += size
         yield from recent
 
+    def close(self) -> None:
+        """Forget all records, and give back their room on the disk."""
+        if self._file is not None:
+            self._file.close()
+        self._file = None
+        self._sizes, self._recent = [], []
+
     def _write(self) -> None:
         rows = [self._form.row(record) for record in self._recent]
         block = json.dumps(rows, separators=(",", ":"), default=methodcaller("item")).encode()
-        with naming(self._folder):
+        with naming(self._folder or Path(tempfile.gettempdir())):
             file = self._disk()
             file.seek(sum(self._sizes))
             left = memoryview(block)

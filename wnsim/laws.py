@@ -53,6 +53,7 @@ class Books:
         self.sent_bytes = [0] * len(names)
         self.delivered_bytes = [0] * len(names)
         self.lost_bytes = [0] * len(names)
+        self.acked_bytes = 0
         self._ended = 0
 
     def sent(self, message: Message) -> None:
@@ -85,9 +86,19 @@ class Books:
             self.delivered_bytes[source] += size
         else:
             self.lost_bytes[source] += size
+        self.acked_bytes += arrived
         self._ended += 1
         if self._ended % _BETWEEN == 0:
             self.check(in_flight, transfer.ended_s)
+
+    def totals(self) -> dict[str, int]:
+        """Return the bytes of all messages that have ended, by the columns of devices.csv."""
+        received = sum(self.delivered_bytes)
+        return {
+            "offered_bytes": received + sum(self.lost_bytes),
+            "acked_bytes": self.acked_bytes,
+            "received_bytes": received,
+        }
 
     def check(self, in_flight: Iterable[Message], time_s: float) -> None:
         """Compare what was sent with what has become of it.

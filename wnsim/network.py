@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import simpy
 
 from wnsim import streams
-from wnsim.air import ENGINES, Flow, Setup, Stream
+from wnsim.air import ENGINES, Air, Contention, Flow, Replayed, Setup, Stream
 from wnsim.delivery import Delivery
 from wnsim.journal import Journal
 from wnsim.laws import Books
@@ -107,6 +107,7 @@ class Network:
         self.env = env
         self.inbox = [simpy.Store(env) for _ in range(world.nodes + 1)]
         self._folder = folder
+        self._journals: list[Journal[Any]] = []
         self.transfers = self.journal(Transfer)
         self.packets = self.journal(Packet)
         self.down: set[int] = set()
@@ -119,24 +120,25 @@ class Network:
         self._backhaul = Backhaul() if backhaul is None else backhaul
         modem = world.phy.modem(world.bandwidth_hz, world.channel.subbands, block_ns)
         self.slot_s = to_s(modem.slot_ns)
-        self._air = ENGINES[mac.scheme][engine](
-            Setup(
-                env=env,
-                world=world,
-                mac=mac,
-                modem=modem,
-                sample_slots=_power_of_two(block_ns // modem.slot_ns),
-                csi_delay_slots=-(-to_ns(csi_delay_s) // modem.slot_ns),
-                prediction=prediction,
-                error_key=streams.key(seed, "errors"),
-                trace=self._transport.trace,
-                packet_bits=8
-                * (self._transport.packet_bytes + self._transport.packet_header_bytes),
-            ),
-            self._ended,
+        setup = Setup(
+            env=env,
+            world=world,
+            mac=mac,
+            modem=modem,
+            sample_slots=_power_of_two(block_ns // modem.slot_ns),
+            csi_delay_slots=-(-to_ns(csi_delay_s) // modem.slot_ns),
+            prediction=prediction,
+            error_key=streams.key(seed, "errors"),
+            trace=self._transport.trace,
+            packet_bits=8 * (self._transport.packet_bytes + self._transport.packet_header_bytes),
         )
-        self._replay = replay if replay is not None and replay.times_messages else None
-        has_stations = world.nodes > world.count and self._replay is None
+        self._air: Air | Contention | Replayed
+        self._replays = replay is not None and replay.times_messages
+        if replay is not None and replay.times_messages:
+            self._air = Replayed(setup, replay, self._ended)
+        else:
+            self._air = ENGINES[mac.scheme][engine](setup, self._ended)
+        has_stations = world.nodes > world.count and not self._replays
         self.server = world.nodes if has_stations else None
         self._valid_s: float | None = None
         self._measured: dict[tuple[int, int], tuple[float, float]] = {}
@@ -159,6 +161,10 @@ class Network:
         """Number of messages that have not ended."""
         return len(self._pending)
 
+    def totals(self) -> dict[str, int]:
+        """Return the bytes of all messages that have ended, as they were counted when they did."""
+        return self._books.totals()
+
     def close(self) -> None:
         """Check at the end of a run that nothing is lost that nobody knows of.
 
@@ -171,7 +177,14 @@ class Network:
 
     def journal(self, kind: type[T]) -> Journal[T]:
         """Return an empty journal of records of a kind, where those of messages are."""
-        return Journal(kind, self._folder)
+        journal = Journal(kind, self._folder)
+        self._journals.append(journal)
+        return journal
+
+    def discard(self) -> None:
+        """Forget all records; nothing can be sent any more."""
+        for journal in self._journals:
+            journal.close()
 
     def timeout(self, duration_s: float) -> simpy.Event:
         """Return an event that fires after a duration [s]."""
@@ -278,53 +291,14 @@ class Network:
             return [delivery.event for delivery in deliveries]
         self._queued_bytes[message.source] += message.size_bytes
         bits = self._transport.air_bits(message.size_bytes)
-        if self._replay is not None:
-            for delivery in deliveries:
-                self._play(delivery, self._replay, bits)
-        else:
-            near = [each for each in deliveries if each.legs[0][0] == message.source]
-            if near:
-                self._start(near, bits, quantile)
-            for delivery in deliveries:
-                if delivery not in near:
-                    begin = partial(self._start, [delivery], bits)
-                    self._over_backhaul(delivery, message.source, delivery.legs[0][0], begin)
+        near = [each for each in deliveries if each.legs[0][0] == message.source]
+        if near:
+            self._start(near, bits, quantile)
+        for delivery in deliveries:
+            if delivery not in near:
+                begin = partial(self._start, [delivery], bits)
+                self._over_backhaul(delivery, message.source, delivery.legs[0][0], begin)
         return [delivery.event for delivery in deliveries]
-
-    def _play(self, delivery: Delivery, replay: ReplayTable, bits: int) -> None:
-        """Let a message, or what is left of it, take as long as measured: by latency, or by rate.
-
-        Messages do not wait for each other nor share anything, and cost no energy: what was
-        measured is all that counts.
-        """
-        message, now = delivery.message, self.env.now_ns
-        link, faults = (message.source, message.target), self._world.faults
-        dark_s = [] if faults is None else faults.dark_s(*link)
-        ends_s = replay.arrival_s(*link, self.now_s, bits, dark_s)
-        ends_ns = max(now, round(ends_s * NS_PER_S)) if ends_s < LONGEST_S else _FAR_NS
-        limit_ns, reason = self._limit(delivery, *link)
-        flow = Flow(self._serial, *link, bits, limit_ns, reason)
-        flow.started_ns, flow.ended_ns = now, max(now, min(ends_ns, limit_ns))
-        flow.delivered, flow.acked_bits = ends_ns <= limit_ns, bits
-        if not flow.delivered:
-            flow.reason = reason
-            carried = replay.carried_bits(*link, self.now_s, to_s(flow.ended_ns), dark_s)
-            flow.acked_bits = min(int(carried), bits - 1)
-        self.env.at(flow.ended_ns, partial(self._played, delivery, replay, flow))
-
-    def _played(self, delivery: Delivery, replay: ReplayTable, flow: Flow) -> None:
-        """End a message that took as long as measured, or go on with it later."""
-        delivery.account(flow)
-        reason, failed = flow.reason, self.down.intersection(delivery.legs[0])
-        if failed:
-            reason = self._failures.get(min(failed), "left")
-        if self._transport.on_break == "resume" and reason in _RESUMED:
-            retry_ns = self._retry_ns(delivery, reason)
-            if retry_ns < delivery.expires_ns:
-                again = partial(self._play, delivery, replay, flow.size_bits - flow.acked_bits)
-                self.env.at(retry_ns, again)
-                return
-        self._finish(delivery, not reason, reason)
 
     def fail(self, device: int, reason: str) -> None:
         """Take a device out of the network for good, and give up what it sends or receives."""
@@ -337,7 +311,7 @@ class Network:
         """Return the links that a message takes one after the other."""
         devices, ends = range(self._world.count), (source, target)
         stations = range(self._world.count, self._world.nodes)
-        if not stations or self._replay is not None or any(end in stations for end in ends):
+        if not stations or self._replays or any(end in stations for end in ends):
             return [ends]
         # Between devices, or between a device and the server.
         up = [(source, self._world.serving(source, self.now_s))] if source in devices else []

@@ -160,8 +160,8 @@ def _write(path: Path, pieces: Iterable[bytes]) -> str:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)
-        except OSError:
-            # A disk that is full has no room for half a file either.
+        except BaseException:
+            # Whatever is wrong with a row, or no room: nothing is left of half a file.
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise

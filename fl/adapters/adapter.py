@@ -97,9 +97,9 @@ def zero_b(layers: Sequence[Layer], rank: int) -> tuple[torch.Tensor, ...]:
 
 
 def blank(layers: Sequence[Layer], ranks: Sequence[int]) -> Adapter:
-    """Return an adapter without values (device meta), from which a message's size is counted."""
+    """Return an adapter of zeros that take no memory, from which a message's size is counted."""
+    zero = torch.zeros(1, 1, dtype=torch.half)
     shapes = list(zip(layers, ranks, strict=True))
-    with torch.device("meta"):
-        a = tuple(torch.empty(rank, layer.inputs) for layer, rank in shapes)
-        b = tuple(torch.empty(layer.outputs, rank) for layer, rank in shapes)
+    a = tuple(zero.expand(rank, layer.inputs) for layer, rank in shapes)
+    b = tuple(zero.expand(layer.outputs, rank) for layer, rank in shapes)
     return Adapter(a, b, scale=1.0)

@@ -222,8 +222,7 @@ class FrozenMethod:
                 (torch.arange(b.numel()) < count).reshape(b.shape)
                 for b, count in zip(adapter.b, counts, strict=True)
             )
-            b = tuple(torch.zeros(of_layer.shape) for of_layer in mask)
-            adapter = replace(adapter, b=b, mask=mask)
+            adapter = replace(adapter, mask=mask)
         return self.update(adapter, 0, 0, first_contact)
 
     def _density(self, layers: Sequence[Layer]) -> float:

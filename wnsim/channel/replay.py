@@ -75,6 +75,11 @@ class ReplayTable:
         """Whether gains were measured."""
         return "gain_db" in self._columns
 
+    @property
+    def has_latency(self) -> bool:
+        """Whether latencies were measured, which then count in place of rates."""
+        return "latency_s" in self._columns
+
     def gain_db(self, source: Ints, target: Ints, t_s: Floats) -> Floats:
         """Return the measured gain.
 
@@ -167,7 +172,7 @@ class ReplayTable:
         dark_s : since when and until when nothing goes through, in the order of beginning [s]
         """
         total = 0.0
-        if "latency_s" not in self._columns:
+        if not self.has_latency:
             for begin_s, end_s, begin_bps, end_bps in self._pieces(source, target, now_s, dark_s):
                 length_s = min(end_s, until_s) - begin_s
                 if length_s <= 0.0:

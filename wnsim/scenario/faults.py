@@ -143,14 +143,13 @@ def fault_rows(
             )
             for damage in session.damages
         ]
-        for each in section.byzantine:
-            label = "label-flip" if each.attack == "label-flip" else f"{each.attack} {each.scale:g}"
-            for device in each.devices:
-                begun = [
-                    row.start_s
-                    for row in session.rounds
-                    if row.device == device and row.round >= each.from_round
-                ]
-                if begun:
-                    rows.append(Row(min(begun), "byzantine", names[device], label, math.nan))
+        lies = {device: each for each in section.byzantine for device in each.devices}
+        begun: dict[int, float] = {}
+        for row in session.rounds if lies else ():
+            if row.device in lies and row.round >= lies[row.device].from_round:
+                begun[row.device] = min(row.start_s, begun.get(row.device, math.inf))
+        for device, start_s in begun.items():
+            lie = lies[device]
+            label = "label-flip" if lie.attack == "label-flip" else f"{lie.attack} {lie.scale:g}"
+            rows.append(Row(start_s, "byzantine", names[device], label, math.nan))
     return by_time(rows)

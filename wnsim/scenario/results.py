@@ -121,7 +121,7 @@ def _table(rows: Iterable[Any], columns: Sequence[str], names: Sequence[str]) ->
 
 @dataclass
 class _Sums:
-    """What became of the messages of a device, or of all: numbers of them, and of bytes."""
+    """What became of the messages of a device: numbers of them, and of bytes."""
 
     messages: int = 0
     delivered: int = 0
@@ -147,15 +147,13 @@ def _sums(network: Network, names: Sequence[str]) -> list[_Sums]:
     BrokenLawError
         if they do not add up to those of all messages
     """
-    total, sums = _Sums(), [_Sums() for _ in names]
+    sums = [_Sums() for _ in names]
     for transfer in network.transfers:
         sums[transfer.message.source].sent(transfer)
         sums[transfer.message.target].received(transfer)
-        total.sent(transfer)
-        total.received(transfer)
-    added = ("offered_bytes", "acked_bytes", "received_bytes")
-    by_device = {what: [getattr(each, what) for each in sums] for what in added}
-    check_totals(by_device, {what: getattr(total, what) for what in added}, network.now_s)
+    totals = network.totals()
+    by_device = {what: [getattr(each, what) for each in sums] for what in totals}
+    check_totals(by_device, totals, network.now_s)
     return sums
 
 

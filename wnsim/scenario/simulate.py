@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wnsim import records
 from wnsim.air import coherent_block_ns
@@ -28,6 +30,7 @@ from wnsim.world import World
 if TYPE_CHECKING:
     import simpy
 
+    from fl.adapters import Adapter
     from fl.ranks import Ranks
     from fl.session import Session
     from fl.store import Store
@@ -55,43 +58,97 @@ def run_one(
     began = time.perf_counter()
     scenario = run.scenario
     used = inputs(scenario)
+    first = ranks is None or ranks.rank == 0
     world = build_world(scenario)
-    network = network_of(scenario, world, folder)
+    # The first process alone writes files.
+    network = network_of(scenario, world, folder if first else None)
+    try:
+        store = None
+        if first and scenario.fl is not None:
+            # Two runs may be the same but for how their swept values are written.
+            name = f"{fingerprint(scenario, used)} {run.folder}"
+            store = keeping.store(records.digest(name.encode())[:32])
+
+        def tell(number: int, rounds: int, accuracy: float | None) -> None:
+            if first:
+                events, wall_s = network.env.events, time.perf_counter() - began
+                watcher.watch(
+                    Progress(run.folder, number, rounds, network.now_s, accuracy, events, wall_s)
+                )
+
+        done = _simulate(scenario, world, network, tell, store, ranks)
+        if first:
+            digests, facts = _write(scenario, folder, done)
+            facts |= {
+                "fingerprint": fingerprint(scenario, used),
+                "seedless": fingerprint(scenario, used, seed=False),
+                "inputs": used,
+                "description": run.description,
+                "swept": run.swept,
+                "wall_s": time.perf_counter() - began,
+                "ranks": 1 if ranks is None else ranks.size,
+            }
+            records.write_manifest(folder, digests, facts)
+            if store is not None:
+                store.close()
+    finally:
+        network.discard()
+
+
+@dataclass
+class _Done:
+    """A simulation that is over: its world, its radios, and what was spent and learned."""
+
+    world: World
+    network: Network
+    ledger: Ledger | None
+    trainer: Trainer | None
+    session: Session | None
+    adapters: list[Adapter | None]
+
+
+def _simulate(
+    scenario: Scenario,
+    world: World,
+    network: Network,
+    tell: Callable[[int, int, float | None], None],
+    store: Store | None,
+    ranks: Ranks | None,
+) -> _Done:
+    """Run a simulation to its end.
+
+    Parameters
+    ----------
+    scenario, world, network : what to simulate
+    tell : is told of each round that is over: its number, of how many, and the mean accuracy
+    store : of what was trained
+    ranks : the processes that share the training
+    """
     ledger = None
     if scenario.energy is not None:
         ledger = Ledger(scenario.energy, network, world.tx_power_w[: world.count])
     for number, background in enumerate(scenario.background):
         background.start(network, world.count, scenario.seed, number)
-    first = ranks is None or ranks.rank == 0
     spent = Spent(world.names)
 
-    def tell(number: int, rounds: int, accuracy: float | None) -> None:
-        if first:
-            events, wall_s = network.env.events, time.perf_counter() - began
-            if ledger is not None:
-                spent.check(ledger.spent_j(), network.now_s)
-            watcher.watch(
-                Progress(run.folder, number, rounds, network.now_s, accuracy, events, wall_s)
-            )
+    def progress(number: int, rounds: int, accuracy: float | None = None) -> None:
+        if ledger is not None:
+            spent.check(ledger.spent_j(), network.now_s)
+        tell(number, rounds, accuracy)
 
-    store: Store | None = None
     trainer: Trainer | None = None
     session: Session | None = None
     if scenario.fl is not None:
         rounds = scenario.fl.rounds
 
         def report(number: int, time_s: float, accuracy: float | None) -> None:
-            tell(number, rounds, accuracy)
+            progress(number, rounds, accuracy)
 
         def compute_time_s(device: int, flops: float) -> float:
             if ledger is not None:
                 ledger.flops[device] += flops
             return world.compute_time_s(device, flops, network.now_s)
 
-        if first:
-            # Two runs may be the same but for how their swept values are written.
-            name = f"{fingerprint(scenario, used)} {run.folder}"
-            store = keeping.store(records.digest(name.encode())[:32])
         trainer, session = learn(
             scenario, network, compute_time_s, world.count, report, store, ranks
         )
@@ -100,7 +157,7 @@ def run_one(
         rounds = scenario.traffic.rounds
 
         def ended(number: int) -> None:
-            tell(number, rounds, None)
+            progress(number, rounds)
 
         ended(0)
         over = network.env.process(scenario.traffic.process(network, ended))
@@ -118,52 +175,45 @@ def run_one(
         if _in_own_code(error, scenario):
             raise
         raise ScenarioError(str(error)) from error
-    if not first:
-        return
+    return _Done(world, network, ledger, trainer, session, adapters)
 
+
+def _write(scenario: Scenario, folder: Path, done: _Done) -> tuple[dict[str, str], dict[str, Any]]:
+    """Write tables and adapters; return digests by file, and what is to be known of the run."""
+    world, network, trainer, session = done.world, done.network, done.trainer, done.session
     faults: list[Row] = []
     if scenario.faults is not None and world.faults is not None:
         faults = fault_rows(scenario.faults, world.faults, network.now_s, world.names, session)
     try:
-        tables = results.tables(network, world, ledger, trainer, session, faults)
+        tables = results.tables(network, world, done.ledger, trainer, session, faults)
     except BrokenLawError as error:
         raise ScenarioError(str(error)) from error
     digests = {name: records.write_table(folder / name, table) for name, table in tables.items()}
     digests["scenario.yaml"] = records.file_digest(folder / "scenario.yaml")
     payload = "actual"
-    if scenario.fl is not None and session is not None and trainer is not None:
+    if scenario.fl is not None and trainer is not None:
         from fl.model import base_of
 
         base_model = base_of(scenario.fl.model)
-        digests |= results.export_adapters(folder, world, trainer, adapters, base_model)
+        digests |= results.export_adapters(folder, world, trainer, done.adapters, base_model)
         payload = getattr(scenario.fl.payload, "emulate", payload)
     shannon, carried = 0.0, 0
     for transfer in network.transfers:
         shannon += transfer.capacity_bytes
         carried += transfer.carried_bytes
-    facts = {
-        "fingerprint": fingerprint(scenario, used),
-        "seedless": fingerprint(scenario, used, seed=False),
-        "inputs": used,
+    return digests, {
         "scenario": scenario.name,
-        "description": run.description,
         "variant": scenario.label,
         "seed": scenario.seed,
-        "swept": run.swept,
         "sizes": payload,
-        "wall_s": time.perf_counter() - began,
         "simulated_s": network.now_s,
         "events": network.env.events,
         "least_events": 2 * len(network.transfers),
         "of_shannon_bound": carried / shannon if shannon else None,
         "rounds": max((row.round for row in session.rounds), default=0) if session else None,
-        "ranks": 1 if ranks is None else ranks.size,
         "jobs_computed": trainer.executor.computed if trainer else None,
         "jobs_from_store": trainer.executor.found if trainer else None,
     }
-    records.write_manifest(folder, digests, facts)
-    if store is not None:
-        store.close()
 
 
 def _in_own_code(error: Exception, scenario: Scenario) -> bool:
