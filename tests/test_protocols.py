@@ -50,7 +50,9 @@ class Quadratic:
     def tell(self, device: int, round_: int, state: Value[float]) -> Value[float]:
         return state
 
-    def damaged(self, me: int, device: int, round_: int, told: Value[float]) -> None:
+    def damaged(
+        self, me: int, device: int, round_: int, told: Value[float], group: Sequence[int]
+    ) -> None:
         return None
 
     def merge(

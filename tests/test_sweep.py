@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import math
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wnsim import records
 from wnsim.scenario.__main__ import main
 from wnsim.scenario.compare import aggregate, lines, table
 from wnsim.scenario.errors import ScenarioError
@@ -180,11 +180,7 @@ def made(values: dict[str, list[dict[str, float]]], swept: dict[str, Any]) -> di
     }
 
 
-def rows(data: bytes) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(data.decode())))
-
-
-def test_variants_are_compared_in_pairs_of_equal_seeds_and_values() -> None:
+def test_variants_are_compared_in_pairs_of_equal_seeds_and_values(tmp_path: Path) -> None:
     low = made({
         "a": [{"accuracy_all_tasks": 0.5, "t": 1}, {"accuracy_all_tasks": 0.7, "t": 3}],
         "b": [{"accuracy_all_tasks": 0.8, "t": 2}, {"accuracy_all_tasks": 0.9, "t": math.nan}],
@@ -194,7 +190,9 @@ def test_variants_are_compared_in_pairs_of_equal_seeds_and_values() -> None:
     compared = lines(
         {name: run[0] for name, run in runs.items()}, {name: run[1] for name, run in runs.items()}
     )
-    found = rows(aggregate(compared, "a"))
+    records.write_table(tmp_path / "aggregate.csv", aggregate(compared, "a"))
+    with (tmp_path / "aggregate.csv").open(newline="") as file:
+        found = list(csv.DictReader(file))
     assert list(found[0]) == [
         "variant", "x", "metric", "n", "mean", "low", "high", "baseline", "pairs", "difference",
         "difference_low", "difference_high",

@@ -132,12 +132,13 @@ class Network:
             trace=self._transport.trace,
             packet_bits=8 * (self._transport.packet_bytes + self._transport.packet_header_bytes),
         )
+        measured = replay if replay is not None and replay.times_messages else None
         self._air: Air | Contention | Replayed
-        self._replays = replay is not None and replay.times_messages
-        if replay is not None and replay.times_messages:
-            self._air = Replayed(setup, replay, self._ended)
-        else:
+        if measured is None:
             self._air = ENGINES[mac.scheme][engine](setup, self._ended)
+        else:
+            self._air = Replayed(setup, measured, self._ended)
+        self._replays = measured is not None
         has_stations = world.nodes > world.count and not self._replays
         self.server = world.nodes if has_stations else None
         self._valid_s: float | None = None
