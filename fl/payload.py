@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ import torch
 from .adapters.adapter import Layer
 from .config import Emulate
 from .quantize import packed_bytes
-from .update import BITS_PER_VALUE, HEADER_BYTES, SEED_BYTES, Update, encoded_bytes
+from .update import BITS_PER_VALUE, HEADER_BYTES, SEED_BYTES, Tensors, Update, encoded_bytes
 
 if TYPE_CHECKING:
     from .adapters import AdaptedModel
@@ -100,7 +100,7 @@ class Payload:
             for first in (True, False)
         }
         self._sizes = {first: encoded_bytes(update) for first, update in updates.items()}
-        self._average = partial(method.average, [updates[True]], [1.0])
+        self._average, self._first = method.average, updates[True]
         # A that is trained goes with every message, a frozen one of one's own with the first.
         self._trains_a = updates[False].a is not None
         self._own_a_bytes = 0 if self._trains_a else _a_bytes(updates[True])
@@ -112,7 +112,17 @@ class Payload:
     @cached_property
     def average_bytes(self) -> int:
         """Size of what a server tells [byte]."""
-        return encoded_bytes(replace(self._average(), bits=self._value_bits))
+        # Once for all layers alike: averages of a whole model need not fit into memory.
+        found: dict[object, Update] = {}
+        layers = []
+        for place in range(len(self._layers)):
+            part = _of_layer(self._first, place)
+            active = None if part.mask is None else int(part.mask[0].sum())
+            alike = (self._layers[place].inputs, part.b[0].shape, active)
+            if alike not in found:
+                found[alike] = _emptied(self._average([part], [1.0]))
+            layers.append(found[alike])
+        return encoded_bytes(replace(_joined(layers), bits=self._value_bits))
 
     @property
     def centroid_bytes(self) -> int:
@@ -192,3 +202,35 @@ def _a_bytes(update: Update) -> int:
     if update.a is None:
         return 0 if update.a_seed is None else SEED_BYTES
     return _VALUE_BYTES * sum(a.numel() for a in update.a)
+
+
+def _of_layer(update: Update, place: int) -> Update:
+    """Return the part of an update that is of one layer."""
+
+    def one(factors: Tensors | None) -> Tensors | None:
+        return None if factors is None else (factors[place],)
+
+    return replace(update, b=(update.b[place],), a=one(update.a), mask=one(update.mask))
+
+
+def _emptied(update: Update) -> Update:
+    """Return an update with zeros that take no memory in place of its values."""
+
+    def zeros(factors: Tensors) -> Tensors:
+        return tuple(torch.zeros(1, 1).expand(each.shape) for each in factors)
+
+    return replace(update, b=zeros(update.b), a=None if update.a is None else zeros(update.a))
+
+
+def _joined(layers: Sequence[Update]) -> Update:
+    """Return one update of the parts of several layers."""
+
+    def joined(parts: Sequence[Tensors | None]) -> Tensors | None:
+        return None if None in parts else tuple(each for part in parts for each in part or ())
+
+    return replace(
+        layers[0],
+        b=joined([layer.b for layer in layers]) or (),
+        a=joined([layer.a for layer in layers]),
+        mask=joined([layer.mask for layer in layers]),
+    )

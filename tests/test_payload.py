@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+from dataclasses import replace
 
 import pytest
 
@@ -210,9 +211,19 @@ def test_the_size_of_a_whole_model_takes_no_memory_of_its_size(make_lm) -> None:
     method = METHODS[FullFt](FullFt())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     payload = Payload(Emulate(emulate="qwen2.5-7b"), method, AdaptedModel(make_lm()))
-    grown_mib = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     layers, _ = architecture("qwen2.5-7b")
     entries = sum(layer.inputs * layer.outputs for layer in layers)
     assert entries > 6e9
-    assert payload.size_bytes(True) == HEADER_BYTES + 2 * entries
+    assert payload.size_bytes(True) == payload.average_bytes == HEADER_BYTES + 2 * entries
+    grown_mib = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert grown_mib < 1024
+
+
+@pytest.mark.parametrize("bits", [16, 8, 4])
+@pytest.mark.parametrize("config", [Lora(rank=3), SoLora(rank=3, density=0.3), FullFt()])
+def test_an_average_counted_by_layers_is_as_large_as_the_whole(make_lm, config, bits: int) -> None:  # type: ignore[no-untyped-def]
+    model = AdaptedModel(make_lm())
+    method = METHODS[type(config)](config)
+    whole = method.average([method.shapes_update(model.layers, True)], [1.0])
+    payload = Payload(None, method, model, value_bits=bits)
+    assert payload.average_bytes == len(encode(replace(whole, bits=bits)))

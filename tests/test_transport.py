@@ -338,6 +338,9 @@ def test_replayed_latency_and_rate(make_network: Make, tmp_path) -> None:  # typ
         ("latency_s\n0,0,1,2", 4.0, 2.0),
         ("latency_s\n0,0,1,2", 7.0, 2.0),
         ("latency_s\n0,0,1,2", 7.5, None),
+        ("latency_s\n0,0,1,0", 0.5, 0.0),
+        ("latency_s\n0,0,1,0", 1.0, 3.0),
+        ("latency_s\n0,0,1,0", 1.5, 2.5),
         # 2 Mbit at 1 Mbit/s, and at 2 Mbit/s from 3.5 s on.
         ("rate_bps\n0,0,1,1e6\n3.5,0,1,2e6", 0.0, 4.5),
         ("rate_bps\n0,0,1,1e6\n3.5,0,1,2e6", 3.7, 1.3),
@@ -426,25 +429,67 @@ def test_a_measured_transfer_ends_with_its_device(make_network: Make, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("column", "ended_s"), [("latency_s\n0,0,1,2", 2.0), ("rate_bps\n0,0,1,1e6\n1,0,1,0", 1.75)]
+    ("column", "until_s", "ended_s"),
+    [
+        # A latency says nothing of when parts arrive, but they do not in the dark.
+        ("latency_s\n0,0,1,2", 0.0, 2.0),
+        ("latency_s\n0,0,1,0", 0.0, 0.0),
+        ("latency_s\n0,0,1,0", 9.0, None),
+        ("latency_s\n0,0,1,2", 9.0, None),
+        ("rate_bps\n0,0,1,1e6\n0.05,0,1,0", 0.0, None),
+    ],
 )
 def test_a_measured_link_breaks_if_nothing_arrives(
-    make_network: Make, tmp_path: Path, column: str, ended_s: float
+    make_network: Make, tmp_path: Path, column: str, until_s: float, ended_s: float | None
 ) -> None:
-    """A latency says nothing of when parts arrive; a rate of zero since 1 s does."""
+    """A message of one byte, looked after each 20 ms; dark from 10 ms on, or not at all."""
     file = tmp_path / "links.csv"
     file.write_text(f"t_s,source,target,{column}\n")
+    dark = [] if not until_s else [Blackout(from_s=0.01, until_s=until_s)]
     network = make_network(
         replay=Replay(file=str(file)).links(("0", "1")),
-        transport=Transport(packet_header_bytes=0, break_after_s=0.5),
+        faults={"blackouts": dark},
+        transport=Transport(packet_header_bytes=100_000, break_after_s=0.02),
     )
-    (transfer,) = run(network, [Message(0, 1, 250_000, 9.0)])
-    assert transfer.ended_s == pytest.approx(ended_s, abs=0.3)
-    assert transfer.reason == ("" if column.startswith("lat") else "broken")
+    network.env.run(until=network.timeout(0.01))
+    (transfer,) = run(network, [Message(0, 1, 1, 20.0)])
+    if ended_s is None:
+        assert transfer.reason == "broken"
+        assert transfer.ended_s < 0.15
+    else:
+        assert (transfer.reason, transfer.latency_s) == ("", pytest.approx(ended_s))
+
+
+@pytest.mark.parametrize("column", ["latency_s\n0,0,1,0", "rate_bps\n0,0,1,1e6"])
+def test_nothing_arrives_where_nobody_is(make_network: Make, tmp_path: Path, column: str) -> None:
+    file = tmp_path / "links.csv"
+    file.write_text(f"t_s,source,target,{column}\n")
+    network = make_network(replay=Replay(file=str(file)).links(("0", "1")))
+    network.fail(1, "battery")
+    (transfer,) = run(network, [Message(0, 1, 1000, 9.0)])
+    assert (transfer.delivered, transfer.reason) == (False, "battery")
+    assert not network.inbox[1].items
+
+
+def test_packets_over_a_measured_link_that_broke(make_network: Make, tmp_path: Path) -> None:
+    """1 Mbit/s, four packets of 8 ms, dark from 12 ms, amid the second one, to 500 ms."""
+    file = tmp_path / "links.csv"
+    file.write_text("t_s,source,target,rate_bps\n0,0,1,1e6\n")
+    network = make_network(
+        replay=Replay(file=str(file)).links(("0", "1")),
+        faults={"blackouts": [Blackout(from_s=0.012, until_s=0.5, transfers="break")]},
+        transport=Transport(
+            packet_bytes=1000, packet_header_bytes=0, trace=True, on_break="resume"
+        ),
+    )
+    (transfer,) = run(network, [Message(0, 1, 4000, 9.0)])
+    assert transfer.attempts == 2
+    arrived_s = [packet.arrived_s for packet in network.packets]
+    assert arrived_s == pytest.approx([0.008, 0.504, 0.512, 0.52], abs=1e-6)
 
 
 @given(
-    rates=st.lists(st.floats(0.0, 10.0), min_size=1, max_size=5),
+    rates=st.lists(st.just(0.0) | st.floats(1e-3, 10.0), min_size=1, max_size=5),
     spans=st.lists(st.tuples(st.floats(0, 9), st.floats(0.1, 3)), max_size=3),
     interpolate=st.sampled_from(["hold", "linear"]),
     sent_s=st.floats(0.0, 9.0),
@@ -461,7 +506,7 @@ def test_what_a_measured_link_carries_until_it_arrives_is_all(
     track = np.array([[2.0 * n, rate] for n, rate in enumerate(rates)])
     links = ReplayTable(["rate_bps"], {(0, 1): track}, interpolate)
     dark_s = sorted((since_s, since_s + length_s) for since_s, length_s in spans)
-    ends_s = links.arrival_s(0, 1, sent_s, bits, dark_s)
+    (ends_s,) = links.arrival_s(0, 1, sent_s, np.array([bits]), dark_s).tolist()
     carried = links.carried_bits(0, 1, sent_s, ends_s if np.isfinite(ends_s) else 1e6, dark_s)
     if np.isfinite(ends_s):
         assert carried == pytest.approx(bits, rel=1e-6)

@@ -183,7 +183,7 @@ class Network:
         return journal
 
     def discard(self) -> None:
-        """Forget all records; nothing can be sent any more."""
+        """Forget all records, at the end of a run."""
         for journal in self._journals:
             journal.close()
 
@@ -335,6 +335,7 @@ class Network:
                 limit_reason=reason,
                 priority=delivery.message.priority,
                 deadline_ns=delivery.expires_ns,
+                carried_bits=self._transport.air_bits(delivery.message.size_bytes) - bits,
             )
             self._serial += 1
             delivery.remaining_bits = bits

@@ -20,6 +20,7 @@ class Flow:
     limit_reason : why it is given up then
     priority : of two that wait the higher one goes first
     deadline_ns : until when it is of use, whether or not a device vanishes before that [ns]
+    carried_bits : of the same message over the same link, by attempts before
 
     Attributes
     ----------
@@ -46,6 +47,7 @@ class Flow:
     limit_reason: str
     priority: int = 0
     deadline_ns: int = 0
+    carried_bits: int = 0
     batch: int = 1
     power: float = 1.0
     started_ns: int = -1

@@ -7,9 +7,7 @@ each other nor share anything, and cost no energy: what was measured is all that
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,12 +21,8 @@ if TYPE_CHECKING:
     from wnsim.channel import ReplayTable
 
 
-@dataclass(frozen=True, slots=True)
-class _Course:
-    """When a flow arrives if nothing comes in between, and when its link is dark [s]."""
-
-    ends_s: float
-    dark_s: list[tuple[float, float]]
+# Since when and until when a link is dark [s].
+Spans = list[tuple[float, float]]
 
 
 class Replayed:
@@ -44,7 +38,7 @@ class Replayed:
     def __init__(self, setup: Setup, links: ReplayTable, ended: Callable[[Flow], None]) -> None:
         self._setup, self._env, self._links = setup, setup.env, links
         self._ended = ended
-        self._courses: dict[Flow, _Course] = {}
+        self._dark_s: dict[Flow, Spans] = {}
 
     def push(self, stream: Stream) -> None:
         """Let the flows of a stream begin."""
@@ -52,17 +46,19 @@ class Replayed:
         for flow in stream.flows:
             link = (flow.source, flow.target)
             dark_s = [] if faults is None else faults.dark_s(*link)
-            ends_s = self._links.arrival_s(*link, to_s(now), flow.size_bits, dark_s)
-            self._courses[flow] = _Course(ends_s, dark_s)
+            bits = np.array([flow.size_bits])
+            (ends_s,) = self._links.arrival_s(*link, to_s(now), bits, dark_s).tolist()
+            self._dark_s[flow] = dark_s
             flow.started_ns = now
             ends_ns, reason = flow.limit_ns, flow.limit_reason
-            if ends_s < LONGEST_S and round(ends_s * NS_PER_S) <= flow.limit_ns:
+            # What is to be given up at once does not arrive at once.
+            if ends_s < LONGEST_S and now < ends_ns and round(ends_s * NS_PER_S) <= ends_ns:
                 ends_ns, reason = round(ends_s * NS_PER_S), ""
             self._env.at(max(ends_ns, now), partial(self._end, flow, reason))
 
     def drop(self, device: int, reason: str) -> None:
         """Give up everything from or to a device, now."""
-        for flow in [flow for flow in self._courses if device in (flow.source, flow.target)]:
+        for flow in [flow for flow in self._dark_s if device in (flow.source, flow.target)]:
             self._end(flow, reason)
 
     def cancel(self, flow: Flow, reason: str) -> None:
@@ -70,47 +66,47 @@ class Replayed:
         self._end(flow, reason)
 
     def acked_bits(self, flow: Flow) -> int:
-        """Return how many bits of a flow under way have arrived by now, of a latency evenly."""
+        """Return how many bits of a flow under way have arrived by now.
+
+        Nobody knows that of a latency: it is as if a bit came in each nanosecond of light.
+        """
         if not self._links.has_latency:
             return self._carried_bits(flow)
-        course, begun_s = self._courses[flow], to_s(flow.started_ns)
-        if math.isinf(course.ends_s):
-            return 0
-        past_s = _light_s(begun_s, to_s(self._env.now_ns), course.dark_s)
-        return int(flow.size_bits * past_s / _light_s(begun_s, course.ends_s, course.dark_s))
+        now_s = to_s(self._env.now_ns)
+        return round(NS_PER_S * _light_s(to_s(flow.started_ns), now_s, self._dark_s[flow]))
 
     def _carried_bits(self, flow: Flow) -> int:
         """Return how many bits have arrived; by a latency none before all do."""
         carried = self._links.carried_bits(
             flow.source, flow.target, to_s(flow.started_ns), to_s(self._env.now_ns),
-            self._courses[flow].dark_s,
+            self._dark_s[flow],
         )  # fmt: skip
         return min(int(carried), flow.size_bits - 1)
 
     def _end(self, flow: Flow, reason: str) -> None:
         # It may have been given up before.
-        if flow not in self._courses:
+        if flow not in self._dark_s:
             return
         flow.ended_ns, flow.delivered, flow.reason = self._env.now_ns, not reason, reason
         flow.acked_bits = self._carried_bits(flow) if reason else flow.size_bits
-        course = self._courses.pop(flow)
+        dark_s = self._dark_s.pop(flow)
         if self._setup.trace and flow.acked_bits:
-            self._trace(flow, course)
+            self._trace(flow, dark_s)
         self._ended(flow)
 
-    def _trace(self, flow: Flow, course: _Course) -> None:
+    def _trace(self, flow: Flow, dark_s: Spans) -> None:
         """Remember when each packet arrived."""
-        link, begun_s = (flow.source, flow.target), to_s(flow.started_ns)
         packet = self._setup.packet_bits
-        bits = np.array([*range(packet, flow.acked_bits, packet), flow.acked_bits])
-        ends_s = [
-            self._links.arrival_s(*link, begun_s, each, course.dark_s) for each in bits.tolist()
-        ]
-        instants = np.minimum(np.rint(np.array(ends_s) * NS_PER_S), flow.ended_ns)
-        flow.progress.append((instants.astype(np.int64), np.diff(bits, prepend=0)))
+        first = packet - flow.carried_bits % packet
+        bits = np.append(np.arange(first, flow.acked_bits, packet), flow.acked_bits)
+        ends_s = self._links.arrival_s(
+            flow.source, flow.target, to_s(flow.started_ns), bits, dark_s
+        )
+        instants = np.minimum(np.rint(ends_s * NS_PER_S), flow.ended_ns).astype(np.int64)
+        flow.progress.append((instants, np.diff(bits, prepend=0)))
 
 
-def _light_s(from_s: float, until_s: float, dark_s: list[tuple[float, float]]) -> float:
+def _light_s(from_s: float, until_s: float, dark_s: Spans) -> float:
     """Return for how long it is not dark between two instants [s]."""
     light_s = 0.0
     for since_s, ends_s in dark_s:

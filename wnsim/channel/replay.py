@@ -7,7 +7,8 @@ samples in one direction only has the same values in the other.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -120,40 +121,40 @@ class ReplayTable:
         source: int,
         target: int,
         now_s: float,
-        bits: int,
+        bits: Ints,
         dark_s: Sequence[tuple[float, float]] = (),
-    ) -> float:
-        """Return when a message that is sent now arrives.
+    ) -> Floats:
+        """Return when parts of a message that is sent now arrive.
 
         Parameters
         ----------
         source, target : ends of the link
         now_s : when it is sent [s]
-        bits : its size, which counts where rates were measured and no latencies
+        bits : (n,) how many bits go before the end of each part, which counts where rates were
+            measured and no latencies
         dark_s : since when and until when nothing goes through, in the order of beginning [s]
 
         Returns
         -------
-        the instant by the latency that holds now, or at which the integral of the rate reaches
-        the size; neither goes on while the link is dark; infinite if it never arrives [s]
+        (n,) instants, by the latency that holds now, or at which the integral of the rate reaches
+        the bits; neither goes on while the link is dark; infinite if they never arrive [s]
         """
         ends = np.array([source]), np.array([target])
         latency_s = self.latency_s(*ends, np.array([now_s]))
         if latency_s is not None:
-            return _after(now_s, float(latency_s[0, 0]), dark_s)
-        missing = float(bits)
-        for begin_s, end_s, begin_bps, end_bps in self._pieces(source, target, now_s, dark_s):
-            if math.isinf(end_s):
-                return begin_s + missing / begin_bps if begin_bps > 0 else math.inf
-            length_s = end_s - begin_s
-            carried = 0.5 * (begin_bps + end_bps) * length_s
-            if carried >= missing:
-                # begin x + slope x^2 / 2 = missing, in the form that bears a slope of zero.
-                slope = (end_bps - begin_bps) / length_s
-                root = math.sqrt(max(begin_bps**2 + 2.0 * slope * missing, 0.0))
-                return begin_s + 2.0 * missing / (begin_bps + root)
-            missing -= carried
-        return math.inf
+            return np.full(len(bits), _after(now_s, float(latency_s[0, 0]), dark_s))
+        pieces = self._pieces(source, target, now_s, dark_s)
+        reached = np.cumsum(pieces.bits(math.inf))
+        place = np.searchsorted(reached, bits)
+        never = place == reached.size
+        place[never] = 0
+        missing = bits - np.concatenate([[0.0], reached])[place]
+        begin_bps, slope = pieces.begin_bps[place], pieces.slope[place]
+        # begin x + slope x^2 / 2 = missing, in the form that bears a slope of zero.
+        root = np.sqrt(np.maximum(begin_bps**2 + 2.0 * slope * missing, 0.0))
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            arrival_s = pieces.begin_s[place] + 2.0 * missing / (begin_bps + root)
+        return np.where(never, math.inf, arrival_s)
 
     def carried_bits(
         self,
@@ -171,43 +172,28 @@ class ReplayTable:
         now_s, until_s : the instants [s]
         dark_s : since when and until when nothing goes through, in the order of beginning [s]
         """
-        total = 0.0
-        if not self.has_latency:
-            for begin_s, end_s, begin_bps, end_bps in self._pieces(source, target, now_s, dark_s):
-                length_s = min(end_s, until_s) - begin_s
-                if length_s <= 0.0:
-                    break
-                slope = 0.0 if math.isinf(end_s) else (end_bps - begin_bps) / (end_s - begin_s)
-                total += (begin_bps + 0.5 * slope * length_s) * length_s
-        return total
+        if self.has_latency:
+            return 0.0
+        return float(self._pieces(source, target, now_s, dark_s).bits(until_s).sum())
 
     def _pieces(
         self, source: int, target: int, now_s: float, dark_s: Sequence[tuple[float, float]]
-    ) -> Iterator[tuple[float, float, float, float]]:
-        """Yield stretches of time from now on, and the rates of a link at both their ends.
-
-        None, if the link was not measured; the last one does not end.
-        """
-        track = self._samples.get((source, target))
-        if track is None:
-            return
+    ) -> _Pieces:
+        """Return the rate of a link from now on."""
+        track = self._samples.get((source, target), np.empty((0, 2)))
         edges_s = [edge for span in dark_s for edge in span if now_s < edge < math.inf]
-        times_s = np.unique([now_s, *track[track[:, 0] > now_s, 0], *edges_s])
+        begin_s = np.unique([now_s, *track[track[:, 0] > now_s, 0], *edges_s])
         ends = np.array([source]), np.array([target])
-        rate = self._values("rate_bps", *ends, times_s, 0.0)
-        rate_bps = [0.0] * times_s.size if rate is None else rate[0].tolist()
-        for begin_s, end_s, begin_bps, next_bps in zip(
-            times_s.tolist(),
-            [*times_s[1:].tolist(), math.inf],
-            rate_bps,
-            [*rate_bps[1:], rate_bps[-1]],
-            strict=True,
-        ):
-            if any(since_s <= begin_s < until_s for since_s, until_s in dark_s):
-                yield begin_s, end_s, 0.0, 0.0
-            else:
-                end_bps = begin_bps if self._interpolate == "hold" else next_bps
-                yield begin_s, end_s, begin_bps, end_bps
+        rate = self._values("rate_bps", *ends, begin_s, 0.0)
+        rate_bps = np.zeros(begin_s.size) if rate is None else rate[0]
+        length_s = np.append(np.diff(begin_s), math.inf)
+        slope = np.zeros(begin_s.size)
+        if self._interpolate == "linear":
+            slope[:-1] = np.diff(rate_bps) / length_s[:-1]
+        light = np.ones(begin_s.size, dtype=np.bool_)
+        for since_s, until_s in dark_s:
+            light &= (begin_s < since_s) | (begin_s >= until_s)
+        return _Pieces(begin_s, length_s, np.where(light, rate_bps, 0.0), np.where(light, slope, 0))
 
     def _values(
         self, name: str, source: Ints, target: Ints, t_s: Floats, missing: float
@@ -230,10 +216,30 @@ class ReplayTable:
         return values
 
 
+@dataclass(frozen=True, slots=True)
+class _Pieces:
+    """A rate over stretches of time, each (n,): begin and length [s], rate there, and its slope.
+
+    The last one does not end.
+    """
+
+    begin_s: Floats
+    length_s: Floats
+    begin_bps: Floats
+    slope: Floats
+
+    def bits(self, until_s: float) -> Floats:
+        """Return what goes through in each of them, up to an instant [s]: (n,) [bit]."""
+        length_s = np.clip(until_s - self.begin_s, 0.0, self.length_s)
+        mean_bps = self.begin_bps + 0.5 * self.slope * np.where(self.slope == 0.0, 0.0, length_s)
+        # A rate of zero carries nothing, for however long.
+        return mean_bps * np.where(mean_bps == 0.0, 0.0, length_s)
+
+
 def _after(now_s: float, wait_s: float, dark_s: Sequence[tuple[float, float]]) -> float:
     """Return when a while from now on has passed that stands still in the dark [s]."""
     for since_s, until_s in dark_s:
-        if now_s + wait_s <= since_s:
+        if now_s < since_s and now_s + wait_s <= since_s:
             break
         if until_s > now_s:
             wait_s -= max(since_s - now_s, 0.0)

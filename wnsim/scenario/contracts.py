@@ -146,8 +146,9 @@ def method(config: Any) -> Iterator[str]:
     if not all(np.array_equal(x, y) for x, y in zip(first.a, again.a, strict=True)):
         yield "initial must return the same for the same seed and device"
     for contact in (True, False):
-        if not isinstance(made.shapes_update(layers, contact), Update):
-            yield "shapes_update must return an update"
+        shape = made.shapes_update(layers, contact)
+        if not isinstance(shape, Update) or encoded_bytes(shape) != len(encode(shape)):
+            yield "shapes_update must return an update whose mask fits its factors"
             return
     if not made.exchanges or any(made.calibration):
         # What comes out of calibration takes a model to find out.
