@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from wnsim.air.air import Setup
     from wnsim.channel import ReplayTable
 
-
 # Since when and until when a link is dark [s].
-Spans = list[tuple[float, float]]
+_Spans = list[tuple[float, float]]
 
 
 class Replayed:
@@ -38,7 +37,7 @@ class Replayed:
     def __init__(self, setup: Setup, links: ReplayTable, ended: Callable[[Flow], None]) -> None:
         self._setup, self._env, self._links = setup, setup.env, links
         self._ended = ended
-        self._dark_s: dict[Flow, Spans] = {}
+        self._dark_s: dict[Flow, _Spans] = {}
 
     def push(self, stream: Stream) -> None:
         """Let the flows of a stream begin."""
@@ -94,7 +93,7 @@ class Replayed:
             self._trace(flow, dark_s)
         self._ended(flow)
 
-    def _trace(self, flow: Flow, dark_s: Spans) -> None:
+    def _trace(self, flow: Flow, dark_s: _Spans) -> None:
         """Remember when each packet arrived."""
         packet = self._setup.packet_bits
         first = packet - flow.carried_bits % packet
@@ -106,7 +105,7 @@ class Replayed:
         flow.progress.append((instants, np.diff(bits, prepend=0)))
 
 
-def _light_s(from_s: float, until_s: float, dark_s: Spans) -> float:
+def _light_s(from_s: float, until_s: float, dark_s: _Spans) -> float:
     """Return for how long it is not dark between two instants [s]."""
     light_s = 0.0
     for since_s, ends_s in dark_s:
