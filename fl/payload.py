@@ -19,8 +19,15 @@ import torch
 
 from .adapters.adapter import Layer
 from .config import Emulate
-from .quantize import packed_bytes
-from .update import BITS_PER_VALUE, HEADER_BYTES, SEED_BYTES, Tensors, Update, encoded_bytes
+from .update import (
+    BITS_PER_VALUE,
+    HEADER_BYTES,
+    SEED_BYTES,
+    Tensors,
+    Update,
+    encoded_bytes,
+    values_bytes,
+)
 
 if TYPE_CHECKING:
     from .adapters import AdaptedModel
@@ -120,7 +127,7 @@ class Payload:
             active = None if part.mask is None else int(part.mask[0].sum())
             alike = (self._layers[place].inputs, part.b[0].shape, active)
             if alike not in found:
-                found[alike] = _emptied(self._average([part], [1.0]))
+                found[alike] = self._average([part], [1.0])
             layers.append(found[alike])
         return encoded_bytes(replace(_joined(layers), bits=self._value_bits))
 
@@ -147,10 +154,7 @@ class Payload:
 
     def _trained_bytes(self, entries: int) -> int:
         """Return the size of values that are trained, in all layers together [byte]."""
-        if self._value_bits == BITS_PER_VALUE:
-            return _VALUE_BYTES * entries
-        spread = [entries, *[0] * (len(self._layers) - 1)]
-        return packed_bytes(spread, self._value_bits)
+        return values_bytes([entries, *[0] * (len(self._layers) - 1)], self._value_bits)
 
     def stored_bytes(self, states: int, devices: int, means: int) -> int:
         """Return what adapters take of a device's memory, masks apart [byte].
@@ -211,15 +215,6 @@ def _of_layer(update: Update, place: int) -> Update:
         return None if factors is None else (factors[place],)
 
     return replace(update, b=(update.b[place],), a=one(update.a), mask=one(update.mask))
-
-
-def _emptied(update: Update) -> Update:
-    """Return an update with zeros that take no memory in place of its values."""
-
-    def zeros(factors: Tensors) -> Tensors:
-        return tuple(torch.zeros(1, 1).expand(each.shape) for each in factors)
-
-    return replace(update, b=zeros(update.b), a=None if update.a is None else zeros(update.a))
 
 
 def _joined(layers: Sequence[Update]) -> Update:

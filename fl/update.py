@@ -118,10 +118,17 @@ def encoded_bytes(update: Update) -> int:
         size += SEED_BYTES
     elif update.a is not None:
         bits = BITS_PER_VALUE if update.a_frozen else update.bits
-        size += _values_bytes([a.numel() for a in update.a], bits)
+        size += values_bytes([a.numel() for a in update.a], bits)
     if update.mask is not None:
         counts = [int(of_layer.sum()) for of_layer in update.mask]
-    return size + _values_bytes(counts, update.bits)
+    return size + values_bytes(counts, update.bits)
+
+
+def values_bytes(counts: Sequence[int], bits: int) -> int:
+    """Return the size of so many values of each layer, in so many bits [byte]."""
+    if bits < BITS_PER_VALUE:
+        return quantize.packed_bytes(counts, bits)
+    return BITS_PER_VALUE // 8 * sum(counts)
 
 
 def decode(
@@ -255,13 +262,6 @@ def _values(tensors: Tensors, mask: Tensors | None, bits: int, rounding: int) ->
     if bits < BITS_PER_VALUE:
         return quantize.pack(values.float().numpy(), counts, bits, rounding)
     return _half(values)
-
-
-def _values_bytes(counts: Sequence[int], bits: int) -> int:
-    """Return the size of so many values of each layer, in so many bits [byte]."""
-    if bits < BITS_PER_VALUE:
-        return quantize.packed_bytes(counts, bits)
-    return BITS_PER_VALUE // 8 * sum(counts)
 
 
 def _half(values: torch.Tensor) -> bytes:

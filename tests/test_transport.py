@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -25,6 +25,7 @@ from wnsim.transport import Transport
 from wnsim.units import NS_PER_S, dbm_to_w
 
 Make = Callable[..., Network]
+Measured = Callable[..., ReplayTable]
 
 
 def run(network: Network, messages: list[Message]) -> list[Transfer]:
@@ -308,22 +309,32 @@ def test_nearest_devices_that_are_there(make_network: Make) -> None:
 # --- measured links ------------------------------------------------------------------------------
 
 
-def test_replayed_latency_and_rate(make_network: Make, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    file = tmp_path / "links.csv"
-    file.write_text("t_s,source,target,latency_s\n0,0,1,0.25\n1,0,1,0.5\n")
-    network = make_network(replay=Replay(file=str(file)).links(("0", "1")))
+@pytest.fixture
+def measured(tmp_path: Path) -> Callable[..., ReplayTable]:
+    """Return a maker of measured links: name of a column, then lines of instant, ends and value."""
+
+    def make(column: str, devices: int = 2, **options: Any) -> ReplayTable:
+        file = tmp_path / "links.csv"
+        file.write_text(f"t_s,source,target,{column}\n")
+        return Replay(file=str(file), **options).links([str(n) for n in range(devices)])
+
+    return make
+
+
+def test_replayed_latency_and_rate(make_network: Make, measured: Measured) -> None:
+    network = make_network(replay=measured("latency_s\n0,0,1,0.25\n1,0,1,0.5"))
     (first,) = run(network, [Message(0, 1, 1000, 9.0)])
     assert (first.delivered, first.latency_s) == (True, 0.25)
     network.env.run(until=network.timeout(1.0))
     late, lost = run(network, [Message(0, 1, 1000, 9.0), Message(0, 1, 1000, 0.3)])
     assert late.latency_s == pytest.approx(0.5)
     assert (lost.delivered, lost.reason) == (False, "deadline")
-    file.write_text("t_s,source,target,rate_bps\n0,0,1,1e6\n1,0,1,4e6\n")
-    network = make_network(replay=Replay(file=str(file)).links(("0", "1")))
+    column = "rate_bps\n0,0,1,1e6\n1,0,1,4e6"
+    network = make_network(replay=measured(column))
     (transfer,) = run(network, [Message(0, 1, 375_000, 9.0)])
     # One second at 1 Mbit/s, half a second at 4.
     assert transfer.latency_s == pytest.approx(1.5)
-    ramp = Replay(file=str(file), interpolate="linear").links(("0", "1"))
+    ramp = measured(column, interpolate="linear")
     (transfer,) = run(make_network(replay=ramp), [Message(0, 1, 312_500 // 2, 9.0)])
     # 1.25 Mbit of 1 t + 1.5 t^2.
     assert transfer.latency_s == pytest.approx((-1 + np.sqrt(1 + 6 * 1.25)) / 3, rel=1e-6)
@@ -348,11 +359,9 @@ def test_replayed_latency_and_rate(make_network: Make, tmp_path) -> None:  # typ
     ],
 )
 def test_measured_links_wait_while_they_are_dark(
-    make_network: Make, tmp_path: Path, column: str, sent_s: float, took_s: float | None
+    make_network: Make, measured: Measured, column: str, sent_s: float, took_s: float | None
 ) -> None:
-    file = tmp_path / "links.csv"
-    file.write_text(f"t_s,source,target,{column}\n")
-    links = Replay(file=str(file)).links(("0", "1", "2"))
+    links = measured(column, devices=3)
     dark = [
         Blackout(links=((0, 1),), from_s=2.0, until_s=4.0),
         Blackout(devices=(1,), from_s=1.0, until_s=3.0),
@@ -369,10 +378,8 @@ def test_measured_links_wait_while_they_are_dark(
         assert transfer.latency_s == pytest.approx(took_s)
 
 
-def test_a_measured_ramp_goes_on_after_the_dark(make_network: Make, tmp_path: Path) -> None:
-    file = tmp_path / "links.csv"
-    file.write_text("t_s,source,target,rate_bps\n0,0,1,1e6\n4,0,1,5e6\n")
-    links = Replay(file=str(file), interpolate="linear").links(("0", "1"))
+def test_a_measured_ramp_goes_on_after_the_dark(make_network: Make, measured: Measured) -> None:
+    links = measured("rate_bps\n0,0,1,1e6\n4,0,1,5e6", interpolate="linear")
     dark = [Blackout(from_s=1.0, until_s=2.0)]
     network = make_network(replay=links, faults={"blackouts": dark})
     (transfer,) = run(network, [Message(0, 1, 625_000, 30.0)])
@@ -382,15 +389,13 @@ def test_a_measured_ramp_goes_on_after_the_dark(make_network: Make, tmp_path: Pa
 
 @pytest.mark.parametrize("on_break", ["discard", "resume"])
 def test_a_blackout_breaks_a_measured_transfer(
-    make_network: Make, tmp_path: Path, on_break: str
+    make_network: Make, measured: Measured, on_break: str
 ) -> None:
     """At 1 Mbit/s for 1 s, and at 2 Mbit/s from 3 s on; a latency begins anew."""
     ends = {}
     for column in ("latency_s\n0,0,1,2", "rate_bps\n0,0,1,1e6\n2,0,1,2e6"):
-        file = tmp_path / "links.csv"
-        file.write_text(f"t_s,source,target,{column}\n")
         network = make_network(
-            replay=Replay(file=str(file)).links(("0", "1")),
+            replay=measured(column),
             faults={"blackouts": [Blackout(from_s=1.0, until_s=3.0, transfers="break")]},
             transport=Transport(packet_header_bytes=0, on_break=on_break),
         )
@@ -410,12 +415,10 @@ def test_a_blackout_breaks_a_measured_transfer(
     network.close()
 
 
-def test_a_measured_transfer_ends_with_its_device(make_network: Make, tmp_path: Path) -> None:
+def test_a_measured_transfer_ends_with_its_device(make_network: Make, measured: Measured) -> None:
     """Half a second at 1 Mbit/s is what arrived, packet by packet."""
-    file = tmp_path / "links.csv"
-    file.write_text("t_s,source,target,rate_bps\n0,0,1,1e6\n")
     network = make_network(
-        replay=Replay(file=str(file)).links(("0", "1")),
+        replay=measured("rate_bps\n0,0,1,1e6"),
         transport=Transport(packet_bytes=1000, packet_header_bytes=0, trace=True),
     )
     network.env.at(5 * 10**8, lambda: network.fail(0, "battery"))
@@ -440,14 +443,12 @@ def test_a_measured_transfer_ends_with_its_device(make_network: Make, tmp_path: 
     ],
 )
 def test_a_measured_link_breaks_if_nothing_arrives(
-    make_network: Make, tmp_path: Path, column: str, until_s: float, ended_s: float | None
+    make_network: Make, measured: Measured, column: str, until_s: float, ended_s: float | None
 ) -> None:
     """A message of one byte, looked after each 20 ms; dark from 10 ms on, or not at all."""
-    file = tmp_path / "links.csv"
-    file.write_text(f"t_s,source,target,{column}\n")
     dark = [] if not until_s else [Blackout(from_s=0.01, until_s=until_s)]
     network = make_network(
-        replay=Replay(file=str(file)).links(("0", "1")),
+        replay=measured(column),
         faults={"blackouts": dark},
         transport=Transport(packet_header_bytes=100_000, break_after_s=0.02),
     )
@@ -461,22 +462,20 @@ def test_a_measured_link_breaks_if_nothing_arrives(
 
 
 @pytest.mark.parametrize("column", ["latency_s\n0,0,1,0", "rate_bps\n0,0,1,1e6"])
-def test_nothing_arrives_where_nobody_is(make_network: Make, tmp_path: Path, column: str) -> None:
-    file = tmp_path / "links.csv"
-    file.write_text(f"t_s,source,target,{column}\n")
-    network = make_network(replay=Replay(file=str(file)).links(("0", "1")))
+def test_nothing_arrives_where_nobody_is(
+    make_network: Make, measured: Measured, column: str
+) -> None:
+    network = make_network(replay=measured(column))
     network.fail(1, "battery")
     (transfer,) = run(network, [Message(0, 1, 1000, 9.0)])
     assert (transfer.delivered, transfer.reason) == (False, "battery")
     assert not network.inbox[1].items
 
 
-def test_packets_over_a_measured_link_that_broke(make_network: Make, tmp_path: Path) -> None:
+def test_packets_over_a_measured_link_that_broke(make_network: Make, measured: Measured) -> None:
     """1 Mbit/s, four packets of 8 ms, dark from 12 ms, amid the second one, to 500 ms."""
-    file = tmp_path / "links.csv"
-    file.write_text("t_s,source,target,rate_bps\n0,0,1,1e6\n")
     network = make_network(
-        replay=Replay(file=str(file)).links(("0", "1")),
+        replay=measured("rate_bps\n0,0,1,1e6"),
         faults={"blackouts": [Blackout(from_s=0.012, until_s=0.5, transfers="break")]},
         transport=Transport(
             packet_bytes=1000, packet_header_bytes=0, trace=True, on_break="resume"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from wnsim.air.air import Setup
     from wnsim.channel import ReplayTable
 
-# Since when and until when a link is dark [s].
+# Since when and until when a link is dark, one after the other [s].
 _Spans = list[tuple[float, float]]
 
 
@@ -107,8 +107,5 @@ class Replayed:
 
 def _light_s(from_s: float, until_s: float, dark_s: _Spans) -> float:
     """Return for how long it is not dark between two instants [s]."""
-    light_s = 0.0
-    for since_s, ends_s in dark_s:
-        light_s += max(min(since_s, until_s) - from_s, 0.0)
-        from_s = max(from_s, ends_s)
-    return light_s + max(until_s - from_s, 0.0)
+    dark = (max(min(end_s, until_s) - max(begin_s, from_s), 0.0) for begin_s, end_s in dark_s)
+    return until_s - from_s - sum(dark)

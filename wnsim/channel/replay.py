@@ -184,7 +184,7 @@ class ReplayTable:
         edges_s = [edge for span in dark_s for edge in span if now_s < edge < math.inf]
         begin_s = np.unique([now_s, *track[track[:, 0] > now_s, 0], *edges_s])
         ends = np.array([source]), np.array([target])
-        rate = self._values("rate_bps", *ends, begin_s, 0.0)
+        rate = self.rate_bps(*ends, begin_s)
         rate_bps = np.zeros(begin_s.size) if rate is None else rate[0]
         length_s = np.append(np.diff(begin_s), math.inf)
         slope = np.zeros(begin_s.size)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -165,10 +165,8 @@ class Timeline:
         return min(
             (
                 max(when.from_ns, now_ns)
-                for when, each in self._blackouts
-                if each.transfers == "break"
-                and when.until_ns > now_ns
-                and concerns(each, np.array([source]), np.array([target]))[0]
+                for when, each in self._blackouts_of(source, target)
+                if each.transfers == "break" and when.until_ns > now_ns
             ),
             default=FAR_NS,
         )
@@ -187,10 +185,8 @@ class Timeline:
             ends = [self._down[node].end_ns(now_ns) for node in stations if node in self._down]
             ends += [
                 when.until_ns
-                for when, each in self._blackouts
-                if each.transfers == "break"
-                and when.from_ns <= now_ns < when.until_ns
-                and concerns(each, np.array([source]), np.array([target]))[0]
+                for when, each in self._blackouts_of(source, target)
+                if each.transfers == "break" and when.from_ns <= now_ns < when.until_ns
             ]
             later_ns = max(ends, default=now_ns)
             if later_ns <= now_ns:
@@ -214,12 +210,18 @@ class Timeline:
         return dark
 
     def dark_s(self, source: int, target: int) -> list[tuple[float, float]]:
-        """Return since when and until when a link lets nothing through, by beginning [s]."""
-        return sorted(
-            (to_s(when.from_ns), math.inf if when.until_ns == FAR_NS else to_s(when.until_ns))
-            for when, each in self._blackouts
-            if concerns(each, np.array([source]), np.array([target]))[0]
-        )
+        """Return since when and until when a link lets nothing through, one after the other [s]."""
+        found = self._blackouts_of(source, target)
+        spans = Spans((when.from_ns, when.until_ns) for when, _ in found)
+        return [
+            (to_s(begin), math.inf if end == FAR_NS else to_s(end))
+            for begin, end in spans.until(FAR_NS)
+        ]
+
+    def _blackouts_of(self, source: int, target: int) -> Iterator[tuple[_Interval, Blackout]]:
+        """Yield the blackouts that concern a link."""
+        link = np.array([source]), np.array([target])
+        return ((when, each) for when, each in self._blackouts if concerns(each, *link)[0])
 
     # Places.
 

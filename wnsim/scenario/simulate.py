@@ -58,6 +58,7 @@ def run_one(
     began = time.perf_counter()
     scenario = run.scenario
     used = inputs(scenario)
+    own = fingerprint(scenario, used)
     first = ranks is None or ranks.rank == 0
     world = build_world(scenario)
     # The first process alone writes files.
@@ -66,8 +67,7 @@ def run_one(
         store = None
         if first and scenario.fl is not None:
             # Two runs may be the same but for how their swept values are written.
-            name = f"{fingerprint(scenario, used)} {run.folder}"
-            store = keeping.store(records.digest(name.encode())[:32])
+            store = keeping.store(records.digest(f"{own} {run.folder}".encode())[:32])
 
         def tell(number: int, rounds: int, accuracy: float | None) -> None:
             if first:
@@ -80,7 +80,7 @@ def run_one(
         if first:
             digests, facts = _write(scenario, folder, done)
             facts |= {
-                "fingerprint": fingerprint(scenario, used),
+                "fingerprint": own,
                 "seedless": fingerprint(scenario, used, seed=False),
                 "inputs": used,
                 "description": run.description,
