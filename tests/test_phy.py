@@ -344,6 +344,21 @@ def lost_after(harq: str, transmissions: int, margin_db: float) -> tuple[float, 
     return 1 - arrived / first, float((kind == NEW_LOST).sum() / first)
 
 
+@pytest.mark.parametrize("harq", ["ir", "chase", "none"])
+def test_a_repetition_of_which_nothing_is_heard_is_of_no_use(harq: str) -> None:
+    """Law: nothing arrives in slots without a signal, though it was lost by a hair before."""
+    modem = NrMcs(harq=harq, processes=1, outer_step_db=0.0).modem(W, 1, BLOCK_NS)
+    links, slots = 5000, 4
+    known = np.broadcast_to(linear(10.0), (links, slots, 1))
+    sinr = linear(9.7) * np.array([1.0, 0.0, 0.0, 0.0])[None, :, None] + np.zeros(known.shape)
+    ones = np.ones((links, slots))
+    state = modem.start(np.full(links, 10**12), np.zeros(links, dtype=bool))
+    draws = np.random.default_rng(1).random((links, slots))
+    found = modem.scan(state, Slots(known, sinr, ones, ones > 0, draws))
+    assert 50 < (found.kind[:, 0] == NEW_LOST).sum() < 1000
+    assert not found.bits[:, 1:].any()
+
+
 @pytest.mark.parametrize("harq", ["ir", "chase"])
 def test_combining_two_transmissions_is_worth_three_decibels(harq: str) -> None:
     """Law: two equal transmissions carry the information of one at twice the SNR (chase), or at

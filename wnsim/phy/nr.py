@@ -286,6 +286,9 @@ class NrModem:
         error = transport_block_error(
             code_block_error(code_block_bits, total, mean, variance), count
         )
+        # Symbols of which nothing is heard do not count, though they would lengthen the code.
+        silent = (steps <= 0.0).all(axis=-1)
+        error = np.where(silent, np.maximum(error, before), error)
         # The block was lost so far, which had the probability of the time before.
         lost = sending & (draws * before < error)
         arrives = sending & ~lost
