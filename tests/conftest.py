@@ -92,7 +92,7 @@ def tokenizer():  # type: ignore[no-untyped-def]
     """Return the shipped tokenizer."""
     from transformers import AutoTokenizer
 
-    from fl.model import TINY
+    from fl.models.language_model import TINY
 
     return AutoTokenizer.from_pretrained(TINY)
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from fl.model import IGNORED, Encoded, encode, encode_choices
+from fl.models.language_model import IGNORED, Encoded, encode, encode_choices
 from fl.tasks import Example
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ import torch
 
 from fl.adapters import AdaptedModel, Adapter
 from fl.adapters.adapter import draw_a
+from fl.adapters.peft_format import files
 from fl.config import AdamW, FfaLora, FullFt, Local, Lora, LoriD, LoriS, SoLora
 from fl.methods import METHODS
 from fl.methods.calibration import b_gradients
-from fl.model import IGNORED, Encoded
-from fl.peft_format import files
-from fl.training import Trained, Work, train
+from fl.models.language_model import IGNORED, Encoded
+from fl.training.local_steps import Trained, Work, train
 
 CONFIGS = [
     Local(rank=4),

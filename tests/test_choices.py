@@ -11,12 +11,12 @@ from torch.nn.functional import normalize
 from transformers import AutoModel, AutoTokenizer, BertConfig, BertModel, BertTokenizerFast
 
 from fl.adapters import AdaptedModel
-from fl.choices import Choices
 from fl.config import Learning, Local, Mixture, OneTask, SoLora
-from fl.loss import Batch, batch_loss
-from fl.model import load
+from fl.models.language_model import load
+from fl.models.sentence_encoder import Choices
 from fl.tasks import Example, Task
 from fl.trainer import Trainer
+from fl.training.loss import Batch, batch_loss
 
 WORDS = [
     "red",

@@ -15,8 +15,8 @@ from torch.profiler import ProfilerActivity, profile
 from fl.adapters import AdaptedModel, Adapter
 from fl.adapters.adapter import draw_a
 from fl.config import AdamW
-from fl.model import Encoded, load
-from fl.training import Trained, Work, train
+from fl.models.language_model import Encoded, load
+from fl.training.local_steps import Trained, Work, train
 
 
 def works(
@@ -183,7 +183,7 @@ def test_batches_must_be_device_major(make_lm) -> None:  # type: ignore[no-untyp
 def test_quantization_without_its_library_is_one_clear_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("fl.loading.find_spec", lambda name: None)
+    monkeypatch.setattr("fl.models.loading.find_spec", lambda name: None)
     with pytest.raises(ValueError, match=r"needs accelerate and bitsandbytes: pip install"):
         load("tiny", quantization="4bit")
 

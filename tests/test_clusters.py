@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from fl.clusters import agglomerate
-from fl.collision import expected, measured, overlap, sign_conflict
+from fl.aggregation.collision import expected, measured, overlap, sign_conflict
+from fl.topology.clustering import agglomerate
 
 # Equal densities: closed form 1 - (1-s)^n - n s (1-s)^(n-1).
 TABLE = [

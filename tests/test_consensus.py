@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from fl.consensus import consensus_error, mixing_matrix, spectral_gap
+from fl.aggregation.consensus import consensus_error, mixing_matrix, spectral_gap
 
 
 def gap_of(graph: nx.Graph) -> float:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fl.aggregate import aggregate
+from fl.aggregation.weighted_mean import aggregate
 from fl.methods.density import allocate, largest, spectral_entropy
 
 

@@ -86,7 +86,7 @@ def test_contacts_are_those_within_the_range_of_a_message(tmp_path: Path) -> Non
 def test_sizes_are_those_of_the_run_and_nothing_is_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from fl.kernels import Kernels
+    from fl.trainer.kernels import Kernels
 
     path = tmp_path / "s.yaml"
     path.write_text(LEARNING)

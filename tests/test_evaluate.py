@@ -6,11 +6,10 @@ import pytest
 import torch
 from scoring import accuracy
 
-from fl import evaluate
 from fl.adapters import AdaptedModel, Adapter
 from fl.adapters.adapter import draw_a, zero_b
-from fl.evaluate import Evaluator
-from fl.model import load
+from fl.evaluation import Evaluator
+from fl.models.language_model import load
 from fl.tasks import GENERATED, Example, Task, generate
 
 
@@ -31,7 +30,7 @@ def test_accuracies_equal_those_of_models_with_the_weights_changed(  # type: ign
     monkeypatch, merged_tokens: int
 ) -> None:
     """Law: the score of the whole model's logits, adapter by adapter, task by task."""
-    monkeypatch.setattr(evaluate, "_MERGED_TOKENS", merged_tokens)
+    monkeypatch.setattr("fl.evaluation._MERGED_TOKENS", merged_tokens)
     lm, tokenizer = load("tiny")
     tasks = [generate(name, 1, 12, seed=3) for name in GENERATED]
     model = AdaptedModel(lm)

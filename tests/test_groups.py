@@ -23,7 +23,7 @@ from fl.config import (
 )
 from fl.mixture import stored_bytes
 from fl.mixture.features import SKETCH
-from fl.update import HEADER_BYTES
+from fl.updates.codec import HEADER_BYTES
 from wnsim.phy import Shannon
 from wnsim.units import dbm_to_w, thermal_noise_w
 

@@ -17,7 +17,7 @@ import pytest
 from mutations import inside, outcome, spoil_model, spoil_tasks, spoiled, spoiled_trace
 from trace_writers import WRITERS, made_tracks
 
-from fl.model import TINY
+from fl.models.language_model import TINY
 from wnsim.mobility import Trace
 from wnsim.scenario.reading import shipped
 

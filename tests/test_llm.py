@@ -13,7 +13,7 @@ import pytest
 import torch
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from fl.model import TINY
+from fl.models.language_model import TINY
 from fl.tasks.benchmarks import BENCHMARKS
 from fl.tasks.hub import from_hub
 from wnsim.scenario.__main__ import main

@@ -132,7 +132,7 @@ def test_full_fine_tuning_moves_the_weights_as_their_own_gradient_says(
     make_trainer, make_lm
 ) -> None:  # type: ignore[no-untyped-def]
     """Law: with the identity for A, one step changes B as torch's AdamW changes the weight."""
-    from fl.loss import answer_loss
+    from fl.training.loss import answer_loss
 
     rate = 1e-3
     trainer = make_trainer(method=FullFt(learning_rate=rate), local_steps=1, clip_norm=1e9)
@@ -169,7 +169,7 @@ def test_full_fine_tuning_moves_the_weights_as_their_own_gradient_says(
 )
 def test_a_travels_when_it_must(config, first: float, later: float) -> None:  # type: ignore[no-untyped-def]
     """Law: bytes are those of active entries, a bit per entry for a mask, and A at most once."""
-    from fl.update import HEADER_BYTES, encoded_bytes
+    from fl.updates.codec import HEADER_BYTES, encoded_bytes
 
     method = METHODS[type(config)](config)
     b_entries = 8 * sum(layer.outputs for layer in LAYERS)
@@ -185,7 +185,7 @@ def test_a_travels_when_it_must(config, first: float, later: float) -> None:  # 
 def test_every_method_exports_for_peft(make_trainer, make_lm, tmp_path) -> None:  # type: ignore[no-untyped-def]
     from peft import PeftModel
 
-    from fl.peft_format import files
+    from fl.adapters.peft_format import files
 
     for config in (FfaLora(rank=4), LoriS(rank=4, calibration_batches=2), FullFt()):
         trainer = make_trainer(method=config)

@@ -15,11 +15,11 @@ from torch.nn.functional import cosine_similarity
 from fl.adapters import AdaptedModel, Adapter
 from fl.adapters.adapter import draw_a
 from fl.config.inference import Mixture
-from fl.evaluate import Evaluator
+from fl.evaluation import Evaluator
 from fl.mixture import Expert, Mixed, centroid, pooled, stored_bytes
 from fl.mixture.gates import kept, largest
 from fl.mixture.routing import by_centroid, evenness
-from fl.model import encode
+from fl.models.language_model import encode
 from fl.tasks import Example, Task
 
 CPU = torch.device("cpu")

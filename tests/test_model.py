@@ -30,9 +30,9 @@ from transformers import (
 )
 
 from fl.adapters import AdaptedModel
-from fl.evaluate import Evaluator
-from fl.model import TINY, encode, encode_choices, load
-from fl.soundness import check_length
+from fl.evaluation import Evaluator
+from fl.models.checks import check_length
+from fl.models.language_model import TINY, encode, encode_choices, load
 from fl.tasks import GENERATED, Example, Task, generate
 
 

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from fl.config import Dirichlet, Iid, OneTask
-from fl.partition import PARTITIONS, partition
+from fl.data.partition import PARTITIONS, partition
 from fl.tasks import Example, Task
 
 TASKS = [

@@ -11,8 +11,8 @@ from fl.adapters import AdaptedModel, Layer
 from fl.config import Emulate, FullFt, Lora, SoLora
 from fl.methods import METHODS
 from fl.methods.density import of_ratio
-from fl.payload import Payload, architecture
-from fl.update import HEADER_BYTES, encode, encoded_bytes
+from fl.trainer.cost_model import Payload, architecture
+from fl.updates.codec import HEADER_BYTES, encode, encoded_bytes
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fl.adapters import AdaptedModel
-from fl.peft_format import files, read
+from fl.adapters.peft_format import files, read
 
 SETTINGS: list[dict[str, Any]] = [
     {},
@@ -145,8 +145,8 @@ def test_broken_and_missing_files_are_named(make_lm, tmp_path: Path) -> None:  #
 def test_layers_of_rank_zero_are_trained_past(make_lm, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     """Contract: an adapter of some layers may be trained on a model that adapts more."""
     from fl.config import AdamW
-    from fl.model import Encoded
-    from fl.training import Work, train
+    from fl.models.language_model import Encoded
+    from fl.training.local_steps import Work, train
 
     make_peft(make_lm(), tmp_path)
     model = AdaptedModel(make_lm())

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from fl.corpus import document, rules
-from fl.model import load
-from fl.pretrain import batches, build_model, build_tokenizer, learning_rate
+from fl.models.language_model import load
+from fl.models.pretraining import corpus_rules
+from fl.models.pretraining.__main__ import batches, build_model, build_tokenizer, learning_rate
+from fl.models.pretraining.corpus import document
 from fl.tasks import GENERATED, generate
 from fl.tasks.facts import answer
 from fl.tasks.words import PEOPLE
@@ -48,7 +49,7 @@ def test_no_rule_is_a_task(name: str) -> None:
 def _applied() -> list[tuple[str, str, str]]:
     """Return names, inputs and outputs of rules as they occur in documents."""
     rng = np.random.default_rng(1)
-    return [rules.apply_rule(rng) for _ in range(20_000)]
+    return [corpus_rules.apply_rule(rng) for _ in range(20_000)]
 
 
 def _solved(name: str, shown: str) -> str | None:

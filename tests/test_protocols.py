@@ -11,7 +11,7 @@ import pytest
 import simpy
 
 from fl.config import Asynchronous, Full, Learning, Local, Lora, Ring, Server, SoLora
-from fl.jobs import Derived, Value
+from fl.engine.jobs import Derived, Value
 from fl.session import PROTOCOLS
 from wnsim.clock import Clock
 from wnsim.journal import Journal

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from fl.launch import first_node, place
+from fl.engine.launcher import first_node, place
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = """
 import os, sys
-from fl.launch import place
-from fl.ranks import joined
+from fl.engine.launcher import place
+from fl.engine.ranks import joined
 with joined(place(os.environ)) as ranks:
     taken = []
     ranks.share(

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
+from fl.aggregation.robust import clipped, median, pool_of, trimmed_mean
 from fl.config import FfaLora, Full, Lora, Median, NormClip, SoLora, TrimmedMean
 from fl.methods import METHODS
-from fl.robust import clipped, median, pool_of, trimmed_mean
-from fl.update import Update
+from fl.updates.codec import Update
 
 matrices = st.integers(1, 9).flatmap(
     lambda count: st.integers(0, 10**6).map(

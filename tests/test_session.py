@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from fl.config import AdamW, Asynchronous, Full, Local, Lora, Ring, SoLora, Synchronous
-from fl.jobs import Derived
-from fl.state import State
+from fl.engine.jobs import Derived
+from fl.trainer.state import State
 from wnsim.mobility import Static
 
 SQUARE = ((0.0, 0.0), (100.0, 0.0), (0.0, 100.0), (100.0, 100.0))
@@ -258,7 +258,7 @@ def test_what_is_tested_before_merging_is_what_was_trained(federate, protocol) -
 
 def test_evaluation_equals_decoding_token_by_token(make_trainer, tokenizer) -> None:  # type: ignore[no-untyped-def]
     """Law: one teacher-forced pass finds right exactly what greedy decoding would write."""
-    from fl.evaluate import Evaluator
+    from fl.evaluation import Evaluator
     from fl.tasks import Example, Task
 
     words = ("red", "green", "7", "one two", "blue", "12")
@@ -292,7 +292,7 @@ def test_evaluation_equals_decoding_token_by_token(make_trainer, tokenizer) -> N
 
 def test_choices_are_scored_by_their_likelihood(make_trainer, tokenizer) -> None:  # type: ignore[no-untyped-def]
     """Law: the answer is the choice whose tokens have the highest mean log-likelihood."""
-    from fl.evaluate import Evaluator
+    from fl.evaluation import Evaluator
     from fl.tasks import Example, Task
 
     trainer = make_trainer(method=Lora(rank=4))

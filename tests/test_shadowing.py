@@ -6,12 +6,7 @@ from numpy.typing import NDArray
 from reference_tables import rows
 
 from wnsim import streams
-from wnsim.channel.shadowing import (
-    SQUARED_EXPONENTIAL,
-    Field,
-    Shadowing,
-    shadow_field,
-)
+from wnsim.channel.shadowing import SQUARED_EXPONENTIAL, Field, Shadowing, shadow_field
 from wnsim.channel.sight import LOS_RAMP, Threshold
 
 Floats = NDArray[np.float64]

@@ -17,10 +17,10 @@ from typing import Any
 import pytest
 import torch
 
-from fl.executor import Executor, Outcome
-from fl.jobs import Derived, Job, Value, digest
-from fl.plan import Size, chunks
-from fl.store import Store
+from fl.engine.batching import Size, chunks
+from fl.engine.executor import Executor, Outcome
+from fl.engine.jobs import Derived, Job, Value, digest
+from fl.engine.store import Store
 
 MIB = 1 << 20
 
@@ -137,7 +137,7 @@ def process(code: str, *arguments: str) -> subprocess.Popen[str]:
 KEEP = """
 import os, sys
 from pathlib import Path
-from fl.store import Store
+from fl.engine.store import Store
 entry = Store(Path(sys.argv[1]), "run", 10_000).keep(sys.argv[2], [{}], bytes(2000))
 print("kept", flush=True)
 sys.stdin.readline()
@@ -195,7 +195,7 @@ CROWD = """
 import random, sys, time
 from collections import deque
 from pathlib import Path
-from fl.store import Store
+from fl.engine.store import Store
 folder, run, seed = sys.argv[1:]
 draw = random.Random(seed)
 until = time.monotonic() + 3.0

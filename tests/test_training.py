@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from fl.adapters import AdaptedModel, Adapter, folded
+from fl.adapters import AdaptedModel, Adapter
 from fl.adapters.adapter import draw_a
+from fl.adapters.peft_format import files
 from fl.config import AdamW, Sgd
-from fl.model import IGNORED, Encoded
-from fl.peft_format import files
-from fl.training import Trained, Work, train
+from fl.models.language_model import IGNORED, Encoded
+from fl.training.local_steps import Trained, Work, train
 
 VOCABULARY = 512
 
@@ -108,7 +108,7 @@ def test_one_device_with_many_tokens_equals_peft(  # type: ignore[no-untyped-def
     make_lm, monkeypatch, tmp_path: Path
 ) -> None:
     """Law: the low-rank product may be added to the weights instead of the outputs."""
-    monkeypatch.setattr(folded, "_MERGED_TOKENS", 1)
+    monkeypatch.setattr("fl.adapters.fused_linear._MERGED_TOKENS", 1)
     for kind in ("llama", "gpt2"):
         for method in ("lora", "so-lora"):
             model = AdaptedModel(make_lm(kind))

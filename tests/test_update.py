@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fl.adapters import Layer
 from fl.methods.density import largest
-from fl.update import HEADER_BYTES, Update, decode, encode, encoded_bytes
+from fl.updates.codec import HEADER_BYTES, Update, decode, encode, encoded_bytes
 
 LAYERS = (Layer("q", 24, 16), Layer("up", 16, 40))
 RANK = 4

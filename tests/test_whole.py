@@ -258,7 +258,7 @@ def test_devices_of_similar_names_have_folders_of_their_own() -> None:
 def test_adapters_load_in_peft(results: Path) -> None:
     from peft import PeftModel
 
-    from fl.model import load
+    from fl.models.language_model import load
 
     folder = results / "so-lora,seed=1" / "adapters" / "device-0"
     model, _ = load("tiny")

@@ -25,8 +25,8 @@ from fl.config import (
     Wrongs,
 )
 from fl.tasks import Example
-from fl.update import Update, decode, encode
-from fl.wrongs import damaged, mislabelled
+from fl.updates.attacks import damaged, mislabelled
+from fl.updates.codec import Update, decode, encode
 from wnsim.faults import Crash
 from wnsim.mac import Cell
 from wnsim.transport import Transport

@@ -12,14 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from wnsim.phy.inverse import required_share
-from wnsim.units import (
-    NS_PER_S,
-    Floats,
-    Ints,
-    db_to_linear,
-    linear_to_db,
-    thermal_noise_w,
-)
+from wnsim.units import NS_PER_S, Floats, Ints, db_to_linear, linear_to_db, thermal_noise_w
 
 if TYPE_CHECKING:
     from wnsim.channel import Channel

@@ -38,20 +38,27 @@ _ROOMS = {
         "wnsim.transport", "wnsim.background", "wnsim.probes", "wnsim.energy", "wnsim.compute",
     ),
     "Faults, and laws that hold all the same": (
-        "wnsim.faults", "wnsim.faults.kinds", "wnsim.faults.churn", "fl.wrongs", "fl.robust",
+        "wnsim.faults", "wnsim.faults.kinds", "wnsim.faults.churn", "fl.updates.attacks",
+        "fl.aggregation.robust",
         "wnsim.laws",
     ),
     "Methods": (
         "fl.methods.lora", "fl.methods.frozen", "fl.methods.masks", "fl.methods.density",
-        "fl.methods.projections", "fl.aggregate", "fl.quantize", "fl.optimizer", "fl.collision",
+        "fl.methods.projections", "fl.aggregation.weighted_mean", "fl.updates.quantization",
+        "fl.training.optimizer", "fl.aggregation.collision",
     ),
     "Who speaks with whom, and when": (
-        "fl.topology", "fl.clusters", "fl.session.rounds", "fl.session.gossip", "fl.session.star",
+        "fl.topology.graphs", "fl.topology.clustering", "fl.session.synchronous",
+        "fl.session.asynchronous", "fl.session.server",
         "fl.session.sharing",
     ),
-    "Inference": ("fl.mixture.gates", "fl.mixture.mixed", "fl.mixture.routing", "fl.choices"),
+    "Inference": (
+        "fl.mixture.gates", "fl.mixture.mixed", "fl.mixture.routing",
+        "fl.models.sentence_encoder",
+    ),
     "Tasks, data and sizes": (
-        "fl.tasks", "fl.tasks.benchmarks", "fl.partition", "fl.payload", "fl.update",
+        "fl.tasks", "fl.tasks.benchmarks", "fl.data.partition", "fl.trainer.cost_model",
+        "fl.updates.codec",
     ),
 }  # fmt: skip
 

@@ -7,7 +7,7 @@ import inspect
 import itertools
 from collections.abc import Mapping
 
-from fl.rows import EvaluationRow, GroupRow, MemberRow, RoundRow
+from fl.session.records import EvaluationRow, GroupRow, MemberRow, RoundRow
 from wnsim import metrics, records
 from wnsim.faults import Row
 from wnsim.positions import PositionRow

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .folded import FoldedLinear, Sinks
+from .fused_linear import FoldedLinear, Sinks
 
 Scale = float | torch.Tensor
 Gate = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]

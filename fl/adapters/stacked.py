@@ -16,10 +16,10 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from ..choices import Choices, pool
-from ..model import predicted
+from ..models.language_model import predicted
+from ..models.sentence_encoder import Choices, pool
 from .adapter import Adapter, Layer
-from .folded import Sinks
+from .fused_linear import Sinks
 from .linear import AdaptedLinear, Scale, is_transposed, parameter_count
 from .memory import chunk_bytes, kept_per_token
 from .norm import replace_norms

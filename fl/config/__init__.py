@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo
 
+from ..plugins import Family, own
 from .base import Count, Share, Text, parameters
 from .computing import AdamW, Computing, Sgd
-from .families import Family, own
 from .faults import Byzantine, Corruption, Wrongs
 from .inference import Mixture
 from .methods import FfaLora, FullFt, Local, Lora, LoriD, LoriS, SoLora

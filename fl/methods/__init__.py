@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ..adapters import AdaptedModel, Adapter, Layer
+from ..aggregation.robust import Pool
 from ..config import FfaLora, FullFt, Local, Lora, LoriD, LoriS, SoLora
-from ..robust import Pool
-from ..update import Update
+from ..updates.codec import Update
 from .frozen import FrozenMethod
 from .lora import LocalMethod, LoraMethod
 

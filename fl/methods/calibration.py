@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..adapters import AdaptedModel, Adapter
-from ..loss import answer_loss
-from ..model import IGNORED
+from ..models.language_model import IGNORED
+from ..training.loss import answer_loss
 
 if TYPE_CHECKING:
-    from ..model import Encoded
+    from ..models.language_model import Encoded
 
 
 def second_moments(model: AdaptedModel, examples: Encoded, prompts: int) -> list[torch.Tensor]:

@@ -20,18 +20,18 @@ import torch
 
 from ..adapters import AdaptedModel, Adapter, Layer
 from ..adapters.adapter import blank, draw_a, scale_of, zero_b
-from ..aggregate import aggregate, weighted_mean
+from ..aggregation.robust import Pool
+from ..aggregation.weighted_mean import aggregate, weighted_mean
 from ..config import FfaLora, FullFt, LoriD, LoriS, SoLora
 from ..config.methods import PRESETS
-from ..robust import Pool
 from ..seeds import key
-from ..update import Update
+from ..updates.codec import Update
 from .density import allocate, of_ratio
 from .masks import Allocation, by_chance, by_gradient, by_training, layer_counts
 from .projections import Law, own_a, seed_of
 
 if TYPE_CHECKING:
-    from ..model import Encoded
+    from ..models.language_model import Encoded
 
 _DENSITY = 0.54
 """Density of `so-lora` if it is not given: that of the paper where layers are square."""

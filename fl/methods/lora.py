@@ -14,11 +14,11 @@ from typing import Any
 
 from ..adapters import AdaptedModel, Adapter, Layer
 from ..adapters.adapter import blank, draw_a, scale_of, zero_b
-from ..aggregate import weighted_mean
+from ..aggregation.robust import Pool
+from ..aggregation.weighted_mean import weighted_mean
 from ..config import Local, Lora
-from ..robust import Pool
 from ..seeds import key
-from ..update import Update
+from ..updates.codec import Update
 
 
 class LoraMethod:

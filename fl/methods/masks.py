@@ -16,12 +16,12 @@ import torch
 from ..adapters import AdaptedModel, Adapter
 from ..config import AdamW
 from ..seeds import key
-from ..training import Work, train
+from ..training.local_steps import Work, train
 from .calibration import b_gradients, second_moments
 from .density import allocate, largest, spectral_entropy
 
 if TYPE_CHECKING:
-    from ..model import Encoded
+    from ..models.language_model import Encoded
 
 Tensors = tuple[torch.Tensor, ...]
 Allocation = Literal["size", "paper", "uniform"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..update import BITS_PER_VALUE
+from ..updates.codec import BITS_PER_VALUE
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..model import IGNORED, Encoded
+from ..models.language_model import IGNORED, Encoded
 
 if TYPE_CHECKING:
     from ..adapters import AdaptedModel

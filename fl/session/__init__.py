@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ..config import Asynchronous, Server, Synchronous
+from .asynchronous import Gossip
 from .base import Session
-from .gossip import Gossip
-from .rounds import Rounds
-from .star import Star
+from .server import Star
+from .synchronous import Rounds
 
 PROTOCOLS: dict[type, type[Session]] = {
     Synchronous: Rounds,

@@ -15,20 +15,20 @@ import simpy
 
 from wnsim.network import Message, Network, Transfer
 
-from ..jobs import digest
-from ..rows import DamageRow, EvaluationRow, GroupRow, MemberRow, RoundRow
+from ..engine.jobs import digest
 from ..seeds import key
 from ..topology import CONTROL, Party, policy_of
-from ..update import HEADER_BYTES
+from ..updates.codec import HEADER_BYTES
+from .records import DamageRow, EvaluationRow, GroupRow, MemberRow, RoundRow
 
 if TYPE_CHECKING:
     from ..adapters import Adapter
     from ..config import Learning
-    from ..jobs import Job, Value
-    from ..state import State, Tested
+    from ..engine.jobs import Job, Value
     from ..topology import Policy
     from ..trainer import Trainer
-    from ..update import Update
+    from ..trainer.state import State, Tested
+    from ..updates.codec import Update
 
 Steps = Generator[simpy.Event, Any, Any]
 

@@ -17,8 +17,8 @@ import numpy as np
 from .base import Steps, Told
 
 if TYPE_CHECKING:
-    from ..jobs import Value
-    from ..update import Update
+    from ..engine.jobs import Value
+    from ..updates.codec import Update
     from .base import Session
 
 Members = tuple[int, ...]

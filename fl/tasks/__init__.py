@@ -11,7 +11,7 @@ import difflib
 
 import numpy as np
 
-from ..config.families import named
+from ..plugins import named
 from .arithmetic import ARITHMETIC
 from .facts import FACTS
 from .folder import from_folder

@@ -23,7 +23,7 @@ from fl.adapters import Adapter
 from fl.config import Computing, Learning, SoLora
 from fl.config.inference import Mixture
 from fl.mixture import Expert, centroid
-from fl.model import encode, load
+from fl.models.language_model import encode, load
 from fl.tasks import Task, generate
 from fl.trainer import Trainer
 

@@ -37,7 +37,7 @@ from mutations import (
 from test_hostile import SMALL, WITH_FOLDERS, write_tasks
 from trace_writers import WRITERS, made_tracks
 
-from fl.model import TINY
+from fl.models.language_model import TINY
 from wnsim.mobility import Trace
 from wnsim.scenario.reading import shipped
 

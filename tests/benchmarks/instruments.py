@@ -19,7 +19,7 @@ import transformers
 from torch import Tensor, nn
 from torch.nn import functional
 
-from fl.model import encode, load
+from fl.models.language_model import encode, load
 from fl.tasks import GENERATED, Task, generate
 from tests.scoring import accuracy
 

@@ -19,7 +19,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 if TYPE_CHECKING:
     from fl.adapters import Adapter, Layer
     from fl.tasks import Example
-    from fl.training import Trained, Work
+    from fl.training.local_steps import Trained, Work
 
 HIDDEN, LAYERS, MLP, VOCABULARY, RANK, STEPS, RATE = 128, 4, 352, 512, 8, 5, 1e-3
 DEVICES = 32
@@ -71,8 +71,8 @@ def make_work(
     """Return a device's local training: all start from the same A, and from B = 0 unless random."""
     from fl.adapters import AdaptedModel, Adapter
     from fl.adapters.adapter import draw_a, zero_b
-    from fl.model import Encoded
-    from fl.training import Work
+    from fl.models.language_model import Encoded
+    from fl.training.local_steps import Work
 
     layers = layers or AdaptedModel(base()).layers
     b = zero_b(layers, RANK)
@@ -136,7 +136,7 @@ class Loop:
         self, adapters: Sequence[Adapter], examples: Sequence[Example], tokenizer: Any, length: int
     ) -> list[float]:
         """Return the share of exact answers of every adapter, from the logits of all tokens."""
-        from fl.model import IGNORED, encode
+        from fl.models.language_model import IGNORED, encode
 
         rows = encode(examples, tokenizer, length)
         wanted = rows.labels[:, 1:]
@@ -162,7 +162,7 @@ class Stacked:
     def train(self, works: Sequence[Work], chunk: int | None = None) -> list[Trained]:
         """Train every device, in chunks of the best size unless told."""
         from fl.config import AdamW
-        from fl.training import BEST_CHUNK_TOKENS, train
+        from fl.training.local_steps import BEST_CHUNK_TOKENS, train
 
         if chunk is None:
             chunk = max(1, BEST_CHUNK_TOKENS // works[0].batches[0].ids.numel())

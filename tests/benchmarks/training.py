@@ -36,11 +36,11 @@ from transformers import AutoConfig
 from fl.adapters import AdaptedModel, Adapter
 from fl.adapters.adapter import draw_a
 from fl.config import AdamW
-from fl.evaluate import Evaluator
-from fl.model import load
-from fl.optimizer import Moments
+from fl.evaluation import Evaluator
+from fl.models.language_model import load
 from fl.tasks import Example, Task
-from fl.training import Work, train
+from fl.training.local_steps import Work, train
+from fl.training.optimizer import Moments
 
 HERE = Path(__file__).parent
 REPEATS = 5

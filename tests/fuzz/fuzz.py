@@ -30,7 +30,7 @@ with atheris.instrument_imports(include=["wnsim", "fl"]):
 
     from fl.adapters import Layer
     from fl.methods.density import largest
-    from fl.update import HEADER_BYTES, Update, decode, encode
+    from fl.updates.codec import HEADER_BYTES, Update, decode, encode
     from wnsim.mobility import Trace
     from wnsim.scenario.document import read
     from wnsim.scenario.reading import shipped, validate

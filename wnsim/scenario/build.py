@@ -149,7 +149,7 @@ def inputs(scenario: Scenario) -> dict[str, str]:
 
 def own_sources(scenario: Scenario) -> list[Path]:
     """Return the files with the models of a user's own that a scenario uses, sorted."""
-    from fl.config.families import own_names, source_of
+    from fl.plugins import own_names, source_of
 
     sources = map(source_of, own_names(SCENARIO.dump_python(scenario, mode="json")))
     return sorted({path for path in sources if path is not None})

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fl.config.families import Family, named, source_of
+from fl.plugins import Family, named, source_of
 from wnsim.channel import Fading, PathLoss
 from wnsim.mobility import Mobility
 from wnsim.scenario.reading import allow
@@ -131,7 +131,7 @@ def method(config: Any) -> Iterator[str]:
     """Yield what a method does not hold."""
     from fl.adapters import Layer
     from fl.methods import method_of
-    from fl.update import Update, decode, encode, encoded_bytes
+    from fl.updates.codec import Update, decode, encode, encoded_bytes
 
     made = method_of(config)
     layers = (Layer("q", 96, 64), Layer("up", 64, 96))

@@ -217,7 +217,7 @@ def _work(scenario: Scenario, trainer: Trainer) -> float:
 
 def _speed(scenario: Scenario) -> float:
     """Return what the processor does in a large product with a run's threads [FLOP/s]."""
-    from fl.machine import speed
+    from fl.engine.device import speed
 
     return speed(1 if scenario.fl is None else scenario.fl.trainer.threads)
 

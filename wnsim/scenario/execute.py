@@ -21,7 +21,7 @@ from wnsim.scenario.sweep import Run
 from wnsim.scenario.unfinished import locked, make_ready, unfinished
 
 if TYPE_CHECKING:
-    from fl.ranks import Ranks
+    from fl.engine.ranks import Ranks
 
 
 @dataclass(frozen=True)

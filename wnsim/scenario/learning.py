@@ -15,10 +15,10 @@ from wnsim.scenario.schema import Scenario
 from wnsim.scenario.sweep import Run
 
 if TYPE_CHECKING:
-    from fl.launch import Place
-    from fl.ranks import Ranks
+    from fl.engine.launcher import Place
+    from fl.engine.ranks import Ranks
+    from fl.engine.store import Store
     from fl.session import Session
-    from fl.store import Store
     from fl.trainer import Trainer
     from wnsim.network import Network
 
@@ -38,7 +38,7 @@ class Keeping:
 
     def store(self, name: str) -> Store:
         """Return the store, for a run of some name."""
-        from fl.store import Store
+        from fl.engine.store import Store
 
         return Store(self.folder, name, self.size_bytes)
 
@@ -51,10 +51,10 @@ def place() -> Place | None:
     ScenarioError
         if the launcher's variables make no sense
     """
-    from fl import launch
+    from fl.engine import launcher
 
     try:
-        return launch.place(os.environ)
+        return launcher.place(os.environ)
     except ValueError as error:
         raise ScenarioError(str(error)) from error
 
@@ -72,7 +72,7 @@ def together(runs: Sequence[Run]) -> Iterator[Ranks | None]:
     if mine is None:
         yield None
         return
-    from fl.ranks import joined
+    from fl.engine.ranks import joined
 
     try:
         with joined(mine) as ranks:
@@ -106,8 +106,8 @@ def learn(
     ScenarioError
         if the model cannot be had, or does not fit what is asked of it
     """
-    from fl.machine import place_of
-    from fl.model import load
+    from fl.engine.device import place_of
+    from fl.models.language_model import load
     from fl.session import PROTOCOLS
     from fl.trainer import Trainer
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fl.config.families import ALLOWED
+from fl.plugins import ALLOWED
 from wnsim.scenario.document import Document, Place
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.schema import SCENARIO, Scenario, json_schema

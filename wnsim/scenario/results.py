@@ -203,7 +203,7 @@ def export_adapters(
     world, trainer, adapters : of whom, by whom, and what; None: a device has none
     base_model : from which anybody loads the model that they are for
     """
-    from fl.peft_format import files
+    from fl.adapters.peft_format import files
 
     model = trainer.model
     digests = {}

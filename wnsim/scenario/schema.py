@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 from pydantic import Field, TypeAdapter
 
 from fl.config import Learning, Random, Server
-from fl.config.families import Family
+from fl.plugins import Family
 from wnsim import channel, mobility, phy
 from wnsim.background import Background
 from wnsim.channel import (

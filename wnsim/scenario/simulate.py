@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     import simpy
 
     from fl.adapters import Adapter
-    from fl.ranks import Ranks
+    from fl.engine.ranks import Ranks
+    from fl.engine.store import Store
     from fl.session import Session
-    from fl.store import Store
     from fl.trainer import Trainer
 
 
@@ -192,7 +192,7 @@ def _write(scenario: Scenario, folder: Path, done: _Done) -> tuple[dict[str, str
     digests["scenario.yaml"] = records.file_digest(folder / "scenario.yaml")
     payload = "actual"
     if scenario.fl is not None and trainer is not None:
-        from fl.model import base_of
+        from fl.models.language_model import base_of
 
         base_model = base_of(scenario.fl.model)
         digests |= results.export_adapters(folder, world, trainer, done.adapters, base_model)

@@ -1,0 +1,168 @@
+"""The adapters of several devices as rows of one matrix, of which each layer's factors are views.
+
+A row holds B^T of every layer, then A of every layer if it is trained. Devices may differ in
+rank: what a device lacks of the largest rank is zero and stays zero, since the gradient of each
+factor is a product with the other one's zeros.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch
+
+from .adapter import Adapter
+from .fused_linear import Sink, Sinks
+from .linear import Scale
+
+
+class DeviceRows:
+    """The adapters of several devices.
+
+    Parameters
+    ----------
+    adapters : all with A trained, or all with A frozen
+    device : where the rows are
+
+    Attributes
+    ----------
+    trained : (devices, entries) what is trained
+    """
+
+    def __init__(self, adapters: Sequence[Adapter], device: torch.device) -> None:
+        first = adapters[0]
+        self._adapters = adapters
+        self._trains_a = first.train_a
+        each = [[a.shape[0] for a in adapter.a] for adapter in adapters]
+        self._ranks = [max(of_layer) for of_layer in zip(*each, strict=True)]
+        self._is_padded = [ranks != self._ranks for ranks in each]
+        self._inputs = [a.shape[1] for a in first.a]
+        self._outputs = [b.shape[0] for b in first.b]
+        self._b_size = sum(r * n for r, n in zip(self._ranks, self._outputs, strict=True))
+        a_size = sum(r * n for r, n in zip(self._ranks, self._inputs, strict=True))
+        width = self._b_size + (a_size if first.train_a else 0)
+        self._device = device
+        self.trained = torch.zeros(len(adapters), width, device=device)
+        self._frozen_a = torch.zeros(len(adapters), 0 if first.train_a else a_size, device=device)
+        self._fill(self._b(self.trained), [adapter.b for adapter in adapters], transpose=True)
+        a = self._a(self.trained) if first.train_a else self._views(self._frozen_a, self._inputs)
+        self._fill(a, [adapter.a for adapter in adapters])
+
+    @property
+    def any_padded(self) -> bool:
+        """Whether devices differ in rank."""
+        return any(self._is_padded)
+
+    @cached_property
+    def mask(self) -> torch.Tensor | None:
+        """Per entry 1 where it is trained and 0 where it must not move; None if all are trained."""
+        if all(adapter.mask is None for adapter in self._adapters):
+            return None
+        mask = torch.ones_like(self.trained)
+        masks = [adapter.mask or _ones(adapter.b) for adapter in self._adapters]
+        self._fill(self._b(mask), masks, transpose=True)
+        return mask
+
+    def factors(self, count: int) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        """Return A and B^T per layer of the first devices; autograd starts at what is trained."""
+        rows = self.trained[:count]
+        b = [view.detach().requires_grad_() for view in self._b(rows)]
+        if not self._trains_a:
+            return self._views(self._frozen_a[:count], self._inputs), b
+        return [view.detach().requires_grad_() for view in self._a(rows)], b
+
+    def sinks(self, gradients: torch.Tensor) -> list[Sinks]:
+        """Return per layer where its factors' gradients go in a matrix like `trained`."""
+        b = map(Sink, self._b(gradients))
+        if not self._trains_a:
+            return [(None, sink) for sink in b]
+        return list(zip(map(Sink, self._a(gradients)), b, strict=True))
+
+    def scales(self, count: int) -> list[Scale]:
+        """Return alpha / rank of the first devices per layer: one number if they agree."""
+        scales: list[Scale] = []
+        for layer in range(len(self._ranks)):
+            each = [adapter.scale_at(layer) for adapter in self._adapters[:count]]
+            same = len(set(each)) == 1
+            scales.append(
+                each[0] if same else torch.tensor(each, device=self._device)[:, None, None]
+            )
+        return scales
+
+    def adapters(self) -> list[Adapter]:
+        """Return the adapters as they are now, in main memory."""
+        rows = self.trained.cpu()
+        b_views = self._b(rows)
+        a_views = self._a(rows) if self._trains_a else []
+        # One piece of memory per device: the adapters of a chunk do not live and die together.
+        b_rows = torch.cat([view.transpose(1, 2).flatten(1) for view in b_views], dim=1)
+        made = []
+        for index, start in enumerate(self._adapters):
+            if self._is_padded[index]:
+                b = tuple(
+                    view[index, : own.shape[1]].T.contiguous()
+                    for view, own in zip(b_views, start.b, strict=True)
+                )
+                a = tuple(
+                    view[index, : len(own)].clone()
+                    for view, own in zip(a_views, start.a, strict=False)
+                )
+            else:
+                b = _cut(b_rows[index].clone(), start.b)
+                a = _cut(rows[index, self._b_size :].clone(), start.a) if a_views else ()
+            made.append(dataclasses.replace(start, a=a or start.a, b=b))
+        return made
+
+    def entries(self, index: int) -> torch.Tensor | slice:
+        """Return which entries of its row a device of smaller rank has."""
+        if not self._is_padded[index]:
+            return slice(None)
+        row = torch.zeros(1, self.trained.shape[1], dtype=torch.bool, device=self._device)
+        own = self._adapters[index]
+        views = [*self._b(row), *(self._a(row) if self._trains_a else [])]
+        for view, a in zip(views, (*own.a, *own.a), strict=False):
+            view[:, : len(a)] = True
+        return row[0]
+
+    def _b(self, rows: torch.Tensor) -> list[torch.Tensor]:
+        return self._views(rows[:, : self._b_size], self._outputs)
+
+    def _a(self, rows: torch.Tensor) -> list[torch.Tensor]:
+        return self._views(rows[:, self._b_size :], self._inputs)
+
+    def _views(self, rows: torch.Tensor, widths: Sequence[int]) -> list[torch.Tensor]:
+        """Return parts of rows per layer, (devices, rank, width)."""
+        shapes = list(zip(self._ranks, widths, strict=True))
+        parts = rows.split([rank * width for rank, width in shapes], dim=1)
+        return [
+            part.view(len(rows), rank, width)
+            for part, (rank, width) in zip(parts, shapes, strict=True)
+        ]
+
+    def _fill(
+        self,
+        views: Sequence[torch.Tensor],
+        factors: Sequence[Sequence[torch.Tensor]],
+        transpose: bool = False,
+    ) -> None:
+        """Copy factors, per device and layer, into views, per layer."""
+        for view, of_layer in zip(views, zip(*factors, strict=True), strict=True):
+            if self.any_padded:
+                for row, factor in zip(view, of_layer, strict=True):
+                    own = factor.T if transpose else factor
+                    row[: len(own)] = own
+            else:
+                together = torch.stack(of_layer)
+                view.copy_(together.transpose(1, 2) if transpose else together)
+
+
+def _ones(factors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    return tuple(torch.ones_like(factor, dtype=torch.bool) for factor in factors)
+
+
+def _cut(row: torch.Tensor, like: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    """Return the parts of a row, of the same shapes as other tensors."""
+    parts = row.split([one.numel() for one in like])
+    return tuple(part.view(one.shape) for part, one in zip(parts, like, strict=True))

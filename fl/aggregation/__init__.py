@@ -1,0 +1,1 @@
+"""Aggregation of updates: weighted and robust means, mixing matrices, collision rates."""

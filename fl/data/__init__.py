@@ -1,0 +1,1 @@
+"""Training and test examples: partition over devices, and the examples of each device."""

@@ -1,0 +1,156 @@
+"""Which device learns from which examples of which tasks.
+
+Sources: Dirichlet shares as in Hsu et al., "Measuring the effects of non-identical data
+distribution for federated visual classification", 2019, with tasks in place of classes: each task
+is split over the devices, so that numbers of examples differ too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..config import Dirichlet, Iid, OneTask
+from ..seeds import generator
+from ..tasks import Example, Task
+
+_TRIES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one device learns from.
+
+    Parameters
+    ----------
+    owned : its training examples, at least one, each with the number of its task
+    """
+
+    owned: tuple[tuple[int, Example], ...]
+
+    @property
+    def tasks(self) -> tuple[int, ...]:
+        """Numbers of the tasks of its examples, ascending."""
+        return tuple(sorted({task for task, _ in self.owned}))
+
+    @property
+    def examples(self) -> tuple[Example, ...]:
+        """Its examples."""
+        return tuple(example for _, example in self.owned)
+
+
+def one_task(config: OneTask, tasks: Sequence[Task], devices: int, seed: int) -> list[Share]:
+    """Give device i task i modulo their number; devices with the same task share its examples out.
+
+    Raises
+    ------
+    ValueError
+        if a task has fewer training examples than devices
+    """
+    result = []
+    for device in range(devices):
+        index = device % len(tasks)
+        sharers = len(range(index, devices, len(tasks)))
+        own = tasks[index].train[device // len(tasks) :: sharers]
+        if not own:
+            raise ValueError(
+                f"task {tasks[index].name!r} has {len(tasks[index].train)} training examples "
+                f"for {sharers} devices; each needs at least one"
+            )
+        result.append(Share(tuple((index, example) for example in own)))
+    return result
+
+
+def dirichlet(config: Dirichlet, tasks: Sequence[Task], devices: int, seed: int) -> list[Share]:
+    """Split each task over the devices by shares from a Dirichlet law.
+
+    Raises
+    ------
+    ValueError
+        if no draw gives every device its least number of examples
+    """
+    total = sum(len(task.train) for task in tasks)
+    if total >= devices * config.min_examples:
+        rng = generator(seed, "partition")
+        for _ in range(_TRIES):
+            # [tasks, devices]
+            shares = rng.dirichlet(np.full(devices, config.alpha), size=len(tasks))
+            sizes = np.array([len(task.train) for task in tasks])
+            # Where each device's part of each task begins, so that no example is lost to rounding.
+            ends = np.rint(np.cumsum(shares, axis=1) * sizes[:, None]).astype(np.int64)
+            ends[:, -1] = sizes
+            begins = np.concatenate([np.zeros((len(tasks), 1), np.int64), ends[:, :-1]], axis=1)
+            if (ends - begins).sum(axis=0).min() >= config.min_examples:
+                return [
+                    Share(
+                        tuple(
+                            (index, example)
+                            for index, task in enumerate(tasks)
+                            for example in task.train[begins[index, d] : ends[index, d]]
+                        )
+                    )
+                    for d in range(devices)
+                ]
+    raise ValueError(
+        f"dirichlet shares of alpha {config.alpha:g} must leave each of {devices} devices "
+        f"{config.min_examples} of {total} training examples, and none of {_TRIES} draws did"
+    )
+
+
+def iid(config: Iid, tasks: Sequence[Task], devices: int, seed: int) -> list[Share]:
+    """Mix all tasks, and give every device an equal part.
+
+    Raises
+    ------
+    ValueError
+        if there are fewer training examples than devices
+    """
+    total = sum(len(task.train) for task in tasks)
+    if total < devices:
+        raise ValueError(f"{devices} devices need at least one training example each, got {total}")
+    rng = generator(seed, "partition")
+    everything = [(index, e) for index, task in enumerate(tasks) for e in task.train]
+    order = rng.permutation(total)
+    return [Share(tuple(everything[place] for place in order[d::devices])) for d in range(devices)]
+
+
+PARTITIONS: dict[type, Callable[[Any, Sequence[Task], int, int], list[Share]]] = {
+    OneTask: one_task,
+    Dirichlet: dirichlet,
+    Iid: iid,
+}
+
+
+def partition(
+    config: OneTask | Dirichlet | Iid, tasks: Sequence[Task], devices: int, seed: int
+) -> list[Share]:
+    """Return what each device learns from.
+
+    Parameters
+    ----------
+    config : by which rule
+    tasks : what there is to learn
+    devices : number of devices
+    seed : of the draws; nothing else is drawn from the same numbers
+
+    Raises
+    ------
+    ValueError
+        if there are not enough examples
+    """
+    shares = PARTITIONS[type(config)](config, tasks, devices, seed)
+    if not config.size_spread:
+        return shares
+    # The device with the most keeps all, so that the spread is what is asked for and no task grows.
+    rng = generator(seed, "partition sizes")
+    logs = config.size_spread * rng.standard_normal(devices)
+    keep = np.exp(logs - logs.max())
+    result = []
+    for share, part in zip(shares, keep, strict=True):
+        count = len(share.owned)
+        chosen = np.sort(rng.permutation(count)[: max(1, round(part * count))])
+        result.append(Share(tuple(share.owned[place] for place in chosen)))
+    return result

@@ -1,0 +1,67 @@
+"""Digests of all that a result depends on: the model, the data, this code and its libraries."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from .plugins import source_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .models.language_model import Encoded
+
+
+def digest_of_tensors(tensors: Iterable[torch.Tensor]) -> str:
+    """Return a digest of shapes, types and bits."""
+    found = hashlib.blake2b(digest_size=16)
+    for tensor in tensors:
+        found.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
+        flat = tensor.detach().cpu().contiguous().reshape(-1)
+        found.update(flat.view(torch.uint8).numpy().data if flat.numel() else b"")
+    return found.hexdigest()
+
+
+def digest_of_rows(rows: Encoded) -> str:
+    """Return a digest of examples as tokens."""
+    return digest_of_tensors((rows.ids, rows.mask, rows.labels))
+
+
+def digest_of_model(model: torch.nn.Module) -> str:
+    """Return a digest of a model's weights and settings."""
+    settings: Any = getattr(model, "config", None)
+    text = settings.to_json_string() if settings is not None else ""
+    weights = digest_of_tensors(model.state_dict().values())
+    return hashlib.blake2b((text + weights).encode(), digest_size=16).hexdigest()
+
+
+def digest_of_start(folder: str | None) -> str:
+    """Return a digest of the adapter in a folder, empty if there is none."""
+    if folder is None:
+        return ""
+    found = hashlib.blake2b(digest_size=16)
+    for path in sorted(Path(folder).glob("adapter_*")):
+        found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+def own_code(name: str) -> str:
+    """Return a digest of the code of a user's own by its name, empty of a model on board."""
+    path = source_of(name) if ":" in name else None
+    return "" if path is None else hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
+
+
+@functools.cache
+def code() -> str:
+    """Return a digest of this package's own code."""
+    found = hashlib.blake2b(digest_size=16)
+    root = Path(__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        found.update(path.relative_to(root).as_posix().encode())
+        found.update(path.read_bytes())
+    return found.hexdigest()

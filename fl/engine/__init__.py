@@ -1,0 +1,1 @@
+"""Execution of training tasks: lazy values, batching, the result cache, processes, devices."""

@@ -1,0 +1,1 @@
+"""Language models: loading, integrity checks, encoding of examples, and the bundled model."""

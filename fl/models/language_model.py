@@ -1,0 +1,206 @@
+"""Language models and their tokenizers, and how examples become token rows.
+
+Convention: a row is the prompt's tokens, the tokens of a space and the answer, and the end-of-text
+token, so that no token spans prompt and answer. The labels are the answer's tokens and the
+end-of-text token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ..tasks import Example
+from .loading import find, four_bits
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+TINY = Path(__file__).parent.parent / "tiny"
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Examples as rows of tokens, padded on the right.
+
+    Attributes
+    ----------
+    ids : (n, s) tokens, int64
+    mask : (n, s) 1 where there is a token and 0 where there is padding, int64
+    labels : (n, s) the tokens of the answer and end of text, in the places where they stand in
+        `ids`, and -100 elsewhere, int64; whoever computes a loss shifts them by one
+    """
+
+    ids: Tensor
+    mask: Tensor
+    labels: Tensor
+
+
+def predicted(labels: Tensor) -> Tensor:
+    """Return from which tokens a label is to be predicted, as indices into all of them.
+
+    Parameters
+    ----------
+    labels : (sequences, length) -100 where nothing is predicted
+    """
+    # A token is predicted from the one before it, so the first one never is.
+    following = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
+    return (following != IGNORED).flatten().nonzero().squeeze(1)
+
+
+def load(
+    name: str,
+    dtype: torch.dtype = torch.float32,
+    device: str = "cpu",
+    quantization: Literal["4bit"] | None = None,
+    *,
+    encoder: bool = False,
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Return a causal language model, frozen and in evaluation mode, and its tokenizer.
+
+    Parameters
+    ----------
+    name : `tiny` for the shipped model, a folder in Hugging Face format, or a model's name on the
+        Hugging Face hub (a copy in the local cache is preferred and needs no network)
+    dtype : of the weights; of the products, where the weights are quantized
+    device : where the model is to be
+    quantization : `4bit` keeps the weights of linear layers as NF4 numbers, the scales of which
+        are quantized too (QLoRA: Dettmers et al., NeurIPS 2023)
+    encoder : whether it is an encoder without a head in place of a causal language model
+
+    Raises
+    ------
+    ValueError
+        if the folder lacks files or has its weights in pickle format only, or the hub's model is
+        neither in the cache nor to be had, or quantization lacks its library; code that comes
+        with a model is never run
+    """
+    options: dict[str, Any] = {"dtype": dtype}
+    if quantization is not None:
+        # Weights are quantized on their way to the device.
+        options |= {"quantization_config": four_bits(dtype), "device_map": {"": device}}
+    if encoder and name == "tiny":
+        raise ValueError("scoring similarity needs a sentence encoder, and tiny is none")
+    model, tokenizer = find(str(TINY) if name == "tiny" else name, options, encoder)
+    if quantization is None:
+        model.to(torch.device(device))
+    return model, tokenizer
+
+
+def base_of(name: str) -> str:
+    """Return the folder or hub name from which anybody loads the model that `load` loads."""
+    return str(TINY) if name == "tiny" else name
+
+
+def encode(
+    examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> Encoded:
+    """Return examples as token rows, as wide as the longest of them.
+
+    Parameters
+    ----------
+    examples : (n,) at least one
+    tokenizer : the model's
+    max_length : most tokens in a row; a prompt that is too long loses its beginning
+
+    Raises
+    ------
+    ValueError
+        if there are no examples, an answer alone does not fit, or there is no end-of-text token
+    """
+    texts = [(example.prompt, example.answer) for example in examples]
+    return _encode(texts, tokenizer, max_length)
+
+
+def encode_choices(
+    examples: Sequence[Example], tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> tuple[Encoded, NDArray[np.int64], NDArray[np.bool_]]:
+    """Return every choice of every example as a token row.
+
+    Parameters
+    ----------
+    examples, tokenizer, max_length : as in `encode`; every example has choices
+
+    Returns
+    -------
+    the p rows; (p,) the number of each row's example, ascending; (p,) whether the row is the right
+    choice
+
+    Raises
+    ------
+    ValueError
+        as `encode`, and if an example has no choices
+    """
+    pairs = [
+        (number, example, choice)
+        for number, example in enumerate(examples)
+        for choice in example.choices
+    ]
+    if len({number for number, _, _ in pairs}) < len(examples):
+        without = next(example for example in examples if not example.choices)
+        raise ValueError(f"example must have choices, got none for prompt {without.prompt!r}")
+    texts = [(example.prompt, choice) for _, example, choice in pairs]
+    owner = np.array([number for number, _, _ in pairs], dtype=np.int64)
+    right = np.array([choice == example.answer for _, example, choice in pairs], dtype=np.bool_)
+    return _encode(texts, tokenizer, max_length), owner, right
+
+
+def _encode(
+    texts: Sequence[tuple[str, str]], tokenizer: PreTrainedTokenizerBase, max_length: int
+) -> Encoded:
+    if not texts:
+        raise ValueError("there must be at least one example, got none")
+    end = tokenizer.eos_token_id
+    if end is None:
+        raise ValueError("tokenizer must define an end-of-text token, got none")
+    start = tokenizer.bos_token_id
+    # Some tokenizers put a token before every text; it stays when the prompt loses its beginning.
+    prefix = [start] if start is not None and start in tokenizer("")["input_ids"] else []
+    prompts = _tokens(tokenizer, [prompt for prompt, _ in texts])
+    answers = _tokens(tokenizer, [f" {answer}" for _, answer in texts])
+    rows: list[tuple[list[int], int]] = []
+    for (_, text), prompt, answer in zip(texts, prompts, answers, strict=True):
+        room = max_length - len(prefix) - len(answer) - 1
+        if room < 0:
+            raise ValueError(
+                f"answer must fit into max_length {max_length} with its end-of-text token, "
+                f"got {len(answer)} tokens: {text[:80]!r}"
+            )
+        head = prefix + prompt[max(0, len(prompt) - room) :]
+        rows.append(([*head, *answer, end], len(head)))
+    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end
+    return padded([row for row, _ in rows], [head for _, head in rows], pad)
+
+
+def padded(rows: Sequence[Sequence[int]], heads: Sequence[int], pad: int) -> Encoded:
+    """Return rows of tokens, padded on the right; what follows a row's head is its labels.
+
+    Parameters
+    ----------
+    rows : the tokens of each
+    heads : how many of them come before the labels
+    pad : the token to pad with
+    """
+    width = max(map(len, rows))
+    ids = torch.full((len(rows), width), pad, dtype=torch.int64)
+    mask = torch.zeros((len(rows), width), dtype=torch.int64)
+    labels = torch.full((len(rows), width), IGNORED, dtype=torch.int64)
+    for i, (row, head) in enumerate(zip(rows, heads, strict=True)):
+        ids[i, : len(row)] = torch.tensor(row)
+        mask[i, : len(row)] = 1
+        labels[i, head : len(row)] = torch.tensor(row[head:])
+    return Encoded(ids, mask, labels)
+
+
+def _tokens(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
+    """Return the tokens of texts, without a word about those that are too long: they are cut."""
+    rows: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+    return rows

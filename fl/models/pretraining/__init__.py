@@ -1,0 +1,1 @@
+"""Pretraining of the bundled model: `python -m fl.models.pretraining`."""

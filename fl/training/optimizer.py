@@ -1,0 +1,189 @@
+"""AdamW and SGD for many devices at once, each with its own memory, steps and learning rate.
+
+A device keeps its moments from round to round, as it would if it trained alone; only weights are
+exchanged. Starting afresh every few steps would make Adam's first, nearly sign-like steps most of
+the training.
+
+Sources: Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015, Algorithm 1, in
+PyTorch's fused form; decoupled weight decay after Loshchilov and Hutter, ICLR 2019 (for SGD too);
+momentum as in PyTorch, v <- m v + g.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from ..adapters.flat_parameters import DeviceRows
+from ..config import AdamW, Sgd
+
+Tensors = tuple[torch.Tensor, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Moments:
+    """What one device's optimizer remembers.
+
+    Parameters
+    ----------
+    steps : how many steps it has made
+    first : running mean of the gradient, or SGD's velocity: one vector over all trained entries,
+        B^T of every layer and then A if it is trained; empty for SGD without momentum
+    second : running mean of the gradient's square, likewise; empty for SGD
+    """
+
+    steps: int
+    first: Tensors
+    second: Tensors
+
+
+class Stepper(Protocol):
+    """An optimizer on rows."""
+
+    def step(self, gradients: torch.Tensor, count: int) -> None:
+        """Move the first devices by their gradients, a matrix like the rows."""
+
+    def moments(self) -> list[Moments]:
+        """Return what each device's optimizer remembers now, in main memory."""
+
+
+def stepper(
+    config: AdamW | Sgd,
+    rows: DeviceRows,
+    starts: Sequence[Moments | None],
+    learning_rates: Sequence[float],
+) -> Stepper:
+    """Return an optimizer.
+
+    Parameters
+    ----------
+    config : which
+    rows : what is trained; changed in place
+    starts : each device's moments so far, None for a device that has made no step
+    learning_rates : of each device
+    """
+    if isinstance(config, Sgd):
+        return StackedSgd(config, rows, starts, learning_rates)
+    return StackedAdamW(config, rows, starts, learning_rates)
+
+
+class _Memory:
+    """One number per trained entry that every device's optimizer remembers."""
+
+    def __init__(self, rows: DeviceRows, starts: Sequence[Tensors]) -> None:
+        self._rows = rows
+        if all(starts) and not rows.any_padded:
+            self.values = torch.stack([start[0] for start in starts]).to(rows.trained.device)
+            return
+        self.values = torch.zeros_like(rows.trained)
+        for index, start in enumerate(starts):
+            if start:
+                self.values[index, rows.entries(index)] = start[0].to(self.values.device)
+
+    def each(self) -> list[Tensors]:
+        """Return every device's own part, in main memory."""
+        values = self.values.cpu()
+        return [(row[self._rows.entries(index)].clone(),) for index, row in enumerate(values)]
+
+
+class StackedAdamW:
+    """AdamW on rows."""
+
+    def __init__(
+        self,
+        config: AdamW,
+        rows: DeviceRows,
+        starts: Sequence[Moments | None],
+        learning_rates: Sequence[float],
+    ) -> None:
+        self._rows = rows
+        self._decay = _decay(config.weight_decay, rows, learning_rates)
+        self._first = _Memory(rows, [start.first if start else () for start in starts])
+        self._second = _Memory(rows, [start.second if start else () for start in starts])
+        self._steps = [0 if start is None else start.steps for start in starts]
+        self._own = list(rows.trained)
+        groups: dict[float, list[torch.Tensor]] = {}
+        for row, rate in zip(self._own, learning_rates, strict=True):
+            groups.setdefault(rate, []).append(row)
+        self._adam = torch.optim.AdamW(
+            [{"params": params, "lr": rate} for rate, params in groups.items()],
+            weight_decay=0.0,
+            fused=True,
+        )
+        for index, row in enumerate(self._own):
+            self._adam.state[row] = {
+                "step": torch.tensor(float(self._steps[index]), device=row.device),
+                "exp_avg": self._first.values[index],
+                "exp_avg_sq": self._second.values[index],
+            }
+
+    @torch.no_grad()
+    def step(self, gradients: torch.Tensor, count: int) -> None:
+        """Move the first devices; where a gradient was always zero, by nothing."""
+        for index, row in enumerate(self._own):
+            row.grad = gradients[index] if index < count else None
+        for index in range(count):
+            self._steps[index] += 1
+        if self._decay is not None:
+            self._rows.trained[:count] *= self._decay[:count]
+        self._adam.step()
+
+    def moments(self) -> list[Moments]:
+        """Return what each device's optimizer remembers now."""
+        each = zip(self._steps, self._first.each(), self._second.each(), strict=True)
+        return [Moments(*one) for one in each]
+
+
+class StackedSgd:
+    """Gradient descent with momentum on rows."""
+
+    def __init__(
+        self,
+        config: Sgd,
+        rows: DeviceRows,
+        starts: Sequence[Moments | None],
+        learning_rates: Sequence[float],
+    ) -> None:
+        self._rows = rows
+        self._momentum = config.momentum
+        self._decay = _decay(config.weight_decay, rows, learning_rates)
+        self._rates = torch.tensor(learning_rates, device=rows.trained.device)[:, None]
+        self._velocity = None
+        if config.momentum:
+            self._velocity = _Memory(rows, [start.first if start else () for start in starts])
+        self._steps = [0 if start is None else start.steps for start in starts]
+
+    @torch.no_grad()
+    def step(self, gradients: torch.Tensor, count: int) -> None:
+        """Move the first devices; where a gradient was always zero, by nothing."""
+        for index in range(count):
+            self._steps[index] += 1
+        if self._decay is not None:
+            self._rows.trained[:count] *= self._decay[:count]
+        move = gradients[:count]
+        if self._velocity is not None:
+            move = self._velocity.values[:count].mul_(self._momentum).add_(move)
+        self._rows.trained[:count].addcmul_(move, self._rates[:count], value=-1.0)
+
+    def moments(self) -> list[Moments]:
+        """Return what each device's optimizer remembers now."""
+        velocities: list[Tensors] = [()] * len(self._steps)
+        if self._velocity is not None:
+            velocities = self._velocity.each()
+        return [
+            Moments(steps, velocity, ())
+            for steps, velocity in zip(self._steps, velocities, strict=True)
+        ]
+
+
+def _decay(
+    weight_decay: float, rows: DeviceRows, learning_rates: Sequence[float]
+) -> torch.Tensor | None:
+    """Return by what every entry is multiplied in a step: masked ones keep what they are."""
+    if not weight_decay:
+        return None
+    lost = weight_decay * torch.tensor(learning_rates, device=rows.trained.device)[:, None]
+    return 1.0 - lost if rows.mask is None else 1.0 - lost * rows.mask

@@ -1,0 +1,1 @@
+"""Updates as they are transmitted: codec, quantization, attacks and corruption."""
