@@ -17,7 +17,7 @@ from typing import NamedTuple
 import pandas as pd
 from results import by_seed, cell, difference, folders, last_evaluation, runs, show
 
-from wnsim.tables import MISSING
+from wnsim.scenario.summary.latex import MISSING
 
 BASELINE = "lora"
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from wnsim.scenario.schema import PLAN_KEYS, json_schema
+from wnsim.scenario.spec.schema import PLAN_KEYS, json_schema
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from wnsim.scenario.__main__ import main
-from wnsim.scenario.dry_run import outlook, warnings
-from wnsim.scenario.sweep import plan
+from wnsim.scenario.simulation.dry_run import outlook, warnings
+from wnsim.scenario.spec.plan import plan
 
 PAIR = """
 name: pair

@@ -19,7 +19,7 @@ import pytest
 
 from wnsim.locks import FILE, Lock
 from wnsim.scenario.errors import Ended
-from wnsim.scenario.jobs import told_to_end
+from wnsim.scenario.execution.local_jobs import told_to_end
 from wnsim.scenario.progress import Display, Progress
 
 NET = """\

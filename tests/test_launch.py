@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from wnsim.scenario.__main__ import main
-from wnsim.scenario.launch import Launcher
+from wnsim.scenario.execution.cluster_jobs import Launcher
 from wnsim.scenario.progress import Display
 
 needs_submitit = pytest.mark.skipif(

@@ -18,8 +18,8 @@ from wnsim.mac import Cell, Csma, Ideal, Ofdma, Reuse, Sidelink, Tdma
 from wnsim.mobility import RandomWaypoint
 from wnsim.network import Network
 from wnsim.phy import NrMcs, Shannon, Wifi
-from wnsim.scenario import results
 from wnsim.scenario.__main__ import main
+from wnsim.scenario.simulation import tables
 from wnsim.transfer import Message
 
 Make = Callable[..., Network]
@@ -97,11 +97,11 @@ def test_a_record_that_is_gone_is_missed(make_network: Make) -> None:
 def test_devices_add_up_to_what_was_counted_when_messages_ended(make_network: Make) -> None:
     net = make_network(TRIANGLE)
     send_all(net)
-    sums = results._sums(net, ["a", "b", "c"])
+    sums = tables._sums(net, ["a", "b", "c"])
     assert [each.offered_bytes for each in sums] == [80_000] * 3
     net.transfers = list(net.transfers)[1:]
     with pytest.raises(BrokenLawError, match=r"offered_bytes add up to 220000 bytes, .* 240000"):
-        results._sums(net, ["a", "b", "c"])
+        tables._sums(net, ["a", "b", "c"])
 
 
 def test_bits_from_nowhere_stop_the_run(

@@ -26,8 +26,8 @@ from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
 
 from wnsim.scenario import __main__, contracts, options
 from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.reading import allow
-from wnsim.scenario.sweep import plan
+from wnsim.scenario.spec.plan import plan
+from wnsim.scenario.spec.validation import allow
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*sorted(ROOT.glob("docs/*.md")), ROOT / "README.md"]

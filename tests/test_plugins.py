@@ -12,8 +12,8 @@ import pandas as pd
 import pytest
 
 from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.reading import allow
-from wnsim.scenario.sweep import plan
+from wnsim.scenario.spec.plan import plan
+from wnsim.scenario.spec.validation import allow
 
 MODULE = """
 from typing import Literal
@@ -189,7 +189,7 @@ def test_nothing_is_imported_that_was_not_allowed(folder: Path) -> None:
     ],
 )
 def test_what_is_wrong_with_a_model_of_ones_own(folder: Path, setting: str, complaint: str) -> None:
-    from wnsim.scenario.build import load_tasks
+    from wnsim.scenario.simulation.build import load_tasks
 
     def prepare() -> None:
         (run,) = plan("own.yaml", [setting], allow(["mine"]))

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from fl.config import Hub
 from wnsim.scenario.__main__ import main
-from wnsim.scenario.build import build_world, check, resolved
 from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.reading import shipped
-from wnsim.scenario.schema import json_schema
-from wnsim.scenario.sweep import plan, results_folder
+from wnsim.scenario.simulation.build import build_world, check, resolved
+from wnsim.scenario.spec.plan import plan, results_folder
+from wnsim.scenario.spec.schema import json_schema
+from wnsim.scenario.spec.validation import shipped
 
 GOOD = """\
 name: small

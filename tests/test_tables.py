@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from wnsim.tables import escape, latex, plus_minus
+from wnsim.scenario.summary.latex import escape, latex, plus_minus
 
 
 @pytest.mark.parametrize(

@@ -247,7 +247,7 @@ def test_inputs_that_changed_are_noticed_and_other_seeds_are_kept(tmp_path: Path
 
 
 def test_devices_of_similar_names_have_folders_of_their_own() -> None:
-    from wnsim.scenario.results import _device_folder
+    from wnsim.scenario.simulation.tables import _device_folder
 
     names = ["a/b", "a-b", "a%2Fb", "..", "x" * 300, "x" * 301, "d\u00e9j\u00e0"]
     folders = {_device_folder(name) for name in names}

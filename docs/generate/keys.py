@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fl import config as learning
-from wnsim.scenario import schema
+from wnsim.scenario.spec import schema
 
 from .docstrings import anchor, escaped, sentence, table
 

@@ -11,7 +11,7 @@ from fl.session.records import EvaluationRow, GroupRow, MemberRow, RoundRow
 from wnsim import metrics, records
 from wnsim.faults import Row
 from wnsim.positions import PositionRow
-from wnsim.scenario import results
+from wnsim.scenario.simulation.tables import DEVICE_COLUMNS, ENERGY_COLUMNS, TABLES
 from wnsim.transfer import Message, Packet, Transfer
 
 from .docstrings import escaped, paragraphs, said, sentence, table
@@ -54,7 +54,7 @@ def tables() -> str:
         ),
         "devices.csv": (
             "What a device was, sent and spent: one row of `devices.csv`.",
-            results.DEVICE_COLUMNS | results.ENERGY_COLUMNS,
+            DEVICE_COLUMNS | ENERGY_COLUMNS,
         ),
         "targets.csv": ("`fl.target_accuracies`.", {"accuracy": "one of them"}),
     }
@@ -63,10 +63,10 @@ def tables() -> str:
         "members.csv": MemberRow, "positions.csv": PositionRow, "faults.csv": Row,
     }.items():  # fmt: skip
         rows[name] = (said(row)[0], said(row)[1]["Parameters"])
-    if missing := set(results.TABLES) ^ set(rows):
+    if missing := set(TABLES) ^ set(rows):
         raise ValueError(f"each table must be explained, got {', '.join(sorted(missing))} at odds")
     parts = []
-    for name in results.TABLES:
+    for name in TABLES:
         text, columns = rows[name]
         parts += [f"### {name}\n", paragraphs(text)]
         # Neighbors of which one thing is said share a row.

@@ -29,8 +29,8 @@ import numpy as np
 from wnsim.air import coherent_block_ns
 from wnsim.clock import Clock
 from wnsim.network import Network
-from wnsim.scenario.build import build_world
-from wnsim.scenario.schema import SCENARIO, Scenario
+from wnsim.scenario.simulation.build import build_world
+from wnsim.scenario.spec.schema import SCENARIO, Scenario
 from wnsim.transfer import Message
 from wnsim.transport import Transport
 from wnsim.world import World

@@ -24,8 +24,8 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-import wnsim.scenario.execute
-import wnsim.scenario.gather  # noqa: F401
+import wnsim.scenario.execution.execute
+import wnsim.scenario.summary.summarize  # noqa: F401
 from wnsim.scenario.__main__ import main as command_line
 
 _BASE = """

@@ -32,9 +32,9 @@ with atheris.instrument_imports(include=["wnsim", "fl"]):
     from fl.methods.density import largest
     from fl.updates.codec import HEADER_BYTES, Update, decode, encode
     from wnsim.mobility import Trace
-    from wnsim.scenario.document import read
-    from wnsim.scenario.reading import shipped, validate
-    from wnsim.scenario.schema import PLAN_KEYS
+    from wnsim.scenario.spec.document import read
+    from wnsim.scenario.spec.schema import PLAN_KEYS
+    from wnsim.scenario.spec.validation import shipped, validate
 
 from trace_writers import WRITERS, made_tracks
 

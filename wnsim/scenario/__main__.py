@@ -10,14 +10,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from wnsim.scenario.errors import Ended, ScenarioError, sentence
-from wnsim.scenario.neighbor import check_fl
 from wnsim.scenario.options import parser
+from wnsim.scenario.spec.learning_package import check_fl
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from wnsim.scenario.execute import Outcome
-    from wnsim.scenario.sweep import Run
+    from wnsim.scenario.execution.execute import Outcome
+    from wnsim.scenario.spec.plan import Run
 
 _STOPPED = "\nstopped; the same command goes on with the runs not done yet"
 
@@ -48,15 +48,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from wnsim.scenario.document import describing
-    from wnsim.scenario.reading import allow, shipped
+    from wnsim.scenario.spec.document import describing
+    from wnsim.scenario.spec.validation import allow, shipped
 
     if options.list:
         for name, path in shipped().items():
             print(f"{name:24} {describing(path.read_text('utf-8'))}")
         return 0
     if options.schema:
-        from wnsim.scenario.schema import json_schema
+        from wnsim.scenario.spec.schema import json_schema
 
         print(json.dumps(json_schema(), indent=2))
         return 0
@@ -68,15 +68,15 @@ def _run(options: argparse.Namespace) -> int:
     if options.until is not None and options.contacts is None:
         raise ScenarioError("--until says how long to look for contacts: give --contacts too")
     from wnsim.channel import OutOfRangeWarning
-    from wnsim.scenario.build import check
-    from wnsim.scenario.sweep import only, plan
+    from wnsim.scenario.simulation.build import check
+    from wnsim.scenario.spec.plan import only, plan
 
     runs = plan(options.scenario, options.set, allow(options.plugin))
     runs = only(runs, options.only)
     warnings.simplefilter("ignore", OutOfRangeWarning)
     check(runs, options.scenario)
     if options.contacts is not None:
-        from wnsim.scenario.build import contact_lines
+        from wnsim.scenario.simulation.build import contact_lines
 
         until_s = 600.0 if options.until is None else options.until
         for line in contact_lines(runs[0].scenario, options.contacts, until_s):
@@ -93,7 +93,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _show(runs: Sequence[Run]) -> None:
     """Print which runs there are, and what they resolve to but for their seeds."""
-    from wnsim.scenario.build import notes, resolved
+    from wnsim.scenario.simulation.build import notes, resolved
 
     shown = set()
     for run in runs:
@@ -110,7 +110,7 @@ def _show(runs: Sequence[Run]) -> None:
 
 def _foresee(runs: Sequence[Run]) -> None:
     """Print what each kind of run is to be expected to come to."""
-    from wnsim.scenario.dry_run import lines
+    from wnsim.scenario.simulation.dry_run import lines
 
     alike: dict[tuple[str, str], list[Run]] = {}
     for run in runs:
@@ -123,9 +123,9 @@ def _foresee(runs: Sequence[Run]) -> None:
 
 def _execute(options: argparse.Namespace, runs: Sequence[Run]) -> int:
     """Run the runs, and say what became of them."""
-    from wnsim.scenario.carry_out import carry_out, speaks
-    from wnsim.scenario.jobs import told_to_end
-    from wnsim.scenario.sweep import results_folder
+    from wnsim.scenario.execution.from_options import carry_out, speaks
+    from wnsim.scenario.execution.local_jobs import told_to_end
+    from wnsim.scenario.spec.plan import results_folder
 
     out = results_folder(runs[0], options.out)
     with told_to_end():

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from wnsim import records
 from wnsim.channel import OutOfRangeWarning
-from wnsim.scenario.build import check
 from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.neighbor import check_fl
 from wnsim.scenario.options import parser
-from wnsim.scenario.reading import allow
-from wnsim.scenario.sweep import Run, plan, results_folder
+from wnsim.scenario.simulation.build import check
+from wnsim.scenario.spec.learning_package import check_fl
+from wnsim.scenario.spec.plan import Run, plan, results_folder
+from wnsim.scenario.spec.validation import allow
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -217,7 +217,7 @@ def run(
     options = parser().parse_args([*words, "--", wanted.scenario])
     folder = results_folder(wanted.runs[0], options.out)
     # Whoever only reads results need not wait for what running takes.
-    from wnsim.scenario.carry_out import carry_out
+    from wnsim.scenario.execution.from_options import carry_out
 
     outcome = carry_out(options, wanted.runs, folder, sys.stderr)
     if outcome.failures:

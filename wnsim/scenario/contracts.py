@@ -20,7 +20,7 @@ import numpy as np
 from fl.plugins import Family, named, source_of
 from wnsim.channel import Fading, PathLoss
 from wnsim.mobility import Mobility
-from wnsim.scenario.reading import allow
+from wnsim.scenario.spec.validation import allow
 from wnsim.units import Floats
 
 _AREA_M = (400.0, 300.0)

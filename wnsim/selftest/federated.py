@@ -37,10 +37,10 @@ fl:
 @contextmanager
 def _federated() -> Iterator[Path]:
     """Run the small scenario to its figures; give the folder of results."""
-    from wnsim.scenario.execute import Way, execute
-    from wnsim.scenario.learning import Keeping
+    from wnsim.scenario.execution.execute import Way, execute
     from wnsim.scenario.progress import Display
-    from wnsim.scenario.sweep import plan
+    from wnsim.scenario.simulation.learning import Keeping
+    from wnsim.scenario.spec.plan import plan
 
     with tempfile.TemporaryDirectory() as name:
         path, out = Path(name) / "selftest.yaml", Path(name) / "results"

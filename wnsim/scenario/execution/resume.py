@@ -8,10 +8,10 @@ from pathlib import Path
 
 from wnsim import records
 from wnsim.locks import Lock
-from wnsim.scenario import results
-from wnsim.scenario.build import fingerprint, inputs, resolved
 from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.sweep import Run
+from wnsim.scenario.simulation import tables
+from wnsim.scenario.simulation.build import fingerprint, inputs, resolved
+from wnsim.scenario.spec.plan import Run
 
 
 def unfinished(runs: Sequence[Run], out: Path) -> tuple[list[Run], list[str]]:
@@ -80,7 +80,7 @@ def make_ready(run: Run, out: Path) -> bool:
     folder = out / run.folder
     if _is_complete(run, out, fingerprint(run.scenario, inputs(run.scenario))):
         return False
-    results.clear(folder)
+    tables.clear(folder)
     records.write(folder / "scenario.yaml", resolved(run.scenario).encode())
     return True
 

@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from wnsim.channel import OutOfRangeWarning
-from wnsim.scenario.build import notes
 from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.execute import Outcome, Way, execute
-from wnsim.scenario.jobs import Reporter
-from wnsim.scenario.learning import Keeping, place
+from wnsim.scenario.execution.execute import Outcome, Way, execute
+from wnsim.scenario.execution.local_jobs import Reporter
 from wnsim.scenario.options import command
 from wnsim.scenario.progress import Display
+from wnsim.scenario.simulation.build import notes
+from wnsim.scenario.simulation.learning import Keeping, place
 
 if TYPE_CHECKING:
-    from wnsim.scenario.launch import Launcher
-    from wnsim.scenario.sweep import Run
+    from wnsim.scenario.execution.cluster_jobs import Launcher
+    from wnsim.scenario.spec.plan import Run
 
 
 def carry_out(
@@ -73,7 +73,7 @@ def _way(options: argparse.Namespace, out: Path) -> Way:
     """Return how the options want the runs to be computed."""
 
     def launcher() -> Launcher:
-        from wnsim.scenario.launch import Launcher
+        from wnsim.scenario.execution.cluster_jobs import Launcher
 
         kind = options.launcher
         return Launcher(kind, out / kind, out.resolve().name, options.launcher_option)

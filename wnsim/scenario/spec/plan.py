@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from wnsim.scenario.document import Document, assignment, parse_value, read
 from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.reading import find, nearest, validate
-from wnsim.scenario.schema import PLAN_KEYS, Scenario
-from wnsim.scenario.swept import RESERVED, axes, check_overrides, steps
+from wnsim.scenario.spec.axes import RESERVED, axes, check_overrides, steps
+from wnsim.scenario.spec.document import Document, assignment, parse_value, read
+from wnsim.scenario.spec.schema import PLAN_KEYS, Scenario
+from wnsim.scenario.spec.validation import find, nearest, validate
 
 _MAX_RUNS = 100_000
 _MAX_NAME = 120

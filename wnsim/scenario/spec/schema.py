@@ -31,7 +31,7 @@ from wnsim.mobility import MOBILITY, RandomWaypoint
 from wnsim.params import parameters
 from wnsim.phy import PHY, Shannon
 from wnsim.probes import Probes
-from wnsim.scenario.faults import Faults
+from wnsim.scenario.spec.faults import Faults
 from wnsim.stations import BaseStations
 from wnsim.traffic import Traffic
 from wnsim.transport import Transport

@@ -16,7 +16,7 @@ def check_fl() -> None:
     ScenarioError
         if another one hides it
     """
-    root = Path(__file__).resolve().parent.parent.parent
+    root = Path(__file__).resolve().parents[3]
     spec = find_spec("fl")
     if spec is None:
         raise ScenarioError(f"the package fl is missing; it belongs into {root}")

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wnsim.contacts import contacts
-from wnsim.scenario.build import build_world
 from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.learning import learn
-from wnsim.scenario.schema import Scenario
-from wnsim.scenario.simulate import network_of
+from wnsim.scenario.simulation.build import build_world
+from wnsim.scenario.simulation.learning import learn
+from wnsim.scenario.simulation.simulate import network_of
+from wnsim.scenario.spec.schema import Scenario
 from wnsim.transfer import Message
 from wnsim.units import Floats
 

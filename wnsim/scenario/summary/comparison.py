@@ -10,9 +10,9 @@ from typing import Any
 
 from wnsim import statistics
 from wnsim.records import Table
-from wnsim.scenario.sweep import shown
+from wnsim.scenario.spec.plan import shown
+from wnsim.scenario.summary.latex import MISSING, escape, latex, plus_minus
 from wnsim.statistics import Difference, Interval, paired_difference
-from wnsim.tables import MISSING, escape, latex, plus_minus
 
 _COLUMNS = (
     "metric", "n", "mean", "low", "high",

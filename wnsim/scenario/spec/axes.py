@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from wnsim.scenario.document import Document, Place
 from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.schema import PLAN_KEYS
+from wnsim.scenario.spec.document import Document, Place
+from wnsim.scenario.spec.schema import PLAN_KEYS
 
 # What all runs of a scenario have in common.
 RESERVED = {"name", "seed", *PLAN_KEYS}

@@ -8,8 +8,8 @@ from typing import Any
 
 from wnsim import records
 from wnsim.records import Table
-from wnsim.scenario import compare
-from wnsim.scenario.sweep import Run
+from wnsim.scenario.spec.plan import Run
+from wnsim.scenario.summary import comparison
 
 
 def gather(runs: Sequence[Run], out: Path) -> None:
@@ -29,10 +29,10 @@ def gather(runs: Sequence[Run], out: Path) -> None:
     from wnsim import figures, metrics, report
 
     measured = {run: metrics.of_run(out / run, manifest) for run, manifest in complete.items()}
-    lines = compare.lines(complete, measured)
+    lines = comparison.lines(complete, measured)
     records.write_table(out / "summary.csv", summary(complete, measured))
-    records.write_table(out / "aggregate.csv", compare.aggregate(lines, runs[0].baseline))
-    records.write(out / "summary.tex", compare.table(lines, runs[0].baseline).encode())
+    records.write_table(out / "aggregate.csv", comparison.aggregate(lines, runs[0].baseline))
+    records.write(out / "summary.tex", comparison.table(lines, runs[0].baseline).encode())
     figures.draw(out, list(complete))
     report.write(out, list(complete))
 

@@ -1,4 +1,4 @@
-"""The one room that knows everything: builds a scenario's world, runs it, writes its results."""
+"""The one room that knows everything: builds a scenario's world, runs it, writes its tables."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from wnsim.energy import Ledger
 from wnsim.faults import Row
 from wnsim.laws import BrokenLawError, Spent
 from wnsim.network import Backhaul, Network
-from wnsim.scenario import results
-from wnsim.scenario.build import build_world, fingerprint, inputs, own_sources
 from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.faults import fault_rows
-from wnsim.scenario.learning import Keeping, learn
 from wnsim.scenario.progress import Progress, Watcher
-from wnsim.scenario.schema import Scenario
-from wnsim.scenario.sweep import Run
+from wnsim.scenario.simulation.build import build_world, fingerprint, inputs, own_sources
+from wnsim.scenario.simulation.learning import Keeping, learn
+from wnsim.scenario.simulation.tables import export_adapters, run_tables
+from wnsim.scenario.spec.faults import fault_rows
+from wnsim.scenario.spec.plan import Run
+from wnsim.scenario.spec.schema import Scenario
 from wnsim.units import to_ns
 from wnsim.world import World
 
@@ -185,7 +185,7 @@ def _write(scenario: Scenario, folder: Path, done: _Done) -> tuple[dict[str, str
     if scenario.faults is not None and world.faults is not None:
         faults = fault_rows(scenario.faults, world.faults, network.now_s, world.names, session)
     try:
-        tables = results.tables(network, world, done.ledger, trainer, session, faults)
+        tables = run_tables(network, world, done.ledger, trainer, session, faults)
     except BrokenLawError as error:
         raise ScenarioError(str(error)) from error
     digests = {name: records.write_table(folder / name, table) for name, table in tables.items()}
@@ -195,7 +195,7 @@ def _write(scenario: Scenario, folder: Path, done: _Done) -> tuple[dict[str, str
         from fl.models.language_model import base_of
 
         base_model = base_of(scenario.fl.model)
-        digests |= results.export_adapters(folder, world, trainer, done.adapters, base_model)
+        digests |= export_adapters(folder, world, trainer, done.adapters, base_model)
         payload = getattr(scenario.fl.payload, "emulate", payload)
     shannon, carried = 0.0, 0
     for transfer in network.transfers:

@@ -15,8 +15,8 @@ from wnsim import records
 from wnsim.channel import Channel
 from wnsim.faults import Interrupted
 from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.schema import SCENARIO, Scenario
-from wnsim.scenario.sweep import Run
+from wnsim.scenario.spec.plan import Run
+from wnsim.scenario.spec.schema import SCENARIO, Scenario
 from wnsim.streams import generator
 from wnsim.units import Floats, dbm_to_w
 from wnsim.world import World, positions_m

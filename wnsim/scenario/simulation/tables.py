@@ -72,7 +72,7 @@ ENERGY_COLUMNS = {
 }
 
 
-def tables(
+def run_tables(
     network: Network,
     world: World,
     ledger: Ledger | None,

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wnsim.scenario.errors import ScenarioError, sentence
-from wnsim.scenario.gather import gather
-from wnsim.scenario.jobs import run_at_once
-from wnsim.scenario.launch import Launcher
-from wnsim.scenario.learning import Keeping, together
+from wnsim.scenario.execution.cluster_jobs import Launcher
+from wnsim.scenario.execution.local_jobs import run_at_once
+from wnsim.scenario.execution.resume import locked, make_ready, unfinished
 from wnsim.scenario.progress import Watcher
-from wnsim.scenario.simulate import run_one
-from wnsim.scenario.sweep import Run
-from wnsim.scenario.unfinished import locked, make_ready, unfinished
+from wnsim.scenario.simulation.learning import Keeping, together
+from wnsim.scenario.simulation.simulate import run_one
+from wnsim.scenario.spec.plan import Run
+from wnsim.scenario.summary.summarize import gather
 
 if TYPE_CHECKING:
     from fl.engine.ranks import Ranks

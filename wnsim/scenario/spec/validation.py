@@ -17,9 +17,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from fl.plugins import ALLOWED
-from wnsim.scenario.document import Document, Place
 from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.schema import SCENARIO, Scenario, json_schema
+from wnsim.scenario.spec.document import Document, Place
+from wnsim.scenario.spec.schema import SCENARIO, Scenario, json_schema
 
 # Values in a scenario that name files; relative ones start at the scenario's folder.
 _MODEL: Place = ("fl", "model")

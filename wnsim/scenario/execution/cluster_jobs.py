@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wnsim.scenario.document import parse_value
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.progress import Watcher
+from wnsim.scenario.spec.document import parse_value
 
 if TYPE_CHECKING:
     from submitit import AutoExecutor, Job

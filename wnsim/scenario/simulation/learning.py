@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wnsim.scenario.build import load_tasks
 from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.schema import Scenario
-from wnsim.scenario.sweep import Run
+from wnsim.scenario.simulation.build import load_tasks
+from wnsim.scenario.spec.plan import Run
+from wnsim.scenario.spec.schema import Scenario
 
 if TYPE_CHECKING:
     from fl.engine.launcher import Place

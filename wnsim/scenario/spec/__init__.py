@@ -1,0 +1,1 @@
+"""Specification of a scenario: YAML document, schema, validation, variants and sweeps."""

@@ -1,0 +1,1 @@
+"""Summary of a scenario's complete runs: metrics, comparison, LaTeX table, figures, report."""
