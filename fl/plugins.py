@@ -95,7 +95,7 @@ class Family:
             if it is no such model, the values are not for it, or it lacks what its family has
         """
         if not (isinstance(model, type) and is_pydantic_dataclass(model)):
-            raise ValueError(f"{name} must be a class made with wnsim.params.parameters")
+            raise ValueError(f"{name} must be a class made with wnsim.core.params.parameters")
         if _model_of(model) != name:
             raise ValueError(f'{name} must have the field model: Literal["{name}"] = "{name}"')
         try:

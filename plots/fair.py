@@ -16,8 +16,8 @@ from pathlib import Path
 import pandas as pd
 from results import cell, difference, folders, measured, runs, show, summary
 
+from wnsim.core.statistics import mean, paired_difference
 from wnsim.scenario.summary.latex import MISSING
-from wnsim.statistics import mean, paired_difference
 
 PLUS, BASELINE = "so-lora-plus", "lora"
 # What so-lora-plus is to be ahead of, and by how many points at least.

@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 
+from wnsim.core.statistics import mean, paired_difference
 from wnsim.scenario.summary.latex import MISSING, escape, latex, plus_minus
-from wnsim.statistics import mean, paired_difference
 
 
 def folders(description: str) -> list[Path]:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from wnsim.channel import Channel, FreeSpace, NoFading, Shadowing
-from wnsim.clock import Clock
+from wnsim.core.clock import Clock
+from wnsim.core.units import dbm_to_w
 from wnsim.faults import Interrupted, Timeline
 from wnsim.mac import Ofdma, Scheduled
 from wnsim.mobility import Motion, Static
 from wnsim.network import Network
 from wnsim.phy import Phy, Shannon
-from wnsim.units import dbm_to_w
 from wnsim.world import World
 from wnsim.world import positions_m as positions_of
 

@@ -10,10 +10,10 @@ import pytest
 from scipy import integrate
 
 from wnsim.channel import LogDistance, Rayleigh
+from wnsim.core.transfer import Message, Transfer
+from wnsim.core.units import SPEED_OF_LIGHT_MPS, dbm_to_w, thermal_noise_w
 from wnsim.mac import Cell, Ideal, Reuse, Tdma
 from wnsim.network import Backhaul, Network
-from wnsim.transfer import Message, Transfer
-from wnsim.units import SPEED_OF_LIGHT_MPS, dbm_to_w, thermal_noise_w
 
 Make = Callable[..., Network]
 POWER_W = float(dbm_to_w(23.0))

@@ -31,7 +31,7 @@ from wnsim.channel import (
     V2vHighway,
     V2vUrban,
 )
-from wnsim.units import SPEED_OF_LIGHT_MPS
+from wnsim.core.units import SPEED_OF_LIGHT_MPS
 
 DEVICES = 8
 SPEED_MPS = 3.0

@@ -90,7 +90,7 @@ import numpy as np
 
 from wnsim.channel import FreeSpace
 from wnsim.channel.mean_loss import AlwaysInSight
-from wnsim.params import parameters
+from wnsim.core.params import parameters
 
 @parameters
 class Good(FreeSpace):
@@ -154,7 +154,7 @@ def test_models_of_ones_own_by_name(
         ("nowhere:Good", "--plugin nowhere: cannot be imported"),
         ("theirs", "usage"),
         # What a scenario refuses is refused here too.
-        ("theirs:Plain", "must be a class made with wnsim.params.parameters"),
+        ("theirs:Plain", "must be a class made with wnsim.core.params.parameters"),
         ("theirs:Other", 'must have the field model: Literal["theirs:Other"]'),
         ("theirs:Bare", "must have blockage, as each path loss has"),
     ):

@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 from reference_tables import rows
 from scipy.optimize import brentq
 
-from wnsim import streams
 from wnsim.air import ENGINES, Flow, Setup, Stream
 from wnsim.channel import Channel, LogDistance, NoFading, Rayleigh, Shadowing
-from wnsim.clock import Clock
+from wnsim.core import streams
+from wnsim.core.clock import Clock
+from wnsim.core.units import dbm_to_w
 from wnsim.mac import Csma, Ofdma
 from wnsim.mobility import Motion, RandomWaypoint, Static
 from wnsim.phy import Shannon, Wifi
-from wnsim.units import dbm_to_w
 from wnsim.world import World
 
 # 1400 bytes, with headers of UDP and IP.

@@ -17,12 +17,12 @@ from wnsim.channel import (
     TappedDelayLine,
     UmiStreetCanyon,
 )
+from wnsim.core.transfer import Message
 from wnsim.mac import Cell, Ideal, Ofdma, Reuse, Tdma
 from wnsim.mobility import RandomWaypoint
 from wnsim.network import Backhaul, Network
+from wnsim.network.transport import Transport
 from wnsim.phy import NrMcs, Shannon
-from wnsim.transfer import Message
-from wnsim.transport import Transport
 
 MACS = [
     Ideal(), Tdma(), Tdma(turn_slots=3), Ofdma(), Ofdma(shared=True),

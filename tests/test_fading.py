@@ -19,7 +19,7 @@ from wnsim.channel.fading import (
     Rician,
     TappedDelayLine,
 )
-from wnsim.units import SPEED_OF_LIGHT_MPS
+from wnsim.core.units import SPEED_OF_LIGHT_MPS
 
 Floats = NDArray[np.float64]
 FREQUENCY_HZ = 3.5e9

@@ -10,12 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from wnsim.channel import LogDistance, NoFading, Rayleigh
+from wnsim.core.transfer import Message
 from wnsim.mac import Csma, Sidelink
 from wnsim.mobility import RandomWaypoint
 from wnsim.network import Network
+from wnsim.network.transport import Transport
 from wnsim.phy import NrMcs, Shannon, Wifi
-from wnsim.transfer import Message
-from wnsim.transport import Transport
 
 ACCESSES = {
     "csma": (Csma(), [Wifi(), Wifi(rate_mbps=24.0)], False),

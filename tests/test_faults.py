@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from wnsim.core.transfer import Message, Transfer
+from wnsim.core.units import SPEED_OF_LIGHT_MPS, db_to_linear, dbm_to_w, thermal_noise_w
 from wnsim.faults import Blackout, Churn, Crash, Jamming, StationFailure, Straggler, Timeline
 from wnsim.mac import Cell, Ideal, Ofdma
 from wnsim.mobility import Static
 from wnsim.network import Network
-from wnsim.transfer import Message, Transfer
-from wnsim.transport import Transport
-from wnsim.units import SPEED_OF_LIGHT_MPS, db_to_linear, dbm_to_w, thermal_noise_w
+from wnsim.network.transport import Transport
 
 Make = Callable[..., Network]
 BANDWIDTH_HZ = 20e6

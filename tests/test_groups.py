@@ -24,8 +24,8 @@ from fl.config import (
 from fl.mixture import stored_bytes
 from fl.mixture.features import SKETCH
 from fl.updates.codec import HEADER_BYTES
+from wnsim.core.units import dbm_to_w, thermal_noise_w
 from wnsim.phy import Shannon
-from wnsim.units import dbm_to_w, thermal_noise_w
 
 SQUARE = ((0.0, 0.0), (100.0, 0.0), (0.0, 100.0), (100.0, 100.0))
 SPARSE = SoLora(rank=4, density=0.3, calibration_prompts=8, allocation="uniform")

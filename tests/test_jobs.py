@@ -17,10 +17,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from wnsim.locks import FILE, Lock
 from wnsim.scenario.errors import Ended
 from wnsim.scenario.execution.local_jobs import told_to_end
 from wnsim.scenario.progress import Display, Progress
+from wnsim.storage.locks import FILE, Lock
 
 NET = """\
 name: net

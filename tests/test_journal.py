@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wnsim import journal, records
-from wnsim.journal import Journal
+from wnsim.core.transfer import Message, Packet
 from wnsim.scenario.__main__ import main
-from wnsim.transfer import Message, Packet
+from wnsim.storage import journal, records
+from wnsim.storage.journal import Journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ def test_a_full_disk_amid_a_run_is_told_in_a_sentence(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(journal, "_HELD", 5)
-    monkeypatch.setattr("wnsim.journal.tempfile.TemporaryFile", full)
+    monkeypatch.setattr("wnsim.storage.journal.tempfile.TemporaryFile", full)
     (tmp_path / "w.yaml").write_text(WHOLE)
     assert main([str(tmp_path / "w.yaml"), "--out", str(tmp_path / "out")]) == 2
     told = capsys.readouterr().err.splitlines()[-1]

@@ -10,17 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wnsim import laws, network
+from wnsim import network
 from wnsim.channel import LogDistance, Rayleigh
-from wnsim.clock import Clock
-from wnsim.laws import BrokenLawError, HalfDuplex, Spent, check_totals
+from wnsim.core import invariants
+from wnsim.core.clock import Clock
+from wnsim.core.invariants import BrokenLawError, HalfDuplex, Spent, check_totals
+from wnsim.core.transfer import Message
 from wnsim.mac import Cell, Csma, Ideal, Ofdma, Reuse, Sidelink, Tdma
 from wnsim.mobility import RandomWaypoint
 from wnsim.network import Network
 from wnsim.phy import NrMcs, Shannon, Wifi
 from wnsim.scenario.__main__ import main
 from wnsim.scenario.simulation import tables
-from wnsim.transfer import Message
 
 Make = Callable[..., Network]
 TRIANGLE = ((0.0, 0.0), (100.0, 0.0), (0.0, 100.0))
@@ -121,9 +122,9 @@ def test_bits_from_nowhere_stop_the_run(
 def test_books_are_counted_while_running(
     make_network: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(laws, "_BETWEEN", 3)
+    monkeypatch.setattr(invariants, "_BETWEEN", 3)
     net = make_network(TRIANGLE)
-    monkeypatch.setattr(laws.Books, "sent", lambda self, message: None)
+    monkeypatch.setattr(invariants.Books, "sent", lambda self, message: None)
     with pytest.raises(BrokenLawError, match="law of bits is broken for device 0"):
         send_all(net)
     assert len(net.transfers) == 3
@@ -171,7 +172,7 @@ def test_a_broken_law_ends_its_run_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Whole: of two runs the first breaks a law: code 2, a sentence, the other is there."""
-    path = tmp_path / "laws.yaml"
+    path = tmp_path / "invariants.yaml"
     path.write_text(TRAFFIC)
     closed = network.Network.close
     runs = []

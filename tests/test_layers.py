@@ -12,27 +12,22 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = {
-    "wnsim.units": 0, "wnsim.streams": 0, "wnsim.params": 0, "wnsim.files": 0,
-    "wnsim.journal": 0,
-    "wnsim.mobility": 1, "wnsim.channel": 1, "wnsim.phy": 1, "wnsim.compute": 1,
-    "wnsim.faults": 1,
-    "wnsim.world": 2, "wnsim.contacts": 2, "wnsim.stations": 2,
-    "wnsim.positions": 2,
-    "wnsim.transfer": 3, "wnsim.delivery": 3, "wnsim.transport": 3, "wnsim.clock": 3,
-    "wnsim.mac": 3, "wnsim.air": 3,
-    "wnsim.network": 3, "wnsim.traffic": 3, "wnsim.background": 3, "wnsim.probes": 3,
-    "wnsim.energy": 3, "wnsim.records": 3, "wnsim.metrics": 3, "wnsim.statistics": 3,
-    "wnsim.locks": 3, "wnsim.laws": 3, "wnsim.scenario": 4, "wnsim.figures": 5,
-    "wnsim.report": 5, "wnsim.selftest": 5,
+    "core": 0, "storage": 0,
+    "mobility": 1, "channel": 1, "phy": 1, "faults": 1,
+    "world": 2, "contacts": 2,
+    "mac": 3, "air": 3, "network": 3, "workload": 3, "metrics": 3,
+    "scenario": 4,
+    "figures": 5, "report": 5, "selftest": 5,
 }  # fmt: skip
+# What learning may use of the simulator, and its session alone.
+FOR_LEARNING = ("wnsim.core.units", "wnsim.core.streams", "wnsim.core.params")
+FOR_SESSION = ("wnsim.network", "wnsim.core.transfer", "wnsim.storage.journal")
 ONLY_IN = {
     "simpy": {
-        "wnsim.clock",
+        "wnsim.core.clock",
         "wnsim.air",
         "wnsim.network",
-        "wnsim.traffic",
-        "wnsim.background",
-        "wnsim.probes",
+        "wnsim.workload",
         "fl.session",
     },
     "matplotlib": {"wnsim.figures"},
@@ -66,7 +61,14 @@ def imports(path: Path, *, top_level: bool = False) -> Iterator[str]:
 
 
 def layer(module: str) -> int | None:
-    return LAYERS.get(".".join(module.split(".")[:2]))
+    parts = module.split(".")
+    return LAYERS.get(parts[1]) if parts[0] == "wnsim" and len(parts) > 1 else None
+
+
+def test_each_package_has_a_layer() -> None:
+    packages = {path.parent.name for path in ROOT.glob("wnsim/*/__init__.py")}
+    assert packages == set(LAYERS)
+    assert {path.name for path in ROOT.glob("wnsim/*.py")} == {"__init__.py"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_of)
@@ -86,10 +88,10 @@ def test_learning_knows_nothing_of_radio(path: Path) -> None:
     module = module_of(path)
     if module.split(".")[0] != "fl":
         return
+    allowed = FOR_LEARNING + FOR_SESSION * module.startswith("fl.session")
     for name in imports(path):
         if name.split(".")[0] == "wnsim":
-            assert module.startswith("fl.session"), f"imports {name}"
-            assert name.startswith("wnsim.network"), f"imports {name}"
+            assert f"{name}.".startswith(tuple(f"{each}." for each in allowed)), f"imports {name}"
 
 
 @pytest.mark.parametrize("path", FILES, ids=module_of)
@@ -113,7 +115,7 @@ def test_third_party_packages_stay_in_their_rooms(path: Path) -> None:
 
 @pytest.mark.parametrize("module", ["figures", "scenario.summary.latex", "report"])
 def test_figures_tables_and_report_know_a_results_folder_only(module: str) -> None:
-    ours = (f"wnsim.{module}", "wnsim.statistics", "wnsim.metrics", "wnsim.records")
+    ours = (f"wnsim.{module}", "wnsim.core.statistics", "wnsim.metrics", "wnsim.storage.records")
     if module == "report":
         ours = (*ours, "wnsim.figures")
     for path in [path for path in FILES if f"{module_of(path)}.".startswith(f"wnsim.{module}.")]:

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from wnsim.locks import FILE, Lock
+from wnsim.storage.locks import FILE, Lock
 
 HOLD = """
 import sys, time
 from pathlib import Path
-from wnsim.locks import Lock
+from wnsim.storage.locks import Lock
 with Lock(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

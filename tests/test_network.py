@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from scipy import integrate
 
 from wnsim.channel import Rayleigh
+from wnsim.core.transfer import Message, Transfer
+from wnsim.core.units import SPEED_OF_LIGHT_MPS, db_to_linear, dbm_to_w, thermal_noise_w
 from wnsim.mac import Ofdma
 from wnsim.network import Network
 from wnsim.phy import Shannon, Slots
-from wnsim.transfer import Message, Transfer
-from wnsim.units import SPEED_OF_LIGHT_MPS, db_to_linear, dbm_to_w, thermal_noise_w
 
 Make = Callable[..., Network]
 

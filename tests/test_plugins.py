@@ -25,7 +25,7 @@ from fl.tasks import Example, Source
 from fl.topology import Full, full
 from wnsim.channel.mean_loss import AlwaysInSight
 from wnsim.mobility import Static
-from wnsim.params import parameters
+from wnsim.core.params import parameters
 
 
 @parameters

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from wnsim.core.units import Floats, Ints
 from wnsim.mobility import MOBILITY, Mobility, RandomWaypoint, Static
 from wnsim.mobility.motion import AlwaysPresent, Bools
-from wnsim.positions import MOST_INSTANTS, MOST_ROWS, position_rows
-from wnsim.units import Floats, Ints
+from wnsim.world.positions import MOST_INSTANTS, MOST_ROWS, position_rows
 
 AREA_M = (300.0, 200.0)
 NONE_M = np.empty((0, 2))

@@ -7,13 +7,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from wnsim.core.transfer import Message, Transfer
+from wnsim.core.units import SPEED_OF_LIGHT_MPS, dbm_to_w, thermal_noise_w
 from wnsim.mac import Ofdma
 from wnsim.network import Network
+from wnsim.network.transport import Transport
 from wnsim.phy import NrMcs, Phy, Shannon, Wifi
 from wnsim.phy.inverse import required_share
-from wnsim.transfer import Message, Transfer
-from wnsim.transport import Transport
-from wnsim.units import SPEED_OF_LIGHT_MPS, dbm_to_w, thermal_noise_w
 
 Make = Callable[..., Network]
 BAND_HZ, SLOT_S = 20e6, 1e-3

@@ -13,11 +13,11 @@ import simpy
 from fl.config import Asynchronous, Full, Learning, Local, Lora, Ring, Server, SoLora
 from fl.engine.jobs import Derived, Value
 from fl.session import PROTOCOLS
-from wnsim.clock import Clock
-from wnsim.journal import Journal
+from wnsim.core.clock import Clock
+from wnsim.core.units import to_ns, to_s
 from wnsim.mac import Cell
 from wnsim.network import Message, Transfer
-from wnsim.units import to_ns, to_s
+from wnsim.storage.journal import Journal
 
 SQUARE = ((0.0, 0.0), (100.0, 0.0), (0.0, 100.0), (100.0, 100.0))
 

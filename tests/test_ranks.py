@@ -44,8 +44,8 @@ with joined(place(os.environ)) as ranks:
 
 FEW_RECORDS = """
 import runpy
-import wnsim.journal
-wnsim.journal._HELD = 5
+import wnsim.storage.journal
+wnsim.storage.journal._HELD = 5
 runpy.run_module("wnsim.scenario", run_name="__main__", alter_sys=True)
 """
 

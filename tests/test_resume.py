@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from wnsim import records
 from wnsim.scenario.__main__ import main
+from wnsim.storage import records
 
 _BASE = """
 devices: {count: 3}

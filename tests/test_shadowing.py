@@ -5,9 +5,9 @@ import pytest
 from numpy.typing import NDArray
 from reference_tables import rows
 
-from wnsim import streams
 from wnsim.channel.shadowing import SQUARED_EXPONENTIAL, Field, Shadowing, shadow_field
 from wnsim.channel.sight import LOS_RAMP, Threshold
+from wnsim.core import streams
 
 Floats = NDArray[np.float64]
 SIDE = 150

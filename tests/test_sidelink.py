@@ -14,14 +14,14 @@ from pydantic import ValidationError
 
 from wnsim.air import ENGINES
 from wnsim.channel import Channel, FreeSpace, LogDistance, NoFading, Rayleigh, Shadowing
-from wnsim.clock import Clock
+from wnsim.core.clock import Clock
+from wnsim.core.units import dbm_to_w
 from wnsim.mac import Ofdma
 from wnsim.mac.sidelink import Sidelink, remaining, select
 from wnsim.mobility import RandomWaypoint, Static
 from wnsim.network import Message, Network, Transfer
+from wnsim.network.transport import Transport
 from wnsim.phy import NrMcs, Shannon
-from wnsim.transport import Transport
-from wnsim.units import dbm_to_w
 from wnsim.world import World
 
 AREA_M = (1e5, 1e5)

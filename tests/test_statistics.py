@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from wnsim.statistics import mean, paired_difference
+from wnsim.core.statistics import mean, paired_difference
 
 TRIALS = 2000
 

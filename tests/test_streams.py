@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from wnsim import streams
+from wnsim.core import streams
 
 
 @pytest.mark.parametrize(

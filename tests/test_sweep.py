@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wnsim import records
 from wnsim.scenario.__main__ import main
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.spec.plan import only, plan
 from wnsim.scenario.spec.schema import json_schema
 from wnsim.scenario.summary.comparison import aggregate, lines, table
+from wnsim.storage import records
 
 BASE = "name: s\ndevices: {count: 4}\ntraffic: {size_bytes: 1000, rounds: 1}\n"
 VARIANTS = "variants: [{label: a}, {label: b, radio: {frequency_hz: 5e9}}]\n"

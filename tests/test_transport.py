@@ -11,18 +11,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wnsim.background import Background
 from wnsim.channel import Replay, ReplayTable
-from wnsim.energy import Energy, Ledger
+from wnsim.core.transfer import Message, Transfer
+from wnsim.core.units import NS_PER_S, dbm_to_w
 from wnsim.faults import Blackout
 from wnsim.mobility import Motion
 from wnsim.mobility.traces import TraceMotion
 from wnsim.network import Network
+from wnsim.network.energy_ledger import Ledger
+from wnsim.network.transport import Transport
 from wnsim.phy import NrMcs, Shannon
-from wnsim.probes import Probes
-from wnsim.transfer import Message, Transfer
-from wnsim.transport import Transport
-from wnsim.units import NS_PER_S, dbm_to_w
+from wnsim.workload.background import Background
+from wnsim.workload.probes import Probes
+from wnsim.world.energy import Energy
 
 Make = Callable[..., Network]
 Measured = Callable[..., ReplayTable]

@@ -29,7 +29,7 @@ from fl.updates.attacks import damaged, mislabelled
 from fl.updates.codec import Update, decode, encode
 from wnsim.faults import Crash
 from wnsim.mac import Cell
-from wnsim.transport import Transport
+from wnsim.network.transport import Transport
 
 SQUARE = ((0.0, 0.0), (100.0, 0.0), (0.0, 100.0), (100.0, 100.0))
 

@@ -11,11 +11,11 @@ import torch
 
 from fl.methods.lora import LoraMethod
 from fl.tasks import Example, Source
-from wnsim import streams
 from wnsim.channel import FreeSpace
+from wnsim.core import streams
+from wnsim.core.params import parameters
 from wnsim.mac import Shares, Tdma
 from wnsim.mobility.paths import Path, PathMotion
-from wnsim.params import parameters
 
 # end: imports
 

@@ -15,7 +15,7 @@ _FAMILIES: dict[str, tuple[str, Mapping[str, type], tuple[str, ...]]] = {
     "Path loss": (
         "channel.path_loss",
         channel.PATH_LOSS,
-        ("wnsim.channel.cellular", "wnsim.channel.propagation", "wnsim.channel.scene"),
+        ("wnsim.channel.cellular", "wnsim.channel.propagation", "wnsim.channel.propagation_scene"),
     ),
     "Small-scale fading": (
         "channel.fading",
@@ -35,12 +35,13 @@ _ROOMS = {
         "wnsim.channel.shadowing", "wnsim.channel.penetration", "wnsim.channel.replay",
     ),
     "Transfers, traffic and energy": (
-        "wnsim.transport", "wnsim.background", "wnsim.probes", "wnsim.energy", "wnsim.compute",
+        "wnsim.network.transport", "wnsim.workload.background", "wnsim.workload.probes",
+        "wnsim.world.energy", "wnsim.world.compute",
     ),
     "Faults, and laws that hold all the same": (
         "wnsim.faults", "wnsim.faults.kinds", "wnsim.faults.churn", "fl.updates.attacks",
         "fl.aggregation.robust",
-        "wnsim.laws",
+        "wnsim.core.invariants",
     ),
     "Methods": (
         "fl.methods.lora", "fl.methods.frozen", "fl.methods.masks", "fl.methods.density",

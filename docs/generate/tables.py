@@ -8,11 +8,12 @@ import itertools
 from collections.abc import Mapping
 
 from fl.session.records import EvaluationRow, GroupRow, MemberRow, RoundRow
-from wnsim import metrics, records
+from wnsim import metrics
+from wnsim.core.transfer import Message, Packet, Transfer
 from wnsim.faults import Row
-from wnsim.positions import PositionRow
 from wnsim.scenario.simulation.tables import DEVICE_COLUMNS, ENERGY_COLUMNS, TABLES
-from wnsim.transfer import Message, Packet, Transfer
+from wnsim.storage import records
+from wnsim.world.positions import PositionRow
 
 from .docstrings import escaped, paragraphs, said, sentence, table
 

@@ -27,12 +27,12 @@ from typing import Any
 import numpy as np
 
 from wnsim.air import coherent_block_ns
-from wnsim.clock import Clock
+from wnsim.core.clock import Clock
+from wnsim.core.transfer import Message
 from wnsim.network import Network
+from wnsim.network.transport import Transport
 from wnsim.scenario.simulation.build import build_world
 from wnsim.scenario.spec.schema import SCENARIO, Scenario
-from wnsim.transfer import Message
-from wnsim.transport import Transport
 from wnsim.world import World
 
 

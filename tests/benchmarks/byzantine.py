@@ -23,8 +23,8 @@ from pathlib import Path
 
 import numpy as np
 
+from wnsim.core.statistics import mean
 from wnsim.scenario.__main__ import main as run_scenario
-from wnsim.statistics import mean
 
 LIARS = (4, 9)
 RULES = {

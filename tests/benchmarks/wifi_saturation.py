@@ -23,9 +23,9 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from reference_tables import rows
 from test_csma import PACKET_BITS, circle, make_world, offered, packets
 
-from wnsim import streams
 from wnsim.air import ENGINES, Flow, Setup, Stream
-from wnsim.clock import Clock
+from wnsim.core import streams
+from wnsim.core.clock import Clock
 from wnsim.mac import Csma
 from wnsim.phy import Wifi
 

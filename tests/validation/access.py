@@ -19,8 +19,8 @@ from validation.networks import (
     run,
 )
 from wnsim.channel import Rayleigh
+from wnsim.core.transfer import Message
 from wnsim.mac import Cell, Reuse, Tdma
-from wnsim.transfer import Message
 
 
 def interference(full: bool) -> Finding:

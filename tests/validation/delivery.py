@@ -18,12 +18,13 @@ from validation.networks import (
     rate_bps,
     run,
 )
-from wnsim.background import Background
 from wnsim.channel import Rayleigh
-from wnsim.energy import Energy, Ledger
+from wnsim.core.transfer import Message
+from wnsim.core.units import NS_PER_S
+from wnsim.network.energy_ledger import Ledger
 from wnsim.phy import Shannon
-from wnsim.transfer import Message
-from wnsim.units import NS_PER_S
+from wnsim.workload.background import Background
+from wnsim.world.energy import Energy
 
 # One in a thousand means of 20 batches is farther off, in standard errors: Student's t.
 _STUDENT = 3.88

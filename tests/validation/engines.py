@@ -19,13 +19,13 @@ from wnsim.channel import (
     TappedDelayLine,
     UmiStreetCanyon,
 )
+from wnsim.core.transfer import Message
 from wnsim.mac import Cell, Csma, Ideal, Ofdma, Reuse, Tdma
 from wnsim.mac.sidelink import Sidelink
 from wnsim.mobility import RandomWaypoint
 from wnsim.network import Backhaul, Network
+from wnsim.network.transport import Transport
 from wnsim.phy import NrMcs, Shannon, Wifi
-from wnsim.transfer import Message
-from wnsim.transport import Transport
 
 _SCHEDULED = (
     Ideal(), Tdma(), Tdma(turn_slots=3), Ofdma(), Ofdma(shared=True), Reuse(), Reuse(protect_db=5),

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from wnsim.channel import Channel, FreeSpace, NoFading, Shadowing
-from wnsim.clock import Clock
+from wnsim.core.clock import Clock
+from wnsim.core.transfer import Message, Transfer
+from wnsim.core.units import SPEED_OF_LIGHT_MPS, dbm_to_w, thermal_noise_w
 from wnsim.mac import Ofdma
 from wnsim.mobility import Motion, Static
 from wnsim.network import Network
 from wnsim.phy import Shannon
-from wnsim.transfer import Message, Transfer
-from wnsim.units import SPEED_OF_LIGHT_MPS, dbm_to_w, thermal_noise_w
 from wnsim.world import World, positions_m
 
 FREQUENCY_HZ, BANDWIDTH_HZ, NOISE_FIGURE_DB = 3.5e9, 20e6, 9.0

@@ -10,14 +10,14 @@ from test_phy import BLOCK_NS, W, at_db, constant, first_losses, linear, lost_af
 from validation.check import Finding, Picture, Row, largest
 from validation.networks import network, pairs, run
 from wnsim.channel import Rayleigh
+from wnsim.core.transfer import Message
+from wnsim.core.units import SPEED_OF_LIGHT_MPS, Floats
 from wnsim.phy import NrMcs, Slots
 from wnsim.phy.bicm import information, snr_grid_db
 from wnsim.phy.coding import code_block_error, segment, transport_block_error
 from wnsim.phy.formats import schemes, usable_db
 from wnsim.phy.modem import NEW, NEW_LOST
 from wnsim.phy.transport_block import elements, transport_bits
-from wnsim.transfer import Message
-from wnsim.units import SPEED_OF_LIGHT_MPS, Floats
 
 _LDPC = "simulated NR LDPC code"
 

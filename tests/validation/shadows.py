@@ -12,7 +12,7 @@ from validation.check import Finding, Picture, Row, largest
 from wnsim.channel import Channel, NoFading, Shadowing
 from wnsim.channel.path_loss import FreeSpace
 from wnsim.channel.shadowing import shadow_field
-from wnsim.units import Floats, Ints
+from wnsim.core.units import Floats, Ints
 
 NS3 = "ns-3 3.44"
 

@@ -18,7 +18,7 @@ from test_sidelink import (
 
 from validation.check import Finding, Picture, Row
 from wnsim.mac.sidelink import Sidelink
-from wnsim.transport import Transport
+from wnsim.network.transport import Transport
 
 
 def collisions(full: bool) -> Finding:

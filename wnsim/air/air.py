@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from wnsim.air.deadline_power import set_powers
 from wnsim.air.flow import Flow, Stream
-from wnsim.air.hearing import Hearing
-from wnsim.air.protection import Protection
+from wnsim.air.interference_graph import Hearing
 from wnsim.air.quality import TERMS
 from wnsim.air.queues import Queues, by_serial
-from wnsim.clock import FIRST, LAST
-from wnsim.laws import HalfDuplex
-from wnsim.units import to_s
+from wnsim.air.spatial_reuse import Protection
+from wnsim.core.clock import FIRST, LAST
+from wnsim.core.invariants import HalfDuplex
+from wnsim.core.units import to_s
 
 if TYPE_CHECKING:
     from wnsim.air.quality import Prediction
-    from wnsim.clock import Clock
+    from wnsim.core.clock import Clock
     from wnsim.phy import Modem
     from wnsim.world import World
 

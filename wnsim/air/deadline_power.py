@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wnsim.air.quality import common, predict
+from wnsim.core.units import NS_PER_S, Floats, db_to_linear
 from wnsim.phy.inverse import required_share
-from wnsim.units import NS_PER_S, Floats, db_to_linear
 
 if TYPE_CHECKING:
     from wnsim.air.air import Setup

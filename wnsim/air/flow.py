@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from wnsim.units import Ints, to_s
+from wnsim.core.units import Ints, to_s
 
 
 @dataclass(eq=False, slots=True)

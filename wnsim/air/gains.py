@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wnsim.units import Floats, Ints
+from wnsim.core.units import Floats, Ints
 
 if TYPE_CHECKING:
     from wnsim.channel import Channel

@@ -11,7 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from wnsim.units import SPEED_OF_LIGHT_MPS, Floats
+from wnsim.core.units import SPEED_OF_LIGHT_MPS, Floats
 
 Prediction = Literal["none", "linear", "quadratic"]
 # Farther than this factor a prediction does not go from the last value that is known.

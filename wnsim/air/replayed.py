@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wnsim.air.flow import Flow, Stream
-from wnsim.units import LONGEST_S, NS_PER_S, to_s
+from wnsim.core.units import LONGEST_S, NS_PER_S, to_s
 
 if TYPE_CHECKING:
     from wnsim.air.air import Setup

@@ -9,7 +9,7 @@ import numpy as np
 
 from wnsim.air.air import Air, Setup
 from wnsim.air.flow import Flow
-from wnsim.units import Floats, Ints
+from wnsim.core.units import Floats, Ints
 
 
 class Link(Protocol):

@@ -28,8 +28,8 @@ from wnsim.channel.path_loss import (
     V2vUrban,
 )
 from wnsim.channel.penetration import Penetration
+from wnsim.channel.propagation_scene import OutOfRangeWarning
 from wnsim.channel.replay import Replay, ReplayTable
-from wnsim.channel.scene import OutOfRangeWarning
 from wnsim.channel.shadowing import Shadowing
 
 __all__ = [

@@ -14,8 +14,8 @@ from typing import Annotated, Literal, Protocol
 import numpy as np
 from pydantic import Field
 
-from wnsim.params import parameters
-from wnsim.units import Floats, Ints
+from wnsim.core.params import parameters
+from wnsim.core.units import Floats, Ints
 
 
 class Antenna(Protocol):

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from wnsim.channel.propagation import distance_m
-from wnsim.units import Floats
+from wnsim.core.units import Floats
 
 CAR_HEIGHT_M = 1.6
 TRUCK_HEIGHT_M = 3.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from wnsim.channel.large_scale import LargeScale, Position
-from wnsim.units import Floats, Ints
+from wnsim.core.units import Floats, Ints
 
 # Blocks in a chunk at most; a power of two.
 _CHUNK_BLOCKS = 64

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from wnsim.channel.mean_loss import BuildingsOnly
 from wnsim.channel.propagation import distance_m, lower_higher_m
-from wnsim.units import Floats
+from wnsim.core.units import Floats
 
 # TR 38.901 writes break points with this rounded speed of light.
 ROUNDED_SPEED_OF_LIGHT_MPS = 3.0e8

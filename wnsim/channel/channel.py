@@ -22,11 +22,11 @@ from wnsim.channel.nodes import checked
 from wnsim.channel.path_loss import PathLoss
 from wnsim.channel.penetration import Penetration
 from wnsim.channel.plane_waves import Complexes
+from wnsim.channel.propagation_scene import Scene
 from wnsim.channel.reach import Reach
 from wnsim.channel.replay import ReplayTable
-from wnsim.channel.scene import Scene
 from wnsim.channel.shadowing import Shadowing
-from wnsim.units import Floats, Ints, db_to_linear, linear_to_db
+from wnsim.core.units import Floats, Ints, db_to_linear, linear_to_db
 
 # Where (L, T) links (L,), by source and target, let nothing through at instants (T,) [ns].
 Dark = Callable[[Ints, Ints, Ints], NDArray[np.bool_]]

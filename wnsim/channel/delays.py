@@ -23,8 +23,8 @@ from importlib import resources
 import numpy as np
 from numpy.typing import NDArray
 
-from wnsim import streams
-from wnsim.units import Floats, Ints, db_to_linear
+from wnsim.core import streams
+from wnsim.core.units import Floats, Ints, db_to_linear
 
 
 @dataclass(frozen=True)

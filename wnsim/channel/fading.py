@@ -12,8 +12,8 @@ from pydantic import Field
 from wnsim.channel.delays import Delays, profile
 from wnsim.channel.plane_waves import Complexes, PlaneWaves
 from wnsim.channel.processes import Direct, GammaPower
-from wnsim.params import parameters
-from wnsim.units import Floats, Ints, db_to_linear
+from wnsim.core.params import parameters
+from wnsim.core.units import Floats, Ints, db_to_linear
 
 _MOST_WAVES = 4096
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from wnsim.channel.cellular import Cellular, frequency_db, spread
-from wnsim.params import parameters
-from wnsim.units import Floats
+from wnsim.core.params import parameters
+from wnsim.core.units import Floats
 
 
 @parameters

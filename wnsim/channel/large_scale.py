@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from wnsim.channel.links import LinkRows, grown, members, ordered
 from wnsim.channel.nodes import Nodes
-from wnsim.channel.scene import Geometry, Scene
-from wnsim.units import Floats, Ints
+from wnsim.channel.propagation_scene import Geometry, Scene
+from wnsim.core.units import Floats, Ints
 
 Position = Callable[[Ints, Floats], Floats]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wnsim.units import Ints
+from wnsim.core.units import Ints
 
 
 def ordered(source: Ints, target: Ints) -> tuple[Ints, Ints]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from wnsim.channel.blockage import VehicleBlockage
-from wnsim.units import Floats
+from wnsim.core.units import Floats
 
 
 class PathLoss(Protocol):

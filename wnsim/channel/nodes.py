@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from wnsim.channel.antennas import Antenna, Mounted
 from wnsim.channel.penetration import Penetration
-from wnsim.units import Floats
+from wnsim.core.units import Floats
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ from wnsim.channel.propagation import (
     power_law_db,
     two_ray_db,
 )
-from wnsim.params import parameters
-from wnsim.units import Floats
+from wnsim.core.params import parameters
+from wnsim.core.units import Floats
 
 
 @parameters

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from wnsim import streams
-from wnsim.params import parameters
-from wnsim.units import Floats, db_to_linear, linear_to_db
+from wnsim.core import streams
+from wnsim.core.params import parameters
+from wnsim.core.units import Floats, db_to_linear, linear_to_db
 
 # Loss of a material [dB] as offset and slope over the carrier frequency in gigahertz.
 _GLASS = (2.0, 0.2)

@@ -20,10 +20,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from wnsim import streams
 from wnsim.channel.delays import Delays
 from wnsim.channel.links import LinkRows, grown
-from wnsim.units import SPEED_OF_LIGHT_MPS, Floats, Ints
+from wnsim.core import streams
+from wnsim.core.units import SPEED_OF_LIGHT_MPS, Floats, Ints
 
 Complexes = NDArray[np.complex128]
 

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import gammainccinv, gammaincinv
 
 from wnsim.channel.plane_waves import Complexes, PlaneWaves
-from wnsim.units import SPEED_OF_LIGHT_MPS, Floats, Ints
+from wnsim.core.units import SPEED_OF_LIGHT_MPS, Floats, Ints
 
 # Natural logarithms of the power between which the Nakagami law is tabulated, and the step. A
 # Rayleigh power is below the first with a probability of 1e-16, and of M waves at most M.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from wnsim.units import SPEED_OF_LIGHT_MPS, Floats
+from wnsim.core.units import SPEED_OF_LIGHT_MPS, Floats
 
 MIN_DISTANCE_M = 1.0
 

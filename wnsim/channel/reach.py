@@ -9,7 +9,7 @@ import numpy as np
 from wnsim.channel.nodes import Nodes
 from wnsim.channel.path_loss import PathLoss
 from wnsim.channel.shadowing import Shadowing
-from wnsim.units import Floats
+from wnsim.core.units import Floats
 
 # Three deviations of the shadow fading in line of sight of the models here.
 _LUCK_DB = 12.0

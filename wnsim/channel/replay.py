@@ -15,8 +15,8 @@ import numpy as np
 
 from wnsim.channel.links import ordered
 from wnsim.channel.replay_file import read
-from wnsim.params import parameters
-from wnsim.units import Floats, Ints
+from wnsim.core.params import parameters
+from wnsim.core.units import Floats, Ints
 
 Interpolation = Literal["hold", "linear"]
 

@@ -16,8 +16,8 @@ from typing import BinaryIO
 
 import numpy as np
 
-from wnsim.files import opened
-from wnsim.units import LONGEST_S, Floats
+from wnsim.core.files import opened
+from wnsim.core.units import LONGEST_S, Floats
 
 MAX_SAMPLES = 10_000_000
 MAX_LINE_BYTES = 4096

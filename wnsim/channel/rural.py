@@ -15,8 +15,8 @@ from pydantic import Field
 
 from wnsim.channel.cellular import ROUNDED_SPEED_OF_LIGHT_MPS, Cellular, frequency_db, spread
 from wnsim.channel.propagation import lower_higher_m
-from wnsim.params import parameters
-from wnsim.units import Floats
+from wnsim.core.params import parameters
+from wnsim.core.units import Floats
 
 
 @parameters

@@ -22,11 +22,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wnsim import streams
 from wnsim.channel.links import members
-from wnsim.channel.places import Table, Visit
-from wnsim.params import parameters
-from wnsim.units import Floats, Ints
+from wnsim.channel.position_cache import Table, Visit
+from wnsim.core import streams
+from wnsim.core.params import parameters
+from wnsim.core.units import Floats, Ints
 
 _MOST_WAVES = 1 << 16
 # Steps of an additive low-discrepancy sequence in four dimensions: powers of the root of

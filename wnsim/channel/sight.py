@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from wnsim.channel.places import Visit
+from wnsim.channel.position_cache import Visit
 from wnsim.channel.shadowing import SQUARED_EXPONENTIAL, Field
-from wnsim.units import Floats, Ints
+from wnsim.core.units import Floats, Ints
 
 # Width of the transition between the line-of-sight states, as the standard deviation of a
 # Gaussian ramp in units of the (unit variance) field: 10 % to 90 % within 0.4, like the arctan

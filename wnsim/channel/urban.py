@@ -14,8 +14,8 @@ from numpy.typing import ArrayLike
 
 from wnsim.channel.cellular import ROUNDED_SPEED_OF_LIGHT_MPS, Cellular, frequency_db, spread
 from wnsim.channel.propagation import lower_higher_m
-from wnsim.params import parameters
-from wnsim.units import Floats
+from wnsim.core.params import parameters
+from wnsim.core.units import Floats
 
 _ENVIRONMENT_HEIGHT_M = 1.0
 

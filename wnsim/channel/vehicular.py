@@ -20,8 +20,8 @@ from pydantic import Field
 
 from wnsim.channel.blockage import VehicleBlockage
 from wnsim.channel.propagation import distance_m
-from wnsim.params import parameters
-from wnsim.units import Floats
+from wnsim.core.params import parameters
+from wnsim.core.units import Floats
 
 # Where the measurements behind the quadratic formulas of Boban et al. end.
 _BOBAN_HIGHWAY_M = 500.0

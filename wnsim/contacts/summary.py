@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from wnsim.contacts.sweep import Contacts
-from wnsim.units import Floats
+from wnsim.core.units import Floats
 
 
 def summary(found: Contacts) -> dict[str, Any]:

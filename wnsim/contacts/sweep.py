@@ -20,9 +20,9 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from wnsim.contacts.stays import Stays, steps
+from wnsim.contacts.presence_segments import Stays, steps
+from wnsim.core.units import Floats, Ints
 from wnsim.mobility import Motion
-from wnsim.units import Floats, Ints
 
 CONTACT = np.dtype(
     [

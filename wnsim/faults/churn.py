@@ -16,11 +16,11 @@ from typing import Annotated
 
 from pydantic import Field
 
+from wnsim.core.params import parameters
+from wnsim.core.streams import generator
+from wnsim.core.units import NS_PER_S
 from wnsim.faults.kinds import Node
 from wnsim.faults.spans import FAR_NS, Spans
-from wnsim.params import parameters
-from wnsim.streams import generator
-from wnsim.units import NS_PER_S
 
 Rate = Annotated[float, Field(ge=0, le=1e3)]
 _HEADER = ["t_s", "id", "event"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from wnsim.core.units import Floats, Ints
 from wnsim.faults.kinds import Blackout, Jamming
 from wnsim.mobility.motion import Bools
-from wnsim.units import Floats, Ints
 
 
 def concerns(blackout: Blackout, source: Ints, target: Ints) -> Bools:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from wnsim.params import parameters
+from wnsim.core.params import parameters
 
 Instant = Annotated[float, Field(ge=0, le=1e9)]
 Node = Annotated[int, Field(ge=0, le=100_000)]

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from wnsim.core.units import NS_PER_S, Floats, Ints, to_s
 from wnsim.faults.spans import FAR_NS, Spans
 from wnsim.mobility.motion import Bools, Motion
-from wnsim.units import NS_PER_S, Floats, Ints, to_s
 
 
 class Interrupted:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from wnsim.core.units import Ints
 from wnsim.mobility.motion import Bools
-from wnsim.units import Ints
 
 # An instant that no simulation reaches: 292 years.
 FAR_NS = 2**63 - 1

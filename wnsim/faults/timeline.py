@@ -12,13 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from wnsim.core.units import NS_PER_S, Floats, Ints, db_to_linear, dbm_to_w, to_ns, to_s
 from wnsim.faults.churn import Churn
 from wnsim.faults.extent import area, concerns, inside
 from wnsim.faults.kinds import Blackout, Crash, Jamming, StationFailure, Straggler
 from wnsim.faults.rows import Row, by_time
 from wnsim.faults.spans import FAR_NS, Spans
 from wnsim.mobility.motion import Bools
-from wnsim.units import NS_PER_S, Floats, Ints, db_to_linear, dbm_to_w, to_ns, to_s
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,10 +9,10 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from wnsim.core.statistics import mean
 from wnsim.figures import stacks
 from wnsim.figures.lines import Line
 from wnsim.figures.style import area_style, legend_above, say_sizes, say_sizes_below, scale
-from wnsim.statistics import mean
 
 # Kinds of messages that are not learning's, nor the traffic's, or that have no latency.
 _OTHERS = ("background", "probe", "control")

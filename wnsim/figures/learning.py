@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator, SymmetricalLogLocator
 
+from wnsim.core.statistics import mean
 from wnsim.figures.lines import Line, mean_curve
 from wnsim.figures.style import (
     COLUMN_IN,
@@ -23,7 +24,6 @@ from wnsim.figures.style import (
     short,
 )
 from wnsim.metrics.delivery import OTHERS, retransmitted
-from wnsim.statistics import mean
 
 _EVALUATION = ("round", "time_s", "device", "task", "own", "accuracy")
 _TRANSFER = ("kind", "ended_s", "carried_bytes", "blocks", "failed_blocks")

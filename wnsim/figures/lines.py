@@ -10,9 +10,9 @@ from typing import Any
 
 import pandas as pd
 
+from wnsim.core.statistics import mean
 from wnsim.figures.style import line_style
 from wnsim.metrics import read_table
-from wnsim.statistics import mean
 
 
 @dataclass(frozen=True)

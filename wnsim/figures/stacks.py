@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from wnsim.core.statistics import Interval, mean
 from wnsim.figures.lines import Line
 from wnsim.figures.style import area_style, in_rows, legend_above, say_sizes_below, scale
-from wnsim.statistics import Interval, mean
 
 _ROUND = {
     "round_compute_s": "compute",

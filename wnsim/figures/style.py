@@ -22,7 +22,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from wnsim import records
+from wnsim.storage import records
 
 COLUMN_IN = (3.5, 2.4)
 PAGE_WIDTH_IN = 7.16

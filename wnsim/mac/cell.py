@@ -11,10 +11,10 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from wnsim.core.params import parameters
+from wnsim.core.units import Floats
 from wnsim.mac.scheduled import OnAir, Rules, Shares
 from wnsim.mac.tdma import turns
-from wnsim.params import parameters
-from wnsim.units import Floats
 
 
 @parameters

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from wnsim.params import parameters
+from wnsim.core.params import parameters
 from wnsim.phy.wifi import Wifi
 
 if TYPE_CHECKING:

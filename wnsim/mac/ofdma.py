@@ -14,9 +14,9 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from wnsim.core.params import parameters
+from wnsim.core.units import Floats
 from wnsim.mac.scheduled import OnAir, Rules, Shares, constant
-from wnsim.params import parameters
-from wnsim.units import Floats
 
 
 @parameters

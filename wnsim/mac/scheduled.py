@@ -8,7 +8,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wnsim.units import Floats, Ints
+from wnsim.core.units import Floats, Ints
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from wnsim.core.params import parameters
+from wnsim.core.units import NS_PER_S, Floats, Ints
 from wnsim.mac.scheduled import Rules
-from wnsim.params import parameters
-from wnsim.units import NS_PER_S, Floats, Ints
 
 # Step of the threshold [dB].
 _STEP_DB = 3.0

@@ -7,9 +7,9 @@ from typing import ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from wnsim.core.params import parameters
+from wnsim.core.units import Floats
 from wnsim.mac.scheduled import OnAir, Rules, Shares
-from wnsim.params import parameters
-from wnsim.units import Floats
 
 
 @parameters

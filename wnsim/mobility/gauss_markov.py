@@ -23,12 +23,12 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from wnsim import streams
+from wnsim.core import streams
+from wnsim.core.params import parameters
+from wnsim.core.units import Floats
 from wnsim.mobility.motion import Motion, check_area, check_count
 from wnsim.mobility.paths import Path, PathMotion, headings, knots_after
 from wnsim.mobility.speeds import FASTEST_MPS
-from wnsim.params import parameters
-from wnsim.units import Floats
 
 _INTERVALS_AT_ONCE = 128
 _CUT_SDS = 4.0

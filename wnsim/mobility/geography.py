@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from wnsim.units import Floats
+from wnsim.core.units import Floats
 
 _SEMI_MAJOR_M = 6_378_137.0
 _FLATTENING = 1.0 / 298.257223563

@@ -16,14 +16,14 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from wnsim import streams
+from wnsim.core import streams
+from wnsim.core.params import parameters
+from wnsim.core.units import Floats, Ints
 from wnsim.mobility.motion import AlwaysPresent, Motion, check_area, check_count
 from wnsim.mobility.paths import Path
 from wnsim.mobility.random_waypoint import waypoints
 from wnsim.mobility.regions import Disc, Rectangle
 from wnsim.mobility.speeds import check_pause, check_speeds
-from wnsim.params import parameters
-from wnsim.units import Floats, Ints
 
 
 @parameters

@@ -19,11 +19,11 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from wnsim import streams
+from wnsim.core import streams
+from wnsim.core.params import parameters
+from wnsim.core.units import Floats, Ints
 from wnsim.mobility.motion import Bools, Motion, check_area, check_count
 from wnsim.mobility.speeds import FASTEST_MPS, SLOWEST_MPS
-from wnsim.params import parameters
-from wnsim.units import Floats, Ints
 
 LaneSpeed = Annotated[float, Field(ge=SLOWEST_MPS, le=FASTEST_MPS)]
 

@@ -15,9 +15,9 @@ from collections import defaultdict
 
 import numpy as np
 
-from wnsim import streams
+from wnsim.core import streams
+from wnsim.core.units import Floats
 from wnsim.mobility.paths import reflect
-from wnsim.units import Floats
 
 _TRIES = 2000
 

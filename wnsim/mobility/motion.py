@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from wnsim.units import Floats, Ints
+from wnsim.core.units import Floats, Ints
 
 Bools = NDArray[np.bool_]
 

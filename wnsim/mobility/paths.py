@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from wnsim.core.units import Floats, Ints
 from wnsim.mobility.motion import AlwaysPresent
-from wnsim.units import Floats, Ints
 
 MAX_KNOTS = 20_000_000
 

@@ -20,7 +20,9 @@ from typing import Literal
 
 import numpy as np
 
-from wnsim import streams
+from wnsim.core import streams
+from wnsim.core.params import parameters
+from wnsim.core.units import Floats
 from wnsim.mobility.motion import Motion, check_area, check_count
 from wnsim.mobility.paths import Path, PathMotion, headings, knots_after
 from wnsim.mobility.speeds import (
@@ -30,8 +32,6 @@ from wnsim.mobility.speeds import (
     check_speeds,
     mean_inverse_s_per_m,
 )
-from wnsim.params import parameters
-from wnsim.units import Floats
 
 _LEGS_AT_ONCE = 32
 

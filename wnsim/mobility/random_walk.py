@@ -15,12 +15,12 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from wnsim import streams
+from wnsim.core import streams
+from wnsim.core.params import parameters
+from wnsim.core.units import Floats
 from wnsim.mobility.motion import Motion, check_area, check_count
 from wnsim.mobility.paths import Path, PathMotion, headings, knots_after
 from wnsim.mobility.speeds import at_random_instant_mps, check_speeds
-from wnsim.params import parameters
-from wnsim.units import Floats
 
 _STEPS_AT_ONCE = 32
 _STEP_S = 10.0

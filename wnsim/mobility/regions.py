@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from wnsim.units import Floats
+from wnsim.core.units import Floats
 
 # Beyond, a rectangle is a line to 1e-7, and the closed form loses its digits.
 _SLENDER = 1e4

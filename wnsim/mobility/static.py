@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from wnsim.core.params import parameters
+from wnsim.core.units import Floats, Ints
 from wnsim.mobility import layouts
 from wnsim.mobility.motion import AlwaysPresent, Motion, check_area, check_count
-from wnsim.params import parameters
-from wnsim.units import Floats, Ints
 
 
 @parameters

@@ -7,10 +7,10 @@ from typing import Literal
 
 import numpy as np
 
+from wnsim.core.params import parameters
+from wnsim.core.units import SPEED_OF_LIGHT_MPS, Floats, Ints
 from wnsim.mobility.motion import Bools, Motion, check_count
 from wnsim.mobility.trace_files import Layout, Tracks, read
-from wnsim.params import parameters
-from wnsim.units import SPEED_OF_LIGHT_MPS, Floats, Ints
 
 # A sample may be missing at one step without the device being gone; rounding of times aside.
 _GAP_STEPS = 2.001

@@ -17,7 +17,7 @@ import math
 import numpy as np
 from scipy.special import logsumexp
 
-from wnsim.units import Floats
+from wnsim.core.units import Floats
 
 SNR_MIN_DB = -30.0
 SNR_MAX_DB = 50.0

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr
 
-from wnsim.units import Floats, Ints
+from wnsim.core.units import Floats, Ints
 
 _CRC_BITS = 24
 _SHORT_CRC_BITS = 16

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from wnsim.core.units import Floats, Ints, linear_to_db
 from wnsim.phy.bicm import SNR_MAX_DB, SNR_MIN_DB, SNR_STEP_DB, information
 from wnsim.phy.coding import code_block_error, segment, transport_block_error
 from wnsim.phy.modem import mean_of_bands
 from wnsim.phy.transport_block import transport_bits
-from wnsim.units import Floats, Ints, linear_to_db
 
 if TYPE_CHECKING:
     from wnsim.phy.nr import NrMcs

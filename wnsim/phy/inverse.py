@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from wnsim.core.units import Floats, db_to_linear
 from wnsim.phy.modem import Modem, mean_of_bands
-from wnsim.units import Floats, db_to_linear
 
 # Halvings of an interval: enough for the last bit of a logarithm.
 _HALVINGS = 64

@@ -12,7 +12,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from wnsim.units import Floats, Ints
+from wnsim.core.units import Floats, Ints
 
 # What became of a slot: nothing sent; new data or a repetition, received or not.
 IDLE, NEW, NEW_LOST, REPEATED, REPEATED_LOST = range(5)

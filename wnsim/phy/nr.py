@@ -27,14 +27,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from wnsim.params import parameters
+from wnsim.core.params import parameters
+from wnsim.core.units import NS_PER_S, Floats, Ints, linear_to_db
 from wnsim.phy.coding import code_block_error, transport_block_error
 from wnsim.phy.formats import Formats, grid, moments, schemes, usable_db
 from wnsim.phy.inverse import factor_to, snr_for
 from wnsim.phy.modem import NEW, REPEATED, Outcome, Slots, State, efficiency
 from wnsim.phy.transport_block import elements, resource_blocks
 from wnsim.phy.turns import Turns
-from wnsim.units import NS_PER_S, Floats, Ints, linear_to_db
 
 # Farther than this the outer loop never goes from what is known [dB].
 _LARGEST_OFFSET_DB = 10.0

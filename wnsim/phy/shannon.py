@@ -12,10 +12,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from wnsim.params import parameters
+from wnsim.core.params import parameters
+from wnsim.core.units import NS_PER_S, Floats, Ints, db_to_linear
 from wnsim.phy.inverse import factor_to
 from wnsim.phy.modem import NEW, NEW_LOST, Outcome, Slots, State, efficiency
-from wnsim.units import NS_PER_S, Floats, Ints, db_to_linear
 
 
 @parameters

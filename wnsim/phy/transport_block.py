@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from wnsim.units import Floats, Ints
+from wnsim.core.units import Floats, Ints
 
 SUBCARRIERS = 12
 SYMBOLS = 14

@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from wnsim.units import Ints
+from wnsim.core.units import Ints
 
 _Number = TypeVar("_Number", np.float64, np.int64, np.int8)
 

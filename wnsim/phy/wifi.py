@@ -28,11 +28,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 from scipy.special import erfc
 
-from wnsim.params import parameters
+from wnsim.core.params import parameters
+from wnsim.core.units import Floats, Ints, db_to_linear, linear_to_db
 from wnsim.phy.bicm import information, snr_grid_db
 from wnsim.phy.inverse import snr_for
 from wnsim.phy.modem import Outcome, Slots, State, mean_of_bands
-from wnsim.units import Floats, Ints, db_to_linear, linear_to_db
 
 SLOT_NS, SIFS_NS, DIFS_NS = 9_000, 16_000, 34_000
 # A carrier is noticed so long after it has begun.

@@ -18,7 +18,6 @@ from typing import Any
 
 from markupsafe import Markup
 
-from wnsim import records
 from wnsim.figures import FIGURES, Line, read_lines
 from wnsim.report import page
 from wnsim.report.drawings import inline, width_pt
@@ -26,6 +25,7 @@ from wnsim.report.facts import facts
 from wnsim.report.faults import faults
 from wnsim.report.numbers import all_numbers, key_numbers
 from wnsim.report.replay import replay
+from wnsim.storage import records
 
 __all__ = ["MOST_BYTES", "NAME", "write"]
 

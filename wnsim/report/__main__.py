@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from wnsim import figures, records, report
+from wnsim import figures, report
+from wnsim.storage import records
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

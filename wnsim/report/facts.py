@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from wnsim.figures import Line
-from wnsim.records import MANIFEST
+from wnsim.storage.records import MANIFEST
 
 MOST_SETTINGS_BYTES = 300_000
 _MOST_ITEMS = 12

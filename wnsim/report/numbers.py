@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pandas as pd
 
+from wnsim.core.statistics import Interval, mean
 from wnsim.figures import Line
 from wnsim.metrics import definition
-from wnsim.statistics import Interval, mean
 
 MOST_ROWS = 100
 MOST_CELLS = 4000

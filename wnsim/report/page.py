@@ -17,7 +17,7 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-_SCRIPTS = ("data.js", "colors.js", "map.js", "curve.js", "told.js", "player.js")
+_SCRIPTS = ("data.js", "colors.js", "map.js", "curve.js", "legend.js", "player.js")
 
 
 def script_json(data: Any) -> Markup:

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wnsim import records
 from wnsim.channel import OutOfRangeWarning
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.options import parser
@@ -24,6 +23,7 @@ from wnsim.scenario.simulation.build import check
 from wnsim.scenario.spec.learning_package import check_fl
 from wnsim.scenario.spec.plan import Run, plan, results_folder
 from wnsim.scenario.spec.validation import allow
+from wnsim.storage import records
 
 if TYPE_CHECKING:
     import pandas as pd

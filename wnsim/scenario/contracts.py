@@ -19,9 +19,9 @@ import numpy as np
 
 from fl.plugins import Family, named, source_of
 from wnsim.channel import Fading, PathLoss
+from wnsim.core.units import Floats
 from wnsim.mobility import Mobility
 from wnsim.scenario.spec.validation import allow
-from wnsim.units import Floats
 
 _AREA_M = (400.0, 300.0)
 _COUNT = 6

@@ -15,18 +15,18 @@ import numpy as np
 
 from wnsim.channel import Channel, FreeSpace, LogDistance, NoFading, Rayleigh, Shadowing
 from wnsim.channel import UmiStreetCanyon as Umi
-from wnsim.clock import Clock
+from wnsim.core.clock import Clock
+from wnsim.core.transfer import Message
+from wnsim.core.units import SPEED_OF_LIGHT_MPS, dbm_to_w, thermal_noise_w
 from wnsim.mac import Csma, Mac, Ofdma
 from wnsim.mobility import Static
 from wnsim.network import Network
+from wnsim.network.transport import Transport
 from wnsim.phy import Phy, Shannon, Wifi
 from wnsim.phy.formats import schemes
 from wnsim.phy.transport_block import elements, resource_blocks, transport_bits
 from wnsim.selftest.federated import learning
 from wnsim.selftest.result import Result, equal, facts, near
-from wnsim.transfer import Message
-from wnsim.transport import Transport
-from wnsim.units import SPEED_OF_LIGHT_MPS, dbm_to_w, thermal_noise_w
 from wnsim.world import World
 
 _FREQUENCY_HZ, _BANDWIDTH_HZ, _POWER_DBM, _FIGURE_DB = 3.5e9, 20e6, 23.0, 9.0

@@ -16,11 +16,11 @@ import numpy as np
 from wnsim.air.csma.contention import Contention
 from wnsim.air.csma.frame import Frame
 from wnsim.air.csma.radio import ACK_BITS
-from wnsim.clock import LAST
-from wnsim.laws import at_once
+from wnsim.core.clock import LAST
+from wnsim.core.invariants import at_once
+from wnsim.core.streams import uniforms
+from wnsim.core.units import to_s
 from wnsim.phy.wifi import DIFS_NS, SENSE_NS, SIFS_NS, SLOT_NS, TIMEOUT_NS
-from wnsim.streams import uniforms
-from wnsim.units import to_s
 
 if TYPE_CHECKING:
     from wnsim.air.air import Setup

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial import cKDTree
 
-from wnsim import streams
+from wnsim.core import streams
+from wnsim.core.units import NS_PER_S, db_to_linear, dbm_to_w, linear_to_db, thermal_noise_w
 from wnsim.mac.csma import Csma, require_match
 from wnsim.phy.wifi import RAREST, Scheme, Wifi
-from wnsim.units import NS_PER_S, db_to_linear, dbm_to_w, linear_to_db, thermal_noise_w
 
 if TYPE_CHECKING:
     from wnsim.air.air import Setup

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wnsim.units import to_s
+from wnsim.core.units import to_s
 
 if TYPE_CHECKING:
     from wnsim.air.flow import Flow, Stream

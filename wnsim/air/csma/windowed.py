@@ -14,15 +14,15 @@ import heapq
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from wnsim.air.csma.ahead import Backoffs, Draws, Paths
+from wnsim.air.csma.clique import Rounds
 from wnsim.air.csma.contention import Contention
 from wnsim.air.csma.frame import Frame
+from wnsim.air.csma.lookahead import Backoffs, Draws, Paths
 from wnsim.air.csma.radio import ACK_BITS
-from wnsim.air.csma.rounds import Rounds
-from wnsim.clock import LAST
-from wnsim.laws import at_once
+from wnsim.core.clock import LAST
+from wnsim.core.invariants import at_once
+from wnsim.core.units import to_s
 from wnsim.phy.wifi import DIFS_NS, SENSE_NS, SIFS_NS, SLOT_NS, TIMEOUT_NS
-from wnsim.units import to_s
 
 if TYPE_CHECKING:
     from wnsim.air.air import Setup

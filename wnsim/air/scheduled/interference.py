@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from wnsim.units import Floats, Ints
+from wnsim.core.units import Floats, Ints
 
 if TYPE_CHECKING:
-    from wnsim.air.hearing import Hearing
+    from wnsim.air.interference_graph import Hearing
 
 
 @dataclass(frozen=True)

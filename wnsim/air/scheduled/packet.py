@@ -15,10 +15,10 @@ import numpy as np
 from wnsim.air.flow import Flow, Stream
 from wnsim.air.quality import common, predict, sinr
 from wnsim.air.slot_by_slot import SlotBySlot
+from wnsim.core.streams import uniforms
+from wnsim.core.units import NS_PER_S, Floats
 from wnsim.mac.scheduled import OnAir
 from wnsim.phy.modem import IDLE, OUTCOMES, Slots, State, efficiency, mean_of_bands
-from wnsim.streams import uniforms
-from wnsim.units import NS_PER_S, Floats
 
 
 class _Link:

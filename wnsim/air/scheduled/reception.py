@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from wnsim.air.gains import Gains
 from wnsim.air.quality import common, predict, sinr
 from wnsim.air.scheduled.interference import Disturbers, Emitters, disturbers, emitters, hears_any
-from wnsim.units import Floats, Ints
+from wnsim.core.units import Floats, Ints
 
 if TYPE_CHECKING:
     from wnsim.air.air import Setup
-    from wnsim.air.hearing import Hearing
+    from wnsim.air.interference_graph import Hearing
     from wnsim.air.scheduled.rows import Rows
     from wnsim.air.scheduled.window import Window
 

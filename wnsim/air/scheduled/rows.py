@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wnsim.air.flow import Flow, Stream
+from wnsim.core.units import NS_PER_S, Ints
 from wnsim.mac.scheduled import OnAir
 from wnsim.phy.modem import IDLE, OUTCOMES, efficiency, mean_of_bands
-from wnsim.units import NS_PER_S, Ints
 
 if TYPE_CHECKING:
     from wnsim.air.air import Setup

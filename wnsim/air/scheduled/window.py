@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from wnsim.core.units import Ints
 from wnsim.mac.scheduled import Shares
 from wnsim.phy.modem import State
-from wnsim.units import Ints
 
 
 class Window:

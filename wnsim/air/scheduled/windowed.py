@@ -20,9 +20,9 @@ from wnsim.air.scheduled.lengths import USUAL, Lengths
 from wnsim.air.scheduled.reception import Reception
 from wnsim.air.scheduled.rows import Rows
 from wnsim.air.scheduled.window import Window
+from wnsim.core.streams import uniform_blocks
+from wnsim.core.units import Floats, Ints
 from wnsim.phy.modem import Slots, efficiency
-from wnsim.streams import uniform_blocks
-from wnsim.units import Floats, Ints
 
 
 class Windowed(Air):

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from wnsim.air.air import Setup
 from wnsim.air.flow import Flow, Stream
-from wnsim.laws import at_once
+from wnsim.core.invariants import at_once
+from wnsim.core.units import NS_PER_S, Floats, Ints, to_s
 from wnsim.mac.sidelink import Sidelink
 from wnsim.phy.modem import (
     IDLE,
@@ -21,7 +22,6 @@ from wnsim.phy.modem import (
     efficiency,
     mean_of_bands,
 )
-from wnsim.units import NS_PER_S, Floats, Ints, to_s
 
 # Adding this to the outcome of a new block makes it that of a repeated one.
 _AGAIN = REPEATED - 1

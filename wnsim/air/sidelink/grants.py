@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from wnsim.air.air import Setup
 from wnsim.air.flow import Stream
 from wnsim.air.quality import common
+from wnsim.core.streams import key, uniforms
+from wnsim.core.units import NS_PER_S, Floats, Ints, db_to_linear, w_to_dbm
 from wnsim.mac.sidelink import Sidelink, remaining, select
-from wnsim.streams import key, uniforms
-from wnsim.units import NS_PER_S, Floats, Ints, db_to_linear, w_to_dbm
 
 # Bandwidth of the resource elements for which powers are told [Hz].
 _ELEMENT_HZ = 15e3

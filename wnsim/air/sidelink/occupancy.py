@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wnsim.air.sidelink.grants import Grant
+from wnsim.core.units import Floats, Ints
 from wnsim.mac.sidelink import Sidelink
-from wnsim.units import Floats, Ints
 
 NOBODY = -1
 

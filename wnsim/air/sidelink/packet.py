@@ -16,11 +16,13 @@ import numpy as np
 
 from wnsim.air.air import Setup
 from wnsim.air.flow import Flow, Stream
-from wnsim.air.hearing import Hearing
+from wnsim.air.interference_graph import Hearing
 from wnsim.air.quality import common, predict, sinr
 from wnsim.air.sidelink.grants import Grant, Grants
 from wnsim.air.slot_by_slot import SlotBySlot
-from wnsim.laws import at_once
+from wnsim.core.invariants import at_once
+from wnsim.core.streams import uniforms
+from wnsim.core.units import NS_PER_S, Floats, to_s
 from wnsim.phy.modem import (
     IDLE,
     NEW,
@@ -33,8 +35,6 @@ from wnsim.phy.modem import (
     efficiency,
     mean_of_bands,
 )
-from wnsim.streams import uniforms
-from wnsim.units import NS_PER_S, Floats, to_s
 
 _REPETITION = {IDLE: IDLE, NEW: REPEATED, NEW_LOST: REPEATED_LOST}
 

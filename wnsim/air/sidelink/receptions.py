@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from wnsim.air.air import Setup
 from wnsim.air.gains import Gains
-from wnsim.air.hearing import Hearing
+from wnsim.air.interference_graph import Hearing
 from wnsim.air.quality import predict, sinr
 from wnsim.air.sidelink.grants import Grants
 from wnsim.air.sidelink.occupancy import NOBODY, Occupancy
-from wnsim.units import Floats, Ints
+from wnsim.core.units import Floats, Ints
 
 
 class _Each(Gains):

@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 
 from wnsim.air.air import Air, Setup
 from wnsim.air.flow import Flow, Stream
-from wnsim.air.hearing import Hearing
+from wnsim.air.interference_graph import Hearing
 from wnsim.air.quality import common
 from wnsim.air.sidelink.block import Block
 from wnsim.air.sidelink.grants import Grant, Grants
 from wnsim.air.sidelink.occupancy import NOBODY, Occupancy
 from wnsim.air.sidelink.receptions import Receptions
+from wnsim.core.streams import uniforms
+from wnsim.core.units import Floats, Ints
 from wnsim.phy.modem import Slots
-from wnsim.streams import uniforms
-from wnsim.units import Floats, Ints
 
 _SHORTEST, _LONGEST = 8, 4096
 # Receptions that may be worked on at once, about.

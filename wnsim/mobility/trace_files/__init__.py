@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from wnsim.files import opened
+from wnsim.core.files import opened
 from wnsim.mobility.geography import plane_m
 from wnsim.mobility.trace_files.bonnmotion import read_bonnmotion
 from wnsim.mobility.trace_files.content import PIECE, pieces

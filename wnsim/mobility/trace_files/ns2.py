@@ -16,10 +16,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from wnsim.core.units import Floats
 from wnsim.mobility.trace_files import samples as bounds
 from wnsim.mobility.trace_files.content import lines
 from wnsim.mobility.trace_files.samples import LARGEST, Samples
-from wnsim.units import Floats
 
 _PLACE = re.compile(r"\s*\$node_\((\d{1,9})\)\s+set\s+([XY])_\s+(\S+)\s*")
 _MOVE = re.compile(

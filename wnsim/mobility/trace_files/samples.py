@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wnsim.units import Floats
+from wnsim.core.units import Floats
 
 MAX_SAMPLES = 10_000_000
 MAX_DEVICES = 1_000_000

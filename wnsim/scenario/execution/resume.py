@@ -6,12 +6,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from wnsim import records
-from wnsim.locks import Lock
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.simulation import tables
 from wnsim.scenario.simulation.build import fingerprint, inputs, resolved
 from wnsim.scenario.spec.plan import Run
+from wnsim.storage import records
+from wnsim.storage.locks import Lock
 
 
 def unfinished(runs: Sequence[Run], out: Path) -> tuple[list[Run], list[str]]:

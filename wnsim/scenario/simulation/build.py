@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from ruamel.yaml import YAML
 
-from wnsim import records
 from wnsim.channel import Channel
+from wnsim.core.streams import generator
+from wnsim.core.units import Floats, dbm_to_w
 from wnsim.faults import Interrupted
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.spec.plan import Run
 from wnsim.scenario.spec.schema import SCENARIO, Scenario
-from wnsim.streams import generator
-from wnsim.units import Floats, dbm_to_w
+from wnsim.storage import records
 from wnsim.world import World, positions_m
 
 if TYPE_CHECKING:

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wnsim.contacts import contacts
+from wnsim.core.transfer import Message
+from wnsim.core.units import Floats
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.simulation.build import build_world
 from wnsim.scenario.simulation.learning import learn
 from wnsim.scenario.simulation.simulate import network_of
 from wnsim.scenario.spec.schema import Scenario
-from wnsim.transfer import Message
-from wnsim.units import Floats
 
 if TYPE_CHECKING:
     from fl.trainer import Trainer
+    from wnsim.core.transfer import Transfer
     from wnsim.network import Network
-    from wnsim.transfer import Transfer
     from wnsim.world import World
 
 _USUAL_DEGREE = 4

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from wnsim import records
 from wnsim.air import coherent_block_ns
-from wnsim.clock import Clock
-from wnsim.energy import Ledger
+from wnsim.core.clock import Clock
+from wnsim.core.invariants import BrokenLawError, Spent
+from wnsim.core.units import to_ns
 from wnsim.faults import Row
-from wnsim.laws import BrokenLawError, Spent
 from wnsim.network import Backhaul, Network
+from wnsim.network.energy_ledger import Ledger
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.progress import Progress, Watcher
 from wnsim.scenario.simulation.build import build_world, fingerprint, inputs, own_sources
@@ -24,7 +24,7 @@ from wnsim.scenario.simulation.tables import export_adapters, run_tables
 from wnsim.scenario.spec.faults import fault_rows
 from wnsim.scenario.spec.plan import Run
 from wnsim.scenario.spec.schema import Scenario
-from wnsim.units import to_ns
+from wnsim.storage import records
 from wnsim.world import World
 
 if TYPE_CHECKING:

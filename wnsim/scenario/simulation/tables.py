@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from wnsim import records
-from wnsim.laws import check_totals
-from wnsim.positions import position_rows
-from wnsim.records import Table
+from wnsim.core.invariants import check_totals
+from wnsim.storage import records
+from wnsim.storage.records import Table
+from wnsim.world.positions import position_rows
 
 if TYPE_CHECKING:
     from fl.adapters import Adapter
     from fl.session import Session
     from fl.trainer import Trainer
-    from wnsim.energy import Ledger
+    from wnsim.core.transfer import Transfer
     from wnsim.faults import Row
     from wnsim.network import Network
-    from wnsim.transfer import Transfer
+    from wnsim.network.energy_ledger import Ledger
     from wnsim.world import World
 
 TABLES = (

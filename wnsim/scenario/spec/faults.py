@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fl.config import Byzantine, Corruption, Wrongs
+from wnsim.core.params import parameters
 from wnsim.faults import (
     Blackout,
     Churn,
@@ -18,7 +19,6 @@ from wnsim.faults import (
     Timeline,
     by_time,
 )
-from wnsim.params import parameters
 
 if TYPE_CHECKING:
     from fl.session import Session

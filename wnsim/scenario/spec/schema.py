@@ -11,7 +11,6 @@ from pydantic import Field, TypeAdapter
 from fl.config import Learning, Random, Server
 from fl.plugins import Family
 from wnsim import channel, mobility, phy
-from wnsim.background import Background
 from wnsim.channel import (
     ANTENNAS,
     FADING,
@@ -23,18 +22,19 @@ from wnsim.channel import (
     Shadowing,
     UmiStreetCanyon,
 )
-from wnsim.compute import Compute
-from wnsim.energy import Energy
+from wnsim.core.params import parameters
 from wnsim.mac import MAC, Cell, Csma, Ofdma, Scheduled
 from wnsim.mac.csma import require_match
 from wnsim.mobility import MOBILITY, RandomWaypoint
-from wnsim.params import parameters
+from wnsim.network.transport import Transport
 from wnsim.phy import PHY, Shannon
-from wnsim.probes import Probes
 from wnsim.scenario.spec.faults import Faults
-from wnsim.stations import BaseStations
-from wnsim.traffic import Traffic
-from wnsim.transport import Transport
+from wnsim.workload.background import Background
+from wnsim.workload.exchange import Traffic
+from wnsim.workload.probes import Probes
+from wnsim.world.base_stations import BaseStations
+from wnsim.world.compute import Compute
+from wnsim.world.energy import Energy
 
 Side = Annotated[float, Field(ge=1, le=1e7)]
 

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from wnsim import statistics
-from wnsim.records import Table
+from wnsim.core import statistics
+from wnsim.core.statistics import Difference, Interval, paired_difference
 from wnsim.scenario.spec.plan import shown
 from wnsim.scenario.summary.latex import MISSING, escape, latex, plus_minus
-from wnsim.statistics import Difference, Interval, paired_difference
+from wnsim.storage.records import Table
 
 _COLUMNS = (
     "metric", "n", "mean", "low", "high",

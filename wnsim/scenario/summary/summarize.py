@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from wnsim import records
-from wnsim.records import Table
 from wnsim.scenario.spec.plan import Run
 from wnsim.scenario.summary import comparison
+from wnsim.storage import records
+from wnsim.storage.records import Table
 
 
 def gather(runs: Sequence[Run], out: Path) -> None:

@@ -17,13 +17,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from wnsim import streams
 from wnsim.channel.blockage import CAR_HEIGHT_M, TRUCK_HEIGHT_M, VehicleBlockage
 from wnsim.channel.mean_loss import PathLoss
-from wnsim.channel.places import Places, Visit
+from wnsim.channel.position_cache import Places, Visit
 from wnsim.channel.shadowing import Field, Shadowing, shadow_field
 from wnsim.channel.sight import Threshold
-from wnsim.units import Floats, Ints
+from wnsim.core import streams
+from wnsim.core.units import Floats, Ints
 
 
 class OutOfRangeWarning(UserWarning):

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import simpy
 from simpy.events import NORMAL, EventPriority
 
-from wnsim.laws import BrokenLawError
-from wnsim.units import NS_PER_S
+from wnsim.core.invariants import BrokenLawError
+from wnsim.core.units import NS_PER_S
 
 # What ends on the air comes before everything else of an instant, SimPy's urgent events included;
 # what begins there comes after all that waits until late. See `Clock.at`.

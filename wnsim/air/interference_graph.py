@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.spatial import cKDTree
 
-from wnsim.units import NS_PER_S, Floats, Ints, db_to_linear, linear_to_db, thermal_noise_w
+from wnsim.core.units import NS_PER_S, Floats, Ints, db_to_linear, linear_to_db, thermal_noise_w
 
 if TYPE_CHECKING:
     from wnsim.world import World

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from wnsim.core.units import Floats, Ints
 from wnsim.mobility import Motion
-from wnsim.units import Floats, Ints
 
 _MAX_CHANGES = 10_000_000
 # Coordinates held at once.

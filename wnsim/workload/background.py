@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from wnsim.params import parameters
-from wnsim.streams import generator
-from wnsim.transfer import Message
+from wnsim.core.params import parameters
+from wnsim.core.streams import generator
+from wnsim.core.transfer import Message
 
 if TYPE_CHECKING:
     import numpy as np

@@ -24,10 +24,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wnsim.files import naming
+from wnsim.core.files import naming
 
 if TYPE_CHECKING:
-    from wnsim.transfer import Packet, Transfer
+    from wnsim.core.transfer import Packet, Transfer
 
 MANIFEST = "manifest.json"
 # Rows of a table that are in memory at once.
@@ -292,7 +292,7 @@ def _versions() -> dict[str, str]:
 
 def _commit() -> str | None:
     """Return the commit of the checkout that this package runs from, or None."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return None
     try:

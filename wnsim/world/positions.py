@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wnsim.units import Floats
+from wnsim.core.units import Floats
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from wnsim.core.units import NS_PER_S, Floats, Ints, db_to_linear, linear_to_db, thermal_noise_w
 from wnsim.phy.inverse import required_share
-from wnsim.units import NS_PER_S, Floats, Ints, db_to_linear, linear_to_db, thermal_noise_w
 
 if TYPE_CHECKING:
     from wnsim.channel import Channel

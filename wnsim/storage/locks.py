@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from wnsim.files import naming
+from wnsim.core.files import naming
 
 FILE = ".lock"
 # What a file system says that has no locks.

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wnsim.units import Floats
+from wnsim.core.units import Floats
 
 if TYPE_CHECKING:
-    from wnsim.transfer import Message, Transfer
+    from wnsim.core.transfer import Message, Transfer
 
 # Messages that end between two counts of all that are in flight.
 _BETWEEN = 512

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import simpy
 
-from wnsim import streams
 from wnsim.air import ENGINES, Air, Contention, Flow, Replayed, Setup, Stream
-from wnsim.delivery import Delivery
-from wnsim.journal import Journal
-from wnsim.laws import Books
-from wnsim.transfer import Message, Packet, Transfer
-from wnsim.transport import Transport
-from wnsim.units import LONGEST_S, NS_PER_S, to_ns, to_s
+from wnsim.core import streams
+from wnsim.core.invariants import Books
+from wnsim.core.transfer import Message, Packet, Transfer
+from wnsim.core.units import LONGEST_S, NS_PER_S, to_ns, to_s
+from wnsim.network.delivery import Delivery
+from wnsim.network.transport import Transport
+from wnsim.storage.journal import Journal
 
 if TYPE_CHECKING:
     from wnsim.air.quality import Prediction
     from wnsim.channel import ReplayTable
-    from wnsim.clock import Clock
+    from wnsim.core.clock import Clock
     from wnsim.mac import Mac
     from wnsim.world import Snapshot, World
 

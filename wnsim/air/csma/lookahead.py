@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wnsim.core.streams import uniform_blocks, uniforms
 from wnsim.phy.modem import mean_of_bands
-from wnsim.streams import uniform_blocks, uniforms
 
 if TYPE_CHECKING:
     from wnsim.air.air import Setup

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wnsim.channel.links import grown
-from wnsim.units import Floats, Ints
+from wnsim.core.units import Floats, Ints
 
 if TYPE_CHECKING:
     from wnsim.channel.shadowing import Field

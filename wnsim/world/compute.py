@@ -17,9 +17,9 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from wnsim.params import parameters
-from wnsim.streams import generator
-from wnsim.units import Floats
+from wnsim.core.params import parameters
+from wnsim.core.streams import generator
+from wnsim.core.units import Floats
 
 _SLOWEST = 1e3
 

@@ -13,7 +13,7 @@ from operator import methodcaller
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from wnsim.files import naming
+from wnsim.core.files import naming
 
 T = TypeVar("T")
 

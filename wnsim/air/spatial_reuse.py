@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wnsim.units import Floats, Ints, db_to_linear
+from wnsim.core.units import Floats, Ints, db_to_linear
 
 if TYPE_CHECKING:
     from wnsim.air.flow import Flow
-    from wnsim.air.hearing import Hearing
+    from wnsim.air.interference_graph import Hearing
 
 
 class Protection:

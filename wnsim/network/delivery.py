@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wnsim.transfer import Message, Packet, Transfer
-from wnsim.units import linear_to_db, to_s
+from wnsim.core.transfer import Message, Packet, Transfer
+from wnsim.core.units import linear_to_db, to_s
 
 if TYPE_CHECKING:
     import simpy
 
     from wnsim.air import Flow
-    from wnsim.transport import Transport
+    from wnsim.network.transport import Transport
 
 # Leg of attempts that came to nothing.
 _VOID = -1

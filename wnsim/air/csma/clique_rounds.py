@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wnsim.air.csma.clash import Clash, Outcome
+from wnsim.air.csma.collision_outcome import Clash, Outcome
 from wnsim.air.csma.radio import ACK_BITS
+from wnsim.core.units import NS_PER_S
 from wnsim.phy.wifi import DIFS_NS, SENSE_NS, SIFS_NS, SLOT_NS, TIMEOUT_NS, Scheme
-from wnsim.units import NS_PER_S
 
 if TYPE_CHECKING:
     from wnsim.air.csma.sender import Sender

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from wnsim.params import parameters
+from wnsim.core.params import parameters
 
 
 @parameters

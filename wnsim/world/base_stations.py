@@ -9,8 +9,8 @@ import numpy as np
 from pydantic import Field
 
 from wnsim.channel import Antenna, Isotropic, Sector
-from wnsim.params import parameters
-from wnsim.units import Floats
+from wnsim.core.params import parameters
+from wnsim.core.units import Floats
 
 _FIRST_BORESIGHT_DEG = 30.0
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from wnsim.params import parameters
-from wnsim.transfer import Message
+from wnsim.core.params import parameters
+from wnsim.core.transfer import Message
 
 if TYPE_CHECKING:
     import simpy

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import Field
 
-from wnsim.params import parameters
-from wnsim.streams import generator
-from wnsim.transfer import Message, Transfer
+from wnsim.core.params import parameters
+from wnsim.core.streams import generator
+from wnsim.core.transfer import Message, Transfer
 
 if TYPE_CHECKING:
     import simpy

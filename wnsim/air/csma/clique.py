@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wnsim.air.csma.clash import Clash
-from wnsim.air.csma.contest import MOST_NODES, Contest
+from wnsim.air.csma.clique_rounds import MOST_NODES, Contest
+from wnsim.air.csma.collision_outcome import Clash
 from wnsim.air.csma.radio import ACK_BITS
 from wnsim.air.csma.sender import Sender
 from wnsim.phy.wifi import DIFS_NS, SIFS_NS

@@ -1,0 +1,1 @@
+"""Foundations that every layer may use: units, random streams, parameters, clock, invariants."""

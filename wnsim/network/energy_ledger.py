@@ -1,0 +1,73 @@
+"""Energy that each device has spent on the network, and batteries that run empty."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wnsim.core.units import Floats, to_ns
+from wnsim.world.energy import Energy
+
+if TYPE_CHECKING:
+    from wnsim.network.network import Network
+
+# A battery with less than this share of its energy left is empty.
+_EMPTY = 1e-6
+
+
+class Ledger:
+    """The energy of all devices in a simulation, and their batteries.
+
+    Parameters
+    ----------
+    energy : powers
+    network : the radios
+    tx_power_w : (devices,) transmit power [W]
+
+    Attributes
+    ----------
+    flops : (devices,) operations computed so far
+    """
+
+    def __init__(self, energy: Energy, network: Network, tx_power_w: Floats) -> None:
+        self._energy = energy
+        self._network = network
+        self._tx_power_w = tx_power_w
+        self.flops = np.zeros(tx_power_w.size)
+        if energy.battery_j is not None:
+            self._check()
+
+    def spent_j(self) -> dict[str, Floats]:
+        """Return the energy (devices,) spent so far by activity [J]."""
+        energy, count = self._energy, self._tx_power_w.size
+        tx_s, rx_s = self._network.tx_s[:count], self._network.rx_s[:count]
+        until_s = np.full(count, self._network.now_s)
+        for device, failed_s in self._network.down_s.items():
+            until_s[device] = failed_s
+        # Radios that send and receive at once are never idle.
+        waiting_s = np.maximum(until_s - tx_s - rx_s, 0.0)
+        return {
+            "transmit": energy.transmit_j(self._tx_power_w, tx_s),
+            "receive": energy.receive_w * rx_s,
+            "idle": energy.waiting_w() * waiting_s,
+            "compute": energy.compute_j(self.flops),
+        }
+
+    def _check(self) -> None:
+        """Take down devices whose batteries are empty, and look again when one may be."""
+        network, full_j = self._network, self._energy.battery_j or 0.0
+        left_j = full_j - sum(self.spent_j().values(), np.zeros(self._tx_power_w.size))
+        for device in np.flatnonzero(left_j <= _EMPTY * full_j).tolist():
+            if device not in network.down:
+                network.fail(device, "battery")
+        working = [d for d in range(left_j.size) if d not in network.down]
+        if working:
+            # No sooner than everything at once could empty the fullest draw.
+            busiest_w = (
+                self._energy.transmit_j(self._tx_power_w, np.ones(1)).max()
+                + self._energy.receive_w
+                + self._energy.waiting_w()
+            )
+            wait_s = max(float(left_j[working].min() / busiest_w), 1e-3 * full_j / busiest_w, 1e-3)
+            network.env.at(network.env.now_ns + to_ns(min(wait_s, 1e9)), self._check)

@@ -1,0 +1,1 @@
+"""Files of a results folder: tables and manifests, journals of a running simulation, locks."""

@@ -1,0 +1,1 @@
+"""Workloads beside learning: scheduled exchanges, background traffic, probes."""

@@ -1,0 +1,7 @@
+"""World: devices and base stations, where they are, and the channel between them over time."""
+
+from __future__ import annotations
+
+from wnsim.world.world import Snapshot, World, positions_m
+
+__all__ = ["Snapshot", "World", "positions_m"]
