@@ -11,14 +11,14 @@ import torch
 
 from fl.config import (
     Agglomerative,
-    Alone,
     ByTask,
+    ClusterExchange,
     Full,
+    Isolated,
     Lora,
     Mixture,
     Ring,
-    Sharing,
-    Similar,
+    Similarity,
     SoLora,
 )
 from fl.mixture import stored_bytes
@@ -51,7 +51,7 @@ def sent(network, kind: str) -> list[tuple[int, int, int, int]]:  # type: ignore
 def test_a_cluster_for_each_device_is_everybody_alone(federate) -> None:  # type: ignore[no-untyped-def]
     """Law: where nobody may collide, nobody is heard."""
     network, _, clusters = federate(topology=Agglomerative(s_max=0.0))
-    _, _, alone = federate(topology=Alone())
+    _, _, alone = federate(topology=Isolated())
     assert sent(network, "update") == []
     for one, other in zip(clusters.adapters, alone.adapters, strict=True):
         assert all(torch.equal(x, y) for x, y in zip(one.b, other.b, strict=True))
@@ -78,18 +78,18 @@ def test_collisions_are_those_of_the_masks(federate) -> None:  # type: ignore[no
     _, _, session = federate(topology=Agglomerative(s_max=0.1))
     for row in session.groups:
         assert row.devices == 2
-        assert row.expected_collisions == pytest.approx(0.09, abs=0.001)
+        assert row.expected_collision_rate == pytest.approx(0.09, abs=0.001)
         # Gradients of one model on random data are not independent: only the order is sure.
-        assert 0.04 < row.collisions < 0.25
-        assert 0.0 <= row.sign_conflicts <= 1.0
+        assert 0.04 < row.collision_rate < 0.25
+        assert 0.0 <= row.sign_conflict_rate <= 1.0
 
 
 def test_groups_share_what_they_have_come_to(federate) -> None:  # type: ignore[no-untyped-def]
     """Law: sizes are those of the union's values, at first with its mask, A's and centroids."""
     network, trainer, session = federate(
-        topology=ByTask(), sharing=Sharing(every=2), inference=Mixture(), rounds=4
+        topology=ByTask(), cluster_exchange=ClusterExchange(every=2), inference=Mixture(), rounds=4
     )
-    share = sent(network, "share")
+    share = sent(network, "cluster-exchange")
     assert {number for number, *_ in share} == {2, 4}
     groups = [(0, 2), (1, 3)]
     assert len(share) == 2 * 2 * 2
@@ -115,7 +115,8 @@ def test_groups_share_what_they_have_come_to(federate) -> None:  # type: ignore[
 def test_what_was_not_delivered_is_not_held(federate) -> None:  # type: ignore[no-untyped-def]
     far = (*SQUARE[:3], (95_000.0, 95_000.0))
     _, _, session = federate(
-        far, topology=Alone(), sharing=Sharing(every=1), inference=Mixture(), deadline_s=1e-3,
+        far, topology=Isolated(), cluster_exchange=ClusterExchange(every=1), inference=Mixture(),
+        deadline_s=1e-3,
     )  # fmt: skip
     assert 3 not in session.held(0)
     assert set(session.held(3)) == {3}
@@ -123,7 +124,7 @@ def test_what_was_not_delivered_is_not_held(federate) -> None:  # type: ignore[n
 
 def test_devices_with_like_prompts_find_each_other(federate) -> None:  # type: ignore[no-untyped-def]
     """Law: two tasks whose prompts differ from the first word on are two groups."""
-    network, _, session = federate(topology=Similar(similarity=0.5))
+    network, _, session = federate(topology=Similarity(threshold=0.5))
     assert {row.devices for row in session.groups} == {2}
     assert {(s, t) for _, s, t, _ in sent(network, "update")} == {(0, 2), (2, 0), (1, 3), (3, 1)}
     assert {size for *_, size in sent(network, "control")} == {HEADER_BYTES + 2 * SKETCH}
@@ -133,9 +134,10 @@ def test_news_come_from_whom_one_hears_best(federate) -> None:  # type: ignore[n
     """Law: the nearest who has it sends; at first that is a member, later anybody."""
     line = ((0.0, 0.0), (100.0, 0.0), (200.0, 0.0), (300.0, 0.0))
     network, _, session = federate(
-        line, topology=Alone(), sharing=Sharing(every=1, source="nearest"), inference=Mixture(),
+        line, topology=Isolated(), cluster_exchange=ClusterExchange(every=1, source="nearest"),
+        inference=Mixture(),
     )  # fmt: skip
-    share = sent(network, "share")
+    share = sent(network, "cluster-exchange")
     assert len(share) == 2 * 12
     # All news are of this round, which its own device alone has when it is asked for.
     assert {(s, t) for _, s, t, _ in share} == {
@@ -148,11 +150,11 @@ def test_news_come_from_whom_one_hears_best(federate) -> None:  # type: ignore[n
 def test_an_oracle_asks_the_expert_of_the_task(federate) -> None:  # type: ignore[no-untyped-def]
     """Law: all hold the same experts, up to half precision, and all route rightly."""
     _, _, session = federate(
-        method=Lora(rank=4), topology=Alone(), sharing=Sharing(every=1),
+        method=Lora(rank=4), topology=Isolated(), cluster_exchange=ClusterExchange(every=1),
         inference=Mixture(gate="oracle"),
     )  # fmt: skip
     last = [row for row in session.evaluations if row.round == 2]
-    assert {row.routing for row in last} == {1.0}
+    assert {row.routing_accuracy for row in last} == {1.0}
     for device in range(4):
         assert set(session.held(device)) == {0, 1, 2, 3}
 
@@ -169,7 +171,7 @@ def test_groups_tell_how_they_mix(federate) -> None:  # type: ignore[no-untyped-
         assert row.spectral_gap == pytest.approx(1.0, abs=1e-6)
         assert row.consensus_error < 1e-5
     assert min(row.consensus_error for row in ring.groups) > 1e-3
-    _, _, alone = federate(topology=Alone())
+    _, _, alone = federate(topology=Isolated())
     assert {(row.spectral_gap, row.consensus_error) for row in alone.groups} == {(1.0, 0.0)}
 
 
@@ -187,7 +189,10 @@ def test_updates_that_are_late_do_not_mix(federate) -> None:  # type: ignore[no-
 def test_what_devices_hold_is_what_is_counted(federate, method) -> None:  # type: ignore[no-untyped-def]
     """Law: charged for shapes before anything is computed, it is what the experts' factors take."""
     _, trainer, session = federate(
-        topology=ByTask(), sharing=Sharing(every=1), inference=Mixture(), method=method
+        topology=ByTask(),
+        cluster_exchange=ClusterExchange(every=1),
+        inference=Mixture(),
+        method=method,
     )
     for device in range(4):
         held = session.held(device)

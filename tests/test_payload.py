@@ -191,12 +191,14 @@ def test_few_bits_are_charged_as_serialised(make_lm, bits: int) -> None:  # type
     emulate = Emulate(emulate="qwen2.5-1.5b")
     model = AdaptedModel(make_lm())
     layers, _ = architecture("qwen2.5-1.5b")
-    dense = Payload(emulate, METHODS[Lora](Lora(rank=8)), model, value_bits=bits)
+    dense = Payload(emulate, METHODS[Lora](Lora(rank=8)), model, bits_per_parameter=bits)
     values = 8 * sum(layer.inputs + layer.outputs for layer in layers)
     expected = HEADER_BYTES + values * bits // 8 + 2 * 4 * len(layers)
     assert dense.size_bytes(True) == dense.size_bytes(False) == expected
     assert dense.shared_bytes(1.0, tells_mask=False, newcomers=0) == expected
-    sparse = Payload(emulate, METHODS[SoLora](SoLora(rank=8, density=0.1)), model, value_bits=bits)
+    sparse = Payload(
+        emulate, METHODS[SoLora](SoLora(rank=8, density=0.1)), model, bits_per_parameter=bits
+    )
     b_entries = 8 * sum(layer.outputs for layer in layers)
     later = HEADER_BYTES + -(-round(0.1 * b_entries) * bits // 8) + 4 * len(layers)
     assert sparse.size_bytes(False) == later
@@ -225,5 +227,5 @@ def test_an_average_counted_by_layers_is_as_large_as_the_whole(make_lm, config, 
     model = AdaptedModel(make_lm())
     method = METHODS[type(config)](config)
     whole = method.average([method.shapes_update(model.layers, True)], [1.0])
-    payload = Payload(None, method, model, value_bits=bits)
+    payload = Payload(None, method, model, bits_per_parameter=bits)
     assert payload.average_bytes == len(encode(replace(whole, bits=bits)))

@@ -76,7 +76,9 @@ class Quadratic:
 
     def test(self, device: int, round_: int, state: Value[float] | None, held: Any) -> Value[Any]:
         return Derived(
-            "test", (), lambda: SimpleNamespace(accuracies=[0.0], routing=0.0, load_entropy=0.0)
+            "test",
+            (),
+            lambda: SimpleNamespace(accuracies=[0.0], routing=0.0, expert_usage_entropy=0.0),
         )
 
 
@@ -184,7 +186,7 @@ def test_stale_updates_count_less() -> None:
         protocol={"staleness_exponent": 2.0},
     )  # fmt: skip
     mine = [row for row in session.rounds if row.device == 0]
-    heard = [row for row in mine if row.heard]
+    heard = [row for row in mine if row.updates_received]
     # Made at 4 s, there at 7 s; by then device 0 has merged at 4 (when it was made), 5 and 6 s.
     assert (heard[0].end_s, heard[0].staleness, heard[0].age_s) == (7.0, 2.0, 3.0)
     x = y = 0.0
@@ -281,7 +283,7 @@ def test_a_server_is_behind_the_stations(served) -> None:  # type: ignore[no-unt
     )
     assert all(t.backhaul_s == pytest.approx(0.25) for t in network.transfers)
     assert all(t.delivered for t in network.transfers)
-    assert {t.legs for t in network.transfers} == {1}
+    assert {t.hops for t in network.transfers} == {1}
 
 
 def test_what_is_late_is_not_averaged(served) -> None:  # type: ignore[no-untyped-def]

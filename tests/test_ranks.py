@@ -105,7 +105,7 @@ def scenario(folder: Path) -> list[str]:
         "  local_steps: 20\n"
         "  test_examples: 4\n"
         "  evaluate_every: 4\n"
-        "  trainer: {chunk_tokens: 256}\n"
+        "  trainer: {micro_batch_tokens: 256}\n"
     )
     return ["-m", "wnsim.scenario", str(path), "--out"]
 

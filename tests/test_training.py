@@ -53,7 +53,7 @@ def works(model: AdaptedModel, kind: str) -> list[Work]:
     return made
 
 
-class Alone:
+class Isolated:
     """A device's training by PEFT and torch."""
 
     def __init__(
@@ -114,12 +114,12 @@ def test_one_device_with_many_tokens_equals_peft(  # type: ignore[no-untyped-def
             model = AdaptedModel(make_lm(kind))
             job = works(model, method)[0]
             result = train(model, [job], AdamW(), 0.5)[0]
-            alone = Alone(make_lm(kind), model, job, AdamW(), tmp_path / f"{kind}-{method}")
+            alone = Isolated(make_lm(kind), model, job, AdamW(), tmp_path / f"{kind}-{method}")
             assert result.loss == pytest.approx(alone.run(0.5), abs=1e-5)
             assert_equal(result, alone)
 
 
-def assert_equal(result: Trained, alone: Alone) -> None:
+def assert_equal(result: Trained, alone: Isolated) -> None:
     for mine, theirs in zip(
         (*result.adapter.a, *result.adapter.b), (*alone.a, *alone.b), strict=True
     ):
@@ -143,7 +143,7 @@ def test_devices_trained_together_equal_peft_one_by_one(  # type: ignore[no-unty
     for device, (job, result) in enumerate(
         zip(jobs, train(model, jobs, optimizer, clip_norm), strict=True)
     ):
-        alone = Alone(make_lm(kind), model, job, optimizer, tmp_path / str(device))
+        alone = Isolated(make_lm(kind), model, job, optimizer, tmp_path / str(device))
         assert result.loss == pytest.approx(alone.run(clip_norm), abs=1e-5)
         assert_equal(result, alone)
         assert result.adapter.rank == job.adapter.rank

@@ -12,15 +12,15 @@ import torch
 from scipy import stats
 
 from fl.config import (
-    Alone,
     Asynchronous,
     Byzantine,
+    ClusterExchange,
     Corruption,
     Full,
+    Isolated,
     Lora,
     Mixture,
     Server,
-    Sharing,
     SoLora,
     Wrongs,
 )
@@ -170,7 +170,7 @@ def test_learning_goes_on_with_damaged_updates(federate, protocol: object) -> No
     assert all(math.isfinite(row.loss) for row in session.rounds)
 
 
-SHARING = {"topology": Alone(), "inference": Mixture(), "method": Lora(rank=2)}
+SHARING = {"topology": Isolated(), "inference": Mixture(), "method": Lora(rank=2)}
 
 
 @pytest.mark.parametrize("source", ["head", "nearest"])
@@ -178,21 +178,23 @@ def test_nobody_holds_what_it_had_to_refuse(federate, source: str) -> None:  # t
     """And what was refused is asked for again, with the A that was not heard either."""
     network, _, session = federate(
         wrongs=Wrongs((), Corruption(probability=1.0, bits=3000)),
-        sharing=Sharing(every=1, source=source),
+        cluster_exchange=ClusterExchange(every=1, source=source),
         **SHARING,
     )
     kept = {(each.target, each.source) for each in session.damages if not each.refused}
     assert len(kept) < 4
     for me in range(4):
         assert set(session.held(me)) == {me} | {other for one, other in kept if one == me}
-    shares = [t.message for t in network.transfers if t.message.kind == "share" and t.delivered]
+    shares = [
+        t.message for t in network.transfers if t.message.kind == "cluster-exchange" and t.delivered
+    ]
     assert len(shares) == len(session.damages) == 2 * 4 * 3
     again = {m.size_bytes for m in shares if (m.target, m.source) not in kept}
     assert len(again) == 1
 
 
 def test_what_groups_share_changes_by_a_bit(federate) -> None:  # type: ignore[no-untyped-def]
-    options = {"sharing": Sharing(every=1), "rounds": 1} | SHARING
+    options = {"cluster_exchange": ClusterExchange(every=1), "rounds": 1} | SHARING
     _, _, sound = federate(**options)
     _, _, changed = federate(wrongs=Wrongs((), Corruption(probability=1.0)), **options)
     assert len(changed.damages) == 4 * 3

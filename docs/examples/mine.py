@@ -23,7 +23,7 @@ from wnsim.mobility.paths import Path, PathMotion
 # begin: path loss
 @parameters
 class Wood(FreeSpace):
-    """Free space, and a wood on the last metres of the way.
+    """Free space, and a wood on the last meters of the way.
 
     Source: Weissberger, "An initial critical summary of models for predicting the attenuation of
     radio waves by trees", ESD-TR-81-101, 1982; for 230 MHz to 95 GHz and at most 400 m of trees.

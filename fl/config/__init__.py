@@ -16,15 +16,25 @@ from .partitions import Dirichlet, Iid, OneTask
 from .protocols import Asynchronous, Server, Synchronous
 from .robust import Median, NormClip, TrimmedMean
 from .tasks import Folder, Hub
-from .topologies import Agglomerative, Alone, ByTask, Full, Nearest, Random, Ring, Sharing, Similar
+from .topologies import (
+    Agglomerative,
+    ByTask,
+    ClusterExchange,
+    Full,
+    Isolated,
+    Nearest,
+    Random,
+    Ring,
+    Similarity,
+)
 
 __all__ = [
     "AdamW",
     "Agglomerative",
-    "Alone",
     "Asynchronous",
     "ByTask",
     "Byzantine",
+    "ClusterExchange",
     "Computing",
     "Corruption",
     "Dirichlet",
@@ -35,6 +45,7 @@ __all__ = [
     "FullFt",
     "Hub",
     "Iid",
+    "Isolated",
     "Learning",
     "Local",
     "Lora",
@@ -50,8 +61,7 @@ __all__ = [
     "Robust",
     "Server",
     "Sgd",
-    "Sharing",
-    "Similar",
+    "Similarity",
     "SoLora",
     "Synchronous",
     "TrimmedMean",
@@ -125,7 +135,7 @@ Method = Annotated[
     Family("method", ("learning_rate", "method")),
 ]
 Topology = Annotated[
-    Ring | Random | Nearest | Full | ByTask | Similar | Alone | Agglomerative,
+    Ring | Random | Nearest | Full | ByTask | Similarity | Isolated | Agglomerative,
     Family("topology", ("policy",)),
 ]
 Protocol = Annotated[Synchronous | Asynchronous | Server, Field(discriminator="model")]
@@ -154,16 +164,16 @@ class Learning:
     target_modules : which modules take adapters, as in PEFT: ends of their names, or a regular
         expression for whole names; every linear one but the output layer if none is given
     method : what is trained, sent and merged
-    start : folder of an adapter in PEFT's format from which all devices start, relative to the
-        scenario's; for methods that train both factors
+    initial_adapter : folder of an adapter in PEFT's format from which all devices start, relative
+        to the scenario's; for methods that train both factors
     topology : who speaks with whom, where there is no server
-    sharing : what groups of the topology tell each other; nothing, if not given
+    cluster_exchange : what groups of the topology tell each other; nothing, if not given
     inference : the mixture of all that a device holds, with which it is tested; if not given, the
         adapter that it trains
     protocol : who waits for whom
     partition : which device learns from which examples
-    value_bits : of a value that is trained and told: 16, a number in half precision; 8 or 4, a
-        multiple of a scale for each layer, rounded at random without bias
+    bits_per_parameter : of a value that is trained and told: 16, a number in half precision; 8 or
+        4, a multiple of a scale for each layer, rounded at random without bias
     weights : how much an update counts in a merge: all `equal`, or by its device's `examples`
     robust : in place of the method's mean, what a few wrong updates do little harm to
     optimizer : of the local steps; learning rates are those of the method
@@ -182,8 +192,8 @@ class Learning:
     evaluate_on : the `test` examples; or as many others, for `validation`, by which to choose
         a learning rate, say, without having seen the test: of a generated task those drawn after
         the test examples, else training examples that follow on those that are trained on
-    evaluate_before_merging : whether devices are also tested after their local steps, before they
-        merge what they heard; the difference is the interference of what is merged
+    evaluate_before_aggregation : whether devices are also tested after their local steps, before
+        they merge what they heard; the difference is the interference of what is merged
     target_accuracies : mean accuracies on all tasks of which it is told when they were reached, and
         after how many bytes
     max_length : longest sequence, no more than the model has positions; prompts are cut from the
@@ -196,13 +206,13 @@ class Learning:
     tasks: Tasks = Field(default_factory=_all_tasks)
     target_modules: Text | tuple[Text, ...] = ()
     method: Method = Field(default_factory=Lora)
-    start: Text | None = None
+    initial_adapter: Text | None = None
     topology: Topology = Field(default_factory=Random)
-    sharing: Sharing | None = None
+    cluster_exchange: ClusterExchange | None = None
     inference: Mixture | None = None
     protocol: Protocol = Field(default_factory=Synchronous)
     partition: Partition = Field(default_factory=OneTask)
-    value_bits: Literal[16, 8, 4] = 16
+    bits_per_parameter: Literal[16, 8, 4] = 16
     weights: Literal["equal", "examples"] = "examples"
     robust: Robust | None = None
     optimizer: Optimizer = Field(default_factory=AdamW)
@@ -218,7 +228,7 @@ class Learning:
     test_examples: Count = 48
     evaluate_every: Count = 5
     evaluate_on: Literal["test", "validation"] = "test"
-    evaluate_before_merging: bool = False
+    evaluate_before_aggregation: bool = False
     target_accuracies: tuple[Share, ...] = ()
     max_length: Annotated[int, Field(ge=8, le=4096)] = 128
 
@@ -228,14 +238,14 @@ class Learning:
         if len(set(self.target_accuracies)) < len(self.target_accuracies):
             shown = ", ".join(f"{each:g}" for each in self.target_accuracies)
             raise ValueError(f"target_accuracies must be different ones, got {shown}")
-        if self.start is not None and not isinstance(self.method, Local | Lora):
+        if self.initial_adapter is not None and not isinstance(self.method, Local | Lora):
             raise ValueError(
                 f"start is for methods that train both factors, got method {self.method.model}"
             )
-        more = self.sharing is not None or self.inference is not None
+        more = self.cluster_exchange is not None or self.inference is not None
         if more and not isinstance(self.protocol, Synchronous):
             raise ValueError(
-                "sharing and inference are for protocol synchronous, "
+                "cluster_exchange and inference are for protocol synchronous, "
                 f"got protocol {self.protocol.model}"
             )
         low, high = self.steps_between

@@ -52,7 +52,7 @@ class Computing:
     device : of this machine; `auto`: a GPU if there is one
     dtype : of the frozen model; `auto`: bfloat16 on a GPU, float32 else; adapters are float32
     threads : of the CPU
-    chunk_tokens : how many tokens of several devices are trained at once
+    micro_batch_tokens : how many tokens of several devices are trained at once
     memory_bytes : what a chunk may take; devices are trained in smaller chunks if need be [byte]
     checkpointing : whether to compute activations twice instead of keeping them
     quantization : of the frozen model's weights; `4bit` needs the library bitsandbytes
@@ -61,7 +61,7 @@ class Computing:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
-    chunk_tokens: Count = 1024
+    micro_batch_tokens: Count = 1024
     memory_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 50)] = 2 << 30
     checkpointing: bool = False
     quantization: Literal["none", "4bit"] = "none"

@@ -17,19 +17,19 @@ class Mixture:
 
     Parameters
     ----------
-    gate : `seq_centroid`: an adapter counts by how close a prompt is to the mean prompt of its
+    gate : `seq-centroid`: an adapter counts by how close a prompt is to the mean prompt of its
         device, as the model without adapters sees both; three readings of the paper, token by
-        token: `paper_cosine`, `paper_hadamard`, `paper_projector`; `none`: all count in full;
+        token: `paper-cosine`, `paper-hadamard`, `paper-projector`; `none`: all count in full;
         `oracle`: those of the prompt's task count, an upper bound
     top_k : how many rank components are kept in a layer, the largest of those of all adapters
         together; if not given, a quarter of them for `paper_*`, all of them for the other gates
-    temperature : of the softmax of `seq_centroid` over the adapters
-    choice : whether `seq_centroid` weighs all adapters by `softmax`, or takes the nearest alone
+    temperature : of the softmax of `seq-centroid` over the adapters
+    choice : whether `seq-centroid` weighs all adapters by `softmax`, or takes the nearest alone
     """
 
     gate: Literal[
-        "seq_centroid", "paper_cosine", "paper_hadamard", "paper_projector", "none", "oracle"
-    ] = "seq_centroid"
+        "seq-centroid", "paper-cosine", "paper-hadamard", "paper-projector", "none", "oracle"
+    ] = "seq-centroid"
     top_k: Count | None = None
     temperature: Temperature = 0.1
     choice: Literal["softmax", "argmax"] = "softmax"

@@ -58,7 +58,7 @@ class Agglomerative:
 
 
 @parameters
-class Similar:
+class Similarity:
     """Groups of devices whose prompts are alike, everybody speaking with everybody inside.
 
     Each device tells all others a sketch of the mean of what enters the layers over its prompts;
@@ -66,13 +66,13 @@ class Similar:
 
     Parameters
     ----------
-    similarity : least mean cosine between two groups that are joined
-    regroup_every : rounds until devices are grouped anew
+    threshold : least mean cosine between two groups that are joined
+    recluster_every : rounds until devices are grouped anew
     """
 
-    model: Literal["similar"] = "similar"
-    similarity: Annotated[float, Field(ge=-1, le=1)] = 0.5
-    regroup_every: Count = 1_000_000
+    model: Literal["similarity"] = "similarity"
+    threshold: Annotated[float, Field(ge=-1, le=1)] = 0.5
+    recluster_every: Count = 1_000_000
 
 
 @parameters
@@ -83,14 +83,14 @@ class ByTask:
 
 
 @parameters
-class Alone:
+class Isolated:
     """Nobody speaks with anybody, but for what is shared between groups."""
 
-    model: Literal["alone"] = "alone"
+    model: Literal["isolated"] = "isolated"
 
 
 @parameters
-class Sharing:
+class ClusterExchange:
     """What groups that do not aggregate with each other tell each other.
 
     What a group has come to goes to all devices outside of it, which keep it beside their own; the

@@ -2,7 +2,7 @@
 
 Sources: arXiv 2602.20492, Eq. (16), with N(0, 1/k) in place of N(0, 1), the same up to alpha;
 rows of independent Gaussian A's are orthogonal only in the limit of wide layers (their cosine is
-about 1/sqrt(k)). `block_qr` cuts one orthogonal matrix of each layer, from a seed that all share,
+about 1/sqrt(k)). `block-qr` cuts one orthogonal matrix of each layer, from a seed that all share,
 into a block for each device: ours, no server needed.
 """
 
@@ -17,7 +17,7 @@ import torch
 from ..adapters.adapter import Layer, draw_a
 from ..seeds import key
 
-Law = Literal["gaussian", "kaiming", "block_qr"]
+Law = Literal["gaussian", "kaiming", "block-qr"]
 Tensors = tuple[torch.Tensor, ...]
 
 
@@ -38,7 +38,7 @@ def own_a(
     ValueError
         if a layer is too narrow for as many orthogonal blocks
     """
-    if law != "block_qr":
+    if law != "block-qr":
         return draw_a(layers, rank, law, seed_of(law, seed, device))
     narrowest = min(layers, key=lambda layer: layer.inputs)
     if devices * rank > narrowest.inputs:
@@ -87,4 +87,4 @@ def overlaps(a_of: Sequence[Tensors]) -> tuple[list[float], list[float]]:
 
 def seed_of(law: Law, seed: int, device: int) -> int:
     """Return the seed that an A is drawn from: each device's own, or one for all blocks."""
-    return key(seed, "block_qr a") if law == "block_qr" else key(seed, "so-lora a", device)
+    return key(seed, "block_qr a") if law == "block-qr" else key(seed, "so-lora a", device)

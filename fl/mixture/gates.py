@@ -1,8 +1,8 @@
 """What stands between the A and the B of many experts in one layer.
 
 Sources: arXiv 2602.20492, Eq. (26), (27), (29). As printed, A H0 / ||H0|| is a vector and does not
-fit what follows. Readings whose shapes fit: `paper_cosine` scales A h by the cosine of h and H0,
-as the text says; `paper_hadamard` scales the columns of A; `paper_projector` keeps of h its part
+fit what follows. Readings whose shapes fit: `paper-cosine` scales A h by the cosine of h and H0,
+as the text says; `paper-hadamard` scales the columns of A; `paper-projector` keeps of h its part
 along H0. The largest components are those of largest magnitude, as in FlyLoRA (2025), not the
 largest signed values.
 """
@@ -27,9 +27,9 @@ def refined(a: torch.Tensor, centroid: torch.Tensor, config: Mixture) -> torch.T
     config : which gate
     """
     direction = normalize(centroid, dim=0)
-    if config.gate == "paper_hadamard":
+    if config.gate == "paper-hadamard":
         return a * direction
-    if config.gate == "paper_projector":
+    if config.gate == "paper-projector":
         return torch.outer(a @ direction, direction)
     return a
 

@@ -19,7 +19,7 @@ from ..engine.jobs import digest
 from ..seeds import key
 from ..topology import CONTROL, Party, policy_of
 from ..updates.codec import HEADER_BYTES
-from .records import DamageRow, EvaluationRow, GroupRow, MemberRow, RoundRow
+from .records import ClusterRow, DamageRow, EvaluationRow, MemberRow, RoundRow
 
 if TYPE_CHECKING:
     from ..adapters import Adapter
@@ -89,7 +89,7 @@ class Session:
         self.trained: list[Value[State] | None] = [None] * devices
         self.rounds = network.journal(RoundRow)
         self.evaluations = network.journal(EvaluationRow)
-        self.groups = network.journal(GroupRow)
+        self.groups = network.journal(ClusterRow)
         self.memberships = network.journal(MemberRow)
         self._compute_time_s = compute_time_s
         self._progress = progress
@@ -348,7 +348,7 @@ class Session:
             self.evaluations.extend(
                 EvaluationRow(
                     number, now_s, device, name, task in own, tested.accuracies[task],
-                    trained[task], tested.routing, tested.load_entropy,
+                    trained[task], tested.routing, tested.expert_usage_entropy,
                 )
                 for task, name in enumerate(names)
             )  # fmt: skip
@@ -358,7 +358,7 @@ class Session:
     def _test_before_merging(self, device: int, number: int) -> Value[Tested] | None:
         """Return how well a device did before its last merge, None if that is not asked for."""
         trained = self.trained[device]
-        if trained is None or not self.learning.evaluate_before_merging:
+        if trained is None or not self.learning.evaluate_before_aggregation:
             return None
         return self.trainer.test(device, number, trained)
 

@@ -14,7 +14,7 @@ class RoundRow:
     round, device : which
     start_s, trained_s, end_s : begin of the round; own training done; merged [s]
     neighbors : how many neighbors it told
-    heard : from how many of them an update arrived
+    updates_received : from how many of them an update arrived
     offered_bytes : size of all its messages, whether they arrived or not [byte]
     staleness : mean over what it heard of the merges that it had made since that was made
     age_s : mean time since it was made, when it is merged [s]
@@ -27,7 +27,7 @@ class RoundRow:
     trained_s: float
     end_s: float
     neighbors: int
-    heard: int
+    updates_received: int
     offered_bytes: int
     staleness: float
     age_s: float
@@ -43,41 +43,42 @@ class EvaluationRow:
     round, time_s : after which round, and when [s]
     device : whose adapter
     task : on which task
-    own : whether that is the task that the device trains
+    own_task : whether that is the task that the device trains
     accuracy : between 0 and 1
-    trained_accuracy : the same after the device's last local steps, before it merged what it heard;
-        NaN unless `fl.evaluate_before_merging`, and before the first round
-    routing : of all its answers, to how many its mixture gave most weight to an expert of the task;
-        NaN if it has none
-    load_entropy : how evenly the experts of its mixture are used: entropy of their shares of the
-        answers to which each gave most weight, over its largest value, the logarithm of their
-        number; NaN if it has no choice
+    accuracy_before_aggregation : the same after the device's last local steps, before it merged
+        what it heard; NaN unless `fl.evaluate_before_aggregation`, and before the first round
+    routing_accuracy : of all its answers, to how many its mixture gave most weight to an expert of
+        the task; NaN if it has none
+    expert_usage_entropy : how evenly the experts of its mixture are used: entropy of their shares
+        of the answers to which each gave most weight, over its largest value, the logarithm of
+        their number; NaN if it has no choice
     """
 
     round: int
     time_s: float
     device: int
     task: str
-    own: bool
+    own_task: bool
     accuracy: float
-    trained_accuracy: float
-    routing: float
-    load_entropy: float
+    accuracy_before_aggregation: float
+    routing_accuracy: float
+    expert_usage_entropy: float
 
 
 @dataclass(frozen=True, slots=True)
-class GroupRow:
-    """Those who aggregate with each other, at one evaluation: a row of `groups.csv`.
+class ClusterRow:
+    """Those who aggregate with each other, at one evaluation: a row of `clusters.csv`.
 
     Parameters
     ----------
     round, time_s : after which round, and when [s]
-    group : its number, by its lowest device
+    cluster : its number, by its lowest device
     devices : how many it has
-    expected_collisions : share of entries that two or more have active, if masks were independent
-    collisions : the same, as their masks are
-    collisions_of_used : of the entries that anybody has active
-    sign_conflicts : share of the colliding entries whose last updates differ in sign
+    expected_collision_rate : share of entries that two or more have active, if masks were
+        independent
+    collision_rate : the same, as their masks are
+    collision_rate_active : of the entries that anybody has active
+    sign_conflict_rate : share of the colliding entries whose last updates differ in sign
     consensus_error : mean over devices of ||B_i - B||^2 over ||B||^2, B being the mean of their B_i
         after the last round's merges
     spectral_gap : 1 - |lambda_2| of that round's mixing matrix: what each merge gave to whom
@@ -85,12 +86,12 @@ class GroupRow:
 
     round: int
     time_s: float
-    group: int
+    cluster: int
     devices: int
-    expected_collisions: float
-    collisions: float
-    collisions_of_used: float
-    sign_conflicts: float
+    expected_collision_rate: float
+    collision_rate: float
+    collision_rate_active: float
+    sign_conflict_rate: float
     consensus_error: float
     spectral_gap: float
 
@@ -105,13 +106,13 @@ class MemberRow:
     Parameters
     ----------
     round, time_s : since which round, and when that began [s]
-    group : its number, by its lowest device
+    cluster : its number, by its lowest device
     device : which
     """
 
     round: int
     time_s: float
-    group: int
+    cluster: int
     device: int
 
 

@@ -88,7 +88,7 @@ class Holdings:
             news = self._news[sender][members]
             told = Told(sender, number, session.network.now_s, news.value)
             for together, size in self._sizes(members, targets):
-                events = session.send(sender, together, number, size, told, "share")
+                events = session.send(sender, together, number, size, told, "cluster-exchange")
                 sent += [
                     (event, target, members, news.round, told)
                     for event, target in zip(events, together, strict=True)

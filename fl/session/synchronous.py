@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import simpy
 
 from ..aggregation.consensus import mixing_matrix
-from ..config import Similar
+from ..config import Similarity
 from ..mixture.features import SKETCH
 from ..topology import CONTROL, groups
 from .base import Session, Steps, Told, policy
-from .records import GroupRow, MemberRow
+from .records import ClusterRow, MemberRow
 from .sharing import Holdings
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class Rounds(Session):
                     for group in self._groups_now
                     for device in group
                 )
-            sharing = self.learning.sharing
+            sharing = self.learning.cluster_exchange
             last = number == self.learning.rounds
             if sharing is not None and (last or number % sharing.every == 0):
                 everybody = [tuple(each) for each in self._groups_now]
@@ -125,7 +125,7 @@ class Rounds(Session):
         if this.graph is None:
             this.graph = self._topology(self.network.snapshot(), this.number)
             if this.graph.graph.get(CONTROL):
-                sketch = SKETCH if isinstance(self.learning.topology, Similar) else 0
+                sketch = SKETCH if isinstance(self.learning.topology, Similarity) else 0
                 size = self.trainer.payload.control_bytes(sketch)
                 self.tell_all(sorted(this.graph), this.number, size)
         return this.graph
@@ -140,7 +140,7 @@ class Rounds(Session):
             if len(trained) == len(members):
                 mixing = mixing_matrix(members, self._heard, self.trainer.weight)
                 found = (*asked.collisions(members, trained), *asked.agreement(merged, mixing))
-                self.groups.append(GroupRow(number, now_s, members[0], len(members), *found))
+                self.groups.append(ClusterRow(number, now_s, members[0], len(members), *found))
 
     def _hear(
         self, me: int, neighbors: Sequence[int], this: _Round

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from ..config import Agglomerative, Alone, ByTask, Full, Nearest, Random, Ring, Similar
+from ..config import Agglomerative, ByTask, Full, Isolated, Nearest, Random, Ring, Similarity
 from .clustering import agglomerate
 
 Graph: TypeAlias = "nx.Graph[int]"
@@ -148,7 +148,7 @@ def by_task(config: ByTask, party: Party) -> Policy:
     return graph
 
 
-def alone(config: Alone, party: Party) -> Policy:
+def alone(config: Isolated, party: Party) -> Policy:
     """Return the policy that joins nobody."""
 
     def graph(view: View, number: int) -> Graph:
@@ -181,7 +181,7 @@ def agglomerative(config: Agglomerative, party: Party) -> Policy:
     return _lasting(find, config.recluster_every)
 
 
-def similar(config: Similar, party: Party) -> Policy:
+def similar(config: Similarity, party: Party) -> Policy:
     """Return the policy of groups with like prompts; they stay until somebody comes or goes.
 
     Sources: average linkage (UPGMA: Sokal and Michener, 1958) on the cosines of sketches, less
@@ -202,13 +202,13 @@ def similar(config: Similar, party: Party) -> Policy:
         if len(there) < 2 or not centred.any():
             return [there]
         joined = linkage(centred, "average", "cosine")
-        names = fcluster(joined, 1.0 - config.similarity, "distance")
+        names = fcluster(joined, 1.0 - config.threshold, "distance")
         found: dict[int, list[int]] = {}
         for device, name in zip(there, names.tolist(), strict=True):
             found.setdefault(name, []).append(device)
         return list(found.values())
 
-    return _lasting(find, config.regroup_every)
+    return _lasting(find, config.recluster_every)
 
 
 def groups(graph: Graph) -> list[list[int]]:
@@ -247,8 +247,8 @@ TOPOLOGIES: dict[type, Callable[[Any, Party], Policy]] = {
     Nearest: nearest,
     Full: full,
     ByTask: by_task,
-    Alone: alone,
-    Similar: similar,
+    Isolated: alone,
+    Similarity: similar,
     Agglomerative: agglomerative,
 }
 

@@ -75,7 +75,7 @@ class Payload:
     method : whose updates are sent
     model : the model at hand
     target_modules : which modules of an emulated architecture take adapters
-    value_bits : of a value that is trained
+    bits_per_parameter : of a value that is trained
     """
 
     def __init__(
@@ -84,10 +84,10 @@ class Payload:
         method: Method,
         model: AdaptedModel,
         target_modules: Sequence[str] | str = (),
-        value_bits: int = BITS_PER_VALUE,
+        bits_per_parameter: int = BITS_PER_VALUE,
     ) -> None:
         self._emulate = emulate
-        self._value_bits = value_bits
+        self._value_bits = bits_per_parameter
         if emulate is None:
             layers, self._parameters = model.layers, model.parameter_count
         else:
@@ -103,7 +103,7 @@ class Payload:
             if rank < layer.inputs
         )
         updates = {
-            first: replace(method.shapes_update(layers, first), bits=value_bits)
+            first: replace(method.shapes_update(layers, first), bits=bits_per_parameter)
             for first in (True, False)
         }
         self._sizes = {first: encoded_bytes(update) for first, update in updates.items()}

@@ -111,7 +111,7 @@ class Groups:
     def collisions(
         self, members: Sequence[int], trained: Sequence[Value[State]]
     ) -> tuple[float, float, float, float]:
-        """Return how devices collide that aggregate with each other; see `GroupRow`."""
+        """Return how devices collide that aggregate with each other; see `ClusterRow`."""
         densities, sizes = self.densities()
         adapters = [state.value().adapter for state in trained]
         masks = [
@@ -125,7 +125,7 @@ class Groups:
     def agreement(
         self, merged: Sequence[Value[State]], mixing: NDArray[np.float64]
     ) -> tuple[float, float]:
-        """Return how far devices are from agreeing, and how fast they do; see `GroupRow`.
+        """Return how far devices are from agreeing, and how fast they do; see `ClusterRow`.
 
         Parameters
         ----------

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..adapters.peft_format import read as read_adapter
-from ..config import Mixture, Similar
+from ..config import Mixture, Similarity
 from ..engine.batching import Size, chunks
 from ..engine.executor import Outcome
 from ..evaluation import Evaluator
@@ -69,7 +69,7 @@ class Kernels:
         self._devices = devices
         self._seed = seed
         self._rank = max(method.ranks(model.layers))
-        self.looks = learning.inference is not None or isinstance(learning.topology, Similar)
+        self.looks = learning.inference is not None or isinstance(learning.topology, Similarity)
         self.evaluator = Evaluator(model, tasks, reader, learning.max_length)
 
     def untrained(self, device: int) -> Adapter:
@@ -94,7 +94,7 @@ class Kernels:
             for job in chunk
         ]
         return [
-            Outcome({"accuracies": found, "routing": None, "load_entropy": None}, {})
+            Outcome({"accuracies": found, "routing": None, "expert_usage_entropy": None}, {})
             for found in self.evaluator.accuracies(adapters)
         ]
 
@@ -102,9 +102,9 @@ class Kernels:
     def _initial(self, device: int) -> Adapter:
         """Return a device's first adapter, or the one to start from."""
         drawn = self._method.initial(self._model.layers, self._seed, device, self._devices)
-        if self._learning.start is None:
+        if self._learning.initial_adapter is None:
             return drawn
-        found = read_adapter(Path(self._learning.start), self._model.layers)
+        found = read_adapter(Path(self._learning.initial_adapter), self._model.layers)
         if [len(a) for a in found.a] != [len(a) for a in drawn.a]:
             raise ValueError(
                 f"start must be an adapter of rank {drawn.rank} on every adapted layer, got ranks "
@@ -128,14 +128,14 @@ class Kernels:
             return jobs <= _TOGETHER
         bounds, tokens = self._learning.trainer, size.width * size.rows
         needed = self._model.memory(tokens, jobs, self._rank, training=True)
-        return jobs * tokens <= bounds.chunk_tokens and needed <= bounds.memory_bytes
+        return jobs * tokens <= bounds.micro_batch_tokens and needed <= bounds.memory_bytes
 
     def _mix(self, job: Job[Any]) -> Outcome:
         experts = [need.value() for need in job.needs]
         gate = self._learning.inference or Mixture()
         accuracies, *choice = self.evaluator.mixed(experts, gate)
         routing, load = (None if math.isnan(value) else value for value in choice)
-        facts = {"accuracies": accuracies, "routing": routing, "load_entropy": load}
+        facts = {"accuracies": accuracies, "routing": routing, "expert_usage_entropy": load}
         return Outcome(facts, {})
 
     def _prepare(self, job: Job[Any]) -> Outcome:

@@ -100,7 +100,7 @@ class Trainer:
                 )
         emulate = learning.payload if isinstance(learning.payload, Emulate) else None
         self.payload = Payload(
-            emulate, self.method, self.model, learning.target_modules, learning.value_bits
+            emulate, self.method, self.model, learning.target_modules, learning.bits_per_parameter
         )
         self._wrongs = wrongs or Wrongs()
         # Whether every message carries the values of A, which are averaged then.
@@ -118,7 +118,7 @@ class Trainer:
         self.groups = Groups(
             self._prepared, self._carried, self.task_of, seed, self._falsified, self._lie
         )
-        self._started = digest_of_start(learning.start)
+        self._started = digest_of_start(learning.initial_adapter)
         self._tests = digest(
             [[[e.prompt, e.answer, e.choices] for e in task.test] for task in tasks],
             learning.max_length,
@@ -126,7 +126,7 @@ class Trainer:
         )
         self._settings = digest(
             asdict(learning.method), asdict(learning.optimizer), learning.batch_size,
-            learning.clip_norm, learning.value_bits,
+            learning.clip_norm, learning.bits_per_parameter,
             0 if learning.optimizer.schedule == "constant" else learning.rounds,
         )  # fmt: skip
         context = digest(
@@ -360,7 +360,7 @@ class Trainer:
 
     def _carried(self, update: Update) -> Update:
         """Return an update as it comes out of its bytes."""
-        bits = self._learning.value_bits
+        bits = self._learning.bits_per_parameter
         rounding = key(self._seed, "rounding", update.device, update.round)
         sent = encode(replace(update, bits=bits, rounding=rounding))
         return decode(sent, self.model.layers, self._ranks)
@@ -406,7 +406,7 @@ class Trainer:
         return Derived(digest("fresh", frame.key), (frame,), lambda: State(frame.value()))
 
 
-_OF_CHOICE = ("routing", "load_entropy")
+_OF_CHOICE = ("routing", "expert_usage_entropy")
 
 
 def _tested(facts: Mapping[str, Any], _: Mapping[str, torch.Tensor]) -> Tested:

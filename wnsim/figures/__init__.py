@@ -13,7 +13,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from wnsim.figures import delivery, groups, learning, maps, stacks
+from wnsim.figures import clusters, delivery, learning, maps, stacks
 from wnsim.figures.lines import Line, read_lines
 from wnsim.figures.style import COLUMN_IN, PAGE_WIDTH_IN, STYLE, legend_above, line_style, save
 
@@ -40,7 +40,7 @@ FIGURES: dict[str, Callable[[Figure, Sequence[Line]], pd.DataFrame | None]] = {
     "round-split": stacks.round_split,
     "bytes": stacks.sent_bytes,
     "energy": stacks.energy,
-    "collisions": groups.collisions,
+    "collisions": clusters.collisions,
     "map": maps.network_map,
 }
 """Figures by name: each draws lines and returns the numbers plotted, None if there are none."""

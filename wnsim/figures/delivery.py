@@ -51,7 +51,7 @@ def latency(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
 
 def goodput(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
     """Plot the goodput and the share of missed deadlines of each line, in two panels."""
-    metrics = ["goodput_bps", "deadline_miss_share"]
+    metrics = ["goodput_bps", "deadline_miss_ratio"]
     shown = [line for line in lines if len(line.measured(metrics))]
     if not shown:
         return None

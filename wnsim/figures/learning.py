@@ -25,7 +25,7 @@ from wnsim.figures.style import (
 )
 from wnsim.metrics.delivery import OTHERS, retransmitted
 
-_EVALUATION = ("round", "time_s", "device", "task", "own", "accuracy")
+_EVALUATION = ("round", "time_s", "device", "task", "own_task", "accuracy")
 _TRANSFER = ("kind", "ended_s", "carried_bytes", "blocks", "failed_blocks")
 # An axis spans decades if its largest value is so many times its smallest.
 _DECADES = 100.0
@@ -135,7 +135,7 @@ def _curves(
         if not runs:
             continue
         for own in (False, True):
-            each = [_by_round(run[run["own"]] if own else run, x) for run in runs]
+            each = [_by_round(run[run["own_task"]] if own else run, x) for run in runs]
             curve = mean_curve(each, x, "accuracy")
             style = {**line.style, "linestyle": DOTTED if own else "-"}
             drawn = axes.plot(

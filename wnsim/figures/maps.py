@@ -182,7 +182,7 @@ def _draw_nodes(
             "name": tracks.names,
             "x_m": place_m[:, 0],
             "y_m": place_m[:, 1],
-            "group": [member_of.get(name) for name in tracks.names],
+            "cluster": [member_of.get(name) for name in tracks.names],
         }
     )
     stations = pd.DataFrame(

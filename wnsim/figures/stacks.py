@@ -18,42 +18,42 @@ from wnsim.figures.style import area_style, in_rows, legend_above, say_sizes_bel
 _ROUND = {
     "round_compute_s": "compute",
     "round_queue_s": "queue",
-    "round_access_s": "access",
-    "round_air_s": "air",
+    "round_channel_access_s": "channel access",
+    "round_airtime_s": "airtime",
     "round_retransmission_s": "retransmission",
     "round_backhaul_s": "backhaul",
     "round_waiting_s": "waiting",
 }
 _BYTES = {
     "payload_bytes": "payload",
-    "sharing_bytes": "sharing",
+    "cluster_exchange_bytes": "cluster exchange",
     "control_bytes": "control",
     "header_bytes": "headers",
     "retransmitted_bytes": "retransmitted",
 }
-_JOULES = {
-    "joules_transmit": "transmit",
-    "joules_receive": "receive",
-    "joules_idle": "idle",
-    "joules_compute": "compute",
+_ENERGY = {
+    "energy_tx_j": "transmission",
+    "energy_rx_j": "reception",
+    "energy_idle_j": "idle",
+    "energy_compute_j": "computation",
 }
 # Height of what is not rows, of a line of text, between rows, and of a row at least.
 _FRAME_IN, _TEXT_IN, _GAP_IN, _ROW_IN = 0.75, 0.115, 0.1, 0.28
 
 
 def round_split(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
-    """Plot what the mean latency of a round consists of, along the path that it waits for."""
-    return _stacked(figure, lines, _ROUND, "Latency of a round, mean", "s")
+    """Plot the parts of the mean round latency along the critical path."""
+    return _stacked(figure, lines, _ROUND, "Mean round latency", "s")
 
 
 def sent_bytes(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
-    """Plot the bytes on the air by what they were."""
-    return _stacked(figure, lines, _BYTES, "On the air", "B")
+    """Plot the bytes on the air by kind."""
+    return _stacked(figure, lines, _BYTES, "Bytes on the air", "B")
 
 
 def energy(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
-    """Plot the energy of all devices by what it was spent on."""
-    return _stacked(figure, lines, _JOULES, "Energy of all devices", "J")
+    """Plot the energy of all devices by activity."""
+    return _stacked(figure, lines, _ENERGY, "Energy of all devices", "J")
 
 
 def whiskers(axes: Axes, ends: Sequence[float], half: npt.NDArray[np.float64]) -> None:

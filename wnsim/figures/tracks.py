@@ -102,7 +102,7 @@ def read_members(folder: Path) -> pd.DataFrame:
     """
     if (folder / "members.csv").is_file():
         return read_table(folder / "members.csv")
-    return pd.DataFrame({"round": [], "time_s": [], "group": [], "device": []})
+    return pd.DataFrame({"round": [], "time_s": [], "cluster": [], "device": []})
 
 
 def groups_at(members: pd.DataFrame, time_s: float) -> dict[str, int]:
@@ -115,4 +115,4 @@ def groups_at(members: pd.DataFrame, time_s: float) -> dict[str, int]:
     """
     begun = members[members["time_s"] <= time_s]
     now = begun[begun["round"] == begun["round"].max()]
-    return dict(zip(now["device"], now["group"].astype(int), strict=True))
+    return dict(zip(now["device"], now["cluster"].astype(int), strict=True))

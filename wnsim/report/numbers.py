@@ -22,9 +22,9 @@ _MAIN = {
     "accuracy_own_task": ("Accuracy, own task", "%"),
     "on_air_bytes": ("On the air", "B"),
     "latency_median_s": ("Median latency", "s"),
-    "deadline_miss_share": ("Missed deadlines", "%"),
+    "deadline_miss_ratio": ("Missed deadlines", "%"),
     "goodput_bps": ("Goodput", "bit/s"),
-    "joules_total": ("Energy", "J"),
+    "energy_total_j": ("Energy", "J"),
     "simulated_s": ("Simulated", "s"),
 }
 _COMPARED = "accuracy_all_tasks"

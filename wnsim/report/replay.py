@@ -179,7 +179,7 @@ def _accuracy(folder: Path, tracks: Tracks, notes: list[str]) -> dict[str, Any] 
         notes.append(f"Of {len(numbers):,} evaluations every {_ordinal(step)} is shown.")
         rows = rows[rows["round"].isin(numbers[every])]
     by_round = rows.groupby("round")
-    own = rows[rows["own"]].groupby("round")["accuracy"].mean()
+    own = rows[rows["own_task"]].groupby("round")["accuracy"].mean()
     each = rows.pivot_table(index="round", columns="device", values="accuracy")
     return {
         "times": packed(by_round["time_s"].first().to_numpy(), "f4"),

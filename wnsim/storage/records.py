@@ -35,15 +35,15 @@ _ROWS = 1024
 _PACKAGES = ("wnsim", "numpy", "scipy", "simpy", "torch", "transformers")
 
 _OF_TRANSFER = (
-    "sent_s", "started_s", "ended_s", "delivered", "reason", "latency_s", "queue_s", "access_s",
-    "air_s", "retransmission_s", "backhaul_s", "packets", "air_bytes", "acked_bytes",
-    "carried_bytes", "legs", "attempts", "receivers", "blocks", "failed_blocks", "repeated_blocks",
-    "mean_snr_db", "capacity_bytes",
+    "sent_s", "started_s", "ended_s", "delivered", "reason", "latency_s", "queue_s",
+    "channel_access_s", "airtime_s", "retransmission_s", "backhaul_s", "packets", "air_bytes",
+    "acked_bytes", "carried_bytes", "hops", "attempts", "receivers", "blocks", "failed_blocks",
+    "retransmitted_blocks", "mean_snr_db", "capacity_bytes",
 )  # fmt: skip
 TRANSFER_COLUMNS = (
     "round", "kind", "source", "target", "size_bytes", "header_bytes", *_OF_TRANSFER
 )  # fmt: skip
-PACKET_COLUMNS = ("round", "kind", "source", "target", "leg", "packet", "size_bytes", "arrived_s")
+PACKET_COLUMNS = ("round", "kind", "source", "target", "hop", "packet", "size_bytes", "arrived_s")
 
 
 class Table(NamedTuple):
@@ -96,7 +96,7 @@ def packet_table(packets: Iterable[Packet], names: Sequence[str]) -> Table:
             packet.message.kind,
             names[packet.message.source],
             names[packet.message.target],
-            packet.leg,
+            packet.hop,
             packet.number,
             packet.size_bytes,
             packet.arrived_s,

@@ -29,17 +29,17 @@ def unfinished(runs: Sequence[Run], out: Path) -> tuple[list[Run], list[str]]:
     """
     there = records.manifests(out, runs[0].scenario.name)
     lines = {
-        (manifest["variant"], json.dumps(manifest["swept"])): (folder, manifest["seedless"])
+        (manifest["variant"], json.dumps(manifest["swept"])): (folder, manifest["config_hash"])
         for folder, manifest in there.items()
     }
     todo, skipped = [], []
     for run in runs:
         used = inputs(run.scenario)
         # Runs of one line of the figures differ in their seeds only.
-        seedless = fingerprint(run.scenario, used, seed=False)
+        config_hash = fingerprint(run.scenario, used, seed=False)
         line = (run.scenario.label, json.dumps(run.swept))
-        folder, other = lines.get(line, (run.folder, seedless))
-        if other != seedless:
+        folder, other = lines.get(line, (run.folder, config_hash))
+        if other != config_hash:
             raise _other(out / folder)
         if _is_complete(run, out, fingerprint(run.scenario, used)):
             skipped.append(run.folder)

@@ -138,8 +138,8 @@ def inputs(scenario: Scenario) -> dict[str, str]:
     if scenario.fl is not None:
         if isinstance(scenario.fl.tasks, Folder):
             paths += sorted(Path(scenario.fl.tasks.folder).glob("*/*.jsonl"))
-        if scenario.fl.start is not None:
-            paths += sorted(Path(scenario.fl.start).glob("adapter_*"))
+        if scenario.fl.initial_adapter is not None:
+            paths += sorted(Path(scenario.fl.initial_adapter).glob("adapter_*"))
         model = Path(scenario.fl.model)
         if scenario.fl.model != "tiny" and model.is_dir():
             paths += sorted(path for path in model.iterdir() if path.is_file())
@@ -317,6 +317,6 @@ def _check_model(scenario: Scenario) -> None:
     name = "tiny" if scenario.fl is None else scenario.fl.model
     if names_a_folder(name) and not Path(name).is_dir():
         raise ScenarioError(f"fl.model: no such folder: {name!r}")
-    start = None if scenario.fl is None else scenario.fl.start
+    start = None if scenario.fl is None else scenario.fl.initial_adapter
     if start is not None and not Path(start).is_dir():
-        raise ScenarioError(f"fl.start: no such folder: {start!r}")
+        raise ScenarioError(f"fl.initial_adapter: no such folder: {start!r}")

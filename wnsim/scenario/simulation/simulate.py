@@ -81,7 +81,7 @@ def run_one(
             digests, facts = _write(scenario, folder, done)
             facts |= {
                 "fingerprint": own,
-                "seedless": fingerprint(scenario, used, seed=False),
+                "config_hash": fingerprint(scenario, used, seed=False),
                 "inputs": used,
                 "description": run.description,
                 "swept": run.swept,
@@ -208,11 +208,11 @@ def _write(scenario: Scenario, folder: Path, done: _Done) -> tuple[dict[str, str
         "sizes": payload,
         "simulated_s": network.now_s,
         "events": network.env.events,
-        "least_events": 2 * len(network.transfers),
-        "of_shannon_bound": carried / shannon if shannon else None,
+        "min_events": 2 * len(network.transfers),
+        "shannon_efficiency": carried / shannon if shannon else None,
         "rounds": max((row.round for row in session.rounds), default=0) if session else None,
-        "jobs_computed": trainer.executor.computed if trainer else None,
-        "jobs_from_store": trainer.executor.found if trainer else None,
+        "tasks_computed": trainer.executor.computed if trainer else None,
+        "tasks_from_store": trainer.executor.found if trainer else None,
     }
 
 

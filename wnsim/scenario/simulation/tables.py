@@ -25,25 +25,25 @@ if TYPE_CHECKING:
     from wnsim.world import World
 
 TABLES = (
-    "transfers.csv", "packets.csv", "devices.csv", "rounds.csv", "evaluations.csv", "groups.csv",
+    "transfers.csv", "packets.csv", "devices.csv", "rounds.csv", "evaluations.csv", "clusters.csv",
     "members.csv", "positions.csv", "targets.csv", "faults.csv",
 )  # fmt: skip
 _MAX_NAME = 120
 _EVALUATION_COLUMNS = (
-    "round", "time_s", "device", "task", "own", "accuracy", "trained_accuracy", "routing",
-    "load_entropy",
+    "round", "time_s", "device", "task", "own_task", "accuracy", "accuracy_before_aggregation",
+    "routing_accuracy", "expert_usage_entropy",
 )  # fmt: skip
-_GROUP_COLUMNS = (
-    "round", "time_s", "group", "devices", "expected_collisions", "collisions",
-    "collisions_of_used", "sign_conflicts", "consensus_error", "spectral_gap",
+_CLUSTER_COLUMNS = (
+    "round", "time_s", "cluster", "devices", "expected_collision_rate", "collision_rate",
+    "collision_rate_active", "sign_conflict_rate", "consensus_error", "spectral_gap",
 )  # fmt: skip
 _ROUND_COLUMNS = (
-    "round", "device", "start_s", "trained_s", "end_s", "neighbors", "heard", "offered_bytes",
-    "staleness", "age_s", "loss",
+    "round", "device", "start_s", "trained_s", "end_s", "neighbors", "updates_received",
+    "offered_bytes", "staleness", "age_s", "loss",
 )  # fmt: skip
-_MEMBER_COLUMNS = ("round", "time_s", "group", "device")
+_MEMBER_COLUMNS = ("round", "time_s", "cluster", "device")
 _POSITION_COLUMNS = ("time_s", "device", "x_m", "y_m")
-_FAULT_COLUMNS = ("time_s", "kind", "where", "what", "until_s")
+_FAULT_COLUMNS = ("time_s", "kind", "location", "description", "until_s")
 # What is in each column; names of devices are those of a trace, or their numbers.
 DEVICE_COLUMNS = {
     "device": "its name",
@@ -55,8 +55,8 @@ DEVICE_COLUMNS = {
     "offered_bytes": "sizes of all its messages [byte]",
     "acked_bytes": "what of them had arrived when they ended, packet headers included [byte]",
     "received_bytes": "sizes of the messages that it received whole and in time [byte]",
-    "transmit_s": "sending, in seconds at full power [s]",
-    "receive_s": "receiving [s]",
+    "tx_time_s": "sending, in seconds at full power [s]",
+    "rx_time_s": "receiving [s]",
     "stored_bytes": "size of the adapters that it holds at the end, its own and others' [byte]",
     "a_cosine": "mean |cos| between rows of its frozen A and those of all others' A; empty if "
     "devices share one A",
@@ -65,10 +65,10 @@ DEVICE_COLUMNS = {
 }
 # Only there with a section `energy`.
 ENERGY_COLUMNS = {
-    "transmit_j": "energy spent sending [J]",
-    "receive_j": "energy spent receiving [J]",
-    "idle_j": "energy spent waiting in between [J]",
-    "compute_j": "energy spent computing [J]",
+    "energy_tx_j": "energy spent sending [J]",
+    "energy_rx_j": "energy spent receiving [J]",
+    "energy_idle_j": "energy spent waiting in between [J]",
+    "energy_compute_j": "energy spent computing [J]",
 }
 
 
@@ -102,7 +102,7 @@ def run_tables(
         found["rounds.csv"] = _table(session.rounds, _ROUND_COLUMNS, names)
         found["evaluations.csv"] = _table(session.evaluations, _EVALUATION_COLUMNS, names)
         if session.groups:
-            found["groups.csv"] = _table(session.groups, _GROUP_COLUMNS, names)
+            found["clusters.csv"] = _table(session.groups, _CLUSTER_COLUMNS, names)
         if session.memberships:
             found["members.csv"] = _table(session.memberships, _MEMBER_COLUMNS, names)
         targets = session.learning.target_accuracies

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from fl.plugins import ALLOWED
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.spec.document import Document, Place
+from wnsim.scenario.spec.renamed import RENAMED
 from wnsim.scenario.spec.schema import SCENARIO, Scenario, json_schema
 
 # Values in a scenario that name files; relative ones start at the scenario's folder.
@@ -233,5 +234,8 @@ def nearest(word: str, known: Any) -> str:
 
 
 def _did_you_mean(word: str, known: Any) -> str:
+    today = RENAMED.get(word)
+    if today in known:
+        return f"; did you mean {today!r}?"
     match = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
     return f"; did you mean {match[0]!r}?" if match else ""
