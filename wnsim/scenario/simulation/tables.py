@@ -1,4 +1,4 @@
-"""What a run leaves behind: its tables and its adapters."""
+"""Tables and adapters that a run leaves behind."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _ROUND_COLUMNS = (
 _MEMBER_COLUMNS = ("round", "time_s", "cluster", "device")
 _POSITION_COLUMNS = ("time_s", "device", "x_m", "y_m")
 _FAULT_COLUMNS = ("time_s", "kind", "location", "description", "until_s")
-# What is in each column; names of devices are those of a trace, or their numbers.
+# Columns of devices.csv; devices are named as in the trace, or numbered.
 DEVICE_COLUMNS = {
     "device": "its name",
     "flops_per_s": "its peak rate [FLOP/s]",
@@ -63,7 +63,7 @@ DEVICE_COLUMNS = {
     "a_block_norm": "largest ||A_i A_j^T||_2 of a layer between its frozen A and another's; empty "
     "likewise",
 }
-# Only there with a section `energy`.
+# Columns that need a section `energy`.
 ENERGY_COLUMNS = {
     "energy_tx_j": "energy spent sending [J]",
     "energy_rx_j": "energy spent receiving [J]",
@@ -121,7 +121,7 @@ def _table(rows: Iterable[Any], columns: Sequence[str], names: Sequence[str]) ->
 
 @dataclass
 class _Sums:
-    """What became of the messages of a device: numbers of them, and of bytes."""
+    """Counts of a device's messages and of their bytes."""
 
     messages: int = 0
     delivered: int = 0
@@ -140,7 +140,7 @@ class _Sums:
 
 
 def _sums(network: Network, names: Sequence[str]) -> list[_Sums]:
-    """Return the sums of each node.
+    """Return the counts of each node.
 
     Raises
     ------
@@ -195,13 +195,14 @@ def export_adapters(
     adapters: Sequence[Adapter | None],
     base_model: str,
 ) -> dict[str, str]:
-    """Write every trained device's adapter in PEFT's format; return digests by file.
+    """Write the adapter of every trained device in PEFT's format; return digests by file.
 
     Parameters
     ----------
-    folder : of the run; each device has a folder in `adapters`
-    world, trainer, adapters : of whom, by whom, and what; None: a device has none
-    base_model : from which anybody loads the model that they are for
+    folder : folder of the run; each device has a folder in `adapters`
+    world, trainer : world and trainer of the run
+    adapters : adapter of each device; None if it has none
+    base_model : name of the base model, from which the adapters can be loaded
     """
     from fl.adapters.peft_format import files
 
@@ -217,7 +218,7 @@ def export_adapters(
 
 
 def _device_folder(name: str) -> str:
-    """Return the name of a device's folder, another one for every device."""
+    """Return the name of a device's folder, unique per device."""
     quoted = quote(name, safe="")
     if len(quoted) > _MAX_NAME:
         quoted = f"{quoted[:_MAX_NAME]}-{records.digest(name.encode())[:12]}"
@@ -225,7 +226,7 @@ def _device_folder(name: str) -> str:
 
 
 def clear(folder: Path) -> None:
-    """Remove what an unfinished run of ours left; nothing else in the folder is touched."""
+    """Remove the files of an unfinished run; other files in the folder are not touched."""
     for name in (*TABLES, "scenario.yaml", records.MANIFEST):
         (folder / name).unlink(missing_ok=True)
     records.remove_half_written(folder)
