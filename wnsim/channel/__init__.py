@@ -1,4 +1,5 @@
-"""The radio channel: path loss, shadow fading, small-scale fading, antennas, walls and replay."""
+"""Radio channel: path loss, shadow fading, small-scale fading, antennas, O2I loss, measured
+links."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Antennas: how much each end of a link favours the direction of the other end.
+"""Antenna patterns: gain of each end of a link in the direction of the other end.
 
-Scope: power gain only, one port, vertical polarisation; the pattern multiplies the whole channel in
-the direction of the straight line between the ends, and is not applied to each path apart.
+Scope: power gain only, one port, vertical polarization; the pattern multiplies the whole channel in
+the direction of the straight line between the ends, not each path separately.
 
 Sources: 3GPP TR 38.901, Table 7.3-1 (radiation power pattern of a single antenna element).
 """
@@ -19,7 +19,7 @@ from wnsim.core.units import Floats, Ints
 
 
 class Antenna(Protocol):
-    """What the channel asks of an antenna; it must be hashable and equal to its likes."""
+    """Interface of an antenna; antennas must be hashable, and equal if their parameters are."""
 
     @property
     def peak_dbi(self) -> float:
@@ -27,7 +27,7 @@ class Antenna(Protocol):
         ...
 
     def pattern_dbi(self, azimuth_deg: Floats, elevation_deg: Floats) -> Floats:
-        """Return the gain in some directions.
+        """Return the gain by direction.
 
         Parameters
         ----------
@@ -43,7 +43,7 @@ class Antenna(Protocol):
 
 @parameters
 class Isotropic:
-    """An antenna that favours no direction.
+    """Isotropic antenna.
 
     Parameters
     ----------
@@ -59,22 +59,22 @@ class Isotropic:
         return self.gain_dbi
 
     def pattern_dbi(self, azimuth_deg: Floats, elevation_deg: Floats) -> Floats:
-        """Return the gain [dBi], the same in every direction."""
+        """Return the gain [dBi], equal in all directions."""
         return np.full(np.broadcast_shapes(azimuth_deg.shape, elevation_deg.shape), self.gain_dbi)
 
 
 @parameters
 class Sector:
-    """The sector antenna of TR 38.901: parabolas in decibels over azimuth and elevation.
+    """Sector antenna of TR 38.901: parabolic patterns in decibels over azimuth and elevation.
 
-    The tilt moves the vertical parabola, as an electrical tilt does; the coordinate rotation of a
+    The tilt shifts the vertical pattern, as an electrical tilt does; the coordinate rotation of a
     mechanical tilt is not modelled.
 
     Parameters
     ----------
     boresight_deg : direction of the main lobe, from the x axis towards the y axis [degrees]
     gain_dbi : gain in the main lobe [dBi]
-    beamwidth_deg : angle between the directions 3 dB down, horizontally and vertically [degrees]
+    beamwidth_deg : 3 dB beamwidth, horizontal and vertical [degrees]
     front_to_back_db : largest attenuation, in each plane and in total [dB]
     downtilt_deg : angle of the main lobe below the horizon [degrees]
     """
@@ -92,7 +92,7 @@ class Sector:
         return self.gain_dbi
 
     def pattern_dbi(self, azimuth_deg: Floats, elevation_deg: Floats) -> Floats:
-        """Return the gain [dBi] in some directions; see `Antenna`."""
+        """Return the gain by direction [dBi]; see `Antenna`."""
         turn_deg = (azimuth_deg - self.boresight_deg + 180.0) % 360.0 - 180.0
         rise_deg = elevation_deg + self.downtilt_deg
         floor_db = self.front_to_back_db
@@ -106,22 +106,22 @@ ANTENNAS: dict[str, type[Antenna]] = {"isotropic": Isotropic, "sector": Sector}
 
 
 class Mounted:
-    """The antennas of all devices.
+    """Antennas of all nodes.
 
     Parameters
     ----------
-    antennas : one for each device; none: isotropic ones of 0 dBi
-    count : N, how many devices there are
+    antennas : one antenna per node; None: isotropic antennas of 0 dBi
+    count : N, number of nodes
 
     Attributes
     ----------
     peak_dbi : (N,) largest gain in any direction [dBi]
-    directive : whether any of them favours a direction
+    directive : whether any antenna is directional
 
     Raises
     ------
     ValueError
-        if there are not as many antennas as devices
+        if the number of antennas differs from the number of nodes
     """
 
     def __init__(self, antennas: Sequence[Antenna] | None, count: int) -> None:
@@ -137,17 +137,17 @@ class Mounted:
         self._kind = np.array([number.get(antenna, -1) for antenna in antennas], dtype=np.int64)
 
     def gain_db(self, devices: Ints, towards_m: Floats, rise_m: Floats) -> Floats:
-        """Return the gain of devices towards the other ends of their links.
+        """Return the gain of nodes towards the other ends of their links.
 
         Parameters
         ----------
-        devices : (L,) the devices
-        towards_m : (L, T, 2) ground vector from the device to the other end [m]
-        rise_m : (L, 1) how much higher the other end is [m]
+        devices : (L,) nodes
+        towards_m : (L, T, 2) horizontal vector from the node to the other end [m]
+        rise_m : (L, 1) height of the other end above the node [m]
 
         Returns
         -------
-        (L, T) gain [dBi]; straight above and below count as azimuth 0
+        (L, T) gain [dBi]; straight up and down count as azimuth 0
         """
         gain_db = np.repeat(self.peak_dbi[devices][:, None], towards_m.shape[1], axis=1)
         if not self._directive:

@@ -1,8 +1,8 @@
-"""Vehicles in the way of a link: how much they take.
+"""Vehicle blockage: additional loss of links behind a vehicle (NLOSv).
 
-The vehicle in between is a car or, in some share of the cases, a truck. Two fields over the places
-of both ends say which, and how strong the blockage is, so that it is the same in both directions
-and again at the same places; TR 37.885 draws it once for each link instead.
+The blocking vehicle is a car or, with some probability, a truck. Two random fields over the
+positions of both ends determine its type and the loss, so that both are reciprocal and reproducible
+in space; TR 37.885 draws them once per link instead.
 
 Source: 3GPP TR 37.885, clause 6.2.1 (vehicle blockage, and the heights of its vehicle types).
 """
@@ -23,11 +23,11 @@ TRUCK_HEIGHT_M = 3.0
 
 @dataclass(frozen=True)
 class VehicleBlockage:
-    """The loss behind a vehicle.
+    """Loss behind a vehicle.
 
     Parameters
     ----------
-    truck_share : share of the vehicles in between that are trucks, 0 to 1
+    truck_share : fraction of blocking vehicles that are trucks, 0 to 1
     correlation_m : decorrelation distance of the loss [m]
     """
 
@@ -53,7 +53,7 @@ class VehicleBlockage:
 
         Returns
         -------
-        (...,) loss [dB], at least 0; none if both antennas are above the vehicle
+        (...,) loss [dB], at least 0; 0 if both antennas are above the vehicle
         """
         h_tx_m, h_rx_m = np.asarray(h_tx_m, dtype=np.float64), np.asarray(h_rx_m, dtype=np.float64)
         both_below = np.maximum(h_tx_m, h_rx_m) < blocker_m

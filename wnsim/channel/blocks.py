@@ -1,4 +1,5 @@
-"""Consecutive blocks of time, grouped into chunks at fixed instants, and where nodes are then."""
+"""Coherence blocks grouped into batches at fixed instants, with the node positions at their
+edges."""
 
 from __future__ import annotations
 
@@ -7,26 +8,26 @@ import numpy as np
 from wnsim.channel.large_scale import LargeScale, Position
 from wnsim.core.units import Floats, Ints
 
-# Blocks in a chunk at most; a power of two.
+# Maximum number of blocks in a batch; a power of two.
 _CHUNK_BLOCKS = 64
 
 
 class Blocks:
-    """Some consecutive blocks of time.
+    """Consecutive coherence blocks.
 
     Parameters
     ----------
-    first, count : number of the first block, and how many; block k is at k times `block_ns`
+    first, count : number of the first block, and of blocks; block k starts at k times `block_ns`
     block_ns : duration of a block [ns]
-    large_scale : what changes slowly, whose step bounds a chunk unless a block is longer
+    large_scale : large-scale model, whose time step bounds a batch unless a block is longer
     position : positions (n, T, 2) [m] of nodes (n,) at instants (T,) [s]
-    nodes : N, how many nodes there are
+    nodes : N, number of nodes
 
     Attributes
     ----------
     t_s, instants : (count,) instants of the blocks [s], and the same on the grid
-    size, chunk_s : blocks in a chunk, and its duration [s]
-    first_chunk, skip : number of the first chunk, and its blocks before the first one
+    size, chunk_s : blocks per batch, and its duration [s]
+    first_chunk, skip : number of the first batch, and its blocks before the first one
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Blocks:
         self._places_m = np.empty((nodes, self._edges_s.size, 2))
 
     def places_m(self, nodes: Ints) -> Floats:
-        """Return the positions (n, C + 1, 2) of nodes (n,) at the edges of the C chunks [m]."""
+        """Return the positions (n, C + 1, 2) of nodes (n,) at the edges of the C batches [m]."""
         new = nodes[~self._known[nodes]]
         if new.size:
             new = np.unique(new)

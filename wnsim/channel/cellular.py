@@ -1,8 +1,8 @@
-"""What the path-loss models of TR 38.901 share: a base station and a terminal, in and out of sight.
+"""Common part of the path-loss models of TR 38.901: base station and terminal, LOS and NLOS.
 
-The higher end of a link is taken for the base station, whatever its height, which also makes the
-formulas reciprocal; between two devices at the same height they are an extrapolation. Distances
-between antennas below 1 m count as 1 m. The optional NLOS formulas of the table are left out.
+The higher end of a link counts as the base station, whatever its height, which makes the formulas
+reciprocal; between two devices at the same height they are an extrapolation. Distances below 1 m
+count as 1 m. The optional NLOS formulas of the table are left out.
 
 Sources: 3GPP TR 38.901, Tables 7.4.1-1 (path loss, standard deviation of shadow fading), 7.4.2-1
 (line-of-sight probability), 7.5-6 (decorrelation distance of shadow fading) and 7.6.3.1-2
@@ -25,11 +25,11 @@ ROUNDED_SPEED_OF_LIGHT_MPS = 3.0e8
 
 
 class Cellular(BuildingsOnly):
-    """What the scenarios of TR 38.901 share.
+    """Common part of the scenarios of TR 38.901.
 
-    Subclasses state the heights of site and terminal [m] and the carriers [Hz] for which they were
-    made, and standard deviation [dB] and decorrelation distance [m] of shadow fading out of and in
-    line of sight.
+    Subclasses state the heights of base station and terminal [m] and the carrier frequencies [Hz]
+    they are valid for, and standard deviation [dB] and decorrelation distance [m] of shadow fading,
+    NLOS and LOS.
     """
 
     title: ClassVar[str]
@@ -43,12 +43,12 @@ class Cellular(BuildingsOnly):
 
     def sight_db(self, d2d_m: Floats, d3d_m: Floats, low_m: Floats, high_m: Floats,
                  frequency_hz: float) -> Floats:  # fmt: skip
-        """Return the path loss in line of sight [dB]."""
+        """Return the LOS path loss [dB]."""
         raise NotImplementedError
 
     def blocked_db(self, d3d_m: Floats, low_m: Floats, high_m: Floats,
                    frequency_hz: float) -> Floats:  # fmt: skip
-        """Return the path loss [dB] without line of sight where it is above that with."""
+        """Return the NLOS path loss [dB], where it exceeds the LOS path loss."""
         raise NotImplementedError
 
     def loss_db(
@@ -66,7 +66,7 @@ class Cellular(BuildingsOnly):
         d2d_m : (...,) ground distance [m]
         h_tx_m, h_rx_m : (...,) antenna heights [m]
         frequency_hz : carrier frequency [Hz]
-        los : whether in line of sight
+        los : True for LOS, False for NLOS
 
         Returns
         -------
@@ -75,7 +75,7 @@ class Cellular(BuildingsOnly):
         Raises
         ------
         ValueError
-            if an antenna is so low that the formulas are not defined
+            if an antenna is too low for the formulas
         """
         low_m, high_m = lower_higher_m(h_tx_m, h_rx_m)
         d3d_m = distance_m(d2d_m, h_tx_m, h_rx_m)
@@ -101,7 +101,7 @@ class Cellular(BuildingsOnly):
         return self.correlations_m[los]
 
     def notes(self, h_tx_m: float, h_rx_m: float, frequency_hz: float) -> list[str]:
-        """Return a sentence for each way in which a use leaves the range of TR 38.901.
+        """Return a note for each way in which a use leaves the validity range of TR 38.901.
 
         Parameters
         ----------
@@ -135,7 +135,7 @@ def frequency_db(frequency_hz: float) -> float:
 
 
 def spread(probability: Floats, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
-    """Return a probability in the shape that it has with the heights."""
+    """Broadcast a probability to the shape of the heights."""
     shape = np.broadcast_shapes(probability.shape, np.shape(h_tx_m), np.shape(h_rx_m))
     return np.broadcast_to(probability, shape)
 

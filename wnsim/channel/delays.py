@@ -1,14 +1,14 @@
-"""Paths with delays: the coefficients of plane waves that make a channel frequency selective.
+"""Multipath delays: plane-wave coefficients that make a channel frequency selective.
 
-A tap l of power P_l and delay tau_l is a sum of the link's plane waves with phases of its own, and
+A tap l of power P_l and delay tau_l is a sum of the link's plane waves with separate phases, and
 the response at the frequency f from the carrier is the sum of P_l^(1/2) h_l exp(-j 2 pi f tau_l).
 Taps share the directions of a link's waves, but their phases differ by a random one per tap and by
-multiples of 2 pi l s_m / M in a random order s of the waves, so that no two taps are correlated:
-neither over links, nor over time on one link. Summed over the taps, each wave has one coefficient
-for each part of the band.
+multiples of 2 pi l s_m / M in a random order s of the waves, so that no two taps are correlated,
+neither over links nor over time on one link. Summed over the taps, each wave has one coefficient
+per subband.
 
 Sources: 3GPP TR 38.901, Tables 7.7.2-1 to 7.7.2-5 (TDL-A to TDL-E: `tdl_38901.csv` has their
-normalised delays and the powers of their Rayleigh taps; the line-of-sight tap of D and E is the
+normalized delays and the powers of their Rayleigh taps; the line-of-sight tap of D and E is the
 first) and clause 7.7.3 (scaling of delays).
 """
 
@@ -29,13 +29,13 @@ from wnsim.core.units import Floats, Ints, db_to_linear
 
 @dataclass(frozen=True)
 class Taps:
-    """A tapped delay line.
+    """Tapped delay line.
 
     Parameters
     ----------
     delay : (taps,) delays in units of the delay spread
-    power : (taps,) mean powers of the Rayleigh part; with that of the line of sight, of sum 1
-    sight : power of the line of sight, which is at delay 0
+    power : (taps,) mean powers of the Rayleigh part; they and the LOS power sum to 1
+    sight : power of the line-of-sight tap, at delay 0
     """
 
     delay: Floats
@@ -45,7 +45,7 @@ class Taps:
 
 @cache
 def profile(name: str) -> Taps:
-    """Return one of the profiles A to E of TR 38.901."""
+    """Return a profile A to E of TR 38.901."""
     text = resources.files("wnsim.channel").joinpath("tdl_38901.csv").read_text(encoding="utf-8")
     lines = (line for line in text.splitlines() if not line.startswith("#"))
     rows = [row for row in csv.DictReader(lines) if row["profile"] == name]
@@ -57,14 +57,14 @@ def profile(name: str) -> Taps:
 
 
 class Delays:
-    """The coefficients of all links' plane waves, for the Rayleigh part alone, of mean power 1.
+    """Coefficients of all links' plane waves, for the Rayleigh part alone, of mean power 1.
 
     Parameters
     ----------
-    taps : the tapped delay line
-    delay_spread_s : its root mean square delay spread [s]
-    bandwidth_hz : band around the carrier [Hz]
-    subbands : B, equal parts of the band, with the response at their centres
+    taps : tapped delay line
+    delay_spread_s : root mean square delay spread [s]
+    bandwidth_hz : bandwidth around the carrier [Hz]
+    subbands : B, number of equal subbands, with the response at their centers
     seed : seed of the scenario
     """
 
@@ -82,13 +82,13 @@ class Delays:
     def coefficients(
         self, low: Ints, high: Ints, phase: NDArray[np.uint16], order: Ints
     ) -> NDArray[np.complex128]:
-        """Return the coefficients of some links' waves.
+        """Return the coefficients of links' waves.
 
         Parameters
         ----------
         low, high : (L,) ends of the links
         phase : (L, M) phase of each wave, in fractions 2**-16 of a turn
-        order : (L, M) random order of the waves, at least as many as there are taps
+        order : (L, M) random order of the waves, at least as many as taps
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Small-scale fading models as parameters of a scenario, and what the channel asks of them.
+"""Small-scale fading models: parameters and interface.
 
 Sources: as `plane_waves`, `processes` and `delays`.
 """
@@ -19,17 +19,17 @@ _MOST_WAVES = 4096
 
 
 class Process(Protocol):
-    """The fading of all links: a pure function of seed, link, positions and time."""
+    """Fading of all links: a pure function of seed, link, positions and time."""
 
     @property
     def subbands(self) -> int:
-        """B, how many subbands have a response of their own; 1 where the channel is flat."""
+        """B, number of subbands with separate responses; 1 for a flat channel."""
         ...
 
     def response(
         self, source: Ints, target: Ints, x_source_m: Floats, x_target_m: Floats, t_s: Floats
     ) -> Complexes:
-        """Return the channel's complex amplitude, of unit mean power.
+        """Return the complex channel amplitude, of unit mean power.
 
         Parameters
         ----------
@@ -53,19 +53,19 @@ class Process(Protocol):
         chunk_s: float,
         samples_per_chunk: int,
     ) -> Complexes:
-        """Return the amplitudes at evenly spaced instants of consecutive chunks of time.
+        """Return the amplitudes at evenly spaced instants of consecutive batches.
 
-        Within a chunk the ends move along the chord between their positions at its edges, so a
-        turn inside a chunk is rounded off by at most speed times `chunk_s`. The result is that
-        of `response` on the chords.
+        Within a batch the ends move along the chord between their positions at its edges, so a turn
+        inside a batch is rounded off by at most speed times `chunk_s`. The result is that of
+        `response` on the chords.
 
         Parameters
         ----------
         source, target : (L,) ends of the links
-        x_source_m, x_target_m : (L, C + 1, 2) positions at the edges of the C chunks [m]
-        first_chunk : number of the first chunk; chunk n begins at n times `chunk_s`
-        chunk_s : duration of a chunk [s]
-        samples_per_chunk : S, number of instants in a chunk, the first at its beginning
+        x_source_m, x_target_m : (L, C + 1, 2) positions at the edges of the C batches [m]
+        first_chunk : number of the first batch; batch n starts at n times `chunk_s`
+        chunk_s : duration of a batch [s]
+        samples_per_chunk : S, number of instants in a batch, the first at its start
 
         Returns
         -------
@@ -75,17 +75,17 @@ class Process(Protocol):
 
 
 class Fading(Protocol):
-    """Parameters of a fading model."""
+    """Interface of the parameters of a fading model."""
 
     def process(
         self, frequency_hz: float, bandwidth_hz: float, subbands: int, seed: int
     ) -> Process | None:
-        """Return the fading of all links in a band around a carrier; none where there is none.
+        """Return the fading of all links in a band around a carrier; None without fading.
 
         Parameters
         ----------
-        frequency_hz, bandwidth_hz : carrier frequency and band [Hz]
-        subbands : equal parts of the band, each with the response at its centre
+        frequency_hz, bandwidth_hz : carrier frequency and bandwidth [Hz]
+        subbands : number of equal subbands, with the response at their centers
         seed : seed of the scenario
         """
         ...
@@ -93,27 +93,27 @@ class Fading(Protocol):
 
 @parameters
 class NoFading:
-    """A channel without small-scale fading."""
+    """No small-scale fading."""
 
     model: Literal["none"] = "none"
 
     def process(
         self, frequency_hz: float, bandwidth_hz: float, subbands: int, seed: int
     ) -> Process | None:
-        """Return none."""
+        """Return None."""
         return None
 
 
 @parameters
 class Rayleigh:
-    """Rayleigh fading: waves of equal power from all directions around both ends.
+    """Rayleigh fading: plane waves of equal power from all directions at both ends.
 
     Parameters
     ----------
-    waves : number of plane waves of each link, at least 8; the kurtosis of the amplitude is
+    waves : number of plane waves per link, at least 8; the kurtosis of the amplitude is
         2 - 1/waves times the squared mean power instead of 2
-    residual_speed_mps : speed of the surroundings [m/s], which alone moves the channel between
-        two devices at rest; 0 freezes it
+    residual_speed_mps : speed of the surroundings [m/s], which alone varies the channel between
+        two static devices; 0 freezes it
     """
 
     model: Literal["rayleigh"] = "rayleigh"
@@ -126,21 +126,21 @@ class Rayleigh:
     def process(
         self, frequency_hz: float, bandwidth_hz: float, subbands: int, seed: int
     ) -> Process | None:
-        """Return the fading of all links, the same in the whole band."""
+        """Return the fading of all links, equal in the whole band."""
         return PlaneWaves(self.waves, self.residual_speed_mps, frequency_hz, seed)
 
 
 @parameters
 class Rician:
-    """Rician fading: a direct wave besides scattered ones, on every link.
+    """Rician fading: a direct wave plus scattered ones on every link.
 
-    The direct wave's phase follows from the ground distance of the two ends.
+    The phase of the direct wave follows from the ground distance of the ends.
 
     Parameters
     ----------
-    k_db : power of the direct wave over that of the scattered ones [dB]
-    waves : number of scattered plane waves of each link, at least 8
-    residual_speed_mps : speed of the surroundings [m/s], which moves the scattered waves
+    k_db : Rician K factor: power of the direct wave over that of the scattered ones [dB]
+    waves : number of scattered plane waves per link, at least 8
+    residual_speed_mps : speed of the surroundings [m/s], which varies the scattered waves
     """
 
     model: Literal["rician"] = "rician"
@@ -154,7 +154,7 @@ class Rician:
     def process(
         self, frequency_hz: float, bandwidth_hz: float, subbands: int, seed: int
     ) -> Process | None:
-        """Return the fading of all links, the same in the whole band."""
+        """Return the fading of all links, equal in the whole band."""
         factor = float(db_to_linear(self.k_db))
         waves = PlaneWaves(self.waves, self.residual_speed_mps, frequency_hz, seed)
         return Direct(waves, factor / (1.0 + factor), frequency_hz)
@@ -162,12 +162,12 @@ class Rician:
 
 @parameters
 class Nakagami:
-    """Nakagami fading: a power with a Gamma distribution, in time as correlated as Rayleigh's.
+    """Nakagami fading: Gamma-distributed power with the temporal correlation of Rayleigh fading.
 
     Parameters
     ----------
-    m : shape of the distribution, 0.5 to 100; 1 is Rayleigh fading, more is milder
-    waves : number of plane waves of each link, at least 8
+    m : shape of the distribution, 0.5 to 100; 1 is Rayleigh fading, larger values are milder
+    waves : number of plane waves per link, at least 8
     residual_speed_mps : speed of the surroundings [m/s]
     """
 
@@ -184,7 +184,7 @@ class Nakagami:
     def process(
         self, frequency_hz: float, bandwidth_hz: float, subbands: int, seed: int
     ) -> Process | None:
-        """Return the fading of all links, the same in the whole band."""
+        """Return the fading of all links, equal in the whole band."""
         waves = PlaneWaves(self.waves, self.residual_speed_mps, frequency_hz, seed)
         return GammaPower(waves, self.m)
 
@@ -193,14 +193,14 @@ class Nakagami:
 class TappedDelayLine:
     """Frequency-selective fading with the tapped delay lines of TR 38.901.
 
-    Each subband has the response at its centre; a single subband has that at the carrier. The
+    Each subband has the response at its center; a single subband has that at the carrier. The
     profiles D and E have a direct wave on every link.
 
     Parameters
     ----------
-    profile : A, B or C without, D or E with line of sight
-    delay_spread_s : root mean square delay spread by which the profile is scaled [s]
-    waves : number of plane waves of each link and tap, at least 24; taps share their directions
+    profile : A, B or C (NLOS), D or E (LOS)
+    delay_spread_s : root mean square delay spread that scales the profile [s]
+    waves : number of plane waves per link and tap, at least 24; taps share their directions
     residual_speed_mps : speed of the surroundings [m/s]
     """
 
@@ -233,7 +233,7 @@ FADING: dict[str, type[Fading]] = {
 
 
 def _check(waves: int, fewest: int, residual_speed_mps: float) -> None:
-    """Refuse too few waves, too many, or a negative speed."""
+    """Raise ValueError for too few or too many waves, or a negative speed."""
     if waves < fewest:
         raise ValueError(f"waves must be at least {fewest}, got {waves}")
     if waves > _MOST_WAVES:

@@ -23,7 +23,7 @@ class Inh(Cellular):
 
     Parameters
     ----------
-    variant : `mixed` or `open` office; they differ in the probability of line of sight
+    variant : `mixed` or `open` office; they differ in the LOS probability
     """
 
     title: ClassVar[str] = "InH"
@@ -38,17 +38,17 @@ class Inh(Cellular):
 
     def sight_db(self, d2d_m: Floats, d3d_m: Floats, low_m: Floats, high_m: Floats,
                  frequency_hz: float) -> Floats:  # fmt: skip
-        """Return the path loss in line of sight [dB]."""
+        """Return the LOS path loss [dB]."""
         return np.asarray(32.4 + 17.3 * np.log10(d3d_m) + frequency_db(frequency_hz))
 
     def blocked_db(self, d3d_m: Floats, low_m: Floats, high_m: Floats,
                    frequency_hz: float) -> Floats:  # fmt: skip
-        """Return the path loss without line of sight [dB]."""
+        """Return the NLOS path loss [dB]."""
         return np.asarray(17.3 + 38.3 * np.log10(d3d_m) + 24.9 * np.log10(frequency_hz / 1e9))
 
     def los_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
-        """Return the probability of line of sight, which does not depend on the heights."""
-        # Up to a distance 1, then one exponential, from a second distance on another.
+        """Return the LOS probability, which does not depend on the heights."""
+        # 1 up to a first distance, then one exponential, and another beyond a second distance.
         first_m, near_m, second_m, far_m, share = {
             "mixed": (1.2, 4.7, 6.5, 32.6, 0.32),
             "open": (5.0, 70.8, 49.0, 211.7, 0.54),
@@ -56,6 +56,7 @@ class Inh(Cellular):
         d2d_m = np.asarray(d2d_m, dtype=np.float64)
         near = np.exp(-np.maximum(d2d_m - first_m, 0.0) / near_m)
         far = share * np.exp(-np.maximum(d2d_m - second_m, 0.0) / far_m)
-        # TR 38.901 puts the limit itself to the far part of the mixed, the near one of the open.
+        # TR 38.901: the limit belongs to the far part of the mixed office, to the near one of the
+        # open.
         last_near = d2d_m < second_m if self.variant == "mixed" else d2d_m <= second_m
         return spread(np.where(last_near, near, far), h_tx_m, h_rx_m)

@@ -1,8 +1,8 @@
-"""Path loss, line of sight, shadow fading, antennas and walls, on a common grid of instants.
+"""Large-scale gain on a time grid: path loss, line of sight, shadow fading, antennas, O2I loss.
 
-These change over meters, not over wavelengths, so they are evaluated at the multiples of one step
-of time and interpolated linearly in decibels. The grid does not depend on what is asked for, so
-neither does the value at an instant.
+These vary over meters, not wavelengths, so they are evaluated at multiples of a time step and
+interpolated linearly in decibels. The grid does not depend on the requests, so neither does the
+value at an instant.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ Position = Callable[[Ints, Floats], Floats]
 
 MIN_STEP_MS = 50
 MAX_STEP_MS = 1000
-# A link's most recent grid values are kept in a ring, for as many links as fit the table.
+# A link's recent grid values are kept in a ring buffer, for as many links as fit the table.
 _RING = 16
 _MAX_LINKS = 1 << 18
-# So many links at a single instant are looked at once and not kept.
+# This many links at a single instant are evaluated once and not kept.
 _CROWD = 1 << 12
-# So few are not worth being looked through for equal ones.
+# So few are not worth searching for duplicates.
 _FEW = 64
-# Links times instants evaluated at once, and links interpolated at once.
+# Links times instants evaluated, and links interpolated, in one batch.
 _SLAB = 1 << 18
 _SLAB_LINKS = 4096
 _NEVER = np.iinfo(np.int64).min
@@ -38,13 +38,13 @@ _NEVER = np.iinfo(np.int64).min
 
 @dataclass(frozen=True)
 class Instants:
-    """Some instants by their neighbours on the grid.
+    """Instants with their neighbors on the grid.
 
     Parameters
     ----------
     grid : (G,) sorted multiples of the step
-    left, right : (T,) places among them of the last one before each instant and the next one
-    fraction : (T,) part of the step from left to right
+    left, right : (T,) indices in the grid of the points before and after each instant
+    fraction : (T,) fraction of the step from left to right
     """
 
     grid: Ints
@@ -54,21 +54,20 @@ class Instants:
 
 
 class LargeScale:
-    """The slowly varying gain of all links, a pure function of seed, link and time.
+    """Slowly varying gain of all links: a pure function of seed, link and time.
 
     Parameters
     ----------
     scene, station_scene : path loss and shadow fading of links between two devices, and of links
-        with at least one station
-    nodes : heights, roles, antennas and walls of all nodes
+        with at least one base station
+    nodes : heights, roles, antennas and O2I losses of all nodes
     position : positions (n, T, 2) [m] of nodes (n,) at instants (T,) [s]
-    max_speed_mps : upper bound of any node's speed [m/s]
+    max_speed_mps : upper bound of all nodes' speed [m/s]
 
     Attributes
     ----------
-    step_s : step of the grid of instants [s]: the time in which two devices at top speed change
-        their places by a tenth of the shortest decorrelation distance, in whole milliseconds
-        from 50 ms to 1 s
+    step_s : step of the time grid [s]: the time in which two devices at top speed move by a tenth
+        of the shortest decorrelation distance, in whole milliseconds from 50 ms to 1 s
     """
 
     def __init__(
@@ -94,7 +93,7 @@ class LargeScale:
         self._stamp = np.empty((0, _RING), dtype=np.int64)
 
     def gain_db(self, source: Ints, target: Ints, t_s: Floats) -> Floats:
-        """Return the gain of path loss, shadow fading, antennas and walls.
+        """Return the gain of path loss, shadow fading, antennas and O2I losses.
 
         Parameters
         ----------
@@ -108,7 +107,7 @@ class LargeScale:
         return self.interpolated(source, target, self.instants(t_s))
 
     def instants(self, t_s: Floats) -> Instants:
-        """Return instants (T,) [s] by their neighbours on the grid."""
+        """Return instants (T,) [s] with their neighbors on the grid."""
         steps = np.asarray(t_s, dtype=np.float64) * 1000.0 / self._step_ms
         before = np.floor(steps)
         fraction = steps - before
@@ -118,7 +117,7 @@ class LargeScale:
         return Instants(grid, place[: left.size], place[left.size :], fraction)
 
     def interpolated(self, source: Ints, target: Ints, at: Instants) -> Floats:
-        """Return the gain (L, T) [dB] at instants that are asked for repeatedly; see `gain_db`."""
+        """Return the gain (L, T) [dB] at instants that are requested repeatedly; see `gain_db`."""
         low, high = ordered(source, target)
         values = self._on_grid(low, high, at.grid)
         gain_db = np.empty((low.size, at.fraction.size))
@@ -129,7 +128,7 @@ class LargeScale:
         return gain_db
 
     def line_of_sight(self, source: Ints, target: Ints, t_s: Floats) -> Floats:
-        """Return the weight of the line-of-sight state, 0 to 1, for links (L,) at instants (T,)."""
+        """Return the weight of the LOS state, 0 to 1, of links (L,) at instants (T,)."""
         low, high = ordered(source, target)
         at = self._geometry(low, high, np.asarray(t_s, dtype=np.float64))
         weight = np.empty(at.d2d_m.shape)
@@ -138,7 +137,7 @@ class LargeScale:
         return weight
 
     def _on_grid(self, low: Ints, high: Ints, grid: Ints) -> Floats:
-        """Return the gain (L, G) [dB] at sorted multiples (G,) of the step, from the rings."""
+        """Return the gain (L, G) [dB] at sorted grid multiples (G,), from the ring buffers."""
         glance = grid.size == 1 and low.size > _CROWD
         if glance or not grid.size or grid[-1] - grid[0] >= _RING or low.size > _MAX_LINKS:
             return self._evaluated(low, high, grid)
@@ -156,10 +155,10 @@ class LargeScale:
         return self._ring[rows[:, None], slot]
 
     def _evaluated(self, low: Ints, high: Ints, grid: Ints) -> Floats:
-        """Return the gain (L, G) [dB] at multiples (G,) of the step, a few instants at once."""
+        """Return the gain (L, G) [dB] at grid multiples (G,), a few instants at a time."""
         place: Ints | slice = slice(None)
         if low.size > _FEW:
-            # Both directions of a link are often asked for at once.
+            # Both directions of a link are often requested together.
             link, place = np.unique(low << 32 | high, return_inverse=True)
             low, high = link >> 32, link & 0xFFFFFFFF
         gain_db = np.empty((low.size, grid.size))
@@ -170,7 +169,7 @@ class LargeScale:
         return gain_db[place]
 
     def _evaluate(self, low: Ints, high: Ints, grid: Ints) -> Floats:
-        """Return the gain (L, G) [dB] at multiples (G,) of the step."""
+        """Return the gain (L, G) [dB] at grid multiples (G,)."""
         at = self._geometry(low, high, grid.astype(np.float64) * self.step_s)
         antennas = self._nodes.antennas
         if antennas.directive:
@@ -191,7 +190,7 @@ class LargeScale:
         return gain_db
 
     def _scenes(self, low: Ints, high: Ints) -> list[tuple[Scene, NDArray[np.bool_]]]:
-        """Return the scenes and which of the links are in each."""
+        """Return the scenes and the links of each."""
         if not self._any_station:
             return [(self._scene, np.ones(low.size, dtype=np.bool_))]
         station = self._nodes.stations[low] | self._nodes.stations[high]
@@ -199,7 +198,7 @@ class LargeScale:
         return [(scene, links) for scene, links in scenes if links.any()]
 
     def _geometry(self, low: Ints, high: Ints, t_s: Floats) -> Geometry:
-        """Return where the ends of links are."""
+        """Return the geometry of the ends of links."""
         nodes, first, second = members(low, high)
         places_m = self._position(nodes, t_s)
         apart_m = places_m[first] - places_m[second]

@@ -1,4 +1,4 @@
-"""Row numbers for undirected links, so that what is known of many links lies in arrays."""
+"""Row numbers of undirected links, so that the data of many links lies in arrays."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ordered(source: Ints, target: Ints) -> tuple[Ints, Ints]:
 
 
 def members(one: Ints, other: Ints) -> tuple[Ints, Ints, Ints]:
-    """Return the devices that are an end of a link, in ascending order, and where each end is.
+    """Return the nodes that are an end of a link, in ascending order, and the indices of the ends.
 
     Parameters
     ----------
@@ -36,8 +36,8 @@ def members(one: Ints, other: Ints) -> tuple[Ints, Ints, Ints]:
 
     Returns
     -------
-    members : (n,) devices
-    first, second : (L,) places of the ends among them
+    members : (n,) nodes
+    first, second : (L,) indices of the ends among them
     """
     there = np.zeros(1 + max(one.max(initial=-1), other.max(initial=-1)), dtype=np.bool_)
     there[one] = there[other] = True
@@ -46,11 +46,11 @@ def members(one: Ints, other: Ints) -> tuple[Ints, Ints, Ints]:
 
 
 class LinkRows:
-    """Numbers links 0, 1, 2, ... as they are first asked for.
+    """Numbering of links 0, 1, 2, ... in the order of first requests.
 
     Parameters
     ----------
-    capacity : how many links are kept; when new ones go beyond, all others are forgotten
+    capacity : maximum number of links; when it is exceeded, all others are dropped
     """
 
     def __init__(self, capacity: int) -> None:
@@ -70,7 +70,7 @@ class LinkRows:
         Returns
         -------
         rows : (L,) row numbers
-        known : rows from this one on are new, all of them if the others were forgotten
+        known : rows from this one on are new; 0 if all others were dropped
         """
         names = (low << 32 | high).tolist()
         known = len(self)
@@ -83,7 +83,7 @@ class LinkRows:
 
 
 def grown(table: NDArray[Any], rows: int) -> NDArray[Any]:
-    """Return a table with room for at least some rows, its old rows first, twice as long if new."""
+    """Return a table with at least a number of rows, doubled if needed, its old rows first."""
     if rows <= table.shape[0]:
         return table
     larger = np.empty((max(rows, 2 * table.shape[0]), *table.shape[1:]), dtype=table.dtype)

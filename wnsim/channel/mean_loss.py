@@ -1,4 +1,4 @@
-"""What the channel asks of a path-loss model, and what models without obstacles share."""
+"""Interface of path-loss models, and the common part of models without obstacles."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from wnsim.core.units import Floats
 
 
 class PathLoss(Protocol):
-    """What the channel asks of a path-loss model; antenna heights and distances broadcast.
+    """Interface of a path-loss model; antenna heights and distances broadcast.
 
-    A model is symmetric in its two ends. `loss_db` is the mean path loss [dB] in and out of line
-    of sight, `los_probability` the probability of line of sight, `clear_probability` that of no
-    building in the way, but perhaps a vehicle (only asked for with `blockage`, what vehicles add),
+    A model is symmetric in its two ends. `loss_db` is the mean path loss [dB], LOS or NLOS,
+    `los_probability` the LOS probability, `clear_probability` the probability of LOS or NLOSv (no
+    building, but perhaps a vehicle in between; only used with `blockage`, the loss of vehicles),
     `shadow_db` the standard deviation [dB] and `shadow_correlation_m` the decorrelation distance
     [m] of shadow fading, `los_correlation_m` that of the line-of-sight state, `range_m` the ground
-    distances [m] for which the model was made, `title` its name in sentences, and `notes` one
-    sentence for each way in which heights or carrier leave the model's range.
+    distances [m] the model is valid for, `title` its name in messages, and `notes` one note for
+    each way in which heights or carrier leave the model's validity range.
     """
 
     @property
@@ -66,23 +66,23 @@ class PathLoss(Protocol):
 
 
 class BuildingsOnly:
-    """The part of a path-loss model in which buildings obstruct links, but no vehicles."""
+    """Part of a path-loss model whose links are obstructed by buildings, not by vehicles."""
 
     blockage: ClassVar[VehicleBlockage | None] = None
 
     def los_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
-        """Return the probability of line of sight."""
+        """Return the LOS probability."""
         raise NotImplementedError
 
     def clear_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
-        """Return the probability of no building in the way, which is that of line of sight."""
+        """Return the LOS probability: there are no vehicles."""
         return self.los_probability(d2d_m, h_tx_m, h_rx_m)
 
 
 class AlwaysInSight(BuildingsOnly):
-    """The part of a path-loss model that says nothing of obstacles."""
+    """Part of a path-loss model without obstacles: always LOS."""
 
-    # Only used where the scenario asks for shadow fading, for which these models give no scale:
+    # Only used if the scenario requests shadow fading, for which these models give no scale:
     # the order of the urban measurement of Gudmundson (1991).
     los_correlation_m: ClassVar[float] = 10.0
     range_m: ClassVar[tuple[float, float]] = (0.0, math.inf)
@@ -99,7 +99,7 @@ class AlwaysInSight(BuildingsOnly):
         frequency_hz: float,
         los: bool,
     ) -> Floats:
-        """Return a deviation of shadow fading of 0 dB."""
+        """Return 0 dB, the standard deviation of shadow fading."""
         return np.zeros(())
 
     def shadow_correlation_m(self, los: bool) -> float:
@@ -107,5 +107,5 @@ class AlwaysInSight(BuildingsOnly):
         return self.los_correlation_m
 
     def notes(self, h_tx_m: float, h_rx_m: float, frequency_hz: float) -> list[str]:
-        """Return nothing: the formula's parameters are the user's."""
+        """Return an empty list: the formula's parameters are the user's."""
         return []

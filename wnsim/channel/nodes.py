@@ -1,4 +1,4 @@
-"""What the channel knows of each node but its place: height, role, antenna and wall."""
+"""Static properties of each node: height, role, antenna and O2I loss."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from wnsim.core.units import Floats
 
 @dataclass(frozen=True)
 class Nodes:
-    """The nodes of a scenario, which are devices and stations.
+    """Static properties of the nodes, which are devices and base stations.
 
     Parameters
     ----------
     heights_m : (N,) antenna heights [m]
-    stations : (N,) which nodes are stations
+    stations : (N,) whether a node is a base station
     antennas : antennas of all nodes
-    penetration_db : (N,) loss into the building in which a node is [dB]
+    penetration_db : (N,) O2I loss of a node [dB]
     """
 
     heights_m: Floats
@@ -40,12 +40,12 @@ def checked(
     frequency_hz: float,
     seed: int,
 ) -> Nodes:
-    """Return nodes from the parameters of `Channel`.
+    """Validate the parameters of `Channel` and return the nodes.
 
     Raises
     ------
     ValueError
-        if a height is not finite, or something has not one value for each node
+        if a height is not finite, or a parameter does not have one value per node
     """
     heights_m = np.asarray(heights_m, dtype=np.float64)
     count = heights_m.size
@@ -61,7 +61,7 @@ def checked(
 
 
 def _flags(name: str, flags: NDArray[np.bool_] | None, count: int) -> NDArray[np.bool_]:
-    """Return a flag for each node."""
+    """Return a flag per node."""
     if flags is None:
         return np.zeros(count, dtype=bool)
     flags = np.asarray(flags, dtype=bool)

@@ -1,6 +1,6 @@
 """Path loss without obstacles: free space, flat ground, and power laws of the distance.
 
-Without an own statement on shadow fading: it is 0 dB unless the scenario gives `sigma_db`.
+Shadow fading is 0 dB unless the scenario gives `sigma_db`.
 
 Sources: as `propagation`; Feuerstein et al., "Path loss, delay spread, and outage models as
 functions of antenna height for microcellular system design", IEEE Trans. Veh. Technol. 43, 1994
@@ -29,7 +29,7 @@ from wnsim.core.units import Floats
 
 @parameters
 class FreeSpace(AlwaysInSight):
-    """Free space between isotropic antennas; always in line of sight, without shadow fading."""
+    """Free-space path loss between isotropic antennas; always LOS, without shadow fading."""
 
     title: ClassVar[str] = "free space"
     model: Literal["free-space"] = "free-space"
@@ -42,13 +42,13 @@ class FreeSpace(AlwaysInSight):
         frequency_hz: float,
         los: bool,
     ) -> Floats:
-        """Return the path loss [dB], the same in either line-of-sight state."""
+        """Return the path loss [dB], equal in both line-of-sight states."""
         return free_space_db(distance_m(d2d_m, h_tx_m, h_rx_m), frequency_hz)
 
 
 @parameters
 class TwoRay(AlwaysInSight):
-    """Flat ground that reflects: free space nearby, the fourth power of the distance far away."""
+    """Two-ray ground reflection: free space nearby, the fourth power of the distance beyond."""
 
     title: ClassVar[str] = "two-ray ground"
     model: Literal["two-ray"] = "two-ray"
@@ -61,7 +61,7 @@ class TwoRay(AlwaysInSight):
         frequency_hz: float,
         los: bool,
     ) -> Floats:
-        """Return the path loss [dB], the same in either line-of-sight state."""
+        """Return the path loss [dB], equal in both line-of-sight states."""
         lowest_m = float(min(np.min(h_tx_m), np.min(h_rx_m)))
         if not lowest_m > 0.0:
             raise ValueError(f"antenna height must be positive over ground, got {lowest_m:g}")
@@ -70,7 +70,7 @@ class TwoRay(AlwaysInSight):
 
 @parameters
 class LogDistance(AlwaysInSight):
-    """Free space up to a reference distance, from there on a power law of the distance.
+    """Free space up to a reference distance, and a power law of the distance beyond.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ class LogDistance(AlwaysInSight):
         frequency_hz: float,
         los: bool,
     ) -> Floats:
-        """Return the path loss [dB], the same in either line-of-sight state."""
+        """Return the path loss [dB], equal in both line-of-sight states."""
         d3d_m = distance_m(d2d_m, h_tx_m, h_rx_m)
         return free_space_db(d3d_m, frequency_hz) + power_law_db(
             d3d_m, self.reference_m, self.exponent
@@ -108,14 +108,14 @@ class LogDistance(AlwaysInSight):
 
 @parameters
 class DualSlope(AlwaysInSight):
-    """Free space up to a reference distance, one power law up to a break point, another beyond.
+    """Free space up to a reference distance, one power law up to a breakpoint, another beyond.
 
     Parameters
     ----------
-    near_exponent : path-loss exponent from the reference distance to the break point
-    far_exponent : path-loss exponent beyond the break point
+    near_exponent : path-loss exponent from the reference distance to the breakpoint
+    far_exponent : path-loss exponent beyond the breakpoint
     reference_m : reference distance [m], at least 1
-    break_m : distance of the break point [m], beyond the reference distance
+    break_m : breakpoint distance [m], beyond the reference distance
     """
 
     title: ClassVar[str] = "dual-slope"
@@ -139,7 +139,7 @@ class DualSlope(AlwaysInSight):
         frequency_hz: float,
         los: bool,
     ) -> Floats:
-        """Return the path loss [dB], the same in either line-of-sight state."""
+        """Return the path loss [dB], equal in both line-of-sight states."""
         d3d_m = distance_m(d2d_m, h_tx_m, h_rx_m)
         near_m = np.minimum(d3d_m, self.break_m)
         beyond_db = 10.0 * self.far_exponent * np.log10(d3d_m / near_m)

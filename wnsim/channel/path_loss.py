@@ -1,4 +1,4 @@
-"""The family of path-loss models, by the name under which a scenario asks for them."""
+"""Family of path-loss models, by the name used in a scenario."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""Loss into buildings, for devices that are indoors.
+"""Outdoor-to-indoor (O2I) penetration loss of indoor devices.
 
-Scope: a constant loss for each indoor device, drawn once from the seed: its wall, its way from the
-wall and a normal deviation. Both ends of a link indoors each add their own, as if they were in
-different buildings. Line of sight and distance are those of the outdoor formulas at the device's
-place; nothing is said of floors and inner walls.
+Scope: a constant loss per indoor device, drawn once from the seed: external wall, indoor distance
+and a normal deviation. If both ends of a link are indoors, both losses add up, as for different
+buildings. Line of sight and distance are those of the outdoor formulas at the device's position;
+floors and inner walls are not modelled.
 
 Sources: 3GPP TR 38.901, clause 7.4.3, Tables 7.4.3-1 (materials) and 7.4.3-2 (low-loss and
 high-loss model).
@@ -25,7 +25,7 @@ from wnsim.core.units import Floats, db_to_linear, linear_to_db
 _GLASS = (2.0, 0.2)
 _COATED_GLASS = (23.0, 0.3)
 _CONCRETE = (5.0, 4.0)
-# Share of glass in the wall, the glass, and the standard deviation [dB].
+# Fraction of glass in the wall, the glass, and the standard deviation [dB].
 _WALLS = {"low": (0.3, _GLASS, 4.4), "high": (0.7, _COATED_GLASS, 6.5)}
 _DB_PER_INDOOR_M = 0.5
 _OBLIQUE_DB = 5.0
@@ -33,14 +33,14 @@ _OBLIQUE_DB = 5.0
 
 @parameters
 class Penetration:
-    """The outdoor-to-indoor loss of TR 38.901.
+    """Outdoor-to-indoor loss of TR 38.901.
 
     Parameters
     ----------
     model : `low` for walls with 30 % of plain glass, `high` for 70 % of infrared-reflecting glass,
         the rest of concrete
-    max_indoor_m : a device is at the smaller of two distances from the wall, each uniform from 0
-        to this [m]; 25 in the urban and 10 in the rural scenario
+    max_indoor_m : the indoor distance is the smaller of two distances, each uniform from 0 to this
+        [m]; 25 in the urban and 10 in the rural scenario
     """
 
     model: Literal["low", "high"] = "low"
@@ -48,11 +48,11 @@ class Penetration:
 
     @property
     def sigma_db(self) -> float:
-        """Standard deviation of the loss around that of its wall and way [dB]."""
+        """Standard deviation of the loss around its mean [dB]."""
         return _WALLS[self.model][2]
 
     def wall_db(self, frequency_hz: float) -> float:
-        """Return the loss through the external wall [dB] at a carrier frequency [Hz]."""
+        """Return the loss of the external wall [dB] at a carrier frequency [Hz]."""
         glass, (offset_db, slope_db), _ = _WALLS[self.model]
         glass_db = offset_db + slope_db * frequency_hz / 1e9
         concrete_db = _CONCRETE[0] + _CONCRETE[1] * frequency_hz / 1e9
@@ -70,7 +70,7 @@ class Penetration:
 
         Returns
         -------
-        (N,) loss [dB], 0 outdoors; a device's own, whichever others are indoors
+        (N,) loss [dB], 0 outdoors; independent of which other devices are indoors
         """
         count = indoor.size
         way = streams.generator(seed, "indoor distance").random((count, 2)).min(axis=1)

@@ -27,11 +27,11 @@ from wnsim.core.units import SPEED_OF_LIGHT_MPS, Floats, Ints
 
 Complexes = NDArray[np.complex128]
 
-# Waves times instants worked on at once; what fits a core's cache.
+# Waves times instants in one batch, which fit a core's cache.
 _SLAB = 1 << 16
-# Links whose waves are drawn at once.
+# Links whose waves are drawn in one batch.
 _DRAWN_LINKS = 256
-# Links whose waves are kept, and bytes for them; beyond, all are forgotten and drawn again.
+# Links whose waves are kept, and bytes for them; beyond, all are dropped and drawn again.
 _MAX_LINKS = 1 << 18
 _MAX_BYTES = 128 << 20
 # Directions and phases are kept as fractions of a turn.
@@ -41,19 +41,19 @@ _QUARTER = _TURN // 4
 
 
 class PlaneWaves:
-    """The sums of plane waves of all links; see the module for the equation.
+    """Sums of plane waves of all links; see the module for the equation.
 
     Parameters
     ----------
-    waves : number of plane waves of each link, below 2**15
+    waves : number of plane waves per link, below 2**15
     residual_speed_mps : speed of the surroundings [m/s]
     frequency_hz : carrier frequency [Hz]
     seed : seed of the scenario
-    delays : delays of the paths; none: they arrive at once, and the channel is flat
+    delays : delays of the paths; None: a flat channel without delays
 
     Attributes
     ----------
-    subbands : B, parts of the band that differ
+    subbands : B, number of subbands
     """
 
     # Directions at the two ends and of the residual motion, and phases, as fractions of a turn.
@@ -176,7 +176,7 @@ class PlaneWaves:
         return rows, x_low, x_high
 
     def _draw(self, low: Ints, high: Ints) -> tuple[NDArray[np.uint16], Ints]:
-        """Return the waves of some links, (L, 4, M), and a random order of them, (L, M).
+        """Return the waves of links, (L, 4, M), and a random order of them, (L, M).
 
         The directions at each end are stratified over the circle, which brings a single link's
         autocorrelation close to the ensemble's, and matched between the ends in random order.
@@ -199,7 +199,7 @@ class PlaneWaves:
         return table, np.take_along_axis(orders[0], orders[1], axis=-1)
 
     def _vectors(self, rows: Ints) -> Floats:
-        """Return the waves (6, L, M) of some links as numbers that make the phase.
+        """Return the wave parameters (6, L, M) of links from which phases are computed.
 
         They are the wave vectors at the two ends [rad/m], the residual Doppler shift [rad/s] and
         the phase [rad].
@@ -230,7 +230,7 @@ def _phase(vectors: Floats, x_low_m: Floats, x_high_m: Floats, t_s: Floats) -> F
 
 
 def _turn(phase: Floats) -> Complexes:
-    """Return exp(j phase); cheaper than the complex exponential."""
+    """Return exp(j phase); faster than the complex exponential."""
     value = np.empty(phase.shape, dtype=np.complex128)
     value.real = np.cos(phase)
     value.imag = np.sin(phase)

@@ -1,4 +1,5 @@
-"""Rows for places met lately, so that what random fields make of a place is worked out once."""
+"""Position cache: rows for recent positions, so that random fields are evaluated once per
+position."""
 
 from __future__ import annotations
 
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
 
 Singles = NDArray[np.float32]
 
-# Phasors kept for the largest of the fields, in numbers.
+# Numbers kept as phasors of the largest field.
 _TABLE = 1 << 22
 
 
 class Table:
-    """The phasors of places in one field, row by row; each is worked out when it is asked for.
+    """Phasors of positions in one field, row by row, evaluated on request.
 
     Parameters
     ----------
@@ -30,7 +31,7 @@ class Table:
 
     Attributes
     ----------
-    phasors : (rows, 2, 2 waves) numbers; rows that were not filled mean nothing
+    phasors : (rows, 2, 2 waves) phasors; rows that were not filled are undefined
     """
 
     def __init__(self, waves: int) -> None:
@@ -38,7 +39,7 @@ class Table:
         self._known = np.zeros(0, dtype=np.bool_)
 
     def fill(self, rows: Ints, places_m: Floats, phasors: Callable[[Floats], Singles]) -> None:
-        """Fill rows (n, T) of places (n, T, 2) [m] that are not known yet."""
+        """Fill the rows (n, T) of positions (n, T, 2) [m] that are not known yet."""
         count = int(rows.max(initial=-1)) + 1
         if count > self._known.size:
             self.phasors = grown(self.phasors, count)
@@ -50,12 +51,12 @@ class Table:
             self._known[rows[new]] = True
 
     def forget(self) -> None:
-        """Forget what all rows are."""
+        """Clear all rows."""
         self._known[:] = False
 
 
 class Places:
-    """The places met lately, and their rows in the tables of some fields.
+    """Recent positions and their rows in the tables of random fields.
 
     Parameters
     ----------
@@ -70,7 +71,7 @@ class Places:
         self._row: dict[complex, int] = {}
 
     def rows(self, places_m: Floats) -> Ints | None:
-        """Return the rows (n, T) of places (n, T, 2) [m]; none if they are too many to be kept."""
+        """Return the rows (n, T) of positions (n, T, 2) [m]; None if they are too many to keep."""
         if places_m.size > 2 * self._most:
             return None
         names = np.ascontiguousarray(places_m).view(np.complex128).ravel().tolist()
@@ -86,12 +87,12 @@ class Places:
 
 
 class Visit:
-    """Some places at which fields are looked at, before any others are.
+    """Positions at which fields are evaluated together.
 
     Parameters
     ----------
-    places : where rows come from
-    places_m : (n, T, 2) the places [m]
+    places : cache that assigns rows
+    places_m : (n, T, 2) positions [m]
     """
 
     def __init__(self, places: Places, places_m: Floats) -> None:
@@ -100,5 +101,5 @@ class Visit:
 
     @cached_property
     def rows(self) -> Ints | None:
-        """Their rows (n, T), found when a field needs them; none if they are not kept."""
+        """Rows (n, T), assigned when a field needs them; None if they are not kept."""
         return self._places.rows(self._places_m)

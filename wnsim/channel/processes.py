@@ -1,9 +1,9 @@
-"""What turns Rayleigh fading into other laws: a direct wave, or another law of the power.
+"""Fading processes derived from Rayleigh fading: a direct wave, or another power distribution.
 
 Sources: Rice, "Statistical properties of a sine wave plus random noise", BSTJ 27, 1948; Nakagami,
 "The m-distribution", in Statistical Methods in Radio Wave Propagation, 1960; Nelsen, "An
-Introduction to Copulas", 2nd ed., 2006, section 2.9 (one law from another by their distribution
-functions).
+Introduction to Copulas", 2nd ed., 2006, section 2.9 (transformation between distributions by their
+distribution functions).
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from scipy.special import gammainccinv, gammaincinv
 from wnsim.channel.plane_waves import Complexes, PlaneWaves
 from wnsim.core.units import SPEED_OF_LIGHT_MPS, Floats, Ints
 
-# Natural logarithms of the power between which the Nakagami law is tabulated, and the step. A
+# Natural logarithms of the power between which the mapping is tabulated, and the step. A
 # Rayleigh power is below the first with a probability of 1e-16, and of M waves at most M.
 _LOG_LEAST, _LOG_MOST, _LOG_STEP = -37.0, 6.5, 1.0 / 256.0
 
 
 class Direct:
-    """A direct wave of constant power besides the scattered ones.
+    """Direct wave of constant power plus scattered waves.
 
-    Its phase follows from the ground distance of the ends, so that it is the same in both
-    directions and again at the same places, and has the Doppler shift of their radial speed.
+    Its phase follows from the ground distance of the ends, so that it is reciprocal and
+    reproducible in space, and has the Doppler shift of their radial speed.
 
     Parameters
     ----------
-    scattered : the other waves, of mean power 1
-    share : part of the mean power in the direct wave, 0 to 1
+    scattered : scattered waves, of mean power 1
+    share : fraction of the mean power in the direct wave, 0 to 1
     frequency_hz : carrier frequency [Hz]
 
     Attributes
     ----------
-    subbands : B, parts of the band that differ
+    subbands : B, number of subbands
     """
 
     def __init__(self, scattered: PlaneWaves, share: float, frequency_hz: float) -> None:
@@ -75,7 +75,7 @@ class Direct:
         return self._add(values, x_m.reshape(len(values), -1), y_m.reshape(len(values), -1))
 
     def _add(self, values: Complexes, x_m: Floats, y_m: Floats) -> Complexes:
-        """Return scattered waves (L, T, B) with the direct one, for ends (L, T) apart [m]."""
+        """Add the direct wave to scattered waves (L, T, B), for ends at distances (L, T) [m]."""
         phase = self._wave_number * np.sqrt(x_m**2 + y_m**2)
         values *= self._rest
         values.real += (self._amplitude * np.cos(phase))[..., None]
@@ -84,14 +84,14 @@ class Direct:
 
 
 class GammaPower:
-    """Fading whose power has a Gamma distribution, with the phase of Rayleigh fading.
+    """Fading with Gamma-distributed power and the phase of Rayleigh fading.
 
     The Rayleigh power is mapped by the distribution function of one law and the quantile function
-    of the other, so that ranks, and thereby fades and their order in time, stay the same.
+    of the other, so that ranks, and thereby the temporal order of fades, are preserved.
 
     Parameters
     ----------
-    rayleigh : the waves, of mean power 1
+    rayleigh : Rayleigh fading, of mean power 1
     m : shape of the Gamma distribution
     """
 
@@ -104,7 +104,7 @@ class GammaPower:
         below = gammaincinv(m, -np.expm1(-power))
         above = gammainccinv(m, np.exp(-power))
         mapped = np.where(power < 1.0, below, above) / m
-        # Where the law is so steep or far out that a double has no digits left, go on straight.
+        # Extrapolate linearly where a double has no digits left.
         sound = np.isfinite(mapped) & (mapped > 0.0)
         mapped = np.interp(log_power, log_power[sound], np.log(mapped[sound]))
         # Half the logarithm of the factor on the power.
@@ -134,7 +134,7 @@ class GammaPower:
         )
 
     def _map(self, values: Complexes) -> Complexes:
-        """Return Rayleigh amplitudes with the power of the other law."""
+        """Map Rayleigh amplitudes to the other power distribution."""
         power = np.maximum(values.real**2 + values.imag**2, np.exp(_LOG_LEAST))
         place = (np.log(power) - _LOG_LEAST) / _LOG_STEP
         left = np.minimum(place.astype(np.int64), self._table.size - 2)

@@ -1,4 +1,4 @@
-"""Distances between antennas and the textbook formulas of the mean path loss.
+"""Antenna distances and textbook formulas of the mean path loss.
 
 Sources: Friis, "A note on a simple transmission formula", Proc. IRE 34, 1946; Rappaport, "Wireless
 Communications", 2nd ed., 2002, section 4.6 (two-ray ground reflection).
@@ -24,14 +24,14 @@ def distance_m(d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats
 
     Returns
     -------
-    (...,) distance [m]; every model here is for the far field, so shorter ones count as 1 m
+    (...,) distance [m]; all models are for the far field, so shorter distances count as 1 m
     """
     height_m = np.asarray(h_tx_m, dtype=np.float64) - np.asarray(h_rx_m, dtype=np.float64)
     return np.maximum(np.hypot(np.asarray(d2d_m, dtype=np.float64), height_m), MIN_DISTANCE_M)
 
 
 def lower_higher_m(h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> tuple[Floats, Floats]:
-    """Return the lower and the higher of two antenna heights [m]: terminal and site."""
+    """Return the lower and the higher of two antenna heights [m]: terminal and base station."""
     h_tx_m, h_rx_m = np.asarray(h_tx_m, dtype=np.float64), np.asarray(h_rx_m, dtype=np.float64)
     return np.minimum(h_tx_m, h_rx_m), np.maximum(h_tx_m, h_rx_m)
 
@@ -66,7 +66,7 @@ def two_ray_db(
 
 
 def power_law_db(d3d_m: ArrayLike, reference_m: float, exponent: float) -> Floats:
-    """Return what a power law adds to free space beyond a reference distance [dB]."""
+    """Return the excess of a power law over free space beyond a reference distance [dB]."""
     d3d_m = np.asarray(d3d_m, dtype=np.float64)
     excess_db = 10.0 * (exponent - 2.0) * np.log10(d3d_m / reference_m)
     return np.where(d3d_m > reference_m, excess_db, 0.0)

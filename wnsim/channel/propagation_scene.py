@@ -1,9 +1,9 @@
-"""A propagation scene: one path-loss model with the random fields that obstruct its links.
+"""Propagation scene: one path-loss model with the random fields that obstruct its links.
 
-A link is in line of sight, behind a vehicle, or behind a building. The three states follow from one
-Gaussian field over the places of both ends, compared with their probabilities, so they change over
-meters and are the same again at the same places. Sight and vehicle share the path loss and shadow
-fading of the line-of-sight state; a vehicle adds its loss.
+A link is LOS, NLOSv (behind a vehicle) or NLOS (behind a building). The three states follow from
+one Gaussian field over the positions of both ends, compared with their probabilities, so that they
+change over meters and are reproducible in space. LOS and NLOSv share path loss and shadow fading; a
+vehicle adds its blockage loss.
 
 Sources: 3GPP TR 38.901, clauses 7.4.1, 7.4.2 and 7.6.3.3; 3GPP TR 37.885, clause 6.2.1 (vehicle
 blockage).
@@ -27,22 +27,22 @@ from wnsim.core.units import Floats, Ints
 
 
 class OutOfRangeWarning(UserWarning):
-    """A path-loss model is used at a distance for which it was not made."""
+    """Use of a path-loss model at a distance outside its validity range."""
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """Where the ends of some links are at some instants.
+    """Positions of the ends of links over time.
 
     Parameters
     ----------
     low, high : (L,) numbers of the two ends
     places_m : (n, T, 2) positions of the n nodes that are an end of a link [m]
-    first, second : (L,) which of the n nodes are a link's low and high end
+    first, second : (L,) indices of a link's low and high end among the n nodes
     h_low_m, h_high_m : (L, 1) antenna heights of the two ends [m]
     d2d_m : (L, T) ground distance between the ends [m]
     t_s : (T,) instants [s]
-    visit : the nodes' places, if what fields make of them is to be kept
+    visit : cached positions of the nodes, if field values are to be kept
     """
 
     low: Ints
@@ -57,7 +57,7 @@ class Geometry:
     visit: Visit | None = None
 
     def of(self, links: NDArray[np.bool_]) -> Geometry:
-        """Return the geometry of some of the links."""
+        """Return the geometry of a subset of the links."""
         if links.all():
             return self
         return Geometry(
@@ -72,7 +72,7 @@ class Scene:
 
     Parameters
     ----------
-    path_loss, shadowing : the models
+    path_loss, shadowing : models
     frequency_hz : carrier frequency [Hz]
     seed : seed of the scenario
     kind : number of the scene; scenes with different numbers have independent fields
@@ -114,8 +114,8 @@ class Scene:
 
         Returns
         -------
-        sight : (L, T) weight of the line of sight, 0 to 1
-        clear : (L, T) weight of there being no building in between, at least that of sight
+        sight : (L, T) weight of LOS, 0 to 1
+        clear : (L, T) weight of LOS or NLOSv, at least that of LOS
         """
         ends = (at.d2d_m, at.h_low_m, at.h_high_m)
         probabilities = [self._path_loss.los_probability(*ends)]
@@ -130,7 +130,7 @@ class Scene:
         Raises
         ------
         ValueError
-            if it is not finite, which is a mistake of the path loss
+            if it is not finite, which is an error of the path-loss model
         """
         self._warn(at)
         at = replace(at, visit=Visit(self._places, at.places_m))
@@ -168,7 +168,7 @@ class Scene:
         return gain_db
 
     def _blockage_db(self, blockage: VehicleBlockage, at: Geometry) -> Floats:
-        """Return the loss (L, T) [dB] behind the vehicles in between."""
+        """Return the loss (L, T) [dB] of blocking vehicles."""
         normal = self._vehicles.between(at.places_m, at.first, at.second, at.visit)
         truck = np.full(normal.shape, blockage.truck_share)
         (truck,) = self._trucks.states([truck], at.places_m, at.first, at.second, at.visit)
@@ -178,7 +178,7 @@ class Scene:
         ) * blockage.loss_db(normal, *ends, CAR_HEIGHT_M)
 
     def _warn(self, at: Geometry) -> None:
-        """Say once for each end of the model's range that links are beyond it."""
+        """Warn once for each end of the validity range that links exceed it."""
         near_m, far_m = self._path_loss.range_m
         for rule, beyond in (("near", at.d2d_m < near_m), ("far", at.d2d_m > far_m)):
             if rule not in self._warned and beyond.any():

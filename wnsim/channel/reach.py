@@ -1,4 +1,4 @@
-"""How far a link can reach at most, so that a spatial index may leave out distant pairs."""
+"""Maximum range of a link, so that a spatial index can skip distant pairs."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from wnsim.core.units import Floats
 
 # Three deviations of the shadow fading in line of sight of the models here.
 _LUCK_DB = 12.0
-# Kinds of node up to which each pair of kinds is looked at on its own.
+# Number of node kinds up to which each pair of kinds is evaluated.
 _MAX_KINDS = 128
 _STEPS = 64
 
 
 class Reach:
-    """The largest distance at which two nodes can have no more than a given loss.
+    """Maximum distance at which two nodes can have at most a given loss.
 
-    Nodes are grouped by role and height. Where there are very many heights, those of one role
-    count as the highest: all models here lose least between high antennas.
+    Nodes are grouped by role and height. If there are many heights, those of one role count as the
+    highest: all models here have their smallest loss between high antennas.
 
     Parameters
     ----------
-    path_loss, station_path_loss : models of links between devices and with a station
+    path_loss, station_path_loss : models of links between devices and with a base station
     shadowing : whether there is shadow fading
     frequency_hz : carrier frequency [Hz]
-    nodes : heights, roles, antennas and walls of all nodes
+    nodes : heights, roles, antennas and O2I losses of all nodes
     """
 
     FAR_M: ClassVar[float] = 1e7
@@ -47,7 +47,7 @@ class Reach:
         heights_m, stations = nodes.heights_m, nodes.stations
         gain_db = nodes.antennas.peak_dbi - nodes.penetration_db
         kind_of = np.stack([stations.astype(np.float64), heights_m], axis=1)
-        # By how much a merged pair may be farther apart in height than a true one.
+        # Excess height difference of a merged pair over a true one.
         self._merged_m = 0.0
         if len(np.unique(kind_of, axis=0)) > _MAX_KINDS:
             self._merged_m = float(np.ptp(heights_m))
@@ -71,7 +71,7 @@ class Reach:
         ]
 
     def __call__(self, loss_db: float) -> float:
-        """Return the distance [m], at most `FAR_M`; 0 if no pair is ever heard so well."""
+        """Return the distance [m], at most `FAR_M`; 0 if no pair has so small a loss."""
         reach_m = 0.0
         for model, h_tx_m, h_rx_m, gain_db in self._groups:
             limit_db = loss_db + gain_db
@@ -87,7 +87,8 @@ class Reach:
         return min(float(np.hypot(reach_m, self._merged_m)), self.FAR_M)
 
     def _least_db(self, d2d_m: Floats, model: PathLoss, h_tx_m: Floats, h_rx_m: Floats) -> Floats:
-        """Return the least path loss (P,) [dB] at distances (P,), in the luckiest state."""
+        """Return the smallest path loss (P,) [dB] at distances (P,), in the most favorable
+        state."""
         least_db = np.full(d2d_m.shape, np.inf)
         for los in (True, False):
             ends = (d2d_m, h_tx_m, h_rx_m, self._frequency_hz, los)

@@ -1,6 +1,6 @@
-"""Measured links in place of a model: gains, rates or latencies over time, from a table.
+"""Measured links: gains, rates or latencies over time from a table, in place of a model.
 
-Before a link's first sample and after its last the nearest one holds. A pair of devices with
+Before a link's first sample and after its last one the nearest sample holds. A pair of devices with
 samples in one direction only has the same values in the other.
 """
 
@@ -23,29 +23,29 @@ Interpolation = Literal["hold", "linear"]
 
 @parameters
 class Replay:
-    """A file of measured links.
+    """File of measured links.
 
     Parameters
     ----------
     file : path of a CSV file, plain or compressed with gzip
-    interpolate : `hold` for the value of the last sample, `linear` for a line from one sample to
-        the next, in decibels for gains
+    interpolate : `hold` for the value of the last sample, `linear` for interpolation between
+        samples, in decibels for gains
     """
 
     file: str
     interpolate: Interpolation = "hold"
 
     def links(self, names: Sequence[str]) -> ReplayTable:
-        """Return the measured links between devices.
+        """Read the measured links between devices.
 
         Parameters
         ----------
-        names : names of the devices, in the order of their numbers
+        names : names of the devices in the order of their numbers
 
         Raises
         ------
         ValueError
-            if the file cannot be read, or anything in it is not as it should be
+            if the file cannot be read or is malformed
         """
         return ReplayTable(*read(self.file, names), self.interpolate)
 
@@ -55,9 +55,9 @@ class ReplayTable:
 
     Parameters
     ----------
-    columns : names of the measured values
-    samples : (S, 1 + columns) instants [s], in increasing order, and values, by source and target
-    interpolate : what holds between two samples
+    columns : names of the measured quantities
+    samples : (S, 1 + columns) instants [s], ascending, and values, by source and target
+    interpolate : interpolation between samples
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class ReplayTable:
 
     @property
     def has_latency(self) -> bool:
-        """Whether latencies were measured, which then count in place of rates."""
+        """Whether latencies were measured, which then take precedence over rates."""
         return "latency_s" in self._columns
 
     def gain_db(self, source: Ints, target: Ints, t_s: Floats) -> Floats:
@@ -91,7 +91,7 @@ class ReplayTable:
 
         Returns
         -------
-        (L, T) gain [dB], minus infinity for links that were not measured
+        (L, T) gain [dB], minus infinity for links without measurements
 
         Raises
         ------
@@ -104,11 +104,13 @@ class ReplayTable:
         return gain_db
 
     def rate_bps(self, source: Ints, target: Ints, t_s: Floats) -> Floats | None:
-        """Return the measured rate (L, T) [bit/s], 0 for links not measured; none if no rates."""
+        """Return the measured rate (L, T) [bit/s], 0 for links without measurements; None without
+        rates."""
         return self._values("rate_bps", source, target, t_s, 0.0)
 
     def latency_s(self, source: Ints, target: Ints, t_s: Floats) -> Floats | None:
-        """Return the measured latency (L, T) [s], infinite if not measured; none if no column."""
+        """Return the measured latency (L, T) [s], infinite for links without measurements; or
+        None."""
         return self._values("latency_s", source, target, t_s, math.inf)
 
     @property
@@ -124,20 +126,19 @@ class ReplayTable:
         bits: Ints,
         dark_s: Sequence[tuple[float, float]] = (),
     ) -> Floats:
-        """Return when parts of a message that is sent now arrive.
+        """Return when parts of a message sent now arrive.
 
         Parameters
         ----------
         source, target : ends of the link
-        now_s : when it is sent [s]
-        bits : (n,) how many bits go before the end of each part, which counts where rates were
-            measured and no latencies
-        dark_s : since when and until when nothing goes through, in the order of beginning [s]
+        now_s : instant of sending [s]
+        bits : (n,) number of bits up to the end of each part, used with rates
+        dark_s : start and end of link outages, by start [s]
 
         Returns
         -------
-        (n,) instants, by the latency that holds now, or at which the integral of the rate reaches
-        the bits; neither goes on while the link is dark; infinite if they never arrive [s]
+        (n,) instants, by the current latency, or when the integral of the rate reaches the bits;
+        both pause during outages; infinite if a part never arrives [s]
         """
         ends = np.array([source]), np.array([target])
         latency_s = self.latency_s(*ends, np.array([now_s]))
@@ -150,7 +151,7 @@ class ReplayTable:
         place[never] = 0
         missing = bits - np.concatenate([[0.0], reached])[place]
         begin_bps, slope = pieces.begin_bps[place], pieces.slope[place]
-        # begin x + slope x^2 / 2 = missing, in the form that bears a slope of zero.
+        # Root of begin x + slope x^2 / 2 = missing, in the form that allows a slope of zero.
         root = np.sqrt(np.maximum(begin_bps**2 + 2.0 * slope * missing, 0.0))
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             arrival_s = pieces.begin_s[place] + 2.0 * missing / (begin_bps + root)
@@ -164,13 +165,13 @@ class ReplayTable:
         until_s: float,
         dark_s: Sequence[tuple[float, float]] = (),
     ) -> float:
-        """Return what a link carries from one instant to another [bit]; 0 if no rates are known.
+        """Return the bits that a link carries between two instants [bit]; 0 without rates.
 
         Parameters
         ----------
         source, target : ends of the link
         now_s, until_s : the instants [s]
-        dark_s : since when and until when nothing goes through, in the order of beginning [s]
+        dark_s : start and end of link outages, by start [s]
         """
         if self.has_latency:
             return 0.0
@@ -179,7 +180,7 @@ class ReplayTable:
     def _pieces(
         self, source: int, target: int, now_s: float, dark_s: Sequence[tuple[float, float]]
     ) -> _Pieces:
-        """Return the rate of a link from now on."""
+        """Return the rate of a link from an instant on."""
         track = self._samples.get((source, target), np.empty((0, 2)))
         edges_s = [edge for span in dark_s for edge in span if now_s < edge < math.inf]
         begin_s = np.unique([now_s, *track[track[:, 0] > now_s, 0], *edges_s])
@@ -218,9 +219,9 @@ class ReplayTable:
 
 @dataclass(frozen=True, slots=True)
 class _Pieces:
-    """A rate over stretches of time, each (n,): begin and length [s], rate there, and its slope.
+    """Piecewise linear rate: start and length [s], rate at the start and slope, each (n,).
 
-    The last one does not end.
+    The last piece is unbounded.
     """
 
     begin_s: Floats
@@ -229,15 +230,15 @@ class _Pieces:
     slope: Floats
 
     def bits(self, until_s: float) -> Floats:
-        """Return what goes through in each of them, up to an instant [s]: (n,) [bit]."""
+        """Return the bits carried in each piece up to an instant [s]: (n,) [bit]."""
         length_s = np.clip(until_s - self.begin_s, 0.0, self.length_s)
         mean_bps = self.begin_bps + 0.5 * self.slope * np.where(self.slope == 0.0, 0.0, length_s)
-        # A rate of zero carries nothing, for however long.
+        # A rate of zero carries nothing, even in an unbounded piece.
         return mean_bps * np.where(mean_bps == 0.0, 0.0, length_s)
 
 
 def _after(now_s: float, wait_s: float, dark_s: Sequence[tuple[float, float]]) -> float:
-    """Return when a while from now on has passed that stands still in the dark [s]."""
+    """Return when a duration from now has passed, not counting outages [s]."""
     for since_s, until_s in dark_s:
         if now_s < since_s and now_s + wait_s <= since_s:
             break

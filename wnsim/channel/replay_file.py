@@ -1,9 +1,8 @@
-"""Reading measured links from comma-separated values.
+"""Reader of measured links in comma-separated values.
 
-The file has the header `t_s,source,target` and then one or more of `gain_db`, `rate_bps` and
-`latency_s`; devices are named by their names or, where no device is called so, by their numbers.
-Files are untrusted: they are read with bounds on lines and samples, and whatever is wrong with one
-is a single sentence.
+The file has the header `t_s,source,target` and one or more of `gain_db`, `rate_bps` and
+`latency_s`; devices are given by name or, if no device has that name, by number. Files are
+untrusted: lines and samples are bounded, and any error is a one-line message.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ MAX_SAMPLES = 10_000_000
 MAX_LINE_BYTES = 4096
 _MAX_LINES = MAX_SAMPLES + 1
 _KEYS = ["t_s", "source", "target"]
-# The least and largest value of each column that may be there.
+# Least and largest value of each optional column.
 _COLUMNS = {"gain_db": (-1000.0, 100.0), "rate_bps": (0.0, 1e15), "latency_s": (0.0, LONGEST_S)}
 
 
@@ -33,23 +32,23 @@ def read(file: str, names: Sequence[str]) -> tuple[list[str], dict[tuple[int, in
     Parameters
     ----------
     file : path of the file
-    names : names of the devices, in the order of their numbers
+    names : names of the devices in the order of their numbers
 
     Returns
     -------
-    columns : names of the measured values
-    samples : (S, 1 + columns) instants [s], in increasing order, and values, by source and target
+    columns : names of the measured quantities
+    samples : (S, 1 + columns) instants [s], ascending, and values, by source and target
 
     Raises
     ------
     ValueError
-        if the file cannot be read, or anything in it is not as it should be
+        if the file cannot be read or is malformed
     """
     return _Reader(file, names).read()
 
 
 class _Reader:
-    """Reads one file, and knows how to say what is wrong with it."""
+    """Reader of one file with error messages that name the line."""
 
     def __init__(self, file: str, names: Sequence[str]) -> None:
         self._file = file
@@ -127,12 +126,12 @@ class _Reader:
         return value
 
     def _error(self, what: str, line: int | None = None) -> ValueError:
-        """Return an error that says where in the file something is wrong."""
+        """Return an error with its place in the file."""
         where = self._file if line is None else f"{self._file}:{line}"
         return ValueError(f"{where}: {what}")
 
     def _lines(self, stream: BinaryIO) -> Iterator[str]:
-        """Return the lines of UTF-8 text, refusing too long and too many ones."""
+        """Yield the lines of UTF-8 text, within bounds on their length and number."""
         for number in range(1, _MAX_LINES + 2):
             line = stream.readline(MAX_LINE_BYTES + 1)
             if not line:

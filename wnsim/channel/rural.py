@@ -1,4 +1,4 @@
-"""Path loss of TR 38.901 in the country.
+"""Rural path loss of TR 38.901.
 
 Sources: 3GPP TR 38.901, Tables 7.4.1-1 (path loss, standard deviation of shadow fading), 7.4.2-1
 (line-of-sight probability), 7.5-6 (decorrelation distance of shadow fading) and 7.6.3.1-2
@@ -25,8 +25,8 @@ class Rma(Cellular):
 
     Parameters
     ----------
-    building_m : average height of the buildings [m], 5 to 50
-    street_m : average width of the streets [m], 5 to 50
+    building_m : average building height [m], 5 to 50
+    street_m : average street width [m], 5 to 50
     """
 
     title: ClassVar[str] = "RMa"
@@ -43,7 +43,7 @@ class Rma(Cellular):
 
     def sight_db(self, d2d_m: Floats, d3d_m: Floats, low_m: Floats, high_m: Floats,
                  frequency_hz: float) -> Floats:  # fmt: skip
-        """Return PL1 up to the break point and PL2 beyond [dB]."""
+        """Return PL1 up to the breakpoint and PL2 beyond [dB]."""
         break_m = self._break_m(low_m, high_m, frequency_hz)
         far_m = np.maximum(d3d_m / break_m, 1.0)
         beyond = d2d_m > break_m
@@ -52,7 +52,7 @@ class Rma(Cellular):
 
     def blocked_db(self, d3d_m: Floats, low_m: Floats, high_m: Floats,
                    frequency_hz: float) -> Floats:  # fmt: skip
-        """Return the path loss without line of sight [dB]."""
+        """Return the NLOS path loss [dB]."""
         site = np.log10(high_m)
         return np.asarray(
             161.04
@@ -65,7 +65,7 @@ class Rma(Cellular):
         )
 
     def los_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
-        """Return the probability of line of sight, which does not depend on the heights."""
+        """Return the LOS probability, which does not depend on the heights."""
         beyond_m = np.maximum(np.asarray(d2d_m, dtype=np.float64) - 10.0, 0.0)
         return spread(np.exp(-beyond_m / 1000.0), h_tx_m, h_rx_m)
 
@@ -77,14 +77,14 @@ class Rma(Cellular):
         frequency_hz: float,
         los: bool,
     ) -> Floats:
-        """Return the standard deviation of shadow fading [dB], larger beyond the break point."""
+        """Return the standard deviation of shadow fading [dB], larger beyond the breakpoint."""
         if not los:
             return np.asarray(self.sigmas_db[los])
         break_m = self._break_m(*lower_higher_m(h_tx_m, h_rx_m), frequency_hz)
         return np.where(np.asarray(d2d_m) <= break_m, self.sigmas_db[los], 6.0)
 
     def _break_m(self, low_m: Floats, high_m: Floats, frequency_hz: float) -> Floats:
-        """Return the distance of the break point [m]."""
+        """Return the breakpoint distance [m]."""
         if np.any(low_m <= 0.0):
             raise ValueError(
                 f"antenna height must be positive in RMa, got {float(np.min(low_m)):g}"

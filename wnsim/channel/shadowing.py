@@ -1,9 +1,9 @@
 """Shadow fading as a random field over the positions of both ends of a link.
 
 A field is a sum of plane cosine waves over the four coordinates of the two ends,
-F(a, b) = sqrt(2/M) sum_m cos(k_m . a + l_m . b + phi_m), made reciprocal by adding F(b, a). It has
-no state: the same places give the same value, in whatever order and however often they are
-visited.
+F(a, b) = sqrt(2/M) sum_m cos(k_m . a + l_m . b + phi_m), made reciprocal by adding F(b, a). It is
+stateless: equal positions give equal values, in whatever order and however often they are
+evaluated.
 
 Sources: Gudmundson, "Correlation model for shadow fading in mobile radio systems", Electronics
 Letters 27, 1991, and 3GPP TR 38.901 eq. 7.4-5 (exponential autocorrelation); Wang, Tameh and Nix,
@@ -32,7 +32,7 @@ _MOST_WAVES = 1 << 16
 # Steps of an additive low-discrepancy sequence in four dimensions: powers of the root of
 # x^5 = x + 1, the counterpart of the golden ratio.
 _SPREAD = 1.1673039782614187 ** -np.arange(1.0, 5.0)
-# Waves summed at once, and phasors held in memory and worked on at once, in numbers.
+# Waves summed, and numbers of phasors evaluated, in one batch.
 _WAVES_AT_ONCE = 256
 _PHASORS = 1 << 22
 _SLAB = 1 << 16
@@ -40,13 +40,13 @@ _SLAB = 1 << 16
 
 @parameters
 class Shadowing:
-    """Shadow fading of all links, and the resolution of the random fields behind it.
+    """Shadow fading of all links.
 
     Parameters
     ----------
-    sigma_db : standard deviation [dB]; none: that of the path-loss model and line-of-sight state
-    correlation_m : decorrelation distance [m], where the autocorrelation is 1/e; none likewise
-    waves : number of plane waves of each field, at least 16
+    sigma_db : standard deviation [dB]; by default that of the path-loss model and LOS state
+    correlation_m : decorrelation distance, where the autocorrelation is 1/e [m]; default likewise
+    waves : number of plane waves of each random field, at least 16
     """
 
     sigma_db: float | None = None
@@ -90,7 +90,7 @@ SQUARED_EXPONENTIAL = Kernel(
 
 
 class Field:
-    """A reciprocal Gaussian random field of unit variance over pairs of places.
+    """Reciprocal Gaussian random field of unit variance over pairs of positions.
 
     Its correlation between the links (a, b) and (a', b') is rho(|a - a'|) rho(|b - b'|) for links
     longer than a few decorrelation distances, rho being the kernel's autocorrelation: exp(-r/d)
@@ -98,16 +98,16 @@ class Field:
 
     Parameters
     ----------
-    correlation_m : decorrelation distance d [m], where the autocorrelation is 1/e
+    correlation_m : decorrelation distance d, where the autocorrelation is 1/e [m]
     waves : number of plane waves
-    draws : where wave vectors and phases come from
+    draws : generator of wave vectors and phases
     kernel : shape of the autocorrelation
 
     Attributes
     ----------
     waves : number of plane waves
-    table : its phasors of the places met lately
-    tabular : whether these are so few that phasors of places are worth keeping
+    table : phasors of recent positions
+    tabular : whether the field has few enough waves for phasors to be worth keeping
     """
 
     def __init__(
@@ -136,15 +136,15 @@ class Field:
         self.table = Table(waves)
 
     def __call__(self, a_m: Floats, b_m: Floats) -> Floats:
-        """Return the field between places.
+        """Return the field between positions.
 
         Parameters
         ----------
-        a_m, b_m : (..., 2) places of the two ends [m]
+        a_m, b_m : (..., 2) positions of the two ends [m]
 
         Returns
         -------
-        (...,) values, the same to the last bit with a and b exchanged
+        (...,) values, equal to the last bit with a and b exchanged
         """
         a_m, b_m = np.broadcast_arrays(a_m, b_m)
         near_m, far_m = a_m.reshape(-1, 1, 2), b_m.reshape(-1, 1, 2)
@@ -155,17 +155,18 @@ class Field:
     def between(
         self, places_m: Floats, first: Ints, second: Ints, visit: Visit | None = None
     ) -> Floats:
-        """Return the field between some of n moving places, sharing the work done for a place.
+        """Return the field between pairs of n moving positions, evaluating each position once.
 
         Parameters
         ----------
-        places_m : (n, T, 2) positions of the places at T instants [m]
-        first, second : (L,) which places each link joins
-        visit : the places, if what is known of them is to be kept
+        places_m : (n, T, 2) positions at T instants [m]
+        first, second : (L,) indices of the ends of each link
+        visit : cached positions, if phasors are to be kept
 
         Returns
         -------
-        (L, T) values, for each link and instant those of calling the field with its two ends
+        (L, T) values, equal to those of calling the field with the two ends of each link and
+        instant
         """
         rows = None if visit is None else visit.rows
         if rows is None:
@@ -182,7 +183,7 @@ class Field:
         return self._scale * values / np.sqrt(2.0 * (1.0 + overlap))
 
     def _summed(self, places_m: Floats, first: Ints, second: Ints) -> Floats:
-        """Return the sums of cosines (L, T) between places that are not kept."""
+        """Return the sums of cosines (L, T) between positions that are not cached."""
         values = np.zeros((first.size, places_m.shape[1]))
         step = max(1, _PHASORS // (4 * _WAVES_AT_ONCE * max(1, places_m.shape[0])))
         for start in range(0, places_m.shape[1], step):
@@ -196,7 +197,7 @@ class Field:
         return values
 
     def _phasors(self, places_m: Floats, waves: slice = slice(None)) -> NDArray[np.float32]:
-        """Return factors (n, 2, 2 waves) of places (n, 2), inner products of which are the sums.
+        """Return factors (n, 2, 2 waves) of positions (n, 2) whose inner products are the sums.
 
         cos(p + q) = [cos p, -sin p] . [cos q, sin q], p of one end and q of the other.
         """
@@ -209,7 +210,7 @@ class Field:
             turns = places_m[some, None, 0, None] * x
             turns += places_m[some, None, 1, None] * y
             turns += phase
-            # Single precision only after whole turns are taken off.
+            # Single precision only after whole turns are removed.
             turns -= np.rint(turns)
             angle = (2.0 * np.pi * turns).astype(np.float32)
             phasors[some, ..., :count] = np.cos(angle)
@@ -223,8 +224,8 @@ def _sums(phasors: NDArray[np.float32], first: Ints, second: Ints) -> Floats:
 
     Parameters
     ----------
-    phasors : (n, 2, 2 waves) of places
-    first, second : (L, T) places of the links' ends
+    phasors : (n, 2, 2 waves) phasors of positions
+    first, second : (L, T) indices of the links' ends
     """
     sums = np.empty(first.shape)
     links = max(1, _SLAB // max(1, first.shape[1] * phasors[:1].size))
@@ -232,7 +233,7 @@ def _sums(phasors: NDArray[np.float32], first: Ints, second: Ints) -> Floats:
         some = slice(top, top + links)
         one, other = phasors[first[some]], phasors[second[some]]
         # A dot product for each link adds the waves in one fixed order, so that its value does
-        # not depend on which others are asked for with it.
+        # not depend on which others are requested with it.
         sums[some] = np.vecdot(one[:, :, 0], other[:, :, 1])
         sums[some] += np.vecdot(other[:, :, 0], one[:, :, 1])
     return sums

@@ -1,4 +1,4 @@
-"""States of links, such as line of sight, as thresholded random fields.
+"""Link states, such as line of sight, as thresholded random fields.
 
 Source: 3GPP TR 38.901, clause 7.6.3.3 (line-of-sight state from a thresholded Gaussian field, with
 a soft transition).
@@ -20,26 +20,26 @@ from wnsim.core.units import Floats, Ints
 # Gaussian ramp in units of the (unit variance) field: 10 % to 90 % within 0.4, like the arctan
 # ramp of TR 38.901 clause 7.6.3.3 at a few GHz.
 LOS_RAMP = 0.15
-# A state within this of 0 or 1 is 0 or 1, which spares the other state's shadow fading.
+# A state this close to 0 or 1 is rounded, which saves the other state's shadow fading.
 _LOS_CERTAIN = 1e-6
 _LOS_WAVES = 64
 
 
 class Threshold:
-    """States of links: 1 with, 0 without, in between at the edge of a shadow.
+    """Link states: 1 if the state holds, 0 if not, and in between in the transition zone.
 
     A Gaussian field, transformed by its distribution function, is compared with the probability
     of the state at the link's length. The comparison is a Gaussian ramp of deviation
     `LOS_RAMP` in the field's units, whose threshold is widened so that the mean state equals the
     probability exactly. TR 38.901 gives the field's decorrelation distance, not its shape; with
     an exponential one the state would flicker at each meter, so the field here is squared
-    exponential: about ten meters lie between full sight and none.
+    exponential: the transition from LOS to NLOS takes about ten meters.
 
     Parameters
     ----------
     correlation_m : decorrelation distance of the state [m]
     waves : number of plane waves of a field with an exponential autocorrelation
-    draws : where wave vectors and phases come from
+    draws : generator of wave vectors and phases
     """
 
     def __init__(self, correlation_m: float, waves: int, draws: np.random.Generator) -> None:
@@ -55,15 +55,15 @@ class Threshold:
         second: Ints,
         visit: Visit | None = None,
     ) -> list[Floats]:
-        """Return nested states of links between some of n moving places.
+        """Return nested states of links between pairs of n moving positions.
 
         Parameters
         ----------
-        probabilities : (L, T) probability of each state; a state holds wherever one less probable
+        probabilities : (L, T) probability of each state; a state holds wherever a less probable one
             does
-        places_m : (n, T, 2) positions of the places [m]
-        first, second : (L,) which places each link joins
-        visit : the places, if what is known of them is to be kept
+        places_m : (n, T, 2) positions [m]
+        first, second : (L,) indices of the ends of each link
+        visit : cached positions, if field values are to be kept
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Path loss of TR 38.901 in cities: street canyon and macro cell.
+"""Urban path loss of TR 38.901: street canyon and macro cell.
 
 Sources: 3GPP TR 38.901, Tables 7.4.1-1 (path loss, standard deviation of shadow fading), 7.4.2-1
 (line-of-sight probability), 7.5-6 (decorrelation distance of shadow fading) and 7.6.3.1-2
@@ -33,7 +33,7 @@ class UmiStreetCanyon(Cellular):
 
     def sight_db(self, d2d_m: Floats, d3d_m: Floats, low_m: Floats, high_m: Floats,
                  frequency_hz: float) -> Floats:  # fmt: skip
-        """Return PL1 up to the break point and PL2 beyond [dB]; antennas must be above 1 m."""
+        """Return PL1 up to the breakpoint and PL2 beyond [dB]; antennas must be above 1 m."""
         break_m = _break_m(low_m, high_m, frequency_hz, self.title)
         far_db = 9.5 * np.log10(break_m**2 + (high_m - low_m) ** 2)
         slopes_db = np.where(
@@ -43,7 +43,7 @@ class UmiStreetCanyon(Cellular):
 
     def blocked_db(self, d3d_m: Floats, low_m: Floats, high_m: Floats,
                    frequency_hz: float) -> Floats:  # fmt: skip
-        """Return the path loss without line of sight [dB]."""
+        """Return the NLOS path loss [dB]."""
         return np.asarray(
             22.4
             + 35.3 * np.log10(d3d_m)
@@ -52,7 +52,7 @@ class UmiStreetCanyon(Cellular):
         )
 
     def los_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
-        """Return the probability of line of sight, which does not depend on the heights."""
+        """Return the LOS probability, which does not depend on the heights."""
         # At 18 m and below the table says 1, which the formula gives at 18 m.
         d2d_m = np.maximum(np.asarray(d2d_m, dtype=np.float64), 18.0)
         probability = 18.0 / d2d_m + np.exp(-d2d_m / 36.0) * (1.0 - 18.0 / d2d_m)
@@ -64,8 +64,8 @@ class Uma(Cellular):
     """Urban macro cell of TR 38.901, with base stations above the rooftops.
 
     The effective environment height is 1 m for every terminal. For terminals above 13 m the table
-    draws a larger one in some of the cases, which only brings the break point of the path loss in
-    line of sight nearer.
+    draws a larger one with some probability, which only moves the breakpoint of the LOS path loss
+    nearer.
     """
 
     title: ClassVar[str] = "UMa"
@@ -77,7 +77,7 @@ class Uma(Cellular):
 
     def sight_db(self, d2d_m: Floats, d3d_m: Floats, low_m: Floats, high_m: Floats,
                  frequency_hz: float) -> Floats:  # fmt: skip
-        """Return PL1 up to the break point and PL2 beyond [dB]; antennas must be above 1 m."""
+        """Return PL1 up to the breakpoint and PL2 beyond [dB]; antennas must be above 1 m."""
         break_m = _break_m(low_m, high_m, frequency_hz, self.title)
         far_db = 9.0 * np.log10(break_m**2 + (high_m - low_m) ** 2)
         slopes_db = np.where(
@@ -87,13 +87,13 @@ class Uma(Cellular):
 
     def blocked_db(self, d3d_m: Floats, low_m: Floats, high_m: Floats,
                    frequency_hz: float) -> Floats:  # fmt: skip
-        """Return the path loss without line of sight [dB]."""
+        """Return the NLOS path loss [dB]."""
         return np.asarray(
             13.54 + 39.08 * np.log10(d3d_m) + frequency_db(frequency_hz) - 0.6 * (low_m - 1.5)
         )
 
     def los_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
-        """Return the probability of line of sight, larger for terminals above 13 m."""
+        """Return the LOS probability, larger for terminals above 13 m."""
         low_m, _ = lower_higher_m(h_tx_m, h_rx_m)
         d2d_m = np.maximum(np.asarray(d2d_m, dtype=np.float64), 18.0)
         street = 18.0 / d2d_m + np.exp(-d2d_m / 63.0) * (1.0 - 18.0 / d2d_m)
@@ -104,7 +104,7 @@ class Uma(Cellular):
 
 
 def _break_m(low_m: Floats, high_m: Floats, frequency_hz: float, title: str) -> Floats:
-    """Return the distance of the break point [m] in UMi and UMa."""
+    """Return the breakpoint distance in UMi and UMa [m]."""
     if np.any(low_m <= _ENVIRONMENT_HEIGHT_M):
         raise ValueError(
             "antenna height must be above the effective environment height of "

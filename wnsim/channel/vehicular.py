@@ -1,8 +1,8 @@
-"""Path loss of TR 37.885 between vehicles.
+"""Vehicle-to-vehicle path loss of TR 37.885.
 
-A link along a street is in line of sight or behind a vehicle. Without a map of the streets nothing
-says which links go around a corner, so the state behind a building has no probability in the
-formulas of TR 37.885; those of Boban et al. give it one.
+A link along a street is LOS or NLOSv (behind a vehicle). Without a street map it is unknown which
+links go around a corner, so the formulas of TR 37.885 give NLOS (behind a building) no probability;
+those of Boban et al. do.
 
 Sources: 3GPP TR 37.885, Tables 6.2-1 (probability of line of sight) and 6.2.1-1 (path loss and
 shadow fading), clause 6.2.1 (vehicle blockage); Boban, Gong and Xu, "Modeling the evolution of
@@ -28,21 +28,21 @@ _BOBAN_HIGHWAY_M = 500.0
 
 
 class Vehicular:
-    """What the two scenarios of TR 37.885 share."""
+    """Common part of the two scenarios of TR 37.885."""
 
     # TR 37.885 states the formulas without limits.
     range_m: ClassVar[tuple[float, float]] = (0.0, math.inf)
-    # Of the line-of-sight state, for which TR 37.885 gives none: that of UMi.
+    # Decorrelation distance of the LOS state; TR 37.885 gives none, this is that of UMi.
     los_correlation_m: ClassVar[float] = 50.0
     truck_share: float
 
     @property
     def blockage(self) -> VehicleBlockage:
-        """What vehicles add where a link is not in line of sight."""
+        """Loss of blocking vehicles on NLOSv links."""
         return VehicleBlockage(self.truck_share, self.shadow_correlation_m(False))
 
     def sight_db(self, d3d_m: Floats, frequency_hz: float) -> Floats:
-        """Return the path loss in line of sight, or behind a vehicle without its blockage [dB]."""
+        """Return the LOS path loss [dB], also that of NLOSv without the blockage."""
         raise NotImplementedError
 
     def loss_db(
@@ -53,7 +53,7 @@ class Vehicular:
         frequency_hz: float,
         los: bool,
     ) -> Floats:
-        """Return the path loss [dB], without that of vehicles, with or behind no building."""
+        """Return the path loss without vehicle blockage [dB]; `los` False means NLOS."""
         d3d_m = distance_m(d2d_m, h_tx_m, h_rx_m)
         if los:
             return self.sight_db(d3d_m, frequency_hz)
@@ -75,18 +75,18 @@ class Vehicular:
         return 10.0 if los else 13.0
 
     def notes(self, h_tx_m: float, h_rx_m: float, frequency_hz: float) -> list[str]:
-        """Return nothing: there are no limits on heights and carriers either."""
+        """Return an empty list: the formulas have no limits on heights and carriers."""
         return []
 
 
 @parameters
 class V2vUrban(Vehicular):
-    """Vehicles in the streets of a city, TR 37.885.
+    """Vehicles in city streets, TR 37.885.
 
     Parameters
     ----------
-    truck_share : share of the vehicles in between that are 3 m high, the others are 1.6 m
-    states : probabilities of the states of links: `tr37885`, or `boban2016` with buildings
+    truck_share : fraction of blocking vehicles that are 3 m high; the others are 1.6 m
+    states : probabilities of the link states: `tr37885`, or `boban2016` with buildings
     """
 
     title: ClassVar[str] = "V2V urban"
@@ -95,18 +95,18 @@ class V2vUrban(Vehicular):
     states: Literal["tr37885", "boban2016"] = "tr37885"
 
     def sight_db(self, d3d_m: Floats, frequency_hz: float) -> Floats:
-        """Return the path loss in line of sight, or behind a vehicle without its blockage [dB]."""
+        """Return the LOS path loss [dB], also that of NLOSv without the blockage."""
         return np.asarray(38.77 + 16.7 * np.log10(d3d_m) + 18.2 * np.log10(frequency_hz / 1e9))
 
     def los_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
-        """Return the probability of line of sight."""
+        """Return the LOS probability."""
         d2d_m = _spread(d2d_m, h_tx_m, h_rx_m)
         if self.states == "boban2016":
             return np.minimum(1.0, 0.8548 * np.exp(-0.0064 * d2d_m))
         return np.minimum(1.0, 1.05 * np.exp(-0.0114 * d2d_m))
 
     def clear_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
-        """Return the probability of no building in the way, at most 1."""
+        """Return the probability of LOS or NLOSv, at most 1."""
         d2d_m = _spread(d2d_m, h_tx_m, h_rx_m)
         if self.states == "tr37885":
             return np.ones(d2d_m.shape)
@@ -121,9 +121,9 @@ class V2vHighway(Vehicular):
 
     Parameters
     ----------
-    truck_share : share of the vehicles in between that are 3 m high, the others are 1.6 m
-    states : probabilities of the states of links: `tr37885`, or `boban2016` with buildings, whose
-        formulas are held from 500 m on
+    truck_share : fraction of blocking vehicles that are 3 m high; the others are 1.6 m
+    states : probabilities of the link states: `tr37885`, or `boban2016` with buildings, whose
+        formulas are held constant from 500 m on
     """
 
     title: ClassVar[str] = "V2V highway"
@@ -132,11 +132,11 @@ class V2vHighway(Vehicular):
     states: Literal["tr37885", "boban2016"] = "tr37885"
 
     def sight_db(self, d3d_m: Floats, frequency_hz: float) -> Floats:
-        """Return the path loss in line of sight, or behind a vehicle without its blockage [dB]."""
+        """Return the LOS path loss [dB], also that of NLOSv without the blockage."""
         return np.asarray(32.4 + 20.0 * np.log10(d3d_m) + 20.0 * np.log10(frequency_hz / 1e9))
 
     def los_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
-        """Return the probability of line of sight."""
+        """Return the LOS probability."""
         d2d_m = _spread(d2d_m, h_tx_m, h_rx_m)
         if self.states == "boban2016":
             near_m = np.minimum(d2d_m, _BOBAN_HIGHWAY_M)
@@ -146,18 +146,18 @@ class V2vHighway(Vehicular):
         return np.clip(np.where(d2d_m <= 475.0, near, far), 0.0, 1.0)
 
     def clear_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
-        """Return the probability of no building in the way."""
+        """Return the probability of LOS or NLOSv."""
         d2d_m = _spread(d2d_m, h_tx_m, h_rx_m)
         if self.states == "tr37885":
             return np.ones(d2d_m.shape)
         near_m = np.minimum(d2d_m, _BOBAN_HIGHWAY_M)
         building = -2.9e-7 * near_m**2 + 0.00059 * near_m + 0.0017
-        # The formulas add up to slightly more than 1 within a few meters.
+        # The formulas sum to slightly more than 1 within a few meters.
         return np.maximum(1.0 - building, self.los_probability(d2d_m, h_tx_m, h_rx_m))
 
 
 def _spread(d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
-    """Return distances in the shape that they have with the heights."""
+    """Broadcast distances to the shape of the heights."""
     d2d_m = np.asarray(d2d_m, dtype=np.float64)
     return np.broadcast_to(
         d2d_m, np.broadcast_shapes(d2d_m.shape, np.shape(h_tx_m), np.shape(h_rx_m))

@@ -1,4 +1,4 @@
-"""Contacts of moving devices: when which two are within range of each other, and statistics."""
+"""Contacts: intervals in which two moving devices are within range, and their statistics."""
 
 from __future__ import annotations
 

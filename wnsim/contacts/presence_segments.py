@@ -1,4 +1,4 @@
-"""Who is there in each step of a grid of time, from where to where."""
+"""Presence segments: who is present in each step of a time grid, from where to where."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from wnsim.core.units import Floats, Ints
 from wnsim.mobility import Motion
 
 _MAX_CHANGES = 10_000_000
-# Coordinates held at once.
+# Coordinates in memory at once.
 _VALUES_AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True)
 class Stays:
-    """The times without absence of devices in one step, in order of the devices.
+    """Intervals of uninterrupted presence in one step, in order of the devices.
 
     Parameters
     ----------
-    device : (s,) the device
-    begin_s, end_s : (s,) begin and end [s]
-    from_m, to_m : (s, 2) places at both [m]
+    device : (s,) device
+    begin_s, end_s : (s,) start and end [s]
+    from_m, to_m : (s, 2) positions at both [m]
     """
 
     device: Ints
@@ -34,7 +34,8 @@ class Stays:
     to_m: Floats
 
     def place_m(self, which: Ints, at_s: Floats) -> Floats:
-        """Return the places (2, p) [m] of stays (p,) at instants (p,) [s]; exact at both ends."""
+        """Return the positions (2, p) [m] in segments (p,) at instants (p,) [s]; exact at both
+        ends."""
         begin_s, end_s = self.begin_s[which], self.end_s[which]
         from_m, to_m = self.from_m[which].T, self.to_m[which].T
         share = (at_s - begin_s) / (end_s - begin_s)
@@ -42,7 +43,7 @@ class Stays:
 
 
 def steps(motion: Motion, regular_s: Floats) -> Iterator[Stays]:
-    """Yield the stays of each step between two instants (steps + 1,) [s]."""
+    """Yield the presence segments of each step between instants (steps + 1,) [s]."""
     everyone = np.arange(len(motion.names))
     grid_s = np.union1d(regular_s, _changes_s(motion, float(regular_s[-1])))
     bounds = np.searchsorted(grid_s, regular_s)
@@ -73,15 +74,15 @@ def _changes_s(motion: Motion, until_s: float) -> list[float]:
 
 
 def _stays(instants_s: Floats, positions_m: Floats, there: NDArray[np.bool_]) -> Stays:
-    """Return the stays in a step.
+    """Return the presence segments of a step.
 
     Parameters
     ----------
-    instants_s : (k + 1,) the step's begin, changes of anybody's presence, and its end [s]
-    positions_m : (devices, k + 1, 2) places then [m]
-    there : (devices, k) who exists in between
+    instants_s : (k + 1,) start of the step, changes of presence, and end of the step [s]
+    positions_m : (devices, k + 1, 2) positions then [m]
+    there : (devices, k) presence in between
     """
-    # A stay begins where presence follows absence, and ends where absence follows presence.
+    # A segment starts where presence follows absence, and ends where absence follows presence.
     edges = np.diff(there.astype(np.int8), axis=1, prepend=0, append=0)
     device, begin = np.nonzero(edges > 0)
     end = np.nonzero(edges < 0)[1]

@@ -1,4 +1,4 @@
-"""Statistics of contacts: how long they last, how soon the next comes, how many there are."""
+"""Contact statistics: durations, inter-contact times and counts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from wnsim.core.units import Floats
 
 
 def summary(found: Contacts) -> dict[str, Any]:
-    """Return the statistics of contacts, as numbers, texts and dictionaries of such.
+    """Return the statistics of contacts as nested dictionaries of numbers and strings.
 
-    Contact times are those of contacts that begin and end within the time looked at; the times
-    between contacts those from the end of a pair's contact to the begin of its next. What is cut
-    by the begin or the end is counted as censored: contacts in progress there, and the gaps before
-    the first and after the last contact of a pair that meets at all. Distributions without a
-    member have None for their numbers.
+    Contact durations are those of contacts that start and end within the observed time;
+    inter-contact times are those from the end of a pair's contact to the start of its next one.
+    Intervals cut by the start or the end are counted as censored: contacts in progress there, and
+    the times before the first and after the last contact of a pair that meets at all. The numbers
+    of an empty distribution are None.
     """
     rows = found.rows[np.lexsort((found.rows["begin_s"], found.rows["b"], found.rows["a"]))]
     lasted_s = rows["end_s"] - rows["begin_s"]

@@ -1,12 +1,13 @@
-"""When which two devices are within range of each other, found step by step.
+"""Contact detection: intervals in which two devices are within range, found step by step.
 
-Between the instants of a grid every device is taken to move straight and steadily, and so a
-contact's begin and end are the roots of a quadratic: exact where motion is linear within a step.
+Between the instants of a grid every device is assumed to move at constant velocity, so that a
+contact's start and end are the roots of a quadratic: exact where motion is linear within a step.
 Instants at which devices appear or vanish within a step are kept too. Candidates come from a tree
-over the places in the middle of each step, so the work grows with devices and contacts, not pairs.
+over the positions in the middle of each step, so that the work grows with devices and contacts, not
+pairs.
 
-Limits: nothing but distance counts, no walls and no fading; a contact ends when one of its devices
-vanishes; all pairs in contact at one instant are in memory together.
+Limits: only the distance counts, without obstacles and fading; a contact ends when one of its
+devices vanishes; all pairs in contact at one instant are in memory together.
 """
 
 from __future__ import annotations
@@ -38,18 +39,18 @@ _MAX_STEPS = 10_000_000
 
 @dataclass(frozen=True)
 class Contacts:
-    """The contacts of a motion over a time.
+    """Contacts of a motion over an observed time.
 
     Parameters
     ----------
-    rows : (contacts,) of `CONTACT`: devices a < b, begin and end [s], and whether it is censored:
-        in progress at the begin or the end of the time; in order of begin, then a, then b
-    range_m, until_s, step_s : as asked for
+    rows : (contacts,) of `CONTACT`: devices a < b, start and end [s], and whether it is censored
+        (in progress at the start or the end of the time); in order of start, then a, then b
+    range_m, until_s, step_s : as requested
     devices : number of devices
-    time_s : (steps,) instants of the grid, at each of which a step begins [s]
-    present_s : (steps,) time that the devices exist in the step, all together [s]
-    mean_degree : (steps,) mean number of devices in range of one that exists, at those instants
-    largest_share : (steps,) share of the devices that exist in the largest connected part then
+    time_s : (steps,) instants of the grid, at each of which a step starts [s]
+    present_s : (steps,) total presence of all devices in the step [s]
+    mean_degree : (steps,) mean number of devices in range of a present one, at those instants
+    largest_share : (steps,) fraction of the present devices in the largest connected component then
     """
 
     rows: NDArray[np.void]
@@ -68,10 +69,10 @@ def contacts(motion: Motion, range_m: float, until_s: float, step_s: float = 1.0
 
     Parameters
     ----------
-    motion : where the devices are
+    motion : motion of the devices
     range_m : distance within which two devices are in contact [m]
-    until_s : end of the time that is looked at [s]
-    step_s : step within which motion is taken to be straight and steady [s]
+    until_s : end of the observed time [s]
+    step_s : step within which velocity is assumed constant [s]
 
     Raises
     ------
@@ -104,7 +105,7 @@ def contacts(motion: Motion, range_m: float, until_s: float, step_s: float = 1.0
 
 
 class _Sweep:
-    """Goes through the steps and keeps the contacts that are in progress."""
+    """Sweep over the steps that keeps the contacts in progress."""
 
     def __init__(self, devices: int, range_m: float, steps: int) -> None:
         self.present_s = np.zeros(steps)
@@ -118,9 +119,9 @@ class _Sweep:
         self._since_s = np.zeros(0)
 
     def step(self, number: int, begin_s: float, end_s: float, stays: Stays) -> None:
-        """Take a step from one instant to another [s]."""
+        """Process a step between two instants [s]."""
         first, second = _candidates(stays, self._range_m)
-        # When both are there.
+        # Common presence of both.
         from_s = np.maximum(stays.begin_s[first], stays.begin_s[second])
         to_s = np.minimum(stays.end_s[first], stays.end_s[second])
         pair = stays.device[first] * self._devices + stays.device[second]
@@ -133,7 +134,7 @@ class _Sweep:
         at_first, at_last = _within(from_m, self._range_m), _within(to_m, self._range_m)
         enters, leaves = _crossings(from_m, to_m, self._range_m)
 
-        # Shares may lie beyond the ends by rounding; a touch at an end is no way in or out.
+        # Fractions may lie beyond the ends by rounding; a touch at an end is not a crossing.
         since_s = np.where(at_first, from_s, from_s + np.clip(enters, 0.0, 1.0) * (to_s - from_s))
         until_s = np.where(at_last, to_s, from_s + np.clip(leaves, 0.0, 1.0) * (to_s - from_s))
         meets = at_first | at_last | ((enters > 0.0) & (leaves > enters) & (leaves < 1.0))
@@ -141,7 +142,7 @@ class _Sweep:
         at_end = at_last & (to_s == end_s)
         self._measure(number, begin_s, stays, first[at_begin], second[at_begin])
 
-        # Contacts go on if they were in progress and both devices are still there.
+        # Contacts continue if they were in progress and both devices are still present.
         goes_on = at_begin[np.isin(pair[at_begin], self._open, assume_unique=True)]
         was = np.searchsorted(self._open, pair[goes_on])
         since_s[goes_on] = self._since_s[was]
@@ -161,7 +162,7 @@ class _Sweep:
         return rows[np.lexsort((rows["b"], rows["a"], rows["begin_s"]))]
 
     def _close(self, pair: Ints, since_s: Floats, until_s: Floats) -> None:
-        """Keep contacts that are over; a touch without extent is none."""
+        """Store ended contacts; a contact of zero duration is none."""
         lasting = until_s > since_s
         rows = np.zeros(np.count_nonzero(lasting), dtype=CONTACT)
         rows["a"], rows["b"] = np.divmod(pair[lasting], self._devices)
@@ -171,7 +172,7 @@ class _Sweep:
     def _measure(
         self, number: int, begin_s: float, stays: Stays, first: Ints, second: Ints
     ) -> None:
-        """Note how long devices are there, and how well their links (l,) connect them at first."""
+        """Record presence, and connectivity by the links (l,) at the start of the step."""
         self.present_s[number] = np.sum(stays.end_s - stays.begin_s)
         there = stays.begin_s == begin_s
         count = int(np.count_nonzero(there))
@@ -184,7 +185,7 @@ class _Sweep:
 
 
 def _candidates(stays: Stays, range_m: float) -> tuple[Ints, Ints]:
-    """Return pairs (p,), (p,) of stays of two devices that may come within range."""
+    """Return pairs (p,), (p,) of segments of two devices that may come within range."""
     if stays.device.size < 2:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     # Each is at most half of its way from its middle; a little more for rounding.
@@ -202,17 +203,17 @@ def _within(apart_m: Floats, range_m: float) -> NDArray[np.bool_]:
 
 
 def _crossings(from_m: Floats, to_m: Floats, range_m: float) -> tuple[Floats, Floats]:
-    """Return at which shares (p,) of the way the range is entered and left; 1 and 0 if never.
+    """Return the fractions (p,) of the way at which range is entered and left; 1 and 0 if never.
 
     Parameters
     ----------
-    from_m, to_m : (2, p) differences of places at both ends of the way [m]
+    from_m, to_m : (2, p) difference vectors at both ends of the way [m]
     range_m : distance of the crossing [m]
     """
     way_m = to_m - from_m
     square = np.sum(way_m**2, axis=0)
     toward = -np.sum(from_m * way_m, axis=0)
-    # How far from the range the pair passes: R^2 - d_min^2, from the cross product.
+    # R^2 - d_min^2 of the closest approach, from the cross product.
     cross = from_m[0] * way_m[1] - from_m[1] * way_m[0]
     inside = range_m**2 * square - cross**2
     crosses = (square > 0.0) & (inside > 0.0)

@@ -1,4 +1,4 @@
-"""Faults: what goes wrong when, a pure function of scenario and seed that the layers above ask."""
+"""Fault injection: faults as pure functions of scenario, seed and time."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Churn: devices that leave and come back, by rates or as a file tells.
+"""Churn: devices that leave and return, by rates or from a file.
 
-Sources: on and off times drawn from exponential laws, the alternating renewal process by which
-churn is modelled in Yao, Leonard, Wang, Loguinov, "Modeling heterogeneous user churn and local
-resilience of unstructured P2P networks", IEEE ICNP 2006.
+Sources: exponential on and off times, the alternating renewal process of Yao, Leonard, Wang,
+Loguinov, "Modeling heterogeneous user churn and local resilience of unstructured P2P networks",
+IEEE ICNP 2006.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ _LATEST_S = 1e9
 
 @parameters
 class Churn:
-    """Devices that leave the scene and come back.
+    """Devices that leave and return.
 
-    Who has left computes on but reaches nobody; what is under way to or from it is lost with the
-    reason `left`.
+    An absent device continues computing but reaches no device; transfers in progress to or from it
+    fail with the reason `departed`.
 
     Parameters
     ----------
-    devices : which; all, if none is given
-    leave_per_s : rate at which one that is there leaves, the inverse of its mean stay [1/s]
-    return_per_s : rate at which one that is away comes back [1/s]
-    present_share : probability of being there at the beginning
-    file : in place of the rates, lines of `t_s,id,event` under that header, by time, with the names
-        of devices and `join` or `leave`; whoever joins first was not there before
+    devices : affected devices; all if none is given
+    leave_per_s : rate at which a present device leaves, the inverse of its mean stay [1/s]
+    return_per_s : rate at which an absent device returns [1/s]
+    present_share : probability of being present at the start
+    file : in place of the rates, lines `t_s,id,event` with that header, in order of time, with
+        names of devices and `join` or `leave`; a device that joins first was absent before
     """
 
     devices: tuple[Node, ...] = ()
@@ -58,12 +58,12 @@ class Churn:
             raise ValueError("churn by a file needs no devices and no rates, got both")
 
     def spans(self, names: Sequence[str], seed: int) -> dict[int, Spans]:
-        """Return when devices are away, by device.
+        """Return the absence intervals by device.
 
         Parameters
         ----------
-        names : of the devices
-        seed : of the scenario
+        names : names of the devices
+        seed : seed of the scenario
 
         Raises
         ------
@@ -78,7 +78,7 @@ class Churn:
         }
 
     def _drawn(self, device: int, seed: int) -> Iterator[tuple[int, int]]:
-        """Yield when a device is away, without end."""
+        """Yield the absence intervals of a device without end."""
         rng = generator(seed, "churn", device)
         now_s = 0.0
         if rng.random() < self.present_share:
@@ -90,7 +90,7 @@ class Churn:
 
 
 def _exponential(draw: float, rate: float) -> float:
-    """Return a time from the exponential law; infinite without a rate."""
+    """Draw an exponential time; infinite for rate 0."""
     return -math.log1p(-draw) / rate if rate else math.inf
 
 
@@ -99,7 +99,7 @@ def _instant_ns(time_s: float) -> int:
 
 
 def _read(path: Path, names: Sequence[str]) -> dict[int, list[tuple[int, int]]]:
-    """Return when devices are away, as a file tells."""
+    """Return the absence intervals given by a file."""
     number = {name: device for device, name in enumerate(names)}
     away_since: dict[int, int | None] = {}
     spans: dict[int, list[tuple[int, int]]] = defaultdict(list)

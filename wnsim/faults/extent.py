@@ -1,4 +1,4 @@
-"""Which links and which places a fault concerns."""
+"""Spatial extent of faults: affected links and areas."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wnsim.mobility.motion import Bools
 
 
 def concerns(blackout: LinkOutage, source: Ints, target: Ints) -> Bools:
-    """Return which links (L,) a blackout concerns."""
+    """Return whether links (L,) are affected by a link outage."""
     if not blackout.links and not blackout.devices:
         return np.ones(source.size, dtype=np.bool_)
     found = np.isin(source, blackout.devices) | np.isin(target, blackout.devices)
@@ -20,7 +20,7 @@ def concerns(blackout: LinkOutage, source: Ints, target: Ints) -> Bools:
 
 
 def inside(jamming: Jamming, places_m: Floats) -> Bools:
-    """Return which places (..., 2) [m] are in an area."""
+    """Return whether positions (..., 2) [m] are in an area."""
     if jamming.rectangle_m is not None:
         corners = np.array(jamming.rectangle_m)
         low, high = corners.min(axis=0), corners.max(axis=0)
@@ -30,7 +30,7 @@ def inside(jamming: Jamming, places_m: Floats) -> Bools:
 
 
 def area(jamming: Jamming) -> str:
-    """Return an area in words."""
+    """Return the description of an area."""
     if jamming.rectangle_m is not None:
         (x0, y0), (x1, y1) = jamming.rectangle_m
         return f"rectangle {x0:g},{y0:g} to {x1:g},{y1:g} m"

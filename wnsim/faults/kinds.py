@@ -1,8 +1,8 @@
-"""What a scenario may say of faults of devices, links, places and base stations.
+"""Fault parameters: crashes, link outages, jamming, station failures, stragglers.
 
-All faults last from an instant on, up to but without another one. Where several overlap, a device
-is away while any of them keeps it away, a link lets nothing through while any of them says so, the
-powers of jammers add up, and the factors of stragglers multiply.
+A fault lasts from its start up to, but excluding, its end. Overlapping faults combine: a device is
+absent and a link is out while any fault says so, jamming powers add up, and straggler factors
+multiply.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ Place = tuple[
 
 
 def check_interval(from_s: float, until_s: float | None) -> None:
-    """Refuse an interval that ends before it has begun."""
+    """Raise ValueError for an interval that ends before it starts."""
     if until_s is not None and not from_s < until_s:
         raise ValueError(f"until_s must be later than from_s, {from_s:g}, got {until_s:g}")
 
 
 @parameters
 class Crash:
-    """Devices that stop working, and work again later.
+    """Devices that stop working, and possibly recover.
 
-    What a device sends, receives or computes when it crashes is lost, and so is what it has heard
-    and not merged; it takes part again when it is back.
+    Whatever a device sends, receives or computes when it crashes is lost, and so are received
+    updates that it has not aggregated; it takes part again after its recovery.
 
     Parameters
     ----------
-    devices : which
-    from_s, until_s : when they crash, and when they are back [s]; none: never
-    memory : whether they have `kept` their adapters, as they were before what they were computing,
-        or `lost` them, and begin anew
+    devices : crashing devices
+    from_s, until_s : crash and recovery [s]; None: no recovery
+    memory : whether devices have `kept` their adapters from before the interrupted computation, or
+        `lost` them and restart from the initial adapter
     """
 
     devices: Some
@@ -54,21 +54,19 @@ class Crash:
 
 @parameters
 class LinkOutage:
-    """Links that let nothing through.
+    """Links whose gain is zero.
 
-    The gain of such a link is zero in every block of the channel that begins in the interval, for
-    what is sent over it and as interference. Who hears whom on average, by which some medium
-    accesses sense the carrier or let others wait, is not changed by it. Where rates or latencies
-    are replayed, their time stands still in the dark.
+    The gain is zero in every coherence block that starts in the interval, for the signal and as
+    interference. Mean gains, by which some medium accesses sense the carrier or avoid interference,
+    are not affected. Replayed rates and latencies pause during an outage.
 
     Parameters
     ----------
-    links : pairs of nodes, both ways; devices come first, base stations after them
-    devices : nodes all of whose links are concerned; all links, if neither is given
-    from_s, until_s : since when, and until when [s]; none: for good
-    transfers : whether transfers `wait`, as long as their lifetime lets them, or `break` at once
-        with the reason `link-outage`, which `transport.on_link_failure: resume` takes up again
-        afterwards
+    links : pairs of nodes, in both directions; base stations are numbered after the devices
+    devices : nodes all of whose links are affected; all links if neither is given
+    from_s, until_s : start and end [s]; None: no end
+    transfers : whether transfers `wait`, within their lifetime, or `fail` at once with the reason
+        `link-outage`, to be resumed afterwards with `transport.on_link_failure: resume`
     """
 
     links: tuple[tuple[Node, Node], ...] = ()
@@ -86,18 +84,18 @@ class LinkOutage:
 
 @parameters
 class Jamming:
-    """An area in which receivers meet more noise.
+    """Area with raised receiver noise.
 
-    Whoever is in the area at the beginning of a block of the channel meets it in that block;
-    transmitters know of it as late as they know the channel.
+    A receiver that is in the area at the start of a coherence block is jammed in that block;
+    transmitters learn of it with their delayed channel knowledge.
 
     Parameters
     ----------
-    center_m, radius_m : of a disc [m]
+    center_m, radius_m : disc [m]
     rectangle_m : two opposite corners of a rectangle, in place of the disc [m]
-    noise_db : by how much the receivers' noise is raised [dB]
-    power_dbm : or the power that a receiver gets of the jammer, over the whole band [dBm]
-    from_s, until_s : since when, and until when [s]; none: for good
+    noise_db : rise of the receivers' noise [dB]
+    power_dbm : or jamming power at a receiver, over the whole band [dBm]
+    from_s, until_s : start and end [s]; None: no end
     """
 
     center_m: Place | None = None
@@ -126,14 +124,14 @@ class Jamming:
 class StationFailure:
     """Base stations that fail.
 
-    What goes through a station when it fails is lost with the reason `station-failure`; with
-    `transport.on_link_failure: resume` it is sent again, from its source, through the best of the
-    stations that work. A device is served by these only.
+    Transfers through a failing station are lost with the reason `station-failure`; with
+    `transport.on_link_failure: resume` they are sent again from their source through the best
+    working station. Devices are served by working stations only.
 
     Parameters
     ----------
     stations : numbers of the stations, from 0; each sector is one
-    from_s, until_s : when they fail, and when they are back [s]; none: never
+    from_s, until_s : failure and recovery [s]; None: no recovery
     """
 
     stations: Some
@@ -146,13 +144,13 @@ class StationFailure:
 
 @parameters
 class Straggler:
-    """Devices that compute slowly for a while.
+    """Devices that compute slowly for some time.
 
     Parameters
     ----------
-    devices : which
-    factor : how many times as long everything takes them
-    from_s, until_s : since when, and until when [s]; none: for good
+    devices : slow devices
+    factor : factor on the duration of computations
+    from_s, until_s : start and end [s]; None: no end
     """
 
     devices: Some

@@ -1,4 +1,4 @@
-"""Motion of devices that faults take out of the scene for a while."""
+"""Motion with absences caused by faults."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from wnsim.mobility.motion import Bools, Motion
 
 
 class Interrupted:
-    """A motion whose devices also vanish and appear by faults; see `Motion`.
+    """Motion whose devices are also absent during faults; see `Motion`.
 
     Parameters
     ----------
-    motion : where they are, and when they exist without faults
-    away : when faults keep devices away, by device
+    motion : motion without faults
+    away : absence intervals by device
     """
 
     def __init__(self, motion: Motion, away: Mapping[int, Sequence[Spans]]) -> None:
@@ -32,7 +32,7 @@ class Interrupted:
         return self._motion.position_m(devices, t_s)
 
     def present(self, devices: Ints, t_s: Floats) -> Bools:
-        """Return (n, T), true where devices (n,) exist and no fault keeps them away."""
+        """Return (n, T) whether devices (n,) are present and no fault keeps them away."""
         there = self._motion.present(devices, t_s).copy()
         at_ns = np.rint(np.asarray(t_s, dtype=np.float64) * NS_PER_S).astype(np.int64)
         for row, device in enumerate(np.asarray(devices).tolist()):
@@ -41,7 +41,7 @@ class Interrupted:
         return there
 
     def next_change_s(self, t_s: float) -> float:
-        """Return the first instant after t [s] at which a device appears or vanishes, or inf."""
+        """Return the first instant after t at which a device appears or vanishes, or inf [s]."""
         at_ns = round(t_s * NS_PER_S)
         edges = [spans.next_edge_ns(at_ns) for each in self._away.values() for spans in each]
         edge_ns = min(edges, default=FAR_NS)
@@ -49,7 +49,7 @@ class Interrupted:
         return change_s if edge_ns == FAR_NS else min(change_s, to_s(edge_ns))
 
     def presence_end_s(self, device: int, t_s: float) -> float:
-        """Return when a device that is present at t vanishes [s], inf if never."""
+        """Return when a device that is present at t vanishes, or inf [s]."""
         at_ns = round(t_s * NS_PER_S)
         begins = [spans.next_begin_ns(at_ns) for spans in self._away.get(device, ())]
         begin_ns = min(begins, default=FAR_NS)
@@ -57,5 +57,5 @@ class Interrupted:
         if begin_ns == FAR_NS or end_s <= to_s(begin_ns):
             return end_s
         begin_s = to_s(begin_ns)
-        # A number of seconds that is not cut off to an earlier nanosecond.
+        # Seconds that do not truncate to an earlier nanosecond.
         return begin_s if int(begin_s * NS_PER_S) >= begin_ns else math.nextafter(begin_s, math.inf)

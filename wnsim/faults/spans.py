@@ -1,4 +1,4 @@
-"""Stretches of time, as whole nanoseconds, that are known up to an instant and made as needed."""
+"""Time intervals in whole nanoseconds, generated on demand."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ import numpy as np
 from wnsim.core.units import Ints
 from wnsim.mobility.motion import Bools
 
-# An instant that no simulation reaches: 292 years.
+# Never: 292 years.
 FAR_NS = 2**63 - 1
 
 
 class Spans:
-    """Stretches that begin at an instant and last up to, but without, another one.
+    """Set of half-open intervals.
 
     Parameters
     ----------
-    spans : begin and end of each [ns], in any order; they may overlap
-    more : yields further ones, in order, each after all of those before it
+    spans : start and end of each interval [ns], in any order; they may overlap
+    more : yields further intervals in order, each after those before it
     """
 
     def __init__(
@@ -33,13 +33,13 @@ class Spans:
             self._add(begin, end)
 
     def covers(self, at_ns: int) -> bool:
-        """Return whether an instant is in one of them."""
+        """Return whether an interval contains an instant."""
         self._reach(at_ns)
         place = bisect_right(self.begins, at_ns) - 1
         return place >= 0 and at_ns < self.ends[place]
 
     def covered(self, at_ns: Ints) -> Bools:
-        """Return which instants (T,) are in one of them."""
+        """Return whether an interval contains each of the instants (T,)."""
         if not at_ns.size:
             return np.zeros(0, dtype=np.bool_)
         self._reach(int(at_ns.max()))
@@ -48,30 +48,31 @@ class Spans:
         return np.asarray((place >= 0) & (at_ns < ends[place]))
 
     def next_begin_ns(self, at_ns: int) -> int:
-        """Return when the first one after an instant begins."""
+        """Return the start of the first interval after an instant."""
         self._reach(at_ns)
         place = bisect_right(self.begins, at_ns)
         return self.begins[place] if place < len(self.begins) else FAR_NS
 
     def end_ns(self, at_ns: int) -> int:
-        """Return when the one that covers an instant ends; the instant itself if none does."""
+        """Return the end of the interval that contains an instant; the instant itself if none
+        does."""
         if not self.covers(at_ns):
             return at_ns
         return self.ends[bisect_right(self.begins, at_ns) - 1]
 
     def next_edge_ns(self, at_ns: int) -> int:
-        """Return when the first one after an instant begins or ends."""
+        """Return the first start or end of an interval after an instant."""
         end = self.end_ns(at_ns)
         return end if end > at_ns else self.next_begin_ns(at_ns)
 
     def until(self, at_ns: int) -> list[tuple[int, int]]:
-        """Return those that have begun by an instant."""
+        """Return the intervals that have started by an instant."""
         self._reach(at_ns)
         place = bisect_right(self.begins, at_ns)
         return list(zip(self.begins[:place], self.ends[:place], strict=True))
 
     def _reach(self, at_ns: int) -> None:
-        """Make them up to the first one that begins after an instant."""
+        """Generate intervals up to the first one that starts after an instant."""
         while self._more is not None and not (self.begins and self.begins[-1] > at_ns):
             found = next(self._more, None)
             if found is None:

@@ -1,6 +1,6 @@
-"""The timeline of faults: who is away, what is cut off, who meets noise and who is slow, and when.
+"""Timeline of faults: absences, link outages, jamming and slowdowns over time.
 
-Everything here is a function of scenario, seed and instant; nothing is kept of who asked before.
+All of it is a pure function of scenario, seed and time.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from wnsim.mobility.motion import Bools
 
 @dataclass(frozen=True, slots=True)
 class _Interval:
-    """From an instant up to, but without, another one [ns]."""
+    """Half-open interval [ns]."""
 
     from_ns: int
     until_ns: int
 
     def holds(self, at_ns: Ints) -> Bools:
-        """Return which instants are in it."""
+        """Return whether the interval contains each instant."""
         return np.asarray((at_ns >= self.from_ns) & (at_ns < self.until_ns))
 
 
@@ -43,18 +43,18 @@ def _ended_s(at_ns: int) -> float:
 
 
 class Timeline:
-    """What goes wrong when.
+    """Faults over time.
 
     Parameters
     ----------
-    names : of all nodes; base stations come after the devices
+    names : names of all nodes, devices first
     devices : number of devices
-    seed : of the scenario
-    crashes, churn, link_outages, jamming, station_failures, stragglers : the faults
+    seed : seed of the scenario
+    crashes, churn, link_outages, jamming, station_failures, stragglers : faults
 
     Attributes
     ----------
-    jams, blacks_out : whether there is any jamming, or any blackout
+    jams, blacks_out : whether there is any jamming, or any link outage
 
     Raises
     ------
@@ -99,7 +99,7 @@ class Timeline:
 
     @property
     def away(self) -> Mapping[int, Sequence[Spans]]:
-        """When devices are away, by device."""
+        """Absence intervals by device."""
         both: dict[int, list[Spans]] = defaultdict(list)
         for device, spans in self._gone.items():
             both[device].append(spans)
@@ -109,24 +109,24 @@ class Timeline:
         return both
 
     def fails_ns(self, station: int, now_ns: int) -> int:
-        """Return when a station, given by its node, fails; now, if it does not work."""
+        """Return when a base station fails next; now if it is down."""
         spans = self._down.get(station)
         if spans is None:
             return FAR_NS
         return now_ns if spans.covers(now_ns) else spans.next_begin_ns(now_ns)
 
     def crash_instants_ns(self) -> list[tuple[int, int]]:
-        """Return instants and devices of all crashes, in order."""
+        """Return instants and devices of all crashes, in order of time."""
         return sorted(
             (when.from_ns, device) for when, crash in self._crashes for device in crash.devices
         )
 
     def crashed(self, device: int, since_ns: int, now_ns: int) -> str | None:
-        """Return what a device that has crashed after an instant and by now has of its memory.
+        """Return the state of a device's memory after a crash since an instant.
 
         Returns
         -------
-        `lost`, if it lost it in any crash, else `kept`; None without a crash
+        `lost` if any crash lost it, else `kept`; None without a crash
         """
         found = {
             crash.memory
@@ -136,13 +136,13 @@ class Timeline:
         return max(found, default=None)
 
     def compute_s(self, device: int, time_s: float, seconds: float) -> float:
-        """Return how long a device takes for what takes it some seconds without faults [s].
+        """Return the duration of a computation including slowdowns [s].
 
         Parameters
         ----------
-        device : which
-        time_s : when it begins [s]
-        seconds : without faults [s]
+        device : computing device
+        time_s : start [s]
+        seconds : duration without faults [s]
         """
         mine = [(when, each) for when, each in self._stragglers if device in each.devices]
         edges = {edge for when, _ in mine for edge in (when.from_ns, when.until_ns)}
@@ -161,7 +161,7 @@ class Timeline:
     # Links.
 
     def cut_ns(self, source: int, target: int, now_ns: int) -> int:
-        """Return when a blackout breaks what is under way on a link; now, if one does [ns]."""
+        """Return when an outage next fails the transfers on a link; now if one does [ns]."""
         return min(
             (
                 max(when.from_ns, now_ns)
@@ -172,14 +172,15 @@ class Timeline:
         )
 
     def reason(self, source: int, target: int, at_ns: int) -> str:
-        """Return why what is under way on a link ends at an instant at which an end vanishes."""
+        """Return the reason of a transfer that ends when one of its ends vanishes."""
         for node in (source, target):
             if node in self._down and self._down[node].covers(at_ns):
                 return "crash" if node < self._devices else "station-failure"
         return "link-outage" if self.cut_ns(source, target, at_ns) == at_ns else "departed"
 
     def clear_ns(self, source: int, target: int, now_ns: int) -> int:
-        """Return when no station of a link is down and no blackout breaks it, from now on [ns]."""
+        """Return the next instant without a failed station or transfer-failing outage on a link
+        [ns]."""
         while now_ns < FAR_NS:
             stations = [node for node in (source, target) if node >= self._devices]
             ends = [self._down[node].end_ns(now_ns) for node in stations if node in self._down]
@@ -195,13 +196,13 @@ class Timeline:
         return FAR_NS
 
     def next_edge_ns(self, now_ns: int) -> int:
-        """Return when a blackout or a failure of a station next begins or ends [ns]."""
+        """Return when an outage or a station failure next starts or ends [ns]."""
         intervals = [when for when, _ in [*self._blackouts, *self._failures]]
         edges = [edge for when in intervals for edge in (when.from_ns, when.until_ns)]
         return min((edge for edge in edges if edge > now_ns), default=FAR_NS)
 
     def dark(self, source: Ints, target: Ints, at_ns: Ints) -> Bools:
-        """Return where (L, T) links (L,) let nothing through at instants (T,) [ns]."""
+        """Return whether links (L,) are out at instants (T,) [ns]: (L, T)."""
         dark = np.zeros((source.size, at_ns.size), dtype=np.bool_)
         for when, each in self._blackouts:
             holds = when.holds(at_ns)
@@ -210,7 +211,7 @@ class Timeline:
         return dark
 
     def dark_s(self, source: int, target: int) -> list[tuple[float, float]]:
-        """Return since when and until when a link lets nothing through, one after the other [s]."""
+        """Return start and end of the outages of a link, in order of time [s]."""
         found = self._blackouts_of(source, target)
         spans = Spans((when.from_ns, when.until_ns) for when, _ in found)
         return [
@@ -219,7 +220,7 @@ class Timeline:
         ]
 
     def _blackouts_of(self, source: int, target: int) -> Iterator[tuple[_Interval, LinkOutage]]:
-        """Yield the link_outages that concern a link."""
+        """Yield the outages of a link."""
         link = np.array([source]), np.array([target])
         return ((when, each) for when, each in self._blackouts if concerns(each, *link)[0])
 
@@ -228,13 +229,13 @@ class Timeline:
     def added_noise_w(
         self, noise_w: Floats, at_ns: Ints, position_m: Callable[[Floats], Floats]
     ) -> Floats:
-        """Return the noise that jammers add at receivers (n,), at instants (T,): (n, T) [W].
+        """Return the jamming power at receivers (n,) at instants (T,): (n, T) [W].
 
         Parameters
         ----------
-        noise_w : (n,) of the receivers alone [W]
+        noise_w : (n,) noise of the receivers without jamming [W]
         at_ns : (T,) instants [ns]
-        position_m : returns the receivers' places (n, T, 2) at instants (T,) [s] [m]
+        position_m : returns the receivers' positions (n, T, 2) at instants (T,) [s] [m]
         """
         added_w = np.zeros((noise_w.size, at_ns.size))
         for when, each in self._jamming:
@@ -252,7 +253,7 @@ class Timeline:
     # Records.
 
     def rows(self, end_s: float) -> list[Row]:
-        """Return the faults that have begun by an instant [s], by time."""
+        """Return the faults that have started by an instant [s], in order of time."""
         rows = [
             Row(to_s(when.from_ns), "crash", self._names[device], f"memory {crash.memory}",
                 _ended_s(when.until_ns))

@@ -1,4 +1,4 @@
-"""Where devices are: models of motion, each a pure function of seed, device and time."""
+"""Mobility models: positions as pure functions of seed, device and time."""
 
 from __future__ import annotations
 

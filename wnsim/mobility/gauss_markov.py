@@ -1,12 +1,12 @@
-"""Gauss-Markov: speed and direction that remember, so that devices turn and accelerate smoothly.
+"""Gauss-Markov mobility: autoregressive speed and direction, for smooth turns and accelerations.
 
 Speed and direction are autoregressive: x[n] = a x[n-1] + (1 - a) mean + sqrt(1 - a^2) sd w[n], with
-a new value every interval and straight motion in between. Both begin in their stationary law, at a
-random phase of the interval; each device has a mean direction of its own, uniform. Borders are
-mirrors: a device that meets one goes on with its direction, and its mean direction, mirrored, so
-places are uniform over the area at all times, and the memory of the speed is undisturbed.
+a new value every interval and straight motion in between. Both start in their stationary
+distribution, at a random phase of the interval; each device has its own uniform mean direction.
+Borders reflect: a device that reaches one mirrors its direction and its mean direction, so that
+positions are uniform over the area at all times, and the memory of the speed is undisturbed.
 
-Limits: speeds are cut at 0 and at the mean plus 4 standard deviations (which touches one sample in
+Limits: speeds are cut at 0 and at the mean plus 4 standard deviations (which affects one sample in
 15,000 if the mean is large); cut values do not feed back into the memory.
 
 Sources: Liang and Haas, "Predictive distance-based mobility management for PCS networks", INFOCOM
@@ -54,7 +54,7 @@ class GaussMarkov:
     interval_s: Annotated[float, Field(ge=1e-3, le=1e9)] = 1.0
 
     def motion(self, count: int, area_m: tuple[float, float], seed: int) -> Motion:
-        """Return the motion of devices; one does not depend on how many others there are."""
+        """Return the motion of devices; each is independent of the number of devices."""
         check_count(count)
         check_area(area_m)
         memory = _Memory(self.alpha)
@@ -65,13 +65,13 @@ class GaussMarkov:
         return PathMotion(paths, self._fastest_mps(), mirror_m=area_m)
 
     def _fastest_mps(self) -> float:
-        """Return the speed at which higher ones are cut [m/s]."""
+        """Return the speed at which speeds are cut [m/s]."""
         return self.mean_speed_mps + _CUT_SDS * self.sd_speed_mps
 
     def _knots(
         self, area_m: tuple[float, float], memory: _Memory, draws: np.random.Generator
     ) -> Iterator[Floats]:
-        """Yield knots (k, 3) in the plane, as if there were no borders."""
+        """Yield knots (k, 3) in the unbounded plane."""
         knots = np.array([[0.0, *(draws.random(2) * area_m)]])
         mean_turn, left = draws.random(2)
         legs_s = np.array([left * self.interval_s])
@@ -97,7 +97,7 @@ class _Memory:
 
     def __init__(self, alpha: float) -> None:
         ages = np.arange(_INTERVALS_AT_ONCE)
-        # What is left of an old state, (intervals, 1), and of each new draw, (intervals, intervals)
+        # Weights of the old state, (intervals, 1), and of each new draw, (intervals, intervals)
         self._old = alpha ** (ages + 1.0)[:, None]
         self._new = np.tril(alpha ** np.maximum(ages[:, None] - ages, 0)) * math.sqrt(1 - alpha**2)
 

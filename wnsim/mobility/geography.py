@@ -1,8 +1,8 @@
-"""Longitude and latitude on the WGS 84 ellipsoid to meters in a plane.
+"""Projection of longitude and latitude on the WGS 84 ellipsoid to a plane.
 
-The projection is azimuthal and, to second order, equidistant: places are seen from above their
-middle, in the tangent plane of the ellipsoid there, and moved outwards to undo the foreshortening.
-Distances along the ground are right to 2e-5 within 50 km of the middle, and 2e-3 within 500 km.
+The projection is azimuthal and, to second order, equidistant: positions are projected onto the
+tangent plane of the ellipsoid at their center and moved outwards to undo the foreshortening.
+Ground distances are accurate to 2e-5 within 50 km of the center, and 2e-3 within 500 km.
 
 Sources: NGA.STND.0036, WGS 84 (semi-major axis, flattening); Snyder, "Map projections: a working
 manual", USGS Professional Paper 1395, 1987 (azimuthal projections).
@@ -21,7 +21,7 @@ FARTHEST_M = 500e3
 
 
 def plane_m(places_deg: Floats) -> Floats:
-    """Return places in a plane about their middle, the lowest x (east) and y (north) being 0.
+    """Return positions in a plane around their center, the lowest x (east) and y (north) being 0.
 
     Parameters
     ----------
@@ -29,12 +29,12 @@ def plane_m(places_deg: Floats) -> Floats:
 
     Returns
     -------
-    (n, 2) places [m]
+    (n, 2) positions [m]
 
     Raises
     ------
     ValueError
-        if a longitude or latitude is none, or a place is more than 500 km from the middle
+        if a longitude or latitude is out of range, or a position is over 500 km from the center
     """
     lon_deg, lat_deg = np.asarray(places_deg, dtype=np.float64).T
     for name, values, low, high in (
@@ -52,7 +52,7 @@ def plane_m(places_deg: Floats) -> Floats:
     offset_m = _centred_m(lon - lon_0, lat) - _centred_m(np.zeros(1), np.array([lat_0]))
     east_m = offset_m[:, 1]
     north_m = -np.sin(lat_0) * offset_m[:, 0] + np.cos(lat_0) * offset_m[:, 2]
-    # The mean radius of curvature at the middle.
+    # Mean radius of curvature at the center.
     bend = 1.0 - _ECCENTRICITY_2 * np.sin(lat_0) ** 2
     radius_m = _SEMI_MAJOR_M * np.sqrt(1.0 - _ECCENTRICITY_2) / bend
     if np.any(np.linalg.norm(offset_m, axis=-1) > FARTHEST_M):
@@ -65,7 +65,7 @@ def plane_m(places_deg: Floats) -> Floats:
 
 
 def _centred_m(lon: Floats, lat: Floats) -> Floats:
-    """Return Earth-centred coordinates (n, 3) [m] of places (n,) [rad] on the ellipsoid."""
+    """Return Earth-centered coordinates (n, 3) [m] of positions (n,) [rad] on the ellipsoid."""
     radius_m = _SEMI_MAJOR_M / np.sqrt(1.0 - _ECCENTRICITY_2 * np.sin(lat) ** 2)
     across_m = radius_m * np.cos(lat)
     return np.stack(

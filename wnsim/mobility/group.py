@@ -1,9 +1,8 @@
-"""Reference point group mobility: groups that travel together, members that stray around them.
+"""Reference point group mobility (RPGM): groups that travel together, with members around them.
 
 The reference point of a group moves by random waypoint; each member moves by random waypoint in a
-disc that travels with it. Both begin in their stationary law. The reference points keep the disc's
-radius from the borders, so members stay inside the area and within the radius of their reference
-point.
+disc that travels with it. Both start in their stationary distribution. Reference points keep the
+disc's radius from the borders, so that members stay inside the area.
 
 Sources: Hong, Gerla, Pei, Chiang, "A group mobility model for ad hoc wireless networks", MSWiM
 1999 (reference points and members around them; the motion of both is left open there).
@@ -28,13 +27,13 @@ from wnsim.mobility.speeds import check_pause, check_speeds
 
 @parameters
 class Group:
-    """Groups of devices, dealt out in turn: device n belongs to group n modulo their number.
+    """Reference point group mobility: device n belongs to group n modulo the number of groups.
 
     Parameters
     ----------
-    groups : how many
+    groups : number of groups
     radius_m : largest distance of a member from its group's reference point [m]; the area must be
-        wider than its double
+        wider than twice this
     speed_mps : lowest and highest speed of a reference point [m/s]
     member_speed_mps : lowest and highest speed of a member relative to the reference point [m/s]
     pause_s : pause of a reference point at each of its waypoints [s]
@@ -53,7 +52,7 @@ class Group:
         check_speeds(self.member_speed_mps, "member_speed_mps")
 
     def motion(self, count: int, area_m: tuple[float, float], seed: int) -> Motion:
-        """Return the motion of devices; one does not depend on how many others there are.
+        """Return the motion of devices; each is independent of the number of devices.
 
         Raises
         ------
@@ -84,7 +83,7 @@ class Group:
 
 
 class GroupMotion(AlwaysPresent):
-    """Devices on their own paths about the paths of the reference points of their groups."""
+    """Motion of devices relative to the reference points of their groups."""
 
     def __init__(self, points: list[Path], strays: list[Path], max_speed_mps: float) -> None:
         self.names = tuple(str(n) for n in range(len(strays)))
@@ -105,7 +104,7 @@ class GroupMotion(AlwaysPresent):
         return positions_m
 
     def reference_m(self, devices: Ints, t_s: Floats) -> Floats:
-        """Return the places (n, T, 2) [m] of the reference points of the devices' groups."""
+        """Return the positions (n, T, 2) [m] of the reference points of the devices' groups."""
         t_s = np.asarray(t_s, dtype=np.float64)
         groups = [device % len(self._points) for device in np.asarray(devices).tolist()]
         rows = [self._points[group].position_m(t_s) for group in groups]

@@ -1,12 +1,12 @@
-"""Highway: vehicles in the lanes of both directions, each at a steady speed.
+"""Highway mobility: vehicles in the lanes of both directions, each at constant speed.
 
 The road runs along the x axis through the middle of the area. A vehicle that reaches its end is
-absent for a while and comes in again at its beginning in the same lane. Phases are uniform, so the
-vehicles of a lane are a Poisson process given their number (with headways as good as exponential),
-and the motion is stationary. Traffic keeps to the right, faster lanes lie towards the middle.
+absent for some time and re-enters at its beginning in the same lane. Phases are uniform, so the
+vehicles of a lane are a Poisson process given their number (with nearly exponential headways), and
+the motion is stationary. Traffic keeps right; faster lanes are closer to the middle.
 
-Limits: vehicles of unlike speed pass through one another, there is no car following and no change
-of lanes.
+Limits: vehicles of different speed pass through one another; there is no car following and no lane
+change.
 
 Sources: Bai, Sadagopan, Helmy, "IMPORTANT: a framework to systematically analyze the impact of
 mobility on performance of routing protocols for ad hoc networks", INFOCOM 2003 (freeway model).
@@ -30,15 +30,15 @@ LaneSpeed = Annotated[float, Field(ge=SLOWEST_MPS, le=FASTEST_MPS)]
 
 @parameters
 class Highway:
-    """Vehicles on a straight road as long as the area is wide, dealt out to the lanes in turn.
+    """Vehicles on a straight road as long as the area is wide, assigned to the lanes in turn.
 
     Parameters
     ----------
     lane_speeds_mps : mean speed in each lane of one direction, from the outermost inwards [m/s]
     speed_spread : largest relative deviation of a vehicle's speed from that of its lane, uniform
-    both_directions : whether there are as many lanes in the other direction
-    lane_width_m : width of a lane [m]; the area must be high enough for all
-    absent_s : time between leaving at one end and coming in at the other [s]
+    both_directions : whether the other direction has as many lanes
+    lane_width_m : width of a lane [m]; the area must be high enough for all lanes
+    absent_s : time between leaving at one end and re-entering at the other [s]
     """
 
     model: Literal["highway"] = "highway"
@@ -52,7 +52,7 @@ class Highway:
     absent_s: Annotated[float, Field(ge=1e-3, le=1e9)] = 1.0
 
     def motion(self, count: int, area_m: tuple[float, float], seed: int) -> Motion:
-        """Return the motion of devices; one does not depend on how many others there are.
+        """Return the motion of devices; each is independent of the number of devices.
 
         Raises
         ------
@@ -74,7 +74,7 @@ class Highway:
         lane = np.arange(count) // directions % len(self.lane_speeds_mps)
         eastward = np.arange(count) % directions == 0
         spread = 1.0 + self.speed_spread * (2.0 * draws[:, 0] - 1.0)
-        # The lanes of eastward traffic lie south of the middle, or of the whole road.
+        # Eastbound lanes lie south of the middle.
         below_m = (height_m - road_m) / 2.0
         from_edge_m = (lane + 0.5) * self.lane_width_m
         return HighwayMotion(
@@ -89,17 +89,17 @@ class Highway:
 
 
 class HighwayMotion:
-    """Vehicles that drive through, are absent, and drive through again.
+    """Motion of vehicles that pass, are absent, and pass again.
 
     Parameters
     ----------
     speed_mps : (devices,) speed [m/s]
-    phase : (devices,) share of the first round that is over at 0 s
-    y_m : (devices,) place across the road [m]
-    eastward : (devices,) whether x grows
+    phase : (devices,) fraction of the first cycle that has elapsed at 0 s
+    y_m : (devices,) lateral position [m]
+    eastward : (devices,) whether x increases
     length_m : length of the road [m]
     absent_s : absence between two passages [s]
-    max_speed_mps : upper bound of any speed [m/s]
+    max_speed_mps : upper bound of the speed [m/s]
     """
 
     def __init__(
@@ -123,7 +123,8 @@ class HighwayMotion:
         self._length_m = length_m
 
     def position_m(self, devices: Ints, t_s: Floats) -> Floats:
-        """Return positions (n, T, 2) [m]; while absent, at the end of the road that was left."""
+        """Return positions (n, T, 2) [m]; an absent vehicle is at the end of the road where it
+        left."""
         devices = np.asarray(devices)
         t_s = np.maximum(np.asarray(t_s, dtype=np.float64), 0.0)
         driven_m = self._speed_mps[devices, None] * (t_s - self._begin_s(devices, t_s))
@@ -136,14 +137,14 @@ class HighwayMotion:
         return positions_m
 
     def present(self, devices: Ints, t_s: Floats) -> Bools:
-        """Return (n, T), true where devices (n,) are on the road, both ends included."""
+        """Return (n, T) whether devices (n,) are on the road, both ends included."""
         devices = np.asarray(devices)
         t_s = np.maximum(np.asarray(t_s, dtype=np.float64), 0.0)
         end_s = self._begin_s(devices, t_s) + self._passage_s[devices, None]
         return np.asarray(t_s <= end_s, dtype=np.bool_)
 
     def next_change_s(self, t_s: float) -> float:
-        """Return the first instant after t [s] at which a device appears or vanishes."""
+        """Return the first instant after t at which a device appears or vanishes [s]."""
         everyone = np.arange(len(self.names))
         rounds = self._rounds(everyone, np.array([max(t_s, 0.0)]))
         end_s = self._instant_s(everyone, rounds)[:, 0] + self._passage_s
@@ -165,18 +166,18 @@ class HighwayMotion:
         return end_s
 
     def _instant_s(self, devices: Ints, rounds: Ints) -> Floats:
-        """Return when rounds (n, T) of devices (n,) begin [s]."""
+        """Return when cycles (n, T) of devices (n,) start [s]."""
         return np.asarray(rounds * self._round_s[devices, None] - self._offset_s[devices, None])
 
     def _rounds(self, devices: Ints, t_s: Floats) -> Ints:
-        """Return the rounds (n, T) that devices (n,) are in at instants (T,) [s]."""
+        """Return the cycles (n, T) of devices (n,) at instants (T,) [s]."""
         guess = np.floor((t_s + self._offset_s[devices, None]) / self._round_s[devices, None])
         rounds = guess.astype(np.int64)
-        # What counts is the instant at which a round begins, as it is rounded.
+        # The rounded start of a cycle decides.
         rounds -= self._instant_s(devices, rounds) > t_s
         rounds += self._instant_s(devices, rounds + 1) <= t_s
         return rounds
 
     def _begin_s(self, devices: Ints, t_s: Floats) -> Floats:
-        """Return when the rounds that devices (n,) are in at instants (T,) began (n, T) [s]."""
+        """Return when the current cycles of devices (n,) at instants (T,) started (n, T) [s]."""
         return self._instant_s(devices, self._rounds(devices, t_s))

@@ -1,7 +1,7 @@
-"""Where devices at rest are put: at random, kept apart, in clusters, or on a grid.
+"""Layouts of static devices: random, with a minimum distance, clustered, or on a grid.
 
-A random layout takes each device's draws from its own stream, so a device's place does not depend
-on how many others come after it.
+A random layout draws each device's position from a stream of its own, so that it does not depend on
+the number of devices.
 
 Sources: Thomas, "A generalization of Poisson's binomial limit for use in ecology", Biometrika 36,
 1949, and Matern, "Spatial Variation", 1960 (clusters); Palasti, "On some random space filling
@@ -23,20 +23,20 @@ _TRIES = 2000
 
 
 def uniform(count: int, area_m: tuple[float, float], seed: int) -> Floats:
-    """Return independent uniform places (count, 2) [m]."""
+    """Return independent uniform positions (count, 2) [m]."""
     draws = [streams.generator(seed, "mobility", n).random(2) for n in range(count)]
     return np.asarray(np.array(draws) * np.array(area_m))
 
 
 def apart(count: int, area_m: tuple[float, float], seed: int, min_distance_m: float) -> Floats:
-    """Return uniform places (count, 2) [m] that keep a distance, drawn one after the other.
+    """Return uniform positions (count, 2) [m] with a minimum distance, drawn sequentially.
 
     Raises
     ------
     ValueError
-        if no place is found for a device in 2,000 tries
+        if no position is found for a device in 2,000 tries
     """
-    # Cells as wide as the distance: only neighbors' and one's own can hold a place too near.
+    # Cells as wide as the distance: only the cell and its neighbors can hold a conflict.
     cells: dict[tuple[int, int], list[tuple[float, float]]] = defaultdict(list)
     places_m = np.empty((count, 2))
     for n in range(count):
@@ -72,16 +72,16 @@ def clustered(
     *,
     disc: bool,
 ) -> Floats:
-    """Return places (count, 2) [m] about uniform centres; borders of the area are mirrors.
+    """Return positions (count, 2) [m] around uniform centers; borders of the area reflect.
 
     Parameters
     ----------
-    count : number of devices, each in a cluster of its own random choice
+    count : number of devices, each in a random cluster
     area_m : sides of the area [m]
     seed : seed of the scenario
-    clusters : number of centres
+    clusters : number of centers
     spread_m : standard deviation along each axis, or radius of the disc [m]
-    disc : whether places are uniform in a disc (Matern) rather than Gaussian (Thomas)
+    disc : whether positions are uniform in a disc (Matern) rather than Gaussian (Thomas)
     """
     centres_m = np.array(
         [streams.generator(seed, "mobility cluster", n).random(2) for n in range(clusters)]
@@ -98,7 +98,7 @@ def clustered(
 
 
 def grid(count: int, area_m: tuple[float, float]) -> Floats:
-    """Return the centres (count, 2) [m] of cells as square as possible, row by row."""
+    """Return the centers (count, 2) [m] of nearly square cells, row by row."""
     width_m, height_m = area_m
     columns = min(count, max(1, round(math.sqrt(count * width_m / height_m))))
     rows = math.ceil(count / columns)

@@ -1,11 +1,11 @@
-"""Manhattan: along the streets of a square grid, with a choice at every crossing.
+"""Manhattan mobility: along the streets of a square grid, with a random turn at each crossing.
 
-At a crossing of four ways a device goes straight on or turns; where a street ends at the border of
-the grid it takes either remaining way with equal probability, at a corner the only one. It never
-turns back. So every street is equally busy in both directions, and the motion begins in that
-stationary law: uniform along the streets, with a density of the speed ~ 1/v.
+At a four-way crossing a device goes straight on or turns; where a street ends at the border of the
+grid it takes either remaining way with equal probability, at a corner the only one. It never turns
+back. Every street is therefore equally busy in both directions, and the motion starts in that
+stationary distribution: uniform along the streets, with a speed density ~ 1/v.
 
-Limits: streets without width or lanes, no traffic lights, no influence between devices.
+Limits: streets have no width or lanes, there are no traffic lights, devices do not interact.
 
 Sources: ETSI TR 101 112 (UMTS 30.03), annex B (the streets and turns of the Manhattan-like
 environment); Bai, Sadagopan, Helmy, "IMPORTANT: a framework to systematically analyze the impact
@@ -28,19 +28,19 @@ from wnsim.mobility.paths import Path, PathMotion
 from wnsim.mobility.speeds import at_random_instant_mps, check_speeds
 
 _BLOCKS_AT_ONCE = 32
-# Right, up, left, down: a turn to the left is the next of them.
+# Right, up, left, down: a left turn is the next one.
 _WAYS = ((1, 0), (0, 1), (-1, 0), (0, -1))
 
 
 @parameters
 class Manhattan:
-    """Motion along the streets of a grid that begins at the corner of the area.
+    """Motion along the streets of a grid that starts at the corner of the area.
 
     Parameters
     ----------
     block_m : distance between neighboring parallel streets [m]; the area must hold one block
-    turn_left, turn_right : probabilities of a turn at a crossing of four ways
-    speed_mps : lowest and highest speed, uniform in between and drawn at every crossing [m/s]
+    turn_left, turn_right : probabilities of a turn at a four-way crossing
+    speed_mps : lowest and highest speed, drawn uniformly at every crossing [m/s]
     """
 
     model: Literal["manhattan"] = "manhattan"
@@ -58,7 +58,7 @@ class Manhattan:
             )
 
     def motion(self, count: int, area_m: tuple[float, float], seed: int) -> Motion:
-        """Return the motion of devices; one does not depend on how many others there are.
+        """Return the motion of devices; each is independent of the number of devices.
 
         Raises
         ------
@@ -85,7 +85,7 @@ class Manhattan:
         left, back, speed = draws.random(3).tolist()
         if back < 0.5:
             x, y, way = x + _WAYS[way][0], y + _WAYS[way][1], (way + 2) % 4
-        # (x, y) is the crossing ahead, and a share of the block before it is left to go.
+        # (x, y) is the crossing ahead; a fraction of the block before it remains.
         way = (way + 2) % 4
         dx, dy = _WAYS[way]
         now_s = left * self.block_m / at_random_instant_mps(self.speed_mps, speed)
@@ -103,7 +103,7 @@ class Manhattan:
                 knots.append((now_s, x * self.block_m, y * self.block_m))
 
     def _turn(self, x: int, y: int, way: int, blocks: tuple[int, int], choice: float) -> int:
-        """Return the way taken at crossing (x, y), for a draw uniform on [0, 1)."""
+        """Return the direction taken at crossing (x, y), for a draw uniform on [0, 1)."""
         left, right = (way + 1) % 4, (way + 3) % 4
         ways = [
             new
@@ -118,7 +118,7 @@ class Manhattan:
 
 
 def _start(blocks: tuple[int, int], uniform: float) -> tuple[int, int, int]:
-    """Return one end (x, y) of a uniform piece of street between crossings, and its way on."""
+    """Return one end (x, y) of a random street block, and the direction onwards."""
     columns, rows = blocks
     across = columns * (rows + 1)
     piece = int(uniform * (across + rows * (columns + 1)))

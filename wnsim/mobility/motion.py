@@ -1,4 +1,4 @@
-"""What the rest of the simulator asks of a mobility model."""
+"""Interface of mobility models."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ Bools = NDArray[np.bool_]
 
 
 class Motion(Protocol):
-    """Where devices are: a pure function of seed, device and time, whatever the order of calls.
+    """Positions and presence of devices: pure functions of seed, device and time.
 
     Attributes
     ----------
     names : one name per device
-    max_speed_mps : upper bound of any device's speed [m/s]
+    max_speed_mps : upper bound of all devices' speed [m/s]
     """
 
     names: tuple[str, ...]
@@ -27,25 +27,26 @@ class Motion(Protocol):
     def position_m(self, devices: Ints, t_s: Floats) -> Floats:
         """Return positions (n, T, 2) [m] of devices (n,) at instants (T,) [s].
 
-        Before 0 s a device is where it is at 0 s; while absent, at some harmless place.
+        Before 0 s the position is that at 0 s; while a device is absent, it is arbitrary but
+        finite.
         """
         ...
 
     def present(self, devices: Ints, t_s: Floats) -> Bools:
-        """Return (n, T), true where devices (n,) exist at instants (T,) [s]."""
+        """Return (n, T) whether devices (n,) are present at instants (T,) [s]."""
         ...
 
     def next_change_s(self, t_s: float) -> float:
-        """Return the first instant after t [s] at which a device appears or vanishes, or inf."""
+        """Return the first instant after t at which a device appears or vanishes, or inf [s]."""
         ...
 
     def presence_end_s(self, device: int, t_s: float) -> float:
-        """Return when a device that is present at t vanishes [s], inf if never."""
+        """Return when a device that is present at t vanishes, or inf [s]."""
         ...
 
 
 class Mobility(Protocol):
-    """Parameters of a mobility model."""
+    """Interface of the parameters of a mobility model."""
 
     def motion(self, count: int, area_m: tuple[float, float], seed: int) -> Motion:
         """Return the motion of devices.
@@ -53,14 +54,14 @@ class Mobility(Protocol):
         Parameters
         ----------
         count : number of devices
-        area_m : width and height of the area, which begins at (0, 0) [m]
+        area_m : width and height of the area, which starts at (0, 0) [m]
         seed : seed of the scenario
         """
         ...
 
 
 class AlwaysPresent:
-    """The part of a motion that says when devices exist, for models in which they always do."""
+    """Part of a motion whose devices are always present."""
 
     def present(self, devices: Ints, t_s: Floats) -> Bools:
         """Return (n, T) true."""
@@ -76,12 +77,12 @@ class AlwaysPresent:
 
 
 def check_count(count: int) -> None:
-    """Refuse a number of devices below one."""
+    """Raise ValueError unless the number of devices is at least one."""
     if count < 1:
         raise ValueError(f"the number of devices must be at least 1, got {count}")
 
 
 def check_area(area_m: tuple[float, float]) -> None:
-    """Refuse an area without extent."""
+    """Raise ValueError unless both sides of the area are positive."""
     if not all(0.0 < side < float("inf") for side in area_m):
         raise ValueError(f"the sides of area_m must be positive, got {list(area_m)}")

@@ -1,7 +1,7 @@
-"""Paths of devices that move straight between knots, drawn as far as somebody asks.
+"""Piecewise linear paths between knots, generated on demand.
 
-A model of motion is a generator of knots: it begins with those that hold at 0 s and goes on for
-ever. What was drawn is kept, so a position is a function of time, whatever was asked before.
+A mobility model is an endless generator of knots, starting with those that hold at 0 s. Generated
+knots are kept, so that a position is a function of time, independent of earlier requests.
 """
 
 from __future__ import annotations
@@ -17,11 +17,12 @@ MAX_KNOTS = 20_000_000
 
 
 class Path:
-    """One device's way: instants and places between which it moves straight.
+    """Path of one device: instants and positions between which it moves straight.
 
     Parameters
     ----------
-    blocks : knots (k, 3) in order of time: instant [s], x and y [m]; the first at 0 s, without end
+    blocks : endless blocks of knots (k, 3) in order of time: instant [s], x and y [m]; the first
+        knot is at 0 s
     """
 
     def __init__(self, blocks: Iterator[Floats]) -> None:
@@ -44,12 +45,12 @@ class Path:
         return between(self._knots[:, left], self._knots[:, left + 1], t_s)
 
     def move(self, t_s: float) -> Floats:
-        """Return the knots (3, 2) before and after an instant that was asked for already [s]."""
+        """Return the knots (3, 2) before and after an instant that was requested before [s]."""
         right = int(np.searchsorted(self._knots[0, : self._size], max(t_s, 0.0), side="right"))
         return self._knots[:, right - 1 : right + 1]
 
     def _append(self) -> None:
-        """Draw the next knots."""
+        """Append the next knots."""
         block = next(self._blocks)
         size = self._size + block.shape[0]
         if size > MAX_KNOTS:
@@ -65,14 +66,14 @@ class Path:
 
 
 class PathMotion(AlwaysPresent):
-    """Devices on their paths.
+    """Motion of devices on their paths.
 
     Parameters
     ----------
-    paths : one for each device
-    max_speed_mps : upper bound of any device's speed [m/s]
-    mirror_m : sides of the area at whose borders the paths, drawn through the whole plane, are
-        reflected [m]; none: the paths stay inside by themselves
+    paths : one path per device
+    max_speed_mps : upper bound of all devices' speed [m/s]
+    mirror_m : sides of the area at whose borders the unbounded paths are reflected [m]; None: the
+        paths stay inside
     """
 
     def __init__(
@@ -97,7 +98,7 @@ class PathMotion(AlwaysPresent):
             return positions_m
         first_s, last_s = max(float(t_s.min()), 0.0), max(float(t_s.max()), 0.0)
         moves = self._moves[devices]
-        # Most are still on the move on which they were last seen.
+        # Most devices are still on the move of the last request.
         same = (moves[:, 0, 0] <= first_s) & (last_s < moves[:, 0, 1])
         # (knot before or after, coordinate, device, 1)
         before, after = moves[same].transpose(2, 1, 0)[..., None]
@@ -110,7 +111,7 @@ class PathMotion(AlwaysPresent):
 
 
 def between(before: Floats, after: Floats, t_s: Floats) -> Floats:
-    """Return positions on straight moves.
+    """Interpolate positions on straight moves.
 
     Parameters
     ----------

@@ -1,15 +1,15 @@
-"""Random direction: straight on for a time or to the border, pause, then another way.
+"""Random direction mobility: straight on for a time or to the border, pause, new direction.
 
-The motion begins in its stationary law. With travel times the borders are mirrors and places are
-uniform over the area at all times. To the border and with pauses, places are uniform except that
-paused devices are uniform along the border; this takes a new direction by the cosine law (sine of
-the angle from the inward normal uniform), where the original model takes the angle as uniform and
-visits the borders' corners more.
+The motion starts in its stationary distribution. With travel times the borders reflect and
+positions are uniform over the area at all times. To the border and with pauses, positions are
+uniform except that paused devices are uniform along the border; for this the new direction follows
+the cosine law (uniform sine of the angle from the inward normal), whereas the original model draws
+a uniform angle and favors corners.
 
 Sources: Royer, Melliar-Smith, Moser, "An analysis of the optimum node density for ad hoc mobile
 networks", ICC 2001 (to the border); Nain, Towsley, Liu, Liu, "Properties of random direction
-models", INFOCOM 2005 (travel times, uniform law); mean chord pi A / P of a convex region: Santalo,
-"Integral Geometry and Geometric Probability", 1976.
+models", INFOCOM 2005 (travel times, uniform distribution); mean chord pi A / P of a convex region:
+Santalo, "Integral Geometry and Geometric Probability", 1976.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class RandomDirection:
     Parameters
     ----------
     speed_mps : lowest and highest speed of a leg, uniform in between [m/s]
-    travel_s : shortest and longest time of a leg, uniform in between [s]; none: to the border
+    travel_s : shortest and longest duration of a leg, uniform in between [s]; by default legs end
+        at the border
     pause_s : pause at the end of each leg [s]
     """
 
@@ -64,7 +65,7 @@ class RandomDirection:
                 )
 
     def motion(self, count: int, area_m: tuple[float, float], seed: int) -> Motion:
-        """Return the motion of devices; one does not depend on how many others there are."""
+        """Return the motion of devices; each is independent of the number of devices."""
         check_count(count)
         check_area(area_m)
         streams_of = (streams.generator(seed, "mobility", n) for n in range(count))
@@ -75,7 +76,7 @@ class RandomDirection:
         return PathMotion(paths, self.speed_mps[1], mirror_m=area_m)
 
     def paused_fraction(self, area_m: tuple[float, float]) -> float:
-        """Return the share of time that a device pauses."""
+        """Return the fraction of time that a device pauses."""
         if self.travel_s is not None:
             leg_s = sum(self.travel_s) / 2.0
         else:
@@ -89,13 +90,13 @@ class RandomDirection:
         travel_s: tuple[float, float],
         draws: np.random.Generator,
     ) -> Iterator[Floats]:
-        """Yield knots (k, 3) in the plane, as if there were no borders."""
+        """Yield knots (k, 3) in the unbounded plane."""
         speeds_mps, times_s = (np.array(pair) for pair in (self.speed_mps, travel_s))
         last = np.array([0.0, *(draws.random(2) * area_m)])
         yield last[None]
         paused, left, speed, turn, time = draws.random(5)
         speed_mps = speeds_mps[0] + speed * np.ptp(speeds_mps)
-        # A leg is met with a probability proportional to its time.
+        # A leg is observed with a probability proportional to its duration.
         leg_s = left * math.sqrt(times_s[0] ** 2 + time * (times_s[1] ** 2 - times_s[0] ** 2))
         if paused < self.paused_fraction(area_m):
             speed_mps, leg_s = 0.0, left * self.pause_s
@@ -150,7 +151,7 @@ class RandomDirection:
     def _arrive(
         self, knots: list[tuple[float, float, float]], now_s: float, x_m: float, y_m: float
     ) -> float:
-        """Add an arrival and its pause; return when the device goes on [s]."""
+        """Append an arrival and its pause; return the end of the pause [s]."""
         knots.append((now_s, x_m, y_m))
         if self.pause_s > 0.0:
             now_s += self.pause_s
@@ -159,7 +160,7 @@ class RandomDirection:
 
 
 def _on_border(uniform: float, area_m: tuple[float, float]) -> tuple[float, float, int]:
-    """Return a place [m] uniform along the border, and its wall."""
+    """Return a uniform position along the border [m], and its wall."""
     width_m, height_m = area_m
     along_m = uniform * 2.0 * (width_m + height_m)
     if along_m < 2.0 * height_m:

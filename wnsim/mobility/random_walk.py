@@ -1,7 +1,7 @@
-"""Random walk: a new direction and speed after every step, reflected at the borders.
+"""Random walk mobility: a new direction and speed after every step, reflected at the borders.
 
-The motion begins in its stationary law. Places are uniform over the area at all times. Steps of
-equal time keep the speed uniform; steps of equal length make its density ~ 1/v at a random instant.
+The motion starts in its stationary distribution, uniform over the area at all times. Steps of equal
+duration keep the speed uniform; steps of equal length make its density ~ 1/v at a random instant.
 
 Sources: Camp, Boleng, Davies, "A survey of mobility models for ad hoc network research", Wireless
 Communications and Mobile Computing 2, 2002.
@@ -28,13 +28,13 @@ _STEP_S = 10.0
 
 @parameters
 class RandomWalk:
-    """Random walk, also known as Brownian motion on the plane, over the whole area.
+    """Random walk over the whole area, a discrete form of Brownian motion.
 
     Parameters
     ----------
     speed_mps : lowest and highest speed of a step, uniform in between [m/s]
-    step_s : time of a step [s]; 10 s if neither it nor `step_m` is given
-    step_m : length of a step [m], instead of its time
+    step_s : duration of a step [s]; 10 s if neither it nor `step_m` is given
+    step_m : length of a step [m], in place of its duration
     """
 
     model: Literal["random-walk"] = "random-walk"
@@ -50,7 +50,7 @@ class RandomWalk:
             )
 
     def motion(self, count: int, area_m: tuple[float, float], seed: int) -> Motion:
-        """Return the motion of devices; one does not depend on how many others there are."""
+        """Return the motion of devices; each is independent of the number of devices."""
         check_count(count)
         check_area(area_m)
         paths = [
@@ -59,7 +59,7 @@ class RandomWalk:
         return PathMotion(paths, self.speed_mps[1], mirror_m=area_m)
 
     def _knots(self, area_m: tuple[float, float], draws: np.random.Generator) -> Iterator[Floats]:
-        """Yield knots (k, 3) in the plane, as if there were no borders."""
+        """Yield knots (k, 3) in the unbounded plane."""
         low_mps, high_mps = self.speed_mps
         place_m = draws.random(2) * np.array(area_m)
         speed, turn, left = draws.random(3)

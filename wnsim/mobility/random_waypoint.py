@@ -1,11 +1,11 @@
-"""Random waypoint: walk straight to a random place at a random speed, pause, and again.
+"""Random waypoint mobility: straight to a random position at a random speed, then a pause.
 
-The motion begins in its stationary law, so nothing has to be warmed up: a device at 0 s is on a
-leg (and then more likely on a long and slow one) or in a pause as it would be after a long time.
+The motion starts in its stationary distribution, so that no warm-up is needed: a device at 0 s is
+on a leg (more likely a long and slow one) or in a pause, as after a long time.
 
 Sources: Johnson and Maltz, "Dynamic source routing in ad hoc wireless networks", Mobile
 Computing, 1996 (the model); Navidi and Camp, "Stationary distributions for the random waypoint
-mobility model", IEEE Trans. Mobile Computing 3, 2004 (its stationary law).
+mobility model", IEEE Trans. Mobile Computing 3, 2004 (its stationary distribution).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class RandomWaypoint:
     Parameters
     ----------
     speed_mps : lowest and highest speed of a leg, uniform in between [m/s]; the lowest must be
-        positive, as otherwise ever slower legs pile up and the stationary mean speed is 0
+        positive, as otherwise the stationary mean speed is 0
     pause_s : pause at each waypoint [s]
     """
 
@@ -52,7 +52,7 @@ class RandomWaypoint:
         check_pause(self.pause_s)
 
     def motion(self, count: int, area_m: tuple[float, float], seed: int) -> Motion:
-        """Return the motion of devices; one does not depend on how many others there are."""
+        """Return the motion of devices; each is independent of the number of devices."""
         check_count(count)
         check_area(area_m)
         region = Rectangle(area_m)
@@ -63,7 +63,7 @@ class RandomWaypoint:
         return PathMotion(paths, self.speed_mps[1])
 
     def paused_fraction(self, area_m: tuple[float, float]) -> float:
-        """Return the share of time that a device pauses."""
+        """Return the fraction of time that a device pauses."""
         return _paused_fraction(Rectangle(area_m), self.speed_mps, self.pause_s)
 
 
@@ -73,14 +73,14 @@ def waypoints(
     pause_s: float,
     draws: np.random.Generator,
 ) -> Iterator[Floats]:
-    """Yield the knots (k, 3) of a random waypoint motion in its stationary law.
+    """Yield the knots (k, 3) of a random waypoint motion in its stationary distribution.
 
     Parameters
     ----------
-    region : a convex region, in which the waypoints are uniform
+    region : convex region in which waypoints are uniform
     speed_mps : lowest and highest speed of a leg [m/s]
     pause_s : pause at each waypoint [s]
-    draws : the device's own stream
+    draws : the device's own random stream
     """
     place_m = region.places_m(draws.random(2))
     if draws.random() < _paused_fraction(region, speed_mps, pause_s):
@@ -107,7 +107,7 @@ def waypoints(
 
 
 def _paused_fraction(region: Region, speed_mps: tuple[float, float], pause_s: float) -> float:
-    """Return the share of time that a device pauses."""
+    """Return the fraction of time that a device pauses."""
     return pause_s / (pause_s + region.mean_leg_m * mean_inverse_s_per_m(speed_mps))
 
 

@@ -1,7 +1,7 @@
-"""Convex regions in which places are drawn uniformly: a rectangle and a disc.
+"""Convex regions with uniform random positions: rectangle and disc.
 
-Sources: mean distance of two random places in a rectangle and in a disc (128 R / 45 pi): Santalo,
-"Integral Geometry and Geometric Probability", 1976.
+Sources: mean distance of two random positions in a rectangle and in a disc (128 R / 45 pi):
+Santalo, "Integral Geometry and Geometric Probability", 1976.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Region(Protocol):
 
     Attributes
     ----------
-    longest_m : largest distance between two of its places [m]
-    mean_leg_m : mean distance between two uniform places [m]
+    longest_m : largest distance between two positions [m]
+    mean_leg_m : mean distance between two uniform positions [m]
     """
 
     @property
@@ -34,7 +34,7 @@ class Region(Protocol):
     def mean_leg_m(self) -> float: ...
 
     def places_m(self, uniforms: Floats) -> Floats:
-        """Return places (..., 2) [m], uniform in the region, from draws (..., 2) on [0, 1)."""
+        """Return uniform positions (..., 2) [m] from draws (..., 2) on [0, 1)."""
         ...
 
 
@@ -52,11 +52,11 @@ class Rectangle:
 
     @property
     def mean_leg_m(self) -> float:
-        """Mean distance between two uniform places [m]; 0.5214 times the side of a square."""
+        """Mean distance between two uniform positions [m]; 0.5214 times the side of a square."""
         return mean_leg_m(self.sides_m)
 
     def places_m(self, uniforms: Floats) -> Floats:
-        """Return uniform places (..., 2) [m] from draws (..., 2)."""
+        """Return uniform positions (..., 2) [m] from draws (..., 2)."""
         return np.asarray(np.array(self.corner_m) + uniforms * np.array(self.sides_m))
 
 
@@ -73,18 +73,18 @@ class Disc:
 
     @property
     def mean_leg_m(self) -> float:
-        """Mean distance between two uniform places [m]; 0.9054 times the radius."""
+        """Mean distance between two uniform positions [m]; 0.9054 times the radius."""
         return 128.0 * self.radius_m / (45.0 * math.pi)
 
     def places_m(self, uniforms: Floats) -> Floats:
-        """Return uniform places (..., 2) [m] from draws (..., 2)."""
+        """Return uniform positions (..., 2) [m] from draws (..., 2)."""
         radius_m = self.radius_m * np.sqrt(uniforms[..., 0])
         angle = 2.0 * np.pi * uniforms[..., 1]
         return np.stack([radius_m * np.cos(angle), radius_m * np.sin(angle)], axis=-1)
 
 
 def mean_leg_m(sides_m: tuple[float, float]) -> float:
-    """Return the mean distance between two uniform places in a rectangle.
+    """Return the mean distance between two uniform positions in a rectangle.
 
     Parameters
     ----------

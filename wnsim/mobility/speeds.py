@@ -1,7 +1,7 @@
-"""Speeds of legs: uniform from leg to leg, and as they are found at a random instant.
+"""Speeds of legs: uniform over legs, and as observed at a random instant.
 
-A leg of given length takes a time inverse to its speed, so at a random instant the density of the
-speed is ~ 1/v, and not uniform as it is over the legs.
+A leg of given length takes a time inverse to its speed, so that the speed at a random instant has a
+density ~ 1/v rather than a uniform one.
 
 Sources: Navidi and Camp, "Stationary distributions for the random waypoint mobility model", IEEE
 Trans. Mobile Computing 3, 2004.
@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import math
 
-# Slower devices are static ones, faster ones leave any area.
+# Slower devices are static; faster ones leave any area.
 SLOWEST_MPS = 1e-3
 FASTEST_MPS = 1e4
 LONGEST_PAUSE_S = 1e9
 
 
 def check_speeds(speed_mps: tuple[float, float], name: str = "speed_mps") -> None:
-    """Refuse lowest and highest speeds out of order or out of bounds."""
+    """Raise ValueError for lowest and highest speeds out of order or out of bounds."""
     low_mps, high_mps = speed_mps
     if not low_mps >= SLOWEST_MPS:
         raise ValueError(
@@ -32,7 +32,7 @@ def check_speeds(speed_mps: tuple[float, float], name: str = "speed_mps") -> Non
 
 
 def check_pause(pause_s: float) -> None:
-    """Refuse a pause that is negative or endless."""
+    """Raise ValueError for a negative or unbounded pause."""
     if not 0.0 <= pause_s <= LONGEST_PAUSE_S:
         raise ValueError(f"pause_s must be from 0 to {LONGEST_PAUSE_S:g} s, got {pause_s}")
 

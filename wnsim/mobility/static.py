@@ -1,4 +1,4 @@
-"""Devices that stay where they are, at given places or at random ones."""
+"""Static devices, at given or random positions."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from wnsim.mobility.motion import AlwaysPresent, Motion, check_area, check_count
 
 @parameters
 class Static:
-    """Devices at rest.
+    """Static devices.
 
     Parameters
     ----------
-    layout : uniform, at random over the area (also called poisson: a Poisson process given its
-        number of points); thomas and matern, in clusters; grid; or given, at `positions_m`
-    positions_m : x and y of each device [m], for the layout given
-    min_distance_m : least distance between two devices [m], for the layout uniform or poisson;
-        each device in turn takes the first of its random places that keeps it
-    clusters : number of clusters, with uniform centres
-    spread_m : size of a cluster [m]: standard deviation along each axis (thomas) or radius (matern)
+    layout : `uniform` over the area (also called `poisson`: a Poisson process given its number of
+        points); `thomas` and `matern`, in clusters; `grid`; or `given`, at `positions_m`
+    positions_m : x and y of each device [m], for the layout `given`
+    min_distance_m : minimum distance of two devices [m], for the layout `uniform` or `poisson`;
+        each device in turn takes the first of its random positions that respects it
+    clusters : number of clusters, with uniform centers
+    spread_m : size of a cluster [m]: standard deviation along each axis (`thomas`) or radius
+        (`matern`)
     """
 
     model: Literal["static"] = "static"
@@ -56,15 +57,15 @@ class Static:
                 raise ValueError(f"the layout {self.layout} must come with {name}, got none")
 
     def motion(self, count: int, area_m: tuple[float, float], seed: int) -> Motion:
-        """Return devices at rest.
+        """Return static devices.
 
-        But on a grid, a device's place does not depend on how many others there are.
+        Except on a grid, a device's position does not depend on the number of devices.
 
         Raises
         ------
         ValueError
-            if the positions are not as many as the devices, or lie outside the area, or the
-            devices cannot keep their distance
+            if the number of positions differs from that of devices, a position lies outside the
+            area, or the devices cannot keep their minimum distance
         """
         check_count(count)
         check_area(area_m)
@@ -82,7 +83,7 @@ class Static:
         return StaticMotion(layouts.uniform(count, area_m, seed))
 
     def _given(self, count: int, area_m: tuple[float, float]) -> Floats:
-        """Return the given places (count, 2) [m]."""
+        """Return the given positions (count, 2) [m]."""
         if len(self.positions_m) != count:
             raise ValueError(
                 f"positions_m must have one place for each of the {count} devices, "
@@ -98,7 +99,7 @@ class Static:
 
 
 class StaticMotion(AlwaysPresent):
-    """Devices at rest at (N, 2) places [m]."""
+    """Static devices at (N, 2) positions [m]."""
 
     def __init__(self, places_m: Floats) -> None:
         self.names = tuple(str(n) for n in range(places_m.shape[0]))
@@ -106,5 +107,5 @@ class StaticMotion(AlwaysPresent):
         self._places_m = places_m
 
     def position_m(self, devices: Ints, t_s: Floats) -> Floats:
-        """Return positions (n, T, 2) [m], the same at all instants."""
+        """Return positions (n, T, 2) [m], equal at all instants."""
         return np.repeat(self._places_m[devices][:, None], np.size(t_s), axis=1)

@@ -1,4 +1,4 @@
-"""Motion replayed from a trace, in which devices appear and vanish."""
+"""Motion from a trace file, in which devices appear and vanish."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from wnsim.core.units import SPEED_OF_LIGHT_MPS, Floats, Ints
 from wnsim.mobility.motion import Bools, Motion, check_count
 from wnsim.mobility.trace_files import Layout, Tracks, read
 
-# A sample may be missing at one step without the device being gone; rounding of times aside.
+# One missing sample is not an absence; the rest allows for rounded times.
 _GAP_STEPS = 2.001
 
 
 @parameters
 class Trace:
-    """Motion from a file, linear between the samples.
+    """Motion from a trace file, linear between samples.
 
-    A device is present from its first sample to its last, but for gaps between samples of more
-    than `max_gap_s`; those of ns-2 and BonnMotion stay for ever. The area of the scenario plays no
-    role: places are those of the file. All formats but Parquet may be compressed with gzip.
+    A device is present from its first to its last sample, except for gaps between samples of more
+    than `max_gap_s`; devices of ns-2 and BonnMotion stay for ever. The area of the scenario is not
+    used: positions are those of the file. All formats except Parquet may be compressed with gzip.
 
-    Places in degrees are projected to meters about their middle, with distances right to 2e-5
-    within 50 km, and moved so that the lowest x (east) and y (north) are 0.
+    Positions in degrees are projected to meters around their center, with distances accurate to
+    2e-5 within 50 km, and shifted so that the lowest x (east) and y (north) are 0.
 
     Parameters
     ----------
     file : path of the file
-    format : "sumo-fcd", "sumo-csv" or "sumo-parquet", the floating-car data of SUMO (Parquet needs
-        the extra wnsim[parquet]); "ns-2", commands setdest; "bonnmotion", a line of waypoints for
-        each device; "gpx", a track for each device; "csv", samples in order of time under the
-        header t_s,id,x_m,y_m or t_s,id,lon_deg,lat_deg; "auto" tells them apart by the content
-    coordinates : "meters" or "degrees" of longitude and latitude, for the data of SUMO, which does
-        not tell; "auto" is what the format says, and meters for SUMO
-    heights : "drop", if each waypoint of BonnMotion has a height, which plays no role
-    max_gap_s : longest time between two samples of a device that is bridged [s]; none: twice the
-        median time between samples, so that one missing sample is bridged and two are not, but
-        any time in ns-2, BonnMotion and GPX, which leave out samples where nothing changes
+    format : "sumo-fcd", "sumo-csv" or "sumo-parquet", floating-car data of SUMO (Parquet needs the
+        extra wnsim[parquet]); "ns-2", setdest commands; "bonnmotion", a line of waypoints per
+        device; "gpx", a track per device; "csv", samples in order of time with the header
+        t_s,id,x_m,y_m or t_s,id,lon_deg,lat_deg; "auto" infers the format from the content
+    coordinates : "meters" or "degrees" of longitude and latitude, for data of SUMO, which do not
+        say; "auto" is the format's own, and meters for SUMO
+    heights : "drop" if each waypoint of BonnMotion has a height, which is not used
+    max_gap_s : longest time between two samples of a device that is bridged [s]; by default twice
+        the median time between samples, so that one missing sample is bridged and two are not, but
+        any time in ns-2, BonnMotion and GPX, which omit samples where nothing changes
     """
 
     model: Literal["trace"] = "trace"
@@ -59,7 +59,7 @@ class Trace:
         Raises
         ------
         ValueError
-            if the trace cannot be read, has fewer devices than asked for, or one faster than light
+            if the trace cannot be read, has fewer devices than requested, or one faster than light
         """
         check_count(count)
         tracks = read(self.file, self.format, self.coordinates, heights=self.heights == "drop")
@@ -84,12 +84,12 @@ class Trace:
 
 
 class TraceMotion:
-    """The motion of devices with samples (S, 3) of instant [s], x and y [m].
+    """Motion of devices with samples (S, 3) of instant [s], x and y [m].
 
     Parameters
     ----------
-    names : one for each device
-    tracks : their samples
+    names : one name per device
+    tracks : samples of each device
     max_gap_s : longest time between samples that is bridged [s]
     lasting : whether devices stay for ever after their last sample
     """
@@ -123,13 +123,15 @@ class TraceMotion:
         return positions_m
 
     def present(self, devices: Ints, t_s: Floats) -> Bools:
-        """Return (n, T), true where devices (n,) exist at instants (T,), ends of spans included."""
+        """Return (n, T) whether devices (n,) are present at instants (T,), interval ends
+        included."""
         t_s = np.asarray(t_s, dtype=np.float64)
         rows = [self._present(device, t_s) for device in np.asarray(devices).tolist()]
         return np.array(rows, dtype=np.bool_).reshape(-1, t_s.size)
 
     def next_change_s(self, t_s: float) -> float:
-        """Return the first instant after t [s] at which a span begins or ends, or inf."""
+        """Return the first instant after t at which a presence interval starts or ends, or inf
+        [s]."""
         place = int(np.searchsorted(self._changes_s, t_s, side="right"))
         return float(self._changes_s[place]) if place < self._changes_s.size else math.inf
 
@@ -147,7 +149,7 @@ class TraceMotion:
         raise ValueError(f"device {self.names[device]!r} must be present, is not at {t_s:g} s")
 
     def _present(self, device: int, t_s: Floats) -> Bools:
-        """Return (T,) whether the device exists."""
+        """Return (T,) whether the device is present."""
         spans_s = self._spans_s[device]
         place = np.searchsorted(spans_s[:, 0], t_s, side="right") - 1
         present: Bools = (place >= 0) & (t_s <= spans_s[place, 1])
@@ -155,7 +157,7 @@ class TraceMotion:
 
 
 def _usual_gap_s(tracks: Tracks) -> float:
-    """Return the longest time between samples that is no absence [s]."""
+    """Return the longest time between samples that is not an absence [s]."""
     if tracks.complete:
         return math.inf
     steps_s = np.concatenate([np.diff(track[:, 0]) for track in tracks.by_name.values()])
@@ -163,7 +165,7 @@ def _usual_gap_s(tracks: Tracks) -> float:
 
 
 def _spans_s(when_s: Floats, max_gap_s: float) -> Floats:
-    """Return begin and end (spans, 2) of the times without gaps between samples."""
+    """Return start and end (intervals, 2) of the times without gaps between samples."""
     gaps = np.flatnonzero(np.diff(when_s) > max_gap_s)
     begin_s = when_s[np.concatenate([[0], gaps + 1])]
     end_s = when_s[np.concatenate([gaps, [when_s.size - 1]])]
@@ -171,7 +173,7 @@ def _spans_s(when_s: Floats, max_gap_s: float) -> Floats:
 
 
 def _max_speed_mps(track: Floats, max_gap_s: float) -> float:
-    """Return the highest speed between samples, gaps aside [m/s]."""
+    """Return the highest speed between samples, excluding gaps [m/s]."""
     steps = np.diff(track, axis=0)
     steps = steps[steps[:, 0] <= max_gap_s]
     with np.errstate(over="ignore"):

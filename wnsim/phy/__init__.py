@@ -1,4 +1,4 @@
-"""From signal to interference and noise to bits: what slots carry and how often they fail."""
+"""Physical layers: from SINR to rates, transport blocks and errors."""
 
 from __future__ import annotations
 

@@ -1,12 +1,13 @@
-"""Information carried by bit-interleaved coded modulation on Gray-labeled QAM: mean and variance.
+"""Bit-interleaved coded modulation on Gray-labeled QAM: mean and variance of the information
+density.
 
 The information density of one symbol is the sum over its bits of log2 of the likelihood of the
-bit sent over the mean likelihood of both; its mean I is the rate that long codes can reach, its
-variance V says how much is lost with short ones.
+transmitted bit over the mean likelihood of both; its mean I is the rate achievable with long codes,
+its variance V determines the loss with short ones.
 
 Sources: Caire, Taricco and Biglieri, "Bit-interleaved coded modulation", IEEE Trans. Inf. Theory
 44, 1998 (the mean); Polyanskiy, Poor and Verdu, "Channel coding rate in the finite blocklength
-regime", IEEE Trans. Inf. Theory 56, 2010 (the variance, and what it is good for).
+regime", IEEE Trans. Inf. Theory 56, 2010 (the variance and its use).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def information(modulation_order: int) -> tuple[Floats, Floats]:
 
     Parameters
     ----------
-    modulation_order : bits in a symbol, even
+    modulation_order : bits per symbol, even
 
     Returns
     -------
@@ -55,7 +56,7 @@ def information(modulation_order: int) -> tuple[Floats, Floats]:
     # By symmetry, half of the symbols are enough.
     for sent in rank[: rank.size // 2]:
         gap = amplitude * (level[sent] - level)
-        # (G, nodes, symbols): log likelihood of each symbol, less that of the one sent.
+        # (G, nodes, symbols): log likelihood ratio of each symbol to the transmitted one.
         metric = -gap * (gap + 2.0 * node[:, None])
         density = bits - bits * logsumexp(metric, axis=-1) / math.log(2.0)
         for bit in range(bits):

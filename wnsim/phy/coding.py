@@ -1,4 +1,4 @@
-"""Error probability of a transport block that is cut into LDPC code blocks.
+"""Error probability of a transport block segmented into LDPC code blocks.
 
 Sources: Polyanskiy, Poor and Verdu, "Channel coding rate in the finite blocklength regime", IEEE
 Trans. Inf. Theory 56, 2010 (normal approximation); 3GPP TS 38.212, clauses 5.2.2 (segmentation),
@@ -21,7 +21,7 @@ _MIN_VARIANCE = 1e-9
 
 
 def segment(transport_bits: ArrayLike, code_rate: ArrayLike) -> tuple[Ints, Floats]:
-    """Cut transport blocks into code blocks, TS 38.212 clause 5.2.2.
+    """Segment transport blocks into code blocks, TS 38.212 clause 5.2.2.
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ def segment(transport_bits: ArrayLike, code_rate: ArrayLike) -> tuple[Ints, Floa
 
     Returns
     -------
-    count : (...,) code blocks of each transport block, at least 1
-    bits : (...,) information bits of each code block, CRCs included, filler bits not
+    count : (...,) code blocks per transport block, at least 1
+    bits : (...,) information bits per code block, with CRCs, without filler bits
     """
     size = np.asarray(transport_bits, dtype=np.float64)
     rate = np.asarray(code_rate, dtype=np.float64)

@@ -1,7 +1,7 @@
-"""What allocations of NR carry with each scheme, when a scheme is chosen, and how often it fails.
+"""NR transport formats: content, selection thresholds and errors of each allocation size and MCS.
 
-Sources: 3GPP TS 38.214, Tables 5.1.3.1-1 to -4 (the schemes); see `coding` and `bicm` for the
-error probability.
+Sources: 3GPP TS 38.214, Tables 5.1.3.1-1 to -4 (MCS tables); see `coding` and `bicm` for the error
+probability.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
 _BISECTIONS = 40
 # Standard deviation of the power of Rayleigh fading in decibels: pi/sqrt(6) 10/ln(10).
 _RAYLEIGH_SPREAD_DB = 5.57
-# The grid's last value is left out, so that there is a next one for each.
+# Without the grid's last value, so that each has a successor.
 _LAST_STEP = round((SNR_MAX_DB - SNR_MIN_DB) / SNR_STEP_DB) - 1e-6
 
 
 def usable_db(sinr: Floats, phy: NrMcs) -> Floats:
-    """Return the SINR (..., B) of subbands with the implementation gaps taken off [dB]."""
+    """Return the SINR (..., B) of subbands less the implementation gaps [dB]."""
     sinr_db = linear_to_db(sinr)
     gap_db = phy.gap_db
     if sinr.shape[-1] == 1:
@@ -44,7 +44,7 @@ def usable_db(sinr: Floats, phy: NrMcs) -> Floats:
 
 
 def schemes(table: int) -> tuple[Ints, Floats]:
-    """Return a modulation and coding table.
+    """Return an MCS table.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def schemes(table: int) -> tuple[Ints, Floats]:
 
     Returns
     -------
-    order : (M,) bits in a symbol
+    order : (M,) bits per symbol
     rate : (M,) target code rate
     """
     text = resources.files(__package__).joinpath(f"mcs_table_{table}.csv").read_text("utf-8")
@@ -63,18 +63,18 @@ def schemes(table: int) -> tuple[Ints, Floats]:
 
 @dataclass(frozen=True)
 class _Format:
-    """What an allocation carries with each scheme (M,) of a table."""
+    """Content of an allocation with each MCS (M,) of a table."""
 
     order: Ints
     bits: Ints
     count: Ints
     code_block_bits: Floats
     symbols: Floats  # of a code block
-    threshold_db: Floats  # ascending: from here on this scheme or a higher one is chosen
+    threshold_db: Floats  # ascending: threshold of this or a higher MCS
 
 
 class Formats:
-    """The formats of all sizes of allocation met so far, one after the other in arrays."""
+    """Formats of all allocation sizes used so far, concatenated in arrays."""
 
     def __init__(self, phy: NrMcs) -> None:
         self._phy = phy
@@ -88,7 +88,7 @@ class Formats:
         self._threshold_db = np.empty((0, self.schemes))
 
     def sizes(self, share: Floats, band_elements: float) -> Ints:
-        """Return the number of the allocation size of each share (...,) of the band."""
+        """Return the index of the allocation size of each share (...,) of the band."""
         first = share.flat[0] if share.size else 0.0
         if share.size and (share == first).all():
             return np.full(share.shape, self._size(float(first) * band_elements))
@@ -97,7 +97,7 @@ class Formats:
         return np.asarray(numbers[place].reshape(share.shape))
 
     def choose(self, known_db: Floats, size: Ints) -> Ints:
-        """Return the highest scheme that reaches its threshold, -1 if none does."""
+        """Return the highest MCS whose threshold is reached, -1 if none is."""
         first = size.flat[0] if size.size else 0
         if (size == first).all():
             # Counts the thresholds that are at most the known SNR, like the comparison below.
@@ -106,7 +106,7 @@ class Formats:
         return np.asarray(reached.sum(axis=-1) - 1)
 
     def of(self, form: Ints) -> tuple[Ints, Ints, Floats, Floats]:
-        """Return order, code blocks, bits and symbols of a code block of formats."""
+        """Return order, number of code blocks, and bits and symbols of a code block."""
         return (
             self._order[form],
             self._count[form],
@@ -130,7 +130,7 @@ class Formats:
 
 @functools.lru_cache(maxsize=4096)
 def _format(phy: NrMcs, data_elements: float) -> _Format:
-    """Return what a number of resource elements carries with each scheme, and when it is chosen."""
+    """Return the content of a number of resource elements with each MCS, and its threshold."""
     order, rate = schemes(phy.table)
     bits = transport_bits(data_elements, order, rate)
     count, code_block_bits = segment(bits, rate)
@@ -146,13 +146,13 @@ def _format(phy: NrMcs, data_elements: float) -> _Format:
         low_db = np.where(error <= phy.target_bler, low_db, middle_db)
     usable = (bits > 0) & (high_db < SNR_MAX_DB)
     threshold_db = np.where(usable, high_db + phy.gap_db, np.inf)
-    # A scheme that a higher one undercuts is never chosen above the higher one's threshold.
+    # An MCS with a higher threshold than a faster one is never chosen.
     threshold_db = np.minimum.accumulate(threshold_db[::-1])[::-1]
     return _Format(order, bits, count, code_block_bits, symbols, threshold_db)
 
 
 def grid(snr_db: Floats) -> Floats:
-    """Return the places of SNRs on the grid of `information`, in steps."""
+    """Return SNRs as positions on the grid of `information`, in steps."""
     steps = (snr_db - SNR_MIN_DB) * (1.0 / SNR_STEP_DB)
     return np.asarray(np.minimum(np.maximum(steps, 0.0), _LAST_STEP))
 
@@ -162,9 +162,9 @@ def moments(steps: Floats, order: Ints, orders: int) -> tuple[Floats, Floats]:
 
     Parameters
     ----------
-    steps : (..., B) places on the grid of SNRs
-    order : (..., 1) bits in a symbol
-    orders : number of modulations of the table of schemes
+    steps : (..., B) positions on the SNR grid
+    order : (..., 1) bits per symbol
+    orders : number of modulations of the MCS table
 
     Returns
     -------

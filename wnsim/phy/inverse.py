@@ -1,7 +1,7 @@
-"""What it takes to reach a rate: the inverse of what a modem makes of a channel.
+"""Inverse of the rate model: power and SNR required for a rate.
 
-Sources: arXiv 2602.20492, Eq. (25), which solves Eq. (8), the delay at Shannon's rate, for the
-power; here the rate is that of the modem, its gap, its highest rate and its losses included.
+Sources: arXiv 2602.20492, Eq. (25), which solves Eq. (8), the delay at the Shannon rate, for the
+power; here the rate is that of the modem, with its gap, maximum rate and losses.
 """
 
 from __future__ import annotations
@@ -13,43 +13,43 @@ import numpy as np
 from wnsim.core.units import Floats, db_to_linear
 from wnsim.phy.modem import Modem, mean_of_bands
 
-# Halvings of an interval: enough for the last bit of a logarithm.
+# Bisection steps, enough for the last bit of a logarithm.
 _HALVINGS = 64
-# Beyond these no rate is looked for [dB].
+# Search interval [dB].
 _LEAST_DB, _MOST_DB = -60.0, 100.0
 
 
 def required_share(
     modem: Modem, known: Floats, bits: float | Floats, time_s: float | Floats, band: float | Floats
 ) -> Floats:
-    """Return the share of its power that a transmitter needs to send bits in a given time.
+    """Return the fraction of its power that a transmitter needs to send bits in a given time.
 
     Parameters
     ----------
     modem : physical layer on the whole band
-    known : (..., B) ratio of signal to noise at full power on the whole band, taken to last
-    bits, time_s : (...,) what is to be sent [bit], and in which time [s]
-    band : (...,) share of the band on which it is sent
+    known : (..., B) SNR at full power on the whole band, assumed constant
+    bits, time_s : (...,) message size [bit] and available time [s]
+    band : (...,) fraction of the band used
 
     Returns
     -------
-    (...,) share of the power, over 1 if there is not enough, infinite if no power is enough
+    (...,) fraction of the power, above 1 if it does not suffice, infinite if no power does
     """
-    # On a part of the band the same power meets less noise.
+    # On a part of the band, the same power meets less noise.
     return modem.factor(known, np.asarray(bits) / time_s, np.asarray(band)) * band
 
 
 def factor_to(efficiency_bps_hz: Floats, known: Floats) -> Floats:
-    """Return by what ratios (..., B) must be multiplied for a mean efficiency (...,) [bit/s/Hz].
+    """Return the factor on SNRs (..., B) for a mean efficiency (...,) [bit/s/Hz].
 
-    Infinite where nothing is heard, whatever the efficiency.
+    Infinite where the SNR is zero.
     """
     nats = np.log(2.0) * efficiency_bps_hz
     with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
         snr, best = np.expm1(nats), known.max(axis=-1)
         if known.shape[-1] == 1:
             return np.where(best > 0.0, snr / best, np.inf)
-        # By concavity no less than on an even channel; no more than on the best subband alone.
+        # By concavity at least that of a flat channel, at most that of the best subband.
         low = np.log(snr / mean_of_bands(known))
         high = np.log(np.expm1(nats * known.shape[-1]) / best)
         reachable = np.isfinite(high) & np.isfinite(low)
@@ -62,12 +62,12 @@ def factor_to(efficiency_bps_hz: Floats, known: Floats) -> Floats:
 
 
 def snr_for(rate_of: Callable[[Floats], Floats], rate_bps: Floats) -> Floats:
-    """Return the least ratio (...,) found at which a rising rate is reached, infinity if none is.
+    """Return the least SNR (...,) at which an increasing rate is reached, infinite if none is.
 
     Parameters
     ----------
-    rate_of : returns the rate at ratios (...,) [bit/s]
-    rate_bps : (...,) the rate [bit/s]
+    rate_of : returns the rate at SNRs (...,) [bit/s]
+    rate_bps : (...,) rate to reach [bit/s]
     """
     low, high = np.full(rate_bps.shape, _LEAST_DB), np.full(rate_bps.shape, _MOST_DB)
     reachable = rate_of(db_to_linear(high)) >= rate_bps

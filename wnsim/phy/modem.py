@@ -1,7 +1,7 @@
-"""What a physical layer does with the slots of some links: the shape of it, not how.
+"""Interface of physical layers: modems that process slots of links.
 
-A modem looks at consecutive slots of many links at once. Looking at them in one call or in many
-is the same to the last bit: what it remembers between slots is handed to it and handed back.
+A modem processes consecutive slots of many links at once. Whether it does so in one call or in
+several makes no difference to the last bit: its memory between slots is passed in and out.
 """
 
 from __future__ import annotations
@@ -14,26 +14,25 @@ from numpy.typing import NDArray
 
 from wnsim.core.units import Floats, Ints
 
-# What became of a slot: nothing sent; new data or a repetition, received or not.
+# Outcome of a slot: nothing sent; new data or a retransmission, received or not.
 IDLE, NEW, NEW_LOST, REPEATED, REPEATED_LOST = range(5)
 OUTCOMES = 5
 
 _Number = TypeVar("_Number", np.float64, np.complex128)
 
-# One record per link, of the fields that a modem asks for.
+# One record per link with the fields of the modem's state.
 State = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """Consecutive slots of some links.
+    """Consecutive slots of links.
 
     Parameters
     ----------
-    known : (L, S, B) ratio of signal to interference and noise in B subbands that the transmitter
-        believes in, linear
-    sinr : (L, S, B) the ratio that holds, linear
-    share : (L, S) share of the band
+    known : (L, S, B) SINR in B subbands as estimated by the transmitter, linear
+    sinr : (L, S, B) actual SINR, linear
+    share : (L, S) fraction of the band
     active : (L, S) whether the link may send in a slot
     draws : (L, S) uniform draws that decide on errors
     """
@@ -47,11 +46,11 @@ class Slots:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of the slots.
+    """Outcome of slots.
 
     Parameters
     ----------
-    bits : (L, S) bits that arrived
+    bits : (L, S) bits received
     kind : (L, S) IDLE, NEW, NEW_LOST, REPEATED or REPEATED_LOST
     """
 
@@ -60,14 +59,14 @@ class Outcome:
 
 
 class Modem(Protocol):
-    """A physical layer on a band.
+    """Physical layer on a band.
 
     Attributes
     ----------
-    slot_ns : duration of a slot, in which one transport block of a link is sent [ns]
+    slot_ns : duration of a slot, in which a link sends one transport block [ns]
     fluid : whether bits arrive evenly over a slot; otherwise all at its end
-    memory : fields of what is remembered of a link between slots
-    memoryless : whether that is nothing
+    memory : fields of a link's state between slots
+    memoryless : whether there are none
     """
 
     slot_ns: int
@@ -76,18 +75,18 @@ class Modem(Protocol):
     memoryless: bool
 
     def start(self, size_bits: Ints, broadcast: NDArray[np.bool_]) -> State:
-        """Return what is remembered of links (L,) before their first slot.
+        """Return the state of links (L,) before their first slot.
 
         Parameters
         ----------
-        size_bits : (L,) bits to be carried
-        broadcast : (L,) whether several receivers hear the same transmission, which leaves no
-            room for adaptation to one of them
+        size_bits : (L,) bits to carry
+        broadcast : (L,) whether several receivers decode the same transmission, which excludes
+            adaptation to one of them
         """
         ...
 
     def scan(self, state: State, slots: Slots) -> Outcome:
-        """Return what becomes of slots; `state` (L,) is brought up to their end."""
+        """Return the outcome of slots; `state` (L,) is advanced to their end."""
         ...
 
     def rate_bps(self, snr: Floats, share: Floats) -> Floats:
@@ -95,32 +94,31 @@ class Modem(Protocol):
         ...
 
     def factor(self, known: Floats, rate_bps: Floats, share: Floats) -> Floats:
-        """Return by what ratios must be multiplied for a goodput, the inverse of `rate_bps`.
+        """Return the factor on SNRs for a goodput, the inverse of `rate_bps`.
 
         Parameters
         ----------
-        known : (..., B) ratios of signal to noise, known and constant
-        rate_bps, share : (...,) expected goodput [bit/s], and share of the band
+        known : (..., B) SNRs, known and constant
+        rate_bps, share : (...,) expected goodput [bit/s], and fraction of the band
 
         Returns
         -------
-        (...,) the factor, infinite where there is no such goodput
+        (...,) factor, infinite where there is no such goodput
         """
         ...
 
 
 class Phy(Protocol):
-    """Parameters of a physical layer."""
+    """Interface of the parameters of a physical layer."""
 
     def modem(self, bandwidth_hz: float, subbands: int, block_ns: int) -> Modem:
         """Return the modem of a band.
 
         Parameters
         ----------
-        bandwidth_hz : the band [Hz]
-        subbands : number of subbands in which its quality is told
-        block_ns : time over which the channel counts as constant; a slot of the modem is as long
-            unless its standard says otherwise [ns]
+        bandwidth_hz : bandwidth [Hz]
+        subbands : number of subbands with separate SINRs
+        block_ns : coherence block; also the slot duration unless the standard defines one [ns]
         """
         ...
 
@@ -134,9 +132,9 @@ def efficiency(sinr: Floats) -> Floats:
 
 
 def mean_of_bands(values: NDArray[_Number]) -> NDArray[_Number]:
-    """Return the mean over the subbands (..., B), added one after the other whatever else is there.
+    """Return the mean over the subbands (..., B), summed in a fixed order.
 
-    A sum by NumPy may add in another order in another array, and end in other last bits.
+    A NumPy sum may use another order in another array, and end in other last bits.
     """
     total = values[..., 0]
     if values.shape[-1] == 1:

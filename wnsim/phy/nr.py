@@ -1,21 +1,21 @@
-"""5G NR on a band: schemes chosen from late channel knowledge, transport blocks, HARQ, and ARQ.
+"""5G NR: link adaptation from outdated CSI, transport blocks, HARQ and ARQ.
 
-Each slot of a link carries one transport block of the size of TS 38.214. A number of HARQ
-processes take turns; a turn of all of them is a round, no shorter than the time until feedback is
-in, so at the beginning of a round everything of the round before is known. Then the outer loop
-moves its offset (down on a first transmission that was lost, up on one that arrived, so that the
-share of losses meets the target), the inner loop takes the highest scheme whose thresholds the
-known SINR with this offset reaches, and new blocks are granted for data that is not under way.
-Within the round a process repeats its block if that was lost, otherwise sends a new one if it was
-granted. A block that is lost too often goes back to the data to be sent (ARQ).
+Each slot of a link carries one transport block of the size of TS 38.214. HARQ processes are
+interleaved over slots; one slot of each is a round, no shorter than the feedback delay, so that at
+the start of a round all feedback of the round before is known. Then the outer loop moves its offset
+(down on a lost first transmission, up on a received one, so that the loss ratio meets the target),
+the inner loop selects the highest MCS whose threshold the estimated SINR with this offset reaches,
+and new blocks are granted for data not in transit. Within the round a process retransmits its block
+if that was lost, otherwise sends a new one if granted. A block lost too often returns to the data
+to be sent (ARQ).
 
-Scope: one layer; feedback is never wrong; what a repetition adds is the information density of its
-symbols (incremental redundancy) or its SNR (chase combining), the normal approximation standing
-for the LDPC code, whose mother rate is not a limit; broadcasts are neither repeated nor adapted
-by feedback: their blocks are taken to be coded across, so that a receiver needs as many as there
-are, whichever.
+Scope: one layer; feedback is error-free; a retransmission adds the information density of its
+symbols (incremental redundancy) or its SNR (chase combining), with the normal approximation in
+place of the LDPC code, whose mother code rate is not a limit; broadcasts are neither retransmitted
+nor adapted by feedback: their blocks are assumed to be coded jointly, so that a receiver needs as
+many blocks as there are, whichever.
 
-Sources: 3GPP TS 38.214, Tables 5.1.3.1-1 to -4 (the schemes); TS 38.211, clauses 4.3.2 and 4.4
+Sources: 3GPP TS 38.214, Tables 5.1.3.1-1 to -4 (MCS tables); TS 38.211, clauses 4.3.2 and 4.4
 (numerology); Sampath, Kumar and Holtzman, "On setting reverse link target SIR in a CDMA system",
 IEEE VTC 1997 (the outer loop's two steps); see `coding` and `bicm` for the error probability.
 """
@@ -36,11 +36,11 @@ from wnsim.phy.modem import NEW, REPEATED, Outcome, Slots, State, efficiency
 from wnsim.phy.transport_block import elements, resource_blocks
 from wnsim.phy.turns import Turns
 
-# Farther than this the outer loop never goes from what is known [dB].
+# Largest offset of the outer loop [dB].
 _LARGEST_OFFSET_DB = 10.0
 _SLOT_15_KHZ_NS = 1_000_000
 
-# The fields of a `State`, apart.
+# Fields of the state as separate arrays.
 _Memory = dict[str, NDArray[Any]]
 
 
@@ -48,27 +48,27 @@ _Memory = dict[str, NDArray[Any]]
 class NrMcs:
     """NR modulation, coding, HARQ and link adaptation.
 
-    Against simulated NR LDPC codes (QPSK to 64-QAM, 2000 and 8424 bits) the SNR of 10 % block
-    errors comes out within 0.25 dB; 256- and 1024-QAM have not been compared.
+    Compared with simulated NR LDPC codes (QPSK to 64-QAM, 2000 and 8424 bits), the SNR of 10 %
+    block errors agrees within 0.25 dB; 256- and 1024-QAM have not been compared.
 
     Parameters
     ----------
-    table : modulation and coding table of the PDSCH: 1 up to 64-QAM, 2 up to 256-QAM, 3 for low
-        spectral efficiency, 4 up to 1024-QAM
-    target_bler : share of first transmissions that may be lost, above 0 and below 1
+    table : MCS table of the PDSCH: 1 up to 64-QAM, 2 up to 256-QAM, 3 for low spectral efficiency,
+        4 up to 1024-QAM
+    target_bler : target block error ratio of first transmissions, between 0 and 1
     gap_db : implementation gap of coding and demapping [dB]
-    selective_gap_db : what is added to it where the subbands of a block differ as much as in
-        Rayleigh fading, in proportion if they differ less [dB]
+    selective_gap_db : additional gap where the subbands of a block differ as much as in Rayleigh
+        fading, in proportion if they differ less [dB]
     subcarrier_hz : subcarrier spacing [Hz]; a slot lasts 1 ms at 15 kHz and half of that at twice
         the spacing
-    overhead_elements : resource elements of each resource block and slot without data; 12 are one
+    overhead_elements : resource elements per resource block and slot without data; 12 are one
         symbol with reference signals
-    harq : how repetitions are combined: ir (incremental redundancy), chase, or none (not at all,
-        every loss is left to ARQ)
-    max_transmissions : how often a block is sent at most before it is left to ARQ
-    harq_processes : HARQ processes of a link, and slots until feedback is in
-    outer_step_db : by how much a lost first transmission lowers the SINR that is believed in [dB];
-        0 switches the outer loop off
+    harq : combining of retransmissions: ir (incremental redundancy), chase, or none (every loss is
+        left to ARQ)
+    max_transmissions : maximum number of transmissions of a block before it is left to ARQ
+    harq_processes : number of HARQ processes per link, and slots until feedback is available
+    outer_step_db : step by which a lost first transmission lowers the estimated SINR [dB]; 0
+        disables the outer loop
     """
 
     model: Literal["nr"] = "nr"
@@ -125,23 +125,23 @@ class NrModem:
         self._elements = float(
             elements(resource_blocks(bandwidth_hz, phy.subcarrier_hz), phy.overhead_elements)
         )
-        # A round's acknowledgements raise the believed SINR so that the target is in balance.
+        # Acknowledgements raise the estimated SINR so that steps balance at the target.
         self._up_db = phy.outer_step_db * phy.target_bler / (1.0 - phy.target_bler)
         turns = (phy.harq_processes,)
         self.memory = np.dtype(
             [
-                ("turn", np.int64),  # slots in which the link was allowed to send
-                ("left", np.int64),  # bits that have not arrived
+                ("turn", np.int64),  # slots in which the link could send
+                ("left", np.int64),  # bits not received
                 ("grant", np.int64),  # bits for which new blocks may still be sent in this round
                 ("broadcast", np.bool_),
                 ("offset_db", np.float64),
                 ("arrived", np.int64),  # first transmissions of this round
                 ("lost", np.int64),
-                # The block of each process: times sent (0: there is none), bits, format, ...
+                # Block of each process: transmissions (0: none), bits, format, ...
                 ("sent", np.int64, turns),
                 ("bits", np.int64, turns),
                 ("format", np.int64, turns),
-                # ... error probability so far, and what was gathered for a decision.
+                # ... error probability so far, and soft information gathered.
                 ("error", np.float64, turns),
                 ("mean", np.float64, turns),
                 ("variance", np.float64, turns),
@@ -151,14 +151,14 @@ class NrModem:
         self._formats = Formats(phy)
 
     def start(self, size_bits: Ints, broadcast: NDArray[np.bool_]) -> State:
-        """Return what is remembered of links before their first slot; see `Modem`."""
+        """Return the state of links before their first slot; see `Modem`."""
         state = np.zeros(size_bits.size, dtype=self.memory)
         state["left"] = size_bits
         state["broadcast"] = broadcast
         return state
 
     def scan(self, state: State, slots: Slots) -> Outcome:
-        """Return what becomes of slots; see `Modem`."""
+        """Return the outcome of slots; see `Modem`."""
         processes = self._phy.harq_processes
         order = Turns(slots.active, state["turn"] % processes, processes)
         state["turn"] += slots.active.sum(axis=1)
@@ -194,7 +194,7 @@ class NrModem:
         return Outcome(order.restored(bits), order.restored(kind))
 
     def rate_bps(self, snr: Floats, share: Floats) -> Floats:
-        """Return the expected goodput at a known, constant SNR, first transmissions alone."""
+        """Return the expected goodput of first transmissions at a known, constant SNR."""
         snr, share = np.broadcast_arrays(
             np.asarray(snr, dtype=np.float64), np.asarray(share, dtype=np.float64)
         )
@@ -213,13 +213,14 @@ class NrModem:
         return np.asarray(np.where(sent, bits * (1.0 - error), 0.0) * (NS_PER_S / self.slot_ns))
 
     def factor(self, known: Floats, rate_bps: Floats, share: Floats) -> Floats:
-        """Return by what ratios must be multiplied for a goodput of first transmissions."""
+        """Return the factor on SNRs for a goodput of first transmissions."""
         snr = snr_for(lambda ratio: self.rate_bps(ratio, share), np.asarray(rate_bps))
         # As in `scan`, the SNR of the same mean capacity.
         return factor_to(np.log2(1.0 + snr), known)
 
     def _begin_round(self, state: _Memory, beginning: NDArray[np.bool_]) -> None:
-        """Use the feedback of the last round and grant new blocks, to links (L,) that begin one."""
+        """Apply the feedback of the last round and grant new blocks, for links (L,) that start
+        one."""
         moved = (
             state["offset_db"]
             + self._up_db * state["arrived"]
@@ -243,11 +244,11 @@ class NrModem:
         sinr: Floats | None,
         draws: Floats,
     ) -> tuple[Ints, NDArray[np.int8]]:
-        """Return bits that arrive and the kind of outcome (L, N) of each process's turn."""
+        """Return received bits and outcome (L, N) of each process's slot."""
         every = bool(valid.all())
 
         def kept(value: Floats, before: Floats) -> Floats:
-            """Return a value where it is a process's turn, elsewhere what it was before."""
+            """Return a value where it is a process's slot, elsewhere the previous value."""
             return value if every else np.where(valid, value, before)
 
         empty = state["sent"] == 0
@@ -281,10 +282,10 @@ class NrModem:
         error = transport_block_error(
             code_block_error(code_block_bits, total, mean, variance), count
         )
-        # Symbols of which nothing is heard do not count, though they would lengthen the code.
+        # Symbols at zero SINR do not count, though they would lengthen the code.
         silent = (steps <= 0.0).all(axis=-1)
         error = np.where(silent, np.maximum(error, before), error)
-        # The block was lost so far, which had the probability of the time before.
+        # Condition on the block having been lost so far.
         lost = sending & (draws * before < error)
         arrives = sending & ~lost
         state["error"] = kept(np.minimum(error, before), state["error"])

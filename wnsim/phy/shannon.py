@@ -1,4 +1,4 @@
-"""The Shannon bound as a radio: the rate of the known SINR, lost where the channel carries less.
+"""Shannon rate model: the rate of the estimated SINR, lost where the channel supports less.
 
 Sources: Shannon, "A mathematical theory of communication", BSTJ 27, 1948; Ozarow, Shamai and
 Wyner, "Information theoretic considerations for cellular mobile radio", IEEE Trans. Veh. Technol.
@@ -20,16 +20,16 @@ from wnsim.phy.modem import NEW, NEW_LOST, Outcome, Slots, State, efficiency
 
 @parameters
 class Shannon:
-    """Ideal rate adaptation with an SNR gap, a highest spectral efficiency and a fixed loss.
+    """Ideal rate adaptation with an SNR gap, a maximum spectral efficiency and a fixed error ratio.
 
-    Scope: a slot is a block of the channel, whose bits flow evenly; a lost slot is known to be
-    lost at once and its bits are sent again.
+    Scope: a slot is a coherence block, whose bits flow evenly; a lost slot is known to be lost at
+    once and its bits are retransmitted.
 
     Parameters
     ----------
-    gap_db : SNR gap of the modulation and coding to the bound [dB], at least 0
-    max_bps_hz : highest spectral efficiency [bit/s/Hz]; none: unbounded
-    bler : probability that a block is lost although the channel could carry it, 0 to below 1
+    gap_db : SNR gap of modulation and coding to capacity [dB], at least 0
+    max_bps_hz : maximum spectral efficiency [bit/s/Hz]; None: unbounded
+    bler : probability that a block is lost although the channel supports it, 0 to below 1
     """
 
     model: Literal["shannon"] = "shannon"
@@ -51,7 +51,7 @@ class Shannon:
 
 
 class ShannonModem:
-    """A radio at the bound; see `Modem`."""
+    """Shannon rate modem; see `Modem`."""
 
     fluid = True
     memoryless = True
@@ -64,15 +64,15 @@ class ShannonModem:
         self._bandwidth_hz = bandwidth_hz
 
     def start(self, size_bits: Ints, broadcast: NDArray[np.bool_]) -> State:
-        """Return nothing to remember; see `Modem`."""
+        """Return an empty state; see `Modem`."""
         return np.zeros(size_bits.size, dtype=self.memory)
 
     def scan(self, state: State, slots: Slots) -> Outcome:
-        """Return what becomes of slots; see `Modem`."""
+        """Return the outcome of slots; see `Modem`."""
         chosen = self._efficiency(slots.known)
         symbols = slots.share * (self._bandwidth_hz * self.slot_ns / NS_PER_S)
         bits = np.where(slots.active, np.floor(chosen * symbols), 0.0).astype(np.int64)
-        # The same SINR gives the same efficiency, so knowing the channel is never an outage.
+        # Equal SINRs give equal efficiencies, so that perfect CSI has no outage.
         lost = (chosen > self._efficiency(slots.sinr)) | (slots.draws < self._phy.bler)
         kind = np.where(bits > 0, np.where(lost, NEW_LOST, NEW), 0).astype(np.int8)
         return Outcome(np.where(lost, 0, bits), kind)
@@ -83,7 +83,7 @@ class ShannonModem:
         return np.asarray(chosen * share * self._bandwidth_hz * (1.0 - self._phy.bler))
 
     def factor(self, known: Floats, rate_bps: Floats, share: Floats) -> Floats:
-        """Return by what ratios must be multiplied for a goodput; see `Modem`."""
+        """Return the factor on SNRs for a goodput; see `Modem`."""
         bps_hz = rate_bps / (share * self._bandwidth_hz * (1.0 - self._phy.bler))
         found = factor_to(bps_hz, known / self._gap)
         if self._phy.max_bps_hz is not None:
@@ -91,7 +91,7 @@ class ShannonModem:
         return found
 
     def _efficiency(self, sinr: Floats) -> Floats:
-        """Return the spectral efficiency chosen for a known SINR (..., B) [bit/s/Hz]."""
+        """Return the spectral efficiency chosen for an estimated SINR (..., B) [bit/s/Hz]."""
         bps_hz = efficiency(sinr / self._gap)
         if self._phy.max_bps_hz is not None:
             bps_hz = np.minimum(bps_hz, self._phy.max_bps_hz)

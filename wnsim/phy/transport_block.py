@@ -1,4 +1,4 @@
-"""Sizes of NR transport blocks, and resource blocks of a band.
+"""NR transport block sizes, and resource blocks of a band.
 
 Sources: 3GPP TS 38.214, clause 5.1.3.2 and Table 5.1.3.2-1 (sizes, one layer); TS 38.101-1,
 Table 5.3.2-1 (resource blocks of a band below 7 GHz).
@@ -13,7 +13,7 @@ from wnsim.core.units import Floats, Ints
 
 SUBCARRIERS = 12
 SYMBOLS = 14
-# A resource block has at most this many resource elements for data in a slot.
+# Maximum number of data resource elements of a resource block in a slot.
 _MAX_ELEMENTS = 156
 _SMALL_BITS = 3824
 _SMALL = np.array(
@@ -41,17 +41,17 @@ _USED_SHARE = 0.9
 
 
 def resource_blocks(bandwidth_hz: float, subcarrier_hz: float) -> float:
-    """Return how many resource blocks a band has.
+    """Return the number of resource blocks of a band.
 
     Parameters
     ----------
-    bandwidth_hz : the channel's bandwidth, guard bands included [Hz]
+    bandwidth_hz : channel bandwidth, guard bands included [Hz]
     subcarrier_hz : subcarrier spacing [Hz]
 
     Returns
     -------
-    the number of TS 38.101-1 where it has one; for other bands 90 % of the band in whole blocks,
-    or in a fraction of one block if the band is narrower than that
+    number of TS 38.101-1 if it has one; for other bands 90 % of the band in whole blocks, or in a
+    fraction of one block if the band is narrower than that
     """
     table = _RESOURCE_BLOCKS.get(round(subcarrier_hz / 1e3), {})
     count = table.get(round(bandwidth_hz / 1e6)) if bandwidth_hz % 1e6 == 0 else None
@@ -66,20 +66,20 @@ def elements(blocks: ArrayLike, reference_elements: int) -> Floats:
 
     Parameters
     ----------
-    blocks : (...,) resource blocks; a fraction stands for a block in that share of the slots
-    reference_elements : elements of a block that carry reference signals or other overhead
+    blocks : (...,) resource blocks; a fraction is a block used in that fraction of the slots
+    reference_elements : elements of a block for reference signals or other overhead
     """
     each = min(_MAX_ELEMENTS, SUBCARRIERS * SYMBOLS - reference_elements)
     return np.asarray(each * np.asarray(blocks, dtype=np.float64))
 
 
 def transport_bits(data_elements: ArrayLike, order: ArrayLike, rate: ArrayLike) -> Ints:
-    """Return the size of a transport block on one layer, TS 38.214 clause 5.1.3.2.
+    """Return the transport block size on one layer, TS 38.214 clause 5.1.3.2.
 
     Parameters
     ----------
     data_elements : (...,) resource elements N_RE
-    order : (...,) bits in a symbol
+    order : (...,) bits per symbol
     rate : (...,) target code rate
 
     Returns

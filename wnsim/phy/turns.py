@@ -1,4 +1,4 @@
-"""Slots of links sorted into rounds of HARQ processes: each process has one turn in a round."""
+"""HARQ process interleaving: slots of links arranged in rounds of one slot per process."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _Number = TypeVar("_Number", np.float64, np.int64, np.int8)
 
 
 class Turns:
-    """The slots in which links may send, in rounds of one turn for each process.
+    """Slots in which links may send, arranged in rounds of one slot per process.
 
     Parameters
     ----------
     active : (L, S) slots in which each link may send
-    first : (L,) process whose turn is the first of them
+    first : (L,) process of the first such slot
     processes : N
 
     Attributes
     ----------
-    valid : (L, R N) which turns of R rounds are there: some at the beginning were before these
-        slots, some at the end come after them
+    valid : (L, R N) which slots of R rounds exist: some of the first round precede these slots,
+        some of the last one follow them
     """
 
     def __init__(self, active: NDArray[np.bool_], first: Ints, processes: int) -> None:
@@ -41,14 +41,15 @@ class Turns:
         self.valid = self._turns >= 0
 
     def arranged(self, values: NDArray[_Number]) -> NDArray[_Number]:
-        """Return values of slots (L, S, ...) by turn (L, R N, ...)."""
+        """Return values by slot (L, S, ...) arranged by process slot (L, R N, ...)."""
         if self._turns is None:
             return values
         links = np.arange(self._shape[0])[:, None]
         return np.asarray(values[links, self._turns])
 
     def restored(self, values: NDArray[_Number]) -> NDArray[_Number]:
-        """Return values of turns (L, R N) by slot (L, S), 0 where a link may not send."""
+        """Return values by process slot (L, R N) arranged by slot (L, S), 0 where a link may not
+        send."""
         if self._turns is None:
             return values
         result = np.zeros(self._shape, dtype=values.dtype)

@@ -1,18 +1,18 @@
-"""Wi-Fi radios on 20 MHz: rates, durations of frames, and how often they fail.
+"""Wi-Fi radios on 20 MHz: rates, frame durations and frame errors.
 
-A frame is lost with 1 - (1 - p)^bits. With a soft decoder p is the rate of error events of the
-convolutional code by the union bound, at the SNR at which BPSK tells as much per bit as the
-modulation does; where the bound counts events many times over, since one error makes several of
-them likelier than the truth, it is reduced to what simulations of the decoder give for short
-frames. With a hard one it is the bit error rate by the union and Bhattacharyya bounds.
+A frame is lost with probability 1 - (1 - p)^bits. With a soft-decision decoder, p is the error
+event rate of the convolutional code by the union bound, at the SNR at which BPSK has the same
+information per bit as the modulation; where the bound counts events several times, it is reduced to
+simulated error rates of short frames. With a hard-decision decoder, p is the bit error rate by the
+union and Bhattacharyya bounds.
 
 Sources: IEEE 802.11-2020, clauses 17 (OFDM) and 19 (HT): durations and rates; Proakis, "Digital
 communications" (bit errors of M-QAM with Gray labels, union bounds for convolutional codes);
 Caire, Taricco and Biglieri, "Bit-interleaved coded modulation", IEEE Trans. Inf. Theory 44, 1998
-(what a modulation tells); Haccoun and Begin, IEEE Trans. Commun. 37, 1989, and
-Frenger, Orten, Ottosson and Svensson, "Multi-rate convolutional codes", Chalmers, 1998 (weight
-spectra of the punctured code 133, 171); Pei and Henderson, "Validation of OFDM error rate model
-in ns-3", 2010 (the hard decoder, known as the NIST model).
+(information per bit); Haccoun and Begin, IEEE Trans. Commun. 37, 1989, and Frenger, Orten, Ottosson
+and Svensson, "Multi-rate convolutional codes", Chalmers, 1998 (weight spectra of the punctured code
+133, 171); Pei and Henderson, "Validation of OFDM error rate model in ns-3", 2010 (the hard decoder,
+known as the NIST model).
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from wnsim.phy.inverse import snr_for
 from wnsim.phy.modem import Outcome, Slots, State, mean_of_bands
 
 SLOT_NS, SIFS_NS, DIFS_NS = 9_000, 16_000, 34_000
-# A carrier is noticed so long after it has begun.
+# Time until a started carrier is detected.
 SENSE_NS = 4_000
 LEGACY_PREAMBLE_NS, HT_PREAMBLE_NS = 20_000, 36_000
-# So long after a frame its acknowledgement must have begun.
+# Time after a frame by which its acknowledgement must have started.
 TIMEOUT_NS = SIFS_NS + SLOT_NS + LEGACY_PREAMBLE_NS
 _SYMBOL_NS, _SHORT_SYMBOL_NS = 4_000, 3_600
 # SERVICE and tail bits of the data field.
@@ -46,9 +46,9 @@ _EXTRA_BITS = 16 + 6
 _BASIC = (24, 48, 96)
 BANDWIDTH_HZ = 20e6
 Decoder = Literal["soft", "hard"]
-# Rarer errors are taken to be none.
+# Smaller error probabilities count as 0.
 RAREST = 1e-12
-# Where hazards are tabulated.
+# SNRs of the table of loss rates.
 _LOWEST_DB, _HIGHEST_DB, _STEP_DB = -30.0, 60.0, 0.01
 
 # By twelfths of the code rate: information bits per period of the puncturing, the free distance,
@@ -83,13 +83,13 @@ _OVERLAP: dict[int, tuple[float, ...]] = {
 
 
 class Scheme:
-    """A modulation with a code rate.
+    """Modulation with a code rate.
 
     Parameters
     ----------
     standard : a or n
-    data_bits : bits of data in an OFDM symbol
-    order : bits on a subcarrier
+    data_bits : data bits per OFDM symbol
+    order : bits per subcarrier
     twelfths : code rate times twelve
     short_guard : whether symbols have the short guard interval
     decoder : `soft` or `hard`
@@ -97,7 +97,7 @@ class Scheme:
     Attributes
     ----------
     rate_bps : rate of the data field [bit/s]
-    hopeless : ratio of signal to noise up to which every decoded bit is lost
+    hopeless : SNR up to which every decoded bit is lost
     """
 
     def __init__(
@@ -120,25 +120,25 @@ class Scheme:
         self.hopeless = float(grid[self.bit_error(grid) >= 1.0].max(initial=0.0))
 
     def duration_ns(self, bits: int) -> int:
-        """Return how long a frame of a number of bits lasts, preamble included [ns]."""
+        """Return the duration of a frame of a number of bits, preamble included [ns]."""
         symbols = -(-(bits + _EXTRA_BITS) // self.data_bits)
         # With the short guard interval the end is still on the grid of long symbols.
         data_ns = -(-symbols * self._symbol_ns // _SYMBOL_NS) * _SYMBOL_NS
         return self.preamble_ns + data_ns
 
     def bit_error(self, snr: Floats) -> Floats:
-        """Return the rate of errors per bit (...,) at a ratio of signal to noise (...,)."""
+        """Return the error rate per bit (...,) at an SNR (...,)."""
         return self._decode(np.asarray(snr, dtype=np.float64), self._order, self._twelfths)
 
     def error(self, snr: Floats, bits: float) -> Floats:
-        """Return the error probability of a frame; less than 1e-12 counts as none."""
+        """Return the error probability of a frame; less than 1e-12 counts as 0."""
         lost = -np.expm1(bits * np.log1p(-np.minimum(self.bit_error(snr), 1.0 - 1e-15)))
         return np.asarray(np.where(lost < RAREST, 0.0, lost))
 
     def hazard(self, snr: float) -> float:
-        """Return the rate at which a frame dies per bit, from a table that is good to 1 %.
+        """Return the loss rate of a frame per bit, from a table accurate to 1 %.
 
-        A frame that meets it for some bits survives with exp(-hazard bits).
+        A frame exposed to it for a number of bits survives with exp(-hazard bits).
         """
         place = (10.0 * math.log10(snr) - _LOWEST_DB) / _STEP_DB if snr > 0.0 else -1.0
         if place < 0.0:
@@ -151,16 +151,16 @@ class Scheme:
 
     @cached_property
     def _log_hazards(self) -> list[float]:
-        """Logarithms of hazards, by SNR."""
+        """Logarithms of loss rates by SNR."""
         snr = db_to_linear(np.arange(_LOWEST_DB, _HIGHEST_DB, _STEP_DB))
         hazard = -np.log1p(-np.minimum(self.bit_error(snr), 1.0 - 1e-15))
         values: list[float] = np.log(np.maximum(hazard, 1e-300)).tolist()
         return values
 
     def threshold(self, bits: int, error: float) -> float:
-        """Return the ratio of signal to noise from which on a frame's errors are no more than so.
+        """Return the SNR above which a frame's error probability is at most a target.
 
-        Errors fall steadily with it; the value is good to 1e-9.
+        The error probability decreases with the SNR; the value is accurate to 1e-9.
         """
         known = self._thresholds.get((bits, error))
         if known is None:
@@ -176,7 +176,7 @@ class Scheme:
 
 
 def _hard(snr: Floats, order: int, twelfths: int) -> Floats:
-    """Return the error probability of a bit after a decoder that sees bits, at most 1."""
+    """Return the bit error probability after a hard-decision decoder, at most 1."""
     if order == 1:
         raw = 0.5 * erfc(np.sqrt(snr))
     else:
@@ -195,10 +195,10 @@ def _hard(snr: Floats, order: int, twelfths: int) -> Floats:
 
 
 def _soft(snr: Floats, order: int, twelfths: int) -> Floats:
-    """Return the rate of error events per bit of a decoder that sees reliabilities, at most 1."""
+    """Return the error event rate per bit of a soft-decision decoder, at most 1."""
     binary = snr
     if order > 1:
-        # The SNR at which one bit of BPSK tells as much as one of this modulation.
+        # SNR at which BPSK has the same information per bit as this modulation.
         told, of_bpsk = information(order)[0] / order, information(2)[0] / 2.0
         grid_db = snr_grid_db()
         told_here = np.interp(linear_to_db(snr), grid_db, told)
@@ -219,7 +219,7 @@ def _soft(snr: Floats, order: int, twelfths: int) -> Floats:
 def schemes(
     standard: str, short_guard: bool = False, decoder: Decoder = "soft"
 ) -> tuple[Scheme, ...]:
-    """Return the schemes of a standard, slow ones first."""
+    """Return the modulation and coding schemes of a standard, slow ones first."""
     text = resources.files("wnsim.phy").joinpath("wifi_rates.csv").read_text("utf-8")
     lines = (line for line in text.splitlines() if not line.startswith("#"))
     return tuple(
@@ -238,22 +238,21 @@ def schemes(
 
 @parameters
 class Wifi:
-    """A radio of IEEE 802.11a or 802.11n with one antenna on 20 MHz; to be used with `csma`.
+    """Radio of IEEE 802.11a or 802.11n with one antenna on 20 MHz; to be used with `csma`.
 
     Scope: errors by the reduced union bound on a channel that is flat over the band (with several
-    subbands their mean gain counts), with perfect interleaving; short frames of 16- and 64-QAM
-    need 0.1 to 0.5 dB more than simulated ones; the physical header is not lost by itself; no
-    aggregation, no more streams.
+    subbands their mean gain counts), with perfect interleaving; short frames of 16- and 64-QAM need
+    0.1 to 0.5 dB more than simulated ones; the physical header is not lost separately; no
+    aggregation, one spatial stream.
 
     Parameters
     ----------
     standard : `a` (OFDM, 6 to 54 Mbit/s) or `n` (HT, MCS 0 to 7)
     short_guard : whether the short guard interval is used, with standard n only
-    rate_mbps : rate of all data frames [Mbit/s], one of the standard's; none: on each link the
-        highest rate whose error probability at the mean SNR is no more than `target_error`
-    target_error : of a packet of full size, above 0 and below 1
-    decoder : whether the decoder is told how reliable each bit is (`soft`), or bits only (`hard`),
-        which needs about 3 dB more
+    rate_mbps : rate of all data frames [Mbit/s], one of the standard's; by default, on each link
+        the highest rate whose error probability at the mean SNR is at most `target_error`
+    target_error : target error ratio of a full-size packet, between 0 and 1
+    decoder : soft- or hard-decision decoder; `hard` needs about 3 dB more
     """
 
     model: Literal["wifi"] = "wifi"
@@ -272,7 +271,7 @@ class Wifi:
 
     @cached_property
     def schemes(self) -> tuple[Scheme, ...]:
-        """The schemes, slow ones first."""
+        """Modulation and coding schemes, slow ones first."""
         return schemes(self.standard, self.short_guard, self.decoder)
 
     def scheme(self, snr: float, bits: int) -> Scheme:
@@ -284,14 +283,15 @@ class Wifi:
         return good[-1] if good else self.schemes[0]
 
     def control(self, data: Scheme) -> Scheme:
-        """Return the scheme that answers a data frame: the highest basic rate up to its own."""
+        """Return the scheme of the acknowledgement: the highest basic rate up to the data
+        frame's."""
         legacy = [each for each in schemes("a", False, self.decoder) if each.data_bits in _BASIC]
         good = [each for each in legacy if each.rate_bps <= data.rate_bps]
         return good[-1]
 
     @property
     def slowest(self) -> Scheme:
-        """The lowest basic rate."""
+        """Lowest basic rate."""
         return schemes("a", False, self.decoder)[0]
 
     def modem(self, bandwidth_hz: float, subbands: int, block_ns: int) -> WifiModem:
@@ -309,12 +309,12 @@ class Wifi:
 
 
 class WifiModem:
-    """Rates of a Wi-Fi radio; it does not work in slots, so `start` and `scan` refuse."""
+    """Rates of a Wi-Fi radio; it has no slots, so `start` and `scan` raise an error."""
 
     fluid = False
     memoryless = True
     memory: np.dtype[Any] = np.dtype([("nothing", np.int8)])
-    # Packets for which rates are told [bit].
+    # Packet size for which rates are reported [bit].
     _BITS = 12_000
 
     def __init__(self, phy: Wifi, slot_ns: int) -> None:
@@ -322,11 +322,11 @@ class WifiModem:
         self._phy = phy
 
     def start(self, size_bits: Ints, broadcast: NDArray[np.bool_]) -> State:
-        """Refuse; see `Modem`."""
+        """Raise ValueError; see `Modem`."""
         _refuse()
 
     def scan(self, state: State, slots: Slots) -> Outcome:
-        """Refuse; see `Modem`."""
+        """Raise ValueError; see `Modem`."""
         _refuse()
 
     def rate_bps(self, snr: Floats, share: Floats) -> Floats:
@@ -344,7 +344,7 @@ class WifiModem:
         return np.asarray(best * share)
 
     def factor(self, known: Floats, rate_bps: Floats, share: Floats) -> Floats:
-        """Return by what ratios must be multiplied for a rate, the mean of the subbands' gains."""
+        """Return the factor on SNRs for a rate, from the mean of the subbands' gains."""
         snr = snr_for(lambda ratio: self.rate_bps(ratio, share), np.asarray(rate_bps))
         with np.errstate(divide="ignore"):
             return np.asarray(snr / mean_of_bands(known))

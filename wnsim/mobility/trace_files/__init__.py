@@ -1,7 +1,7 @@
-"""Reading mobility traces: SUMO, ns-2, BonnMotion, GPX, and comma-separated samples.
+"""Readers of mobility traces: SUMO, ns-2, BonnMotion, GPX, and comma-separated samples.
 
 Files are untrusted: they are read in pieces, with bounds on their size, without document type
-definitions, entities or external references, and whatever is wrong with one is a single sentence.
+definitions, entities or external references, and any error is a one-line message.
 """
 
 from __future__ import annotations
@@ -42,23 +42,23 @@ _TWO_NUMBERS = re.compile(rb"[-+0-9.eE]+[ \t]+[-+0-9.eE]+([ \t]|$)")
 
 
 def read(file: str, layout: str, coordinates: str = "auto", *, heights: bool = False) -> Tracks:
-    """Read a trace, plain or compressed with gzip (Parquet has a compression of its own).
+    """Read a trace, plain or compressed with gzip (Parquet has its own compression).
 
     Parameters
     ----------
     file : path of the file
-    layout : one of `Layout`; "auto" tells from the beginning of the content
-    coordinates : "meters", "degrees", or "auto" for what the format says, SUMO's being meters
+    layout : one of `Layout`; "auto" infers it from the beginning of the content
+    coordinates : "meters", "degrees", or "auto" for the format's own, meters for SUMO
     heights : whether each waypoint of BonnMotion has a height, which is dropped
 
     Returns
     -------
-    the samples of each device
+    samples of each device
 
     Raises
     ------
     ValueError
-        if the file cannot be read, or anything in it is not as it should be
+        if the file cannot be read or is malformed
     """
     samples = Samples(file)
     with opened(samples.file, samples.error) as stream:
@@ -82,7 +82,7 @@ def read(file: str, layout: str, coordinates: str = "auto", *, heights: bool = F
 
 
 def _guess(start: bytes) -> str:
-    """Return the layout of a file that begins so."""
+    """Return the layout of a file from its first bytes."""
     if start.startswith(b"PAR1"):
         return "sumo-parquet"
     start = start.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -106,7 +106,7 @@ def _unit(degrees: bool) -> str:
 
 
 def _from_first_instant(tracks: Tracks) -> Tracks:
-    """Return tracks whose time begins at the first sample."""
+    """Return tracks shifted so that time starts at the first sample."""
     first_s = min(track[0, 0] for track in tracks.by_name.values())
     return replace(
         tracks,
@@ -115,7 +115,8 @@ def _from_first_instant(tracks: Tracks) -> Tracks:
 
 
 def _projected(samples: Samples, tracks: Tracks) -> Tracks:
-    """Return tracks in meters from longitudes and latitudes, all about the same place."""
+    """Return tracks in meters from longitudes and latitudes, projected around their common
+    center."""
     places_deg = np.concatenate([track[:, 1:] for track in tracks.by_name.values()])
     try:
         places_m = plane_m(places_deg)

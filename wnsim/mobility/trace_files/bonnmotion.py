@@ -1,7 +1,7 @@
-"""BonnMotion's movements: one line per device, with its waypoints t x y, one after the other.
+"""Reader of BonnMotion movements: one line per device with its waypoints t x y.
 
-A device moves straight from waypoint to waypoint and stays at the last one. With heights a
-waypoint is t x y z, which nothing in the file tells: whoever reads it has to.
+A device moves straight from waypoint to waypoint and stays at the last one. With heights a waypoint
+is t x y z, which the file does not state: the reader has to be told.
 
 Sources: BonnMotion manual, "Native format".
 """
@@ -17,11 +17,11 @@ _LONGEST_LINE = 1 << 25
 
 
 def read_bonnmotion(samples: Samples, content: Iterator[bytes], *, heights: bool = False) -> None:
-    """Read movements; devices are named by their number, from 0.
+    """Read movements; devices are named by number, from 0.
 
     Parameters
     ----------
-    samples : where they go
+    samples : receives the samples
     content : the file in pieces
     heights : whether a waypoint has a height, which is dropped
     """

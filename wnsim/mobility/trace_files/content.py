@@ -1,4 +1,4 @@
-"""The bytes and lines of a file, in pieces and within bounds."""
+"""Bytes and lines of a file, in pieces and within bounds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PIECE = 1 << 16
 
 
 def pieces(samples: Samples, piece: bytes, stream: BinaryIO) -> Iterator[bytes]:
-    """Yield a piece and what follows it in a stream, refusing too much of it."""
+    """Yield the pieces of a stream, within a bound on its size."""
     total = 0
     while piece:
         total += len(piece)
@@ -24,7 +24,7 @@ def pieces(samples: Samples, piece: bytes, stream: BinaryIO) -> Iterator[bytes]:
 
 
 def lines(samples: Samples, content: Iterator[bytes], longest: int = PIECE) -> Iterator[str]:
-    """Yield the lines of UTF-8 text that comes in pieces, each of at most so many bytes."""
+    """Yield the lines of UTF-8 text that arrives in pieces, within a bound on their length."""
     rest: list[bytes] = []
     size = number = 0
     for piece in content:
@@ -44,7 +44,7 @@ def lines(samples: Samples, content: Iterator[bytes], longest: int = PIECE) -> I
 
 
 def _check_length(samples: Samples, size: int, longest: int, number: int) -> None:
-    """Refuse a line that is too long."""
+    """Raise ValueError for a line that is too long."""
     if size > longest:
         raise samples.error(f"a line may have at most {longest} bytes, got more", number)
 

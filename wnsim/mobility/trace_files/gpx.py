@@ -1,8 +1,8 @@
-"""GPX: the tracks of satellite navigation devices, each track a device.
+"""Reader of GPX tracks of satellite navigation devices, one device per track.
 
-Time begins at the earliest point of the file. A device is named by its track, or numbered if the
-name is missing or taken. Way points, routes and heights are passed over. Times without an offset
-are UTC.
+Time starts at the earliest point of the file. A device is named by its track, or numbered if the
+name is missing or taken. Waypoints, routes and heights are ignored. Times without an offset are
+UTC.
 
 Sources: GPX 1.1 schema documentation, Topografix (elements trk, trkseg, trkpt, time, name).
 """
@@ -23,7 +23,7 @@ def read_gpx(samples: Samples, content: Iterator[bytes]) -> None:
 
 
 class _Points:
-    """Takes tracks and their points."""
+    """Handler of tracks and their points."""
 
     def __init__(self, samples: Samples) -> None:
         self._samples = samples
@@ -37,7 +37,7 @@ class _Points:
         self._first: datetime | None = None
 
     def start(self, tag: str, attributes: dict[str, str], line: int) -> None:
-        """Begin a track or take a point's place."""
+        """Start a track, or store the position of a point."""
         if tag == "trk":
             self._tracks += 1
             self._in_track, self._given, self._name = True, "", ""
@@ -51,7 +51,7 @@ class _Points:
             self._point, self._time = (lon, lat), ""
 
     def end(self, tag: str, text: str, line: int) -> None:
-        """Take a name or a time, or end a point or a track."""
+        """Store a name or a time, or end a point or a track."""
         if tag == "trk":
             self._in_track = False
         elif tag == "name" and self._in_track and self._point is None:
@@ -73,7 +73,7 @@ class _Points:
         return name
 
     def _elapsed_s(self, line: int) -> float:
-        """Return a point's time since the first point that was read [s]."""
+        """Return a point's time since the first point read [s]."""
         try:
             when = datetime.fromisoformat(self._time)
         except ValueError:

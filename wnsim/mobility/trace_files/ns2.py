@@ -1,8 +1,8 @@
-"""Movements for ns-2: places set at the beginning, and commands to walk from some instant on.
+"""Reader of ns-2 movements: initial positions, and commands to move from an instant on.
 
-A command overrides the one before, wherever its device is by then; a speed of 0 means to stop. The
-order of the lines does not matter, as their instants do. Devices exist from 0 s on for ever. Lines
-about anything but places and moves are passed over, and so are heights.
+A command overrides the one before, wherever the device is by then; a speed of 0 stops it. The order
+of the lines does not matter. Devices are present from 0 s on for ever. Other lines and heights are
+ignored.
 
 Sources: The ns Manual, "Mobile Networking in ns" (set X_, set Y_, and setdest x y speed).
 """
@@ -29,10 +29,10 @@ _ABOUT_MOTION = re.compile(r"\bsetdest\b|\b[XY]_")
 
 
 def read_ns2(samples: Samples, content: Iterator[bytes]) -> None:
-    """Read movements; devices are named by their number."""
+    """Read movements; devices are named by number."""
     samples.complete = samples.lasting = True
     places: dict[str, dict[str, float]] = {}
-    # Of each command: instant, line, x, y, speed.
+    # Commands: instant, line, x, y, speed.
     moves: dict[str, array[float]] = {}
     count = 0
     for line, text in enumerate(lines(samples, content), start=1):
@@ -80,8 +80,8 @@ def read_ns2(samples: Samples, content: Iterator[bytes]) -> None:
 def _walk(
     samples: Samples, x_m: float, y_m: float, commands: Floats
 ) -> Iterator[tuple[float, float, float, int]]:
-    """Yield the instants [s] and places [m] at which a device starts, stops or turns."""
-    # Where the device last started, stopped or turned, and where its move will be over.
+    """Yield the instants [s] and positions [m] at which a device starts, stops or turns."""
+    # Last start, stop or turn of the device, and end of its move.
     here = there = (0.0, x_m, y_m, 1)
     yield here
     for row in commands[np.argsort(commands[:, 0], kind="stable")]:
@@ -103,7 +103,9 @@ def _walk(
         length_m = math.dist((x_m, y_m), (to_x_m, to_y_m))
         if speed_mps > 0.0:
             if length_m > speed_mps * LARGEST:
-                raise samples.error(f"speed must be 0 or get there, got {speed_mps:g}", line)
+                raise samples.error(
+                    f"speed must be 0 or reach the destination, got {speed_mps:g}", line
+                )
             there = (time_s + length_m / speed_mps, to_x_m, to_y_m, line)
     if there[0] > here[0]:
         yield there

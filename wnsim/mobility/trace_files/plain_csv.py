@@ -1,4 +1,4 @@
-"""Comma-separated samples under the header t_s,id,x_m,y_m, or t_s,id,lon_deg,lat_deg."""
+"""Reader of comma-separated samples with the header t_s,id,x_m,y_m or t_s,id,lon_deg,lat_deg."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading XML element by element, without document types, entities or external references."""
+"""Incremental XML parser without document types, entities or external references."""
 
 from __future__ import annotations
 
@@ -19,19 +19,21 @@ MAX_TOKEN = 4 << 20
 
 
 class Handler(Protocol):
-    """What is done with elements; names come without their namespaces."""
+    """Interface of a handler of elements; names come without namespaces."""
 
     def start(self, tag: str, attributes: dict[str, str], line: int) -> None:
-        """Take an element's attributes."""
+        """Handle the start of an element with its attributes."""
         ...
 
     def end(self, tag: str, text: str, line: int) -> None:
-        """Take the text of an element that has no others inside, up to 1,000 characters."""
+        """Handle the end of an element, with up to 1,000 characters of text if it has no
+        children."""
         ...
 
 
 def parse(samples: Samples, content: Iterator[bytes], handler: Handler) -> None:
-    """Hand the elements of a document to a handler; UTF-8, whatever the document declares."""
+    """Parse a document and pass its elements to a handler; UTF-8, whatever the document
+    declares."""
     target = _Target(samples, handler)
     parser = DefusedXMLParser(target=target, encoding="utf-8", forbid_dtd=True)
     target.parser = parser
@@ -52,14 +54,14 @@ def parse(samples: Samples, content: Iterator[bytes], handler: Handler) -> None:
 
 
 def attribute(samples: Samples, tag: str, attributes: dict[str, str], name: str, line: int) -> str:
-    """Return an attribute that an element must have."""
+    """Return a required attribute of an element."""
     if name not in attributes:
         raise samples.error(f"a {tag} must have the attribute {name!r}", line)
     return attributes[name]
 
 
 class _Target:
-    """Receives what the parser meets."""
+    """Receiver of the parser's events."""
 
     def __init__(self, samples: Samples, handler: Handler) -> None:
         self.parser: DefusedXMLParser | None = None
@@ -70,7 +72,7 @@ class _Target:
         self._text = ""
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
-        """Begin an element."""
+        """Handle the start of an element."""
         self._count += 1
         if self._count > _MAX_ELEMENTS:
             raise self._samples.error(f"XML may have at most {_MAX_ELEMENTS} elements, got more")
@@ -83,18 +85,18 @@ class _Target:
         self._handler.start(tag.rpartition("}")[2], attributes, self._line())
 
     def end(self, tag: str) -> None:
-        """End an element."""
+        """Handle the end of an element."""
         self._depth -= 1
         self._handler.end(tag.rpartition("}")[2], self._text, self._line())
         self._text = ""
 
     def data(self, text: str) -> None:
-        """Take a part of a text."""
+        """Handle a part of a text."""
         if len(self._text) < _MAX_TEXT:
             self._text += text[:_MAX_TEXT]
 
     def close(self) -> None:
-        """Do nothing at the end."""
+        """Do nothing."""
 
     def _line(self) -> int:
         return int(self.parser.parser.CurrentLineNumber) if self.parser else 0

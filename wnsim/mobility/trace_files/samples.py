@@ -1,4 +1,4 @@
-"""The samples of a trace, checked as they are collected, and errors that say where in the file."""
+"""Samples of a trace, validated as they are collected, and errors with their place in the file."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ LARGEST = 1e12
 
 @dataclass(frozen=True)
 class Tracks:
-    """What a trace says.
+    """Content of a trace.
 
     Parameters
     ----------
     by_name : samples (S, 3) of each device, in order of appearance: instant [s], x and y [m]
-    complete : whether the samples are all there is, so that a long time between two of them is a
-        straight move or a rest; otherwise they come at regular steps, and may be missing
-    lasting : whether devices stay at their last place for ever, rather than vanish
+    complete : whether the samples are complete, so that a long time between two of them is a
+        straight move or a rest; otherwise they come at regular steps, and some may be missing
+    lasting : whether devices stay at their last position for ever, rather than vanish
     """
 
     by_name: dict[str, Floats]
@@ -35,11 +35,11 @@ class Tracks:
 
 
 class Samples:
-    """The samples of a trace by device, in order of appearance.
+    """Samples of a trace by device, in order of appearance.
 
     Attributes
     ----------
-    degrees : whether places are longitudes and latitudes; None: the file does not tell
+    degrees : whether positions are longitudes and latitudes; None if the file does not say
     complete, lasting : as in `Tracks`
     """
 
@@ -53,12 +53,12 @@ class Samples:
         self._now_s = -math.inf
 
     def error(self, what: str, line: int | None = None) -> ValueError:
-        """Return an error that says where in the file something is wrong."""
+        """Return an error with its place in the file."""
         where = self.file if line is None else f"{self.file}:{line}"
         return ValueError(f"{where}: {what}")
 
     def number(self, text: str, what: str, line: int) -> float:
-        """Return a finite number."""
+        """Parse a finite number."""
         try:
             value = float(text)
         except ValueError:
@@ -72,7 +72,7 @@ class Samples:
         return value
 
     def advance(self, time_s: float, line: int) -> None:
-        """Go on to an instant [s], which must not lie before the last."""
+        """Advance to an instant [s], which must not precede the last one."""
         if time_s < self._now_s:
             raise self.error(
                 f"time must not run backwards, got {time_s:g} s after {self._now_s:g} s", line
@@ -80,11 +80,11 @@ class Samples:
         self._now_s = time_s
 
     def add(self, name: str, x: float, y: float, line: int) -> None:
-        """Add the place [m or degrees] of a device at the current instant."""
+        """Add the position [m or degrees] of a device at the current instant."""
         self.add_at(name, self._now_s, x, y, line)
 
     def add_at(self, name: str, time_s: float, x: float, y: float, line: int) -> None:
-        """Add the place [m or degrees] of a device at an instant [s] after its last."""
+        """Add the position [m or degrees] of a device at an instant [s] after its last one."""
         track = self._by_name.get(name)
         if track is None:
             track = self._begin(name, line)
@@ -102,7 +102,7 @@ class Samples:
         track.extend((time_s, x, y))
 
     def tracks(self) -> Tracks:
-        """Return what was collected."""
+        """Return the collected samples."""
         if not self._by_name:
             raise self.error("a trace must have at least one sample, got none")
         by_name = {name: np.array(track).reshape(-1, 3) for name, track in self._by_name.items()}

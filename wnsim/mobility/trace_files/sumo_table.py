@@ -1,4 +1,4 @@
-"""SUMO's floating-car data as a table: comma-separated or Parquet, one line per device and step.
+"""Reader of SUMO floating-car data as a table: CSV or Parquet, one row per device and step.
 
 Sources: SUMO documentation, "Tabular Output" (columns such as timestep_time, vehicle_id,
 vehicle_x, vehicle_y, in any order, or without the element's name; separated by semicolons).
@@ -25,18 +25,18 @@ _ROWS_AT_ONCE = 1 << 16
 
 @dataclass(frozen=True)
 class _Columns:
-    """The columns that count: the time's, and id, x and y of each kind of device."""
+    """Relevant columns: the time, and id, x and y of each kind of device."""
 
     time: str
     devices: tuple[tuple[str, str, str], ...]
 
     def names(self) -> list[str]:
-        """Return the names of all."""
+        """Return the names of all columns."""
         return [self.time, *(name for names in self.devices for name in names)]
 
 
 def _columns(samples: Samples, header: Sequence[str], line: int | None) -> _Columns:
-    """Find the columns that count."""
+    """Find the relevant columns."""
     time = next((name for name in _TIMES if name in header), None)
     kinds = [(f"{kind}id", f"{kind}x", f"{kind}y") for kind in _ELEMENTS]
     devices = tuple(names for names in kinds if set(names) <= set(header))
@@ -67,7 +67,7 @@ def read_sumo_csv(samples: Samples, content: Iterator[bytes]) -> None:
                 raise samples.error(f"a line must have {len(header)} values, got {len(row)}", line)
             samples.advance(samples.number(row[time], header[time], line), line)
             for name, x, y in places:
-                # A line is about one kind of device, and the others' columns are empty.
+                # A row belongs to one kind of device; the columns of the others are empty.
                 if row[name] or len(places) == 1:
                     samples.add(
                         row[name],
@@ -114,7 +114,7 @@ def read_sumo_parquet(samples: Samples) -> None:
 
 
 def _add_batches(samples: Samples, columns: _Columns, batches: Iterator[Any]) -> None:
-    """Add rows as they come."""
+    """Add batches of rows."""
     row = 0
     for batch in batches:
         values = {name: batch.column(name).to_pylist() for name in columns.names()}
@@ -133,5 +133,5 @@ def _add_batches(samples: Samples, columns: _Columns, batches: Iterator[Any]) ->
 
 
 def _text(value: object) -> str:
-    """Return a value as text, empty if there is none."""
+    """Return a value as text, empty if missing."""
     return "" if value is None else str(value)

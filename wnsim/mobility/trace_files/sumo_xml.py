@@ -1,4 +1,4 @@
-"""SUMO's floating-car data in XML: vehicles and persons at every time step.
+"""Reader of SUMO floating-car data in XML: vehicles and persons at every time step.
 
 Sources: SUMO documentation, "FCDOutput" (elements timestep, vehicle and person; attributes time,
 id, x, y; with the option for geographic output, x and y are longitude and latitude).
@@ -19,14 +19,14 @@ def read_sumo_xml(samples: Samples, content: Iterator[bytes]) -> None:
 
 
 class _Steps:
-    """Takes time steps and what is in them."""
+    """Handler of time steps and their devices."""
 
     def __init__(self, samples: Samples) -> None:
         self._samples = samples
         self._in_step = False
 
     def start(self, tag: str, attributes: dict[str, str], line: int) -> None:
-        """Take a step's time, or a device's place."""
+        """Store a step's time, or a device's position."""
         samples = self._samples
         if tag == "timestep":
             time = attribute(samples, tag, attributes, "time", line)
@@ -39,6 +39,6 @@ class _Steps:
             samples.add(name, x, y, line)
 
     def end(self, tag: str, text: str, line: int) -> None:
-        """Leave a time step."""
+        """End a time step."""
         if tag == "timestep":
             self._in_step = False
