@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from wnsim.core import streams
+
 from .plugins import source_of
 
 if TYPE_CHECKING:
@@ -57,11 +59,12 @@ def own_code(name: str) -> str:
 
 
 @functools.cache
-def code() -> str:
-    """Return a digest of this package's own code."""
+def code_digest() -> str:
+    """Return a digest of this package's code, and of the random streams that it draws from."""
     found = hashlib.blake2b(digest_size=16)
     root = Path(__file__).parent
     for path in sorted(root.rglob("*.py")):
         found.update(path.relative_to(root).as_posix().encode())
         found.update(path.read_bytes())
+    found.update(Path(streams.__file__).read_bytes())
     return found.hexdigest()

@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo
 
+from wnsim.core.params import parameters
+
 from ..plugins import Family, own
-from .base import Count, Share, Text, parameters
+from .base import Count, Share, Text
 from .computing import AdamW, Computing, Sgd
 from .faults import Byzantine, Corruption, Wrongs
 from .inference import Mixture

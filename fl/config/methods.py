@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from .base import Alpha, Count, LearningRate, Rank, Share, parameters
+from wnsim.core.params import parameters
+
+from .base import Alpha, Count, LearningRate, Rank, Share
 
 PRESETS = {"paper-73": 0.27, "paper-86": 0.27 / 2.01}
 """Values of a message over those of lora's at the same rank (arXiv 2602.20492).

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .base import parameters
+from wnsim.core.params import parameters
 
 
 @parameters

@@ -6,7 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .base import Text, parameters
+from wnsim.core.params import parameters
+
+from .base import Text
 
 
 @parameters

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..digests import digest_of_rows
+from ..engine.streams import generator
 from ..models.language_model import Encoded
 from ..models.sentence_encoder import rows_of
-from ..seeds import generator
 from ..updates.attacks import mislabelled
 from .partition import partition
 

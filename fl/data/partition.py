@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..config import Dirichlet, Iid, OneTask
-from ..seeds import generator
+from ..engine.streams import generator
 from ..tasks import Example, Task
 
 _TRIES = 1000

@@ -24,7 +24,7 @@ from ..aggregation.robust import Pool
 from ..aggregation.weighted_mean import aggregate, weighted_mean
 from ..config import FfaLora, FullFt, LoriD, LoriS, SoLora
 from ..config.methods import PRESETS
-from ..seeds import key
+from ..engine.streams import key
 from ..updates.codec import Update
 from .density import allocate, of_ratio
 from .masks import Allocation, by_chance, by_gradient, by_training, layer_counts

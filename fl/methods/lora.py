@@ -17,7 +17,7 @@ from ..adapters.adapter import blank, draw_a, scale_of, zero_b
 from ..aggregation.robust import Pool
 from ..aggregation.weighted_mean import weighted_mean
 from ..config import Local, Lora
-from ..seeds import key
+from ..engine.streams import key
 from ..updates.codec import Update
 
 

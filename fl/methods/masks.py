@@ -15,7 +15,7 @@ import torch
 
 from ..adapters import AdaptedModel, Adapter
 from ..config import AdamW
-from ..seeds import key
+from ..engine.streams import key
 from ..training.local_steps import Work, train
 from .calibration import b_gradients, second_moments
 from .density import allocate, largest, spectral_entropy

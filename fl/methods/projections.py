@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 
 from ..adapters.adapter import Layer, draw_a
-from ..seeds import key
+from ..engine.streams import key
 
 Law = Literal["gaussian", "kaiming", "block_qr"]
 Tensors = tuple[torch.Tensor, ...]

@@ -16,7 +16,7 @@ import simpy
 from wnsim.network import Message, Network, Transfer
 
 from ..engine.jobs import digest
-from ..seeds import key
+from ..engine.streams import key
 from ..topology import CONTROL, Party, policy_of
 from ..updates.codec import HEADER_BYTES
 from .records import DamageRow, EvaluationRow, GroupRow, MemberRow, RoundRow

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import simpy
 
 from ..config import Server
-from ..seeds import generator
+from ..engine.streams import generator
 from .base import Session, Steps, Told
 
 if TYPE_CHECKING:

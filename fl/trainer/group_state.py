@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from ..aggregation.collision import expected, measured, sign_conflict
 from ..aggregation.consensus import consensus_error, spectral_gap
 from ..engine.jobs import Derived, Value, digest
+from ..engine.streams import key
 from ..mixture.experts import Expert
 from ..mixture.features import sketch
-from ..seeds import key
 from ..updates.codec import Update
 from .state import Prepared, State
 

@@ -12,9 +12,9 @@ from ..adapters.peft_format import read as read_adapter
 from ..config import Mixture, Similar
 from ..engine.batching import Size, chunks
 from ..engine.executor import Outcome
+from ..engine.streams import key
 from ..evaluation import Evaluator
 from ..mixture.features import centroid
-from ..seeds import key
 from ..training.local_steps import Work, train
 from .state import State, parts
 

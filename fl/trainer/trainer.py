@@ -17,16 +17,16 @@ import torch
 from ..adapters import AdaptedModel, Adapter
 from ..config import Emulate, Learning, Wrongs
 from ..data.device_examples import Examples
-from ..digests import code, digest_of_model, digest_of_start, own_code
+from ..digests import code_digest, digest_of_model, digest_of_start, own_code
 from ..engine.device import bits_of
 from ..engine.executor import Executor
 from ..engine.jobs import Derived, Job, Value, digest
+from ..engine.streams import generator, key
 from ..methods import method_of
 from ..methods.merging import Merging
 from ..methods.projections import overlaps
 from ..models.checks import check_length, check_token
 from ..models.sentence_encoder import Choices
-from ..seeds import generator, key
 from ..updates.attacks import damaged, falsified
 from ..updates.codec import Update, decode, encode
 from .cost_model import Payload
@@ -130,7 +130,7 @@ class Trainer:
             0 if learning.optimizer.schedule == "constant" else learning.rounds,
         )  # fmt: skip
         context = digest(
-            code(),
+            code_digest(),
             own_code(learning.method.model),
             model_digest,
             bits_of(self.model.device, computing.threads),
