@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .adapters.flat_parameters import DeviceRows
+from .adapters.flat_parameters import FlatParameters
 from .mixture import Mixed, pooled, routing
 from .models.checks import check_token
 from .models.language_model import Encoded, encode_choices, predicted
@@ -78,7 +78,7 @@ class Batch:
         where = (self.where + shift * self.ids.numel()).flatten()
         tokens = self.tokens.repeat(adapters)
         logits = model.logits_at(self.ids.repeat(adapters, 1), where).float()
-        logits = model.contest(logits, tokens)
+        logits = model.restrict_to_choices(logits, tokens)
         if exact:
             value = (logits.argmax(-1) == tokens).float()
         else:
@@ -240,7 +240,7 @@ class Evaluator:
         for start in range(0, len(adapters), step):
             some = adapters[start : start + step]
             # Factors that are nobody's to train need no gradients, whatever their method.
-            rows = DeviceRows(some, self._model.device)
+            rows = FlatParameters(some, self._model.device)
             a, b = rows.factors(len(some))
             with self._model.stacked(a, b, rows.scales(len(some))):
                 results += self._measure(len(some))

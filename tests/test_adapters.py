@@ -16,7 +16,7 @@ from fl.config import AdamW, FfaLora, FullFt, Local, Lora, LoriD, LoriS, SoLora
 from fl.methods import METHODS
 from fl.methods.calibration import b_gradients
 from fl.models.language_model import IGNORED, Encoded
-from fl.training.local_steps import Trained, Work, train
+from fl.training.local_steps import LocalTraining, TrainingResult, train
 
 CONFIGS = [
     Local(rank=4),
@@ -53,13 +53,15 @@ def prepared(model: AdaptedModel, config: Any, device: int) -> Adapter:
     return method.calibrate(model, adapter, examples(device, 16), batches(device, 4), device)
 
 
-def trained(model: AdaptedModel, config: Any, devices: int = 3) -> list[Trained]:
+def trained(model: AdaptedModel, config: Any, devices: int = 3) -> list[TrainingResult]:
     return train(model, works(model, config, devices), AdamW(), 1.0)
 
 
-def works(model: AdaptedModel, config: Any, devices: int = 3) -> list[Work]:
+def works(model: AdaptedModel, config: Any, devices: int = 3) -> list[LocalTraining]:
     return [
-        Work(prepared(model, config, device), None, batches(device, STEPS), config.learning_rate)
+        LocalTraining(
+            prepared(model, config, device), None, batches(device, STEPS), config.learning_rate
+        )
         for device in range(devices)
     ]
 
@@ -102,17 +104,17 @@ def test_the_order_of_devices_does_not_matter(make_lm) -> None:  # type: ignore[
 def test_a_round_of_six_steps_equals_two_rounds_of_three(make_lm, config) -> None:  # type: ignore[no-untyped-def]
     """Law: moments and step counts are carried over, so where a round ends does not matter."""
     model = AdaptedModel(make_lm())
-    job = Work(prepared(model, config, 0), None, batches(0, 6), 1e-3)
+    job = LocalTraining(prepared(model, config, 0), None, batches(0, 6), 1e-3)
     # The rank of full fine-tuning is that of the layers.
     narrow = config if isinstance(config, FullFt) else replace(config, rank=2)
-    other = Work(prepared(model, narrow, 1), None, batches(1, 6), 1e-3)
+    other = LocalTraining(prepared(model, narrow, 1), None, batches(1, 6), 1e-3)
     whole = train(model, [job, other], AdamW(), 1.0)
     half = train(
         model, [replace(one, batches=one.batches[:3]) for one in (job, other)], AdamW(), 1.0
     )
     assert [one.moments.steps for one in half] == [3, 3]  # type: ignore[union-attr]
     rest = [
-        Work(done.adapter, done.moments, one.batches[3:], 1e-3)
+        LocalTraining(done.adapter, done.moments, one.batches[3:], 1e-3)
         for one, done in zip((job, other), half, strict=True)
     ]
     for one, again in zip(whole, train(model, rest, AdamW(), 1.0), strict=True):
@@ -156,7 +158,7 @@ def test_masks_have_the_asked_density_and_nothing_outside_moves(  # type: ignore
             torch.where(where, one, torch.full_like(one, 0.01))
             for one, where in zip(adapter.b, adapter.mask, strict=True)
         )
-        again = Work(replace(adapter, b=b), done.moments, batches(device, 2), 1e-2)
+        again = LocalTraining(replace(adapter, b=b), done.moments, batches(device, 2), 1e-2)
         moved = train(model, [again], AdamW(weight_decay=0.5), 1.0)[0].adapter
         for before, after, where in zip(b, moved.b, adapter.mask, strict=True):
             assert torch.equal(before[~where], after[~where])

@@ -146,14 +146,14 @@ def test_layers_of_rank_zero_are_trained_past(make_lm, tmp_path: Path) -> None: 
     """Contract: an adapter of some layers may be trained on a model that adapts more."""
     from fl.config import AdamW
     from fl.models.language_model import Encoded
-    from fl.training.local_steps import Work, train
+    from fl.training.local_steps import LocalTraining, train
 
     make_peft(make_lm(), tmp_path)
     model = AdaptedModel(make_lm())
     ids = torch.randint(2, 512, (2, 8), generator=torch.Generator().manual_seed(0))
     batch = Encoded(ids, torch.ones_like(ids), ids)
     adapter = read(tmp_path, model.layers)
-    done = train(model, [Work(adapter, None, [batch] * 3, 1e-2)], AdamW(), 1.0)[0].adapter
+    done = train(model, [LocalTraining(adapter, None, [batch] * 3, 1e-2)], AdamW(), 1.0)[0].adapter
     for before, after in zip(adapter.b, done.b, strict=True):
         assert before.shape == after.shape
         assert torch.equal(before, after) == (before.shape[1] == 0)

@@ -30,8 +30,8 @@ def second_moments(model: AdaptedModel, examples: Encoded, prompts: int) -> list
     """
     ids, labels = examples.ids[:prompts].to(model.device), examples.labels[:prompts]
     of_prompt = ((examples.mask[:prompts] == 1) & (labels == IGNORED)).to(model.device)
-    with torch.no_grad(), model.recorded() as seen:
-        model.read(ids)
+    with torch.no_grad(), model.recorded_inputs() as seen:
+        model.run_hidden(ids)
     moments = []
     for inputs in seen:
         tokens = inputs[0][of_prompt].float()

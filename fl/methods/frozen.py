@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from ..adapters import AdaptedModel, Adapter, Layer
-from ..adapters.adapter import blank, draw_a, scale_of, zero_b
+from ..adapters.adapter import draw_a, scale_of, shape_only, zero_b
 from ..aggregation.robust import Pool
 from ..aggregation.weighted_mean import aggregate, weighted_mean
 from ..config import FfaLora, FullFt, LoriD, LoriS, SoLora
@@ -214,7 +214,7 @@ class FrozenMethod:
 
     def shapes_update(self, layers: Sequence[Layer], first_contact: bool) -> Update:
         """Return an update for other shapes, every layer at the mean density."""
-        adapter = blank(layers, self.ranks(layers))
+        adapter = shape_only(layers, self.ranks(layers))
         if self._settings.mask is not None:
             sizes = [b.numel() for b in adapter.b]
             counts = allocate(sizes, [0.0] * len(sizes), self._density(layers), "uniform")

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..adapters import AdaptedModel, Adapter, Layer
-from ..adapters.adapter import blank, draw_a, scale_of, zero_b
+from ..adapters.adapter import draw_a, scale_of, shape_only, zero_b
 from ..aggregation.robust import Pool
 from ..aggregation.weighted_mean import weighted_mean
 from ..config import Local, Lora
@@ -54,7 +54,7 @@ class LoraMethod:
 
     def shapes_update(self, layers: Sequence[Layer], first_contact: bool) -> Update:
         """Return both factors, zero, for other shapes."""
-        return self.update(blank(layers, self.ranks(layers)), 0, 0, first_contact)
+        return self.update(shape_only(layers, self.ranks(layers)), 0, 0, first_contact)
 
     def average(
         self, updates: Sequence[Update], weights: Sequence[float], pool: Pool | None = None

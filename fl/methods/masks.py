@@ -16,7 +16,7 @@ import torch
 from ..adapters import AdaptedModel, Adapter
 from ..config import AdamW
 from ..engine.streams import key
-from ..training.local_steps import Work, train
+from ..training.local_steps import LocalTraining, train
 from .calibration import b_gradients, second_moments
 from .density import allocate, largest, spectral_entropy
 
@@ -67,7 +67,7 @@ def by_training(
     density: float,
 ) -> Tensors:
     """Return the largest entries of B over all layers after training it, one batch a step."""
-    work = Work(adapter, None, batches, learning_rate)
+    work = LocalTraining(adapter, None, batches, learning_rate)
     (found,) = train(model, [work], AdamW(), clip_norm=1.0)
     flat = torch.cat([b.reshape(-1) for b in found.adapter.b])
     mask = largest(flat, max(1, round(density * flat.numel())))

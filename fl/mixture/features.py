@@ -87,7 +87,7 @@ def _means(model: AdaptedModel, ids: torch.Tensor, chosen: torch.Tensor) -> list
     length = int(used.max()) + 1 if len(used) else 1
     ids, chosen = ids[:, :length].to(model.device), chosen[:, :length].to(model.device)
     share = chosen / chosen.sum(1, keepdim=True).clamp(min=1)
-    with torch.no_grad(), model.recorded() as seen:
+    with torch.no_grad(), model.recorded_inputs() as seen:
         # One token's logits: the output layer may be adapted, too, but all of it would be dear.
         model.logits_at(ids, torch.zeros(1, dtype=torch.int64, device=model.device))
     # [sequences, 1, tokens] times [sequences, tokens, inputs]

@@ -68,7 +68,7 @@ class Mixed:
             yield
         finally:
             for module in model.modules:
-                module.clear()
+                module.detach_adapters()
 
     def weights(
         self, task: int, prompts: int, features: Callable[[], Sequence[torch.Tensor]]

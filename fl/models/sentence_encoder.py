@@ -110,7 +110,7 @@ class Choices:
         """Return the logits of all choices, (texts, choices), of embedded texts (texts, width)."""
         return _SCALE * normalize(pooled.float(), dim=-1) @ self.embeddings.T
 
-    def contest(self, logits: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
+    def restrict_to_choices(self, logits: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
         """Return logits without those of choices that the right one does not compete with.
 
         Parameters

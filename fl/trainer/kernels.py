@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..adapters.memory import MemoryEstimate
 from ..adapters.peft_format import read as read_adapter
 from ..config import Mixture, Similar
 from ..engine.batching import Size, chunks
@@ -15,7 +16,7 @@ from ..engine.executor import Outcome
 from ..engine.streams import key
 from ..evaluation import Evaluator
 from ..mixture.features import centroid
-from ..training.local_steps import Work, train
+from ..training.local_steps import LocalTraining, train
 from .state import State, parts
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Kernels:
         self._devices = devices
         self._seed = seed
         self._rank = max(method.ranks(model.layers))
+        self._memory = MemoryEstimate(model)
         self.looks = learning.inference is not None or isinstance(learning.topology, Similar)
         self.evaluator = Evaluator(model, tasks, reader, learning.max_length)
 
@@ -127,7 +129,7 @@ class Kernels:
         if kind != TRAINING:
             return jobs <= _TOGETHER
         bounds, tokens = self._learning.trainer, size.width * size.rows
-        needed = self._model.memory(tokens, jobs, self._rank, training=True)
+        needed = self._memory.peak_bytes(tokens, jobs, self._rank, training=True)
         return jobs * tokens <= bounds.chunk_tokens and needed <= bounds.memory_bytes
 
     def _mix(self, job: Job[Any]) -> Outcome:
@@ -166,7 +168,7 @@ class Kernels:
             start = job.needs[0].value()
             batches = self._examples.training(job.device, job.round)
             rate = self._rate(job.round)
-            works.append(Work(start.adapter, start.moments, batches, rate))
+            works.append(LocalTraining(start.adapter, start.moments, batches, rate))
         optimizer, bound = self._learning.optimizer, self._learning.clip_norm
         outcomes = []
         for job, found in zip(jobs, train(self._model, works, optimizer, bound), strict=True):
