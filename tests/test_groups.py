@@ -13,16 +13,16 @@ from fl.config import (
     Agglomerative,
     Alone,
     ByTask,
+    ClusterExchange,
     Full,
     Lora,
     Mixture,
     Ring,
-    Sharing,
     Similar,
     SoLora,
 )
 from fl.mixture import stored_bytes
-from fl.mixture.features import SKETCH
+from fl.mixture.features import EMBEDDING_SIZE
 from fl.updates.codec import HEADER_BYTES
 from wnsim.core.units import dbm_to_w, thermal_noise_w
 from wnsim.phy import Shannon
@@ -87,7 +87,7 @@ def test_collisions_are_those_of_the_masks(federate) -> None:  # type: ignore[no
 def test_groups_share_what_they_have_come_to(federate) -> None:  # type: ignore[no-untyped-def]
     """Law: sizes are those of the union's values, at first with its mask, A's and centroids."""
     network, trainer, session = federate(
-        topology=ByTask(), sharing=Sharing(every=2), inference=Mixture(), rounds=4
+        topology=ByTask(), sharing=ClusterExchange(every=2), inference=Mixture(), rounds=4
     )
     share = sent(network, "share")
     assert {number for number, *_ in share} == {2, 4}
@@ -96,7 +96,7 @@ def test_groups_share_what_they_have_come_to(federate) -> None:  # type: ignore[
     layers = trainer.model.layers
     entries = 4 * sum(layer.outputs for layer in layers)
     for members in groups:
-        masks = [trainer._frame(member).value().mask for member in members]
+        masks = [trainer._base_adapter(member).value().mask for member in members]
         union = sum(int((x | y).sum()) for x, y in zip(*masks, strict=True))
         later = HEADER_BYTES + 2 * union
         a_and_centroid = 2 * (4 + 1) * sum(layer.inputs for layer in layers)
@@ -104,21 +104,22 @@ def test_groups_share_what_they_have_come_to(federate) -> None:  # type: ignore[
         sizes = {n: {s for m, head, _, s in share if m == n and head in members} for n in (2, 4)}
         assert sizes == {2: {first}, 4: {later}}
     for device in range(4):
-        assert set(session.held(device)) == {0, 1, 2, 3}
+        assert set(session.cached_updates(device)) == {0, 1, 2, 3}
     # Of its own group a device holds what it has come to; of the other what was told, in half.
-    own = session.held(0)[2].value().b[0]
+    own = session.cached_updates(0)[2].value().b[0]
     assert torch.equal(own, session.adapters[0].b[0])
-    told = session.held(0)[1].value().b[0]
+    told = session.cached_updates(0)[1].value().b[0]
     assert torch.allclose(told, session.adapters[1].b[0], atol=1e-3)
 
 
 def test_what_was_not_delivered_is_not_held(federate) -> None:  # type: ignore[no-untyped-def]
     far = (*SQUARE[:3], (95_000.0, 95_000.0))
     _, _, session = federate(
-        far, topology=Alone(), sharing=Sharing(every=1), inference=Mixture(), deadline_s=1e-3,
+        far, topology=Alone(), sharing=ClusterExchange(every=1), inference=Mixture(),
+        deadline_s=1e-3,
     )  # fmt: skip
-    assert 3 not in session.held(0)
-    assert set(session.held(3)) == {3}
+    assert 3 not in session.cached_updates(0)
+    assert set(session.cached_updates(3)) == {3}
 
 
 def test_devices_with_like_prompts_find_each_other(federate) -> None:  # type: ignore[no-untyped-def]
@@ -126,14 +127,15 @@ def test_devices_with_like_prompts_find_each_other(federate) -> None:  # type: i
     network, _, session = federate(topology=Similar(similarity=0.5))
     assert {row.devices for row in session.groups} == {2}
     assert {(s, t) for _, s, t, _ in sent(network, "update")} == {(0, 2), (2, 0), (1, 3), (3, 1)}
-    assert {size for *_, size in sent(network, "control")} == {HEADER_BYTES + 2 * SKETCH}
+    assert {size for *_, size in sent(network, "control")} == {HEADER_BYTES + 2 * EMBEDDING_SIZE}
 
 
 def test_news_come_from_whom_one_hears_best(federate) -> None:  # type: ignore[no-untyped-def]
     """Law: the nearest who has it sends; at first that is a member, later anybody."""
     line = ((0.0, 0.0), (100.0, 0.0), (200.0, 0.0), (300.0, 0.0))
     network, _, session = federate(
-        line, topology=Alone(), sharing=Sharing(every=1, source="nearest"), inference=Mixture(),
+        line, topology=Alone(), sharing=ClusterExchange(every=1, source="nearest"),
+        inference=Mixture(),
     )  # fmt: skip
     share = sent(network, "share")
     assert len(share) == 2 * 12
@@ -142,19 +144,19 @@ def test_news_come_from_whom_one_hears_best(federate) -> None:  # type: ignore[n
         (s, t) for s in range(4) for t in range(4) if s != t
     }
     for device in range(4):
-        assert set(session.held(device)) == {0, 1, 2, 3}
+        assert set(session.cached_updates(device)) == {0, 1, 2, 3}
 
 
 def test_an_oracle_asks_the_expert_of_the_task(federate) -> None:  # type: ignore[no-untyped-def]
     """Law: all hold the same experts, up to half precision, and all route rightly."""
     _, _, session = federate(
-        method=Lora(rank=4), topology=Alone(), sharing=Sharing(every=1),
+        method=Lora(rank=4), topology=Alone(), sharing=ClusterExchange(every=1),
         inference=Mixture(gate="oracle"),
     )  # fmt: skip
     last = [row for row in session.evaluations if row.round == 2]
     assert {row.routing for row in last} == {1.0}
     for device in range(4):
-        assert set(session.held(device)) == {0, 1, 2, 3}
+        assert set(session.cached_updates(device)) == {0, 1, 2, 3}
 
 
 def test_groups_tell_how_they_mix(federate) -> None:  # type: ignore[no-untyped-def]
@@ -187,10 +189,10 @@ def test_updates_that_are_late_do_not_mix(federate) -> None:  # type: ignore[no-
 def test_what_devices_hold_is_what_is_counted(federate, method) -> None:  # type: ignore[no-untyped-def]
     """Law: charged for shapes before anything is computed, it is what the experts' factors take."""
     _, trainer, session = federate(
-        topology=ByTask(), sharing=Sharing(every=1), inference=Mixture(), method=method
+        topology=ByTask(), sharing=ClusterExchange(every=1), inference=Mixture(), method=method
     )
     for device in range(4):
-        held = session.held(device)
+        held = session.cached_updates(device)
         experts = [trainer.groups.expert(other, held[other]).value() for other in sorted(held)]
         assert len(experts) == 4
         assert session.stored_bytes(device) == stored_bytes(experts)

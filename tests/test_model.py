@@ -304,7 +304,7 @@ def test_no_hub_is_one_clear_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path:
         raise ConnectionError("no network")
 
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", offline)
-    with pytest.raises(ValueError, match="'nobody/nothing' is no folder and cannot be had"):
+    with pytest.raises(ValueError, match="'nobody/nothing' is no folder and cannot be loaded"):
         load("nobody/nothing")
     with pytest.raises(ValueError, match="must be 'tiny', a folder or a hub name, got 'a b'"):
         load("a b")

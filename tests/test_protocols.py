@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import simpy
+from quadratic_trainer import QuadraticTrainer
 
 from fl.config import Asynchronous, Full, Learning, Local, Lora, Ring, Server, SoLora
-from fl.engine.jobs import Derived, Value
 from fl.session import PROTOCOLS
 from wnsim.core.clock import Clock
 from wnsim.core.units import to_ns, to_s
@@ -20,64 +20,6 @@ from wnsim.network import Message, Transfer
 from wnsim.storage.journal import Journal
 
 SQUARE = ((0.0, 0.0), (100.0, 0.0), (0.0, 100.0), (100.0, 100.0))
-
-
-class Quadratic:
-    """A trainer of numbers: steps down (x - c)^2 / 2 of each device; see `fl.trainer.Trainer`."""
-
-    tasks = (SimpleNamespace(name="near"),)
-    method = SimpleNamespace(exchanges=True)
-    payload = SimpleNamespace(size_bytes=lambda first: 100, average_bytes=100)
-    groups = SimpleNamespace(densities=None, sketches=None)
-
-    def __init__(self, targets: Sequence[float], rate: float) -> None:
-        self._targets, self._rate = targets, rate
-        self.task_of = [(0,)] * len(targets)
-
-    def flops(self, device: int, first: bool) -> float:
-        return 1.0
-
-    def weight(self, device: int) -> float:
-        return 1.0
-
-    def train(self, device: int, round_: int, start: Value[float] | None) -> Value[float]:
-        def make() -> float:
-            x = 0.0 if start is None else start.value()
-            return x - self._rate * (x - self._targets[device])
-
-        return Derived(f"{device} {round_}", (), make)
-
-    def tell(self, device: int, round_: int, state: Value[float]) -> Value[float]:
-        return state
-
-    def damaged(
-        self, me: int, device: int, round_: int, told: Value[float], group: Sequence[int]
-    ) -> None:
-        return None
-
-    def merge(
-        self,
-        device: int,
-        own: Value[float],
-        heard: Sequence[Value[float]],
-        weights: Sequence[float],
-    ) -> Value[float]:
-        def make() -> float:
-            values = [own.value(), *(value.value() for value in heard)]
-            return float(np.average(values, weights=weights))
-
-        return Derived(f"merged {own.key}", (), make)
-
-    def loss(self, trained: Value[float]) -> float:
-        return trained.value()
-
-    def agree(self, round_: int, state: str) -> None:
-        """There is nobody else."""
-
-    def test(self, device: int, round_: int, state: Value[float] | None, held: Any) -> Value[Any]:
-        return Derived(
-            "test", (), lambda: SimpleNamespace(accuracies=[0.0], routing=0.0, load_entropy=0.0)
-        )
 
 
 class Wire:
@@ -136,7 +78,7 @@ def gossip(
 ) -> tuple[Any, Wire]:
     learning = Learning(protocol=Asynchronous(**settings.pop("protocol", {})), **settings)
     wire = Wire(len(targets), latency_s)
-    trainer = Quadratic(targets, 0.1)
+    trainer = QuadraticTrainer(targets, 0.1)
     session = PROTOCOLS[Asynchronous](
         wire, trainer, learning, lambda device, flops: seconds[device], len(targets), 1,
         lambda number, time_s, accuracy: None,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from fl.aggregation.robust import clipped, median, pool_of, trimmed_mean
+from fl.aggregation.robust import aggregator_of, clipped, median, trimmed_mean
 from fl.config import FfaLora, Full, Lora, Median, NormClip, SoLora, TrimmedMean
 from fl.methods import METHODS
 from fl.updates.codec import Update
@@ -105,7 +105,7 @@ def test_every_method_can_use_a_pool(config: object, robust: object) -> None:
             values = values + 1e4
         mask = (torch.ones(6, 2, dtype=torch.bool),) if masked else None
         updates.append(Update(device, 1, (values,), mask, a=(values.T.clone(),)))
-    found = method.average(updates, [1.0] * 5, pool_of(robust))
+    found = method.average(updates, [1.0] * 5, aggregator_of(robust))
     honest = torch.stack([each.b[0] for each in updates[:4]])
     assert bool((found.b[0] <= honest.max(0).values).all())
     assert bool((found.b[0] >= honest.min(0).values).all())
@@ -119,8 +119,8 @@ def test_every_method_can_use_a_pool(config: object, robust: object) -> None:
 def test_a_merge_follows_the_rule(make_trainer, robust: object) -> None:  # type: ignore[no-untyped-def]
     trainer = make_trainer(devices=5, method=Lora(rank=2), robust=robust, topology=Full())
     states = [trainer.train(device, 1, None) for device in range(5)]
-    told = [trainer.tell(device, 1, states[device]) for device in range(1, 5)]
-    merged = trainer.merge(0, states[0], told, [1.0] * 5).value().adapter
+    told = [trainer.outgoing_update(device, 1, states[device]) for device in range(1, 5)]
+    merged = trainer.aggregate(0, states[0], told, [1.0] * 5).value().adapter
     each = [states[0].value().adapter.b[0], *(update.value().b[0] for update in told)]
     values = torch.stack(each).double().numpy()
     if isinstance(robust, Median):

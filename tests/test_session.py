@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from fl.config import AdamW, Asynchronous, Full, Local, Lora, Ring, SoLora, Synchronous
-from fl.engine.jobs import Derived
+from fl.engine.jobs import DerivedValue
 from fl.trainer.state import State
 from wnsim.mobility import Static
 
@@ -191,9 +191,9 @@ def test_every_message_ends_in_a_row(federate, deadline_s: float) -> None:  # ty
 
 def test_training_that_diverges_says_so(make_trainer) -> None:  # type: ignore[no-untyped-def]
     trainer = make_trainer(method=Local(rank=4))
-    fresh = trainer._kernels.untrained(1)
+    fresh = trainer._kernels.initial_adapter(1)
     broken = dataclasses.replace(fresh, b=tuple(b + float("inf") for b in fresh.b))
-    start = Derived("broken", (), lambda: State(broken))
+    start = DerivedValue("broken", (), lambda: State(broken))
     with pytest.raises(ValueError, match="device 1 diverged in round 3"):
         trainer.train(1, 3, start).value()
 
@@ -296,7 +296,7 @@ def test_choices_are_scored_by_their_likelihood(make_trainer, tokenizer) -> None
     from fl.tasks import Example, Task
 
     trainer = make_trainer(method=Lora(rank=4))
-    zero = trainer._kernels.untrained(0)
+    zero = trainer._kernels.initial_adapter(0)
     choices = ("red", "green and blue", "7")
     prompts = [f"color of {word} ->" for word in ("sky", "grass", "night", "snow", "sand")]
     examples = [Example(prompt, choices[i % 3], choices) for i, prompt in enumerate(prompts)]
@@ -325,7 +325,7 @@ def test_neighbors_average_what_came_through_in_few_bits(federate, method) -> No
     for bits in (16, 8):
         network, trainer, _ = federate(method=method, rounds=1, value_bits=bits)
         trained = [trainer.train(device, 1, None) for device in range(4)]
-        update = trainer.tell(2, 1, trained[2]).value()
+        update = trainer.outgoing_update(2, 1, trained[2]).value()
         own = trained[2].value().adapter
         step = max(float(b.abs().max()) for b in own.b) / (127 if bits == 8 else 2**10)
         assert all(

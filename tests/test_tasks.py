@@ -313,7 +313,9 @@ def test_hub_reads_columns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_hub_without_network(monkeypatch: pytest.MonkeyPatch) -> None:
     _hub(monkeypatch, {})
-    with pytest.raises(ValueError, match="dataset 'a/b', split 'train', cannot be had: no network"):
+    with pytest.raises(
+        ValueError, match="dataset 'a/b', split 'train', cannot be loaded: no network"
+    ):
         from_hub("a/b")
 
 

@@ -92,10 +92,10 @@ def measure(seed: int) -> Rows:
     rows["own adapter, own task"] = (own, np.nan)
     rows["own adapter, all tasks"] = (list(np.mean(alone, axis=0)), np.nan)
     for name, gate in GATES.items():
-        rows[name] = evaluator.mixed(experts, gate)[:2]
+        rows[name] = evaluator.mixture(experts, gate)[:2]
     pairs = clustered(experts)
     for name in ("oracle", "seq_centroid", "none", "paper_cosine"):
-        rows[f"two clusters: {name}"] = evaluator.mixed(pairs, GATES[name])[:2]
+        rows[f"two clusters: {name}"] = evaluator.mixture(pairs, GATES[name])[:2]
     return rows
 
 

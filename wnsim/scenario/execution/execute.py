@@ -111,7 +111,7 @@ def _agreed(runs: Sequence[Run], todo: list[Run], ranks: Ranks | None) -> list[R
     """Return what the first of several processes has found to do."""
     if ranks is None:
         return todo
-    names = json.loads(ranks.from_first(json.dumps([run.folder for run in todo]).encode()))
+    names = json.loads(ranks.broadcast(json.dumps([run.folder for run in todo]).encode()))
     return [run for run in runs if run.folder in names]
 
 
@@ -119,13 +119,13 @@ def _one(run: Run, out: Path, keeping: Keeping, watcher: Watcher, ranks: Ranks |
     """Run one run, in its folder that nobody else may write in meanwhile."""
     folder = out / run.folder
     if ranks is not None and ranks.rank > 0:
-        if ranks.from_first(b""):
+        if ranks.broadcast(b""):
             run_one(run, folder, watcher, keeping, ranks)
         return
     with locked(folder):
         ready = make_ready(run, out)
         if ranks is not None:
-            ranks.from_first(b"ready" if ready else b"")
+            ranks.broadcast(b"ready" if ready else b"")
         if ready:
             run_one(run, folder, watcher, keeping, ranks)
 

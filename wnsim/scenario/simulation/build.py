@@ -149,9 +149,9 @@ def inputs(scenario: Scenario) -> dict[str, str]:
 
 def own_sources(scenario: Scenario) -> list[Path]:
     """Return the files with the models of a user's own that a scenario uses, sorted."""
-    from fl.plugins import own_names, source_of
+    from fl.plugins import plugin_names, source_file
 
-    sources = map(source_of, own_names(SCENARIO.dump_python(scenario, mode="json")))
+    sources = map(source_file, plugin_names(SCENARIO.dump_python(scenario, mode="json")))
     return sorted({path for path in sources if path is not None})
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fl.config import Byzantine, Corruption, Wrongs
+from fl.config import Byzantine, Corruption, UpdateFaults
 from wnsim.core.params import parameters
 from wnsim.faults import (
     Blackout,
@@ -80,9 +80,9 @@ class Faults:
         if len(set(attacked)) < len(attacked):
             raise ValueError("faults.byzantine: a device must be named once, got one twice")
 
-    def wrongs(self) -> Wrongs:
+    def update_faults(self) -> UpdateFaults:
         """Return what is wrong with updates and labels."""
-        return Wrongs(self.byzantine, self.corruption)
+        return UpdateFaults(self.byzantine, self.corruption)
 
     def timeline(self, names: list[str], devices: int, seed: int) -> Timeline:
         """Return the faults of the world by time.
@@ -141,7 +141,7 @@ def fault_rows(
                 "refused, not finite" if damage.refused else "decoded",
                 damage.time_s,
             )
-            for damage in session.damages
+            for damage in session.corruptions
         ]
         lies = {device: each for each in section.byzantine for device in each.devices}
         begun: dict[int, float] = {}

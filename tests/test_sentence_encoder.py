@@ -125,7 +125,9 @@ def test_devices_learn_their_tasks(folder: Path, gate: Mixture | None) -> None:
         assert own[device] >= 0.9
         assert trainer.test(device, 0, None).value().accuracies[device] < 0.8
     if gate is not None:
-        held = {device: trainer.tell(device, 1, state) for device, state in enumerate(states)}
+        held = {
+            device: trainer.outgoing_update(device, 1, state) for device, state in enumerate(states)
+        }
         assert min(trainer.test(0, 1, states[0], held).value().accuracies) >= 0.6
 
 
