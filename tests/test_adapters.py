@@ -46,7 +46,7 @@ def batches(device: int, count: int) -> list[Encoded]:
     ]
 
 
-def prepared(model: AdaptedModel, config: Any, device: int) -> Adapter:
+def calibrated(model: AdaptedModel, config: Any, device: int) -> Adapter:
     """Return a device's adapter before its first round."""
     method = METHODS[type(config)](config)
     adapter = method.initial(model.layers, 1, device, 3)
@@ -60,7 +60,7 @@ def trained(model: AdaptedModel, config: Any, devices: int = 3) -> list[Training
 def works(model: AdaptedModel, config: Any, devices: int = 3) -> list[LocalTraining]:
     return [
         LocalTraining(
-            prepared(model, config, device), None, batches(device, STEPS), config.learning_rate
+            calibrated(model, config, device), None, batches(device, STEPS), config.learning_rate
         )
         for device in range(devices)
     ]
@@ -78,7 +78,9 @@ def assert_close(first: Adapter, second: Adapter) -> None:
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.model)
-def test_devices_trained_together_equal_devices_trained_alone(make_lm, kind, config) -> None:  # type: ignore[no-untyped-def]
+def test_devices_trained_in_one_batch_equal_devices_trained_one_by_one(
+    make_lm, kind, config
+) -> None:  # type: ignore[no-untyped-def]
     model = AdaptedModel(make_lm(kind))
     jobs = works(model, config)
     for job, result in zip(jobs, train(model, jobs, AdamW(), 1.0), strict=True):
@@ -104,10 +106,10 @@ def test_the_order_of_devices_does_not_matter(make_lm) -> None:  # type: ignore[
 def test_a_round_of_six_steps_equals_two_rounds_of_three(make_lm, config) -> None:  # type: ignore[no-untyped-def]
     """Law: moments and step counts are carried over, so where a round ends does not matter."""
     model = AdaptedModel(make_lm())
-    job = LocalTraining(prepared(model, config, 0), None, batches(0, 6), 1e-3)
+    job = LocalTraining(calibrated(model, config, 0), None, batches(0, 6), 1e-3)
     # The rank of full fine-tuning is that of the layers.
     narrow = config if isinstance(config, FullFt) else replace(config, rank=2)
-    other = LocalTraining(prepared(model, narrow, 1), None, batches(1, 6), 1e-3)
+    other = LocalTraining(calibrated(model, narrow, 1), None, batches(1, 6), 1e-3)
     whole = train(model, [job, other], AdamW(), 1.0)
     half = train(
         model, [replace(one, batches=one.batches[:3]) for one in (job, other)], AdamW(), 1.0
@@ -143,7 +145,7 @@ def test_exported_adapters_give_the_same_logits_in_peft(  # type: ignore[no-unty
 
 @pytest.mark.parametrize("mask", ["grad", "random"])
 @pytest.mark.parametrize("allocation", ["size", "paper", "uniform"])
-def test_masks_have_the_asked_density_and_nothing_outside_moves(  # type: ignore[no-untyped-def]
+def test_masks_have_the_configured_density_and_nothing_outside_moves(  # type: ignore[no-untyped-def]
     make_lm, mask, allocation
 ) -> None:
     config = SoLora(rank=4, density=0.3, mask=mask, allocation=allocation, calibration_prompts=8)
@@ -168,10 +170,10 @@ def test_masks_have_the_asked_density_and_nothing_outside_moves(  # type: ignore
 
 def test_gradient_masks_keep_the_largest_gradients(make_lm) -> None:  # type: ignore[no-untyped-def]
     model = AdaptedModel(make_lm())
-    adapter = prepared(model, CONFIGS[-1], 0)
-    fresh = replace(adapter, mask=None)
+    adapter = calibrated(model, CONFIGS[-1], 0)
+    unmasked = replace(adapter, mask=None)
     for gradient, mask in zip(
-        b_gradients(model, fresh, batches(0, 4)), adapter.mask or (), strict=True
+        b_gradients(model, unmasked, batches(0, 4)), adapter.mask or (), strict=True
     ):
         if mask.all() or not mask.any():
             continue
@@ -180,7 +182,7 @@ def test_gradient_masks_keep_the_largest_gradients(make_lm) -> None:  # type: ig
 
 def test_devices_have_their_own_frozen_a_and_nearly_orthogonal_ones(make_lm) -> None:  # type: ignore[no-untyped-def]
     model = AdaptedModel(make_lm())
-    first, second = (prepared(model, SoLora(rank=8), device) for device in (0, 1))
+    first, second = (calibrated(model, SoLora(rank=8), device) for device in (0, 1))
     for x, y, layer in zip(first.a, second.a, model.layers, strict=True):
         cosine = torch.nn.functional.normalize(x) @ torch.nn.functional.normalize(y).T
         # Independent Gaussian rows: the cosine has standard deviation 1 / sqrt(k).
@@ -189,7 +191,7 @@ def test_devices_have_their_own_frozen_a_and_nearly_orthogonal_ones(make_lm) -> 
     assert float(norms.mean()) == pytest.approx(1.0, abs=0.1)
 
 
-def test_merging_averages_both_factors(make_lm) -> None:  # type: ignore[no-untyped-def]
+def test_aggregation_averages_both_factors(make_lm) -> None:  # type: ignore[no-untyped-def]
     model = AdaptedModel(make_lm())
     method = METHODS[Lora](Lora(rank=4))
     own, other, _ = (done.adapter for done in trained(model, Lora(rank=4)))

@@ -106,7 +106,7 @@ def test_devices_out_of_reach_are_not_merged() -> None:
     assert clusters(0.01, 0.9, 4, near, 1e9) == [[0, 1, 2, 3]]
 
 
-def test_unlike_densities_merge_the_sparse_first() -> None:
+def test_of_unequal_densities_the_sparse_ones_are_merged_first() -> None:
     densities = np.array([[0.5], [0.1], [0.5], [0.1]])
     found = agglomerate(
         range(4), densities, np.ones(1), 0.04, lambda n: np.zeros((4, 4)), np.ones(4)
@@ -114,7 +114,7 @@ def test_unlike_densities_merge_the_sparse_first() -> None:
     assert found == [[0], [1, 3], [2]]
 
 
-def test_those_who_are_away_are_in_no_cluster() -> None:
+def test_absent_devices_are_in_no_cluster() -> None:
     found = agglomerate(
         [3, 1], np.full((4, 1), 0.1), np.ones(1), 0.5, lambda n: np.zeros((4, 4)), np.ones(4)
     )

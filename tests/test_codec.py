@@ -1,4 +1,4 @@
-"""What travels: every byte accounted for, decoded as it was sent, and damage noticed."""
+"""Binary format of updates: every byte accounted for, exact decoding, corruption detected."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_bytes_are_counted_as_they_are_encoded(update: Update, bits: int) -> Non
     assert encoded_bytes(update) == len(encode(update))
 
 
-def test_values_alone_need_the_mask() -> None:
+def test_parameters_without_a_mask_need_it() -> None:
     update = sparse(13, includes_mask=False)
     again = decode(encode(update), LAYERS, RANKS, update.mask)
     assert all(torch.equal(x, y) for x, y in zip(again.b, update.b, strict=True))
@@ -133,7 +133,7 @@ def test_an_adapter_of_other_shapes_is_refused() -> None:
 
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("count", [1, 13])
-def test_few_bits_take_the_bytes_they_say(bits: int, count: int) -> None:
+def test_few_bits_take_their_computed_bytes(bits: int, count: int) -> None:
     # A scale of four bytes for each layer; a frozen A stays in half precision, bytes are whole.
     values = 2 * 4 + -(-2 * count * bits // 8)
     few = replace(sparse(count), bits=bits, a_frozen=True)

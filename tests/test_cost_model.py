@@ -163,7 +163,7 @@ def test_a_preset_trains_as_many_entries_as_it_sends(make_trainer) -> None:  # t
     [(Lora(rank=4), 2), (SoLora(rank=4), 5), (SoLora(rank=4, shared_a=True), 1)],
     ids=["trained", "own", "shared"],
 )
-def test_stored_adapters_are_charged_for_their_shapes(make_lm, method, experts_a: int) -> None:  # type: ignore[no-untyped-def]
+def test_stored_bytes_are_those_of_the_shapes(make_lm, method, experts_a: int) -> None:  # type: ignore[no-untyped-def]
     """Law: of two states of five devices: two B's; A's by state, by device or one; five means."""
     payload = CostModel(None, METHODS[type(method)](method), AdaptedModel(make_lm()))
     layers = AdaptedModel(make_lm()).layers
@@ -174,14 +174,14 @@ def test_stored_adapters_are_charged_for_their_shapes(make_lm, method, experts_a
     assert payload.stored_bytes(0, 0, 0) == 0
 
 
-def test_of_full_fine_tuning_the_change_alone_is_stored(make_lm) -> None:  # type: ignore[no-untyped-def]
+def test_of_full_fine_tuning_only_the_change_is_stored(make_lm) -> None:  # type: ignore[no-untyped-def]
     model = AdaptedModel(make_lm())
     payload = CostModel(None, METHODS[FullFt](FullFt()), model)
     entries = sum(layer.outputs * layer.inputs for layer in model.layers)
     assert payload.stored_bytes(1, 1, 0) == 2 * entries
 
 
-def test_operations_are_charged_for_the_emulated_model(make_trainer) -> None:  # type: ignore[no-untyped-def]
+def test_operations_are_those_of_the_emulated_model(make_trainer) -> None:  # type: ignore[no-untyped-def]
     emulate = Emulate(emulate="qwen2.5-0.5b", batch=2, length=64)
     trainer = make_trainer(method=Lora(rank=8), payload=emulate, local_steps=5)
     _, parameters = architecture("qwen2.5-0.5b")
@@ -190,7 +190,7 @@ def test_operations_are_charged_for_the_emulated_model(make_trainer) -> None:  #
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-def test_few_bits_are_charged_as_serialised(make_lm, bits: int) -> None:  # type: ignore[no-untyped-def]
+def test_sizes_of_few_bits_are_those_of_the_bytes(make_lm, bits: int) -> None:  # type: ignore[no-untyped-def]
     """Law: values of so many bits and a scale of four bytes for each layer and factor."""
     emulate = Emulate(emulate="qwen2.5-1.5b")
     model = AdaptedModel(make_lm())
@@ -207,7 +207,7 @@ def test_few_bits_are_charged_as_serialised(make_lm, bits: int) -> None:  # type
     later = HEADER_BYTES + -(-round(0.1 * b_entries) * bits // 8) + 4 * len(layers)
     assert sparse.size_bytes(False) == later
     assert sparse.cluster_update_bytes(0.1, includes_mask=False, newcomers=0) == later
-    # A that is frozen is told once, exactly.
+    # A frozen A is sent once, in half precision.
     a_entries = 8 * sum(layer.inputs for layer in layers)
     assert sparse.size_bytes(True) - later == b_entries // 8 + 2 * a_entries
 

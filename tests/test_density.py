@@ -72,7 +72,7 @@ def test_aggregation_over_all_and_over_active_devices() -> None:
     assert aggregate(values, masks, [1, 3], "active").tolist() == [[5.0, 4.0, 0.0]]
 
 
-def test_disjoint_masks_leave_everybodys_entries_unchanged() -> None:
+def test_disjoint_masks_leave_all_entries_unchanged() -> None:
     generator = torch.Generator().manual_seed(0)
     dense = torch.randn(6, 4, generator=generator)
     first = torch.arange(24).reshape(6, 4) % 2 == 0

@@ -54,7 +54,7 @@ def test_overlaps_of_independent_rows(rank: int) -> None:
     assert max(norm) == pytest.approx(2 * (rank / 1536) ** 0.5, rel=0.25)
 
 
-def test_overlaps_are_told_of_frozen_private_factors_alone(make_trainer) -> None:  # type: ignore[no-untyped-def]
+def test_overlaps_are_reported_for_frozen_private_factors_only(make_trainer) -> None:  # type: ignore[no-untyped-def]
     assert make_trainer(method=Lora(rank=4)).overlaps() is None
     assert make_trainer(method=SoLora(rank=4, shared_a=True)).overlaps() is None
     cosine, norm = make_trainer(method=LoriD(rank=4), devices=3).overlaps()
@@ -67,11 +67,11 @@ def test_too_many_orthogonal_blocks_are_refused() -> None:
         device_a(LAYERS, 8, "block_qr", 5, 0, 17)
 
 
-@pytest.mark.parametrize(("law", "variance"), [("gaussian", 1.0), ("kaiming", 1 / 3)])
-def test_drawn_rows_have_the_variance_of_their_law(law, variance: float) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize(("distribution", "variance"), [("gaussian", 1.0), ("kaiming", 1 / 3)])
+def test_drawn_rows_have_the_variance_of_their_distribution(distribution, variance: float) -> None:  # type: ignore[no-untyped-def]
     """Law: entries have the variance 1/k or 1/(3k); rows of two devices a cosine of 1/sqrt(k)."""
     wide = (Layer("x", 2000, 10),)
-    first, second = (device_a(wide, 32, law, 5, device, 2)[0] for device in (0, 1))
+    first, second = (device_a(wide, 32, distribution, 5, device, 2)[0] for device in (0, 1))
     # 64,000 entries: the variance is known to 1 %.
     assert float(first.var() * 2000) == pytest.approx(variance, rel=0.03)
     cosine = torch.nn.functional.normalize(first) @ torch.nn.functional.normalize(second).T
@@ -79,15 +79,15 @@ def test_drawn_rows_have_the_variance_of_their_law(law, variance: float) -> None
 
 
 def states(trainer, rounds: int = 1):  # type: ignore[no-untyped-def]
-    """Return what devices have after rounds in which all hear all."""
+    """Return the states of devices after rounds on the complete graph."""
     devices = range(len(trainer.task_of))
     current = [None for _ in devices]
     for number in range(1, rounds + 1):
         trained = [trainer.train(d, number, current[d]) for d in devices]
-        told = [trainer.outgoing_update(d, number, trained[d]) for d in devices]
+        sent = [trainer.outgoing_update(d, number, trained[d]) for d in devices]
         current = [
             trainer.aggregate(
-                d, trained[d], [told[o] for o in devices if o != d], [1.0] * len(told)
+                d, trained[d], [sent[o] for o in devices if o != d], [1.0] * len(sent)
             )
             for d in devices
         ]
@@ -123,16 +123,14 @@ def test_lori_thresholds_all_layers_at_once(make_trainer) -> None:  # type: igno
         assert max(shares) > 1.5 * min(shares)
 
 
-def test_lori_starts_afresh_under_its_mask(make_trainer) -> None:  # type: ignore[no-untyped-def]
+def test_lori_restarts_under_its_mask(make_trainer) -> None:  # type: ignore[no-untyped-def]
     trainer = make_trainer(method=LoriS(rank=4, calibration_batches=5))
-    prepared = trainer._base_adapter(0).value()
-    assert prepared.is_zero()
-    assert prepared.mask is not None
+    calibrated = trainer._base_adapter(0).value()
+    assert calibrated.is_zero()
+    assert calibrated.mask is not None
 
 
-def test_full_fine_tuning_moves_the_weights_as_their_own_gradient_says(
-    make_trainer, make_lm
-) -> None:  # type: ignore[no-untyped-def]
+def test_full_fine_tuning_follows_the_gradient_of_the_weights(make_trainer, make_lm) -> None:  # type: ignore[no-untyped-def]
     """Law: with the identity for A, one step changes B as torch's AdamW changes the weight."""
     from fl.training.loss import answer_loss
 
@@ -169,7 +167,7 @@ def test_full_fine_tuning_moves_the_weights_as_their_own_gradient_says(
     ],
     ids=lambda value: getattr(value, "model", None),
 )
-def test_a_travels_when_it_must(config, first: float, later: float) -> None:  # type: ignore[no-untyped-def]
+def test_a_is_sent_when_it_is_needed(config, first: float, later: float) -> None:  # type: ignore[no-untyped-def]
     """Law: bytes are those of active entries, a bit per entry for a mask, and A at most once."""
     from fl.updates.codec import HEADER_BYTES, encoded_bytes
 

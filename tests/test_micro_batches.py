@@ -1,4 +1,4 @@
-"""A chunk of devices: its memory, checkpointing, half precision, and weights that are not plain."""
+"""Micro-batches of devices: memory, checkpointing, half precision, and quantized weights."""
 
 from __future__ import annotations
 
@@ -56,9 +56,9 @@ def peak_bytes(folder: Path, compute: Callable[[], object]) -> int:
     trace = folder / "trace.json"
     seen.export_chrome_trace(str(trace))
     events = json.loads(trace.read_bytes())["traceEvents"]
-    told = [event["args"] for event in events if event.get("name") == "[memory]"]
-    before = int(told[0]["Total Allocated"]) - int(told[0]["Bytes"])
-    return max(int(one["Total Allocated"]) for one in told) - before
+    events_of_memory = [event["args"] for event in events if event.get("name") == "[memory]"]
+    before = int(events_of_memory[0]["Total Allocated"]) - int(events_of_memory[0]["Bytes"])
+    return max(int(one["Total Allocated"]) for one in events_of_memory) - before
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
@@ -165,7 +165,7 @@ def packed(model: nn.Module) -> nn.Module:
     return model
 
 
-def test_layers_that_multiply_in_their_own_way_take_adapters(make_lm) -> None:  # type: ignore[no-untyped-def]
+def test_layers_with_other_products_take_adapters(make_lm) -> None:  # type: ignore[no-untyped-def]
     plain, other = AdaptedModel(make_lm()), AdaptedModel(packed(make_lm()))
     assert not any(module.is_plain for module in other.modules)
     assert_close(run(plain), run(other), 1e-6)
@@ -191,6 +191,6 @@ def test_quantization_without_its_library_is_one_clear_sentence(
         load("tiny", quantization="4bit")
 
 
-def test_models_are_loaded_in_the_asked_type() -> None:
+def test_models_are_loaded_in_the_requested_dtype() -> None:
     model, _ = load("tiny", torch.bfloat16, "cpu")
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}

@@ -57,7 +57,7 @@ def delta(expert: Expert, layer: int) -> torch.Tensor:
 
 
 def logits_of_merged(lm: Any, some: Sequence[Expert], weights: Sequence[float]) -> torch.Tensor:
-    """Return the logits of a fresh model whose weights are changed by a weighted sum."""
+    """Return the logits of a new model whose weights are changed by a weighted sum."""
     for layer, name in enumerate(names(lm)):
         for expert, weight in zip(some, weights, strict=True):
             module = lm.get_submodule(name)
@@ -77,7 +77,7 @@ def logits_of_mixture(
     model: AdaptedModel, some: Sequence[Expert], gate: Mixture, task: int = 0
 ) -> torch.Tensor:
     mixture = ExpertMixture(some, gate, CPU)
-    weights = mixture.routing_weights(task, 1, lambda: pytest.fail("nobody needs features"))
+    weights = mixture.routing_weights(task, 1, lambda: pytest.fail("no gate needs features"))
     if weights is not None:
         mixture.set_weights(weights, torch.zeros(len(IDS), dtype=torch.int64))
     with torch.no_grad(), mixture.attached(model):
@@ -100,7 +100,7 @@ def test_one_expert_equals_its_adapter_merged(make_lm, kind) -> None:  # type: i
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
-def test_no_gate_is_the_sum_of_all_that_was_learned(make_lm, kind) -> None:  # type: ignore[no-untyped-def]
+def test_no_gate_is_the_sum_of_all_experts(make_lm, kind) -> None:  # type: ignore[no-untyped-def]
     model = AdaptedModel(make_lm(kind))
     some = experts(model, 3)
     mixed = logits_of_mixture(model, some, Mixture(gate="none"))
@@ -108,7 +108,7 @@ def test_no_gate_is_the_sum_of_all_that_was_learned(make_lm, kind) -> None:  # t
     torch.testing.assert_close(mixed, expected, rtol=0, atol=1e-5)
 
 
-def test_the_oracle_shares_among_those_who_have_the_task(make_lm) -> None:  # type: ignore[no-untyped-def]
+def test_the_oracle_weighs_the_experts_of_the_task_equally(make_lm) -> None:  # type: ignore[no-untyped-def]
     model = AdaptedModel(make_lm())
     first, second, third = experts(model, 3)
     some = [first, second, Expert(third.a, third.b, third.scale, third.centroid, (1, 2))]
@@ -118,7 +118,7 @@ def test_the_oracle_shares_among_those_who_have_the_task(make_lm) -> None:  # ty
         torch.testing.assert_close(mixed, expected, rtol=0, atol=1e-5)
 
 
-def test_the_oracle_does_on_each_task_what_its_expert_does_alone(make_lm, tokenizer) -> None:  # type: ignore[no-untyped-def]
+def test_the_oracle_has_the_accuracy_of_each_tasks_expert(make_lm, tokenizer) -> None:  # type: ignore[no-untyped-def]
     model = AdaptedModel(make_lm())
     evaluator = Evaluator(model, [CHOICES, FREE, CHOICES], tokenizer, 64)
     some = experts(model, 3)
@@ -128,12 +128,12 @@ def test_the_oracle_does_on_each_task_what_its_expert_does_alone(make_lm, tokeni
     assert routing == 1.0
     shares = np.array([12, 9, 12]) / 33
     assert load == pytest.approx(-(shares * np.log(shares)).sum() / np.log(3))
-    # Nobody has the last task: 12 of 33 prompts are without an expert.
+    # No device has the last task: 12 of 33 prompts are without an expert.
     assert evaluator.mixture(some[:2], Mixture(gate="oracle"))[1] == pytest.approx(21 / 33)
 
 
 @pytest.mark.parametrize("top_k", [1, 5, 11, 12])
-def test_top_k_keeps_so_many_components_and_the_largest(top_k: int) -> None:
+def test_top_k_keeps_the_largest_components(top_k: int) -> None:
     low = torch.randn(3, 7, 12, generator=torch.Generator().manual_seed(1))
     found = keep_largest(low, top_k)
     for token, own in zip(low.reshape(-1, 12), found.reshape(-1, 12), strict=True):
@@ -142,7 +142,7 @@ def test_top_k_keeps_so_many_components_and_the_largest(top_k: int) -> None:
         assert own.tolist() == expected
 
 
-def test_how_many_components_are_kept() -> None:
+def test_number_of_components_kept() -> None:
     assert kept_components(32, Mixture(gate="paper_cosine")) == 8
     assert kept_components(2, Mixture(gate="paper_projector")) == 1
     assert (
@@ -207,7 +207,7 @@ def with_centroids(centroids: Sequence[torch.Tensor]) -> list[Expert]:
 
 
 @pytest.mark.parametrize("choice", ["softmax", "argmax"])
-def test_weights_of_a_prompt_sum_to_one_and_do_not_see_what_is_common(choice) -> None:  # type: ignore[no-untyped-def]
+def test_weights_of_a_prompt_sum_to_one_and_ignore_a_common_component(choice) -> None:  # type: ignore[no-untyped-def]
     features, centroids, gate = vectors(30, 1), vectors(4, 2), Mixture(choice=choice)
     weights = centroid_weights(features, with_centroids(centroids), gate)
     torch.testing.assert_close(weights.sum(1), torch.ones(30))
@@ -271,7 +271,7 @@ def hooked(lm: Any, tokenizer: Any, prompt: str) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("targets", [(), ("lm_head", "q_proj")])
-def test_centroids_equal_the_means_that_plain_hooks_see(make_lm, tokenizer, targets) -> None:  # type: ignore[no-untyped-def]
+def test_centroids_equal_the_means_of_plain_hooks(make_lm, tokenizer, targets) -> None:  # type: ignore[no-untyped-def]
     examples = [Example("a b c " * (n % 5 + 1), f"{n}") for n in range(9)]
     data = encode(examples, tokenizer, 64)
     model, plain = AdaptedModel(make_lm(), targets), make_lm()
@@ -325,7 +325,7 @@ def test_each_prompt_is_answered_with_its_own_weights(make_lm, tokenizer, choice
     assert wrong == pytest.approx(np.mean(hits))
 
 
-def test_gates_of_tokens_choose_nobody(make_lm, tokenizer) -> None:  # type: ignore[no-untyped-def]
+def test_gates_of_tokens_have_no_routing(make_lm, tokenizer) -> None:  # type: ignore[no-untyped-def]
     model = AdaptedModel(make_lm())
     evaluator = Evaluator(model, [CHOICES, FREE], tokenizer, 64)
     for gate in ("paper_cosine", "paper_hadamard", "paper_projector", "none"):
@@ -337,7 +337,7 @@ def test_gates_of_tokens_choose_nobody(make_lm, tokenizer) -> None:  # type: ign
         evaluator.mixture([], Mixture())
 
 
-def test_evenness_of_known_loads() -> None:
+def test_usage_entropy_of_known_loads() -> None:
     """Law: 1 if all experts have as many prompts, 0 if one has all; equals share a prompt."""
     assert normalized_usage_entropy(torch.eye(4)) == pytest.approx(1.0)
     assert normalized_usage_entropy(torch.tensor([[0.9, 0.1], [0.8, 0.2]])) == pytest.approx(0.0)

@@ -47,7 +47,7 @@ def logits(model: Any) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
-def test_what_peft_wrote_gives_the_same_logits_here_and_there_again(  # type: ignore[no-untyped-def]
+def test_adapters_of_peft_give_the_same_logits_after_a_round_trip(  # type: ignore[no-untyped-def]
     make_lm, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     from peft import PeftModel
@@ -101,7 +101,7 @@ def test_transposed_models_are_read_as_well(  # type: ignore[no-untyped-def]
     ],
     ids=lambda value: str(value)[:40],
 )  # fmt: skip
-def test_what_cannot_be_is_said_in_one_sentence(  # type: ignore[no-untyped-def]
+def test_unsupported_adapters_have_clear_messages(  # type: ignore[no-untyped-def]
     make_lm, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     make_peft(make_lm(), tmp_path)

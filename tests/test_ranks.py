@@ -82,7 +82,7 @@ def start(
 
 
 @pytest.mark.parametrize("launcher", [of_torchrun, of_srun])
-def test_ranks_know_the_same(launcher) -> None:  # type: ignore[no-untyped-def]
+def test_ranks_share_results(launcher) -> None:  # type: ignore[no-untyped-def]
     port = free_port()
     both = [start(["-c", SCRIPT], launcher(rank, port)) for rank in range(2)]
     for rank, process in enumerate(both):
@@ -148,14 +148,14 @@ def test_two_ranks_give_what_one_gives_and_end_together(tmp_path: Path) -> None:
         assert process.returncode == 0, err
         # The first one alone speaks.
         assert bool(out) == (rank == 0)
-    # Chunks and threads are the same, so even the bits of what was learned are.
+    # Micro-batches and threads are the same, so even the bits of the results are.
     first, second = tables(tmp_path / "one"), tables(tmp_path / "two")
     assert first
     assert first == second
     assert not any((tmp_path / "elsewhere").iterdir())
 
 
-def test_a_process_without_a_launcher_works_by_itself() -> None:
+def test_a_process_without_a_launcher_has_no_rank() -> None:
     assert rank_from_environment({}) is None
     # A batch script of Slurm, before srun.
     assert rank_from_environment({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}) is None

@@ -75,7 +75,7 @@ def embedding(folder: Path, text: str) -> torch.Tensor:
     return normalize(hidden[0].mean(0), dim=0)
 
 
-def test_loss_is_that_of_cosines_with_the_choices_of_the_example_alone(folder: Path) -> None:
+def test_loss_is_that_of_cosines_with_the_choices_of_the_example_only(folder: Path) -> None:
     model, tokenizer = load(str(folder), encoder=True)
     choices = Choices(TASKS, model, tokenizer, 16)
     adapted = AdaptedModel(model, choices=choices)
@@ -92,7 +92,7 @@ def test_loss_is_that_of_cosines_with_the_choices_of_the_example_alone(folder: P
     torch.testing.assert_close(losses, torch.stack(expected), rtol=0, atol=1e-5)
 
 
-def test_missing_rows_of_a_device_disturb_nobody(folder: Path) -> None:
+def test_missing_rows_of_a_device_affect_no_other(folder: Path) -> None:
     model, tokenizer = load(str(folder), encoder=True)
     choices = Choices(TASKS, model, tokenizer, 16)
     adapted = AdaptedModel(model, choices=choices)
@@ -125,10 +125,10 @@ def test_devices_learn_their_tasks(folder: Path, gate: Mixture | None) -> None:
         assert own[device] >= 0.9
         assert trainer.test(device, 0, None).value().accuracies[device] < 0.8
     if gate is not None:
-        held = {
+        cached = {
             device: trainer.outgoing_update(device, 1, state) for device, state in enumerate(states)
         }
-        assert min(trainer.test(0, 1, states[0], held).value().accuracies) >= 0.6
+        assert min(trainer.test(0, 1, states[0], cached).value().accuracies) >= 0.6
 
 
 def test_what_does_not_fit_is_refused(folder: Path) -> None:

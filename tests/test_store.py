@@ -1,4 +1,4 @@
-"""What was computed is found again: by what it depends on, whole or not at all, within bounds."""
+"""The result cache: found by its dependencies, written atomically, bounded in size."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_an_entry_is_found_by_its_key(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"\xff\xfe", b"{}"])
-def test_damaged_facts_are_as_good_as_none(tmp_path: Path, damage: bytes) -> None:
+def test_damaged_scalars_count_as_missing(tmp_path: Path, damage: bytes) -> None:
     store = Store(tmp_path, "run", MIB)
     store.put("ab12", [{"loss": 0.5}], b"")
     path = tmp_path / "ab" / "ab12.json"
@@ -50,7 +50,7 @@ def test_damaged_facts_are_as_good_as_none(tmp_path: Path, damage: bytes) -> Non
         assert store.scalars("ab12") is None
 
 
-def test_altered_facts_are_as_good_as_none(tmp_path: Path) -> None:
+def test_altered_scalars_count_as_missing(tmp_path: Path) -> None:
     store = Store(tmp_path, "run", MIB)
     store.put("ab12", [{"loss": 0.5}], b"")
     path = tmp_path / "ab" / "ab12.json"
@@ -62,7 +62,7 @@ def test_altered_facts_are_as_good_as_none(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"number", b"numbert", b"numbers "])
-def test_damaged_tensors_are_as_good_as_none(tmp_path: Path, damage: bytes) -> None:
+def test_damaged_tensors_count_as_missing(tmp_path: Path, damage: bytes) -> None:
     store = Store(tmp_path, "run", MIB)
     store.put("ab12", [{"loss": 0.5}], b"numbers")
     path = tmp_path / "ab" / "ab12.safetensors"
@@ -79,8 +79,8 @@ def test_damaged_tensors_are_as_good_as_none(tmp_path: Path, damage: bytes) -> N
 def test_a_store_is_bounded_and_keeps_what_is_in_use(tmp_path: Path) -> None:
     size = 10_000
     store = Store(tmp_path, "run", size)
-    held = store.put("aa00", [{}], bytes(2000))
-    assert held is not None
+    kept_entries = store.put("aa00", [{}], bytes(2000))
+    assert kept_entries is not None
     for number in range(40):
         store.put(f"bb{number:02}", [{}], bytes(2000))
         total = sum(path.stat().st_size for path in tmp_path.glob("*/*"))
@@ -111,7 +111,7 @@ def test_what_another_unfinished_run_needs_is_kept_too(tmp_path: Path) -> None:
     assert "aa00" not in files(tmp_path, ".safetensors")
 
 
-def test_an_interrupted_run_keeps_its_list_until_it_has_come_as_far(tmp_path: Path) -> None:
+def test_an_interrupted_run_keeps_its_list_until_it_has_caught_up(tmp_path: Path) -> None:
     first = Store(tmp_path, "run", 1000)
     entry = first.put("aa00", [{}], bytes(900))
     assert entry is not None
@@ -190,7 +190,7 @@ def test_a_run_removes_what_its_dead_processes_were_writing(tmp_path: Path) -> N
         alive.communicate()
 
 
-# Runs of a store that is always too small: each holds two chunks at a time, and must find both.
+# Runs of a store that is always too small: each keeps two entries at a time, and must find both.
 CROWD = """
 import random, sys, time
 from collections import deque
@@ -201,15 +201,15 @@ draw = random.Random(seed)
 until = time.monotonic() + 3.0
 while time.monotonic() < until:
     store = Store(Path(folder), run, 20_000)
-    held = deque(maxlen=2)
+    kept_entries = deque(maxlen=2)
     for _ in range(40):
         key = f"{draw.randrange(12):04}"
         data = key.encode() * 1000
         scalars = store.scalars(key)
         assert scalars in (None, [{"name": key}]), scalars
         entry = None if scalars is None else store.entry(key)
-        held.append(entry or store.put(key, [{"name": key}], data))
-        for each in held:
+        kept_entries.append(entry or store.put(key, [{"name": key}], data))
+        for each in kept_entries:
             assert store.tensors(each.key) == each.key.encode() * 1000, "lost"
     store.close()
 """
@@ -227,7 +227,7 @@ def test_processes_share_a_store(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-def test_leftovers_of_the_dead_go_first(tmp_path: Path) -> None:
+def test_files_of_terminated_processes_are_evicted_first(tmp_path: Path) -> None:
     store = Store(tmp_path, "run", 10_000)
     store.put("aa00", [{}], bytes(2000))
     old, new = (tmp_path / "aa" / f".{name}.tmp" for name in ("old", "new"))
@@ -240,7 +240,7 @@ def test_leftovers_of_the_dead_go_first(tmp_path: Path) -> None:
     assert store.tensors("aa00") is not None
 
 
-def test_a_file_system_without_locks_is_told_of(
+def test_a_file_system_without_locks_is_warned_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_lock(file: object, operation: int) -> None:
@@ -268,12 +268,12 @@ class Chain:
             jobs, lambda job: JobSize(1, 1, 1), lambda kind, count, size: count <= 3
         )
 
-    def _compute(self, chunk: Sequence[Job[Any]]) -> list[Outcome]:
+    def _compute(self, batch: Sequence[Job[Any]]) -> list[Outcome]:
         if len(self.calls) == self.limit:
             raise KeyboardInterrupt
-        self.calls.append([job.key for job in chunk])
+        self.calls.append([job.key for job in batch])
         result = []
-        for job in chunk:
+        for job in batch:
             value = job.dependencies[0].value() + 1.0
             result.append(Outcome({"sum": float(value.sum())}, {"x": value}))
         return result
@@ -371,17 +371,17 @@ def test_a_run_of_other_code_finds_nothing(tmp_path: Path) -> None:
     assert len(other.calls) == 12
 
 
-def test_jobs_are_planned_whatever_their_order() -> None:
+def test_micro_batches_do_not_depend_on_order() -> None:
     chain = Chain(None)
     zero: LazyValue[torch.Tensor] = DerivedValue("zero", (), lambda: torch.zeros(1))
     jobs = [chain.link(device, 0, zero) for device in range(7)]
     plan = chain._plan(jobs)
-    assert [len(chunk) for chunk in plan] == [3, 3, 1]
+    assert [len(batch) for batch in plan] == [3, 3, 1]
     assert chain._plan(jobs[::-1]) == plan
-    assert [job.device for chunk in plan for job in chunk] == list(range(7))
+    assert [job.device for batch in plan for job in batch] == list(range(7))
 
 
-def test_jobs_of_like_size_share_a_chunk() -> None:
+def test_jobs_of_similar_size_share_a_micro_batch() -> None:
     chain = Chain(None)
     zero: LazyValue[torch.Tensor] = DerivedValue("zero", (), lambda: torch.zeros(1))
     jobs = [chain.link(device, 0, zero) for device in range(6)]
@@ -391,4 +391,4 @@ def test_jobs_of_like_size_share_a_chunk() -> None:
         lambda job: JobSize(widths[job.device], 2, 1),
         lambda kind, count, size: count * size.width * size.rows <= 200,
     )
-    assert [[job.device for job in chunk] for chunk in plan] == [[0, 2, 4], [1], [3], [5]]
+    assert [[job.device for job in batch] for batch in plan] == [[0, 2, 4], [1], [3], [5]]

@@ -96,7 +96,7 @@ def test_groups_by_task_and_alone() -> None:
     assert connected_groups(graph(Alone(), view(3))) == [[0], [1], [2]]
 
 
-def test_clusters_stay_until_it_is_time_or_somebody_comes_or_goes() -> None:
+def test_clusters_are_kept_until_they_expire_or_devices_change() -> None:
     calls = []
 
     def densities() -> tuple[np.ndarray, np.ndarray]:

@@ -60,7 +60,7 @@ class FusedLinear(torch.autograd.Function):
     b : (devices, rank, outputs), the transpose of B
     scale : one number, or (devices, 1, 1)
     weight : (inputs, outputs), the frozen weight as it multiplies x from the right; None for the
-        low-rank path alone, beside a layer with a product of its own kind
+        low-rank path only, beside a layer that is not a plain product, such as a quantized one
     bias : (outputs,) or None
     buffers : accumulators of the factors' gradients; None to return them
     """
