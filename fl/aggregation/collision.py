@@ -1,4 +1,4 @@
-"""Collision rates: how many entries of B the updates of several devices have in common.
+"""Collision rates: share of the entries of B that the updates of several devices have in common.
 
 An entry of B collides if two or more devices of one aggregation have it active.
 
