@@ -1,6 +1,6 @@
 """How many entries of B collide: python plots/paper_collision.py results/paper-collision.
 
-One row per variant and density, from groups.csv in the end: number and size of the clusters, and
+One row per variant and density, from clusters.csv in the end: number and size of the clusters, and
 the share of entries that two or more devices of a cluster have active, in percent: by Eq. 19 of
 arXiv 2602.20492, which takes masks for independent, and as the masks are; and of the entries that
 anybody has active. Means over clusters by their size, with 95 % intervals over repetitions.
@@ -15,7 +15,7 @@ import pandas as pd
 from results import by_seed, cell, folders, runs, show
 
 DENSITY = "fl.method.density"
-COLUMNS = ("expected_collisions", "collisions", "collisions_of_used")
+COLUMNS = ("expected_collision_rate", "collision_rate", "collision_rate_active")
 
 
 def main() -> None:
@@ -36,7 +36,7 @@ def main() -> None:
 
 def _last(folder: Path) -> pd.DataFrame:
     """Return the clusters at the end of a run."""
-    table = pd.read_csv(folder / "groups.csv")
+    table = pd.read_csv(folder / "clusters.csv")
     return table[table["round"] == table["round"].max()]
 
 

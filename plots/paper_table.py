@@ -89,7 +89,7 @@ def _cell(line: pd.DataFrame, task: str | None, *, own: bool) -> str:
 def _accuracy(folder: Path, task: str | None, *, own: bool) -> float:
     table = last_evaluation(folder)
     if own:
-        table = table[table["own"]]
+        table = table[table["own_task"]]
     if task is not None:
         return float(table.loc[table["task"] == task, "accuracy"].mean())
     # Tasks count alike, however many devices have them.

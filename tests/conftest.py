@@ -136,7 +136,7 @@ def make_trainer(make_lm, tokenizer):  # type: ignore[no-untyped-def]
         devices: int = 3,
         tasks=None,
         store=None,
-        chunk_tokens=1024,
+        micro_batch_tokens=1024,
         update_faults=None,
         **settings,
     ):
@@ -144,7 +144,9 @@ def make_trainer(make_lm, tokenizer):  # type: ignore[no-untyped-def]
         from fl.tasks import GENERATED, generate
         from fl.trainer import Trainer
 
-        learning = Learning(**SMALL | {"trainer": Computing(chunk_tokens=chunk_tokens)} | settings)
+        learning = Learning(
+            **SMALL | {"trainer": Computing(micro_batch_tokens=micro_batch_tokens)} | settings
+        )
         tasks = tasks or [generate(name, 24, 4, 1) for name in list(GENERATED)[:2]]
         return Trainer(
             learning,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from wnsim.faults import Blackout, Churn, Crash, Jamming, StationFailure
+from wnsim.faults import Churn, Crash, Jamming, LinkOutage, StationFailure
 
 
 @st.composite
@@ -26,9 +26,9 @@ def air_faults(
     disc = {"center_m": draw(places), "radius_m": 0.4 * side_m}
     some: dict[str, tuple[object, ...]] = {
         "crashes": (Crash(devices=(draw(st.integers(0, devices - 1)),), **interval()),),
-        "blackouts": (
-            Blackout(links=(draw(pairs),), **interval()),
-            Blackout(
+        "link_outages": (
+            LinkOutage(links=(draw(pairs),), **interval()),
+            LinkOutage(
                 devices=(draw(nodes),),
                 transfers=draw(st.sampled_from(["wait", "break"])),
                 **interval(),
@@ -41,7 +41,7 @@ def air_faults(
     }
     if stations:
         failing = draw(st.integers(0, stations - 1))
-        some["stations"] = (StationFailure(stations=(failing,), **interval()),)
+        some["station_failures"] = (StationFailure(stations=(failing,), **interval()),)
     if not jams:
         del some["jamming"]
     chosen = draw(st.sets(st.sampled_from(sorted(some))))

@@ -140,7 +140,7 @@ class QuadraticTrainer:
         state: Number | None,
         cached: Mapping[int, Number] | None = None,
     ) -> LazyValue[Any]:
-        result = SimpleNamespace(accuracies=[0.0], routing=0.0, load_entropy=0.0)
+        result = SimpleNamespace(accuracies=[0.0], routing=0.0, expert_usage_entropy=0.0)
         return DerivedValue("test", (), lambda: result)
 
 

@@ -91,7 +91,7 @@ def write_run(
     )
     write_table(
         folder / "evaluations.csv",
-        "round time_s device task own accuracy",
+        "round time_s device task own_task accuracy",
         [
             [r, r * length_s, name, task, True, round(r / rounds, 4)]
             for r in range(rounds + 1)
@@ -100,7 +100,7 @@ def write_run(
     )
     write_table(
         folder / "members.csv",
-        "round time_s group device",
+        "round time_s cluster device",
         [[1, 0.0, 0 if n < 2 else n, name] for n, name in enumerate(devices)],
     )
     summary = results / "summary.csv"

@@ -44,7 +44,7 @@ def test_ideal_access_is_no_access(make_network: Make) -> None:
     for transfer in transfers:
         expected_s = 8e6 / rate_bps(POWER_W * gain(100.0) / NOISE_W)
         assert transfer.latency_s == pytest.approx(expected_s, rel=1e-4)
-        assert transfer.queue_s == transfer.access_s == transfer.retransmission_s == 0
+        assert transfer.queue_s == transfer.channel_access_s == transfer.retransmission_s == 0
 
 
 @pytest.mark.parametrize("turn_slots", [1, 5])
@@ -55,9 +55,9 @@ def test_turns_divide_the_time(make_network: Make, turn_slots: int) -> None:
     transfers = run(network, [Message(2 * pair, 2 * pair + 1, 10**7, 99.0) for pair in range(4)])
     alone_s = 8e7 / rate_bps(POWER_W * gain(100.0) / NOISE_W)
     for transfer in transfers:
-        assert transfer.air_s == pytest.approx(alone_s, rel=1e-3)
+        assert transfer.airtime_s == pytest.approx(alone_s, rel=1e-3)
         assert transfer.latency_s == pytest.approx(4 * alone_s, abs=4e-3 * turn_slots)
-        assert transfer.access_s == pytest.approx(3 * alone_s, abs=4e-3 * turn_slots)
+        assert transfer.channel_access_s == pytest.approx(3 * alone_s, abs=4e-3 * turn_slots)
 
 
 def test_interference_is_the_sum_of_what_is_on_the_air(make_network: Make) -> None:
@@ -116,9 +116,9 @@ def test_protection_keeps_a_loud_neighbor_waiting(make_network: Make) -> None:
     """Law: with 20 dB of protection, links whose ratio is (d'/d)^2 = 12 dB take turns."""
     positions = ((0.0, 0.0), (50.0, 0.0), (0.0, 200.0), (50.0, 200.0))
     messages = [Message(0, 1, 10**6, 9.0), Message(2, 3, 10**6, 9.0)]
-    first, second = run(make_network(positions, mac=Reuse(protect_db=20)), messages)
+    first, second = run(make_network(positions, mac=Reuse(protection_ratio_db=20)), messages)
     assert second.started_s >= first.ended_s
-    first, second = run(make_network(positions, mac=Reuse(protect_db=10)), messages)
+    first, second = run(make_network(positions, mac=Reuse(protection_ratio_db=10)), messages)
     assert first.started_s == second.started_s == 0.0
 
 
@@ -128,10 +128,10 @@ def test_through_a_base_station(make_network: Make) -> None:
     (transfer,) = run(network, [Message(0, 1, 10**6, 9.0)])
     expected_s = sum(8e6 / rate_bps(POWER_W * gain(d) / NOISE_W) for d in (100.0, 200.0))
     assert transfer.delivered
-    assert transfer.legs == 2
-    # The second leg waits for the next slot.
+    assert transfer.hops == 2
+    # The second hop waits for the next slot.
     assert transfer.latency_s == pytest.approx(expected_s, abs=1.1e-3)
-    assert transfer.air_s == pytest.approx(expected_s, rel=1e-3)
+    assert transfer.airtime_s == pytest.approx(expected_s, rel=1e-3)
     assert network.inbox[1].items == [transfer.message]
 
 
@@ -199,7 +199,7 @@ def test_equal_split_of_a_cell(make_network: Make) -> None:
         assert transfer.latency_s == pytest.approx(8e6 / rate_bps(2 * snr, 0.5), rel=1e-3)
     down = run(network, [Message(2, device, 10**6, 9.0) for device in (0, 1)])
     for transfer in down:
-        assert transfer.air_s == pytest.approx(8e6 / rate_bps(snr, 0.5), rel=1e-3)
+        assert transfer.airtime_s == pytest.approx(8e6 / rate_bps(snr, 0.5), rel=1e-3)
 
 
 def test_a_device_that_sends_to_two_stations_splits_its_power(make_network: Make) -> None:

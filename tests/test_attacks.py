@@ -12,12 +12,12 @@ import torch
 from scipy import stats
 
 from fl.config import (
-    Alone,
     Asynchronous,
     Byzantine,
     ClusterExchange,
     Corruption,
     Full,
+    Isolated,
     Lora,
     Mixture,
     Server,
@@ -180,7 +180,7 @@ def test_learning_continues_with_corrupted_updates(federate, protocol: object) -
     assert all(math.isfinite(row.loss) for row in session.rounds)
 
 
-SHARING = {"topology": Alone(), "inference": Mixture(), "method": Lora(rank=2)}
+SHARING = {"topology": Isolated(), "inference": Mixture(), "method": Lora(rank=2)}
 
 
 @pytest.mark.parametrize("source", ["head", "nearest"])
@@ -188,27 +188,29 @@ def test_rejected_cluster_updates_are_not_cached(federate, source: str) -> None:
     """A rejected update is requested again, with the A that was not received either."""
     network, _, session = federate(
         update_faults=UpdateFaults((), Corruption(probability=1.0, bits=3000)),
-        sharing=ClusterExchange(every=1, source=source),
+        cluster_exchange=ClusterExchange(every=1, source=source),
         **SHARING,
     )
-    kept = {(each.target, each.source) for each in session.corruptions if not each.refused}
+    kept = {(each.target, each.source) for each in session.corruptions if not each.rejected}
     assert len(kept) < 4
     for me in range(4):
         assert set(session.cached_updates(me)) == {me} | {other for one, other in kept if one == me}
-    shares = [t.message for t in network.transfers if t.message.kind == "share" and t.delivered]
+    shares = [
+        t.message for t in network.transfers if t.message.kind == "cluster-exchange" and t.delivered
+    ]
     assert len(shares) == len(session.corruptions) == 2 * 4 * 3
     again = {m.size_bytes for m in shares if (m.target, m.source) not in kept}
     assert len(again) == 1
 
 
 def test_cluster_updates_are_corrupted_by_one_bit(federate) -> None:  # type: ignore[no-untyped-def]
-    options = {"sharing": ClusterExchange(every=1), "rounds": 1} | SHARING
+    options = {"cluster_exchange": ClusterExchange(every=1), "rounds": 1} | SHARING
     _, _, sound = federate(**options)
     _, _, changed = federate(update_faults=UpdateFaults((), Corruption(probability=1.0)), **options)
     assert len(changed.corruptions) == 4 * 3
     for me in range(4):
         kept = {
-            each.source for each in changed.corruptions if each.target == me and not each.refused
+            each.source for each in changed.corruptions if each.target == me and not each.rejected
         }
         assert set(changed.cached_updates(me)) == kept | {me}
         for other in kept:

@@ -48,7 +48,7 @@ class Offer:
 def make_world(
     motion: Motion, phy: object, *, fading: object = None, loss: object = None, seed: int = 1
 ) -> World:
-    """Return a world with ns-3's defaults: power, noise figure, 46.7 dB at a metre."""
+    """Return a world with ns-3's defaults: power, noise figure, 46.7 dB at a meter."""
     count = len(motion.names)
     channel = Channel(
         loss or LogDistance(), Shadowing(sigma_db=0.0), fading or NoFading(), 5.15e9,
@@ -103,7 +103,7 @@ def drive(
 
     def cancel(flow: Flow) -> None:
         if flow.ended_ns < 0:
-            air.cancel(flow, "broken")
+            air.cancel(flow, "link-failure")
 
     last_ns = max((offer.at_ns for offer in offers), default=0)
     for at_ns, number in cancels:
@@ -166,7 +166,7 @@ def test_nobody_there(engine: str) -> None:
     world = make_world(at((0, 0), (400, 0)), Wifi(rate_mbps=24.0))
     offers = [Offer(0, 0, (1,), 2 * PACKET_BITS)]
     (flow,), _ = drive(world, Csma(arq=False), offers, engine=engine)
-    assert (flow.delivered, flow.reason, flow.acked_bits) == (False, "retries", 0)
+    assert (flow.delivered, flow.reason, flow.acked_bits) == (False, "retry-limit", 0)
     assert (flow.sent, flow.lost, flow.repeated) == (14, 14, 12)
     timeout = SIFS + SLOT + 20_000
     assert flow.lost_ns == 14 * (DATA + timeout)

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from wnsim.scenario.__main__ import main
-from wnsim.scenario.simulation.dry_run import outlook, warnings
+from wnsim.scenario.simulation.dry_run import forecast, warnings
 from wnsim.scenario.spec.plan import plan
 
 PAIR = """
@@ -51,7 +51,7 @@ def scenario(tmp_path: Path, text: str, *settings: str) -> Any:
 
 def test_a_message_takes_what_shannon_says(tmp_path: Path) -> None:
     """Law: bits over W log2(1 + SNR), free space at 100 m and 3.5 GHz, 9 dB noise figure."""
-    found = outlook(scenario(tmp_path, PAIR))
+    found = forecast(scenario(tmp_path, PAIR))
     loss_db = 20 * math.log10(4 * math.pi * 100 * 3.5e9 / 299_792_458)
     noise_dbm = 10 * math.log10(1.380649e-23 * 290 * 1e6) + 30 + 9
     rate_bps = 1e6 * math.log2(1 + 10 ** ((20 - loss_db - noise_dbm) / 10))
@@ -63,7 +63,7 @@ def test_a_message_takes_what_shannon_says(tmp_path: Path) -> None:
 
 
 def test_what_cannot_work_is_said(tmp_path: Path) -> None:
-    found = outlook(scenario(tmp_path, PAIR, "traffic.lifetime_s=0.1"))
+    found = forecast(scenario(tmp_path, PAIR, "traffic.lifetime_s=0.1"))
     assert found.range_m is None
     (warning,) = warnings(found)
     assert warning.startswith("2 of 2 messages of a round do not arrive within 0.1 s")
@@ -75,7 +75,7 @@ def test_contacts_are_those_within_the_range_of_a_message(tmp_path: Path) -> Non
     """Law: two that pass 1 m apart at 60 m/s are within r of each other for 2 r / 60 s."""
     trace = tmp_path / "t.csv"
     trace.write_text("t_s,id,x_m,y_m\n0,a,-3000,0\n0,b,3000,1\n200,a,3000,0\n200,b,-3000,1\n")
-    found = outlook(
+    found = forecast(
         scenario(tmp_path, PAIR, f"mobility={{model: trace, file: {trace}}}",
                  "traffic.size_bytes=800000", "traffic.lifetime_s=1.8")
     )  # fmt: skip
@@ -96,7 +96,7 @@ def test_sizes_are_those_of_the_run_and_nothing_is_trained(
 
     with monkeypatch.context() as patched:
         patched.setattr(Kernels, "compute", refuse)
-        found = outlook(scenario(tmp_path, LEARNING))
+        found = forecast(scenario(tmp_path, LEARNING))
         assert main([str(path), "--dry-run"]) == 0
     said = capsys.readouterr().out
     assert said.startswith("# seed=1\nmessage: ")

@@ -27,12 +27,13 @@ from wnsim.phy import NrMcs, Shannon
 MACS = [
     Ideal(), Tdma(), Tdma(turn_slots=3), Ofdma(), Ofdma(shared=True),
     Ofdma(power="required", margin_db=3),
-    Reuse(), Reuse(protect_db=5), Cell(), Cell(scheduler="round-robin"), Cell(scheduler="equal"),
+    Reuse(), Reuse(protection_ratio_db=5), Cell(), Cell(scheduler="round-robin"),
+    Cell(scheduler="equal"),
 ]  # fmt: skip
 PHYS = [
     Shannon(gap_db=3.0, bler=0.1),
-    NrMcs(processes=4),
-    NrMcs(harq="chase", processes=3, table=2),
+    NrMcs(harq_processes=4),
+    NrMcs(harq="chase", harq_processes=3, table=2),
     NrMcs(harq="none", subcarrier_hz=30000),
 ]
 
@@ -87,8 +88,8 @@ def test_windows_change_nothing(
         ),
         "transport": Transport(
             trace=True,
-            on_break=data.draw(st.sampled_from(["discard", "resume"])),
-            break_after_s=data.draw(st.sampled_from([None, 0.03])),
+            on_link_failure=data.draw(st.sampled_from(["discard", "resume"])),
+            link_failure_timeout_s=data.draw(st.sampled_from([None, 0.03])),
             retry_s=0.01,
             queue_bytes=data.draw(st.sampled_from([None, 80_000])),
         ),
@@ -119,8 +120,8 @@ def test_windows_change_nothing(
         assert len(network.transfers) == sum(len(targets) for _, _, targets in plan)
         for transfer in network.transfers:
             parts_s = (
-                transfer.queue_s, transfer.access_s, transfer.air_s, transfer.retransmission_s,
-                transfer.backhaul_s,
+                transfer.queue_s, transfer.channel_access_s, transfer.airtime_s,
+                transfer.retransmission_s, transfer.backhaul_s,
             )  # fmt: skip
             assert min(parts_s) >= 0
             assert sum(parts_s) == pytest.approx(transfer.latency_s, abs=1e-8)
@@ -168,7 +169,7 @@ def test_ends_at_an_instant_come_in_one_order(make_network: Callable[..., Networ
             engine=engine,
             motion=RandomWaypoint(speed_mps=(1, 20)).motion(6, (120.0, 120.0), 13),
             mac=Cell(),
-            phy=NrMcs(harq="chase", processes=3, table=2),
+            phy=NrMcs(harq="chase", harq_processes=3, table=2),
             fading=TappedDelayLine(profile="A"),
             path_loss=UmiStreetCanyon(),
             shadowing=Shadowing(waves=16),

@@ -19,7 +19,7 @@ from wnsim.phy import NrMcs, Shannon, Wifi
 
 ACCESSES = {
     "csma": (Csma(), [Wifi(), Wifi(rate_mbps=24.0)], False),
-    "sidelink": (Sidelink(period_slots=20), [Shannon(bler=0.1), NrMcs(processes=1)], True),
+    "sidelink": (Sidelink(period_slots=20), [Shannon(bler=0.1), NrMcs(harq_processes=1)], True),
     "sidelink repeated": (
         Sidelink(period_slots=5, resources_per_period=3, repetitions=1),
         [NrMcs()],
@@ -49,8 +49,8 @@ def test_engines_agree_whatever_goes_wrong(
         "faults": data.draw(air_faults(devices, 0, side_m, jams=jams)),
         "transport": Transport(
             trace=True,
-            on_break=data.draw(st.sampled_from(["discard", "resume"])),
-            break_after_s=data.draw(st.sampled_from([None, 0.03])),
+            on_link_failure=data.draw(st.sampled_from(["discard", "resume"])),
+            link_failure_timeout_s=data.draw(st.sampled_from([None, 0.03])),
             retry_s=0.01,
         ),
     }

@@ -34,12 +34,18 @@ STATION = "base_stations: {}\nmac: {model: cell}\n"
             r"s.yaml:8: faults.crashes.*: until_s must be later than from_s, 2, got 1",
         ),
         (SMALL + "  crashs: []\n", r"s.yaml:7: faults.crashs: unknown key; did you mean 'crashes'"),
-        (SMALL + "  stations: [{stations: [0], from_s: 1}]\n", r"for scenarios with base_stations"),
         (
-            STATION + SMALL + "  stations: [{stations: [1], from_s: 1}]\n",
-            r"faults.stations: stations must be 0 to 0, got 1",
+            SMALL + "  station_failures: [{stations: [0], from_s: 1}]\n",
+            r"for scenarios with base_stations",
         ),
-        (SMALL + "  blackouts: [{links: [[0, 9]]}]\n", r"blackouts: nodes must be 0 to 3, got 9"),
+        (
+            STATION + SMALL + "  station_failures: [{stations: [1], from_s: 1}]\n",
+            r"faults.station_failures: stations must be 0 to 0, got 1",
+        ),
+        (
+            SMALL + "  link_outages: [{links: [[0, 9]]}]\n",
+            r"link_outages: nodes must be 0 to 3, got 9",
+        ),
         (SMALL + "  byzantine: [{devices: [1]}]\n", r"byzantine and corruption, need a section fl"),
         (
             LEARNS + "  byzantine: [{devices: [1]}, {devices: [1], attack: noise}]\n",
@@ -72,7 +78,7 @@ def test_each_fault_is_a_row_with_a_digest(tmp_path: Path) -> None:
         SMALL
         + "  crashes: [{devices: [1], from_s: 0.25, until_s: 1.5, memory: lost}]\n"
         + "  churn: {file: churn.csv}\n"
-        + "  blackouts: [{links: [[0, 2]], from_s: 1}, {from_s: 100}]\n"
+        + "  link_outages: [{links: [[0, 2]], from_s: 1}, {from_s: 100}]\n"
     )
     assert main([str(path), "--out", str(tmp_path / "out")]) == 0
     run = tmp_path / "out" / "seed=1"
@@ -80,8 +86,8 @@ def test_each_fault_is_a_row_with_a_digest(tmp_path: Path) -> None:
         rows = [list(row.values()) for row in csv.DictReader(file)]
     assert rows == [
         ["0.25", "crash", "1", "memory lost", "1.5"],
-        ["0.5", "churn", "3", "left", "0.75"],
-        ["1.0", "blackout", "0 - 2", "transfers wait", ""],
+        ["0.5", "churn", "3", "departed", "0.75"],
+        ["1.0", "link-outage", "0 - 2", "transfers wait", ""],
     ]
     manifest = json.loads((run / "manifest.json").read_text())
     found = hashlib.sha256((run / "faults.csv").read_bytes()).hexdigest()
@@ -133,12 +139,12 @@ def test_what_devices_do_wrong_is_in_the_tables(tmp_path: Path) -> None:
         factor = 3.0 if row["device"] == "0" else 1.0
         assert wrong == pytest.approx(factor * right, rel=1e-6)
     rows = tables["wrong", "faults"]
-    told = [(row["where"], row["what"]) for row in rows if row["kind"] == "byzantine"]
+    told = [(row["location"], row["description"]) for row in rows if row["kind"] == "byzantine"]
     assert told == [("1", "sign-flip 3"), ("2", "label-flip")]
-    assert [row["where"] for row in rows if row["kind"] == "straggler"] == ["0"]
+    assert [row["location"] for row in rows if row["kind"] == "straggler"] == ["0"]
     # Every update that arrives is damaged, once for each that hears it.
     arrived = [row for row in tables["wrong", "transfers"] if row["delivered"] == "True"]
-    damaged = sorted(row["where"] for row in rows if row["kind"] == "corruption")
+    damaged = sorted(row["location"] for row in rows if row["kind"] == "corruption")
     assert damaged == sorted(f"{row['source']} to {row['target']}" for row in arrived)
     # Of the two liars one trains on wrong labels, and so learns something else.
     losses = [
@@ -154,7 +160,7 @@ def test_faults_of_measured_links(tmp_path: Path, capsys: pytest.CaptureFixture[
     (tmp_path / "links.csv").write_text("\n".join([*links, "0,1,3,0.5", "0,2,3,0.5", ""]))
     path = tmp_path / "s.yaml"
     text = f"channel: {{replay: {{file: {tmp_path / 'links.csv'}}}}}\n" + SMALL
-    path.write_text(text + "  blackouts: [{devices: [0], from_s: 0.25, until_s: 0.75}]\n")
+    path.write_text(text + "  link_outages: [{devices: [0], from_s: 0.25, until_s: 0.75}]\n")
     assert main([str(path), "--out", str(tmp_path / "out")]) == 0
     with (tmp_path / "out" / "seed=1" / "transfers.csv").open(newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["round"] == "1"]

@@ -12,7 +12,7 @@ from scipy import stats
 
 from wnsim.core.transfer import Message, Transfer
 from wnsim.core.units import SPEED_OF_LIGHT_MPS, db_to_linear, dbm_to_w, thermal_noise_w
-from wnsim.faults import Blackout, Churn, Crash, Jamming, StationFailure, Straggler, Timeline
+from wnsim.faults import Churn, Crash, Jamming, LinkOutage, StationFailure, Straggler, Timeline
 from wnsim.mac import Cell, Ideal, Ofdma
 from wnsim.mobility import Static
 from wnsim.network import Network
@@ -49,11 +49,11 @@ def test_a_blackout_delays_by_its_length(make_network: Make, engine: str, links:
     """Law: no block of 1 ms in 37 ms brings anything, so that all comes 37 ms later."""
     message = Message(0, 1, 2_000_000, 10.0)
     (clear,) = run(make_network(engine=engine), message)
-    blackout = Blackout(**links, from_s=0.02, until_s=0.057)
-    (late,) = run(make_network(engine=engine, faults={"blackouts": (blackout,)}), message)
+    blackout = LinkOutage(**links, from_s=0.02, until_s=0.057)
+    (late,) = run(make_network(engine=engine, faults={"link_outages": (blackout,)}), message)
     assert late.delivered
     assert late.latency_s - clear.latency_s == pytest.approx(0.037, abs=1e-9)
-    assert late.access_s == pytest.approx(0.037, abs=1e-9)
+    assert late.channel_access_s == pytest.approx(0.037, abs=1e-9)
     assert late.blocks == clear.blocks
 
 
@@ -61,26 +61,28 @@ def test_a_blackout_concerns_no_other_link(make_network: Make) -> None:
     places = ((0.0, 0.0), (100.0, 0.0), (0.0, 100.0))
     messages = [Message(0, 1, 10**6, 10.0), Message(2, 1, 10**6, 10.0)]
     clear = run(make_network(places), *messages)
-    blackout = Blackout(links=((0, 1),), from_s=0.0, until_s=0.1)
-    faulty = run(make_network(places, faults={"blackouts": (blackout,)}), *messages)
+    blackout = LinkOutage(links=((0, 1),), from_s=0.0, until_s=0.1)
+    faulty = run(make_network(places, faults={"link_outages": (blackout,)}), *messages)
     assert faulty[0].latency_s > clear[0].latency_s
     assert faulty[1].latency_s == clear[1].latency_s
 
 
 @ENGINES
-@pytest.mark.parametrize("on_break", ["discard", "resume"])
-def test_a_blackout_that_breaks_transfers(make_network: Make, engine: str, on_break: str) -> None:
+@pytest.mark.parametrize("on_link_failure", ["discard", "resume"])
+def test_a_blackout_that_breaks_transfers(
+    make_network: Make, engine: str, on_link_failure: str
+) -> None:
     message = Message(0, 1, 2_000_000, 10.0)
     (clear,) = run(make_network(engine=engine), message)
-    blackout = Blackout(links=((0, 1),), from_s=0.02, until_s=0.057, transfers="break")
+    blackout = LinkOutage(links=((0, 1),), from_s=0.02, until_s=0.057, transfers="fail")
     network = make_network(
         engine=engine,
-        faults={"blackouts": (blackout,)},
-        transport=Transport(on_break=on_break, packet_header_bytes=0),
+        faults={"link_outages": (blackout,)},
+        transport=Transport(on_link_failure=on_link_failure, packet_header_bytes=0),
     )
     (broken,) = run(network, message)
-    if on_break == "discard":
-        assert (broken.delivered, broken.reason, broken.ended_s) == (False, "blackout", 0.02)
+    if on_link_failure == "discard":
+        assert (broken.delivered, broken.reason, broken.ended_s) == (False, "link-outage", 0.02)
         assert broken.acked_bytes == pytest.approx(2_000_000 * 0.02 / clear.latency_s, rel=2e-3)
     else:
         # Taken up again when the blackout is over, with what was left.
@@ -89,8 +91,8 @@ def test_a_blackout_that_breaks_transfers(make_network: Make, engine: str, on_br
 
 
 def test_a_link_is_dark_for_topologies_too(make_network: Make) -> None:
-    blackout = Blackout(links=((0, 1),), from_s=0.0, until_s=1.0)
-    network = make_network(faults={"blackouts": (blackout,)})
+    blackout = LinkOutage(links=((0, 1),), from_s=0.0, until_s=1.0)
+    network = make_network(faults={"link_outages": (blackout,)})
     assert network.snapshot().snr_db[0, 1] == -math.inf
     network.env.run(until=network.timeout(1.0))
     assert network.snapshot().snr_db[0, 1] == pytest.approx(10 * math.log10(snr(100.0)))
@@ -137,7 +139,7 @@ def test_resumed_after_a_crash(make_network: Make) -> None:
     crash = Crash(devices=(1,), from_s=0.02, until_s=0.05)
     network = make_network(
         faults={"crashes": (crash,)},
-        transport=Transport(on_break="resume", packet_header_bytes=0),
+        transport=Transport(on_link_failure="resume", packet_header_bytes=0),
     )
     (late,) = run(network, message)
     # Back at 50 ms, noticed a nanosecond later, and on the air from the slot after that.
@@ -255,9 +257,9 @@ STATIONS = ((50.0, 10.0), (50.0, 200.0))
 
 
 @ENGINES
-@pytest.mark.parametrize("on_break", ["discard", "resume"])
+@pytest.mark.parametrize("on_link_failure", ["discard", "resume"])
 def test_a_station_that_fails_loses_or_hands_over(
-    make_network: Make, engine: str, on_break: str
+    make_network: Make, engine: str, on_link_failure: str
 ) -> None:
     failure = StationFailure(stations=(0,), from_s=0.01, until_s=5.0)
     settings: dict[str, object] = {
@@ -265,19 +267,23 @@ def test_a_station_that_fails_loses_or_hands_over(
         "stations_m": STATIONS,
         "mac": Cell(),
         "engine": engine,
-        "transport": Transport(on_break=on_break, packet_header_bytes=0),
+        "transport": Transport(on_link_failure=on_link_failure, packet_header_bytes=0),
     }
     message = Message(0, 1, 10**6, 10.0)
-    network = make_network(faults={"stations": (failure,)}, **settings)
+    network = make_network(faults={"station_failures": (failure,)}, **settings)
     (transfer,) = run(network, message)
-    if on_break == "discard":
-        assert (transfer.delivered, transfer.reason, transfer.ended_s) == (False, "station", 0.01)
+    if on_link_failure == "discard":
+        assert (transfer.delivered, transfer.reason, transfer.ended_s) == (
+            False,
+            "station-failure",
+            0.01,
+        )
         # The next one goes through the station that is left, whose links are longer.
         (transfer,) = run(network, message)
     assert transfer.delivered
     distance_m = math.hypot(50.0, 200.0)
     leg_s = 8e6 / (BANDWIDTH_HZ * np.log2(1 + snr(distance_m)))
-    # Each leg begins with a slot, of which there is one in a millisecond.
+    # Each hop begins with a slot, of which there is one in a millisecond.
     assert transfer.ended_s - 0.01 == pytest.approx(2 * leg_s, abs=2.1e-3)
     assert transfer.acked_bytes == transfer.air_bytes
     # After it is back it is the best one again.
@@ -291,18 +297,18 @@ def test_without_a_station_messages_wait_or_are_lost(make_network: Make) -> None
         StationFailure(stations=(0, 1), from_s=0.0, until_s=0.5),
         StationFailure(stations=(0,), from_s=0.0, until_s=0.7),
     )
-    for on_break, lifetime_s in (("discard", 10.0), ("resume", 10.0), ("resume", 0.3)):
+    for on_link_failure, lifetime_s in (("discard", 10.0), ("resume", 10.0), ("resume", 0.3)):
         network = make_network(
-            stations_m=STATIONS, mac=Cell(), faults={"stations": failures},
-            transport=Transport(on_break=on_break),
+            stations_m=STATIONS, mac=Cell(), faults={"station_failures": failures},
+            transport=Transport(on_link_failure=on_link_failure),
         )  # fmt: skip
         (transfer,) = run(network, Message(0, 1, 1000, lifetime_s))
-        if (on_break, lifetime_s) == ("resume", 10.0):
+        if (on_link_failure, lifetime_s) == ("resume", 10.0):
             # Station 1 is back first.
             assert transfer.delivered
             assert transfer.started_s == pytest.approx(0.5, abs=1e-3)
         else:
-            assert (transfer.delivered, transfer.reason) == (False, "station")
+            assert (transfer.delivered, transfer.reason) == (False, "station-failure")
 
 
 # --- stragglers -------------------------------------------------------------------------------
@@ -333,15 +339,15 @@ def test_every_fault_is_a_row() -> None:
     timeline = Timeline(
         [*NAMES, "station-0"], 8, 1,
         crashes=(Crash(devices=(1, 2), from_s=3.0),),
-        blackouts=(Blackout(from_s=1.0, until_s=2.0), Blackout(links=((0, 3),), from_s=9.0)),
+        link_outages=(LinkOutage(from_s=1.0, until_s=2.0), LinkOutage(links=((0, 3),), from_s=9.0)),
         jamming=(Jamming(center_m=(1.0, 2.0), radius_m=3.0, noise_db=4.0),),
-        stations=(StationFailure(stations=(0,), from_s=2.0, until_s=4.0),),
+        station_failures=(StationFailure(stations=(0,), from_s=2.0, until_s=4.0),),
         stragglers=(Straggler(devices=(5,), factor=2.0, from_s=1.0),),
     )  # fmt: skip
-    rows = [(row.time_s, row.kind, row.where) for row in timeline.rows(5.0)]
+    rows = [(row.time_s, row.kind, row.location) for row in timeline.rows(5.0)]
     assert rows == [
-        (0.0, "jamming", "disc 1,2 m, 3 m"), (1.0, "blackout", "all links"),
-        (1.0, "straggler", "5"), (2.0, "station", "station-0"), (3.0, "crash", "1"),
+        (0.0, "jamming", "disc 1,2 m, 3 m"), (1.0, "link-outage", "all links"),
+        (1.0, "straggler", "5"), (2.0, "station-failure", "station-0"), (3.0, "crash", "1"),
         (3.0, "crash", "2"),
     ]  # fmt: skip
 
@@ -350,7 +356,7 @@ def test_every_fault_is_a_row() -> None:
     ("make", "message"),
     [
         (lambda: Crash(devices=(0,), from_s=2.0, until_s=2.0), "until_s must be later than from_s"),
-        (lambda: Blackout(links=((1, 1),)), "two different nodes, got 1 twice"),
+        (lambda: LinkOutage(links=((1, 1),)), "two different nodes, got 1 twice"),
         (lambda: Jamming(noise_db=3.0), "jamming needs one area"),
         (lambda: Jamming(center_m=(0.0, 0.0), noise_db=3.0), "jamming needs one area"),
         (lambda: Jamming(center_m=(0.0, 0.0), radius_m=1.0), "one of noise_db and power_dbm"),

@@ -27,7 +27,7 @@ def make_run(
     (folder / "manifest.json").write_text(json.dumps(manifest))
     rows = [f"{n},{10.0 * n},0,t,True,{a}" for n, a in enumerate(accuracies)]
     (folder / "evaluations.csv").write_text(
-        "\n".join(["round,time_s,device,task,own,accuracy", *rows]) + "\n"
+        "\n".join(["round,time_s,device,task,own_task,accuracy", *rows]) + "\n"
     )
     (folder / "transfers.csv").write_text(TRANSFERS + transfers)
     return folder.name
@@ -83,15 +83,15 @@ def test_runs_without_messages_have_no_latency_figure(tmp_path: Path) -> None:
     assert [path.stem for path in drawn] == ["accuracy", "accuracy-rounds", "tasks"]
 
 
-PARTS_S = ("compute", "queue", "access", "air", "retransmission", "backhaul", "waiting")
-PARTS_BYTES = ("payload", "sharing", "control", "header", "retransmitted")
-PARTS_J = ("transmit", "receive", "idle", "compute")
+PARTS_S = ("compute", "queue", "channel_access", "airtime", "retransmission", "backhaul", "waiting")
+PARTS_BYTES = ("payload", "cluster_exchange", "control", "header", "retransmitted")
+PARTS_J = ("tx", "rx", "idle", "compute")
 METRICS = [
     *(f"round_{part}_s" for part in PARTS_S),
     *(f"{part}_bytes" for part in PARTS_BYTES),
-    *(f"joules_{part}" for part in PARTS_J),
+    *(f"energy_{part}_j" for part in PARTS_J),
     "goodput_bps",
-    "deadline_miss_share",
+    "deadline_miss_ratio",
 ]
 MESSAGES = pd.DataFrame(
     {
@@ -99,7 +99,7 @@ MESSAGES = pd.DataFrame(
         "source": ["a", "b", "c", "a", "b"],
         "target": ["b", "c", "server", "c", "a"],
         "started_s": [1.0, 2.0, 11.0, 15.0, 15.0],
-        "kind": ["update", "share", "update", "control", "background"],
+        "kind": ["update", "cluster-exchange", "update", "control", "background"],
         "ended_s": [5.0, 10.0, 15.0, 19.0, 19.5],
         "size_bytes": [100, 100, 100, 10, 9000],
         "header_bytes": [10, 10, 10, 1, 90],
@@ -121,7 +121,7 @@ def make_full_run(results: Path, label: str, seed: int, tasks: int = 1, factor: 
         for number in range(3)
         for task in range(tasks)
     ]
-    columns = ["round", "time_s", "device", "task", "own", "accuracy"]
+    columns = ["round", "time_s", "device", "task", "own_task", "accuracy"]
     pd.DataFrame(rows, columns=columns).to_csv(results / run / "evaluations.csv", index=False)
     messages = MESSAGES.assign(carried_bytes=factor * MESSAGES["carried_bytes"])
     messages.to_csv(results / run / "transfers.csv", index=False)
@@ -129,10 +129,10 @@ def make_full_run(results: Path, label: str, seed: int, tasks: int = 1, factor: 
         {
             "round": [1, 1, 2],
             "devices": [1, 3, 4],
-            "expected_collisions": [0.0, 0.4, 0.2],
-            "collisions": [0.1, 0.5, None],
+            "expected_collision_rate": [0.0, 0.4, 0.2],
+            "collision_rate": [0.1, 0.5, None],
         }
-    ).to_csv(results / run / "groups.csv", index=False)
+    ).to_csv(results / run / "clusters.csv", index=False)
     make_ways(results / run)
     summary = results / "summary.csv"
     measured = pd.DataFrame(
@@ -150,7 +150,7 @@ def make_ways(folder: Path) -> None:
         "10.0,a,10,20\n10.0,b,100,0\n10.0,c,0,80\n20.0,a,10,40\n20.0,b,100,0\n20.0,c,0,80\n"
     )
     (folder / "members.csv").write_text(
-        "round,time_s,group,device\n1,0.0,0,a\n1,0.0,0,b\n2,10.0,0,a\n2,10.0,0,c\n2,10.0,1,b\n"
+        "round,time_s,cluster,device\n1,0.0,0,a\n1,0.0,0,b\n2,10.0,0,a\n2,10.0,0,c\n2,10.0,1,b\n"
     )
 
 
@@ -185,16 +185,18 @@ def test_all_figures_are_of_the_right_width(tmp_path: Path, variants: int, seeds
 def test_sums_have_the_interval_and_parts_the_means(tmp_path: Path) -> None:
     draw(tmp_path, [make_full_run(tmp_path, "a", seed) for seed in range(1, 4)])
     energy = plotted(tmp_path, "energy").set_index("part")
-    first = METRICS.index("joules_transmit")
+    first = METRICS.index("energy_tx_j")
     # Seeds 1, 2 and 3 are added to each part, so that its mean is 2 more.
-    assert energy.loc[list(PARTS_J), "mean"].tolist() == [first + n + 2 for n in range(4)]
+    assert energy.loc[["transmission", "reception", "idle", "computation"], "mean"].tolist() == [
+        first + n + 2 for n in range(4)
+    ]
     # Sums of four parts differ by 4 from seed to seed.
     half = 4.302653 * 4 / 3**0.5
     assert energy.loc["sum", "mean"] == 4 * first + 6 + 8
     assert energy.loc["sum", "low"] == pytest.approx(4 * first + 14 - half, abs=1e-5)
     assert energy.loc["sum", "high"] == pytest.approx(4 * first + 14 + half, abs=1e-5)
     goodput = plotted(tmp_path, "goodput").set_index("metric")
-    assert goodput.loc["deadline_miss_share", "mean"] == METRICS.index("deadline_miss_share") + 2
+    assert goodput.loc["deadline_miss_ratio", "mean"] == METRICS.index("deadline_miss_ratio") + 2
 
 
 def test_bytes_are_those_on_the_air_by_each_evaluation(tmp_path: Path) -> None:
@@ -248,7 +250,7 @@ def test_map_shows_where_everybody_is_when_most_is_on_the_air(tmp_path: Path) ->
     # The server is where the first station is.
     assert messages.iloc[-1][["to", "to_x_m", "to_y_m"]].tolist() == ["server", 50, 50]
     last = rows[rows["time_s"] > 10].set_index("name")
-    assert last.loc["a", "group"] == 0
+    assert last.loc["a", "cluster"] == 0
 
 
 def test_a_map_can_be_flat_crowded_and_without_messages(tmp_path: Path) -> None:
@@ -259,7 +261,7 @@ def test_a_map_can_be_flat_crowded_and_without_messages(tmp_path: Path) -> None:
     (tmp_path / run / "devices.csv").write_text(f"device\n{names}\n")
     members = [f"1,0.0,{n // 15},{n}" for n in range(150)]
     (tmp_path / run / "members.csv").write_text(
-        "\n".join(["round,time_s,group,device", *members]) + "\n"
+        "\n".join(["round,time_s,cluster,device", *members]) + "\n"
     )
     assert map_of(tmp_path, run) is None
     pd.DataFrame(

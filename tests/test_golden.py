@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ from golden import DIGESTS, SCENARIOS, digest, of_scenario
 def test_tables_are_those_of_the_golden_digests(scenario: str, tmp_path: Path) -> None:
     golden = json.loads(DIGESTS.read_text("utf-8"))[scenario]
     found = of_scenario(scenario, tmp_path / scenario)
-    assert list(found["tables"]) == list(golden["tables"])
+    assert set(found["tables"]) == set(golden["tables"])
     # Elsewhere the last bits of decimals may differ.
     kinds = ("all", "discrete") if found["made_with"] == golden["made_with"] else ("discrete",)
     changed = [
@@ -29,12 +30,12 @@ def test_tables_are_those_of_the_golden_digests(scenario: str, tmp_path: Path) -
 
 
 def test_a_digest_sees_each_cell_and_follows_renames() -> None:
-    none = {"columns": {}, "values": {}}
+    none: dict[str, Any] = {"columns": {}, "values": {}}
     old = digest("transfers.csv", b"legs,reason,latency_s\n1,left,0.5\n", none)
     new = b"hops,reason,latency_s\n1,departed,0.5\n"
     renames = {
-        "columns": {"transfers": {"hops": "legs"}},
-        "values": {"transfers": {"reason": {"departed": "left"}}},
+        "columns": {"transfers.csv": {"hops": "legs"}},
+        "values": {"transfers.csv": {"reason": {"departed": "left"}}},
     }
     assert digest("transfers.csv", new, renames) == old
     assert digest("rounds.csv", new, renames) != old

@@ -11,14 +11,14 @@ import torch
 
 from fl.config import (
     Agglomerative,
-    Alone,
     ByTask,
     ClusterExchange,
     Full,
+    Isolated,
     Lora,
     Mixture,
     Ring,
-    Similar,
+    Similarity,
     SoLora,
 )
 from fl.mixture import stored_bytes
@@ -51,7 +51,7 @@ def sent(network, kind: str) -> list[tuple[int, int, int, int]]:  # type: ignore
 def test_clusters_of_one_device_do_not_communicate(federate) -> None:  # type: ignore[no-untyped-def]
     """Law: without admissible collisions no update is received."""
     network, _, clusters = federate(topology=Agglomerative(s_max=0.0))
-    _, _, alone = federate(topology=Alone())
+    _, _, alone = federate(topology=Isolated())
     assert sent(network, "update") == []
     for one, other in zip(clusters.adapters, alone.adapters, strict=True):
         assert all(torch.equal(x, y) for x, y in zip(one.b, other.b, strict=True))
@@ -78,18 +78,18 @@ def test_collisions_are_those_of_the_masks(federate) -> None:  # type: ignore[no
     _, _, session = federate(topology=Agglomerative(s_max=0.1))
     for row in session.groups:
         assert row.devices == 2
-        assert row.expected_collisions == pytest.approx(0.09, abs=0.001)
+        assert row.expected_collision_rate == pytest.approx(0.09, abs=0.001)
         # Gradients of one model on random data are not independent: only the order is sure.
-        assert 0.04 < row.collisions < 0.25
-        assert 0.0 <= row.sign_conflicts <= 1.0
+        assert 0.04 < row.collision_rate < 0.25
+        assert 0.0 <= row.sign_conflict_rate <= 1.0
 
 
 def test_cluster_updates_are_exchanged(federate) -> None:  # type: ignore[no-untyped-def]
     """Law: sizes are those of the union's values, at first with its mask, A's and centroids."""
     network, trainer, session = federate(
-        topology=ByTask(), sharing=ClusterExchange(every=2), inference=Mixture(), rounds=4
+        topology=ByTask(), cluster_exchange=ClusterExchange(every=2), inference=Mixture(), rounds=4
     )
-    share = sent(network, "share")
+    share = sent(network, "cluster-exchange")
     assert {number for number, *_ in share} == {2, 4}
     groups = [(0, 2), (1, 3)]
     assert len(share) == 2 * 2 * 2
@@ -115,7 +115,7 @@ def test_cluster_updates_are_exchanged(federate) -> None:  # type: ignore[no-unt
 def test_undelivered_cluster_updates_are_not_cached(federate) -> None:  # type: ignore[no-untyped-def]
     far = (*SQUARE[:3], (95_000.0, 95_000.0))
     _, _, session = federate(
-        far, topology=Alone(), sharing=ClusterExchange(every=1), inference=Mixture(),
+        far, topology=Isolated(), cluster_exchange=ClusterExchange(every=1), inference=Mixture(),
         deadline_s=1e-3,
     )  # fmt: skip
     assert 3 not in session.cached_updates(0)
@@ -124,7 +124,7 @@ def test_undelivered_cluster_updates_are_not_cached(federate) -> None:  # type: 
 
 def test_devices_with_similar_prompts_form_clusters(federate) -> None:  # type: ignore[no-untyped-def]
     """Law: two tasks whose prompts differ from the first word on are two groups."""
-    network, _, session = federate(topology=Similar(similarity=0.5))
+    network, _, session = federate(topology=Similarity(threshold=0.5))
     assert {row.devices for row in session.groups} == {2}
     assert {(s, t) for _, s, t, _ in sent(network, "update")} == {(0, 2), (2, 0), (1, 3), (3, 1)}
     assert {size for *_, size in sent(network, "control")} == {HEADER_BYTES + 2 * EMBEDDING_SIZE}
@@ -134,10 +134,10 @@ def test_cluster_updates_come_from_the_sender_with_the_best_link(federate) -> No
     """Law: the nearest device that has an update sends it, at first a member, later any device."""
     line = ((0.0, 0.0), (100.0, 0.0), (200.0, 0.0), (300.0, 0.0))
     network, _, session = federate(
-        line, topology=Alone(), sharing=ClusterExchange(every=1, source="nearest"),
+        line, topology=Isolated(), cluster_exchange=ClusterExchange(every=1, source="nearest"),
         inference=Mixture(),
     )  # fmt: skip
-    share = sent(network, "share")
+    share = sent(network, "cluster-exchange")
     assert len(share) == 2 * 12
     # All updates are of this round, which only their own devices have at the exchange.
     assert {(s, t) for _, s, t, _ in share} == {
@@ -150,11 +150,11 @@ def test_cluster_updates_come_from_the_sender_with_the_best_link(federate) -> No
 def test_an_oracle_routes_to_the_expert_of_the_task(federate) -> None:  # type: ignore[no-untyped-def]
     """Law: all devices cache the same experts, up to half precision, and route correctly."""
     _, _, session = federate(
-        method=Lora(rank=4), topology=Alone(), sharing=ClusterExchange(every=1),
+        method=Lora(rank=4), topology=Isolated(), cluster_exchange=ClusterExchange(every=1),
         inference=Mixture(gate="oracle"),
     )  # fmt: skip
     last = [row for row in session.evaluations if row.round == 2]
-    assert {row.routing for row in last} == {1.0}
+    assert {row.routing_accuracy for row in last} == {1.0}
     for device in range(4):
         assert set(session.cached_updates(device)) == {0, 1, 2, 3}
 
@@ -171,7 +171,7 @@ def test_groups_have_the_spectral_gap_of_their_graph(federate) -> None:  # type:
         assert row.spectral_gap == pytest.approx(1.0, abs=1e-6)
         assert row.consensus_error < 1e-5
     assert min(row.consensus_error for row in ring.groups) > 1e-3
-    _, _, alone = federate(topology=Alone())
+    _, _, alone = federate(topology=Isolated())
     assert {(row.spectral_gap, row.consensus_error) for row in alone.groups} == {(1.0, 0.0)}
 
 
@@ -189,7 +189,10 @@ def test_late_updates_do_not_mix(federate) -> None:  # type: ignore[no-untyped-d
 def test_stored_bytes_are_those_of_the_experts(federate, method) -> None:  # type: ignore[no-untyped-def]
     """Law: the size computed from shapes is that of the experts' factors."""
     _, trainer, session = federate(
-        topology=ByTask(), sharing=ClusterExchange(every=1), inference=Mixture(), method=method
+        topology=ByTask(),
+        cluster_exchange=ClusterExchange(every=1),
+        inference=Mixture(),
+        method=method,
     )
     for device in range(4):
         cached = session.cached_updates(device)

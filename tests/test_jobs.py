@@ -17,8 +17,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from wnsim.scenario.errors import Ended
-from wnsim.scenario.execution.local_jobs import told_to_end
+from wnsim.scenario.errors import Terminated
+from wnsim.scenario.execution.local_jobs import termination_as_exception
 from wnsim.scenario.progress import Display, Progress
 from wnsim.storage.locks import FILE, Lock
 
@@ -209,9 +209,9 @@ def test_an_end_ends_the_children_and_says_how_to_go_on(
 def test_what_nohup_has_told_to_be_ignored_stays_so() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with told_to_end():
+        with termination_as_exception():
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-            with pytest.raises(Ended) as end:
+            with pytest.raises(Terminated) as end:
                 signal.raise_signal(signal.SIGTERM)
     finally:
         signal.signal(signal.SIGHUP, before)

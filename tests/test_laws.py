@@ -52,7 +52,7 @@ def send_all(net: Network, rounds: int = 2) -> None:
     [
         (Ideal(), Shannon()), (Tdma(), Shannon()), (Ofdma(), NrMcs()),
         (Ofdma(shared=True), NrMcs()), (Reuse(), Shannon()),
-        (Reuse(protect_db=5), Shannon()), (Cell(), NrMcs()),
+        (Reuse(protection_ratio_db=5), Shannon()), (Cell(), NrMcs()),
         (Csma(), Wifi()), (Sidelink(period_slots=20), Shannon()),
     ],
     ids=["ideal", "tdma", "ofdma", "shared", "reuse", "protected", "cell", "csma", "sidelink"],

@@ -17,7 +17,7 @@ LAYERS = (Layer("q", 128, 96), Layer("down", 352, 128))
 
 def test_blocks_of_one_orthogonal_matrix_are_orthogonal_between_devices() -> None:
     """Law: max |A_i A_j^T| is rounding for i != j, and A_i A_i^T the identity."""
-    each = [device_a(LAYERS, 8, "block_qr", 5, device, 16) for device in range(16)]
+    each = [device_a(LAYERS, 8, "block-qr", 5, device, 16) for device in range(16)]
     for layer in range(2):
         for i, j in itertools.combinations_with_replacement(range(16), 2):
             product = each[i][layer] @ each[j][layer].T
@@ -28,7 +28,7 @@ def test_blocks_of_one_orthogonal_matrix_are_orthogonal_between_devices() -> Non
 def test_overlaps_of_known_factors() -> None:
     """Law: blocks of one orthogonal matrix do not overlap; rows at 60 degrees have a cosine of a
     half, and the block norm counts lengths too."""
-    blocks = [device_a(LAYERS, 8, "block_qr", 5, device, 4) for device in range(4)]
+    blocks = [device_a(LAYERS, 8, "block-qr", 5, device, 4) for device in range(4)]
     for found in overlaps(blocks):
         assert found == pytest.approx([0.0] * 4, abs=1e-6)
     first, second = torch.tensor([[2.0, 0.0]]), torch.tensor([[1.5, 1.5 * 3**0.5]])
@@ -64,7 +64,7 @@ def test_overlaps_are_reported_for_frozen_private_factors_only(make_trainer) -> 
 
 def test_too_many_orthogonal_blocks_are_refused() -> None:
     with pytest.raises(ValueError, match="17 devices times rank 8 of at most 128, the inputs of q"):
-        device_a(LAYERS, 8, "block_qr", 5, 0, 17)
+        device_a(LAYERS, 8, "block-qr", 5, 0, 17)
 
 
 @pytest.mark.parametrize(("distribution", "variance"), [("gaussian", 1.0), ("kaiming", 1 / 3)])

@@ -23,13 +23,14 @@ def transfer(source: str, target: str, sent_s: float, ended_s: float, **facts: A
     row = {
         "round": 1, "kind": "update", "source": source, "target": target, "size_bytes": 1000,
         "header_bytes": 20, "sent_s": sent_s, "started_s": sent_s, "ended_s": ended_s,
-        "delivered": True, "reason": "", "queue_s": 0.0, "access_s": 0.0, "retransmission_s": 0.0,
-        "backhaul_s": 0.0, "packets": 2, "air_bytes": 1100, "acked_bytes": 1100,
-        "carried_bytes": 1100, "blocks": 10, "failed_blocks": 0, "capacity_bytes": 2200.0,
+        "delivered": True, "reason": "", "queue_s": 0.0, "channel_access_s": 0.0,
+        "retransmission_s": 0.0, "backhaul_s": 0.0, "packets": 2, "air_bytes": 1100,
+        "acked_bytes": 1100, "carried_bytes": 1100, "blocks": 10, "failed_blocks": 0,
+        "capacity_bytes": 2200.0,
     }  # fmt: skip
-    row |= {"latency_s": ended_s - sent_s, "air_s": ended_s - sent_s} | facts
-    elsewhere = ("queue_s", "access_s", "retransmission_s", "backhaul_s")
-    row["air_s"] = row["latency_s"] - sum(row[part] for part in elsewhere)
+    row |= {"latency_s": ended_s - sent_s, "airtime_s": ended_s - sent_s} | facts
+    elsewhere = ("queue_s", "channel_access_s", "retransmission_s", "backhaul_s")
+    row["airtime_s"] = row["latency_s"] - sum(row[part] for part in elsewhere)
     return row
 
 
@@ -38,8 +39,9 @@ def evaluation(round_: int, time_s: float, **accuracies: tuple[float, float]) ->
     return [
         {
             "round": round_, "time_s": time_s, "device": device, "task": task,
-            "own": place == device, "accuracy": values[device], "trained_accuracy": math.nan,
-            "routing": math.nan, "load_entropy": math.nan,
+            "own_task": place == device, "accuracy": values[device],
+            "accuracy_before_aggregation": math.nan, "routing_accuracy": math.nan,
+            "expert_usage_entropy": math.nan,
         }
         for place, (task, values) in enumerate(accuracies.items())
         for device in (0, 1)
@@ -59,7 +61,7 @@ TRANSFERS = [
         acked_bytes=550,
         carried_bytes=550,
         blocks=5,
-        access_s=1.0,
+        channel_access_s=1.0,
     ),
     transfer("0", "1", 11.0, 14.0, round=2),
     # Nothing arrives: blocks as large as those of all messages, 4030 bytes in 52 blocks.
@@ -70,13 +72,13 @@ TRANSFERS = [
         11.5,
         round=2,
         delivered=False,
-        reason="left",
+        reason="departed",
         acked_bytes=0,
         carried_bytes=0,
         blocks=4,
         failed_blocks=4,
     ),
-    transfer("0", "1", 15.0, 16.0, round=2, kind="share", blocks=10),
+    transfer("0", "1", 15.0, 16.0, round=2, kind="cluster-exchange", blocks=10),
     transfer(
         "0",
         "1",
@@ -104,25 +106,25 @@ EVALUATIONS = [
 ]
 DEVICES = [
     {
-        "device": "0", "transmit_j": 3.0, "receive_j": 1.0, "idle_j": 0.5, "compute_j": 1.5,
-        "stored_bytes": 100, "a_cosine": 0.1, "a_block_norm": 0.5,
+        "device": "0", "energy_tx_j": 3.0, "energy_rx_j": 1.0, "energy_idle_j": 0.5,
+        "energy_compute_j": 1.5, "stored_bytes": 100, "a_cosine": 0.1, "a_block_norm": 0.5,
     },
     {
-        "device": "1", "transmit_j": 1.0, "receive_j": 0.5, "idle_j": 0.25, "compute_j": 0.25,
-        "stored_bytes": 300, "a_cosine": 0.2, "a_block_norm": 0.7,
+        "device": "1", "energy_tx_j": 1.0, "energy_rx_j": 0.5, "energy_idle_j": 0.25,
+        "energy_compute_j": 0.25, "stored_bytes": 300, "a_cosine": 0.2, "a_block_norm": 0.7,
     },
 ]  # fmt: skip
-GROUP = {
-    "round": 2, "time_s": 14.0, "expected_collisions": 0.0, "collisions": 0.0,
-    "collisions_of_used": 0.0, "sign_conflicts": math.nan, "consensus_error": 0.0,
+CLUSTER = {
+    "round": 2, "time_s": 14.0, "expected_collision_rate": 0.0, "collision_rate": 0.0,
+    "collision_rate_active": 0.0, "sign_conflict_rate": math.nan, "consensus_error": 0.0,
     "spectral_gap": 1.0,
 }  # fmt: skip
-GROUPS = [
-    GROUP | {"round": 1, "time_s": 9.0, "group": 0, "devices": 4},
-    GROUP | {"group": 0, "devices": 1},
-    GROUP | {
-        "group": 1, "devices": 3, "expected_collisions": 0.2, "collisions": 0.4,
-        "collisions_of_used": 0.8, "sign_conflicts": 0.5, "consensus_error": 0.1,
+CLUSTERS = [
+    CLUSTER | {"round": 1, "time_s": 9.0, "cluster": 0, "devices": 4},
+    CLUSTER | {"cluster": 0, "devices": 1},
+    CLUSTER | {
+        "cluster": 1, "devices": 3, "expected_collision_rate": 0.2, "collision_rate": 0.4,
+        "collision_rate_active": 0.8, "sign_conflict_rate": 0.5, "consensus_error": 0.1,
         "spectral_gap": 0.6,
     },
 ]  # fmt: skip
@@ -132,13 +134,15 @@ GROUPS = [
 def metrics(tmp_path: Path) -> dict[str, int | float]:
     """Return the metrics of a run that has every table."""
     rows = [
-        row | {"trained_accuracy": row["accuracy"] + 0.1 * row["round"], "routing": 0.75,
-               "load_entropy": 0.5} if row["round"] else row
+        row | {
+            "accuracy_before_aggregation": row["accuracy"] + 0.1 * row["round"],
+            "routing_accuracy": 0.75, "expert_usage_entropy": 0.5,
+        } if row["round"] else row
         for row in EVALUATIONS
     ]  # fmt: skip
     tables = {
         "transfers": TRANSFERS, "rounds": ROUNDS, "evaluations": rows, "devices": DEVICES,
-        "groups": GROUPS, "targets": [{"accuracy": 0.5}, {"accuracy": 0.8}],
+        "clusters": CLUSTERS, "targets": [{"accuracy": 0.5}, {"accuracy": 0.8}],
     }  # fmt: skip
     for name, table in tables.items():
         pd.DataFrame(table).to_csv(tmp_path / f"{name}.csv", index=False)
@@ -159,25 +163,25 @@ def test_messages_by_hand(metrics: dict[str, float]) -> None:
     assert metrics["offered_bytes"] == 5 * 1000 + 120
     assert metrics["acked_bytes"] == 3 * 1100 + 550 + 180
     # Of five that are not for control.
-    assert metrics["delivered_share"] == 3 / 5
-    assert metrics["deadline_miss_share"] == 1 / 5
+    assert metrics["delivery_ratio"] == 3 / 5
+    assert metrics["deadline_miss_ratio"] == 1 / 5
     assert metrics["latency_median_s"] == 2.0
     assert metrics["latency_p95_s"] == pytest.approx(2.9)
     assert metrics["goodput_bps"] == 8 * 3000 / 16
     assert metrics["payload_bytes_per_message"] == 980
     carried = 4 * 1100 + 550 + 180
-    assert metrics["of_shannon_bound"] == pytest.approx(carried / (7 * 2200))
+    assert metrics["shannon_efficiency"] == pytest.approx(carried / (7 * 2200))
 
 
 def test_bytes_on_the_air_by_hand(metrics: dict[str, float]) -> None:
     """Law: what arrived and what was sent in vain add up; late messages count in part."""
     assert metrics["payload_bytes"] == pytest.approx(980 * 2.5)
-    assert metrics["sharing_bytes"] == pytest.approx(980)
+    assert metrics["cluster_exchange_bytes"] == pytest.approx(980)
     assert metrics["control_bytes"] == pytest.approx(100)
     assert metrics["header_bytes"] == pytest.approx(120 * 3.5 + 80)
     usual = (3 * 1100 + 550 + 180) / (10 + 5 + 10 + 0 + 10 + 17)
     assert metrics["retransmitted_bytes"] == pytest.approx(2 * 110 + 4 * usual)
-    parts = ("payload", "sharing", "control", "header", "retransmitted")
+    parts = ("payload", "cluster_exchange", "control", "header", "retransmitted")
     total = sum(metrics[f"{name}_bytes"] for name in parts)
     assert metrics["on_air_bytes"] == pytest.approx(total)
     arrived = metrics["on_air_bytes"] - metrics["retransmitted_bytes"]
@@ -196,10 +200,10 @@ def test_nothing_sent(tmp_path: Path) -> None:
     silent = [{"device": "0", "stored_bytes": None, "a_cosine": None, "a_block_norm": None}]
     pd.DataFrame(silent).to_csv(tmp_path / "devices.csv", index=False)
     found = of_run(tmp_path, {"simulated_s": 0.0})
-    assert math.isnan(found.pop("of_shannon_bound"))
+    assert math.isnan(found.pop("shannon_efficiency"))
     assert set(found.values()) == {0}
     assert {"simulated_s", "messages", "offered_bytes", "acked_bytes", "on_air_bytes"} < set(found)
-    assert "delivered_share" not in found
+    assert "delivery_ratio" not in found
 
 
 def test_accuracies_by_hand(metrics: dict[str, float]) -> None:
@@ -209,10 +213,10 @@ def test_accuracies_by_hand(metrics: dict[str, float]) -> None:
     assert metrics["best_accuracy"] == pytest.approx(0.6)
     # Task a was at 0.8 and is at 0.5; task b never was as high as it is.
     assert metrics["forgetting"] == pytest.approx(((0.8 - 0.5) + (0.3 - 0.7)) / 2)
-    assert metrics["interference"] == pytest.approx((0.1 + 0.2) / 2)
+    assert metrics["task_interference"] == pytest.approx((0.1 + 0.2) / 2)
     assert metrics["jain_accuracy"] == pytest.approx(1.4**2 / (2 * (0.36 + 0.64)))
-    assert metrics["routing"] == 0.75
-    assert metrics["load_entropy"] == 0.5
+    assert metrics["routing_accuracy"] == 0.75
+    assert metrics["expert_usage_entropy"] == 0.5
 
 
 def test_what_was_not_measured_is_no_metric() -> None:
@@ -248,13 +252,21 @@ def test_rounds_by_hand(metrics: dict[str, float]) -> None:
     that of round 2 for the message that arrives; the parts add up to the mean latency."""
     assert metrics["round_latency_mean_s"] == (8.5 + 5.0) / 2
     assert metrics["round_latency_p95_s"] == pytest.approx(8.5 - 0.05 * 3.5)
-    assert metrics["straggler_share"] == pytest.approx((2.25 / 8.5 + 1.0 / 5.0) / 2)
+    assert metrics["straggler_ratio"] == pytest.approx((2.25 / 8.5 + 1.0 / 5.0) / 2)
     assert metrics["round_compute_s"] == (3.0 + 2.0) / 2
-    assert metrics["round_access_s"] == 0.5
-    assert metrics["round_air_s"] == (4.0 + 3.0) / 2
+    assert metrics["round_channel_access_s"] == 0.5
+    assert metrics["round_airtime_s"] == (4.0 + 3.0) / 2
     assert metrics["round_waiting_s"] == 0.25
     assert metrics["round_queue_s"] == metrics["round_retransmission_s"] == 0.0
-    parts = ("compute", "queue", "access", "air", "retransmission", "backhaul", "waiting")
+    parts = (
+        "compute",
+        "queue",
+        "channel_access",
+        "airtime",
+        "retransmission",
+        "backhaul",
+        "waiting",
+    )
     total = sum(metrics[f"round_{part}_s"] for part in parts)
     assert total == pytest.approx(metrics["round_latency_mean_s"])
 
@@ -263,7 +275,7 @@ def test_a_round_that_waits_for_nobody_is_computing() -> None:
     rows = [{"round": 1, "device": "0", "start_s": 0.0, "trained_s": 9.0, "end_s": 9.0}]
     found = of_rounds(pd.DataFrame(rows), pd.DataFrame(TRANSFERS))
     assert found["round_compute_s"] == found["round_latency_mean_s"] == 9.0
-    assert found["straggler_share"] == 0.0
+    assert found["straggler_ratio"] == 0.0
 
 
 def test_a_client_is_told_trains_and_answers() -> None:
@@ -277,18 +289,18 @@ def test_a_client_is_told_trains_and_answers() -> None:
     found = of_rounds(pd.DataFrame(rows), pd.DataFrame(path))
     assert found["round_compute_s"] == 3.0
     assert found["round_queue_s"] == 1.0
-    assert found["round_air_s"] == 1.5 + 2.5
+    assert found["round_airtime_s"] == 1.5 + 2.5
     assert found["round_backhaul_s"] == 1.0
     assert found["round_waiting_s"] == 0.0
     assert found["round_latency_mean_s"] == 9.0
 
 
 def test_devices_by_hand(metrics: dict[str, float]) -> None:
-    assert metrics["joules_total"] == 8.0
-    spent = [metrics[f"joules_{name}"] for name in ("transmit", "receive", "idle", "compute")]
+    assert metrics["energy_total_j"] == 8.0
+    spent = [metrics[f"energy_{name}_j"] for name in ("tx", "rx", "idle", "compute")]
     assert spent == [4.0, 1.5, 0.75, 1.75]
     # Delivered: three of 1000 bytes, one of 120 and one of the background's 7000.
-    assert metrics["joules_per_megabit"] == pytest.approx(5.5 / (8e-6 * 10_120))
+    assert metrics["energy_per_megabit_j"] == pytest.approx(5.5 / (8e-6 * 10_120))
     assert metrics["jain_energy"] == pytest.approx(64 / (2 * (36 + 4)))
     assert metrics["stored_bytes"] == 200
     assert metrics["a_cosine"] == pytest.approx(0.15)
@@ -307,10 +319,10 @@ def test_groups_by_hand(metrics: dict[str, float]) -> None:
     assert metrics["clusters"] == 1.5
     assert metrics["cluster_size_mean"] == pytest.approx(8 / 3)
     assert metrics["cluster_size_max"] == 4
-    assert metrics["expected_collisions"] == pytest.approx(0.15)
-    assert metrics["collisions"] == pytest.approx(0.3)
-    assert metrics["collisions_of_used"] == pytest.approx(0.6)
+    assert metrics["expected_collision_rate"] == pytest.approx(0.15)
+    assert metrics["collision_rate"] == pytest.approx(0.3)
+    assert metrics["collision_rate_active"] == pytest.approx(0.6)
     # Nothing collides in the group of one.
-    assert metrics["sign_conflicts"] == 0.5
+    assert metrics["sign_conflict_rate"] == 0.5
     assert metrics["consensus_error"] == pytest.approx(0.075)
     assert metrics["spectral_gap"] == pytest.approx((1 + 3 * 0.6) / 4)

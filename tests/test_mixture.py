@@ -143,30 +143,30 @@ def test_top_k_keeps_the_largest_components(top_k: int) -> None:
 
 
 def test_number_of_components_kept() -> None:
-    assert kept_components(32, Mixture(gate="paper_cosine")) == 8
-    assert kept_components(2, Mixture(gate="paper_projector")) == 1
+    assert kept_components(32, Mixture(gate="paper-cosine")) == 8
+    assert kept_components(2, Mixture(gate="paper-projector")) == 1
     assert (
-        kept_components(32, Mixture(gate="seq_centroid"))
+        kept_components(32, Mixture(gate="seq-centroid"))
         == kept_components(32, Mixture(gate="none"))
         == 32
     )
-    assert kept_components(32, Mixture(gate="seq_centroid", top_k=5)) == 5
-    assert kept_components(32, Mixture(gate="paper_cosine", top_k=50)) == 32
+    assert kept_components(32, Mixture(gate="seq-centroid", top_k=5)) == 5
+    assert kept_components(32, Mixture(gate="paper-cosine", top_k=50)) == 32
 
 
 def low_of(gate: str, expert: Expert, layer: int, h: torch.Tensor) -> torch.Tensor:
     """Return one expert's components of one token, from the printed equations, (rank,)."""
     a, mean = expert.a[layer], expert.centroid[layer]
     unit = mean / mean.norm()
-    if gate == "paper_cosine":
+    if gate == "paper-cosine":
         return (mean @ h) / (mean.norm() * h.norm()) * (a @ h)
-    if gate == "paper_hadamard":
+    if gate == "paper-hadamard":
         return a @ torch.diag(unit) @ h
     return a @ torch.outer(unit, unit) @ h
 
 
 @pytest.mark.parametrize("top_k", [None, 3, 15])
-@pytest.mark.parametrize("gate", ["paper_cosine", "paper_hadamard", "paper_projector"])
+@pytest.mark.parametrize("gate", ["paper-cosine", "paper-hadamard", "paper-projector"])
 def test_readings_of_the_paper_equal_plain_loops_over_tokens(make_lm, gate, top_k) -> None:  # type: ignore[no-untyped-def]
     model = AdaptedModel(make_lm())
     some = experts(model, 3)
@@ -328,7 +328,7 @@ def test_each_prompt_is_answered_with_its_own_weights(make_lm, tokenizer, choice
 def test_gates_of_tokens_have_no_routing(make_lm, tokenizer) -> None:  # type: ignore[no-untyped-def]
     model = AdaptedModel(make_lm())
     evaluator = Evaluator(model, [CHOICES, FREE], tokenizer, 64)
-    for gate in ("paper_cosine", "paper_hadamard", "paper_projector", "none"):
+    for gate in ("paper-cosine", "paper-hadamard", "paper-projector", "none"):
         found, routing, load = evaluator.mixture(experts(model, 2), Mixture(gate=gate))
         assert math.isnan(routing)
         assert math.isnan(load)

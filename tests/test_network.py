@@ -59,7 +59,7 @@ def test_later_messages_of_a_transmitter_wait(make_network: Make) -> None:
     first, second = run(network, [Message(0, 1, 10**6, 1e3), Message(0, 1, 10**6, 1e3)])
     assert second.started_s >= first.ended_s
     assert second.queue_s == pytest.approx(first.latency_s, abs=1.1e-3)
-    assert second.air_s == pytest.approx(first.air_s, rel=1e-3)
+    assert second.airtime_s == pytest.approx(first.airtime_s, rel=1e-3)
 
 
 def test_mean_transfer_time_in_rayleigh_fading_is_the_integral(make_network: Make) -> None:
@@ -87,7 +87,7 @@ def test_failed_blocks_are_sent_again(make_network: Make) -> None:
     share = transfer.failed_blocks / transfer.blocks
     assert abs(share - bler) < 4 * np.sqrt(bler * (1 - bler) / transfer.blocks)
     clean_s = 160e6 / (20e6 * np.log2(1 + free_space_snr(100.0)))
-    assert transfer.air_s == pytest.approx(clean_s, abs=2e-3)
+    assert transfer.airtime_s == pytest.approx(clean_s, abs=2e-3)
 
 
 def test_deadline_gives_a_row_and_not_a_delivery(make_network: Make) -> None:
@@ -139,10 +139,10 @@ def test_a_device_that_vanishes_takes_its_transfers_along(make_network: Make) ->
 
     network = make_network(motion=Vanishing())
     (transfer,) = run(network, [Message(0, 1, 10**9, 60.0)])
-    assert (transfer.delivered, transfer.reason) == (False, "left")
+    assert (transfer.delivered, transfer.reason) == (False, "departed")
     assert transfer.ended_s == pytest.approx(0.25)
     (again,) = run(network, [Message(0, 1, 1000, 60.0)])
-    assert (again.delivered, again.reason, again.latency_s) == (False, "left", 0.0)
+    assert (again.delivered, again.reason, again.latency_s) == (False, "departed", 0.0)
 
 
 def test_shared_band_is_half_duplex_and_divided(make_network: Make) -> None:
@@ -160,7 +160,7 @@ def test_shared_band_is_half_duplex_and_divided(make_network: Make) -> None:
     assert other.latency_s == pytest.approx(half_s, rel=1e-3)
     assert back.started_s >= there.ended_s
     whole_s = 8e6 / (20e6 * np.log2(1 + free_space_snr(100.0)))
-    assert back.air_s == pytest.approx(whole_s, rel=1e-3)
+    assert back.airtime_s == pytest.approx(whole_s, rel=1e-3)
 
 
 def test_shared_band_is_given_back_when_a_transfer_ends(make_network: Make) -> None:

@@ -29,7 +29,7 @@ def test_spread_over_devices(model: str, sigma_db: float) -> None:
     made = Penetration(model=model)
     loss_db = made.loss_db(np.ones(COUNT, dtype=bool), 3.5e9, 1) - made.wall_db(3.5e9)
     # The smaller of two uniform ways to 25 m has the mean 25/3 m and the variance 25^2/18 m^2,
-    # each metre 0.5 dB.
+    # each meter 0.5 dB.
     variance = sigma_db**2 + (0.5 * 25) ** 2 / 18
     assert np.mean(loss_db) == pytest.approx(0.5 * 25 / 3, abs=4 * np.sqrt(variance / COUNT))
     assert np.var(loss_db) == pytest.approx(variance, rel=4 * np.sqrt(2 / COUNT))

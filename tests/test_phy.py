@@ -21,7 +21,7 @@ MODEMS = {
     "nr": NrMcs(),
     "nr-256": NrMcs(table=2),
     "nr-1024": NrMcs(table=4, subcarrier_hz=30000),
-    "nr-chase": NrMcs(harq="chase", processes=4, transmissions=3),
+    "nr-chase": NrMcs(harq="chase", harq_processes=4, max_transmissions=3),
     "nr-no-harq": NrMcs(harq="none", outer_step_db=0.0),
 }
 
@@ -299,7 +299,7 @@ def first_losses(phy: NrMcs, level_db: Floats) -> tuple[Floats, Floats]:
     """Return the bits of first transmissions at constant SNRs, and how likely they are lost."""
     modem = phy.modem(W, 1, BLOCK_NS)
     outcome = constant(modem, linear(*level_db), slots=1, draws=np.ones((level_db.size, 1)))
-    # The expected goodput is that of first transmissions: bits (1 - loss).
+    # The expected goodput is that of first max_transmissions: bits (1 - loss).
     bits = outcome.bits[:, 0].astype(float)
     goodput = modem.rate_bps(linear(*level_db), np.ones(level_db.size)) * modem.slot_ns * 1e-9
     return bits, 1 - goodput / np.where(bits > 0, bits, np.nan)
@@ -333,9 +333,9 @@ def test_a_stricter_target_sends_less_and_loses_less() -> None:
 # --- HARQ and the outer loop ------------------------------------------------------------------
 
 
-def lost_after(harq: str, transmissions: int, margin_db: float) -> tuple[float, float]:
+def lost_after(harq: str, max_transmissions: int, margin_db: float) -> tuple[float, float]:
     """Return the share of blocks lost for good, and of first ones, far below what is believed."""
-    phy = NrMcs(harq=harq, transmissions=transmissions, outer_step_db=0.0, processes=4)
+    phy = NrMcs(harq=harq, max_transmissions=max_transmissions, outer_step_db=0.0, harq_processes=4)
     modem = phy.modem(W, 1, BLOCK_NS)
     known = linear(*[10.0] * 200)
     kind = constant(modem, known * 10 ** (-margin_db / 10), known=known, slots=400).kind
@@ -347,7 +347,7 @@ def lost_after(harq: str, transmissions: int, margin_db: float) -> tuple[float, 
 @pytest.mark.parametrize("harq", ["ir", "chase", "none"])
 def test_a_repetition_of_which_nothing_is_heard_is_of_no_use(harq: str) -> None:
     """Law: nothing arrives in slots without a signal, though it was lost by a hair before."""
-    modem = NrMcs(harq=harq, processes=1, outer_step_db=0.0).modem(W, 1, BLOCK_NS)
+    modem = NrMcs(harq=harq, harq_processes=1, outer_step_db=0.0).modem(W, 1, BLOCK_NS)
     links, slots = 5000, 4
     known = np.broadcast_to(linear(10.0), (links, slots, 1))
     sinr = linear(9.7) * np.array([1.0, 0.0, 0.0, 0.0])[None, :, None] + np.zeros(known.shape)
@@ -396,7 +396,7 @@ def test_chase_combining_equals_the_table_at_the_sum_of_the_snrs() -> None:
 
 
 def test_a_block_is_repeated_one_round_later_and_not_too_often() -> None:
-    phy = NrMcs(processes=3, transmissions=2, outer_step_db=0.0)
+    phy = NrMcs(harq_processes=3, max_transmissions=2, outer_step_db=0.0)
     modem = phy.modem(W, 1, BLOCK_NS)
     # Everything is lost.
     outcome = constant(modem, linear(10.0), slots=9, draws=np.zeros((1, 9)))
@@ -408,7 +408,7 @@ def test_a_block_is_repeated_one_round_later_and_not_too_often() -> None:
 
 
 def test_no_more_is_sent_than_is_due() -> None:
-    modem = NrMcs(processes=4).modem(W, 1, BLOCK_NS)
+    modem = NrMcs(harq_processes=4).modem(W, 1, BLOCK_NS)
     one = int(constant(modem, linear(20.0), slots=1, draws=np.ones((1, 1))).bits[0, 0])
     outcome = constant(modem, linear(20.0), slots=12, size_bits=2 * one + 1, draws=np.ones((1, 12)))
     assert outcome.kind[0].tolist() == [NEW] * 3 + [IDLE] * 9
@@ -443,8 +443,8 @@ def test_the_outer_loop_meets_its_target_whatever_is_believed(
         (lambda: NrMcs(target_bler=0.0), r"target_bler must be between 0 and 1, got 0\.0"),
         (lambda: NrMcs(gap_db=-0.1), r"gap_db must be at least 0 dB, got -0\.1"),
         (lambda: NrMcs(overhead_elements=168), r"overhead_elements must be from 0 to 167, got 168"),
-        (lambda: NrMcs(transmissions=0), r"transmissions must be from 1 to 16, got 0"),
-        (lambda: NrMcs(processes=65), r"processes must be from 1 to 64, got 65"),
+        (lambda: NrMcs(max_transmissions=0), r"transmissions must be from 1 to 16, got 0"),
+        (lambda: NrMcs(harq_processes=65), r"processes must be from 1 to 64, got 65"),
         (lambda: NrMcs(outer_step_db=-1.0), r"outer_step_db must be from 0 to 10 dB, got -1\.0"),
     ],
 )

@@ -38,7 +38,7 @@ def write(
     (folder / "manifest.json").write_text(json.dumps(MANIFEST | facts), "utf-8")
     write_table(
         folder / "evaluations.csv",
-        "round time_s device task own accuracy",
+        "round time_s device task own_task accuracy",
         [(r, r, d, task, own, share * r) for r in (0, 1) for d, task, own, share in accuracies],
     )
     write_table(
@@ -47,8 +47,8 @@ def write(
         [("update", size) for size in updates] + [("control", size) for size in controls],
     )
     write_table(
-        folder / "groups.csv",
-        "round devices expected_collisions collisions collisions_of_used",
+        folder / "clusters.csv",
+        "round devices expected_collision_rate collision_rate collision_rate_active",
         [(0, 9, 9.0, 9.0, 9.0), *((1, *group) for group in groups)],
     )
     path = results / "summary.csv"

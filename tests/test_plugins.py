@@ -20,9 +20,10 @@ from typing import Literal
 
 import numpy as np
 
+from fl.config import Full
 from fl.methods.lora import LoraMethod
 from fl.tasks import Example, Source
-from fl.topology import Full, full
+from fl.topology.graphs import full
 from wnsim.channel.mean_loss import AlwaysInSight
 from wnsim.mobility import Static
 from wnsim.core.params import parameters

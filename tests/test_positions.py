@@ -59,7 +59,7 @@ def test_rows_are_where_the_motion_has_the_devices(model: type[Mobility]) -> Non
 
 
 def test_straight_lines_between_instants_keep_to_the_way() -> None:
-    """Half a metre of the fastest device's way apart, no line leaves it by more than half that."""
+    """Half a meter of the fastest device's way apart, no line leaves it by more than half that."""
     motion = RandomWaypoint(speed_mps=(1.0, 2.0)).motion(4, AREA_M, 3)
     rows = position_rows(motion, NONE_M, 60.0)
     times_s = sorted({row.time_s for row in rows})

@@ -126,7 +126,7 @@ def test_stale_updates_count_less() -> None:
         protocol={"staleness_exponent": 2.0},
     )  # fmt: skip
     mine = [row for row in session.rounds if row.device == 0]
-    aggregated = [row for row in mine if row.heard]
+    aggregated = [row for row in mine if row.updates_received]
     # Made at 4 s, received at 7 s; device 0 has aggregated at 4 (when it was made), 5 and 6 s.
     assert (aggregated[0].end_s, aggregated[0].staleness, aggregated[0].age_s) == (7.0, 2.0, 3.0)
     x = y = 0.0
@@ -223,7 +223,7 @@ def test_a_server_is_behind_the_stations(served) -> None:  # type: ignore[no-unt
     )
     assert all(t.backhaul_s == pytest.approx(0.25) for t in network.transfers)
     assert all(t.delivered for t in network.transfers)
-    assert {t.legs for t in network.transfers} == {1}
+    assert {t.hops for t in network.transfers} == {1}
 
 
 def test_late_updates_are_not_averaged(served) -> None:  # type: ignore[no-untyped-def]

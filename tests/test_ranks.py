@@ -17,8 +17,8 @@ ROOT = Path(__file__).parent.parent
 SCRIPT = """
 import os, sys
 from fl.engine.launcher import rank_from_environment
-from fl.engine.ranks import join_ranks
-with join_ranks(rank_from_environment(os.environ)) as ranks:
+from fl.engine.ranks import join_process_group
+with join_process_group(rank_from_environment(os.environ)) as ranks:
     taken = []
     ranks.share(
         list(range(5)),
@@ -105,7 +105,7 @@ def scenario(folder: Path) -> list[str]:
         "  local_steps: 20\n"
         "  test_examples: 4\n"
         "  evaluate_every: 4\n"
-        "  trainer: {chunk_tokens: 256}\n"
+        "  trainer: {micro_batch_tokens: 256}\n"
     )
     return ["-m", "wnsim.scenario", str(path), "--out"]
 
@@ -146,7 +146,7 @@ def test_two_ranks_give_what_one_gives_and_end_together(tmp_path: Path) -> None:
     for rank, process in enumerate(both):
         out, err = process.communicate(timeout=200)
         assert process.returncode == 0, err
-        # The first one alone speaks.
+        # The first one alone reports_progress.
         assert bool(out) == (rank == 0)
     # Micro-batches and threads are the same, so even the bits of the results are.
     first, second = tables(tmp_path / "one"), tables(tmp_path / "two")

@@ -147,7 +147,7 @@ def test_any_run_is_small_enough(tmp_path: Path) -> None:
     names = [f"a device with a name so long that it is cut {n:020}" for n in range(1000)]
     run = write_run(tmp_path, devices=names, instants=100, messages=30_000, rounds=200)
     rows = [[r, r * 0.1, (n + r) % 7, name] for r in range(300) for n, name in enumerate(names)]
-    write_table(tmp_path / run / "members.csv", "round time_s group device", rows)
+    write_table(tmp_path / run / "members.csv", "round time_s cluster device", rows)
     data = replay(tmp_path / run)
     assert data is not None
     assert len(json.dumps(data)) < 2_500_000
@@ -329,7 +329,7 @@ def test_faults_are_told_and_stay_text(tmp_path: Path) -> None:
     run = write_run(tmp_path)
     assert 'id="faults-head"' not in write_report(tmp_path, [run])
     rows = [[n, "crash", EVIL, "loses its memory", "" if n == 1 else 2.5 + n] for n in range(130)]
-    write_table(tmp_path / run / "faults.csv", "time_s kind where what until_s", rows)
+    write_table(tmp_path / run / "faults.csv", "time_s kind location description until_s", rows)
     text = write_report(tmp_path, [run])
     cells = Page(text).texts["td"]
     assert cells.count(EVIL) == cells.count("loses its memory") == 100

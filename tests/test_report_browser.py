@@ -39,7 +39,7 @@ class Browser:
 
     Parameters
     ----------
-    driver : what speaks to it
+    driver : what reports_progress to it
     """
 
     driver: webdriver.Chrome

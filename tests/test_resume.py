@@ -25,7 +25,7 @@ fl:
   batch_size: 4
   train_examples: 16
   test_examples: 4
-  trainer: {chunk_tokens: 1}
+  trainer: {micro_batch_tokens: 1}
 """
 SCENARIOS = {
     "asynchronous": f"name: r{_BASE}  protocol: {{model: asynchronous}}\n",

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from fl.config import Hub
 from wnsim.scenario.__main__ import main
 from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.simulation.build import build_world, check, resolved
+from wnsim.scenario.simulation.advice import check
+from wnsim.scenario.simulation.build import build_world
+from wnsim.scenario.simulation.identity import resolved
 from wnsim.scenario.spec.plan import plan, results_folder
 from wnsim.scenario.spec.schema import json_schema
 from wnsim.scenario.spec.validation import shipped

@@ -42,7 +42,7 @@ def test_rounds_are_synchronous_and_send_to_every_neighbor(federate) -> None:  #
         assert [row.trained_s - row.start_s for row in sorted(rows, key=lambda r: r.device)] == [
             pytest.approx(1.0 + device) for device in range(4)
         ]
-        assert {(row.neighbors, row.heard) for row in rows} == {(3, 3)}
+        assert {(row.neighbors, row.updates_received) for row in rows} == {(3, 3)}
     second = min(row.start_s for row in session.rounds if row.round == 2)
     assert second == max(row.end_s for row in session.rounds if row.round == 1)
 
@@ -73,7 +73,7 @@ def test_aggregation_continues_without_late_updates(federate) -> None:  # type: 
             t for t in network.transfers
             if t.delivered and t.message.target == row.device and t.message.round == row.round
         ]  # fmt: skip
-        assert row.heard == len(arrived)
+        assert row.updates_received == len(arrived)
     # All devices wait for the slowest one's message to expire: 4 s of training and 0.5 s.
     assert max(row.end_s for row in session.rounds if row.round == 1) == pytest.approx(4.5)
     assert not session.adapters[3].is_zero()
@@ -222,7 +222,7 @@ def test_evaluations_cover_every_device_and_task_at_every_time(federate) -> None
     assert len(session.evaluations) == 3 * 4 * 2
     assert {row.round for row in session.evaluations} == {0, 1, 2}
     assert all(0 <= row.accuracy <= 1 for row in session.evaluations)
-    own = [row for row in session.evaluations if row.own]
+    own = [row for row in session.evaluations if row.own_task]
     assert {(row.device, row.task) for row in own} == {
         (device, trainer.tasks[device % 2].name) for device in range(4)
     }
@@ -231,26 +231,26 @@ def test_evaluations_cover_every_device_and_task_at_every_time(federate) -> None
 def test_devices_are_tested_before_aggregation_on_request(federate) -> None:  # type: ignore[no-untyped-def]
     """Law: without aggregation both accuracies are equal; the test takes no simulated time."""
     plain, _, session = federate(method=Lora(rank=4))
-    assert all(math.isnan(row.trained_accuracy) for row in session.evaluations)
-    asked, _, session = federate(method=Lora(rank=4), evaluate_before_merging=True)
+    assert all(math.isnan(row.accuracy_before_aggregation) for row in session.evaluations)
+    asked, _, session = federate(method=Lora(rank=4), evaluate_before_aggregation=True)
     assert asked.now_s == plain.now_s
     assert [repr(t) for t in asked.transfers] == [repr(t) for t in plain.transfers]
     for row in session.evaluations:
-        assert math.isnan(row.trained_accuracy) == (row.round == 0)
-    _, _, session = federate(method=Local(rank=4), evaluate_before_merging=True)
+        assert math.isnan(row.accuracy_before_aggregation) == (row.round == 0)
+    _, _, session = federate(method=Local(rank=4), evaluate_before_aggregation=True)
     rows = [row for row in session.evaluations if row.round]
-    assert [row.trained_accuracy for row in rows] == [row.accuracy for row in rows]
+    assert [row.accuracy_before_aggregation for row in rows] == [row.accuracy for row in rows]
 
 
 @pytest.mark.parametrize("protocol", [Synchronous(), Asynchronous()])
 def test_the_state_tested_before_aggregation_is_the_trained_one(federate, protocol) -> None:  # type: ignore[no-untyped-def]
     _, trainer, session = federate(
-        method=Lora(rank=4), protocol=protocol, evaluate_before_merging=True
+        method=Lora(rank=4), protocol=protocol, evaluate_before_aggregation=True
     )
     last = list(session.evaluations)[-8:]
     for device, state in enumerate(session.trained):
         expected = trainer.test(device, 9, state).value().accuracies
-        found = [row.trained_accuracy for row in last if row.device == device]
+        found = [row.accuracy_before_aggregation for row in last if row.device == device]
         assert found == expected
         # It was aggregated with the others' after that.
         assert state.value().adapter is not session.adapters[device]
@@ -323,7 +323,7 @@ def test_neighbors_average_quantized_updates(federate, method) -> None:  # type:
     """Received parameters are off by at most a level; messages have the size of their bytes."""
     sent_bytes = {}
     for bits in (16, 8):
-        network, trainer, _ = federate(method=method, rounds=1, value_bits=bits)
+        network, trainer, _ = federate(method=method, rounds=1, bits_per_parameter=bits)
         trained = [trainer.train(device, 1, None) for device in range(4)]
         update = trainer.outgoing_update(2, 1, trained[2]).value()
         own = trained[2].value().adapter

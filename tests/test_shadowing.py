@@ -165,7 +165,7 @@ def test_state_is_certain_at_the_ends_and_does_not_jump() -> None:
     (state,) = sight.states([np.full((PAIRS, 2), 0.5)], tracks_m, FIRST, SECOND)
     # Most links are clearly in one state: the ramp covers about LOS_RAMP of the field's range.
     assert np.mean((state > 0.05) & (state < 0.95)) < 2 * LOS_RAMP
-    # A metre changes the field by a deviation of sqrt(2 (1 - exp(-1/50^2))) = 0.028, and the
+    # A meter changes the field by a deviation of sqrt(2 (1 - exp(-1/50^2))) = 0.028, and the
     # state by at most 1/sqrt(2 pi) / LOS_RAMP times that: six deviations.
     slope = np.sqrt(2 * (1 - np.exp(-1 / 50.0**2))) / np.sqrt(2 * np.pi) / LOS_RAMP
     assert np.max(np.abs(np.diff(state))) < 6 * slope

@@ -170,7 +170,7 @@ def test_a_blind_repetition_helps_unless_both_are_missed() -> None:
     expected = 1.0 - 1.0 / comb(5, 2)
     assert blocks == pytest.approx(2000, abs=2)
     assert abs(arrived / blocks - expected) < 3.0 * sqrt(expected * (1 - expected) / blocks)
-    assert done[0].repeated_blocks == pytest.approx(blocks, abs=1)
+    assert done[0].retransmitted_blocks == pytest.approx(blocks, abs=1)
 
 
 def _snr(net: Network, source: int, target: int) -> float:
@@ -293,7 +293,7 @@ def test_fewer_blocks_arrive_from_farther_away() -> None:
     # Forty senders along a road, and one broadcast whose receivers are ever farther away.
     motion = line(45, 25.0)
     mac = Sidelink(subchannels=2, period_slots=20, resources_per_period=1, counter=(1, 3))
-    phy = NrMcs(processes=1, harq="none")
+    phy = NrMcs(harq_processes=1, harq="none")
     net = network(motion, mac, phy=phy, fading=Rayleigh(), path_loss=LogDistance(exponent=3.0))
     traffic = [(0.001 * s, s, [1, 2, 5, 12, 30], 10**8, 4.0) for s in (0,)]
     others = [(0.0007 * s, s, [s - 1], 10**8, 4.0) for s in range(3, 45, 2)]
@@ -327,8 +327,8 @@ def test_the_engines_want_a_sidelink() -> None:
 PHYS = [
     Shannon(gap_db=3.0, bler=0.1),
     NrMcs(),
-    NrMcs(harq="chase", processes=1),
-    NrMcs(harq="none", subcarrier_hz=30000, processes=2),
+    NrMcs(harq="chase", harq_processes=1),
+    NrMcs(harq="none", subcarrier_hz=30000, harq_processes=2),
 ]
 
 
@@ -383,17 +383,22 @@ def test_the_engines_agree_to_the_last_bit(data: st.DataObject) -> None:
             engine=engine, seed=seed, csi_delay_s=csi_delay_s, prediction="linear",
             subbands=1 + seed % 2,
             transport=Transport(
-                trace=True, on_break="resume" if resume else "discard",
-                break_after_s=0.04 if resume else None, retry_s=0.01,
+                trace=True, on_link_failure="resume" if resume else "discard",
+                link_failure_timeout_s=0.04 if resume else None, retry_s=0.01,
             ),
         )  # fmt: skip
         done = drive(net, traffic, failures, quantile)
         results.append((repr(done), repr(list(net.packets)), repr(net.tx_s), repr(net.rx_s)))
     assert results[0] == results[1]
     for transfer in done:
-        parts_s = transfer.queue_s + transfer.access_s + transfer.air_s + transfer.retransmission_s
+        parts_s = (
+            transfer.queue_s
+            + transfer.channel_access_s
+            + transfer.airtime_s
+            + transfer.retransmission_s
+        )
         assert transfer.latency_s == pytest.approx(parts_s, abs=1e-9)
-        assert transfer.access_s >= 0.0
+        assert transfer.channel_access_s >= 0.0
         assert transfer.acked_bytes <= transfer.air_bytes
         assert transfer.delivered == (transfer.reason == "")
         assert not transfer.delivered or transfer.acked_bytes == transfer.air_bytes

@@ -8,7 +8,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from fl.config import Agglomerative, Alone, ByTask, Full, Nearest, Random, Ring
+from fl.config import Agglomerative, ByTask, Full, Isolated, Nearest, Random, Ring
 from fl.topology import CONTROL, TOPOLOGIES, TopologyContext, connected_groups
 
 
@@ -43,7 +43,7 @@ def graph(config: object, seen: View, seed: int = 1) -> nx.Graph:
 
 
 CONFIGS = [
-    Ring(), Random(degree=3), Nearest(degree=3), Full(), ByTask(), Alone(), Agglomerative(),
+    Ring(), Random(degree=3), Nearest(degree=3), Full(), ByTask(), Isolated(), Agglomerative(),
 ]  # fmt: skip
 
 
@@ -93,7 +93,7 @@ def test_impossible_degrees_are_refused(degree: int, count: int) -> None:
 
 def test_groups_by_task_and_alone() -> None:
     assert connected_groups(graph(ByTask(), view(7, (3,)))) == [[0, 6], [1, 4], [2, 5]]
-    assert connected_groups(graph(Alone(), view(3))) == [[0], [1], [2]]
+    assert connected_groups(graph(Isolated(), view(3))) == [[0], [1], [2]]
 
 
 def test_clusters_are_kept_until_they_expire_or_devices_change() -> None:

@@ -63,10 +63,10 @@ def test_bad_files(tmp_path: Path, content: str | bytes, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "unit"), [("gpx", "metres"), ("ns-2", "degrees"), ("csv", "degrees")]
+    ("name", "unit"), [("gpx", "meters"), ("ns-2", "degrees"), ("csv", "degrees")]
 )
 def test_coordinates_that_contradict_the_format(tmp_path: Path, name: str, unit: str) -> None:
-    with pytest.raises(ValueError, match=f"coordinates must be (metres|degrees) here, got {unit}"):
+    with pytest.raises(ValueError, match=f"coordinates must be (meters|degrees) here, got {unit}"):
         motion(tmp_path / "t", WRITERS[name](made_tracks()), coordinates=unit)
 
 

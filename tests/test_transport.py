@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from wnsim.channel import Replay, ReplayTable
 from wnsim.core.transfer import Message, Transfer
 from wnsim.core.units import NS_PER_S, dbm_to_w
-from wnsim.faults import Blackout
+from wnsim.faults import LinkOutage
 from wnsim.mobility import Motion
 from wnsim.mobility.traces import TraceMotion
 from wnsim.network import Network
@@ -78,7 +78,7 @@ def test_a_full_queue_refuses(make_network: Make) -> None:
     network = make_network(transport=Transport(queue_bytes=2500, packet_header_bytes=0))
     first, second, third = run(network, [Message(0, 1, 1000, 9.0) for _ in range(3)])
     assert [first.delivered, second.delivered, third.delivered] == [True, True, False]
-    assert (third.reason, third.attempts, third.latency_s) == ("queue", 0, 0.0)
+    assert (third.reason, third.attempts, third.latency_s) == ("queue-overflow", 0, 0.0)
     # What has ended makes room again.
     (later,) = run(network, [Message(0, 1, 2500, 9.0)])
     assert later.delivered
@@ -91,7 +91,7 @@ def test_a_broadcast_waits_in_the_queue_once(make_network: Make) -> None:
     events.append(network.send(Message(0, 1, 1500, 9.0)))
     events.append(network.send(Message(0, 1, 1, 9.0)))
     network.env.run(until=network.env.all_of(events))
-    assert [event.value.reason for event in events] == ["", "", "", "queue"]
+    assert [event.value.reason for event in events] == ["", "", "", "queue-overflow"]
     assert run(network, [Message(0, 1, 2500, 9.0)])[0].delivered
 
 
@@ -179,8 +179,8 @@ def test_resume_goes_on_where_the_link_broke(make_network: Make) -> None:
     size = 10_000_000
     (alone,) = run(make_network(), [Message(0, 1, size, 20.0)])
     (lost,) = run(make_network(motion=Gone()), [Message(0, 1, size, 20.0)])
-    assert (lost.delivered, lost.reason, lost.attempts) == (False, "left", 1)
-    resume = Transport(on_break="resume", packet_header_bytes=0)
+    assert (lost.delivered, lost.reason, lost.attempts) == (False, "departed", 1)
+    resume = Transport(on_link_failure="resume", packet_header_bytes=0)
     (resumed,) = run(make_network(motion=Gone(), transport=resume), [Message(0, 1, size, 20.0)])
     assert resumed.delivered
     assert resumed.attempts == 2
@@ -189,7 +189,7 @@ def test_resume_goes_on_where_the_link_broke(make_network: Make) -> None:
     assert resumed.latency_s == pytest.approx(alone.latency_s + 0.8, abs=2e-3)
     assert resumed.queue_s == pytest.approx(0.8, abs=2e-3)
     (late,) = run(make_network(motion=Gone(), transport=resume), [Message(0, 1, size, 0.5)])
-    assert (late.delivered, late.reason) == (False, "left")
+    assert (late.delivered, late.reason) == (False, "departed")
 
 
 def test_a_link_on_which_nothing_arrives_breaks(make_network: Make) -> None:
@@ -198,10 +198,12 @@ def test_a_link_on_which_nothing_arrives_breaks(make_network: Make) -> None:
     motion = passing([(0.0, 0.0, 0.0), (900.0, 0.0, 0.0)], track)
     common = {"motion": motion, "phy": NrMcs(), "tx_power_dbm": 0.0, "block_ns": 5_000_000}
     message = Message(0, 1, 1_000_000_000, 800.0)
-    patience = Transport(break_after_s=0.5, packet_header_bytes=0)
+    patience = Transport(link_failure_timeout_s=0.5, packet_header_bytes=0)
     (broken,) = run(make_network(transport=patience, **common), [message])
-    assert (broken.delivered, broken.reason) == (False, "broken")
-    again = Transport(break_after_s=0.5, on_break="resume", retry_s=5.0, packet_header_bytes=0)
+    assert (broken.delivered, broken.reason) == (False, "link-failure")
+    again = Transport(
+        link_failure_timeout_s=0.5, on_link_failure="resume", retry_s=5.0, packet_header_bytes=0
+    )
     (kept,) = run(make_network(transport=again, **common), [message])
     assert kept.delivered
     assert kept.attempts > 5
@@ -214,7 +216,7 @@ def test_a_link_on_which_nothing_arrives_breaks(make_network: Make) -> None:
 def test_energy_is_the_sum_of_its_parts(make_network: Make) -> None:
     energy = Energy(
         amplifier_efficiency=0.4, transmit_circuit_w=0.3, receive_w=0.2, idle_w=0.05,
-        joules_per_flop=2e-12,
+        energy_per_flop_j=2e-12,
     )  # fmt: skip
     network = make_network()
     power_w = np.full(2, float(dbm_to_w(23.0)))
@@ -364,13 +366,13 @@ def test_measured_links_wait_while_they_are_dark(
 ) -> None:
     links = measured(column, devices=3)
     dark = [
-        Blackout(links=((0, 1),), from_s=2.0, until_s=4.0),
-        Blackout(devices=(1,), from_s=1.0, until_s=3.0),
-        Blackout(from_s=9.0),
-        Blackout(links=((0, 2),), from_s=0.0),
+        LinkOutage(links=((0, 1),), from_s=2.0, until_s=4.0),
+        LinkOutage(devices=(1,), from_s=1.0, until_s=3.0),
+        LinkOutage(from_s=9.0),
+        LinkOutage(links=((0, 2),), from_s=0.0),
     ]
     network = make_network(
-        ((0.0, 0.0), (100.0, 0.0), (0.0, 100.0)), replay=links, faults={"blackouts": dark}
+        ((0.0, 0.0), (100.0, 0.0), (0.0, 100.0)), replay=links, faults={"link_outages": dark}
     )
     network.env.run(until=network.timeout(sent_s))
     (transfer,) = run(network, [Message(0, 1, 250_000, 30.0)])
@@ -381,37 +383,37 @@ def test_measured_links_wait_while_they_are_dark(
 
 def test_a_measured_ramp_goes_on_after_the_dark(make_network: Make, measured: Measured) -> None:
     links = measured("rate_bps\n0,0,1,1e6\n4,0,1,5e6", interpolate="linear")
-    dark = [Blackout(from_s=1.0, until_s=2.0)]
-    network = make_network(replay=links, faults={"blackouts": dark})
+    dark = [LinkOutage(from_s=1.0, until_s=2.0)]
+    network = make_network(replay=links, faults={"link_outages": dark})
     (transfer,) = run(network, [Message(0, 1, 625_000, 30.0)])
     # 1.5 Mbit in the first second, none in the second one, 3.5 Mbit in the third.
     assert transfer.latency_s == pytest.approx(3.0)
 
 
-@pytest.mark.parametrize("on_break", ["discard", "resume"])
+@pytest.mark.parametrize("on_link_failure", ["discard", "resume"])
 def test_a_blackout_breaks_a_measured_transfer(
-    make_network: Make, measured: Measured, on_break: str
+    make_network: Make, measured: Measured, on_link_failure: str
 ) -> None:
     """At 1 Mbit/s for 1 s, and at 2 Mbit/s from 3 s on; a latency begins anew."""
     ends = {}
     for column in ("latency_s\n0,0,1,2", "rate_bps\n0,0,1,1e6\n2,0,1,2e6"):
         network = make_network(
             replay=measured(column),
-            faults={"blackouts": [Blackout(from_s=1.0, until_s=3.0, transfers="break")]},
-            transport=Transport(packet_header_bytes=0, on_break=on_break),
+            faults={"link_outages": [LinkOutage(from_s=1.0, until_s=3.0, transfers="fail")]},
+            transport=Transport(packet_header_bytes=0, on_link_failure=on_link_failure),
         )
         (transfer,) = run(network, [Message(0, 1, 250_000, 30.0)])
         ends[column[:4]] = transfer
     late, rate = ends["late"], ends["rate"]
-    if on_break == "discard":
+    if on_link_failure == "discard":
         assert {(t.delivered, t.reason, t.ended_s) for t in (late, rate)} == {
-            (False, "blackout", 1.0)
+            (False, "link-outage", 1.0)
         }
         assert (late.acked_bytes, rate.acked_bytes) == (0, 125_000)
     else:
         assert (late.delivered, late.ended_s, late.attempts) == (True, pytest.approx(5.0), 2)
         assert (rate.delivered, rate.ended_s, rate.attempts) == (True, pytest.approx(3.5), 2)
-        assert (rate.air_s, rate.queue_s) == (pytest.approx(1.5), pytest.approx(2.0))
+        assert (rate.airtime_s, rate.queue_s) == (pytest.approx(1.5), pytest.approx(2.0))
         assert rate.acked_bytes == 250_000
     network.close()
 
@@ -447,16 +449,16 @@ def test_a_measured_link_breaks_if_nothing_arrives(
     make_network: Make, measured: Measured, column: str, until_s: float, ended_s: float | None
 ) -> None:
     """A message of one byte, looked after each 20 ms; dark from 10 ms on, or not at all."""
-    dark = [] if not until_s else [Blackout(from_s=0.01, until_s=until_s)]
+    dark = [] if not until_s else [LinkOutage(from_s=0.01, until_s=until_s)]
     network = make_network(
         replay=measured(column),
-        faults={"blackouts": dark},
-        transport=Transport(packet_header_bytes=100_000, break_after_s=0.02),
+        faults={"link_outages": dark},
+        transport=Transport(packet_header_bytes=100_000, link_failure_timeout_s=0.02),
     )
     network.env.run(until=network.timeout(0.01))
     (transfer,) = run(network, [Message(0, 1, 1, 20.0)])
     if ended_s is None:
-        assert transfer.reason == "broken"
+        assert transfer.reason == "link-failure"
         assert transfer.ended_s < 0.15
     else:
         assert (transfer.reason, transfer.latency_s) == ("", pytest.approx(ended_s))
@@ -477,9 +479,9 @@ def test_packets_over_a_measured_link_that_broke(make_network: Make, measured: M
     """1 Mbit/s, four packets of 8 ms, dark from 12 ms, amid the second one, to 500 ms."""
     network = make_network(
         replay=measured("rate_bps\n0,0,1,1e6"),
-        faults={"blackouts": [Blackout(from_s=0.012, until_s=0.5, transfers="break")]},
+        faults={"link_outages": [LinkOutage(from_s=0.012, until_s=0.5, transfers="fail")]},
         transport=Transport(
-            packet_bytes=1000, packet_header_bytes=0, trace=True, on_break="resume"
+            packet_bytes=1000, packet_header_bytes=0, trace=True, on_link_failure="resume"
         ),
     )
     (transfer,) = run(network, [Message(0, 1, 4000, 9.0)])

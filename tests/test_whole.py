@@ -31,7 +31,7 @@ fl:
   train_examples: 16
   test_examples: 4
   evaluate_every: 1
-  evaluate_before_merging: true
+  evaluate_before_aggregation: true
   target_accuracies: [0.75, 1.0]
   deadline_s: 5
   topology: {model: nearest, degree: 2}
@@ -94,12 +94,12 @@ def test_a_report_tells_of_all_runs(results: Path) -> None:
 def test_members_are_those_of_the_groups(results: Path) -> None:
     for label in ("lora", "so-lora"):
         members = pd.read_csv(results / f"{label},seed=1" / "members.csv")
-        groups = pd.read_csv(results / f"{label},seed=1" / "groups.csv")
+        groups = pd.read_csv(results / f"{label},seed=1" / "clusters.csv")
         for row in groups[groups["round"] > 0].itertuples():
             since = members.loc[members["round"] <= row.round, "round"].max()
-            inside = members[(members["round"] == since) & (members["group"] == row.group)]
+            inside = members[(members["round"] == since) & (members["cluster"] == row.cluster)]
             assert len(inside) == row.devices
-            assert inside["device"].min() == row.group
+            assert inside["device"].min() == row.cluster
             assert (inside["time_s"] <= row.time_s).all()
     assert not (results / "local,seed=1" / "members.csv").exists()
 
@@ -139,7 +139,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     """It repeats the chunk in flight at most, and ends in the bytes of a run that was not."""
     text = SCENARIO.replace("  rounds: 2\n", "  rounds: 6\n").partition("variants:")[0]
     text += "  method: {model: so-lora, rank: 4, calibration_prompts: 8}\n"
-    text += "  trainer: {chunk_tokens: 1}\n"
+    text += "  trainer: {micro_batch_tokens: 1}\n"
     (tmp_path / "whole.yaml").write_text(text)
     command = [sys.executable, "-m", "wnsim.scenario", "whole.yaml"]
     store = tmp_path / "results" / "whole" / "store"
@@ -156,9 +156,9 @@ def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     runs = [tmp_path / "results" / "whole" / "seed=1", tmp_path / "fresh" / "seed=1"]
     resumed, fresh = (json.loads((run / "manifest.json").read_text()) for run in runs)
     assert resumed["sha256"] == fresh["sha256"]
-    assert fresh["jobs_computed"]["training"] == 24
-    assert resumed["jobs_from_store"]["training"] == stored >= 8
-    assert resumed["jobs_computed"]["training"] == 24 - stored
+    assert fresh["tasks_computed"]["training"] == 24
+    assert resumed["tasks_from_store"]["training"] == stored >= 8
+    assert resumed["tasks_computed"]["training"] == 24 - stored
     for path in sorted((runs[1] / "adapters").glob("*/*")):
         assert path.read_bytes() == (runs[0] / path.relative_to(runs[1])).read_bytes()
 
@@ -281,9 +281,9 @@ def test_an_exported_adapter_is_a_start(results: Path, tmp_path: Path) -> None:
     for _, begun in second[second["round"] == 0].groupby("device"):
         assert begun["accuracy"].tolist() == ended
     for setting, sentence in (
-        ("fl.method.rank=8", "start must be an adapter of rank 8"),
-        ("fl.method.alpha=1", "start must be an adapter of scale 0.25"),
-        ("fl.start=nowhere", "fl.start: no such folder"),
+        ("fl.method.rank=8", "initial_adapter must be an adapter of rank 8"),
+        ("fl.method.alpha=1", "initial_adapter must be an adapter of scale 0.25"),
+        ("fl.initial_adapter=nowhere", "fl.initial_adapter: no such folder"),
     ):
         done = wnsim("whole.yaml", "--set", setting, "--out", "other", cwd=tmp_path)
         assert (done.returncode, "Traceback" in done.stderr) == (2, False)
@@ -315,10 +315,18 @@ def test_summary_has_the_metrics_of_every_run(results: Path) -> None:
     assert 0 <= lora["accuracy_all_tasks"] <= 1
     for metric in summary["metric"]:
         assert definition(metric)
-    kinds = ("payload", "sharing", "control", "header", "retransmitted")
-    spans = ("compute", "queue", "access", "air", "retransmission", "backhaul", "waiting")
+    kinds = ("payload", "cluster_exchange", "control", "header", "retransmitted")
+    spans = (
+        "compute",
+        "queue",
+        "channel_access",
+        "airtime",
+        "retransmission",
+        "backhaul",
+        "waiting",
+    )
     local = summary[summary["variant"] == "local"].set_index("metric")["value"]
-    assert local["interference"] == local["on_air_bytes"] == local["reached_1"] == 0
+    assert local["task_interference"] == local["on_air_bytes"] == local["reached_1"] == 0
     assert np.isnan(local["time_to_0.75_s"])
     for run in (lora, so_lora):
         on_air = sum(run[f"{kind}_bytes"] for kind in kinds)
@@ -407,13 +415,13 @@ def test_shipped_networks_run_to_figures(tmp_path: Path, name: str, less: list[s
         rounds = transfers[transfers["kind"] == "round"]
         assert len(rounds) > 0
         assert rounds["delivered"].any()
-        parts = ["queue_s", "access_s", "air_s", "retransmission_s", "backhaul_s"]
+        parts = ["queue_s", "channel_access_s", "airtime_s", "retransmission_s", "backhaul_s"]
         assert np.allclose(transfers[parts].sum(axis=1), transfers["latency_s"], atol=1e-6)
         whole = transfers[transfers["delivered"]]
         assert (whole["acked_bytes"] == whole["air_bytes"]).all()
         manifest = json.loads((folder / "manifest.json").read_text())
-        assert 0 < manifest["of_shannon_bound"] < 1
-        assert manifest["events"] >= manifest["least_events"]
+        assert 0 < manifest["shannon_efficiency"] < 1
+        assert manifest["events"] >= manifest["min_events"]
 
 
 def test_contacts_of_a_scenario_are_printed(tmp_path: Path) -> None:

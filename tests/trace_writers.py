@@ -28,7 +28,7 @@ def made_tracks() -> Tracks:
 
 
 def degrees(x_m: float, y_m: float) -> tuple[float, float]:
-    """Return longitude and latitude some metres from a place, by the radii of curvature there."""
+    """Return longitude and latitude some meters from a place, by the radii of curvature there."""
     square = FLATTENING * (2 - FLATTENING)
     bend = 1 - square * np.sin(np.radians(LAT_DEG)) ** 2
     north_m, east_m = AXIS_M * (1 - square) / bend**1.5, AXIS_M / np.sqrt(bend)

@@ -12,11 +12,11 @@ results = run(plan, out="results/explore")
 # %%
 # One row per message, of all runs together.
 transfers = results.transfers
-print(transfers.groupby("variant")[["latency_s", "queue_s", "air_s"]].median().round(2))
+print(transfers.groupby("variant")[["latency_s", "queue_s", "airtime_s"]].median().round(2))
 
 # %%
 # What the messages of each variant spent their time with, in seconds.
-parts = ["queue_s", "access_s", "air_s", "retransmission_s"]
+parts = ["queue_s", "channel_access_s", "airtime_s", "retransmission_s"]
 print(transfers.groupby("variant")[parts].mean().round(3))
 
 # %%

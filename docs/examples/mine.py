@@ -23,7 +23,7 @@ from wnsim.mobility.paths import Path, PathMotion
 # begin: path loss
 @parameters
 class Wood(FreeSpace):
-    """Free space, and a wood on the last metres of the way.
+    """Free space, and a wood on the last meters of the way.
 
     Source: Weissberger, "An initial critical summary of models for predicting the attenuation of
     radio waves by trees", ESD-TR-81-101, 1982; for 230 MHz to 95 GHz and at most 400 m of trees.
@@ -56,10 +56,10 @@ class Shuttle:
         paths = []
         for device in range(count):
             ends_m = streams.generator(seed, "mobility", device).random((2, 2)) * area_m
-            paths.append(Path(self._way(ends_m)))
+            paths.append(Path(self._execution_options(ends_m)))
         return PathMotion(paths, self.speed_mps)
 
-    def _way(self, ends_m):
+    def _execution_options(self, ends_m):
         leg_s = np.hypot(*(ends_m[1] - ends_m[0])) / self.speed_mps
         for n in itertools.count():
             # Rows of an instant and a place, between which a device moves straight.
@@ -84,8 +84,8 @@ class Guarded(Tdma):
     def shares(self, flows, first_slot, slots, quality, average):
         turns = super().shares(flows, first_slot, slots, quality, average)
         place = np.arange(first_slot, first_slot + slots) % self.turn_slots
-        speaks = place < self.turn_slots - self.guard_slots
-        return Shares(turns.band, turns.power, turns.active & speaks)
+        reports_progress = place < self.turn_slots - self.guard_slots
+        return Shares(turns.band, turns.power, turns.active & reports_progress)
 
 
 # end: medium access
@@ -124,7 +124,7 @@ class WaryMethod(LoraMethod):
 # begin: topology
 @parameters
 class Within:
-    """Everybody speaks with everybody within a radius."""
+    """Everybody reports_progress with everybody within a radius."""
 
     model: Literal["mine:Within"] = "mine:Within"
     radius_m: float = 100.0

@@ -7,7 +7,7 @@ import inspect
 import itertools
 from collections.abc import Mapping
 
-from fl.session.records import EvaluationRow, GroupRow, MemberRow, RoundRow
+from fl.session.records import ClusterRow, EvaluationRow, MemberRow, RoundRow
 from wnsim import metrics
 from wnsim.core.transfer import Message, Packet, Transfer
 from wnsim.faults import Row
@@ -60,7 +60,7 @@ def tables() -> str:
         "targets.csv": ("`fl.target_accuracies`.", {"accuracy": "one of them"}),
     }
     for name, row in {
-        "rounds.csv": RoundRow, "evaluations.csv": EvaluationRow, "groups.csv": GroupRow,
+        "rounds.csv": RoundRow, "evaluations.csv": EvaluationRow, "clusters.csv": ClusterRow,
         "members.csv": MemberRow, "positions.csv": PositionRow, "faults.csv": Row,
     }.items():  # fmt: skip
         rows[name] = (said(row)[0], said(row)[1]["Parameters"])

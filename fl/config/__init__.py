@@ -20,20 +20,19 @@ from .robust import Median, NormClip, TrimmedMean
 from .tasks import Folder, Hub
 from .topologies import (
     Agglomerative,
-    Alone,
     ByTask,
     ClusterExchange,
     Full,
+    Isolated,
     Nearest,
     Random,
     Ring,
-    Similar,
+    Similarity,
 )
 
 __all__ = [
     "AdamW",
     "Agglomerative",
-    "Alone",
     "Asynchronous",
     "ByTask",
     "Byzantine",
@@ -48,6 +47,7 @@ __all__ = [
     "FullFt",
     "Hub",
     "Iid",
+    "Isolated",
     "Learning",
     "Local",
     "Lora",
@@ -63,7 +63,7 @@ __all__ = [
     "Robust",
     "Server",
     "Sgd",
-    "Similar",
+    "Similarity",
     "SoLora",
     "Synchronous",
     "TrimmedMean",
@@ -137,7 +137,7 @@ Method = Annotated[
     Family("method", ("learning_rate", "method")),
 ]
 Topology = Annotated[
-    Ring | Random | Nearest | Full | ByTask | Similar | Alone | Agglomerative,
+    Ring | Random | Nearest | Full | ByTask | Similarity | Isolated | Agglomerative,
     Family("topology", ("policy",)),
 ]
 Protocol = Annotated[Synchronous | Asynchronous | Server, Field(discriminator="model")]
@@ -165,16 +165,16 @@ class Learning:
     target_modules : modules that take adapters, as in PEFT: suffixes of their names, or a regular
         expression for whole names; default: every linear module except the output layer
     method : fine-tuning method
-    start : folder of an initial adapter in PEFT's format, common to all devices, relative to the
-        scenario's; for methods that train both factors
+    initial_adapter : folder of an initial adapter in PEFT's format, common to all devices, relative
+        to the scenario's; for methods that train both factors
     topology : communication graph of the devices, for protocols without a server
-    sharing : inter-cluster exchange; none by default
+    cluster_exchange : exchange of updates between clusters; none by default
     inference : mixture of the cached adapters with which a device is tested; default: the device's
         own adapter
     protocol : synchronization of the devices
     partition : partition of the training examples over the devices
-    value_bits : bits per transmitted trained parameter: 16, half precision; 8 or 4, a multiple of a
-        scale per layer, with unbiased stochastic rounding
+    bits_per_parameter : bits per transmitted trained parameter: 16, half precision; 8 or 4, a
+        multiple of a scale per layer, with unbiased stochastic rounding
     weights : aggregation weight of an update: `equal` for all, or its device's number of `examples`
     robust : robust aggregation rule in place of the method's mean
     optimizer : optimizer of the local steps; the learning rate is a parameter of the method
@@ -193,7 +193,7 @@ class Learning:
     evaluate_on : the `test` examples; or as many others for `validation`, to tune hyperparameters
         without the test set: of a generated task those drawn after the test examples, else the
         training examples after those that are trained on
-    evaluate_before_merging : whether devices are also tested after their local steps, before
+    evaluate_before_aggregation : whether devices are also tested after their local steps, before
         aggregation; the difference is the interference of the aggregated updates
     target_accuracies : mean accuracies on all tasks for which time and bytes until they are reached
         are reported
@@ -207,13 +207,13 @@ class Learning:
     tasks: Tasks = Field(default_factory=_all_tasks)
     target_modules: Text | tuple[Text, ...] = ()
     method: Method = Field(default_factory=Lora)
-    start: Text | None = None
+    initial_adapter: Text | None = None
     topology: Topology = Field(default_factory=Random)
-    sharing: ClusterExchange | None = None
+    cluster_exchange: ClusterExchange | None = None
     inference: Mixture | None = None
     protocol: Protocol = Field(default_factory=Synchronous)
     partition: Partition = Field(default_factory=OneTask)
-    value_bits: Literal[16, 8, 4] = 16
+    bits_per_parameter: Literal[16, 8, 4] = 16
     weights: Literal["equal", "examples"] = "examples"
     robust: Robust | None = None
     optimizer: Optimizer = Field(default_factory=AdamW)
@@ -229,7 +229,7 @@ class Learning:
     test_examples: Count = 48
     evaluate_every: Count = 5
     evaluate_on: Literal["test", "validation"] = "test"
-    evaluate_before_merging: bool = False
+    evaluate_before_aggregation: bool = False
     target_accuracies: tuple[Share, ...] = ()
     max_length: Annotated[int, Field(ge=8, le=4096)] = 128
 
@@ -239,14 +239,14 @@ class Learning:
         if len(set(self.target_accuracies)) < len(self.target_accuracies):
             shown = ", ".join(f"{each:g}" for each in self.target_accuracies)
             raise ValueError(f"target_accuracies must be distinct, got {shown}")
-        if self.start is not None and not isinstance(self.method, Local | Lora):
+        if self.initial_adapter is not None and not isinstance(self.method, Local | Lora):
             raise ValueError(
-                f"start is for methods that train both factors, got method {self.method.model}"
+                f"initial_adapter is for methods that train both factors, got method {self.method.model}"
             )
-        more = self.sharing is not None or self.inference is not None
+        more = self.cluster_exchange is not None or self.inference is not None
         if more and not isinstance(self.protocol, Synchronous):
             raise ValueError(
-                "sharing and inference are for protocol synchronous, "
+                "cluster_exchange and inference are for protocol synchronous, "
                 f"got protocol {self.protocol.model}"
             )
         low, high = self.step_range

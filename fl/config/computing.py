@@ -55,7 +55,7 @@ class Computing:
     dtype : precision of the frozen model; `auto`: bfloat16 on a GPU, float32 on a CPU; adapters are
         float32
     threads : CPU threads
-    chunk_tokens : maximum number of tokens of several devices in a micro-batch
+    micro_batch_tokens : maximum number of tokens of several devices in a micro-batch
     memory_bytes : maximum memory of a micro-batch [byte]
     checkpointing : whether activations are recomputed in the backward pass instead of stored
     quantization : quantization of the frozen weights; `4bit` needs the library bitsandbytes
@@ -64,7 +64,7 @@ class Computing:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     threads: Annotated[int, Field(ge=1, le=1024)] = 1
-    chunk_tokens: Count = 1024
+    micro_batch_tokens: Count = 1024
     memory_bytes: Annotated[int, Field(ge=1 << 20, le=1 << 50)] = 2 << 30
     checkpointing: bool = False
     quantization: Literal["none", "4bit"] = "none"

@@ -19,19 +19,19 @@ class Mixture:
 
     Parameters
     ----------
-    gate : `seq_centroid`: an adapter's weight depends on the similarity of the prompt to the prompt
-        centroid of its device, both in the frozen model; `paper_cosine`, `paper_hadamard` and
-        `paper_projector`: three readings of the paper, per token; `none`: all adapters in full;
+    gate : `seq-centroid`: an adapter's weight depends on the similarity of the prompt to the prompt
+        centroid of its device, both in the frozen model; `paper-cosine`, `paper-hadamard` and
+        `paper-projector`: three readings of the paper, per token; `none`: all adapters in full;
         `oracle`: the adapters of the prompt's task, an upper bound
     top_k : number of rank components kept in a layer, the largest of all adapters together;
-        default: a quarter of them for `paper_*`, all for the other gates
-    temperature : temperature of the softmax of `seq_centroid` over the adapters
-    choice : whether `seq_centroid` weighs all adapters by `softmax`, or selects the nearest one
+        default: a quarter of them for `paper-*`, all for the other gates
+    temperature : temperature of the softmax of `seq-centroid` over the adapters
+    choice : whether `seq-centroid` weighs all adapters by `softmax`, or selects the nearest one
     """
 
     gate: Literal[
-        "seq_centroid", "paper_cosine", "paper_hadamard", "paper_projector", "none", "oracle"
-    ] = "seq_centroid"
+        "seq-centroid", "paper-cosine", "paper-hadamard", "paper-projector", "none", "oracle"
+    ] = "seq-centroid"
     top_k: Count | None = None
     temperature: Temperature = 0.1
     choice: Literal["softmax", "argmax"] = "softmax"

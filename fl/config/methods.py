@@ -138,7 +138,7 @@ class SoLora:
     shared_a : whether all devices have the same A, unlike in the paper: averages of B are then
         exact among devices of one task, and groups are distinguished by the mixture only
     a_init : initialisation of the frozen A: `gaussian` N(0, 1/k), `kaiming` uniform, variance
-        1/(3k), or `block_qr`, exactly orthogonal between devices
+        1/(3k), or `block-qr`, exactly orthogonal between devices
     allocation : distribution of the active entries over layers: `size` in proportion to a layer's
         size times exp(entropy), `paper` by the softmax of the entropies (Eq. 22), or `uniform`
     mask : `grad`, the largest gradients at B = 0 (Eq. 18, by magnitude); `lori`, the largest
@@ -157,7 +157,7 @@ class SoLora:
     density: Share | None = None
     preset: Literal["paper-73", "paper-86"] | None = None
     shared_a: bool = False
-    a_init: Literal["gaussian", "kaiming", "block_qr"] = "gaussian"
+    a_init: Literal["gaussian", "kaiming", "block-qr"] = "gaussian"
     allocation: Literal["size", "paper", "uniform"] = "size"
     mask: Literal["grad", "lori", "random"] = "grad"
     aggregation: Literal["active", "mean"] = "active"

@@ -60,7 +60,7 @@ class Agglomerative:
 
 
 @parameters
-class Similar:
+class Similarity:
     """Similarity clusters: devices with similar prompts, fully connected inside.
 
     Each device broadcasts a random-projection embedding of its prompt centroid; devices are
@@ -68,13 +68,13 @@ class Similar:
 
     Parameters
     ----------
-    similarity : minimum mean cosine between two clusters that are merged
-    regroup_every : rounds between two clusterings
+    threshold : minimum mean cosine between two clusters that are merged
+    recluster_every : rounds between two clusterings
     """
 
-    model: Literal["similar"] = "similar"
-    similarity: Annotated[float, Field(ge=-1, le=1)] = 0.5
-    regroup_every: Count = 1_000_000
+    model: Literal["similarity"] = "similarity"
+    threshold: Annotated[float, Field(ge=-1, le=1)] = 0.5
+    recluster_every: Count = 1_000_000
 
 
 @parameters
@@ -85,10 +85,10 @@ class ByTask:
 
 
 @parameters
-class Alone:
+class Isolated:
     """No communication, except for the exchange between clusters."""
 
-    model: Literal["alone"] = "alone"
+    model: Literal["isolated"] = "isolated"
 
 
 @parameters

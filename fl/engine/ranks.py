@@ -141,7 +141,7 @@ def _connection_errors() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def join_ranks(process: ProcessRank | None) -> Iterator[Ranks]:
+def join_process_group(process: ProcessRank | None) -> Iterator[Ranks]:
     """Join the process group; a process without launcher is a group of one.
 
     Parameters

@@ -2,7 +2,7 @@
 
 Sources: arXiv 2602.20492, Eq. (16), with N(0, 1/k) in place of N(0, 1), the same up to alpha;
 rows of independent Gaussian A's are orthogonal only in the limit of wide layers (their cosine is
-about 1/sqrt(k)). `block_qr` cuts one orthogonal matrix of each layer, from a seed that all share,
+about 1/sqrt(k)). `block-qr` cuts one orthogonal matrix of each layer, from a seed that all share,
 into a block for each device: ours, without a server.
 """
 
@@ -17,7 +17,7 @@ import torch
 from ..adapters.adapter import Layer, draw_a
 from ..engine.streams import key
 
-ADistribution = Literal["gaussian", "kaiming", "block_qr"]
+ADistribution = Literal["gaussian", "kaiming", "block-qr"]
 Tensors = tuple[torch.Tensor, ...]
 
 
@@ -43,12 +43,12 @@ def device_a(
     ValueError
         if a layer is too narrow for the orthogonal blocks of all devices
     """
-    if distribution != "block_qr":
+    if distribution != "block-qr":
         return draw_a(layers, rank, distribution, a_seed_of(distribution, seed, device))
     narrowest = min(layers, key=lambda layer: layer.inputs)
     if devices * rank > narrowest.inputs:
         raise ValueError(
-            f"a_init block_qr needs {devices} devices times rank {rank} of at most "
+            f"a_init block-qr needs {devices} devices times rank {rank} of at most "
             f"{narrowest.inputs}, the inputs of {narrowest.name}, got {devices * rank}"
         )
     generator = torch.Generator().manual_seed(a_seed_of(distribution, seed, device))
@@ -91,5 +91,5 @@ def overlaps(a_of: Sequence[Tensors]) -> tuple[list[float], list[float]]:
 
 
 def a_seed_of(distribution: ADistribution, seed: int, device: int) -> int:
-    """Return the seed of a device's A; the blocks of `block_qr` have a common one."""
-    return key(seed, "block_qr a") if distribution == "block_qr" else key(seed, "so-lora a", device)
+    """Return the seed of a device's A; the blocks of `block-qr` have a common one."""
+    return key(seed, "block_qr a") if distribution == "block-qr" else key(seed, "so-lora a", device)

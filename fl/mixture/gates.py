@@ -1,8 +1,8 @@
 """Per-layer gating of expert LoRA components.
 
 Sources: arXiv 2602.20492, Eq. (26), (27), (29). As printed, A H0 / ||H0|| is a vector and does not
-fit the following equations. Readings whose shapes fit: `paper_cosine` scales A h by the cosine of h
-and H0, as the text says; `paper_hadamard` scales the columns of A; `paper_projector` projects h on
+fit the following equations. Readings whose shapes fit: `paper-cosine` scales A h by the cosine of h
+and H0, as the text says; `paper-hadamard` scales the columns of A; `paper-projector` projects h on
 H0. The largest components are those of largest magnitude, as in FlyLoRA (2025), not the
 largest signed values.
 """
@@ -27,9 +27,9 @@ def gated_a(a: torch.Tensor, centroid: torch.Tensor, config: Mixture) -> torch.T
     config : kind of the gate
     """
     direction = normalize(centroid, dim=0)
-    if config.gate == "paper_hadamard":
+    if config.gate == "paper-hadamard":
         return a * direction
-    if config.gate == "paper_projector":
+    if config.gate == "paper-projector":
         return torch.outer(a @ direction, direction)
     return a
 
@@ -38,7 +38,7 @@ def kept_components(rank: int, config: Mixture) -> int:
     """Return the number of components kept in a layer, of `rank` of all experts together."""
     if config.top_k is not None:
         return min(config.top_k, rank)
-    return max(1, rank // 4) if config.gate.startswith("paper_") else rank
+    return max(1, rank // 4) if config.gate.startswith("paper-") else rank
 
 
 def keep_largest(low: torch.Tensor, count: int) -> torch.Tensor:

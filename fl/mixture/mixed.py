@@ -53,7 +53,7 @@ class ExpertMixture:
             ranks = torch.tensor([len(one) for one in a])
             owner = torch.arange(len(experts)).repeat_interleave(ranks).to(device)
             directions = None
-            if config.gate == "paper_cosine":
+            if config.gate == "paper-cosine":
                 centroids = torch.stack([each.centroid[layer] for each in experts])
                 directions = normalize(centroids.float()).to(device)
             self._gates.append(LayerGate(owner, kept_components(len(owner), config), directions))
@@ -86,7 +86,7 @@ class ExpertMixture:
         """
         if self._config.gate == "oracle":
             return routing.oracle_weights(task, prompts, self._experts)
-        if self._config.gate == "seq_centroid":
+        if self._config.gate == "seq-centroid":
             return routing.centroid_weights(features(), self._experts, self._config)
         return None
 

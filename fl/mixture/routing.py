@@ -24,7 +24,7 @@ _SAME = 1e-6
 def centroid_weights(
     features: Sequence[torch.Tensor], experts: Sequence[Expert], config: Mixture
 ) -> torch.Tensor:
-    """Return the weights of `seq_centroid`, (sequences, experts).
+    """Return the weights of `seq-centroid`, (sequences, experts).
 
     Parameters
     ----------

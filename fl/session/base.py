@@ -334,7 +334,7 @@ class Session:
     def _test_before_aggregation(self, device: int, number: int) -> LazyValue[Evaluation] | None:
         """Return the test results before a device's last aggregation, None if not requested."""
         trained = self.trained[device]
-        if trained is None or not self.learning.evaluate_before_merging:
+        if trained is None or not self.learning.evaluate_before_aggregation:
             return None
         return self.trainer.test(device, number, trained)
 

@@ -94,7 +94,7 @@ class AdapterCache:
             own = self._updates[sender][members]
             payload = ReceivedUpdate(sender, number, session.network.now_s, own.update)
             for group, size in self._multicast_groups(members, targets):
-                events = session.send(sender, group, number, size, payload, "share")
+                events = session.send(sender, group, number, size, payload, "cluster-exchange")
                 sent += [
                     (event, target, members, own.round, payload)
                     for event, target in zip(events, group, strict=True)

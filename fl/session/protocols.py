@@ -91,12 +91,12 @@ class SessionGroups(Protocol):
     def collisions(
         self, members: Sequence[int], trained: Sequence[LazyValue[State]]
     ) -> tuple[float, float, float, float]:
-        """Return the collision statistics of a group; see `GroupRow`."""
+        """Return the collision statistics of a group; see `ClusterRow`."""
 
     def consensus(
         self, aggregated: Sequence[LazyValue[State]], mixing: Floats
     ) -> tuple[float, float]:
-        """Return the consensus error and the spectral gap of a group; see `GroupRow`."""
+        """Return the consensus error and the spectral gap of a group; see `ClusterRow`."""
 
 
 class SessionTrainer(Protocol):

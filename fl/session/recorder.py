@@ -1,4 +1,4 @@
-"""Recorder of a session: rows of rounds, evaluations, groups, memberships and corrupted updates.
+"""Recorder of a session: rows of rounds, evaluations, clusters, memberships and corruptions.
 
 Losses and rejections are lazy values; rows that depend on them are completed when a round settles.
 """
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from wnsim.network import Network
 
 from ..engine.jobs import digest
-from .records import CorruptionRow, EvaluationRow, GroupRow, MemberRow, RoundRow
+from .records import ClusterRow, CorruptionRow, EvaluationRow, MemberRow, RoundRow
 
 if TYPE_CHECKING:
     from ..engine.jobs import Job, LazyValue
@@ -41,7 +41,7 @@ class Recorder:
         self._trainer = trainer
         self.rounds = network.journal(RoundRow)
         self.evaluations = network.journal(EvaluationRow)
-        self.groups = network.journal(GroupRow)
+        self.groups = network.journal(ClusterRow)
         self.memberships = network.journal(MemberRow)
         self.corruptions = network.journal(CorruptionRow)
         self._open_rounds: list[tuple[RoundRow, Job[State]]] = []
@@ -97,7 +97,7 @@ class Recorder:
         self.evaluations.extend(
             EvaluationRow(
                 number, now_s, device, task.name, index in own, result.accuracies[index],
-                before[index], result.routing, result.load_entropy,
+                before[index], result.routing, result.expert_usage_entropy,
             )
             for index, task in enumerate(tasks)
         )  # fmt: skip

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import simpy
 
 from ..aggregation.consensus import mixing_matrix
-from ..config import Similar
+from ..config import Similarity
 from ..mixture.features import EMBEDDING_SIZE
 from ..topology import CONTROL, connected_groups
 from .base import ReceivedUpdate, Session, Steps, topology_policy
 from .cluster_exchange import AdapterCache
-from .records import GroupRow, MemberRow
+from .records import ClusterRow, MemberRow
 
 if TYPE_CHECKING:
     from ..engine.jobs import LazyValue
@@ -83,11 +83,11 @@ class SynchronousSession(Session):
                     for group in self._current_groups
                     for device in group
                 )
-            sharing = self.learning.sharing
+            exchange = self.learning.cluster_exchange
             last = number == self.learning.rounds
-            if sharing is not None and (last or number % sharing.every == 0):
+            if exchange is not None and (last or number % exchange.every == 0):
                 clusters = [tuple(each) for each in self._current_groups]
-                yield from self._cache.exchange(number, clusters, present, sharing.source)
+                yield from self._cache.exchange(number, clusters, present, exchange.source)
 
     def _device(self, me: int, this: _Round) -> Steps:
         """Run one round of a device; a crash ends it."""
@@ -127,7 +127,7 @@ class SynchronousSession(Session):
         if this.graph is None:
             this.graph = self._topology(self.network.snapshot(), this.number)
             if this.graph.graph.get(CONTROL):
-                embedding = EMBEDDING_SIZE if isinstance(self.learning.topology, Similar) else 0
+                embedding = EMBEDDING_SIZE if isinstance(self.learning.topology, Similarity) else 0
                 size = self.trainer.cost_model.control_bytes(embedding)
                 self.broadcast_control(sorted(this.graph), this.number, size)
         return this.graph
@@ -145,7 +145,7 @@ class SynchronousSession(Session):
                     *groups.collisions(members, trained),
                     *groups.consensus(aggregated, mixing),
                 )
-                self.groups.append(GroupRow(number, now_s, members[0], len(members), *found))
+                self.groups.append(ClusterRow(number, now_s, members[0], len(members), *found))
 
     def _receive_all(
         self, me: int, neighbors: Sequence[int], this: _Round

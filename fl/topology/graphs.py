@@ -14,7 +14,7 @@ from scipy.cluster.hierarchy import fcluster, linkage
 
 from wnsim.core.units import Floats
 
-from ..config import Agglomerative, Alone, ByTask, Full, Nearest, Random, Ring, Similar
+from ..config import Agglomerative, ByTask, Full, Isolated, Nearest, Random, Ring, Similarity
 from .clustering import agglomerate
 
 Graph: TypeAlias = "nx.Graph[int]"
@@ -150,7 +150,7 @@ def by_task(config: ByTask, context: TopologyContext) -> Policy:
     return graph
 
 
-def alone(config: Alone, context: TopologyContext) -> Policy:
+def isolated(config: Isolated, context: TopologyContext) -> Policy:
     """Return the policy without any edges."""
 
     def graph(view: View, number: int) -> Graph:
@@ -183,7 +183,7 @@ def agglomerative(config: Agglomerative, context: TopologyContext) -> Policy:
     return _reclustered(cluster, config.recluster_every)
 
 
-def similar(config: Similar, context: TopologyContext) -> Policy:
+def similarity(config: Similarity, context: TopologyContext) -> Policy:
     """Return the policy of clusters with similar prompts, kept until a device arrives or departs.
 
     Sources: average linkage (UPGMA: Sokal and Michener, 1958) on the cosines of the centered
@@ -196,7 +196,7 @@ def similar(config: Similar, context: TopologyContext) -> Policy:
     """
     embeddings = context.prompt_embeddings
     if embeddings is None:
-        raise ValueError("topology similar needs the prompt embeddings of the devices")
+        raise ValueError("topology similarity needs the prompt embeddings of the devices")
 
     def cluster(view: View, present: list[int]) -> list[list[int]]:
         centered = embeddings()[present]
@@ -204,13 +204,13 @@ def similar(config: Similar, context: TopologyContext) -> Policy:
         if len(present) < 2 or not centered.any():
             return [present]
         dendrogram = linkage(centered, "average", "cosine")
-        labels = fcluster(dendrogram, 1.0 - config.similarity, "distance")
+        labels = fcluster(dendrogram, 1.0 - config.threshold, "distance")
         found: dict[int, list[int]] = {}
         for device, label in zip(present, labels.tolist(), strict=True):
             found.setdefault(label, []).append(device)
         return list(found.values())
 
-    return _reclustered(cluster, config.regroup_every)
+    return _reclustered(cluster, config.recluster_every)
 
 
 def connected_groups(graph: Graph) -> list[list[int]]:
@@ -249,8 +249,8 @@ TOPOLOGIES: dict[type, Callable[[Any, TopologyContext], Policy]] = {
     Nearest: nearest,
     Full: full,
     ByTask: by_task,
-    Alone: alone,
-    Similar: similar,
+    Isolated: isolated,
+    Similarity: similarity,
     Agglomerative: agglomerative,
 }
 

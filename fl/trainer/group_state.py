@@ -117,7 +117,7 @@ class GroupState:
     def collisions(
         self, members: Sequence[int], trained: Sequence[LazyValue[State]]
     ) -> tuple[float, float, float, float]:
-        """Return the collision statistics of a group; see `GroupRow`.
+        """Return the collision statistics of a group; see `ClusterRow`.
 
         Parameters
         ----------
@@ -137,7 +137,7 @@ class GroupState:
     def consensus(
         self, aggregated: Sequence[LazyValue[State]], mixing: Floats
     ) -> tuple[float, float]:
-        """Return the consensus error and the spectral gap of a group; see `GroupRow`.
+        """Return the consensus error and the spectral gap of a group; see `ClusterRow`.
 
         Parameters
         ----------

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..adapters.memory import MemoryEstimate
 from ..adapters.peft_format import read as read_adapter
-from ..config import Mixture, Similar
+from ..config import Mixture, Similarity
 from ..engine.batching import JobSize, micro_batches
 from ..engine.executor import Outcome
 from ..engine.streams import key
@@ -72,7 +72,7 @@ class Kernels:
         self._rank = max(method.ranks(model.layers))
         self._memory = MemoryEstimate(model)
         self.profiles_prompts = learning.inference is not None or isinstance(
-            learning.topology, Similar
+            learning.topology, Similarity
         )
         self.evaluator = Evaluator(model, tasks, example_encoder, learning.max_length)
 
@@ -100,7 +100,7 @@ class Kernels:
             for job in micro_batch
         ]
         return [
-            Outcome({"accuracies": found, "routing": None, "load_entropy": None}, {})
+            Outcome({"accuracies": found, "routing": None, "expert_usage_entropy": None}, {})
             for found in self.evaluator.accuracies(adapters)
         ]
 
@@ -108,17 +108,17 @@ class Kernels:
     def _initial(self, device: int) -> Adapter:
         """Return the drawn initial adapter of a device, or the one that `start` names."""
         drawn = self._method.initial(self._model.layers, self._seed, device, self._devices)
-        if self._learning.start is None:
+        if self._learning.initial_adapter is None:
             return drawn
-        found = read_adapter(Path(self._learning.start), self._model.layers)
+        found = read_adapter(Path(self._learning.initial_adapter), self._model.layers)
         if [len(a) for a in found.a] != [len(a) for a in drawn.a]:
             raise ValueError(
-                f"start must be an adapter of rank {drawn.rank} on every adapted layer, got ranks "
+                f"initial_adapter must be an adapter of rank {drawn.rank} on every adapted layer, got ranks "
                 f"{min(len(a) for a in found.a)} to {max(len(a) for a in found.a)}"
             )
         if found.layer_scales is not None or found.scale != drawn.scale:
             raise ValueError(
-                f"start must be an adapter of scale {drawn.scale:g}, as alpha and rank of the "
+                f"initial_adapter must be an adapter of scale {drawn.scale:g}, as alpha and rank of the "
                 f"method say, got {found.scale:g}"
             )
         return found
@@ -134,14 +134,14 @@ class Kernels:
             return jobs <= _BATCH_SIZE
         bounds, tokens = self._learning.trainer, size.width * size.rows
         needed = self._memory.peak_bytes(tokens, jobs, self._rank, training=True)
-        return jobs * tokens <= bounds.chunk_tokens and needed <= bounds.memory_bytes
+        return jobs * tokens <= bounds.micro_batch_tokens and needed <= bounds.memory_bytes
 
     def _test_mixture(self, job: Job[Any]) -> Outcome:
         experts = [each.value() for each in job.dependencies]
         gate = self._learning.inference or Mixture()
         accuracies, *routed = self.evaluator.mixture(experts, gate)
         routing, load = (None if math.isnan(value) else value for value in routed)
-        scalars = {"accuracies": accuracies, "routing": routing, "load_entropy": load}
+        scalars = {"accuracies": accuracies, "routing": routing, "expert_usage_entropy": load}
         return Outcome(scalars, {})
 
     def _calibrate(self, job: Job[Any]) -> Outcome:

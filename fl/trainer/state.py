@@ -55,12 +55,12 @@ class Evaluation:
     Parameters
     ----------
     accuracies : on each task, between 0 and 1
-    routing, load_entropy : see `EvaluationRow`
+    routing, expert_usage_entropy : see `EvaluationRow`
     """
 
     accuracies: list[float]
     routing: float
-    load_entropy: float
+    expert_usage_entropy: float
 
 
 def to_parts(state: State) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

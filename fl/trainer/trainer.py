@@ -102,13 +102,18 @@ class Trainer:
                 )
         emulate = learning.payload if isinstance(learning.payload, Emulate) else None
         self.cost_model = CostModel(
-            emulate, self.method, self.model, learning.target_modules, learning.value_bits
+            emulate, self.method, self.model, learning.target_modules, learning.bits_per_parameter
         )
         faults = update_faults or UpdateFaults()
         # Whether every message carries the values of A, which are then aggregated.
         with_a = self.method.shapes_update(self.model.layers, False).a is not None
         self.channel = UpdateChannel(
-            self.model.layers, ranks_of_layers, seed, faults, learning.value_bits, with_a=with_a
+            self.model.layers,
+            ranks_of_layers,
+            seed,
+            faults,
+            learning.bits_per_parameter,
+            with_a=with_a,
         )
         self._aggregation = Aggregation(self.method, learning.robust, with_a=with_a)
         self.examples = Examples(
@@ -121,7 +126,7 @@ class Trainer:
             seed,
         )  # fmt: skip
         self.groups = GroupState(self._calibrated, self.channel, self.task_of, seed)
-        self._start_digest = digest_of_start(learning.start)
+        self._start_digest = digest_of_start(learning.initial_adapter)
         self._tests_digest = digest(
             [[[e.prompt, e.answer, e.choices] for e in task.test] for task in tasks],
             learning.max_length,
@@ -129,7 +134,7 @@ class Trainer:
         )
         self._settings_digest = digest(
             asdict(learning.method), asdict(learning.optimizer), learning.batch_size,
-            learning.clip_norm, learning.value_bits,
+            learning.clip_norm, learning.bits_per_parameter,
             0 if learning.optimizer.schedule == "constant" else learning.rounds,
         )  # fmt: skip
         context = digest(
@@ -369,6 +374,7 @@ class Trainer:
 
 def _evaluation(scalars: Mapping[str, Any], _: Mapping[str, torch.Tensor]) -> Evaluation:
     routing, load = (
-        math.nan if scalars[name] is None else scalars[name] for name in ("routing", "load_entropy")
+        math.nan if scalars[name] is None else scalars[name]
+        for name in ("routing", "expert_usage_entropy")
     )
     return Evaluation(list(scalars["accuracies"]), routing, load)

@@ -60,7 +60,7 @@ def cpu_s(work: Callable[[], object]) -> float:
 def bounds(network: Network, world: World) -> str:
     """Return the lower bounds beside what was used."""
     transfers = network.transfers
-    on_air_s = sum(t.access_s + t.air_s + t.retransmission_s for t in transfers)
+    on_air_s = sum(t.channel_access_s + t.airtime_s + t.retransmission_s for t in transfers)
     doppler_hz = 2 * world.motion.max_speed_mps * 3.5e9 / 299_792_458
     changes = on_air_s * doppler_hz / 0.1
     carried = sum(t.carried_bytes for t in transfers)
@@ -169,7 +169,7 @@ def benchmark_reuse() -> None:
                 "bandwidth_hz": 100e6,
                 "phy": {"model": "shannon", "gap_db": 3, "max_bps_hz": 7.4, "bler": 0.1},
             },
-            mac={"model": "reuse", "protect_db": 10},
+            mac={"model": "reuse", "protection_ratio_db": 10},
             traffic={
                 "size_bytes": 1_000_000, "neighbors": 10, "rounds": number, "lifetime_s": 60,
             },

@@ -32,16 +32,16 @@ ROUNDS, STEPS, TEST = 20, 10, 64
 RANK = 8
 GATES = {
     "oracle": Mixture(gate="oracle"),
-    "seq_centroid": Mixture(),
-    "seq_centroid, argmax": Mixture(choice="argmax"),
-    "seq_centroid, top-k r/4 each": Mixture(top_k=len(NAMES) * RANK // 4),
+    "seq-centroid": Mixture(),
+    "seq-centroid, argmax": Mixture(choice="argmax"),
+    "seq-centroid, top-k r/4 each": Mixture(top_k=len(NAMES) * RANK // 4),
     "none": Mixture(gate="none"),
-    "paper_cosine": Mixture(gate="paper_cosine"),
-    "paper_hadamard": Mixture(gate="paper_hadamard"),
-    "paper_projector": Mixture(gate="paper_projector"),
-    "paper_cosine, all components": Mixture(gate="paper_cosine", top_k=len(NAMES) * RANK),
-    "paper_hadamard, all components": Mixture(gate="paper_hadamard", top_k=len(NAMES) * RANK),
-    "paper_projector, all components": Mixture(gate="paper_projector", top_k=len(NAMES) * RANK),
+    "paper-cosine": Mixture(gate="paper-cosine"),
+    "paper-hadamard": Mixture(gate="paper-hadamard"),
+    "paper-projector": Mixture(gate="paper-projector"),
+    "paper-cosine, all components": Mixture(gate="paper-cosine", top_k=len(NAMES) * RANK),
+    "paper-hadamard, all components": Mixture(gate="paper-hadamard", top_k=len(NAMES) * RANK),
+    "paper-projector, all components": Mixture(gate="paper-projector", top_k=len(NAMES) * RANK),
 }
 Rows = dict[str, tuple[list[float], float]]
 
@@ -54,7 +54,7 @@ def trained(seed: int) -> tuple[Trainer, list[Expert]]:
         tasks=NAMES,
         local_steps=STEPS,
         test_examples=TEST,
-        trainer=Computing(chunk_tokens=1024),
+        trainer=Computing(micro_batch_tokens=1024),
     )
     tasks: list[Task] = [generate(name, learning.train_examples, TEST, seed) for name in NAMES]
     trainer = Trainer(learning, tasks, model, tokenizer, len(NAMES), seed)
@@ -94,7 +94,7 @@ def measure(seed: int) -> Rows:
     for name, gate in GATES.items():
         rows[name] = evaluator.mixture(experts, gate)[:2]
     pairs = clustered(experts)
-    for name in ("oracle", "seq_centroid", "none", "paper_cosine"):
+    for name in ("oracle", "seq-centroid", "none", "paper-cosine"):
         rows[f"two clusters: {name}"] = evaluator.mixture(pairs, GATES[name])[:2]
     return rows
 

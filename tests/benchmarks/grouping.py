@@ -38,7 +38,7 @@ fl:
 variants:
   - {{label: lora, fl: {{method: {{model: lora}}}}}}
   - {{label: so-lora, fl: {{method: {{model: so-lora}}}}}}
-sweep: {{fl.trainer.chunk_tokens: [1, 1024]}}
+sweep: {{fl.trainer.micro_batch_tokens: [1, 1024]}}
 """
 
 
@@ -56,7 +56,7 @@ def run(repeat: int) -> None:
     for metric in ("accuracy_all_tasks", "accuracy_own_task"):
         rows = summary[summary["metric"] == metric]
         table = rows.pivot_table(
-            index=["variant", "seed"], columns="fl.trainer.chunk_tokens", values="value"
+            index=["variant", "seed"], columns="fl.trainer.micro_batch_tokens", values="value"
         )
         for variant, own in table.groupby("variant"):
             difference = (own[1024] - own[1]).to_numpy()
@@ -66,7 +66,7 @@ def run(repeat: int) -> None:
                 f"difference {difference.mean():+.4f} +- {half:.4f} ({repeat} seeds)"
             )
     alone, together = (
-        sum(seconds for run, seconds in wall_s.items() if f"chunk_tokens={tokens}" in run)
+        sum(seconds for run, seconds in wall_s.items() if f"micro_batch_tokens={tokens}" in run)
         for tokens in ("1,", "1024,")
     )
     print(f"wall seconds: {alone:.0f} alone, {together:.0f} together, {alone / together:.2f} times")

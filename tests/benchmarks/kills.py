@@ -41,7 +41,7 @@ fl:
 """
 SCENARIOS = {
     "synchronous": f"name: synchronous{_BASE}  method: {{model: so-lora, rank: 4, density: 0.3}}\n"
-    "  topology: {model: agglomerative}\n  sharing: {every: 2}\n  inference: {}\n",
+    "  topology: {model: agglomerative}\n  cluster_exchange: {every: 2}\n  inference: {}\n",
     "asynchronous": f"name: asynchronous{_BASE}  protocol: {{model: asynchronous}}\n"
     "  topology: {model: ring}\n",
     "swept": f"name: swept{_BASE}  topology: {{model: ring}}\n  method: {{model: lora}}\n"

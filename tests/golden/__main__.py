@@ -14,7 +14,9 @@ from golden import DIGESTS, RENAMES, SCENARIOS, of_scenario
 
 def main() -> None:
     """Run the scenarios, and write their digests under today's names."""
-    RENAMES.write_text(json.dumps({"columns": {}, "values": {}}, indent=2) + "\n", "utf-8")
+    RENAMES.write_text(
+        json.dumps({"tables": {}, "columns": {}, "values": {}}, indent=2) + "\n", "utf-8"
+    )
     with tempfile.TemporaryDirectory() as folder:
         found = {scenario: of_scenario(scenario, Path(folder) / scenario) for scenario in SCENARIOS}
     DIGESTS.write_text(json.dumps(found, indent=2) + "\n", "utf-8")

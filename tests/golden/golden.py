@@ -2,8 +2,8 @@
 
 `digests.json` holds two digests of each table: one of all columns, which holds on a processor and
 with libraries like those it was made with, and one of the columns without decimals, which holds
-everywhere. `renames.json` maps today's names of columns and values to those of the digests, so that
-a renaming is a line there and nothing else.
+everywhere. `renames.json` maps today's names of tables, columns and values to those of the digests,
+so that a renaming is a line there and nothing else.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import hashlib
 import io
 import json
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from wnsim.scenario import load, run
@@ -61,7 +61,7 @@ def tables(scenario: str, out: Path) -> tuple[dict[str, bytes], dict[str, str]]:
 
 def digest(path: str, data: bytes, renames: dict[str, Any]) -> dict[str, str]:
     """Return the digests of a table under the names that it had when the digests were made."""
-    table = Path(path).stem
+    table = PurePosixPath(path).name
     columns, values = renames["columns"].get(table, {}), renames["values"].get(table, {})
     header, *rows = csv.reader(io.StringIO(data.decode(), newline=""))
     header = [columns.get(name, name) for name in header]
@@ -82,10 +82,12 @@ def of_scenario(scenario: str, out: Path) -> dict[str, Any]:
     """Return the digests of a scenario's tables, and what the digests of all columns depend on."""
     found, made_with = tables(scenario, out)
     renames = json.loads(RENAMES.read_text("utf-8"))
-    return {
-        "made_with": made_with,
-        "tables": {path: digest(path, data, renames) for path, data in found.items()},
-    }
+    former = {}
+    for path, data in found.items():
+        name = PurePosixPath(path)
+        name = name.with_name(renames["tables"].get(name.name, name.name))
+        former[name.as_posix()] = digest(name.as_posix(), data, renames)
+    return {"made_with": made_with, "tables": former}
 
 
 def _is_decimal(cell: str) -> bool:

@@ -155,7 +155,7 @@ def energy(full: bool) -> Finding:
     made = network(pairs(1, 100.0))
     model = Energy(
         amplifier_efficiency=0.4, transmit_circuit_w=0.3, receive_w=0.2, idle_w=0.05,
-        joules_per_flop=2e-12,
+        energy_per_flop_j=2e-12,
     )  # fmt: skip
     ledger = Ledger(model, made, np.full(2, POWER_W))
     ledger.flops[0] += 1e12

@@ -28,12 +28,12 @@ from wnsim.network.transport import Transport
 from wnsim.phy import NrMcs, Shannon, Wifi
 
 _SCHEDULED = (
-    Ideal(), Tdma(), Tdma(turn_slots=3), Ofdma(), Ofdma(shared=True), Reuse(), Reuse(protect_db=5),
-    Cell(), Cell(scheduler="round-robin"), Cell(scheduler="equal"),
+    Ideal(), Tdma(), Tdma(turn_slots=3), Ofdma(), Ofdma(shared=True), Reuse(),
+    Reuse(protection_ratio_db=5), Cell(), Cell(scheduler="round-robin"), Cell(scheduler="equal"),
 )  # fmt: skip
 _PHYS = (
-    Shannon(gap_db=3.0, bler=0.1), NrMcs(processes=4), NrMcs(harq="chase", processes=3, table=2),
-    NrMcs(harq="none", subcarrier_hz=30000),
+    Shannon(gap_db=3.0, bler=0.1), NrMcs(harq_processes=4),
+    NrMcs(harq="chase", harq_processes=3, table=2), NrMcs(harq="none", subcarrier_hz=30000),
 )  # fmt: skip
 _SIDELINKS = (
     Sidelink(period_slots=20, resources_per_period=5, counter=(1, 3)),
@@ -101,8 +101,8 @@ def _records(engine: str, seed: int, mac: Any, phy: Any) -> tuple[Any, ...]:
         backhaul=Backhaul(1e9, 0.004),
         transport=Transport(
             trace=True,
-            on_break=one_of("discard", "resume"),
-            break_after_s=one_of(None, 0.03),
+            on_link_failure=one_of("discard", "resume"),
+            link_failure_timeout_s=one_of(None, 0.03),
             retry_s=0.01,
             queue_bytes=one_of(None, 80_000),
         ),

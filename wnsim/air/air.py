@@ -94,8 +94,8 @@ class Air:
         self._duplex = HalfDuplex(setup.world.names) if self.rules.half_duplex else None
         self.hearing = Hearing(setup.world) if self.rules.interferes else None
         self._protection = None
-        if self.hearing is not None and self.rules.protect_db is not None:
-            self._protection = Protection(self.hearing, self.rules.protect_db)
+        if self.hearing is not None and self.rules.protection_ratio_db is not None:
+            self._protection = Protection(self.hearing, self.rules.protection_ratio_db)
         self._streams: dict[Flow, Stream] = {}
         self._alive: dict[Stream, int] = {}
         self._end_ns: int | None = None

@@ -2,7 +2,7 @@
 
 Pairs farther apart than any luck with obstacles could bridge are never looked at (a spatial
 index), and of the others only those whose mean received power comes near the noise are kept. The
-lists are made at fixed instants, a few metres of motion apart, so that they do not depend on who
+lists are made at fixed instants, a few meters of motion apart, so that they do not depend on who
 asks when.
 """
 

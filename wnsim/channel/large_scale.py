@@ -1,6 +1,6 @@
 """Path loss, line of sight, shadow fading, antennas and walls, on a common grid of instants.
 
-These change over metres, not over wavelengths, so they are evaluated at the multiples of one step
+These change over meters, not over wavelengths, so they are evaluated at the multiples of one step
 of time and interpolated linearly in decibels. The grid does not depend on what is asked for, so
 neither does the value at an instant.
 """

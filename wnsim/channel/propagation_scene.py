@@ -2,7 +2,7 @@
 
 A link is in line of sight, behind a vehicle, or behind a building. The three states follow from one
 Gaussian field over the places of both ends, compared with their probabilities, so they change over
-metres and are the same again at the same places. Sight and vehicle share the path loss and shadow
+meters and are the same again at the same places. Sight and vehicle share the path loss and shadow
 fading of the line-of-sight state; a vehicle adds its loss.
 
 Sources: 3GPP TR 38.901, clauses 7.4.1, 7.4.2 and 7.6.3.3; 3GPP TR 37.885, clause 6.2.1 (vehicle

@@ -126,7 +126,7 @@ class Field:
         points = (strata + draws.random((4, waves))) / waves
         length = kernel.wave_number(points[:2]) / (2.0 * np.pi * correlation_m)
         angle = 2.0 * np.pi * points[2:]
-        # (2 ends, waves), in turns per metre and turns
+        # (2 ends, waves), in turns per meter and turns
         self._x = length * np.cos(angle)
         self._y = length * np.sin(angle)
         self._phase = np.stack([np.zeros(waves), draws.random(waves)])

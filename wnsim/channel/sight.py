@@ -32,8 +32,8 @@ class Threshold:
     of the state at the link's length. The comparison is a Gaussian ramp of deviation
     `LOS_RAMP` in the field's units, whose threshold is widened so that the mean state equals the
     probability exactly. TR 38.901 gives the field's decorrelation distance, not its shape; with
-    an exponential one the state would flicker at each metre, so the field here is squared
-    exponential: about ten metres lie between full sight and none.
+    an exponential one the state would flicker at each meter, so the field here is squared
+    exponential: about ten meters lie between full sight and none.
 
     Parameters
     ----------

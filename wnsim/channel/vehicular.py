@@ -152,7 +152,7 @@ class V2vHighway(Vehicular):
             return np.ones(d2d_m.shape)
         near_m = np.minimum(d2d_m, _BOBAN_HIGHWAY_M)
         building = -2.9e-7 * near_m**2 + 0.00059 * near_m + 0.0017
-        # The formulas add up to slightly more than 1 within a few metres.
+        # The formulas add up to slightly more than 1 within a few meters.
         return np.maximum(1.0 - building, self.los_probability(d2d_m, h_tx_m, h_rx_m))
 
 

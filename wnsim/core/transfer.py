@@ -39,8 +39,8 @@ class Message:
 class Transfer:
     """What became of a message: one row of `transfers.csv`.
 
-    The time from being handed over to the end is the sum of `queue_s`, `access_s`, `air_s`,
-    `retransmission_s` and `backhaul_s`.
+    The time from being handed over to the end is the sum of `queue_s`, `channel_access_s`,
+    `airtime_s`, `retransmission_s` and `backhaul_s`.
 
     Parameters
     ----------
@@ -48,23 +48,25 @@ class Transfer:
     sent_s, started_s, ended_s : handed over; first on the air (NaN if never); delivered or given
         up [s]
     delivered : whether all of it arrived in time
-    reason : empty if delivered, else `deadline`, `left` (a device vanished), `broken` (nothing
-        arrived any more), `queue` (refused for want of room), `retries` (a packet was given up by
-        the medium access), `battery`, or by a fault `crash`, `blackout` or `station`
+    reason : empty if delivered, else `deadline`, `departed` (a device vanished), `link-failure`
+        (nothing arrived any more), `queue-overflow` (refused for want of room), `retry-limit` (a
+        packet was given up by the medium access), `battery`, or by a fault `crash`, `link-outage`
+        or `station-failure`
     acked_bytes : what had arrived when it ended, packet headers included [byte]
-    carried_bytes : the same, summed over the legs [byte]
+    carried_bytes : the same, summed over the hops [byte]
     air_bytes : what the air had to carry, packet headers included [byte]
     packets : into how many it was cut
-    legs : links one after the other, 1 but through base stations
-    attempts : times it went on the air, once for each leg at least
+    hops : links one after the other, 1 but through base stations
+    attempts : times it went on the air, once for each hop at least
     receivers : number of receivers of the same transmission
     queue_s : waiting for other messages, for the next slot to begin, or for a broken link [s]
-    access_s : on the air, but not its turn, or with nothing to send before feedback is in [s]
-    air_s : sending what arrived [s]
+    channel_access_s : on the air, but not its turn, or with nothing to send before feedback is in
+        [s]
+    airtime_s : sending what arrived [s]
     retransmission_s : sending what did not arrive [s]
     backhaul_s : between base stations [s]
-    blocks, failed_blocks, repeated_blocks : transport blocks or packets sent; those that did not
-        arrive; those that were sent before
+    blocks, failed_blocks, retransmitted_blocks : transport blocks or packets sent; those that did
+        not arrive; those that were sent before
     mean_snr_db : mean over them of the linear SINR [dB], NaN if there were none
     capacity_bytes : what Shannon's bound allows in their time and band [byte]
     """
@@ -79,17 +81,17 @@ class Transfer:
     carried_bytes: int
     air_bytes: int
     packets: int
-    legs: int
+    hops: int
     attempts: int
     receivers: int
     queue_s: float
-    access_s: float
-    air_s: float
+    channel_access_s: float
+    airtime_s: float
     retransmission_s: float
     backhaul_s: float
     blocks: int
     failed_blocks: int
-    repeated_blocks: int
+    retransmitted_blocks: int
     mean_snr_db: float
     capacity_bytes: float
 
@@ -111,14 +113,14 @@ class Packet:
     Parameters
     ----------
     message : the message
-    leg : number of the leg, from 0
+    hop : number of the hop, from 0
     number : of the packet, from 0
     size_bytes : headers included [byte]
     arrived_s : when its last bit arrived [s]
     """
 
     message: Message
-    leg: int
+    hop: int
     number: int
     size_bytes: int
     arrived_s: float

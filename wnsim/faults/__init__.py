@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from wnsim.faults.churn import Churn
-from wnsim.faults.kinds import Blackout, Crash, Jamming, StationFailure, Straggler
+from wnsim.faults.kinds import Crash, Jamming, LinkOutage, StationFailure, Straggler
 from wnsim.faults.presence import Interrupted
 from wnsim.faults.rows import Row, by_time
 from wnsim.faults.spans import FAR_NS
@@ -11,11 +11,11 @@ from wnsim.faults.timeline import Timeline
 
 __all__ = [
     "FAR_NS",
-    "Blackout",
     "Churn",
     "Crash",
     "Interrupted",
     "Jamming",
+    "LinkOutage",
     "Row",
     "StationFailure",
     "Straggler",

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from wnsim.core.units import Floats, Ints
-from wnsim.faults.kinds import Blackout, Jamming
+from wnsim.faults.kinds import Jamming, LinkOutage
 from wnsim.mobility.motion import Bools
 
 
-def concerns(blackout: Blackout, source: Ints, target: Ints) -> Bools:
+def concerns(blackout: LinkOutage, source: Ints, target: Ints) -> Bools:
     """Return which links (L,) a blackout concerns."""
     if not blackout.links and not blackout.devices:
         return np.ones(source.size, dtype=np.bool_)

@@ -53,7 +53,7 @@ class Crash:
 
 
 @parameters
-class Blackout:
+class LinkOutage:
     """Links that let nothing through.
 
     The gain of such a link is zero in every block of the channel that begins in the interval, for
@@ -67,14 +67,15 @@ class Blackout:
     devices : nodes all of whose links are concerned; all links, if neither is given
     from_s, until_s : since when, and until when [s]; none: for good
     transfers : whether transfers `wait`, as long as their lifetime lets them, or `break` at once
-        with the reason `blackout`, which `transport.on_break: resume` takes up again afterwards
+        with the reason `link-outage`, which `transport.on_link_failure: resume` takes up again
+        afterwards
     """
 
     links: tuple[tuple[Node, Node], ...] = ()
     devices: tuple[Node, ...] = ()
     from_s: Instant = 0.0
     until_s: Instant | None = None
-    transfers: Literal["wait", "break"] = "wait"
+    transfers: Literal["wait", "fail"] = "wait"
 
     def __post_init__(self) -> None:
         check_interval(self.from_s, self.until_s)
@@ -125,8 +126,8 @@ class Jamming:
 class StationFailure:
     """Base stations that fail.
 
-    What goes through a station when it fails is lost with the reason `station`; with
-    `transport.on_break: resume` it is sent again, from its source, through the best of the
+    What goes through a station when it fails is lost with the reason `station-failure`; with
+    `transport.on_link_failure: resume` it is sent again, from its source, through the best of the
     stations that work. A device is served by these only.
 
     Parameters

@@ -1,4 +1,4 @@
-"""What is recorded of faults."""
+"""Records of faults."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ class Row:
 
     Parameters
     ----------
-    time_s : when it begins [s]
-    kind : `crash`, `churn`, `blackout`, `jamming`, `station`, `straggler`, `byzantine`, or
-        `corruption` of an update that arrived
-    where : the device or station, the link, or the area
-    what : what it does
-    until_s : when it ends [s]; NaN: never
+    time_s : start [s]
+    kind : `crash`, `churn`, `link-outage`, `jamming`, `station-failure`, `straggler`, `byzantine`,
+        or `corruption` of an update that arrived
+    location : device, base station, link or area
+    description : effect of the fault
+    until_s : end [s]; NaN: never
     """
 
     time_s: float
     kind: str
-    where: str
-    what: str
+    location: str
+    description: str
     until_s: float
 
 
 def by_time(rows: Iterable[Row]) -> list[Row]:
-    """Return rows in the order of a table."""
-    return sorted(rows, key=lambda row: (row.time_s, row.kind, row.where, row.what))
+    """Return rows sorted as in the table."""
+    return sorted(rows, key=lambda row: (row.time_s, row.kind, row.location, row.description))

@@ -15,7 +15,7 @@ import numpy as np
 from wnsim.core.units import NS_PER_S, Floats, Ints, db_to_linear, dbm_to_w, to_ns, to_s
 from wnsim.faults.churn import Churn
 from wnsim.faults.extent import area, concerns, inside
-from wnsim.faults.kinds import Blackout, Crash, Jamming, StationFailure, Straggler
+from wnsim.faults.kinds import Crash, Jamming, LinkOutage, StationFailure, Straggler
 from wnsim.faults.rows import Row, by_time
 from wnsim.faults.spans import FAR_NS, Spans
 from wnsim.mobility.motion import Bools
@@ -33,7 +33,7 @@ class _Interval:
         return np.asarray((at_ns >= self.from_ns) & (at_ns < self.until_ns))
 
 
-def _interval(fault: Crash | Blackout | Jamming | StationFailure | Straggler) -> _Interval:
+def _interval(fault: Crash | LinkOutage | Jamming | StationFailure | Straggler) -> _Interval:
     until_ns = FAR_NS if fault.until_s is None else to_ns(fault.until_s)
     return _Interval(to_ns(fault.from_s), until_ns)
 
@@ -50,7 +50,7 @@ class Timeline:
     names : of all nodes; base stations come after the devices
     devices : number of devices
     seed : of the scenario
-    crashes, churn, blackouts, jamming, stations, stragglers : the faults
+    crashes, churn, link_outages, jamming, station_failures, stragglers : the faults
 
     Attributes
     ----------
@@ -70,19 +70,19 @@ class Timeline:
         *,
         crashes: Sequence[Crash] = (),
         churn: Churn | None = None,
-        blackouts: Sequence[Blackout] = (),
+        link_outages: Sequence[LinkOutage] = (),
         jamming: Sequence[Jamming] = (),
-        stations: Sequence[StationFailure] = (),
+        station_failures: Sequence[StationFailure] = (),
         stragglers: Sequence[Straggler] = (),
     ) -> None:
         self._names = names
         self._devices = devices
         self._crashes = [(_interval(each), each) for each in crashes]
-        self._blackouts = [(_interval(each), each) for each in blackouts]
+        self._blackouts = [(_interval(each), each) for each in link_outages]
         self._jamming = [(_interval(each), each) for each in jamming]
-        self._failures = [(_interval(each), each) for each in stations]
+        self._failures = [(_interval(each), each) for each in station_failures]
         self._stragglers = [(_interval(each), each) for each in stragglers]
-        self.jams, self.blacks_out = bool(jamming), bool(blackouts)
+        self.jams, self.blacks_out = bool(jamming), bool(link_outages)
         down: dict[int, list[tuple[int, int]]] = defaultdict(list)
         for when, crash in self._crashes:
             for device in crash.devices:
@@ -166,7 +166,7 @@ class Timeline:
             (
                 max(when.from_ns, now_ns)
                 for when, each in self._blackouts_of(source, target)
-                if each.transfers == "break" and when.until_ns > now_ns
+                if each.transfers == "fail" and when.until_ns > now_ns
             ),
             default=FAR_NS,
         )
@@ -175,8 +175,8 @@ class Timeline:
         """Return why what is under way on a link ends at an instant at which an end vanishes."""
         for node in (source, target):
             if node in self._down and self._down[node].covers(at_ns):
-                return "crash" if node < self._devices else "station"
-        return "blackout" if self.cut_ns(source, target, at_ns) == at_ns else "left"
+                return "crash" if node < self._devices else "station-failure"
+        return "link-outage" if self.cut_ns(source, target, at_ns) == at_ns else "departed"
 
     def clear_ns(self, source: int, target: int, now_ns: int) -> int:
         """Return when no station of a link is down and no blackout breaks it, from now on [ns]."""
@@ -186,7 +186,7 @@ class Timeline:
             ends += [
                 when.until_ns
                 for when, each in self._blackouts_of(source, target)
-                if each.transfers == "break" and when.from_ns <= now_ns < when.until_ns
+                if each.transfers == "fail" and when.from_ns <= now_ns < when.until_ns
             ]
             later_ns = max(ends, default=now_ns)
             if later_ns <= now_ns:
@@ -218,8 +218,8 @@ class Timeline:
             for begin, end in spans.until(FAR_NS)
         ]
 
-    def _blackouts_of(self, source: int, target: int) -> Iterator[tuple[_Interval, Blackout]]:
-        """Yield the blackouts that concern a link."""
+    def _blackouts_of(self, source: int, target: int) -> Iterator[tuple[_Interval, LinkOutage]]:
+        """Yield the link_outages that concern a link."""
         link = np.array([source]), np.array([target])
         return ((when, each) for when, each in self._blackouts if concerns(each, *link)[0])
 
@@ -259,14 +259,14 @@ class Timeline:
             for when, crash in self._crashes for device in crash.devices
         ]  # fmt: skip
         rows += [
-            Row(to_s(begin), "churn", self._names[device], "left", _ended_s(end))
+            Row(to_s(begin), "churn", self._names[device], "departed", _ended_s(end))
             for device, spans in sorted(self._gone.items())
             for begin, end in spans.until(to_ns(end_s))
         ]
         for when, blackout in self._blackouts:
             what = f"transfers {blackout.transfers}"
             rows += [
-                Row(to_s(when.from_ns), "blackout", where, what, _ended_s(when.until_ns))
+                Row(to_s(when.from_ns), "link-outage", where, what, _ended_s(when.until_ns))
                 for where in self._concerned(blackout)
             ]
         for when, jamming in self._jamming:
@@ -277,8 +277,10 @@ class Timeline:
             rows.append(Row(to_s(when.from_ns), "jamming", area(jamming), more, until_s))
         for when, failure in self._failures:
             rows += [
-                Row(to_s(when.from_ns), "station", self._names[self._devices + station], "failed",
-                    _ended_s(when.until_ns))
+                Row(
+                    to_s(when.from_ns), "station-failure", self._names[self._devices + station],
+                    "failed", _ended_s(when.until_ns),
+                )
                 for station in failure.stations
             ]  # fmt: skip
         for when, straggler in self._stragglers:
@@ -290,7 +292,7 @@ class Timeline:
             ]  # fmt: skip
         return by_time(row for row in rows if row.time_s <= end_s)
 
-    def _concerned(self, blackout: Blackout) -> list[str]:
+    def _concerned(self, blackout: LinkOutage) -> list[str]:
         if not blackout.links and not blackout.devices:
             return ["all links"]
         links = [f"{self._names[a]} - {self._names[b]}" for a, b in blackout.links]

@@ -1,7 +1,7 @@
-"""The standard figures of a scenario, drawn from its folder of results alone.
+"""Standard figures of a scenario, drawn from its results folder alone.
 
-Each module is about one group of figures. What has no table, or not all columns, has no figure.
-Beside each figure stands a CSV file with the numbers plotted.
+Each module covers one group of figures. A figure whose table or columns are missing is skipped. A
+CSV file beside each figure holds the plotted numbers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from wnsim.figures import delivery, groups, learning, maps, stacks
+from wnsim.figures import clusters, delivery, learning, maps, stacks
 from wnsim.figures.lines import Line, read_lines
 from wnsim.figures.style import COLUMN_IN, PAGE_WIDTH_IN, STYLE, legend_above, line_style, save
 
@@ -40,23 +40,23 @@ FIGURES: dict[str, Callable[[Figure, Sequence[Line]], pd.DataFrame | None]] = {
     "round-split": stacks.round_split,
     "bytes": stacks.sent_bytes,
     "energy": stacks.energy,
-    "collisions": groups.collisions,
+    "collisions": clusters.collisions,
     "map": maps.network_map,
 }
 """Figures by name: each draws lines and returns the numbers plotted, None if there are none."""
 
 
 def draw(results: Path, runs: Sequence[str]) -> list[Path]:
-    """Draw the standard figures of a scenario into its folder `figures`.
+    """Draw the standard figures of a scenario into the folder `figures` of its results.
 
     Parameters
     ----------
-    results : folder of a scenario's results
-    runs : names of the folders of its runs, in the order of the legend
+    results : results folder of a scenario
+    runs : names of the run folders in the order of the legend
 
     Returns
     -------
-    the PDF files
+    paths of the PDF files
     """
     lines = read_lines(results, runs)
     drawn = []

@@ -1,4 +1,4 @@
-"""Figures of what the network made of messages: latency, goodput and missed deadlines."""
+"""Delivery figures: latency distribution, goodput and deadline misses."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from wnsim.figures import stacks
 from wnsim.figures.lines import Line
 from wnsim.figures.style import area_style, legend_above, say_sizes, say_sizes_below, scale
 
-# Kinds of messages that are not learning's, nor the traffic's, or that have no latency.
+# Kinds of messages without a latency of interest.
 _OTHERS = ("background", "probe", "control")
 
 
 def latency(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
-    """Plot the distribution of transfer latency; a message that never arrives never counts."""
+    """Plot the distribution of latency over all messages, undelivered ones included."""
     axes = figure.add_subplot()
     numbers = []
     handles: list[Line2D] = []
@@ -50,8 +50,8 @@ def latency(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
 
 
 def goodput(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
-    """Plot the goodput and the share of missed deadlines of each line, in two panels."""
-    metrics = ["goodput_bps", "deadline_miss_share"]
+    """Plot goodput and deadline miss ratio of each line in two panels."""
+    metrics = ["goodput_bps", "deadline_miss_ratio"]
     shown = [line for line in lines if len(line.measured(metrics))]
     if not shown:
         return None

@@ -1,4 +1,4 @@
-"""Figures of how well devices do on the tasks: over time, bytes and rounds, and task by task."""
+"""Accuracy figures: over time, bytes and rounds, and by task."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from wnsim.figures.style import (
 )
 from wnsim.metrics.delivery import OTHERS, retransmitted
 
-_EVALUATION = ("round", "time_s", "device", "task", "own", "accuracy")
+_EVALUATION = ("round", "time_s", "device", "task", "own_task", "accuracy")
 _TRANSFER = ("kind", "ended_s", "carried_bytes", "blocks", "failed_blocks")
-# An axis spans decades if its largest value is so many times its smallest.
+# Ratio of largest to smallest value above which an axis is logarithmic.
 _DECADES = 100.0
 _TASKS_IN_COLUMN = 6
 _LETTERS_PER_IN = 20
@@ -46,7 +46,7 @@ def accuracy(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
 
 
 def accuracy_rounds(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
-    """Plot the same over rounds."""
+    """Plot accuracy over rounds: on all tasks, and on each device's own task."""
     axes = figure.add_subplot()
     numbers = _curves(axes, lines, "round", _evaluations)
     if numbers is None:
@@ -58,7 +58,7 @@ def accuracy_rounds(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | Non
 
 
 def accuracy_bytes(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
-    """Plot the same over the bytes put on the air by then."""
+    """Plot accuracy over bytes on the air: on all tasks, and on each device's own task."""
     axes = figure.add_subplot()
     numbers = _curves(axes, lines, "on_air_bytes", _with_bytes)
     if numbers is None or not numbers["on_air_bytes"].any():
@@ -67,7 +67,7 @@ def accuracy_bytes(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None
     scale(axes.xaxis, "On the air, all devices", "B", float(sent.max()))
     least = float(sent[sent > 0].min())
     if sent.max() >= _DECADES * least:
-        # Linear up to the first decade, so that the beginning is on the axis.
+        # Linear up to the first decade, so that the axis includes the start.
         decade = 10.0 ** np.floor(np.log10(least))
         axes.set_xscale("symlog", linthresh=decade, linscale=0.5)
         locator = SymmetricalLogLocator(base=10, linthresh=decade)
@@ -81,7 +81,7 @@ def accuracy_bytes(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None
 
 
 def tasks(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
-    """Plot accuracy at the last evaluation, mean over devices, by line and task, in percent."""
+    """Plot accuracy by line and task at the last evaluation, mean over devices, in percent."""
     numbers = []
     for line in lines:
         lasts = [_last(run) for run in line.tables("evaluations.csv", _EVALUATION) if len(run)]
@@ -127,7 +127,7 @@ def tasks(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
 def _curves(
     axes: Axes, lines: Sequence[Line], x: str, read: Callable[[Line], list[pd.DataFrame]]
 ) -> pd.DataFrame | None:
-    """Plot accuracy over a column of what is read: on all tasks, and on each device's own task."""
+    """Plot accuracy over a column of the evaluations, on all tasks and on own tasks."""
     numbers = []
     handles: list[Line2D] = []
     for line in lines:
@@ -135,7 +135,7 @@ def _curves(
         if not runs:
             continue
         for own in (False, True):
-            each = [_by_round(run[run["own"]] if own else run, x) for run in runs]
+            each = [_by_round(run[run["own_task"]] if own else run, x) for run in runs]
             curve = mean_curve(each, x, "accuracy")
             style = {**line.style, "linestyle": DOTTED if own else "-"}
             drawn = axes.plot(
@@ -167,12 +167,12 @@ def _curves(
 
 
 def _evaluations(line: Line) -> list[pd.DataFrame]:
-    """Return the evaluations of each run; nothing if one has none."""
+    """Return the evaluations of each run; nothing if a run has none."""
     return line.tables("evaluations.csv", _EVALUATION)
 
 
 def _with_bytes(line: Line) -> list[pd.DataFrame]:
-    """Return the evaluations of each run with the bytes put on the air by then."""
+    """Return the evaluations of each run with the bytes on the air until then."""
     transfers = line.tables("transfers.csv", _TRANSFER)
     runs = _evaluations(line) if transfers else []
     return [
@@ -182,7 +182,7 @@ def _with_bytes(line: Line) -> list[pd.DataFrame]:
 
 
 def _bytes_by(time_s: pd.Series, transfers: pd.DataFrame) -> pd.Series:
-    """Return the bytes of all messages that have ended by each instant, as they were on the air."""
+    """Return the bytes on the air of all messages that have ended by each instant."""
     learning = transfers[~transfers["kind"].isin(OTHERS)]
     # An empty table has no types.
     ours = learning[list(_TRANSFER[1:])].astype(float).sort_values("ended_s")
@@ -200,7 +200,7 @@ def _by_round(run: pd.DataFrame, x: str) -> pd.DataFrame:
 
 
 def _last(run: pd.DataFrame) -> pd.Series:
-    """Return the mean over devices of accuracy by task at the last evaluation."""
+    """Return accuracy by task at the last evaluation, mean over devices."""
     latest = run[run["time_s"] == run["time_s"].max()]
     last = latest[latest["round"] == latest["round"].max()]
     return last.groupby("task", sort=False)["accuracy"].mean()

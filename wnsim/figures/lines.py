@@ -1,4 +1,4 @@
-"""What is compared in a figure, read from a folder of results: lines of runs, and their means."""
+"""Lines of a figure: runs that differ in their seeds only, read from a results folder."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from wnsim.metrics import read_table
 
 @dataclass(frozen=True)
 class Line:
-    """One of the things compared: the runs that differ in their seeds only.
+    """Runs that differ in their seeds only.
 
     Parameters
     ----------
     name : variant and swept values
-    folders : of its runs
-    metrics : of its runs, by name, as far as there is a summary of them
+    folders : folders of the runs
+    metrics : metrics of the runs by name, if there is a summary
     sizes : `actual`, or the architecture whose sizes are emulated
     style : color, dashes and marker
     """
@@ -35,7 +35,7 @@ class Line:
     style: dict[str, Any]
 
     def tables(self, name: str, columns: Iterable[str]) -> list[pd.DataFrame]:
-        """Return a table of all its runs; nothing if one has none, or not all of these columns."""
+        """Return a table of all runs; nothing if a run lacks the table or one of the columns."""
         paths = [folder / name for folder in self.folders]
         if not all(path.is_file() for path in paths):
             return []
@@ -43,17 +43,17 @@ class Line:
         return tables if all(set(columns) <= set(table) for table in tables) else []
 
     def measured(self, names: Sequence[str]) -> pd.DataFrame:
-        """Return a row of these metrics for each of its runs that has all of them."""
+        """Return a row of metrics for each run that has all of them."""
         return pd.DataFrame(list(self.metrics), columns=list(names), dtype=float).dropna()
 
 
 def read_lines(results: Path, runs: Sequence[str]) -> list[Line]:
-    """Return the lines of a scenario, in the order in which their first runs come.
+    """Return the lines of a scenario in the order of their first runs.
 
     Parameters
     ----------
-    results : folder of a scenario's results
-    runs : names of the folders of its runs
+    results : results folder of a scenario
+    runs : names of the run folders
     """
     measured = _summary(results / "summary.csv")
     groups: dict[str, list[str]] = {}
@@ -81,14 +81,14 @@ def mean_curve(runs: Sequence[pd.DataFrame], x: str, y: str) -> pd.DataFrame:
 
     Parameters
     ----------
-    runs : one row per round each, with `round` as its index
-    x, y : the columns; `x` may be `round`
+    runs : one row per round each, indexed by `round`
+    x, y : columns; `x` may be `round`
     """
     columns = [y] if x == "round" else [x, y]
     grouped = pd.concat([run[columns] for run in runs]).groupby("round")
     curve = grouped[columns].mean()
     if len(runs) > 1:
-        # Runs may end in different rounds: each point counts those that came so far.
+        # Runs may end in different rounds: each point averages those that reached it.
         intervals = [mean(values) for _, values in grouped[y]]
         curve["low"] = [interval.low for interval in intervals]
         curve["high"] = [interval.high for interval in intervals]

@@ -1,4 +1,4 @@
-"""A map of the devices at three instants: who is where, in which group, and what is on the air."""
+"""Network map: devices, clusters and messages at three instants."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from wnsim.metrics.delivery import OTHERS
 
 _PANELS = 3
 _COLUMNS = ("kind", "source", "target", "started_s", "ended_s", "delivered")
-# Messages of all to all, and what is not learning's or the traffic's, would hide the others.
+# All-to-all, background and probe messages would hide the others.
 _LEFT_OUT = (*OTHERS, "control")
-# Of a map so many times as wide as high the panels are below each other.
+# Aspect ratio above which the panels are stacked vertically.
 _WIDE = 2.5
 _LEAST_HEIGHT_IN, _FRAME_IN = 0.5, 0.95
 _MOST_NAMED, _MOST_SINGLE = 6, 100
@@ -35,10 +35,10 @@ _ALONE: dict[str, Any] = {"marker": "o", "color": "0.6"}
 
 
 def network_map(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
-    """Plot the first run in which something was sent, when most is on the air in each third.
+    """Plot the first run with messages, at the busiest instant of each third.
 
-    A message is drawn from its source to its target, also if it goes through base stations; the
-    server behind them is drawn where the first one is.
+    A message is drawn from its source to its destination even if it passes base stations; the
+    server behind them is drawn at the first one.
     """
     found = next(
         (
@@ -89,7 +89,7 @@ def network_map(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
 
 
 def _transfers(folder: Path, tracks: Tracks) -> pd.DataFrame:
-    """Return the messages that were on the air between two places of the map."""
+    """Return the messages that were on the air between two positions on the map."""
     transfers = read_table(folder / "transfers.csv")
     if not set(_COLUMNS) <= set(transfers):
         return pd.DataFrame()
@@ -104,10 +104,10 @@ def _transfers(folder: Path, tracks: Tracks) -> pd.DataFrame:
 
 
 def _instants_s(transfers: pd.DataFrame, until_s: float) -> list[float]:
-    """Return for each part of the run when most is on the air, or the part's middle."""
+    """Return the busiest instant of each part of the run, or the middle of the part."""
     times_s = np.concatenate([transfers["started_s"], transfers["ended_s"]])
     changes = np.repeat([1, -1], len(transfers))
-    # At the same instant the old ones go before the new ones come.
+    # At the same instant, messages end before others start.
     order = np.lexsort((changes, times_s))
     times_s, busy = times_s[order], np.cumsum(changes[order])[:-1]
     ends_s = np.linspace(0.0, until_s, _PANELS + 1)
@@ -122,7 +122,7 @@ def _instants_s(transfers: pd.DataFrame, until_s: float) -> list[float]:
 
 
 def _draw_links(axes: Axes, tracks: Tracks, on_air: pd.DataFrame, time_s: float) -> pd.DataFrame:
-    """Plot what is on the air, and return it."""
+    """Plot the messages on the air and return them."""
     places = _places(tracks, time_s)
     ends = [
         np.array([places[name] for name in on_air[end]]).reshape(-1, 2)
@@ -160,7 +160,7 @@ def _draw_nodes(
     groups: Sequence[int],
     time_s: float,
 ) -> pd.DataFrame:
-    """Plot devices and base stations, and return them."""
+    """Plot devices and base stations and return them."""
     place_m = tracks.at(time_s)
     joined = _joined(member_of)
     there = ~np.isnan(place_m[:, 0])
@@ -182,7 +182,7 @@ def _draw_nodes(
             "name": tracks.names,
             "x_m": place_m[:, 0],
             "y_m": place_m[:, 1],
-            "group": [member_of.get(name) for name in tracks.names],
+            "cluster": [member_of.get(name) for name in tracks.names],
         }
     )
     stations = pd.DataFrame(
@@ -198,7 +198,7 @@ def _draw_nodes(
 
 
 def _places(tracks: Tracks, time_s: float) -> dict[str, Floats]:
-    """Return where each device and station is; the server is where the first station is."""
+    """Return the position of each node; the server is at the first station."""
     places = dict(zip(tracks.names, tracks.at(time_s), strict=True))
     places |= dict(zip(tracks.stations, tracks.station_m, strict=True))
     if tracks.stations:
@@ -207,15 +207,15 @@ def _places(tracks: Tracks, time_s: float) -> dict[str, Floats]:
 
 
 def _joined(member_of: dict[str, int]) -> set[int]:
-    """Return the groups that have more than one member."""
+    """Return the clusters with more than one member."""
     return {group for group, members in Counter(member_of.values()).items() if members > 1}
 
 
 def _marker(group: int | None, groups: Sequence[int]) -> dict[str, Any]:
-    """Return marker and color of the devices of a group; none: of those in no group."""
+    """Return marker and color of a cluster's devices; None: devices without a cluster."""
     if group is None:
         return _ALONE if groups else {"marker": "o", "color": COLORS[0]}
-    # Messages that are missed have the second color to themselves.
+    # The second color is reserved for dropped messages.
     styles = filter(lambda style: style["color"] != _MISSED["color"], map(line_style, count()))
     style = next(islice(styles, groups.index(group), None))
     return {"marker": style["marker"], "color": style["color"]}
@@ -229,22 +229,24 @@ def _station_style() -> dict[str, Any]:
 
 
 def _handles(tracks: Tracks, groups: Sequence[int]) -> list[Line2D]:
-    """Return what the legend explains."""
+    """Return the legend entries."""
     point: dict[str, Any] = {"linestyle": "none", "markersize": 3.5}
     handles = []
     if not groups:
         handles.append(Line2D([], [], label="device", marker="o", color=COLORS[0], **point))
     elif len(groups) <= _MOST_NAMED:
         handles += [
-            Line2D([], [], label=f"group {group}", **point, **_marker(group, groups))
+            Line2D([], [], label=f"cluster {group}", **point, **_marker(group, groups))
             for group in groups
         ]
     else:
         handles.append(
-            Line2D([], [], label="devices, a marker each group", marker="o", color="0.3", **point)
+            Line2D(
+                [], [], label="devices, one marker per cluster", marker="o", color="0.3", **point
+            )
         )
     if groups:
-        handles.append(Line2D([], [], label="in no group", **point, **_ALONE))
+        handles.append(Line2D([], [], label="no cluster", **point, **_ALONE))
     if tracks.stations:
         handles.append(Line2D([], [], label="base station", **_station_style()))
     handles.append(Line2D([], [], label="message that arrives", **_ARRIVES))

@@ -1,4 +1,4 @@
-"""Figures of what a sum consists of, as stacked bars: time of a round, bytes on the air, energy."""
+"""Breakdown figures as stacked bars: round latency, bytes on the air, energy."""
 
 from __future__ import annotations
 
@@ -18,52 +18,52 @@ from wnsim.figures.style import area_style, in_rows, legend_above, say_sizes_bel
 _ROUND = {
     "round_compute_s": "compute",
     "round_queue_s": "queue",
-    "round_access_s": "access",
-    "round_air_s": "air",
+    "round_channel_access_s": "channel access",
+    "round_airtime_s": "airtime",
     "round_retransmission_s": "retransmission",
     "round_backhaul_s": "backhaul",
     "round_waiting_s": "waiting",
 }
 _BYTES = {
     "payload_bytes": "payload",
-    "sharing_bytes": "sharing",
+    "cluster_exchange_bytes": "cluster exchange",
     "control_bytes": "control",
     "header_bytes": "headers",
     "retransmitted_bytes": "retransmitted",
 }
-_JOULES = {
-    "joules_transmit": "transmit",
-    "joules_receive": "receive",
-    "joules_idle": "idle",
-    "joules_compute": "compute",
+_ENERGY = {
+    "energy_tx_j": "transmission",
+    "energy_rx_j": "reception",
+    "energy_idle_j": "idle",
+    "energy_compute_j": "computation",
 }
-# Height of what is not rows, of a line of text, between rows, and of a row at least.
+# Height of the frame, of a line of text, of a gap, and least height of a row.
 _FRAME_IN, _TEXT_IN, _GAP_IN, _ROW_IN = 0.75, 0.115, 0.1, 0.28
 
 
 def round_split(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
-    """Plot what the mean latency of a round consists of, along the path that it waits for."""
-    return _stacked(figure, lines, _ROUND, "Latency of a round, mean", "s")
+    """Plot the parts of the mean round latency along the critical path."""
+    return _stacked(figure, lines, _ROUND, "Mean round latency", "s")
 
 
 def sent_bytes(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
-    """Plot the bytes on the air by what they were."""
-    return _stacked(figure, lines, _BYTES, "On the air", "B")
+    """Plot the bytes on the air by kind."""
+    return _stacked(figure, lines, _BYTES, "Bytes on the air", "B")
 
 
 def energy(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
-    """Plot the energy of all devices by what it was spent on."""
-    return _stacked(figure, lines, _JOULES, "Energy of all devices", "J")
+    """Plot the energy of all devices by activity."""
+    return _stacked(figure, lines, _ENERGY, "Energy of all devices", "J")
 
 
 def whiskers(axes: Axes, ends: Sequence[float], half: npt.NDArray[np.float64]) -> None:
-    """Plot the intervals at the ends of horizontal bars, and make room for them.
+    """Plot intervals at the ends of horizontal bars, and extend the axis to show them.
 
     Parameters
     ----------
-    axes : where the bars are
-    ends : of the bars
-    half : half the widths of their intervals; NaN if there is none
+    axes : axes with the bars
+    ends : ends of the bars
+    half : half-widths of the intervals; NaN omits one
     """
     known = ~np.isnan(half)
     if known.any():
@@ -76,7 +76,7 @@ def whiskers(axes: Axes, ends: Sequence[float], half: npt.NDArray[np.float64]) -
 
 
 def name_rows(figure: Figure, panels: Sequence[Axes], lines: Sequence[Line]) -> None:
-    """Name the rows of panels side by side after the lines, and make the figure high enough."""
+    """Label the rows of side-by-side panels with the lines, and adapt the figure height."""
     labels = [in_rows(line.name) for line in lines]
     panels[0].set_yticks(range(len(lines)), labels)
     panels[0].set_ylim(len(lines) - 0.5, -0.5)
@@ -91,14 +91,14 @@ def name_rows(figure: Figure, panels: Sequence[Axes], lines: Sequence[Line]) -> 
 def _stacked(
     figure: Figure, lines: Sequence[Line], parts: Mapping[str, str], quantity: str, unit: str
 ) -> pd.DataFrame | None:
-    """Plot the parts of each line's sum beside each other; the interval is that of the sum.
+    """Plot the parts of each line's sum as stacked bars, with the interval of the sum.
 
     Parameters
     ----------
-    figure : an empty one
-    lines : those with all metrics in some run are shown
-    parts : metrics, and what the legend calls them
-    quantity, unit : what they add up to
+    figure : empty figure
+    lines : lines; those with all metrics in some run are shown
+    parts : metrics and their legend entries
+    quantity, unit : name and unit of the sum
     """
     runs = {line.name: line.measured(list(parts)) for line in lines}
     shown = [line for line in lines if len(runs[line.name])]

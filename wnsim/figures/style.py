@@ -1,7 +1,7 @@
-"""How figures look: sizes, fonts, line styles, hatches, the legend and what is saved.
+"""Figure style: sizes, fonts, line styles, hatches, legends and file formats.
 
-One column of a two-column paper wide (3.5 in) or both (7.16 in), 8 pt serif, TrueType fonts; lines
-are told apart by dashes and markers, areas by hatches, so that they are readable in grey. Colors:
+Figures are one column (3.5 in) or two columns (7.16 in) wide, in 8 pt serif TrueType fonts. Lines
+differ in dashes and markers and areas in hatches, so that figures are readable in grey. Colors:
 Okabe and Ito, "Color universal design", 2008.
 """
 
@@ -47,42 +47,42 @@ STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "pdf.fonttype": 42,
     "ps.fonttype": 42,
-    # Texts stay texts; names of parts follow from what they are, not from chance.
+    # Text remains text; element names are reproducible.
     "svg.fonttype": "none",
     "svg.hashsalt": "wnsim",
     "savefig.bbox": None,
     "figure.constrained_layout.use": True,
-    # A label is what the user wrote, dollar signs included.
+    # Labels are shown verbatim, dollar signs included.
     "text.parse_math": False,
 }
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 DASHES: tuple[Any, ...] = ("-", (0, (4, 1.5)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (6, 2)))
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-# Tints of the colors, from light to dark and back, on which a black hatch is seen.
+# Tints of the colors on which a black hatch is visible.
 FILLS = ("#FFFFFF", "#9CC9E3", "#F5C04D", "#BFE3D6", "#E8A878", "#DDB3CC", "#8C8C8C")
 HATCHES = ("", "////", "....", r"\\\\", "xxxx", "----", "++++")
 DOTTED: Any = (0, (1, 1.2))
 
-# How a legend is laid out: letters of 7 pt in a row of 3.5 in, and height of a row.
+# Layout of a legend: letters of 7 pt in a row of 3.5 in, and height of a row.
 _LETTERS_PER_ROW, _HANDLE_LETTERS, _LONGEST_LABEL, _ROW_IN = 72, 7, 60, 0.14
 _LETTERS_OF_TICK = 20
-# Where the name of a row may go on in the next line: not inside numbers.
+# Where the name of a row may be broken: not inside numbers.
 _BREAK = re.compile(r"(?<=[\s,_=-])|(?<=\.)(?=\D)")
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 
 
 def line_style(index: int) -> dict[str, Any]:
-    """Return color, dashes and marker of the line with this index."""
+    """Return color, dashes and marker of the line with an index."""
     return {
         "color": COLORS[index % len(COLORS)],
         "linestyle": DASHES[index % len(DASHES)],
-        # Colors repeat after seven lines, then with other markers.
+        # Colors repeat after seven lines, with other markers.
         "marker": MARKERS[(index + index // len(COLORS)) % len(MARKERS)],
     }
 
 
 def area_style(index: int) -> dict[str, Any]:
-    """Return fill, hatch and edge of the area with this index."""
+    """Return fill, hatch and edge of the area with an index."""
     return {
         "facecolor": FILLS[index % len(FILLS)],
         "hatch": HATCHES[index % len(HATCHES)],
@@ -92,7 +92,7 @@ def area_style(index: int) -> dict[str, Any]:
 
 
 def legend_above(figure: Figure, handles: Sequence[Artist]) -> None:
-    """Put the legend above the axes, where it covers no data; more rows make a taller figure."""
+    """Place the legend above the axes; more rows increase the figure height."""
     entries = [(handle, short(str(handle.get_label()))) for handle in handles]
     most = max(n for n in range(1, len(entries) + 1) if n == 1 or _fits(entries, n))
     rows = -(-len(entries) // most)
@@ -106,13 +106,13 @@ def legend_above(figure: Figure, handles: Sequence[Artist]) -> None:
 
 
 def _fits(entries: Sequence[tuple[Artist, str]], columns: int) -> bool:
-    """Whether a legend of so many columns, filled one after the other, is as wide as the figure."""
+    """Return whether a legend with a number of columns fits the figure width."""
     parts = np.array_split([_letters(label) for _, label in entries], columns)
     return sum(float(part.max()) + _HANDLE_LETTERS for part in parts) <= _LETTERS_PER_ROW
 
 
 def _letters(text: str) -> float:
-    """Return how many letters of middle width a text is as wide as."""
+    """Return the width of a text in letters of medium width."""
     widths = {"Lu": 1.4, "So": 2.0, "Lo": 2.0}
     return sum(
         2.0 if letter in "MWmw@%" else widths.get(unicodedata.category(letter), 1.0)
@@ -121,12 +121,12 @@ def _letters(text: str) -> float:
 
 
 def _fitting(text: str, letters: float) -> int:
-    """Return how many of a text's first letters fit into this width."""
+    """Return the number of leading letters that fit a width."""
     return next((n for n in range(len(text), 0, -1) if _letters(text[:n]) <= letters), 1)
 
 
 def short(label: str) -> str:
-    """Return what a legend shows of a label; one that begins with _ would be left out."""
+    """Return a label shortened for a legend; a leading underscore would hide it."""
     shown = label
     if _letters(label) > _LONGEST_LABEL:
         shown = label[: _fitting(label, _LONGEST_LABEL - 3)] + "..."
@@ -134,7 +134,7 @@ def short(label: str) -> str:
 
 
 def in_rows(label: str) -> str:
-    """Return what an axis of names shows of a label: the same as a legend, in several rows."""
+    """Return a label for an axis of names: as in a legend, broken into rows."""
     rows = [""]
     for part in _BREAK.split(short(label).strip()):
         if _letters((rows[-1] + part).rstrip()) <= _LETTERS_OF_TICK:
@@ -149,7 +149,7 @@ def in_rows(label: str) -> str:
 
 
 def scale(axis: Axis, quantity: str, unit: str, largest: float) -> None:
-    """Name an axis and show its values with the prefix of the unit that suits the largest one."""
+    """Label an axis and show its values with the unit prefix that suits the largest one."""
     factor, prefix = next(
         ((factor, prefix) for factor, prefix in _PREFIXES if largest >= factor), (1.0, "")
     )
@@ -158,7 +158,7 @@ def scale(axis: Axis, quantity: str, unit: str, largest: float) -> None:
 
 
 def say_sizes(axes: Axes, sizes: Iterable[str]) -> None:
-    """Say beside the axes whether the sizes of messages are those of the model or emulated."""
+    """State beside the axes whether message sizes are actual or emulated."""
     axes.text(
         1.01, 0.5, _sizes(sizes), transform=axes.transAxes, rotation=90, fontsize=6, color="0.35",
         ha="left", va="center",
@@ -166,7 +166,7 @@ def say_sizes(axes: Axes, sizes: Iterable[str]) -> None:
 
 
 def say_sizes_below(figure: Figure, sizes: Iterable[str]) -> None:
-    """Say the same at the foot of a figure that is not high enough for it."""
+    """State at the foot of a low figure whether message sizes are actual or emulated."""
     figure.supxlabel(short(_sizes(sizes)), fontsize=6, color="0.35")
 
 
@@ -178,7 +178,7 @@ def _sizes(sizes: Iterable[str]) -> str:
 
 
 def save(figure: Figure, numbers: pd.DataFrame, stem: Path) -> Path:
-    """Save a figure as PDF, SVG and PNG, and its numbers as CSV; return the PDF."""
+    """Save a figure as PDF, SVG and PNG and its numbers as CSV; return the PDF's path."""
     drawn: dict[str, dict[str, Any]] = {
         ".pdf": {"metadata": {"CreationDate": None}},
         ".svg": {"metadata": {"Date": None}},

@@ -1,4 +1,4 @@
-"""Where devices are at any instant, and with whom they are grouped, read from a run's folder."""
+"""Tracks of devices and their cluster memberships, read from a run folder."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ import pandas as pd
 from wnsim.metrics import read_table
 
 Floats = npt.NDArray[np.float64]
-# Nobody crosses so much of the area between two instants.
+# No device moves by this share of the area between two instants.
 _JUMP = 1 / 3
 
 
 @dataclass(frozen=True)
 class Tracks:
-    """The ways of a run's devices.
+    """Positions of a run's nodes over time.
 
     Parameters
     ----------
-    names : of the devices
-    times_s : (instants,) ascending [s]
-    place_m : (instants, devices, 2), NaN where a device is not there [m]
+    names : names of the devices
+    times_s : (instants,) ascending instants [s]
+    place_m : (instants, devices, 2) positions, NaN for an absent device [m]
     stations : names of the base stations
-    station_m : (stations, 2) where they stand [m]
+    station_m : (stations, 2) positions of the base stations [m]
     """
 
     names: list[str]
@@ -37,11 +37,10 @@ class Tracks:
     station_m: Floats
 
     def at(self, time_s: float) -> Floats:
-        """Return where the devices are, (devices, 2), NaN where one is not there [m].
+        """Return the positions of the devices, (devices, 2), NaN for an absent device [m].
 
-        Between two instants a device is on the straight line; if it is there at one of them only,
-        or leaves the area at one end to come back at the other, it is where it was at the earlier
-        one.
+        Positions are interpolated linearly between instants. A device that is present at one of the
+        two instants only, or wraps around the area, keeps its earlier position.
         """
         after = int(np.searchsorted(self.times_s, time_s, side="right"))
         before = max(after - 1, 0)
@@ -57,7 +56,7 @@ class Tracks:
 
     @cached_property
     def extent_m(self) -> tuple[float, float, float, float]:
-        """Return the least and the largest x, and the least and the largest y [m]."""
+        """Return the least and largest x, and the least and largest y [m]."""
         every = np.concatenate([self.place_m.reshape(-1, 2), self.station_m])
         every = every[~np.isnan(every[:, 0])]
         if not len(every):
@@ -67,11 +66,11 @@ class Tracks:
 
 
 def read_tracks(folder: Path) -> Tracks | None:
-    """Return the ways of a run's devices; None if the run has no such table.
+    """Return the tracks of a run; None if the run has no such table.
 
     Parameters
     ----------
-    folder : of the run
+    folder : run folder
     """
     if not (folder / "positions.csv").is_file():
         return None
@@ -94,25 +93,25 @@ def read_tracks(folder: Path) -> Tracks | None:
 
 
 def read_members(folder: Path) -> pd.DataFrame:
-    """Return who is in which group from when on, without rows if groups are not known.
+    """Return the cluster memberships over time; empty if clusters were not recorded.
 
     Parameters
     ----------
-    folder : of the run
+    folder : run folder
     """
     if (folder / "members.csv").is_file():
         return read_table(folder / "members.csv")
-    return pd.DataFrame({"round": [], "time_s": [], "group": [], "device": []})
+    return pd.DataFrame({"round": [], "time_s": [], "cluster": [], "device": []})
 
 
 def groups_at(members: pd.DataFrame, time_s: float) -> dict[str, int]:
-    """Return the group of each device that is in one at an instant.
+    """Return the cluster of each device that has one at an instant.
 
     Parameters
     ----------
     members : see `read_members`
-    time_s : the instant [s]
+    time_s : instant [s]
     """
     begun = members[members["time_s"] <= time_s]
     now = begun[begun["round"] == begun["round"].max()]
-    return dict(zip(now["device"], now["group"].astype(int), strict=True))
+    return dict(zip(now["device"], now["cluster"].astype(int), strict=True))

@@ -16,22 +16,22 @@ from wnsim.mac.scheduled import OnAir, Rules, Shares, constant
 class Reuse:
     """One band for all, half duplex, one transfer per transmitter and receiver at a time.
 
-    A receiver is disturbed by every transmitter that it can hear. With `protect_db` a transfer
-    waits while it and another one under way do not get along: by mean gains, each of the two
-    receivers has to hear its own transmitter at least so much stronger than the other one.
+    A receiver is disturbed by every transmitter that it can hear. With `protection_ratio_db` a
+    transfer waits while it and another one under way do not get along: by mean gains, each of the
+    two receivers has to hear its own transmitter at least so much stronger than the other one.
 
     Scope: who may start is decided with mean gains that everybody is taken to know; nothing is
     spent on finding them out.
 
     Parameters
     ----------
-    protect_db : lowest mean ratio of a receiver's own signal to that of any other transfer [dB];
-        none: whoever has a free receiver starts
+    protection_ratio_db : lowest mean ratio of a receiver's own signal to that of any other transfer
+        [dB]; none: whoever has a free receiver starts
     """
 
     model: Literal["reuse"] = "reuse"
     scheme: ClassVar[str] = "scheduled"
-    protect_db: float | None = Field(default=None, ge=-100, le=100)
+    protection_ratio_db: float | None = Field(default=None, ge=-100, le=100)
 
     def rules(self) -> Rules:
         """Return the constraints."""
@@ -40,7 +40,7 @@ class Reuse:
             streams=1,
             receptions=1,
             interferes=True,
-            protect_db=self.protect_db,
+            protection_ratio_db=self.protection_ratio_db,
         )
 
     def group(self, source: int, target: int, devices: int) -> int:

@@ -24,8 +24,8 @@ class Rules:
         wait until all of them have ended
     interferes : whether groups disturb each other; a group is what shares one band without
         collisions, see `Scheduled.group`
-    protect_db : lowest mean ratio of a receiver's own signal to that of any other stream on the
-        air [dB]; none: any
+    protection_ratio_db : lowest mean ratio of a receiver's own signal to that of any other stream
+        on the air [dB]; none: any
     patterned : whether shares differ from slot to slot, or follow the channel's quality
     margin_db : by how much the power of a stream is above that with which it is done just in time
         on the channel as it is known when it starts [dB]; none: power has nothing to do with that
@@ -36,7 +36,7 @@ class Rules:
     receptions: int | None = None
     batch: bool = False
     interferes: bool = False
-    protect_db: float | None = None
+    protection_ratio_db: float | None = None
     patterned: bool = False
     margin_db: float | None = None
 

@@ -1,8 +1,7 @@
-"""What is said of a run in one number each, from its tables alone.
+"""Metrics of a run, computed from its tables alone.
 
-Each module is about one table and says how its metrics are defined, in `DEFINITIONS`: name, what
-it is, and its unit in brackets if it has one. A star in a name stands for what is chosen in the
-scenario.
+Each module covers one table and defines its metrics in `DEFINITIONS`: name, definition, and the
+unit in brackets if there is one. An asterisk in a name stands for a value set in the scenario.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ from typing import Any
 
 import pandas as pd
 
-from wnsim.metrics import delivery, devices, groups, learning, rounds
+from wnsim.metrics import clusters, delivery, devices, learning, rounds
+from wnsim.metrics.clusters import of_clusters
 from wnsim.metrics.delivery import of_transfers
 from wnsim.metrics.devices import of_devices
-from wnsim.metrics.groups import of_groups
 from wnsim.metrics.learning import of_evaluations, of_targets
 from wnsim.metrics.rounds import of_rounds
 
@@ -29,15 +28,15 @@ DEFINITIONS: dict[str, str] = {
     **learning.DEFINITIONS,
     **rounds.DEFINITIONS,
     **devices.DEFINITIONS,
-    **groups.DEFINITIONS,
+    **clusters.DEFINITIONS,
 }
 
-# Names of devices and tasks are texts, whatever they look like.
+# Names of devices and tasks are strings, even if they look like numbers.
 _TEXTS = dict.fromkeys(("source", "target", "device", "task", "run"), str)
 
 
 def definition(metric: str) -> str:
-    """Return what a metric is.
+    """Return the definition of a metric.
 
     Raises
     ------
@@ -51,7 +50,7 @@ def definition(metric: str) -> str:
 
 
 def of_run(folder: Path, manifest: Mapping[str, Any]) -> dict[str, int | float]:
-    """Return the metrics of a complete run by name; those of what it has no table of are left out.
+    """Return the metrics of a complete run by name, as far as it has tables for them.
 
     Parameters
     ----------
@@ -70,13 +69,13 @@ def of_run(folder: Path, manifest: Mapping[str, Any]) -> dict[str, int | float]:
         if (folder / "targets.csv").is_file():
             targets = read_table(folder / "targets.csv")["accuracy"]
             metrics |= of_targets(evaluations, transfers, targets.tolist())
-    if (folder / "groups.csv").is_file():
-        metrics |= of_groups(read_table(folder / "groups.csv"))
+    if (folder / "clusters.csv").is_file():
+        metrics |= of_clusters(read_table(folder / "clusters.csv"))
     return {
         name: value if isinstance(value, int) else float(value) for name, value in metrics.items()
     }
 
 
 def read_table(table: Path) -> pd.DataFrame:
-    """Return a table, in which an empty cell is a missing number and nothing else is."""
+    """Read a table; empty cells, and no others, are missing values."""
     return pd.read_csv(table, keep_default_na=False, na_values=[""], dtype=_TEXTS)

@@ -1,8 +1,9 @@
-"""How well devices do on the tasks: `evaluations.csv`.
+"""Accuracy metrics: by task, forgetting, fairness, time to a target (`evaluations.csv`).
+
+Values "at the end" are those of the last evaluation.
 
 Sources: forgetting after Chaudhry et al., "Riemannian walk for incremental learning", ECCV 2018,
-by task and mean over devices; the others as they are defined here. What is said of the end is said
-of the last evaluation.
+per task on the mean over devices; the others are defined here.
 """
 
 from __future__ import annotations
@@ -17,27 +18,29 @@ from wnsim.metrics.delivery import OTHERS
 from wnsim.metrics.devices import jain
 
 DEFINITIONS = {
-    "accuracy_all_tasks": "mean over devices and tasks at the end",
-    "accuracy_own_task": "mean over devices of that on the tasks that they train, at the end",
-    "accuracy_worst_task": "mean over devices on the task on which it is lowest, at the end",
-    "best_accuracy": "highest mean over devices and tasks of all evaluations",
-    "forgetting": "best earlier mean over devices on a task minus that at the end; mean over tasks",
-    "interference": (
-        "accuracy on own tasks after local steps minus that after merging; mean over devices and "
-        "evaluations, if fl.evaluate_before_merging"
+    "accuracy_all_tasks": "accuracy at the end, mean over devices and tasks",
+    "accuracy_own_task": "accuracy at the end on the tasks that a device trains, mean over devices",
+    "accuracy_worst_task": "accuracy at the end on the task with the lowest mean over devices",
+    "best_accuracy": "highest mean over devices and tasks among all evaluations",
+    "forgetting": "best earlier accuracy on a task minus that at the end; mean over tasks",
+    "task_interference": (
+        "accuracy on own tasks before aggregation minus that after it; mean over devices and "
+        "evaluations, with fl.evaluate_before_aggregation"
     ),
-    "jain_accuracy": "Jain's index of the accuracy on own tasks over devices, at the end",
-    "routing": "share of answers whose heaviest expert has the task; mean over devices at the end",
-    "load_entropy": (
-        "entropy of the experts' shares of answers over its largest value; mean over devices at "
+    "jain_accuracy": "Jain's fairness index of the devices' accuracy on own tasks at the end",
+    "routing_accuracy": (
+        "share of answers whose expert of largest weight trains the task; mean over devices at "
         "the end"
+    ),
+    "expert_usage_entropy": (
+        "normalized entropy of the experts' shares of answers; mean over devices at the end"
     ),
     "reached_*": "whether an accuracy of fl.target_accuracies was reached, 0 or 1",
     "time_to_*_s": (
-        "when the mean of the last three evaluations (fewer at first) of accuracy on all tasks was "
-        "first as high; empty if never [s]"
+        "time at which the accuracy on all tasks, averaged over the last three evaluations (fewer "
+        "at first), first reached the target; empty if never [s]"
     ),
-    "bytes_to_*": "sizes of all messages handed over by then; empty if never [byte]",
+    "bytes_to_*": "size of all messages submitted until then; empty if never [byte]",
 }
 
 _EVALUATION = ["time_s", "round"]
@@ -49,7 +52,7 @@ def of_evaluations(evaluations: pd.DataFrame) -> dict[str, Any]:
     by_task = evaluations.groupby([*_EVALUATION, "task"])["accuracy"].mean().unstack("task")
     time_s, number = by_task.index[-1]
     last = evaluations[(evaluations["time_s"] == time_s) & (evaluations["round"] == number)]
-    own = last[last["own"]]
+    own = last[last["own_task"]]
     metrics = {
         "accuracy_all_tasks": last["accuracy"].mean(),
         "accuracy_own_task": own["accuracy"].mean(),
@@ -60,10 +63,11 @@ def of_evaluations(evaluations: pd.DataFrame) -> dict[str, Any]:
     }
     if len(by_task) > 1:
         metrics["forgetting"] = (by_task.iloc[:-1].max() - by_task.iloc[-1]).mean()
-    before = evaluations[evaluations["own"] & evaluations["trained_accuracy"].notna()]
-    if len(before):
-        metrics["interference"] = (before["trained_accuracy"] - before["accuracy"]).mean()
-    for name in ("routing", "load_entropy"):
+    before = "accuracy_before_aggregation"
+    both = evaluations[evaluations["own_task"] & evaluations[before].notna()]
+    if len(both):
+        metrics["task_interference"] = (both[before] - both["accuracy"]).mean()
+    for name in ("routing_accuracy", "expert_usage_entropy"):
         if last[name].notna().any():
             metrics[name] = last[name].mean()
     return metrics
@@ -72,12 +76,12 @@ def of_evaluations(evaluations: pd.DataFrame) -> dict[str, Any]:
 def of_targets(
     evaluations: pd.DataFrame, transfers: pd.DataFrame, targets: Sequence[float]
 ) -> dict[str, Any]:
-    """Return by name when accuracies on all tasks were reached, and after how many bytes.
+    """Return the time and bytes to each target accuracy by name.
 
     Parameters
     ----------
-    evaluations, transfers : of a run
-    targets : the accuracies
+    evaluations, transfers : tables of a run
+    targets : target accuracies
     """
     smoothed = _overall(evaluations).rolling(_SMOOTHED, min_periods=1).mean()
     ours = transfers[~transfers["kind"].isin(OTHERS)]
@@ -95,5 +99,5 @@ def of_targets(
 
 
 def _overall(evaluations: pd.DataFrame) -> pd.Series:
-    """Return the mean over devices and tasks by instant and round, in the order of time."""
+    """Return the mean over devices and tasks of each evaluation, in order of time."""
     return evaluations.groupby(_EVALUATION)["accuracy"].mean()

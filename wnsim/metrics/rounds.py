@@ -1,9 +1,10 @@
-"""How long rounds take, and what for: `rounds.csv`, with the `transfers.csv` that they wait for.
+"""Round latency and its breakdown along the critical path (`rounds.csv`, `transfers.csv`).
 
-The latency of a round is that of its slowest device. It is split along the path that it waits for:
-back from its end to the last update that came in before that, over its transfer to the end of its
-sender's computing. So compute, queue, access, air, retransmission, backhaul and waiting add up to
-the latency exactly. What groups tell each other comes after the round, and is not in it.
+The latency of a round is that of its slowest device. Its critical path is followed backwards from
+the end of the round to the last update received before it, and over the transfer of that update to
+the end of its sender's computation. Compute, queue, channel access, airtime, retransmission,
+backhaul and waiting times therefore add up to the latency exactly. The inter-cluster exchange
+follows the round and is not part of it.
 """
 
 from __future__ import annotations
@@ -13,30 +14,30 @@ from typing import Any
 import pandas as pd
 
 DEFINITIONS = {
-    "round_latency_mean_s": "from a round's begin until its slowest device has merged; mean [s]",
-    "round_latency_p95_s": "95 % quantile of that over rounds [s]",
-    "straggler_share": "(max - median) / max of devices' durations of a round; mean over rounds",
-    "round_compute_s": "of the mean latency: training before the update that is waited for [s]",
-    "round_queue_s": "that update waiting for others or for its slot [s]",
-    "round_access_s": "that update on the air, but not its turn [s]",
-    "round_air_s": "that update on the air, sending what arrived [s]",
-    "round_retransmission_s": "that update on the air, sending what did not arrive [s]",
-    "round_backhaul_s": "that update between base stations [s]",
-    "round_waiting_s": "waiting when nothing that comes is under way any more [s]",
+    "round_latency_mean_s": "time from a round's start until its slowest device has aggregated [s]",
+    "round_latency_p95_s": "95th percentile over rounds of the same time [s]",
+    "straggler_ratio": "(max - median) / max of the devices' durations; mean over rounds",
+    "round_compute_s": "part of the mean latency: computation before the last update is sent [s]",
+    "round_queue_s": "that update queued behind other messages or waiting for a slot [s]",
+    "round_channel_access_s": "channel-access delay of that update [s]",
+    "round_airtime_s": "airtime of that update's successful transmissions [s]",
+    "round_retransmission_s": "airtime of that update's failed transmissions [s]",
+    "round_backhaul_s": "that update on the backhaul [s]",
+    "round_waiting_s": "waiting while no update that will be received is in transit [s]",
 }
 
 # Records are rounded to a nanosecond.
 _SAME_S = 2e-9
 _SERVER = "server"
-_PARTS = ("queue", "access", "air", "retransmission", "backhaul")
+_PARTS = ("queue", "channel_access", "airtime", "retransmission", "backhaul")
 
 
 def of_rounds(rounds: pd.DataFrame, transfers: pd.DataFrame) -> dict[str, Any]:
-    """Return the metrics of rounds by name; nothing if there was no round.
+    """Return the metrics of rounds by name; empty if there was no round.
 
     Parameters
     ----------
-    rounds, transfers : of a run
+    rounds, transfers : tables of a run
     """
     if rounds.empty:
         return {}
@@ -48,7 +49,7 @@ def of_rounds(rounds: pd.DataFrame, transfers: pd.DataFrame) -> dict[str, Any]:
     metrics = {
         "round_latency_mean_s": latency_s.mean(),
         "round_latency_p95_s": latency_s.quantile(0.95),
-        "straggler_share": late.mean(),
+        "straggler_ratio": late.mean(),
     }
     updates = transfers[transfers["kind"] == "update"]
     of_round = dict(tuple(updates.groupby("round")))
@@ -59,20 +60,20 @@ def of_rounds(rounds: pd.DataFrame, transfers: pd.DataFrame) -> dict[str, Any]:
 
 
 def _path(row: Any, updates: pd.DataFrame) -> dict[str, float]:
-    """Return what a device's round consists of, along the path that it waits for [s].
+    """Return the parts of a device's round along its critical path [s].
 
     Parameters
     ----------
-    row : of the round
-    updates : transfers of this round
+    row : row of the device and round
+    updates : update transfers of the round
     """
-    # What it hears; a client of a server waits for what it answers, too.
+    # Updates to the device; a client also waits for its own upload to the server.
     own = (updates["target"] == row.device) | (
         (updates["source"] == row.device) & (updates["target"] == _SERVER)
     )
     inside = updates["ended_s"] <= row.end_s + _SAME_S
     ended_s = updates["ended_s"].where(own & inside)
-    # A client is told before it trains.
+    # A client receives the model before it trains.
     from_server = (updates["source"] == _SERVER) & (ended_s <= row.trained_s + _SAME_S)
     path, before_s = [*from_server[from_server].index], updates["latency_s"][from_server].sum()
     ready_s, waited_s = row.trained_s, row.end_s - row.trained_s

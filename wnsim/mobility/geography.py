@@ -1,4 +1,4 @@
-"""Longitude and latitude on the WGS 84 ellipsoid to metres in a plane.
+"""Longitude and latitude on the WGS 84 ellipsoid to meters in a plane.
 
 The projection is azimuthal and, to second order, equidistant: places are seen from above their
 middle, in the tangent plane of the ellipsoid there, and moved outwards to undo the foreshortening.

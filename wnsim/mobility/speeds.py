@@ -38,7 +38,7 @@ def check_pause(pause_s: float) -> None:
 
 
 def mean_inverse_s_per_m(speed_mps: tuple[float, float]) -> float:
-    """Return the mean time per metre of a leg of uniform speed, E[1/v] [s/m]."""
+    """Return the mean time per meter of a leg of uniform speed, E[1/v] [s/m]."""
     low_mps, high_mps = speed_mps
     if high_mps == low_mps:
         return 1.0 / low_mps

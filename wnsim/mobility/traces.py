@@ -24,7 +24,7 @@ class Trace:
     than `max_gap_s`; those of ns-2 and BonnMotion stay for ever. The area of the scenario plays no
     role: places are those of the file. All formats but Parquet may be compressed with gzip.
 
-    Places in degrees are projected to metres about their middle, with distances right to 2e-5
+    Places in degrees are projected to meters about their middle, with distances right to 2e-5
     within 50 km, and moved so that the lowest x (east) and y (north) are 0.
 
     Parameters
@@ -34,8 +34,8 @@ class Trace:
         the extra wnsim[parquet]); "ns-2", commands setdest; "bonnmotion", a line of waypoints for
         each device; "gpx", a track for each device; "csv", samples in order of time under the
         header t_s,id,x_m,y_m or t_s,id,lon_deg,lat_deg; "auto" tells them apart by the content
-    coordinates : "metres" or "degrees" of longitude and latitude, for the data of SUMO, which does
-        not tell; "auto" is what the format says, and metres for SUMO
+    coordinates : "meters" or "degrees" of longitude and latitude, for the data of SUMO, which does
+        not tell; "auto" is what the format says, and meters for SUMO
     heights : "drop", if each waypoint of BonnMotion has a height, which plays no role
     max_gap_s : longest time between two samples of a device that is bridged [s]; none: twice the
         median time between samples, so that one missing sample is bridged and two are not, but
@@ -45,7 +45,7 @@ class Trace:
     model: Literal["trace"] = "trace"
     file: str
     format: Layout = "auto"
-    coordinates: Literal["auto", "metres", "degrees"] = "auto"
+    coordinates: Literal["auto", "meters", "degrees"] = "auto"
     heights: Literal["none", "drop"] = "none"
     max_gap_s: float | None = None
 

@@ -1,4 +1,4 @@
-"""A message under way to one receiver, and the sums over its attempts and legs."""
+"""A message under way to one receiver, and the sums over its attempts and hops."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ class Delivery:
     message : the message
     event : fires when it has ended
     sent_ns, expires_ns : handed over; of no use any more [ns]
-    legs : links that it takes one after the other
+    hops : links that it takes one after the other
     queued_since_ns : when it began to wait for the air, or for the backhaul [ns]
     receivers : of the same transmission
     mates : how many of them have not ended, a list of one number that they share
 
     Attributes
     ----------
-    leg : number of the leg that it is on
-    remaining_bits : of this leg, when its last attempt began
+    hop : number of the hop that it is on
+    remaining_bits : of this hop, when its last attempt began
     seen_bits : what had arrived of that attempt when somebody looked, -1 if nobody did
-    flows : all attempts, with their legs
+    flows : all attempts, with their hops
     queue_ns, access_ns, air_ns, lost_ns, backhaul_ns : where its time went so far [ns]
     """
 
@@ -49,11 +49,11 @@ class Delivery:
     event: simpy.Event
     sent_ns: int
     expires_ns: int
-    legs: list[tuple[int, int]]
+    hops: list[tuple[int, int]]
     queued_since_ns: int
     receivers: int = 1
     mates: list[int] = field(default_factory=lambda: [1])
-    leg: int = 0
+    hop: int = 0
     remaining_bits: int = 0
     seen_bits: int = -1
     flows: list[tuple[int, Flow]] = field(default_factory=list)
@@ -63,14 +63,14 @@ class Delivery:
     lost_ns: int = 0
     backhaul_ns: int = 0
 
-    def restart(self, legs: list[tuple[int, int]]) -> None:
+    def restart(self, hops: list[tuple[int, int]]) -> None:
         """Begin anew over other links: what an earlier attempt brought does not count."""
-        self.legs, self.leg = legs, 0
+        self.hops, self.hop = hops, 0
         self.flows = [(_VOID, flow) for _, flow in self.flows]
 
     def account(self, flow: Flow) -> None:
         """Add the time of an attempt that has ended."""
-        self.flows.append((self.leg, flow))
+        self.flows.append((self.hop, flow))
         started_ns = flow.started_ns if flow.started_ns >= 0 else flow.ended_ns
         self.queue_ns += started_ns - self.queued_since_ns
         self.lost_ns += flow.lost_ns
@@ -83,7 +83,7 @@ class Delivery:
         flows = [flow for _, flow in self.flows]
         started = [flow.started_ns for flow in flows if flow.started_ns >= 0]
         sent = sum(flow.sent for flow in flows)
-        last = [flow.acked_bits for leg, flow in self.flows if leg == len(self.legs) - 1]
+        last = [flow.acked_bits for hop, flow in self.flows if hop == len(self.hops) - 1]
         snr = sum(flow.snr_sum for flow in flows)
         size_bytes = self.message.size_bytes
         return Transfer(
@@ -97,28 +97,28 @@ class Delivery:
             carried_bytes=sum(flow.acked_bits for flow in flows) // 8,
             air_bytes=transport.air_bits(size_bytes) // 8,
             packets=transport.packets(size_bytes),
-            legs=len(self.legs),
+            hops=len(self.hops),
             attempts=len(started),
             receivers=self.receivers,
             queue_s=to_s(self.queue_ns + now_ns - self.queued_since_ns),
-            access_s=to_s(self.access_ns),
-            air_s=to_s(self.air_ns),
+            channel_access_s=to_s(self.access_ns),
+            airtime_s=to_s(self.air_ns),
             retransmission_s=to_s(self.lost_ns),
             backhaul_s=to_s(self.backhaul_ns),
             blocks=sent,
             failed_blocks=sum(flow.lost for flow in flows),
-            repeated_blocks=sum(flow.repeated for flow in flows),
+            retransmitted_blocks=sum(flow.repeated for flow in flows),
             mean_snr_db=float(linear_to_db(snr / sent)) if sent else math.nan,
             capacity_bytes=sum(flow.capacity_bits for flow in flows) / 8.0,
         )
 
     def packets(self, flow: Flow, transport: Transport) -> list[Packet]:
-        """Return when each packet of a leg arrived, whose last attempt is a flow.
+        """Return when each packet of a hop arrived, whose last attempt is a flow.
 
         Bits arrive in order, so a packet is there when as many bits are as it and those before it
         have, those of earlier attempts included.
         """
-        parts = [part for leg, each in self.flows if leg == self.leg for part in each.progress]
+        parts = [part for hop, each in self.flows if hop == self.hop for part in each.progress]
         instants_ns = np.concatenate([instants for instants, _ in parts])
         acked = np.cumsum(np.concatenate([bits for _, bits in parts]))
         whole = transport.packet_bytes + transport.packet_header_bytes
@@ -129,7 +129,7 @@ class Delivery:
         return [
             Packet(
                 told,
-                self.leg,
+                self.hop,
                 number,
                 end - number * whole,
                 to_s(min(int(instants_ns[place]), flow.ended_ns)),

@@ -36,7 +36,7 @@ __all__ = ["Backhaul", "Message", "Network", "Packet", "Transfer"]
 # An instant that no simulation reaches: 292 years.
 _FAR_NS = 2**63 - 1
 # Why a transfer ends that another attempt may complete.
-_RESUMED = frozenset({"left", "broken", "crash", "blackout", "station"})
+_RESUMED = frozenset({"departed", "link-failure", "crash", "link-outage", "station-failure"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,7 +275,7 @@ class Network:
                 event=self.env.event(),
                 sent_ns=now,
                 expires_ns=now + to_ns(min(message.lifetime_s, LONGEST_S / 2)),
-                legs=self._legs(message.source, target),
+                hops=self._legs(message.source, target),
                 receivers=len(targets),
                 queued_since_ns=now,
                 mates=mates,
@@ -288,17 +288,19 @@ class Network:
         bound = self._transport.queue_bytes
         if bound is not None and self._queued_bytes[message.source] + message.size_bytes > bound:
             for delivery in deliveries:
-                self.env.at(now, partial(self._finish, delivery, False, "queue", counted=False))
+                self.env.at(
+                    now, partial(self._finish, delivery, False, "queue-overflow", counted=False)
+                )
             return [delivery.event for delivery in deliveries]
         self._queued_bytes[message.source] += message.size_bytes
         bits = self._transport.air_bits(message.size_bytes)
-        near = [each for each in deliveries if each.legs[0][0] == message.source]
+        near = [each for each in deliveries if each.hops[0][0] == message.source]
         if near:
             self._start(near, bits, quantile)
         for delivery in deliveries:
             if delivery not in near:
                 begin = partial(self._start, [delivery], bits)
-                self._over_backhaul(delivery, message.source, delivery.legs[0][0], begin)
+                self._over_backhaul(delivery, message.source, delivery.hops[0][0], begin)
         return [delivery.event for delivery in deliveries]
 
     def fail(self, device: int, reason: str) -> None:
@@ -320,11 +322,11 @@ class Network:
         return up + down
 
     def _start(self, deliveries: list[Delivery], bits: int, quantile: float = 0.0) -> None:
-        """Let the next leg of a message to one or several receivers wait for the air."""
+        """Let the next hop of a message to one or several receivers wait for the air."""
         now = self.env.now_ns
         flows = []
         for delivery in deliveries:
-            source, target = delivery.legs[delivery.leg]
+            source, target = delivery.hops[delivery.hop]
             limit_ns, reason = self._limit(delivery, source, target)
             flow = Flow(
                 serial=self._serial,
@@ -341,7 +343,7 @@ class Network:
             delivery.remaining_bits = bits
             delivery.seen_bits = -1
             flows.append(flow)
-            if self._transport.break_after_s is not None:
+            if self._transport.link_failure_timeout_s is not None:
                 self._look_after(flow)
         stream = Stream(tuple(flows), quantile)
         self._under_way.update(
@@ -357,7 +359,7 @@ class Network:
             vanishes_ns = min(vanishes_ns, faults.cut_ns(source, target, self.env.now_ns))
         if vanishes_ns >= delivery.expires_ns:
             return delivery.expires_ns, "deadline"
-        reason = "left" if faults is None else faults.reason(source, target, vanishes_ns)
+        reason = "departed" if faults is None else faults.reason(source, target, vanishes_ns)
         for node in self.down.intersection((source, target)):
             reason = self._failures.get(node, reason)
         return vanishes_ns, reason
@@ -375,7 +377,7 @@ class Network:
 
     def _look_after(self, flow: Flow) -> None:
         """Look again, after a while, whether anything arrived of a flow."""
-        wait_ns = to_ns(self._transport.break_after_s or 0.0)
+        wait_ns = to_ns(self._transport.link_failure_timeout_s or 0.0)
         self.env.at(self.env.now_ns + wait_ns, partial(self._look, flow), late=True)
 
     def _look(self, flow: Flow) -> None:
@@ -393,7 +395,7 @@ class Network:
 
     def _break(self, flow: Flow) -> None:
         if flow in self._under_way:
-            self._air.cancel(flow, "broken")
+            self._air.cancel(flow, "link-failure")
 
     def _ended(self, flow: Flow) -> None:
         """Take in that the air has done with a flow."""
@@ -406,8 +408,8 @@ class Network:
                 self.packets.extend(delivery.packets(flow, self._transport))
             self._hop(delivery)
             return
-        if self._transport.on_break == "resume" and flow.reason in _RESUMED:
-            if flow.reason == "station":
+        if self._transport.on_link_failure == "resume" and flow.reason in _RESUMED:
+            if flow.reason == "station-failure":
                 self._elsewhere(delivery)
                 return
             retry_ns = self._retry_ns(delivery, flow.reason)
@@ -420,29 +422,29 @@ class Network:
     def _elsewhere(self, delivery: Delivery) -> None:
         """Send a message whose station has failed from its source again, once one works."""
         faults, source = self._world.faults, delivery.message.source
-        legs = self._legs(source, delivery.message.target)
+        hops = self._legs(source, delivery.message.target)
         now = self.env.now_ns
-        if faults is not None and any(faults.clear_ns(*leg, now) > now for leg in legs):
+        if faults is not None and any(faults.clear_ns(*hop, now) > now for hop in hops):
             again_ns = faults.next_edge_ns(now)
             if again_ns < delivery.expires_ns:
                 self.env.at(again_ns, partial(self._elsewhere, delivery))
             else:
-                self._finish(delivery, False, "station")
+                self._finish(delivery, False, "station-failure")
             return
-        delivery.restart(legs)
+        delivery.restart(hops)
         bits = self._transport.air_bits(delivery.message.size_bytes)
         begin = partial(self._start, [delivery], bits)
-        reached = source if source == self.server else legs[0][0]
-        self._over_backhaul(delivery, reached, legs[0][0], begin)
+        reached = source if source == self.server else hops[0][0]
+        self._over_backhaul(delivery, reached, hops[0][0], begin)
 
     def _hop(self, delivery: Delivery) -> None:
-        """Go on to the next leg, or to the target."""
-        reached, message = delivery.legs[delivery.leg][1], delivery.message
-        delivery.leg += 1
-        if delivery.leg < len(delivery.legs):
+        """Go on to the next hop, or to the target."""
+        reached, message = delivery.hops[delivery.hop][1], delivery.message
+        delivery.hop += 1
+        if delivery.hop < len(delivery.hops):
             bits = self._transport.air_bits(message.size_bytes)
             begin = partial(self._start, [delivery], bits)
-            self._over_backhaul(delivery, reached, delivery.legs[delivery.leg][0], begin)
+            self._over_backhaul(delivery, reached, delivery.hops[delivery.hop][0], begin)
         elif reached == message.target:
             self._finish(delivery, True, "")
         else:
@@ -465,18 +467,18 @@ class Network:
 
     def _retry_ns(self, delivery: Delivery, reason: str) -> int:
         """Return when a broken link may be tried again: its devices are there [ns]."""
-        ends = [node for node in delivery.legs[delivery.leg] if node < self._world.count]
+        ends = [node for node in delivery.hops[delivery.hop] if node < self._world.count]
         if self.down.intersection(ends):
             return _FAR_NS
         motion = self._world.motion
-        wait_ns = to_ns(self._transport.retry_s) if reason == "broken" else 1
+        wait_ns = to_ns(self._transport.retry_s) if reason == "link-failure" else 1
         time_s = to_s(self.env.now_ns + wait_ns)
         while time_s * NS_PER_S < delivery.expires_ns:
             if motion.present(np.array(ends), np.array([time_s])).all():
                 ready_ns = max(to_ns(time_s), self.env.now_ns + 1)
                 clear_ns, faults = ready_ns, self._world.faults
                 if faults is not None:
-                    clear_ns = faults.clear_ns(*delivery.legs[delivery.leg], ready_ns)
+                    clear_ns = faults.clear_ns(*delivery.hops[delivery.hop], ready_ns)
                 if clear_ns == ready_ns:
                     return ready_ns
                 time_s = to_s(clear_ns)

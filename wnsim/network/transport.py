@@ -20,11 +20,11 @@ class Transport:
         UDP and 12 for the layers below
     queue_bytes : a device's queue of messages that have not ended; a message that does not fit is
         refused [byte]; none: without bound
-    on_break : what a link that breaks in the middle of a transfer costs: with `discard` the
+    on_link_failure : what a link that breaks in the middle of a transfer costs: with `discard` the
         message is lost, with `resume` the transfer goes on from the last acknowledged byte when
         both devices are there again, until the message's lifetime is over
-    break_after_s : a link on which nothing arrived between two looks, so long apart, has broken
-        [s]; none: only a device that vanishes breaks a link
+    link_failure_timeout_s : a link on which nothing arrived between two looks, so long apart, has
+        broken [s]; none: only a device that vanishes breaks a link
     retry_s : time until a broken link whose devices are there is tried again [s]
     trace : whether every packet gets a row in packets.csv
     """
@@ -32,8 +32,8 @@ class Transport:
     packet_bytes: int = Field(default=1460, ge=1, le=10**9)
     packet_header_bytes: int = Field(default=40, ge=0, le=10**6)
     queue_bytes: int | None = Field(default=None, ge=1)
-    on_break: Literal["discard", "resume"] = "discard"
-    break_after_s: float | None = Field(default=None, ge=1e-3, le=1e9)
+    on_link_failure: Literal["discard", "resume"] = "discard"
+    link_failure_timeout_s: float | None = Field(default=None, ge=1e-3, le=1e9)
     retry_s: float = Field(default=1.0, ge=1e-3, le=1e9)
     trace: bool = False
 

@@ -65,8 +65,8 @@ class NrMcs:
         symbol with reference signals
     harq : how repetitions are combined: ir (incremental redundancy), chase, or none (not at all,
         every loss is left to ARQ)
-    transmissions : how often a block is sent at most before it is left to ARQ
-    processes : HARQ processes of a link, and slots until feedback is in
+    max_transmissions : how often a block is sent at most before it is left to ARQ
+    harq_processes : HARQ processes of a link, and slots until feedback is in
     outer_step_db : by how much a lost first transmission lowers the SINR that is believed in [dB];
         0 switches the outer loop off
     """
@@ -79,8 +79,8 @@ class NrMcs:
     subcarrier_hz: Literal[15000, 30000, 60000, 120000] = 15000
     overhead_elements: int = 12
     harq: Literal["ir", "chase", "none"] = "ir"
-    transmissions: int = 4
-    processes: int = 8
+    max_transmissions: int = 4
+    harq_processes: int = 8
     outer_step_db: float = 0.1
 
     def __post_init__(self) -> None:
@@ -94,10 +94,12 @@ class NrMcs:
             raise ValueError(
                 f"overhead_elements must be from 0 to 167, got {self.overhead_elements}"
             )
-        if not 1 <= self.transmissions <= 16:
-            raise ValueError(f"transmissions must be from 1 to 16, got {self.transmissions}")
-        if not 1 <= self.processes <= 64:
-            raise ValueError(f"processes must be from 1 to 64, got {self.processes}")
+        if not 1 <= self.max_transmissions <= 16:
+            raise ValueError(
+                f"max_transmissions must be from 1 to 16, got {self.max_transmissions}"
+            )
+        if not 1 <= self.harq_processes <= 64:
+            raise ValueError(f"harq_processes must be from 1 to 64, got {self.harq_processes}")
         if not 0.0 <= self.outer_step_db <= _LARGEST_OFFSET_DB:
             raise ValueError(
                 f"outer_step_db must be from 0 to {_LARGEST_OFFSET_DB:g} dB, "
@@ -119,13 +121,13 @@ class NrModem:
         self.slot_ns = round(_SLOT_15_KHZ_NS * 15_000 / phy.subcarrier_hz)
         self._phy = phy
         self._orders = int(schemes(phy.table)[0].max()) // 2
-        self._limit = 1 if phy.harq == "none" else phy.transmissions
+        self._limit = 1 if phy.harq == "none" else phy.max_transmissions
         self._elements = float(
             elements(resource_blocks(bandwidth_hz, phy.subcarrier_hz), phy.overhead_elements)
         )
         # A round's acknowledgements raise the believed SINR so that the target is in balance.
         self._up_db = phy.outer_step_db * phy.target_bler / (1.0 - phy.target_bler)
-        turns = (phy.processes,)
+        turns = (phy.harq_processes,)
         self.memory = np.dtype(
             [
                 ("turn", np.int64),  # slots in which the link was allowed to send
@@ -143,7 +145,7 @@ class NrModem:
                 ("error", np.float64, turns),
                 ("mean", np.float64, turns),
                 ("variance", np.float64, turns),
-                ("snr", np.float64, (phy.processes, subbands if phy.harq == "chase" else 0)),
+                ("snr", np.float64, (phy.harq_processes, subbands if phy.harq == "chase" else 0)),
             ]
         )
         self._formats = Formats(phy)
@@ -157,7 +159,7 @@ class NrModem:
 
     def scan(self, state: State, slots: Slots) -> Outcome:
         """Return what becomes of slots; see `Modem`."""
-        processes = self._phy.processes
+        processes = self._phy.harq_processes
         order = Turns(slots.active, state["turn"] % processes, processes)
         state["turn"] += slots.active.sum(axis=1)
         # Field by field, as the fields of records lie far apart.

@@ -1,10 +1,9 @@
-"""A scenario's report: one page that needs nothing else, written from a folder of results alone.
+"""Report of a scenario: one self-contained HTML page, written from a results folder alone.
 
-`python -m wnsim.report results/urban` writes it again. The page says what was run, shows the key
-numbers and the standard figures, and replays runs on a map. It has at most 5 MB: figures have 1.5
-MB of them, settings 0.3 MB, and runs are replayed as long as there is room, of each variant the
-first seed before the second ones. What was left out is said in the page. The same results give the
-same bytes.
+`python -m wnsim.report results/urban` writes it again. The page describes the runs, shows the key
+numbers and the standard figures, and replays runs on a map. It has at most 5 MB: up to 1.5 MB of
+figures, 0.3 MB of settings, and replays as far as space permits, the first seed of each variant
+before the second ones. Omissions are stated on the page. Equal results give an equal page.
 """
 
 from __future__ import annotations
@@ -54,12 +53,12 @@ TITLES = {
 
 @dataclass
 class _Drawn:
-    """The figures of a page.
+    """Figures of a page.
 
     Parameters
     ----------
-    figures : title, name and markup of each, and whether it is as wide as two
-    left_out : names of those for which there was no room
+    figures : title, name and markup of each figure, and whether it spans two columns
+    left_out : names of the figures omitted for size
     """
 
     figures: list[tuple[str, str, Markup, bool]] = field(default_factory=list)
@@ -67,17 +66,17 @@ class _Drawn:
 
 
 def write(results: Path, runs: Sequence[str]) -> Path:
-    """Write the report of a scenario into its folder of results; return the file.
+    """Write the report of a scenario into its results folder; return its path.
 
     Parameters
     ----------
-    results : folder of a scenario's results, with its figures
+    results : results folder of a scenario, with its figures
     runs : names of the folders of its complete runs, in the order of the legends
 
     Raises
     ------
     ValueError
-        if a figure is no SVG, or a table is not one
+        if a figure is not SVG, or a table is malformed
     """
     lines = read_lines(results, runs)
     manifests = {
@@ -105,7 +104,7 @@ def _drawn(results: Path) -> _Drawn:
     Raises
     ------
     ValueError
-        if one is no SVG
+        if a figure is not SVG
     """
     drawn, room = _Drawn(), MOST_FIGURE_BYTES
     names = [*TITLES, *(name for name in FIGURES if name not in TITLES)]
@@ -130,11 +129,11 @@ def _drawn(results: Path) -> _Drawn:
 def _replays(
     lines: Sequence[Line], manifests: Mapping[str, Mapping[str, Any]], room: int
 ) -> tuple[list[tuple[str, str]], int, int]:
-    """Return label and data of the runs to replay, how many others there are, and why not.
+    """Return the replays that fit, and the numbers of omitted ones.
 
     Returns
     -------
-    labels with data; how many had no room; how many do not say where their devices were
+    labels with data; number of runs omitted for size; number of runs without positions
     """
     found: list[tuple[str, str]] = []
     left_out = without = 0
@@ -149,7 +148,7 @@ def _replays(
         text = page.script_json(data)
         if len(text) > room:
             left_out += 1
-            # Others would not have room either: runs of a scenario are much alike.
+            # Other runs of a scenario have a similar size and would not fit either.
             room = 0 if found else room
             continue
         room -= len(text)

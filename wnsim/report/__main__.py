@@ -1,4 +1,4 @@
-"""Write the report of a folder of results again: python -m wnsim.report results/urban."""
+"""Rewrite the report of a results folder: python -m wnsim.report results/urban."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _write(results: Path) -> Path:
-    """Write the report of a folder, and figures if it has none that fit into a page.
+    """Write the report of a folder, and its figures if it has none that fit a page.
 
     Raises
     ------
@@ -49,9 +49,9 @@ def _write(results: Path) -> Path:
 
 
 def _runs(results: Path) -> list[str]:
-    """Return the complete runs of a folder, in the order of the summary as far as they are in it.
+    """Return the complete runs of a folder in the order of its summary.
 
-    Runs of several scenarios may be there; those of the first one are meant.
+    A folder may hold runs of several scenarios; those of the first one are returned.
     """
     order = _in_summary(results / "summary.csv")
     names = sorted(path.parent.name for path in results.glob(f"*/{records.MANIFEST}"))

@@ -39,7 +39,7 @@ class Run {
     this.times = unpacked(data.times, Float32Array);
     this.parts = unpacked(data.places, Uint16Array);
     const fixed = unpacked(data.stationPlaces, Uint16Array);
-    this.stationPlaces = this.stations.map((_, n) => this.metres(fixed[2 * n], fixed[2 * n + 1]));
+    this.stationPlaces = this.stations.map((_, n) => this.meters(fixed[2 * n], fixed[2 * n + 1]));
     this.messages = unpackedAll(data.messages, {
       kind: Uint8Array, source: Uint16Array, target: Uint16Array, started: Float32Array,
       ended: Float32Array, delivered: Uint8Array, size: Float32Array, arrivedBy: Uint32Array,
@@ -58,7 +58,7 @@ class Run {
 
   get count() { return this.names.length; }
 
-  metres(x, y) {
+  meters(x, y) {
     const [left, right, low, high] = this.box;
     return [left + x / (AWAY - 1) * (right - left), low + y / (AWAY - 1) * (high - low)];
   }
@@ -73,9 +73,9 @@ class Run {
     if (parts[a] === AWAY) return null;
     const span = this.times[after] - this.times[before];
     const jump = Math.max(Math.abs(parts[b] - parts[a]), Math.abs(parts[b + 1] - parts[a + 1]));
-    if (span <= 0 || parts[b] === AWAY || jump > AWAY / 3) return this.metres(parts[a], parts[a + 1]);
+    if (span <= 0 || parts[b] === AWAY || jump > AWAY / 3) return this.meters(parts[a], parts[a + 1]);
     const share = Math.min(1, Math.max(0, (time - this.times[before]) / span));
-    return this.metres(
+    return this.meters(
       parts[a] + share * (parts[b] - parts[a]), parts[a + 1] + share * (parts[b + 1] - parts[a + 1]),
     );
   }

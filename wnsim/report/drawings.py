@@ -1,7 +1,7 @@
-"""Figures for a page: SVG of which nothing is left but shapes and texts.
+"""Inline figures of a page: SVG reduced to shapes and text.
 
-What stands in a style becomes an attribute, so that the page's content security policy need not
-allow styles in elements; names are made the figure's own, so that several may stand in one page.
+Styles become attributes, so that the page's content security policy need not allow inline styles;
+names get a prefix, so that several figures can share a page.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ def inline(svg: str, prefix: str, label: str) -> Markup:
 
     Parameters
     ----------
-    svg : the file's text
-    prefix : goes before the names of parts of this figure
-    label : what is read out in place of the figure
+    svg : text of the SVG file
+    prefix : prefix of the names in this figure
+    label : text for screen readers
 
     Raises
     ------
     ValueError
-        if it is no SVG
+        if it is not SVG
     """
     try:
         root = fromstring(svg)
     except (ParseError, DefusedXmlException) as error:
-        raise ValueError(f"a figure must be SVG, got what is not: {error}") from error
+        raise ValueError(f"a figure must be SVG, got invalid XML: {error}") from error
     if root.tag != f"{_SVG}svg":
         raise ValueError(f"a figure must be SVG, got an element {root.tag!r}")
     used = {name for node in root.iter() for name in _references(node)}
@@ -63,13 +63,13 @@ def inline(svg: str, prefix: str, label: str) -> Markup:
 
 
 def width_pt(markup: Markup) -> float:
-    """Return how wide a figure is that `inline` has returned, 0 if it does not say so [pt]."""
+    """Return the width of a figure returned by `inline`; 0 if it states none [pt]."""
     match = _WIDTH.search(markup)
     return float(match[1]) if match else 0.0
 
 
 def _shown(node: Element, prefix: str, used: set[str]) -> Markup:
-    """Return an element and what is in it as markup, nothing if it is not a shape or a text."""
+    """Return the markup of an element and its children, empty unless it is a shape or text."""
     name = str(node.tag).removeprefix(_SVG)
     if name not in _ELEMENTS:
         return Markup("")

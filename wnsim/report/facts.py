@@ -1,6 +1,6 @@
-"""What was run, with what and how: said at the head of a page and at its foot.
+"""Facts about the runs at the head and the foot of a page.
 
-How long it took is left to the manifests: the same results give the same page.
+Wall times are left to the manifests: equal results give an equal page.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ _MOST_ITEMS = 12
 
 @dataclass(frozen=True)
 class Facts:
-    """What a page says of a scenario and of its runs.
+    """Facts about a scenario and its runs.
 
     Parameters
     ----------
-    name, description : of the scenario
-    summary : a few words on how much was run
-    table : more of it, a name and a text each
-    settings : name of each line and the resolved scenario of its first run
-    settings_left_out : how many lines have no settings here
-    unfinished : names of runs that are not complete
+    name, description : name and description of the scenario
+    summary : short text on the number of runs
+    table : further facts, a name and a text each
+    settings : name of each line and resolved scenario of its first run
+    settings_left_out : number of lines without settings
+    unfinished : names of incomplete runs
     """
 
     name: str
@@ -43,13 +43,13 @@ class Facts:
 def facts(
     results: Path, lines: Sequence[Line], manifests: Mapping[str, Mapping[str, Any]]
 ) -> Facts:
-    """Return what is to be said of the complete runs in a folder of results.
+    """Collect the facts about the complete runs of a results folder.
 
     Parameters
     ----------
-    results : the folder
-    lines : its runs by what they are repetitions of
-    manifests : of the runs
+    results : results folder
+    lines : lines of runs
+    manifests : manifests of the runs
     """
     every = list(manifests.values())
     first = every[0]
@@ -100,7 +100,7 @@ def facts(
 
 
 def _settings(lines: Sequence[Line]) -> tuple[list[tuple[str, str]], int]:
-    """Return the resolved scenario of each line as far as there is room, and how many are not."""
+    """Return the resolved scenario of each line as far as space permits, and the number omitted."""
     found: list[tuple[str, str]] = []
     room = MOST_SETTINGS_BYTES
     for line in lines:
@@ -122,7 +122,7 @@ def _span(values: Sequence[float]) -> str:
 
 
 def _listed(texts: Iterable[str]) -> str:
-    """Return different texts in a row; of many the first ones."""
+    """Return the distinct texts as a list; of many, the first ones."""
     different = list(dict.fromkeys(texts))
     more = len(different) - _MOST_ITEMS
     return "; ".join(different[:_MOST_ITEMS]) + (f"; and {more} more" if more > 0 else "")

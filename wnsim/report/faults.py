@@ -1,4 +1,4 @@
-"""The faults of a run, for the page: rows of its faults.csv, earliest first."""
+"""Table of a run's faults in the report, in order of time."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import pandas as pd
 from wnsim.figures import Line
 from wnsim.report.numbers import MOST_ROWS, Table
 
-_HEADS = ["Fault", "Where", "What", "From [s]", "Until [s]"]
+_HEADS = ["Fault", "Location", "Effect", "From [s]", "Until [s]"]
 
 
 def faults(lines: Sequence[Line]) -> tuple[str, Table] | None:
-    """Return a run and what went wrong in it; none if no run tells of faults.
+    """Return the name and the faults of the first run that has any; None if there is none.
 
-    Faults are a function of scenario and seed, and so the same for all variants of a seed, but for
-    updates that are corrupted: of the runs with faults the first one is shown.
+    Faults are a function of scenario and seed, hence the same for all variants of a seed, except
+    for corrupted updates.
 
     Parameters
     ----------
-    lines : with their runs
+    lines : lines with their runs
     """
     for line in lines:
         for folder in line.folders:
@@ -31,8 +31,8 @@ def faults(lines: Sequence[Line]) -> tuple[str, Table] | None:
                 rows = [
                     [
                         str(row.kind),
-                        str(row.where),
-                        str(row.what),
+                        str(row.location),
+                        str(row.description),
                         *map(_time, (row.time_s, row.until_s)),
                     ]
                     for row in table.head(MOST_ROWS).itertuples()

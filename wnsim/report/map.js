@@ -1,5 +1,5 @@
 
-// The map: axes in metres, messages, devices and base stations at an instant.
+// The map: axes in meters, messages, devices and base stations at an instant.
 
 const MARGIN = { left: 46, right: 12, top: 12, bottom: 30 };
 

@@ -1,4 +1,4 @@
-"""The tables of a page: the key numbers of each line, and all of them with what they are."""
+"""Tables of a page: key numbers of each line, and all metrics with their definitions."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from wnsim.metrics import definition
 MOST_ROWS = 100
 MOST_CELLS = 4000
 _PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "µ"))
-# Head and unit of the columns; a share is told in percent.
+# Heading and unit of the columns; shares are shown in percent.
 _MAIN = {
     "accuracy_all_tasks": ("Accuracy, all tasks", "%"),
     "accuracy_own_task": ("Accuracy, own task", "%"),
     "on_air_bytes": ("On the air", "B"),
     "latency_median_s": ("Median latency", "s"),
-    "deadline_miss_share": ("Missed deadlines", "%"),
+    "deadline_miss_ratio": ("Missed deadlines", "%"),
     "goodput_bps": ("Goodput", "bit/s"),
-    "joules_total": ("Energy", "J"),
+    "energy_total_j": ("Energy", "J"),
     "simulated_s": ("Simulated", "s"),
 }
 _COMPARED = "accuracy_all_tasks"
@@ -32,13 +32,13 @@ _COMPARED = "accuracy_all_tasks"
 
 @dataclass(frozen=True)
 class Table:
-    """A table as texts.
+    """Table of texts.
 
     Parameters
     ----------
-    heads : of the columns; the first one names rows
+    heads : headings of the columns; the first one names rows
     rows : cells of each row
-    left_out : how many rows there are beyond those
+    left_out : number of omitted rows
     """
 
     heads: list[str]
@@ -47,12 +47,12 @@ class Table:
 
 
 def key_numbers(results: Path, lines: Sequence[Line]) -> Table:
-    """Return the main metrics, a row per line.
+    """Return the main metrics, one row per line.
 
     Parameters
     ----------
-    results : folder of a scenario's results; the difference to the baseline is in aggregate.csv
-    lines : with their metrics
+    results : results folder; differences to the baseline are read from aggregate.csv
+    lines : lines with their metrics
     """
     shown = lines[:MOST_ROWS]
     heads, columns = ["Variant", "Runs"], [[line.name for line in shown]]
@@ -73,7 +73,7 @@ def key_numbers(results: Path, lines: Sequence[Line]) -> Table:
 
 
 def all_numbers(lines: Sequence[Line]) -> Table:
-    """Return every metric, a row each, with what it is and its mean for each line."""
+    """Return every metric, one row each, with its definition and its mean for each line."""
     metrics = list(dict.fromkeys(name for line in lines for run in line.metrics for name in run))
     shown = lines[: max(1, MOST_CELLS // max(1, len(metrics)))]
     rows = [
@@ -91,32 +91,32 @@ def _interval(line: Line, metric: str) -> Interval:
 def _defined(metric: str) -> str:
     try:
         return definition(metric)
-    # Results may be of another version.
+    # Results may come from another version.
     except KeyError:
         return ""
 
 
 def _scale(found: Sequence[Interval], unit: str) -> tuple[float, str]:
-    """Return what a column is divided by, and its unit."""
+    """Return the divisor and the unit of a column."""
     if unit == "%":
         return 0.01, "%"
     largest = max((abs(each.mean) for each in found if each.n), default=0.0)
     least = 1e-6 if unit == "s" else 1.0
     for factor, prefix in _PREFIXES:
-        # Of seconds there are no thousands.
+        # Seconds take no prefix above one.
         if largest >= factor >= least and not (unit == "s" and factor > 1.0):
             return factor, prefix + unit
     return 1.0, unit
 
 
 def _cell(found: Interval, factor: float = 1.0, *, whole: bool = False) -> str:
-    """Return a mean and half of its interval, to three significant digits of the mean.
+    """Return a mean and the half-width of its interval, to three significant digits of the mean.
 
     Parameters
     ----------
-    found : the mean
-    factor : both are divided by it
-    whole : whether a whole number may be a count, which is told without decimals
+    found : mean with its interval
+    factor : divisor of both
+    whole : whether a whole number may be a count, shown without decimals
     """
     if not found.n or math.isnan(found.mean):
         return "-"
@@ -138,7 +138,7 @@ def _number(value: float) -> str:
 
 
 def _differences(results: Path, lines: Sequence[Line]) -> tuple[list[str], str]:
-    """Return the difference of each line's accuracy to the baseline's, and the baseline."""
+    """Return each line's difference in accuracy to the baseline, and the baseline."""
     path = results / "aggregate.csv"
     if not path.is_file():
         return [], ""

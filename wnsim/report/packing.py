@@ -1,4 +1,4 @@
-"""Numbers as they travel in a page: little-endian arrays in base64, and not more than needed."""
+"""Compact encoding of numbers in a page: little-endian arrays in base64."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ AWAY = 65535
 
 
 def packed(values: npt.ArrayLike, kind: str) -> str:
-    """Return numbers as base64, row by row.
+    """Return numbers in base64, row by row.
 
     Parameters
     ----------
-    values : the numbers
-    kind : how each is written, as NumPy names it: `f4`, `u1`, `u2` or `u4`
+    values : numbers to encode
+    kind : NumPy type code: `f4`, `u1`, `u2` or `u4`
     """
     return base64.b64encode(np.ascontiguousarray(values, dtype=f"<{kind}").tobytes()).decode()
 
 
 def packed_places(place_m: npt.NDArray[np.float64], box_m: Sequence[float]) -> str:
-    """Return places as two parts of 65534 of a box each; NaN as `AWAY`.
+    """Return positions as two numbers of 0 to 65534 parts of a box; NaN becomes `AWAY`.
 
     Parameters
     ----------
@@ -37,12 +37,12 @@ def packed_places(place_m: npt.NDArray[np.float64], box_m: Sequence[float]) -> s
 
 
 def thinned(count: int, most: int) -> tuple[slice, int]:
-    """Return which of some rows to keep so that they are not too many, and every how many-th.
+    """Return the rows to keep of a table that may be too long, and the step between them.
 
     Parameters
     ----------
-    count : how many there are
-    most : how many there may be
+    count : number of rows
+    most : maximum number of rows
     """
     step = max(1, -(-count // most))
     return slice(None, None, step), step

@@ -1,7 +1,7 @@
-"""The page: a template filled so that whatever a scenario says stays text.
+"""Page template, filled so that all text of a scenario is escaped.
 
-The content security policy allows the one script and the one style sheet that are in the page, by
-their digests, and nothing from anywhere else.
+The content security policy allows the page's one script and one style sheet by their digests, and
+no other source.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _SCRIPTS = ("data.js", "colors.js", "map.js", "curve.js", "legend.js", "player.j
 
 
 def script_json(data: Any) -> Markup:
-    """Return data as JSON that may stand in an element `script`: nothing in it can end that."""
+    """Return data as JSON for an element `script`, escaped so that it cannot end the element."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     for character in "<>&'":
         text = text.replace(character, f"\\u{ord(character):04x}")
@@ -33,13 +33,13 @@ def filled(values: Mapping[str, Any]) -> bytes:
 
     Parameters
     ----------
-    values : what the template names, by name
+    values : values of the template's variables by name
     """
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     style = _own("page.css")
-    # Strict mode for all, and no names left behind.
+    # Strict mode and a common scope for all scripts.
     script = f'"use strict";\n(() => {{\n{"".join(_own(name) for name in _SCRIPTS)}}})();\n'
     policy = "; ".join(
         [
@@ -54,7 +54,7 @@ def filled(values: Mapping[str, Any]) -> bytes:
     text = environment.from_string(_own("page.html")).render(
         values,
         policy=policy,
-        # Both are files of this package.
+        # Both files belong to this package.
         style=Markup(style),  # noqa: S704
         script=Markup(script),  # noqa: S704
     )

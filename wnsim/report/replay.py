@@ -1,10 +1,9 @@
-"""What a run's replay needs: its tables in the fewest bytes that a map with a clock is drawn from.
+"""Replay data of a run: compact tables from which a map with a clock is drawn.
 
-Bounds, so that any run fits into a page: positions are as many as `positions.csv` has (at most
-100,000), of messages and of devices' rounds every n-th is taken if there are more than 20,000, of
-evaluations and of changes of groups if they are more than 100,000 times devices. What was thinned
-is said in `notes`.
-Times are 32-bit floats, places 16-bit parts of the area.
+Sizes are bounded so that any run fits a page: positions are those of `positions.csv` (at most
+100,000); of more than 20,000 messages or device rounds every n-th is kept; likewise of evaluations
+and cluster changes beyond 100,000 times devices. `notes` states what was thinned. Times are 32-bit
+floats, positions 16-bit fractions of the area.
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ _LONGEST_NAME = 60
 
 
 def replay(folder: Path) -> dict[str, Any] | None:
-    """Return what the page needs to replay a run; None if the run does not say where devices are.
+    """Return the replay data of a run; None if it has no positions.
 
     Parameters
     ----------
-    folder : of a complete run
+    folder : folder of a complete run
     """
     tracks = read_tracks(folder)
     if tracks is None or not len(tracks.times_s):
@@ -63,7 +62,7 @@ def replay(folder: Path) -> dict[str, Any] | None:
 
 
 def _box_m(tracks: Tracks) -> tuple[float, float, float, float]:
-    """Return the part of the plane that is shown: all places, and a margin [m]."""
+    """Return the part of the plane to show: all positions and a margin [m]."""
     low_x, high_x, low_y, high_y = tracks.extent_m
     margin = _MARGIN * max(high_x - low_x, high_y - low_y, 1.0)
     return low_x - margin, high_x + margin, low_y - margin, high_y + margin
@@ -72,7 +71,8 @@ def _box_m(tracks: Tracks) -> tuple[float, float, float, float]:
 def _messages(
     folder: Path, tracks: Tracks, until_s: float, notes: list[str]
 ) -> dict[str, Any] | None:
-    """Return who sent to whom from when to when, by begin, and how many had ended by when."""
+    """Return source, destination, start and end of messages by start, and ended messages over
+    time."""
     transfers = read_table(folder / "transfers.csv")
     needed = {"source", "target", "started_s", "ended_s", "delivered", "size_bytes"}
     if not needed <= set(transfers):
@@ -120,7 +120,7 @@ def _messages(
 
 
 def _rounds(folder: Path, tracks: Tracks, notes: list[str]) -> dict[str, Any] | None:
-    """Return when each device trained, by begin."""
+    """Return the training intervals of each device by start."""
     if not (folder / "rounds.csv").is_file():
         return None
     rows = read_table(folder / "rounds.csv").sort_values("start_s", kind="stable")
@@ -139,7 +139,7 @@ def _rounds(folder: Path, tracks: Tracks, notes: list[str]) -> dict[str, Any] | 
 
 
 def _members(folder: Path, tracks: Tracks, notes: list[str]) -> dict[str, Any] | None:
-    """Return the group of each device from each instant on, groups of one left out."""
+    """Return the cluster of each device over time, without clusters of one device."""
     members = read_members(folder)
     begins_s = sorted(set(members["time_s"]))
     every, step = thinned(len(begins_s), _most_rows(tracks))
@@ -169,7 +169,7 @@ def _members(folder: Path, tracks: Tracks, notes: list[str]) -> dict[str, Any] |
 
 
 def _accuracy(folder: Path, tracks: Tracks, notes: list[str]) -> dict[str, Any] | None:
-    """Return the mean accuracy over time: of all, on own tasks, and of each device."""
+    """Return the mean accuracy over time: on all tasks, on own tasks, and by device."""
     if not (folder / "evaluations.csv").is_file():
         return None
     rows = read_table(folder / "evaluations.csv")
@@ -179,7 +179,7 @@ def _accuracy(folder: Path, tracks: Tracks, notes: list[str]) -> dict[str, Any] 
         notes.append(f"Of {len(numbers):,} evaluations every {_ordinal(step)} is shown.")
         rows = rows[rows["round"].isin(numbers[every])]
     by_round = rows.groupby("round")
-    own = rows[rows["own"]].groupby("round")["accuracy"].mean()
+    own = rows[rows["own_task"]].groupby("round")["accuracy"].mean()
     each = rows.pivot_table(index="round", columns="device", values="accuracy")
     return {
         "times": packed(by_round["time_s"].first().to_numpy(), "f4"),
@@ -193,7 +193,7 @@ def _accuracy(folder: Path, tracks: Tracks, notes: list[str]) -> dict[str, Any] 
 
 
 def _most_rows(tracks: Tracks) -> int:
-    """Return how many instants there may be of what has a number for each device."""
+    """Return the maximum number of instants of a table with one value per device."""
     return max(2, MOST_CELLS // len(tracks.names))
 
 

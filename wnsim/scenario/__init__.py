@@ -1,6 +1,6 @@
-"""Scenarios: what a user writes, and what comes of it.
+"""Scenarios: specification, simulation, execution and summary.
 
-`from wnsim.scenario import load, run` does what the command line does; see `api`.
+The Python interface is `from wnsim import load, run, Results`; see `wnsim.scenario.api`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["Plan", "Results", "load", "run"]
 
 
 def __getattr__(name: str) -> Any:
-    # Whoever asks for --help need not wait for all that a scenario needs.
+    # Imported on first use, so that --help is fast.
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     from wnsim.scenario import api

@@ -1,4 +1,4 @@
-"""The command line: run a scenario, or say what is wrong with it."""
+"""Command line: validate, describe or run a scenario."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from wnsim.scenario.errors import Ended, ScenarioError, sentence
+from wnsim.scenario.errors import ScenarioError, Terminated, error_message
 from wnsim.scenario.options import parser
-from wnsim.scenario.spec.learning_package import check_fl
+from wnsim.scenario.spec.learning_package import check_learning_package
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,11 +25,12 @@ _STOPPED = "\nstopped; the same command goes on with the runs not done yet"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code.
 
-    It is 0, or 2 if the input is wrong or a run failed, or 128 and more if a signal ended it.
+    The code is 0 on success, 2 if the input is invalid or a run failed, and 128 plus the number of
+    the signal if a signal ended the program.
     """
     options = parser().parse_args(arguments)
     try:
-        check_fl()
+        check_learning_package()
         with warnings.catch_warnings():
             return _run(options)
     except BrokenPipeError:
@@ -37,12 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except (ScenarioError, OSError, MemoryError) as error:
-        print(sentence(error), file=sys.stderr)
+        print(error_message(error), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(_STOPPED, file=sys.stderr)
         return 130
-    except Ended as end:
+    except Terminated as end:
         print(_STOPPED, file=sys.stderr)
         return int(end.code or 0)
 
@@ -62,13 +63,13 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     if options.scenario is None:
         parser().print_usage(sys.stderr)
-        print("a scenario is needed; --list shows those on board", file=sys.stderr)
+        print("a scenario is needed; --list shows the bundled ones", file=sys.stderr)
         return 2
 
     if options.until is not None and options.contacts is None:
-        raise ScenarioError("--until says how long to look for contacts: give --contacts too")
+        raise ScenarioError("--until is the time span of --contacts, which is missing")
     from wnsim.channel import OutOfRangeWarning
-    from wnsim.scenario.simulation.build import check
+    from wnsim.scenario.simulation.advice import check
     from wnsim.scenario.spec.plan import only, plan
 
     runs = plan(options.scenario, options.set, allow(options.plugin))
@@ -76,7 +77,7 @@ def _run(options: argparse.Namespace) -> int:
     warnings.simplefilter("ignore", OutOfRangeWarning)
     check(runs, options.scenario)
     if options.contacts is not None:
-        from wnsim.scenario.simulation.build import contact_lines
+        from wnsim.scenario.simulation.advice import contact_lines
 
         until_s = 600.0 if options.until is None else options.until
         for line in contact_lines(runs[0].scenario, options.contacts, until_s):
@@ -86,14 +87,15 @@ def _run(options: argparse.Namespace) -> int:
         _show(runs)
         return 0
     if options.dry_run:
-        _foresee(runs)
+        _print_forecast(runs)
         return 0
     return _execute(options, runs)
 
 
 def _show(runs: Sequence[Run]) -> None:
-    """Print which runs there are, and what they resolve to but for their seeds."""
-    from wnsim.scenario.simulation.build import notes, resolved
+    """Print the runs of a plan, and the resolved scenario of each except for its seed."""
+    from wnsim.scenario.simulation.advice import notes
+    from wnsim.scenario.simulation.identity import resolved
 
     shown = set()
     for run in runs:
@@ -108,8 +110,8 @@ def _show(runs: Sequence[Run]) -> None:
             print(resolved(run.scenario), end="")
 
 
-def _foresee(runs: Sequence[Run]) -> None:
-    """Print what each kind of run is to be expected to come to."""
+def _print_forecast(runs: Sequence[Run]) -> None:
+    """Print the forecast of each kind of run."""
     from wnsim.scenario.simulation.dry_run import lines
 
     alike: dict[tuple[str, str], list[Run]] = {}
@@ -122,15 +124,15 @@ def _foresee(runs: Sequence[Run]) -> None:
 
 
 def _execute(options: argparse.Namespace, runs: Sequence[Run]) -> int:
-    """Run the runs, and say what became of them."""
-    from wnsim.scenario.execution.from_options import carry_out, speaks
-    from wnsim.scenario.execution.local_jobs import told_to_end
+    """Execute the runs and print their outcome."""
+    from wnsim.scenario.execution.from_options import reports_progress, run_from_options
+    from wnsim.scenario.execution.local_jobs import termination_as_exception
     from wnsim.scenario.spec.plan import results_folder
 
     out = results_folder(runs[0], options.out)
-    with told_to_end():
-        outcome = carry_out(options, runs, out, sys.stderr)
-    if speaks():
+    with termination_as_exception():
+        outcome = run_from_options(options, runs, out, sys.stderr)
+    if reports_progress():
         _tell(outcome, out)
     return 2 if outcome.failures else 0
 
@@ -141,7 +143,7 @@ def _tell(outcome: Outcome, out: Path) -> None:
     for name, job in outcome.sent.items():
         print(f"{name}: job {job}")
     if outcome.sent:
-        print("the same command without --launcher gathers the results when the jobs have ended")
+        print("the same command without --launcher summarizes the results when the jobs have ended")
     print(f"results are in {out}")
     if outcome.failures:
         count = len(outcome.failures)

@@ -1,9 +1,11 @@
-"""What the command line does, from Python: load a scenario, run it, read its tables.
+"""Python interface: load a scenario, run it, read its tables.
 
-from wnsim.scenario import load, run
-
-results = run(load("urban.yaml", settings={"fl.rounds": 5}), jobs=2)
-results.transfers.groupby("variant")["latency_s"].median()
+Examples
+--------
+>>> from wnsim import load, run
+>>> plan = load("network.yaml", settings={"traffic.rounds": 1, "devices.count": 4})
+>>> results = run(plan, "results/small")  # doctest: +SKIP
+>>> results.transfers.groupby("variant")["latency_s"].median()  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 from wnsim.channel import OutOfRangeWarning
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.options import parser
-from wnsim.scenario.simulation.build import check
-from wnsim.scenario.spec.learning_package import check_fl
+from wnsim.scenario.simulation.advice import check
+from wnsim.scenario.spec.learning_package import check_learning_package
 from wnsim.scenario.spec.plan import Run, plan, results_folder
 from wnsim.scenario.spec.validation import allow
 from wnsim.storage import records
@@ -31,14 +33,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """The runs that a scenario stands for: variants, times swept values, times seeds.
+    """Runs of a scenario: variants times swept values times seeds.
 
     Parameters
     ----------
-    scenario : the file, or the name on board
-    settings : texts `key=value` that go over what it says
-    plugins : modules whose models it may use
-    runs : its runs
+    scenario : scenario file, or name of a bundled scenario
+    settings : overrides as `key=value`
+    plugins : modules whose models the scenario may use
+    runs : the runs, validated and resolved
     """
 
     scenario: str
@@ -51,24 +53,24 @@ class Plan:
         return len(self.runs)
 
     def __iter__(self) -> Iterator[Run]:
-        """Yield the runs."""
+        """Iterate over the runs."""
         return iter(self.runs)
 
 
 class Results:
-    """The tables in a scenario's folder of results, as data frames.
+    """Tables of a scenario's results folder as pandas data frames.
 
-    A table of single runs, such as `transfers` or `evaluations`, has the rows of all complete runs
-    below each other, with the columns `run`, `variant`, `seed` and swept values in front.
+    A table of single runs, such as `transfers` or `evaluations`, concatenates the rows of all
+    complete runs; the columns `run`, `variant`, `seed` and the swept values come first.
 
     Parameters
     ----------
-    folder : the folder
+    folder : results folder of a scenario
 
     Raises
     ------
     ScenarioError
-        if no complete run has been gathered there
+        if the folder has no summary, hence no complete run
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -78,17 +80,18 @@ class Results:
 
     @property
     def summary(self) -> pd.DataFrame:
-        """One row per run and metric; `wnsim.metrics.DEFINITIONS` says what each is."""
+        """Metrics: one row per run and metric; `wnsim.metrics.DEFINITIONS` defines them."""
         return self._read("summary.csv")
 
     @property
     def aggregate(self) -> pd.DataFrame:
-        """Means over seeds and paired differences, with their 95 % intervals."""
+        """Means over seeds and paired differences to the baseline, with 95 % confidence
+        intervals."""
         return self._read("aggregate.csv")
 
     @property
     def manifests(self) -> dict[str, dict[str, Any]]:
-        """What each complete run was: variant, seed, swept values, versions, digests."""
+        """Manifest of each complete run: variant, seed, swept values, versions, digests."""
         names = dict.fromkeys(self.summary["run"])
         path = self.folder
         return {
@@ -96,11 +99,11 @@ class Results:
         }
 
     def table(self, name: str) -> pd.DataFrame:
-        """Return a table of all complete runs that have it.
+        """Return a table, concatenated over all complete runs that have it.
 
         Parameters
         ----------
-        name : such as `transfers`, `rounds`, `evaluations`, `devices` or `groups`
+        name : table such as `transfers`, `rounds`, `evaluations`, `devices` or `clusters`
 
         Raises
         ------
@@ -118,7 +121,7 @@ class Results:
             frame = pd.read_csv(path)
             front = {"run": run, "variant": manifest["variant"], "seed": manifest["seed"]}
             for place, (key, value) in enumerate((front | manifest["swept"]).items()):
-                # A list or a section that was swept over is shown as it is written.
+                # A swept list or section is shown as it is written.
                 plain = value if isinstance(value, str | int | float) else json.dumps(value)
                 frame.insert(place, key, plain)
             frames.append(frame)
@@ -132,17 +135,17 @@ class Results:
 
     @property
     def transfers(self) -> pd.DataFrame:
-        """One row per message, late and lost ones too."""
+        """Messages: one row per message and receiver, late and dropped ones included."""
         return self.table("transfers")
 
     @property
     def rounds(self) -> pd.DataFrame:
-        """One row per device and round."""
+        """Rounds: one row per device and round."""
         return self.table("rounds")
 
     @property
     def evaluations(self) -> pd.DataFrame:
-        """One row per device, task and evaluation."""
+        """Evaluations: one row per device, task and evaluation."""
         return self.table("evaluations")
 
     def _read(self, name: str) -> pd.DataFrame:
@@ -157,24 +160,30 @@ def load(
     settings: Mapping[str, Any] | None = None,
     plugins: Sequence[str] = (),
 ) -> Plan:
-    """Return the runs of a scenario, checked but not run.
+    """Load and validate a scenario without running it.
 
     Parameters
     ----------
-    scenario : path of a YAML file, or name of a scenario on board
-    settings : values by dotted key that go over what the file says, as by --set
-    plugins : modules whose models it may use, as by --plugin
+    scenario : path of a YAML file, or name of a bundled scenario
+    settings : overrides by dotted key, as `--set` on the command line
+    plugins : modules whose models the scenario may use, as `--plugin` on the command line
 
     Raises
     ------
     ScenarioError
-        if anything in it is wrong
+        if the scenario is invalid
+
+    Examples
+    --------
+    >>> plan = load("network.yaml", settings={"repeat": 2})
+    >>> len(plan) == 2 * len({run.scenario.label for run in plan})
+    True
     """
-    check_fl()
+    check_learning_package()
     texts = tuple(f"{key}={json.dumps(value)}" for key, value in (settings or {}).items())
     runs = plan(str(scenario), texts, allow(plugins))
     with warnings.catch_warnings():
-        # It is said when the scenario is run.
+        # The warning is issued when the scenario is run.
         warnings.simplefilter("ignore", OutOfRangeWarning)
         check(runs, str(scenario))
     return Plan(str(scenario), texts, tuple(plugins), tuple(runs))
@@ -188,21 +197,26 @@ def run(
     store: str | Path | None = None,
     store_gib: float = 2.0,
 ) -> Results:
-    """Run what is not complete of a scenario, and return its results.
+    """Run the incomplete runs of a scenario and return all results.
 
     Parameters
     ----------
-    scenario : what `load` returned, or what it takes
-    out : folder of results; results/<name> if not given
-    jobs : how many runs at once, each in a process of its own
-    store : folder of what was trained; one in the folder of results if not given
-    store_gib : what it may grow to [GiB]
+    scenario : plan returned by `load`, or an argument for it
+    out : results folder; `results/<name>` by default
+    jobs : number of runs at once, each in a process of its own
+    store : folder of the training cache; a folder `store` in the results folder by default
+    store_gib : maximum size of that folder [GiB]
 
     Raises
     ------
     ScenarioError
-        if an argument makes no sense, or a run failed; the others are complete then, and
-        `Results(out)` has them
+        if an argument is invalid or a run failed; the other runs are complete then, and
+        `Results(out)` reads them
+
+    Examples
+    --------
+    >>> results = run("network.yaml", "results/network", jobs=2)  # doctest: +SKIP
+    >>> results.summary.query("metric == 'latency_median_s'")  # doctest: +SKIP
     """
     if not 1 <= jobs <= 1024:
         raise ScenarioError(f"jobs must be from 1 to 1024, got {jobs}")
@@ -216,10 +230,10 @@ def run(
     words += [] if store is None else [f"--store={store}"]
     options = parser().parse_args([*words, "--", wanted.scenario])
     folder = results_folder(wanted.runs[0], options.out)
-    # Whoever only reads results need not wait for what running takes.
-    from wnsim.scenario.execution.from_options import carry_out
+    # Imported late: reading results does not need it.
+    from wnsim.scenario.execution.from_options import run_from_options
 
-    outcome = carry_out(options, wanted.runs, folder, sys.stderr)
+    outcome = run_from_options(options, wanted.runs, folder, sys.stderr)
     if outcome.failures:
         raise ScenarioError("; ".join(f"{name}: {why}" for name, why in outcome.failures.items()))
     return Results(folder)

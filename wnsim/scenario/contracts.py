@@ -1,9 +1,9 @@
-"""What each model of a family promises, checked: for models on board and of a user's own.
+"""Contract checks: properties that each model of a family must have, bundled or user-defined.
 
     python -m wnsim.scenario.contracts mine:Wall mine:Line
 
-Each check yields a sentence for what a model does not hold. They find what breaks a simulation, or
-makes it depend on the order of questions; whether a model is right is for its author to show.
+Each check yields one message per violated property. The checks find what would break a simulation
+or make it depend on the order of calls; whether a model is right is for its author to show.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SEED = 7
 
 
 def path_loss(model: Any) -> Iterator[str]:
-    """Yield what a path loss does not hold."""
+    """Yield the violations of the contract of path-loss models."""
     d2d_m = np.array([[0.0, 10.0], [100.0, 300.0], [1000.0, 3000.0]])
     low_m, high_m = 1.5, 10.0
     for los in (True, False):
@@ -62,7 +62,7 @@ def path_loss(model: Any) -> Iterator[str]:
 
 
 def fading(model: Any) -> Iterator[str]:
-    """Yield what a fading model does not hold."""
+    """Yield the violations of the contract of fading models."""
     process = model.process(3.5e9, 20e6, 1, _SEED)
     if process is None:
         return
@@ -87,7 +87,7 @@ def fading(model: Any) -> Iterator[str]:
 
 
 def mobility(model: Any) -> Iterator[str]:
-    """Yield what a mobility model does not hold."""
+    """Yield the violations of the contract of mobility models."""
     motion, again = (model.motion(_COUNT, _AREA_M, _SEED) for _ in range(2))
     count = len(motion.names)
     devices, t_s = np.arange(count), np.arange(0.0, 60.0, 0.5)
@@ -99,21 +99,21 @@ def mobility(model: Any) -> Iterator[str]:
         yield "position_m must not depend on what was asked before, nor on order"
     present = motion.present(devices, t_s)
     step_m = np.linalg.norm(np.diff(place_m, axis=1), axis=-1)
-    stays = present[:, 1:] & _lasting(motion, present, t_s)
+    stays = present[:, 1:] & _present_throughout(motion, present, t_s)
     if (step_m[stays] > 0.5 * motion.max_speed_mps * (1.0 + 1e-9) + 1e-9).any():
         yield f"no device may be faster than max_speed_mps, {motion.max_speed_mps:g} m/s"
     if not motion.next_change_s(0.0) > 0.0:
         yield "next_change_s must be later than the instant asked for, or inf"
 
 
-def _lasting(motion: Any, present: Any, t_s: Floats) -> Any:
-    """Return (n, T - 1) whether each device is there from each instant to the next.
+def _present_throughout(motion: Any, present: Any, t_s: Floats) -> Any:
+    """Return (n, T - 1) whether each device is present from each instant to the next.
 
     Parameters
     ----------
-    motion : the motion
-    present : (n, T) whether each device is there
-    t_s : (T,) the instants [s]
+    motion : motion to check
+    present : (n, T) presence of each device
+    t_s : (T,) instants [s]
     """
     return np.array(
         [
@@ -128,7 +128,7 @@ def _lasting(motion: Any, present: Any, t_s: Floats) -> Any:
 
 
 def method(config: Any) -> Iterator[str]:
-    """Yield what a method does not hold."""
+    """Yield the violations of the contract of methods."""
     from fl.adapters import Layer
     from fl.methods import method_of
     from fl.updates.codec import Update, decode, encode, encoded_bytes
@@ -151,7 +151,7 @@ def method(config: Any) -> Iterator[str]:
             yield "shapes_update must return an update whose mask fits its factors"
             return
     if not made.exchanges or any(made.calibration):
-        # What comes out of calibration takes a model to find out.
+        # The result of a calibration needs a model.
         return
     update = made.update(first, 0, 1, True)
     sent = decode(encode(update), layers, ranks)
@@ -165,7 +165,7 @@ def method(config: Any) -> Iterator[str]:
 
 @dataclass
 class _View:
-    """What a topology sees in its check; see `fl.topology.View`."""
+    """View of the network that a topology sees in its check; see `fl.topology.View`."""
 
     present: Any
     distance_m: Floats
@@ -179,7 +179,7 @@ class _View:
 
 
 def topology(config: Any) -> Iterator[str]:
-    """Yield what a topology does not hold."""
+    """Yield the violations of the contract of topologies."""
     from fl.topology import TopologyContext, policy_of
 
     count = 10
@@ -204,7 +204,7 @@ def topology(config: Any) -> Iterator[str]:
 
 
 def task(source: Any) -> Iterator[str]:
-    """Yield what a source of examples does not hold."""
+    """Yield the violations of the contract of task sources."""
     first, again = (
         [source.draw(np.random.default_rng([_SEED, n]), n % source.strata) for n in range(40)]
         for _ in range(2)
@@ -227,7 +227,7 @@ Check = Callable[[Any], Iterator[str]]
 
 
 def _families() -> dict[str, tuple[Family, Check]]:
-    """Return families with what checks their members, by a name that only those have."""
+    """Return the families, each with its check, by a member that only they have."""
     return {
         "loss_db": (Family("path loss", PathLoss), path_loss),
         "process": (Family("fading model", Fading), fading),
@@ -237,14 +237,14 @@ def _families() -> dict[str, tuple[Family, Check]]:
     }
 
 
-def broken(name: str) -> tuple[str, list[str]]:
-    """Return of which family a model of a user's own is, and what it does not hold.
+def violations(name: str) -> tuple[str, list[str]]:
+    """Return the family of a user-defined model and its violations.
 
     Raises
     ------
     ValueError
-        if it cannot be used at all: it is not there, belongs to no family that has a check, or is
-        not what a scenario would take
+        if the model cannot be checked: it does not exist, belongs to no family with a check, or a
+        scenario would refuse it
     """
     found = resolve(name)
     if hasattr(found, "draw"):
@@ -260,7 +260,8 @@ def broken(name: str) -> tuple[str, list[str]]:
 
 
 def main(names: Sequence[str]) -> int:
-    """Check models of a user's own by name; return the exit code: 0, 1 for a broken promise, 2."""
+    """Check user-defined models by name; return the exit code: 0, 1 for violations, 2 for
+    errors."""
     if not names or any(":" not in name for name in names):
         print("usage: python -m wnsim.scenario.contracts MODULE:NAME ...", file=sys.stderr)
         return 2
@@ -268,14 +269,14 @@ def main(names: Sequence[str]) -> int:
     for name in names:
         try:
             allow([name.partition(":")[0]])
-            kind, complaints = broken(name)
+            kind, complaints = violations(name)
         except ValueError as error:
             if source_file(name) not in {Path(each.filename) for each in _frames(error)}:
                 print(f"{name}: {error}", file=sys.stderr)
                 return 2
             _tell(name, error)
             wrong += 1
-        # A mistake in the user's code: where it is, below a sentence that names the model.
+        # An error in the user's code: its traceback below a line that names the model.
         except Exception as error:
             _tell(name, error)
             wrong += 1
@@ -287,7 +288,7 @@ def main(names: Sequence[str]) -> int:
 
 
 def _tell(name: str, error: Exception) -> None:
-    """Say that a check ended in an error, and where."""
+    """Print the error that ended a check, and its place."""
     print(f"{name}: its check ends in an error, {type(error).__name__}: {error}", file=sys.stderr)
     own = source_file(name)
     for frame in _frames(error):

@@ -1,4 +1,4 @@
-"""How long runs show that they are alive: a bar on a terminal, plain lines in a log."""
+"""Progress of long runs: a bar on a terminal, plain lines in a log."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from typing import Never, Protocol, Self, TextIO
 from tqdm import tqdm
 
 _SECONDS_BETWEEN_LINES = 5.0
-# The largest unit of which a time has two is the one it is told in.
+# The unit is the largest of which the duration has at least two.
 _UNITS = ((172_800.0, "days"), (7200.0, "h"), (120.0, "min"), (0.0, "s"))
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come.
+    """Progress of a run.
 
     Parameters
     ----------
-    run : its folder's name
-    round, rounds : last finished round, and how many there are
+    run : name of the run's folder
+    round, rounds : last finished round, and number of rounds
     time_s : simulated time [s]
-    accuracy : mean over devices and tasks, None if it was not measured now
-    events : events of the simulation so far
-    wall_s : since the run began [s]
+    accuracy : mean over devices and tasks; None if there was no evaluation
+    events : simulation events so far
+    wall_s : wall time since the start of the run [s]
     """
 
     run: str
@@ -40,28 +40,28 @@ class Progress:
 
 
 class Watcher(Protocol):
-    """Who is told of progress."""
+    """Receiver of progress."""
 
     def expect(self, runs: Sequence[str]) -> None:
-        """Hear which runs are to come."""
+        """Handle the list of runs to come."""
 
     def say(self, text: str) -> None:
-        """Hear a sentence."""
+        """Handle a message."""
 
     def watch(self, progress: Progress) -> None:
-        """Hear how far a run has come."""
+        """Handle the progress of a run."""
 
     def over(self, run: str) -> None:
-        """Hear that a run has ended, well or not."""
+        """Handle the end of a run, successful or not."""
 
 
 class Display:
-    """Shows the progress of several runs, one at a time or side by side; see `Watcher`.
+    """Display of the progress of several runs, sequential or concurrent; see `Watcher`.
 
     Parameters
     ----------
-    stream : where to; a bar if it is a terminal
-    clock_s : tells the time [s]
+    stream : output stream; a bar is drawn if it is a terminal
+    clock_s : returns the wall time [s]
     """
 
     def __init__(self, stream: TextIO, clock_s: Callable[[], float] = time.monotonic) -> None:
@@ -92,14 +92,14 @@ class Display:
             self._bar.close()
 
     def expect(self, runs: Sequence[str]) -> None:
-        """Take in which runs are to come: only now can it be told how long all will take."""
+        """Store the runs to come, from which the remaining time is estimated."""
         self._runs = list(runs)
         self._began_s = self._clock_s()
         if self._bar is not None:
             self._bar.total = max(1, len(runs))
 
     def say(self, text: str) -> None:
-        """Show a line that stays."""
+        """Print a line that stays."""
         if self._bar is not None:
             self._bar.write(text, file=self._stream)
         else:
@@ -107,12 +107,12 @@ class Display:
             self._stream.flush()
 
     def over(self, run: str) -> None:
-        """Take in that a run has ended."""
+        """Record the end of a run."""
         self._over.add(run)
         self._share[run] = 1.0
 
     def watch(self, progress: Progress) -> None:
-        """Show how far a run has come."""
+        """Show the progress of a run."""
         run = progress.run
         self._first.setdefault(run, progress)
         self._share[run] = progress.round / max(1, progress.rounds)
@@ -137,13 +137,13 @@ class Display:
             parts.append(f"accuracy so far {self._accuracy[run]:.3f}")
         if progress.events and progress.wall_s > 0:
             parts.append(f"{progress.events / progress.wall_s:.0f} events/s")
-        # What came before the first round says nothing about the others.
+        # The time before the first round does not scale with the rounds.
         first = self._first[run]
         done, left = progress.round - first.round, progress.rounds - progress.round
         if done > 0 and left > 0:
             left_s = (progress.wall_s - first.wall_s) / done * left
             parts.append(f"about {_duration(left_s)} left")
-        # All runs together can be told from those that have ended, if runs are much alike.
+        # The total is extrapolated from finished runs, which are similar.
         share = sum(self._share.values()) / len(self._runs)
         left_s = (self._clock_s() - self._began_s) / share * (1 - share) if share else 0.0
         if self._over and left_s >= 1:
@@ -159,6 +159,6 @@ class Display:
 
 
 def _duration(time_s: float) -> str:
-    """Return a time in words."""
+    """Return a duration as text."""
     least_s, unit = next(each for each in _UNITS if time_s >= each[0])
     return f"{time_s / (least_s / 2 or 1):.0f} {unit}"

@@ -1,3 +1,3 @@
-"""Whether an installation is sound: `python -m wnsim.selftest`, in less than a minute."""
+"""Self-test of an installation: `python -m wnsim.selftest`, in less than a minute."""
 
 from __future__ import annotations

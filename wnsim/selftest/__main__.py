@@ -1,4 +1,4 @@
-"""Run all checks: one line for each, and exit code 1 if something is not as it should be."""
+"""Command line of the self-test: one line per check, exit code 1 if a check fails."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wnsim.selftest.result import Result
 
 
 def results() -> Iterator[Result]:
-    """Yield what all checks find; one that cannot be made has failed."""
+    """Yield the results of all checks; a check that raises an exception has failed."""
     for name, check in CHECKS.items():
         try:
             yield from check()
@@ -22,7 +22,7 @@ def results() -> Iterator[Result]:
 
 
 def main() -> int:
-    """Print what all checks find; return the exit code."""
+    """Print the results of all checks; return the exit code."""
     began, failed, count = time.perf_counter(), 0, 0
     for result in results():
         count += 1

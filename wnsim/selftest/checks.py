@@ -1,8 +1,8 @@
-"""The checks: each measures something of the installation and says what it should be.
+"""Self-test checks: each measures a quantity and compares it with a reference value.
 
 Sources: Bianchi, "Performance analysis of the IEEE 802.11 distributed coordination function",
-IEEE JSAC 18, 2000; Shannon's bound; the law of Rayleigh's power; and `facts.json`, which names its
-own.
+IEEE JSAC 18, 2000; Shannon capacity; the distribution of Rayleigh fading; and `facts.json`, which
+names its own sources.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _BLOCK_NS = 1_000_000
 def _world(
     places_m: list[tuple[float, float]], loss: Any, fading: Any, phy: Phy, power_dbm: float
 ) -> World:
-    """Return a world of devices that stand still."""
+    """Return a world of static devices."""
     count = len(places_m)
     motion = Static(layout="given", positions_m=tuple(places_m)).motion(count, (1e5, 1e5), 1)
     channel = Channel(
@@ -59,7 +59,7 @@ def _network(world: World, mac: Mac, transport: Transport | None = None) -> Netw
 
 
 def path_loss() -> Iterator[Result]:
-    """Compare path loss and line of sight with two other simulators'."""
+    """Compare path loss and LOS probability with those of two other simulators."""
     umi, wanted = Umi(), facts()
     loss_db = [
         float(umi.loss_db(np.array([100.0]), 10.0, 1.5, _FREQUENCY_HZ, state)[0])
@@ -72,7 +72,7 @@ def path_loss() -> Iterator[Result]:
 
 
 def transport_blocks() -> Iterator[Result]:
-    """Compare sizes of transport blocks and bands with the standard's."""
+    """Compare transport block sizes and bandwidths with the standard's."""
     wanted = facts()["transport_block"]
     order, rate = (column[wanted["scheme"]] for column in schemes(1))
     bits = int(transport_bits(elements(wanted["blocks"], 12), order, rate))
@@ -82,7 +82,7 @@ def transport_blocks() -> Iterator[Result]:
 
 
 def outage() -> Iterator[Result]:
-    """Compare how often Rayleigh fading is 10 dB below its mean with 1 - exp(-0.1)."""
+    """Compare the outage of Rayleigh fading 10 dB below its mean with 1 - exp(-0.1)."""
     count = 4000
     places = [(20.0 * (n // 2), 100.0 * (n % 2)) for n in range(2 * count)]
     channel = _world(places, FreeSpace(), Rayleigh(), Shannon(), 0.0).channel
@@ -95,7 +95,7 @@ def outage() -> Iterator[Result]:
 
 
 def airtime() -> Iterator[Result]:
-    """Compare a transfer with its bits over Shannon's rate."""
+    """Compare the airtime of a transfer with its bits over the Shannon rate."""
     world = _world([(0, 0), (100, 0)], FreeSpace(), NoFading(), Shannon(), _POWER_DBM)
     net = _network(world, Ofdma())
     net.env.run(until=net.send(Message(0, 1, 2_000_000, 1e3)))
@@ -108,7 +108,7 @@ def airtime() -> Iterator[Result]:
 
 
 def contention() -> Iterator[Result]:
-    """Compare the packets of five saturated stations of Wi-Fi with Bianchi's closed form."""
+    """Compare the throughput of five saturated Wi-Fi stations with Bianchi's closed form."""
     count, span_s = 5, 2.0
     ring = [2 * math.pi * node / count for node in range(count)]
     places = [(1.0 + math.cos(angle), 1.0 + math.sin(angle)) for angle in ring]
@@ -120,9 +120,9 @@ def contention() -> Iterator[Result]:
     )
     events = [net.send(Message(n, (n + 1) % count, 10**9, span_s)) for n in range(count)]
     net.env.run(until=net.env.all_of(events))
-    # What was given up at the end counts as far as it arrived.
+    # Transfers cut at the end count as far as they arrived.
     packets = sum(transfer.acked_bytes for transfer in net.transfers) / 1428 / span_s
-    # Of 1428 bytes with 36 of medium access, and of an acknowledgement, at 24 Mbit/s.
+    # 1428 bytes with a 36-byte MAC header, and an acknowledgement, at 24 Mbit/s.
     scheme = phy.scheme(0.0, 1)
     data_s = scheme.duration_ns(8 * (1428 + 36)) * 1e-9
     ack_s = phy.control(scheme).duration_ns(8 * 14) * 1e-9

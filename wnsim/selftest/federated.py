@@ -1,4 +1,4 @@
-"""A small federated run, and what can be known of it beforehand."""
+"""Self-test of learning: a small federated run with known properties."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ fl:
 
 @contextmanager
 def _federated() -> Iterator[Path]:
-    """Run the small scenario to its figures; give the folder of results."""
-    from wnsim.scenario.execution.execute import Way, execute
+    """Run the small scenario including its figures; yield the results folder."""
+    from wnsim.scenario.execution.execute import ExecutionOptions, execute
     from wnsim.scenario.progress import Display
-    from wnsim.scenario.simulation.learning import Keeping
+    from wnsim.scenario.simulation.learning import StoreConfig
     from wnsim.scenario.spec.plan import plan
 
     with tempfile.TemporaryDirectory() as name:
         path, out = Path(name) / "selftest.yaml", Path(name) / "results"
         path.write_text(_SCENARIO, "utf-8")
         runs = plan(str(path))
-        keeping = Keeping(out / "store", 1 << 28)
+        store_config = StoreConfig(out / "store", 1 << 28)
         with Display(io.StringIO()) as watcher:
-            execute(runs, out, keeping, Way(lambda run: (run,)), watcher)
+            execute(runs, out, store_config, ExecutionOptions(lambda run: (run,)), watcher)
         yield out
 
 
 def learning() -> Iterator[Result]:
-    """Compare a small federated run with what can be known of it beforehand, and its figures."""
+    """Check a small federated run against its known properties, and its figures."""
     with _federated() as out:
         (run,) = (path.parent for path in out.glob("*/manifest.json"))
         manifest = json.loads((run / "manifest.json").read_text("utf-8"))
@@ -70,7 +70,7 @@ def learning() -> Iterator[Result]:
             for number in ("1", "2")
         ]
         for number, (loss, known) in enumerate(zip(losses, wanted["losses"], strict=True), 1):
-            # Rounding, which differs between machines, grows while training.
+            # Rounding differs between machines and grows during training.
             yield near(f"loss in round {number}", loss, known, 0.02 * known, "nat")
         pdf = (out / "figures" / "latency.pdf").read_bytes()
         sound = pdf.startswith(b"%PDF") and b"/FontFile2" in pdf and b"/Type3" not in pdf

@@ -1,4 +1,4 @@
-"""What a check finds, and the reference numbers that travel with the package."""
+"""Results of self-test checks, and the bundled reference numbers."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a check has found.
+    """Result of a check.
 
     Parameters
     ----------
-    name : of the check
-    sound : whether it is as it should be
-    measured, expected : in words
+    name : name of the check
+    sound : whether it passed
+    measured, expected : measured and expected values as text
     """
 
     name: str
@@ -28,19 +28,19 @@ class Result:
 
 @cache
 def facts() -> dict[str, Any]:
-    """Return the reference numbers that travel with the package."""
+    """Return the bundled reference numbers."""
     text = (resources.files("wnsim.selftest") / "facts.json").read_text("utf-8")
     found: dict[str, Any] = json.loads(text)
     return found
 
 
 def near(name: str, measured: float, expected: float, tolerance: float, unit: str = "") -> Result:
-    """Return whether a number is as near to what is expected as it should be."""
+    """Return the result of comparing a number within a tolerance."""
     sound = abs(measured - expected) <= tolerance
     unit = f" {unit}" if unit else ""
     return Result(name, sound, f"{measured:.6g}{unit}", f"{expected:.6g} +- {tolerance:g}{unit}")
 
 
 def equal(name: str, measured: int, expected: int, unit: str) -> Result:
-    """Return whether a whole number is what is expected."""
+    """Return the result of comparing a whole number."""
     return Result(name, measured == expected, f"{measured} {unit}", f"{expected} {unit}")

@@ -1,4 +1,4 @@
-"""Records of a run in the order in which they were made, on disk but for the last ones."""
+"""Journals: records of a running simulation in order of creation, kept on disk."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from wnsim.core.files import naming
 
 T = TypeVar("T")
 
-# Records that are kept in memory before they are written all at once.
+# Records kept in memory before they are written together.
 _HELD = 1024
 
 
 class Journal(Generic[T]):
-    """Records that may be too many for memory, to be read in the order in which they came.
+    """Sequence of records that may exceed the memory.
 
-    A file without a name takes them up, a block of JSON at a time; it vanishes when the journal is
-    closed, or with the process, however that ends. There is none as long as records are few.
+    Records are written to an unnamed file in blocks of JSON; the file vanishes when the journal is
+    closed or the process ends in any way. Few records stay in memory.
 
     Parameters
     ----------
-    kind : dataclass of the records, of numbers, texts and dataclasses of such
-    folder : on whose disk they may lie; none: where the system has temporary files
+    kind : dataclass of the records, made of numbers, strings and such dataclasses
+    folder : folder on whose disk the file lies; None: the system's temporary folder
     """
 
     def __init__(self, kind: type[T], folder: Path | None = None) -> None:
@@ -41,28 +41,28 @@ class Journal(Generic[T]):
         self._recent: list[T] = []
 
     def append(self, record: T) -> None:
-        """Add a record.
+        """Append a record.
 
         Raises
         ------
         OSError
-            if there is no room; it names the folder
+            if the disk is full; it names the folder
         """
         self._recent.append(record)
         if len(self._recent) == _HELD:
             self._write()
 
     def extend(self, records: Iterable[T]) -> None:
-        """Add records; see `append`."""
+        """Append records; see `append`."""
         for record in records:
             self.append(record)
 
     def __len__(self) -> int:
-        """Return how many there are."""
+        """Return the number of records."""
         return _HELD * len(self._sizes) + len(self._recent)
 
     def __iter__(self) -> Iterator[T]:
-        """Yield those that are there when the first one is asked for, in their order."""
+        """Iterate over the records that exist when the first one is requested."""
         sizes, recent = list(self._sizes), list(self._recent)
         start = 0
         for size in sizes:
@@ -71,7 +71,7 @@ class Journal(Generic[T]):
         yield from recent
 
     def close(self) -> None:
-        """Forget all records, and give back their room on the disk."""
+        """Discard all records and free their disk space."""
         if self._file is not None:
             self._file.close()
         self._file = None
@@ -105,11 +105,11 @@ class Journal(Generic[T]):
 
 
 class _Form:
-    """How a record becomes a row of plain values, and a record again.
+    """Conversion between a record and a row of plain values.
 
     Parameters
     ----------
-    kind : its dataclass
+    kind : dataclass of the records
     """
 
     def __init__(self, kind: Any) -> None:

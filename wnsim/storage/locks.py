@@ -1,7 +1,7 @@
-"""A folder that one process at a time may write in, whoever dies.
+"""Folder locks: one writing process at a time, robust against killed processes.
 
-The lock is the kernel's, on an open file: it goes with the process that holds it, so that a file
-left behind locks nobody out. What stands in the file only tells others who holds it.
+The lock is a kernel lock on an open file and ends with its process, so that a remaining lock file
+blocks no one. The content of the file only names the holder.
 
 Sources: flock(2); on NFS it is a lock on the whole file, seen by all hosts.
 """
@@ -23,28 +23,28 @@ from typing import Self
 from wnsim.core.files import naming
 
 FILE = ".lock"
-# What a file system says that has no locks.
+# Errors of file systems without locks.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 _LOOKS, _BETWEEN_LOOKS_S = 10, 0.02
 
 
 class Lock:
-    """The right to write in a folder, until it is closed or the process ends.
+    """Exclusive right to write in a folder, until it is closed or the process ends.
 
     Parameters
     ----------
-    folder : the folder; made if it is not there
+    folder : folder to lock; created if missing
 
     Raises
     ------
     ValueError
-        if another process has it
+        if another process holds the lock
     """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / FILE
-        # Not for the children: a program that this one starts must not keep the lock alive.
+        # Not inheritable: a child process must not keep the lock alive.
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -85,13 +85,13 @@ class Lock:
         self.close()
 
     def close(self) -> None:
-        """Let others in."""
+        """Release the lock."""
         os.close(self._file)
 
 
 def _holder(path: Path) -> str:
-    """Return who holds a lock, in words."""
-    # Between locking the file and writing in it a moment passes.
+    """Return a description of the process that holds a lock."""
+    # The holder may not have written its name yet.
     for _ in range(_LOOKS):
         try:
             facts = json.loads(path.read_bytes())

@@ -1,7 +1,7 @@
-"""A run's results on disk: tables of what was simulated, and a manifest of how.
+"""Result files of a run: tables of simulated quantities, and a manifest.
 
-The tables hold simulated things only, so that a second run gives the same bytes; what depends on
-machine or clock is in the manifest, which is written last and says that the run is complete.
+The tables hold simulated quantities only, so that a second run gives the same bytes. Whatever
+depends on machine or clock is in the manifest, which is written last and marks the run complete.
 """
 
 from __future__ import annotations
@@ -30,29 +30,29 @@ if TYPE_CHECKING:
     from wnsim.core.transfer import Packet, Transfer
 
 MANIFEST = "manifest.json"
-# Rows of a table that are in memory at once.
+# Rows of a table in memory at once.
 _ROWS = 1024
 _PACKAGES = ("wnsim", "numpy", "scipy", "simpy", "torch", "transformers")
 
 _OF_TRANSFER = (
-    "sent_s", "started_s", "ended_s", "delivered", "reason", "latency_s", "queue_s", "access_s",
-    "air_s", "retransmission_s", "backhaul_s", "packets", "air_bytes", "acked_bytes",
-    "carried_bytes", "legs", "attempts", "receivers", "blocks", "failed_blocks", "repeated_blocks",
-    "mean_snr_db", "capacity_bytes",
+    "sent_s", "started_s", "ended_s", "delivered", "reason", "latency_s", "queue_s",
+    "channel_access_s", "airtime_s", "retransmission_s", "backhaul_s", "packets", "air_bytes",
+    "acked_bytes", "carried_bytes", "hops", "attempts", "receivers", "blocks", "failed_blocks",
+    "retransmitted_blocks", "mean_snr_db", "capacity_bytes",
 )  # fmt: skip
 TRANSFER_COLUMNS = (
     "round", "kind", "source", "target", "size_bytes", "header_bytes", *_OF_TRANSFER
 )  # fmt: skip
-PACKET_COLUMNS = ("round", "kind", "source", "target", "leg", "packet", "size_bytes", "arrived_s")
+PACKET_COLUMNS = ("round", "kind", "source", "target", "hop", "packet", "size_bytes", "arrived_s")
 
 
 class Table(NamedTuple):
-    """A table that may be longer than what fits into memory.
+    """Table that may exceed the memory.
 
     Parameters
     ----------
-    columns : their names
-    rows : one value for each of them, to be read once
+    columns : names of the columns
+    rows : one value per column; iterated once
     """
 
     columns: Sequence[str]
@@ -60,12 +60,12 @@ class Table(NamedTuple):
 
 
 def transfer_table(transfers: Iterable[Transfer], names: Sequence[str]) -> Table:
-    """Return one row per message, lost and late ones too.
+    """Return the table of messages, one row per message and receiver, dropped ones included.
 
     Parameters
     ----------
-    transfers : what became of each message
-    names : of the devices
+    transfers : ended transfers
+    names : names of the nodes
     """
     rows = (
         [
@@ -83,12 +83,12 @@ def transfer_table(transfers: Iterable[Transfer], names: Sequence[str]) -> Table
 
 
 def packet_table(packets: Iterable[Packet], names: Sequence[str]) -> Table:
-    """Return one row per packet that arrived.
+    """Return the table of received packets.
 
     Parameters
     ----------
-    packets : when each of them arrived
-    names : of the devices
+    packets : received packets
+    names : names of the nodes
     """
     rows = (
         [
@@ -96,7 +96,7 @@ def packet_table(packets: Iterable[Packet], names: Sequence[str]) -> Table:
             packet.message.kind,
             names[packet.message.source],
             names[packet.message.target],
-            packet.leg,
+            packet.hop,
             packet.number,
             packet.size_bytes,
             packet.arrived_s,
@@ -107,7 +107,7 @@ def packet_table(packets: Iterable[Packet], names: Sequence[str]) -> Table:
 
 
 def _pieces(table: Table) -> Iterator[bytes]:
-    """Yield a table as CSV in UTF-8, some lines at a time."""
+    """Yield a table as CSV in UTF-8, in batches of rows."""
     rows = itertools.chain([table.columns], table.rows)
     while batch := list(itertools.islice(rows, _ROWS)):
         text = io.StringIO(newline="")
@@ -123,9 +123,9 @@ def _cell(value: Any) -> Any:
 
 
 def write_table(path: Path, table: Table) -> str:
-    """Write a table as CSV so that it is there whole or not at all; return its SHA-256.
+    """Write a table as CSV atomically; return its SHA-256.
 
-    Numbers are rounded to nine decimals, durations to the nanosecond; a missing one is an empty
+    Numbers are rounded to nine decimals, durations to the nanosecond; a missing value is an empty
     cell.
 
     Raises
@@ -137,7 +137,7 @@ def write_table(path: Path, table: Table) -> str:
 
 
 def write(path: Path, data: bytes) -> str:
-    """Write a file so that it is there whole or not at all; return its SHA-256.
+    """Write a file atomically; return its SHA-256.
 
     Raises
     ------
@@ -161,7 +161,7 @@ def _write(path: Path, pieces: Iterable[bytes]) -> str:
                 os.fsync(file.fileno())
             temporary.replace(path)
         except BaseException:
-            # Whatever is wrong with a row, or no room: nothing is left of half a file.
+            # On any error, such as a full disk, the partial file is removed.
             with contextlib.suppress(OSError):
                 temporary.unlink(missing_ok=True)
             raise
@@ -169,18 +169,18 @@ def _write(path: Path, pieces: Iterable[bytes]) -> str:
 
 
 def remove_half_written(folder: Path) -> None:
-    """Remove what processes that were killed have left of `write` in a folder."""
+    """Remove temporary files that killed processes have left in a folder."""
     for temporary in folder.glob(".*.[0-9]*.tmp"):
         temporary.unlink(missing_ok=True)
 
 
 def digest(data: bytes) -> str:
-    """Return the SHA-256 of some bytes."""
+    """Return the SHA-256 of bytes."""
     return hashlib.sha256(data).hexdigest()
 
 
 def file_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, read once as long as it does not change."""
+    """Return the SHA-256 of a file, cached while the file does not change."""
     status = path.stat()
     return _file_digest(path, status.st_mtime_ns, status.st_size)
 
@@ -192,13 +192,13 @@ def _file_digest(path: Path, modified_ns: int, size: int) -> str:
 
 
 def write_manifest(folder: Path, digests: Mapping[str, str], facts: Mapping[str, Any]) -> None:
-    """Write a run's manifest: from then on the run is complete.
+    """Write a run's manifest, which marks the run complete.
 
     Parameters
     ----------
-    folder : of the run
-    digests : SHA-256 of each of its files, by name
-    facts : what else is to be known, such as wall and simulated seconds
+    folder : run folder
+    digests : SHA-256 of each file by name
+    facts : further entries, such as wall and simulated seconds
     """
     manifest = {
         "complete": True,
@@ -212,7 +212,7 @@ def write_manifest(folder: Path, digests: Mapping[str, str], facts: Mapping[str,
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """Return a complete run's manifest; None if there is none, or it is not whole."""
+    """Return a complete run's manifest; None if it is missing or incomplete."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
     except (OSError, ValueError):
@@ -221,7 +221,7 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 
 
 def is_intact(folder: Path, manifest: Mapping[str, Any]) -> bool:
-    """Whether the files of a run are what its manifest says; a warning names one that is not."""
+    """Return whether the files of a run match its manifest; a warning names one that does not."""
     spoilt = _spoilt(folder, manifest)
     if spoilt is not None:
         message = "was altered or cut short since its run ended, which counts as not done"
@@ -241,11 +241,11 @@ def _spoilt(folder: Path, manifest: Mapping[str, Any]) -> Path | None:
 
 
 def manifests(results: Path, scenario: str) -> dict[str, dict[str, Any]]:
-    """Return the manifests of a scenario's runs that ended, by name; their files are not read.
+    """Return the manifests of a scenario's ended runs by name, without reading their files.
 
     Parameters
     ----------
-    results : the folder
+    results : results folder
     scenario : name of the scenario
     """
     found = {
@@ -259,15 +259,15 @@ def manifests(results: Path, scenario: str) -> dict[str, dict[str, Any]]:
 def complete_runs(
     results: Path, scenario: str, first: Sequence[str] = ()
 ) -> dict[str, dict[str, Any]]:
-    """Return the manifests of a scenario's complete runs in a folder of results, by name.
+    """Return the manifests of a scenario's complete runs by name.
 
-    Runs of which a file was altered or cut short since then are left out, with a warning.
+    Runs with a file that was altered or truncated are skipped with a warning.
 
     Parameters
     ----------
-    results : the folder
+    results : results folder
     scenario : name of the scenario
-    first : names of runs that come first, in this order
+    first : names of runs to list first, in this order
     """
     found = {
         name: manifest
@@ -282,7 +282,7 @@ def complete_runs(
 def _versions() -> dict[str, str]:
     versions = {"python": platform.python_version()}
     for package in _PACKAGES:
-        # A checkout that is not installed, or a package that this run does not need.
+        # The checkout may not be installed, or the run may not need the package.
         try:
             versions[package] = metadata.version(package)
         except metadata.PackageNotFoundError:

@@ -53,15 +53,15 @@ class Compute:
 
     Parameters
     ----------
-    flops_per_s : peak rate of every device, or the bounds of a law [FLOP/s]
-    law : between the bounds, `uniform` or `log-uniform`
+    flops_per_s : peak rate of every device, or the bounds of a distribution [FLOP/s]
+    distribution : between the bounds, `uniform` or `log-uniform`
     presets : real devices in place of `flops_per_s`: device number n is number n of this list,
         which is gone through again and again
     utilization : share of the peak rate that training sustains, above 0 and at most 1
     """
 
     flops_per_s: float | tuple[float, float] = 1e12
-    law: Literal["uniform", "log-uniform"] = "uniform"
+    distribution: Literal["uniform", "log-uniform"] = "uniform"
     presets: tuple[Preset, ...] = ()
     utilization: Annotated[float, Field(gt=0, le=1)] = 0.3
 
@@ -85,6 +85,6 @@ class Compute:
             return self.utilization * np.array(peaks)
         low, high = self._bounds()
         draws = np.array([generator(seed, "compute", device).random() for device in range(count)])
-        if self.law == "log-uniform":
+        if self.distribution == "log-uniform":
             return np.asarray(self.utilization * low * (high / low) ** draws)
         return np.asarray(self.utilization * (low + (high - low) * draws))

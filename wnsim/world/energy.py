@@ -36,7 +36,7 @@ class Energy:
     idle_w : while neither sending nor receiving [W]
     sleep_w : in place of `idle_w` when there is nothing to send or to hear, if the radio sleeps
         then [W]; none: it idles
-    joules_per_flop : computing [J/FLOP]; used unless `capacitance` is given
+    energy_per_flop_j : computing [J/FLOP]; used unless `capacitance` is given
     capacitance : kappa of the computing energy kappa f^2 per cycle [J s^2]; none: per operation
     cycle_hz : f, clock of the processor [Hz]
     flops_per_cycle : operations in a cycle
@@ -48,7 +48,7 @@ class Energy:
     receive_w: float = Field(default=0.2, ge=0, le=1e6)
     idle_w: float = Field(default=0.05, ge=0, le=1e6)
     sleep_w: float | None = Field(default=None, ge=0, le=1e6)
-    joules_per_flop: float = Field(default=1e-12, ge=0, le=1)
+    energy_per_flop_j: float = Field(default=1e-12, ge=0, le=1)
     capacitance: float | None = Field(default=None, ge=0, le=1)
     cycle_hz: float = Field(default=1e9, gt=0, le=1e12)
     flops_per_cycle: float = Field(default=8.0, gt=0, le=1e9)
@@ -62,7 +62,7 @@ class Energy:
         """Return the energy of some operations [J]."""
         if self.capacitance is not None:
             return self.capacitance * self.cycle_hz**2 * flops / self.flops_per_cycle
-        return self.joules_per_flop * flops
+        return self.energy_per_flop_j * flops
 
     def waiting_w(self) -> float:
         """Return the power while nothing is sent or received [W]."""

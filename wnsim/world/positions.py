@@ -1,7 +1,7 @@
 """Where everybody is while a simulation lasts: rows of `positions.csv`, a bounded number of them.
 
 Motion is a function of time, so it is sampled after the run, at instants that are equally far
-apart. Between two of them a straight line is drawn, which needs no more than one each half metre
+apart. Between two of them a straight line is drawn, which needs no more than one each half meter
 of the fastest device's way; and never more than a thousand, nor more than a hundred thousand rows
 in all, but for the first instant and the last: a thousand devices have a hundred instants. Of
 instants at which nothing changes the first one and the last one are kept.

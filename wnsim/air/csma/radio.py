@@ -1,6 +1,6 @@
 """Who hears a station's frames and how well: the physics that the engines of `csma` share.
 
-Mean powers are taken at fixed instants, a few metres of motion apart, and only between nodes that
+Mean powers are taken at fixed instants, a few meters of motion apart, and only between nodes that
 are near enough; nobody hears what arrives with less than a tenth of the noise. The power with
 which a frame reaches its receiver follows the gain in the sample of the channel in which it
 begins, the mean over subbands; so does the interference that it meets there.

@@ -163,7 +163,7 @@ class Service:
             flow.lost_ns += now_ns - self.on_air_ns
         flow.delivered = done and not book.dropped_bits
         if done and not flow.delivered:
-            flow.limit_reason = "retries"
+            flow.limit_reason = "retry-limit"
         flow.acked_bits = book.arrived_bits
         flow.airtime_s = flow.receiving_s = to_s(book.sent_ns)
         if flow.started_ns >= 0:

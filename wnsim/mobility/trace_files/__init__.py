@@ -48,7 +48,7 @@ def read(file: str, layout: str, coordinates: str = "auto", *, heights: bool = F
     ----------
     file : path of the file
     layout : one of `Layout`; "auto" tells from the beginning of the content
-    coordinates : "metres", "degrees", or "auto" for what the format says, SUMO's being metres
+    coordinates : "meters", "degrees", or "auto" for what the format says, SUMO's being meters
     heights : whether each waypoint of BonnMotion has a height, which is dropped
 
     Returns
@@ -102,7 +102,7 @@ def _guess(start: bytes) -> str:
 
 def _unit(degrees: bool) -> str:
     """Return the name of a unit."""
-    return "degrees" if degrees else "metres"
+    return "degrees" if degrees else "meters"
 
 
 def _from_first_instant(tracks: Tracks) -> Tracks:
@@ -115,7 +115,7 @@ def _from_first_instant(tracks: Tracks) -> Tracks:
 
 
 def _projected(samples: Samples, tracks: Tracks) -> Tracks:
-    """Return tracks in metres from longitudes and latitudes, all about the same place."""
+    """Return tracks in meters from longitudes and latitudes, all about the same place."""
     places_deg = np.concatenate([track[:, 1:] for track in tracks.by_name.values()])
     try:
         places_m = plane_m(places_deg)

@@ -1,6 +1,6 @@
-"""Runs as jobs of a cluster: handed to Slurm, or to local processes in its place, by submitit.
+"""Cluster jobs: runs submitted to Slurm, or to local processes in its place, through submitit.
 
-A job is the command line for one run, so one that is requeued goes on from the run's store.
+A job is the command line of one run; a requeued job resumes from the run's training cache.
 """
 
 from __future__ import annotations
@@ -17,25 +17,25 @@ from wnsim.scenario.spec.document import parse_value
 if TYPE_CHECKING:
     from submitit import AutoExecutor, Job
 
-# What submitit asks for by itself is a few minutes.
+# The default of submitit is a few minutes.
 _TIMEOUT_MIN = 24 * 60
 _BETWEEN_LOOKS_S = 0.5
 
 
 class Launcher:
-    """Hands command lines to a cluster, or to this machine as if it were one.
+    """Submitter of command lines to a cluster, or to this machine in its place.
 
     Parameters
     ----------
     kind : `slurm` or `local`
-    folder : for the scripts and logs of the jobs; seen by all hosts
-    name : of the jobs
-    settings : `key=value` texts for `submitit.AutoExecutor.update_parameters`
+    folder : folder of the jobs' scripts and logs, visible to all hosts
+    name : name of the jobs
+    settings : `key=value` for `submitit.AutoExecutor.update_parameters`
 
     Raises
     ------
     ScenarioError
-        if submitit or Slurm is not there, or a setting is wrong
+        if submitit or Slurm is not available, or a setting is invalid
     """
 
     def __init__(self, kind: str, folder: Path, name: str, settings: Sequence[str]) -> None:
@@ -54,21 +54,21 @@ class Launcher:
             raise ScenarioError(
                 f"--launcher {kind}: the command srun must be on this machine's path"
             ) from error
-        # submitit has one of these for each way in which a parameter can be wrong.
+        # One of the exceptions that submitit raises for invalid parameters.
         except (AssertionError, NameError, TypeError, ValueError) as error:
             raise ScenarioError(f"--launcher-option: {str(error).splitlines()[0]}") from error
 
     def submit(self, commands: Mapping[str, Sequence[str]]) -> dict[str, str]:
-        """Hand in all commands, as one array if there are several; return the ids of the jobs.
+        """Submit all commands, as one array if there are several; return the job ids.
 
         Parameters
         ----------
-        commands : command line of each run, by its name
+        commands : command line by run
 
         Raises
         ------
         ScenarioError
-            if they are refused
+            if the jobs are rejected
         """
         jobs = self._submitted(list(commands.values()))
         return {run: job.job_id for run, job in zip(commands, jobs, strict=True)}
@@ -76,13 +76,13 @@ class Launcher:
     def finish(
         self, commands: Mapping[str, Sequence[str]], at_once: int, watcher: Watcher
     ) -> dict[str, str]:
-        """Hand in commands, so many at a time, and wait for them; return what went wrong, by run.
+        """Submit commands, a limited number at a time, and wait; return the failures by run.
 
         Parameters
         ----------
-        commands : command line of each run, by its name
-        at_once : how many at a time
-        watcher : is told of progress
+        commands : command line by run
+        at_once : number of concurrent jobs
+        watcher : receives the progress
         """
         failures = {}
         waiting = list(commands.items())
@@ -98,7 +98,7 @@ class Launcher:
                     job = running.pop(run)
                     watcher.over(run)
                     if job.exception() is not None:
-                        failures[run] = f"{_last_words(job)} (log: {job.paths.stderr})"
+                        failures[run] = f"{_last_line(job)} (log: {job.paths.stderr})"
                     watcher.say(f"{run}: {'failed: ' if run in failures else 'complete'}")
         finally:
             for job in running.values():
@@ -113,7 +113,7 @@ class Launcher:
         try:
             return self._executor.submit_array(functions)
         except FailedJobError as error:
-            raise ScenarioError(f"--launcher: the jobs are refused: {error}") from error
+            raise ScenarioError(f"--launcher: the jobs were rejected: {error}") from error
 
 
 def _setting(text: str) -> tuple[str, Any]:
@@ -124,7 +124,7 @@ def _setting(text: str) -> tuple[str, Any]:
     return key.strip(), parse_value(value, source)
 
 
-def _last_words(job: Job[str]) -> str:
-    """Return the last line of what a job wrote, which says what went wrong."""
+def _last_line(job: Job[str]) -> str:
+    """Return the last line of a job's output, which states the error."""
     lines = [line.strip() for line in (job.stderr() or "").splitlines() if line.strip()]
     return lines[-1] if lines else "ended without a word"

@@ -1,4 +1,4 @@
-"""From a plan to its results: what is not complete is run, one way or another, then gathered."""
+"""Execution of a plan: pending runs are computed here or elsewhere, then summarized."""
 
 from __future__ import annotations
 
@@ -10,49 +10,49 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from wnsim.scenario.errors import ScenarioError, sentence
+from wnsim.scenario.errors import ScenarioError, error_message
 from wnsim.scenario.execution.cluster_jobs import Launcher
 from wnsim.scenario.execution.local_jobs import run_at_once
-from wnsim.scenario.execution.resume import locked, make_ready, unfinished
+from wnsim.scenario.execution.resume import locked, pending_runs, prepare_folder
 from wnsim.scenario.progress import Watcher
-from wnsim.scenario.simulation.learning import Keeping, together
+from wnsim.scenario.simulation.learning import StoreConfig, join_ranks
 from wnsim.scenario.simulation.simulate import run_one
 from wnsim.scenario.spec.plan import Run
-from wnsim.scenario.summary.summarize import gather
+from wnsim.scenario.summary.summarize import summarize
 
 if TYPE_CHECKING:
     from fl.engine.ranks import Ranks
 
 
 @dataclass(frozen=True)
-class Way:
-    """How the runs of a plan are computed.
+class ExecutionOptions:
+    """Options of the execution of a plan.
 
     Parameters
     ----------
     command : returns the command line that computes a run
-    jobs : how many at once on this machine
-    launcher : makes what hands them to a cluster; none: they are computed here
-    waits : whether to wait for what is handed over
-    gathers : whether this process writes the summary and the figures
+    jobs : number of concurrent runs on this machine
+    launcher : makes the submitter of cluster jobs; None: runs are computed on this machine
+    waits : whether to wait for submitted jobs
+    summarizes : whether this process writes the summary and the figures
     """
 
     command: Callable[[str], Sequence[str]]
     jobs: int = 1
     launcher: Callable[[], Launcher] | None = None
     waits: bool = False
-    gathers: bool = True
+    summarizes: bool = True
 
 
 @dataclass
 class Outcome:
-    """What became of the runs of a plan.
+    """Outcome of the runs of a plan.
 
     Parameters
     ----------
-    skipped : names of those that were complete already
-    sent : ids of the jobs that were handed over and not waited for, by run
-    failures : what went wrong, by run
+    skipped : names of the runs that were complete before
+    sent : ids of submitted jobs that were not waited for, by run
+    failures : error message by run
     """
 
     skipped: list[str] = field(default_factory=list)
@@ -61,99 +61,109 @@ class Outcome:
 
 
 def execute(
-    runs: Sequence[Run], out: Path, keeping: Keeping, way: Way, watcher: Watcher
+    runs: Sequence[Run],
+    out: Path,
+    store_config: StoreConfig,
+    options: ExecutionOptions,
+    watcher: Watcher,
 ) -> Outcome:
-    """Run what is not complete yet, and write what all of it comes to.
+    """Compute the pending runs of a plan and summarize all complete ones.
 
-    If a launcher has started several processes, all of them run everything and share the training;
-    the first one alone reads and writes files.
+    If a launcher such as torchrun has started several processes, each of them simulates every run
+    and they share the training; only the first one reads and writes files.
 
     Parameters
     ----------
-    runs : the runs of one scenario file
-    out : folder of results
-    keeping : where results of training are kept
-    way : how they are computed
-    watcher : is told of progress
+    runs : runs of one scenario file
+    out : results folder
+    store_config : training cache
+    options : execution options
+    watcher : receives the progress
 
     Raises
     ------
     ScenarioError
-        if a folder holds the results of another scenario or is in use, or if there is one run only
-        or several processes share them, and one cannot be run
+        if a folder holds the results of another scenario or is in use; also if a run fails that is
+        the only one or is shared by several processes
     """
     outcome = Outcome()
     with contextlib.ExitStack() as stack:
-        with together(runs) as ranks:
+        with join_ranks(runs) as ranks:
             first = ranks is None or ranks.rank == 0
             todo: list[Run] = []
             if first:
-                if way.gathers:
+                if options.summarizes:
                     stack.enter_context(locked(out))
-                todo, outcome.skipped = unfinished(runs, out)
+                todo, outcome.skipped = pending_runs(runs, out)
             todo = _agreed(runs, todo, ranks)
             watcher.expect([run.folder for run in todo])
             if ranks is not None:
                 for run in todo:
-                    _one(run, out, keeping, watcher, ranks)
-            elif todo and (way.launcher is not None or way.jobs > 1):
-                _elsewhere(todo, way, watcher, outcome)
+                    _one(run, out, store_config, watcher, ranks)
+            elif todo and (options.launcher is not None or options.jobs > 1):
+                _run_in_subprocesses(todo, options, watcher, outcome)
             else:
                 for run in todo:
-                    with _survived(run, len(runs), outcome.failures, watcher):
-                        _one(run, out, keeping, watcher, None)
-        if first and way.gathers and not outcome.sent:
-            gather(runs, out)
+                    with _continue_on_error(run, len(runs), outcome.failures, watcher):
+                        _one(run, out, store_config, watcher, None)
+        if first and options.summarizes and not outcome.sent:
+            summarize(runs, out)
     return outcome
 
 
 def _agreed(runs: Sequence[Run], todo: list[Run], ranks: Ranks | None) -> list[Run]:
-    """Return what the first of several processes has found to do."""
+    """Return the pending runs found by the first of several processes."""
     if ranks is None:
         return todo
     names = json.loads(ranks.broadcast(json.dumps([run.folder for run in todo]).encode()))
     return [run for run in runs if run.folder in names]
 
 
-def _one(run: Run, out: Path, keeping: Keeping, watcher: Watcher, ranks: Ranks | None) -> None:
-    """Run one run, in its folder that nobody else may write in meanwhile."""
+def _one(
+    run: Run, out: Path, store_config: StoreConfig, watcher: Watcher, ranks: Ranks | None
+) -> None:
+    """Compute one run in its folder, which is locked meanwhile."""
     folder = out / run.folder
     if ranks is not None and ranks.rank > 0:
         if ranks.broadcast(b""):
-            run_one(run, folder, watcher, keeping, ranks)
+            run_one(run, folder, watcher, store_config, ranks)
         return
     with locked(folder):
-        ready = make_ready(run, out)
+        ready = prepare_folder(run, out)
         if ranks is not None:
             ranks.broadcast(b"ready" if ready else b"")
         if ready:
-            run_one(run, folder, watcher, keeping, ranks)
+            run_one(run, folder, watcher, store_config, ranks)
 
 
 @contextlib.contextmanager
-def _survived(run: Run, count: int, failures: dict[str, str], watcher: Watcher) -> Iterator[None]:
-    """Note what goes wrong in a run of several, so that the others are not stopped by it."""
+def _continue_on_error(
+    run: Run, count: int, failures: dict[str, str], watcher: Watcher
+) -> Iterator[None]:
+    """Record the error of one of several runs, and continue with the others."""
     try:
         yield
     except Exception as error:
         if count == 1:
             raise
-        # A mistake in the program is told in full; what may be wrong around it in a sentence.
+        # A traceback for errors in the program, one line for errors of input and machine.
         wrong = traceback.format_exc()
         if isinstance(error, ScenarioError | OSError | MemoryError):
-            wrong = sentence(error)
+            wrong = error_message(error)
         failures[run.folder] = wrong
         watcher.say(f"{run.folder}: failed: {wrong}")
     finally:
         watcher.over(run.folder)
 
 
-def _elsewhere(todo: Sequence[Run], way: Way, watcher: Watcher, outcome: Outcome) -> None:
-    """Let other processes run runs."""
-    commands = {run.folder: way.command(run.folder) for run in todo}
-    if way.launcher is None:
-        outcome.failures = run_at_once(commands, way.jobs, watcher)
-    elif way.waits:
-        outcome.failures = way.launcher().finish(commands, way.jobs, watcher)
+def _run_in_subprocesses(
+    todo: Sequence[Run], options: ExecutionOptions, watcher: Watcher, outcome: Outcome
+) -> None:
+    """Compute runs in other processes."""
+    commands = {run.folder: options.command(run.folder) for run in todo}
+    if options.launcher is None:
+        outcome.failures = run_at_once(commands, options.jobs, watcher)
+    elif options.waits:
+        outcome.failures = options.launcher().finish(commands, options.jobs, watcher)
     else:
-        outcome.sent = way.launcher().submit(commands)
+        outcome.sent = options.launcher().submit(commands)

@@ -1,4 +1,4 @@
-"""What the options ask for, carried out: where, how many at once, and who is told of it."""
+"""Execution as requested by command-line options."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ from typing import TYPE_CHECKING, TextIO
 
 from wnsim.channel import OutOfRangeWarning
 from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.execution.execute import Outcome, Way, execute
+from wnsim.scenario.execution.execute import ExecutionOptions, Outcome, execute
 from wnsim.scenario.execution.local_jobs import Reporter
 from wnsim.scenario.options import command
 from wnsim.scenario.progress import Display
-from wnsim.scenario.simulation.build import notes
-from wnsim.scenario.simulation.learning import Keeping, place
+from wnsim.scenario.simulation.advice import notes
+from wnsim.scenario.simulation.learning import StoreConfig, launcher_rank
 
 if TYPE_CHECKING:
     from wnsim.scenario.execution.cluster_jobs import Launcher
     from wnsim.scenario.spec.plan import Run
 
 
-def carry_out(
+def run_from_options(
     options: argparse.Namespace, runs: Sequence[Run], out: Path, stream: TextIO
 ) -> Outcome:
-    """Run what is not complete of a plan.
+    """Execute the pending runs of a plan as requested by command-line options.
 
     Parameters
     ----------
-    options : of the command line
-    runs : the runs of one scenario file that they ask for
-    out : folder of results
-    stream : where progress is shown, if this process speaks
+    options : parsed command line
+    runs : selected runs of one scenario file
+    out : results folder
+    stream : stream of the progress display, if this process reports it
 
     Raises
     ------
     ScenarioError
-        as `execute`, or if the options do not go with how this process was started
+        as `execute`, or if the options conflict with the launcher that started this process
     """
-    # Of several processes that work together, the first one alone speaks.
-    mine = place()
+    # Only the first of several cooperating processes reports.
+    mine = launcher_rank()
     if mine is not None and (options.jobs > 1 or options.launcher is not None):
         raise ScenarioError(
             "--jobs and --launcher: must not be used under torchrun or srun, whose processes share "
             "every run; leave out the one or the other"
         )
-    if not speaks():
+    if not reports_progress():
         stream = io.StringIO()
     json_wanted = options.progress == "json"
     with (
@@ -59,18 +59,18 @@ def carry_out(
         warnings.simplefilter("always", OutOfRangeWarning)
         warnings.showwarning = lambda message, *_: watcher.say(f"note: {message}")
         folder = Path(options.store) if options.store else out / "store"
-        keeping = Keeping(folder, int(options.store_gib * 2**30))
-        return execute(runs, out, keeping, _way(options, out), watcher)
+        store_config = StoreConfig(folder, int(options.store_gib * 2**30))
+        return execute(runs, out, store_config, _execution_options(options, out), watcher)
 
 
-def speaks() -> bool:
-    """Return whether this process is the one of several that is to be heard."""
-    mine = place()
+def reports_progress() -> bool:
+    """Return whether this process reports progress; one of several does."""
+    mine = launcher_rank()
     return mine is None or mine.rank == 0
 
 
-def _way(options: argparse.Namespace, out: Path) -> Way:
-    """Return how the options want the runs to be computed."""
+def _execution_options(options: argparse.Namespace, out: Path) -> ExecutionOptions:
+    """Return the execution options that the command line requests."""
 
     def launcher() -> Launcher:
         from wnsim.scenario.execution.cluster_jobs import Launcher
@@ -78,10 +78,10 @@ def _way(options: argparse.Namespace, out: Path) -> Way:
         kind = options.launcher
         return Launcher(kind, out / kind, out.resolve().name, options.launcher_option)
 
-    return Way(
+    return ExecutionOptions(
         lambda run: command(options, run),
         jobs=options.jobs,
         launcher=None if options.launcher is None else launcher,
         waits=options.launcher == "local",
-        gathers=not options.only,
+        summarizes=not options.only,
     )

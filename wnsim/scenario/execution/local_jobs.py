@@ -1,7 +1,7 @@
-"""Several runs at once on this machine, each in a process of its own.
+"""Local jobs: several runs at once on this machine, each in a process of its own.
 
-A child is the command line itself, for one run; it tells of its progress in lines of JSON on its
-standard error, where what is no JSON is what went wrong.
+A child is the command line itself for one run. It reports its progress as lines of JSON on its
+standard error; any other line there is an error message.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import FrameType, TracebackType
 from typing import Any, Never, Self, TextIO
 
-from wnsim.scenario.errors import Ended
+from wnsim.scenario.errors import Terminated
 from wnsim.scenario.progress import Progress, Watcher
 
 _GRACE_S = 10.0
 _READ_BYTES = 1 << 16
 _LINES_KEPT = 40
-# How a launcher, a shell or a terminal that goes away ends a program.
+# Signals of launchers, shells and closed terminals.
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 class Reporter:
-    """Tells another process of progress, in lines of JSON; see `Watcher`.
+    """Watcher that reports to another process in lines of JSON.
 
     Parameters
     ----------
-    stream : where that process reads
+    stream : stream that the other process reads
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -52,17 +52,17 @@ class Reporter:
         pass
 
     def expect(self, runs: Sequence[str]) -> None:
-        """Leave it to the other process, which knows."""
+        """Do nothing: the other process knows the runs."""
 
     def over(self, run: str) -> None:
-        """Leave it to the other process, which will see."""
+        """Do nothing: the other process notices the end."""
 
     def say(self, text: str) -> None:
-        """Pass a sentence on."""
+        """Report a message."""
         self._write({"say": text})
 
     def watch(self, progress: Progress) -> None:
-        """Pass on how far a run has come."""
+        """Report the progress of a run."""
         self._write({"progress": dataclasses.asdict(progress)})
 
     def _write(self, message: Mapping[str, Any]) -> None:
@@ -71,13 +71,13 @@ class Reporter:
 
 
 class _Child:
-    """A process that computes one run.
+    """Process that computes one run.
 
     Parameters
     ----------
-    run : its name
-    command : the command line
-    watch, say : are told what the child tells
+    run : name of the run
+    command : command line
+    watch, say : receive the child's progress and messages
     """
 
     def __init__(
@@ -91,20 +91,20 @@ class _Child:
         self._watch, self._say = watch, say
         self._rest = b""
         self._wrong: list[str] = []
-        # In a group of its own, so that a Ctrl-C comes to it once, from us.
+        # A process group of its own, so that Ctrl-C reaches it once, through this process.
         self.process = subprocess.Popen(  # noqa: S603  (the command is our own)
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
             process_group=0,
         )  # fmt: skip
 
     def fileno(self) -> int:
-        """Return the end of the pipe that the child writes to."""
+        """Return the file descriptor of the child's standard error."""
         if self.process.stderr is None:
             raise ValueError("the standard error of a child must be a pipe, got none")
         return self.process.stderr.fileno()
 
     def read(self) -> bool:
-        """Take in what there is to read; return whether there may be more."""
+        """Read what is available; return whether more may follow."""
         data = os.read(self.fileno(), _READ_BYTES)
         *lines, self._rest = (self._rest + data).split(b"\n")
         if not data:
@@ -114,7 +114,7 @@ class _Child:
         return bool(data)
 
     def failure(self) -> str | None:
-        """Wait for the end; return what went wrong, or None."""
+        """Wait for the end; return the error message, or None."""
         code = self.process.wait()
         if self.process.stderr is not None:
             self.process.stderr.close()
@@ -145,26 +145,26 @@ def run_at_once(
 
     Parameters
     ----------
-    commands : command line of each run, by its name
-    jobs : how many at a time
-    watcher : is told of progress
+    commands : command line by run
+    jobs : number of concurrent processes
+    watcher : receives the progress
 
     Returns
     -------
-    what went wrong, by run
+    error message by failed run
     """
     failures = {}
     said: set[str] = set()
 
     def say(text: str) -> None:
-        # Runs are much alike, and have the same to say.
+        # Runs of a plan issue the same messages.
         if text not in said:
             said.add(text)
             watcher.say(text)
 
     waiting = list(commands.items())
     running: list[_Child] = []
-    with selectors.DefaultSelector() as selector, told_to_end():
+    with selectors.DefaultSelector() as selector, termination_as_exception():
         try:
             while waiting or running:
                 while waiting and len(running) < jobs:
@@ -188,7 +188,7 @@ def run_at_once(
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """End processes: what they have computed is kept, and they may say their last word."""
+    """Terminate processes; finished training is kept, and last messages are read."""
     try:
         for process in processes:
             process.send_signal(signal.SIGINT)
@@ -196,7 +196,7 @@ def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         for process in processes:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(max(0.0, until_s - time.monotonic()))
-    # Somebody who is out of patience interrupts again.
+    # A second interrupt does not wait.
     finally:
         for process in processes:
             process.kill()
@@ -204,17 +204,17 @@ def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
 
 
 @contextlib.contextmanager
-def told_to_end() -> Iterator[None]:
-    """Make being told to end an exception, so that children are ended too and it can be said."""
+def termination_as_exception() -> Iterator[None]:
+    """Turn termination signals into an exception, so that children are terminated too."""
 
     def end(number: int, frame: FrameType | None) -> Never:
-        raise Ended(128 + number)
+        raise Terminated(128 + number)
 
     before = {}
-    # Python lets the main thread alone say what becomes of signals.
+    # Only the main thread may set signal handlers.
     if threading.current_thread() is threading.main_thread():
         for number in _ENDING:
-            # What nohup has told to be ignored stays so.
+            # Signals ignored by nohup stay ignored.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 before[number] = signal.signal(number, end)
     try:

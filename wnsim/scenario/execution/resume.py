@@ -1,4 +1,4 @@
-"""Which runs of a plan are still to be done, and folders made ready for them."""
+"""Resuming: pending runs of a plan, and locked, prepared run folders."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from pathlib import Path
 
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.simulation import tables
-from wnsim.scenario.simulation.build import fingerprint, inputs, resolved
+from wnsim.scenario.simulation.identity import fingerprint, inputs, resolved
 from wnsim.scenario.spec.plan import Run
 from wnsim.storage import records
 from wnsim.storage.locks import Lock
 
 
-def unfinished(runs: Sequence[Run], out: Path) -> tuple[list[Run], list[str]]:
-    """Return the runs that are not complete, and the names of the others.
+def pending_runs(runs: Sequence[Run], out: Path) -> tuple[list[Run], list[str]]:
+    """Return the pending runs and the names of the complete ones.
 
     Parameters
     ----------
-    runs : of one scenario file
-    out : folder of results
+    runs : runs of one scenario file
+    out : results folder
 
     Raises
     ------
@@ -29,35 +29,35 @@ def unfinished(runs: Sequence[Run], out: Path) -> tuple[list[Run], list[str]]:
     """
     there = records.manifests(out, runs[0].scenario.name)
     lines = {
-        (manifest["variant"], json.dumps(manifest["swept"])): (folder, manifest["seedless"])
+        (manifest["variant"], json.dumps(manifest["swept"])): (folder, manifest["config_hash"])
         for folder, manifest in there.items()
     }
     todo, skipped = [], []
     for run in runs:
         used = inputs(run.scenario)
-        # Runs of one line of the figures differ in their seeds only.
-        seedless = fingerprint(run.scenario, used, seed=False)
+        # Runs of one curve differ in their seeds only.
+        config_hash = fingerprint(run.scenario, used, seed=False)
         line = (run.scenario.label, json.dumps(run.swept))
-        folder, other = lines.get(line, (run.folder, seedless))
-        if other != seedless:
+        folder, other = lines.get(line, (run.folder, config_hash))
+        if other != config_hash:
             raise _other(out / folder)
         if _is_complete(run, out, fingerprint(run.scenario, used)):
             skipped.append(run.folder)
         else:
             todo.append(run)
-    # A folder that cannot be made is found out before anything is computed.
+    # Fail before the computation if the folder cannot be created.
     for run in todo:
         (out / run.folder).mkdir(parents=True, exist_ok=True)
     return todo, skipped
 
 
 def locked(folder: Path) -> Lock:
-    """Return the right to write in a folder.
+    """Lock a folder for writing.
 
     Raises
     ------
     ScenarioError
-        if another process has it
+        if another process holds the lock
     """
     try:
         return Lock(folder)
@@ -65,12 +65,12 @@ def locked(folder: Path) -> Lock:
         raise ScenarioError(str(error)) from error
 
 
-def make_ready(run: Run, out: Path) -> bool:
-    """Clear the folder of a run, which this process has locked, and write its scenario.
+def prepare_folder(run: Run, out: Path) -> bool:
+    """Clear the locked folder of a run and write its resolved scenario.
 
     Returns
     -------
-    whether there is anything to do: another process may have done it before it let go
+    whether the run is still pending: another process may have completed it before the lock was free
 
     Raises
     ------

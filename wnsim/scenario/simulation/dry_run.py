@@ -1,8 +1,8 @@
-"""What a scenario will come to, before anything is trained: `--dry-run`.
+"""Forecast of a scenario before anything is trained: `--dry-run`.
 
-Sizes and operations are those of the run itself. The first round's messages are sent for real on
-the simulated air, all at once, with nothing to learn; contacts come from the motion. What is
-estimated is the time on this machine, from the speed of one product of matrices.
+Sizes and operation counts are those of the run itself. The messages of the first round are sent on
+the simulated air, all at once and without learning; contacts follow from the mobility. The wall
+time on this machine is estimated from the speed of one matrix product.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ _LOOKS_S = (0.0, 20.0, 40.0)
 
 
 @dataclass(frozen=True)
-class Outlook:
-    """What is to be expected of a scenario.
+class Forecast:
+    """Forecast of a scenario.
 
     Parameters
     ----------
-    size_bytes, first_bytes : of a message, and of one to whom its sender has not reached yet [byte]
-    messages : sent in the first round
-    arrived_s : (delivered,) how long each of those that arrived was under way [s]
-    lifetime_s : a message is given up after so long [s]
-    range_m : within which a message can be expected to arrive in time; None if nowhere [m]
-    contact_s : (contacts,) how long devices stay within it; None if they do not move [s]
-    compute_s : (devices,) what a round's training takes them [s]
-    wall_flop : what this machine computes for the run; None where nothing is learned [FLOP]
+    size_bytes, first_bytes : size of a message, and of the first one to a receiver [byte]
+    messages : number of messages in the first round
+    arrived_s : (delivered,) latencies of the delivered messages [s]
+    lifetime_s : lifetime of a message [s]
+    range_m : distance within which a message is likely delivered in time; None if at none [m]
+    contact_s : (contacts,) durations of contacts within that distance; None for static devices [s]
+    compute_s : (devices,) duration of one round's training [s]
+    wall_flop : operations of the run on this machine; None without learning [FLOP]
     """
 
     size_bytes: int
@@ -64,13 +64,13 @@ class Outlook:
     wall_flop: float | None
 
 
-def outlook(scenario: Scenario) -> Outlook:
-    """Return what is to be expected of a scenario.
+def forecast(scenario: Scenario) -> Forecast:
+    """Return the forecast of a scenario.
 
     Raises
     ------
     ScenarioError
-        if it cannot be run
+        if the scenario cannot be run
     """
     world = build_world(scenario)
     network = network_of(scenario, world)
@@ -100,32 +100,32 @@ def outlook(scenario: Scenario) -> Outlook:
     if range_m is not None and world.motion.max_speed_mps > 0 and world.count > 1:
         rows = contacts(world.motion, range_m, _HORIZON_S).rows
         contact_s = (rows["end_s"] - rows["begin_s"])[~rows["censored"]]
-    return Outlook(
+    return Forecast(
         size_bytes, first_bytes, len(transfers), arrived_s, lifetime_s, range_m, contact_s,
         compute_s, wall_flop,
     )  # fmt: skip
 
 
 def lines(scenario: Scenario, repeat: int, speed: float | None = None) -> list[str]:
-    """Return in sentences what is to be expected of a scenario.
+    """Return the forecast of a scenario as lines of text.
 
     Parameters
     ----------
-    scenario : the scenario
-    repeat : runs that are like it but for their seeds
-    speed : of this machine; measured if not given [FLOP/s]
+    scenario : scenario to forecast
+    repeat : number of runs that differ in their seeds only
+    speed : speed of this machine; measured by default [FLOP/s]
 
     Raises
     ------
     ScenarioError
-        if it cannot be run
+        if the scenario cannot be run
     """
-    found = outlook(scenario)
+    found = forecast(scenario)
     told = [f"message: {_bytes(found.size_bytes)}"]
     if found.first_bytes > found.size_bytes:
         told[0] += f", {_bytes(found.first_bytes)} to whom a device has not told anything yet"
-    told.append(_of_air(found))
-    told += _of_contacts(found)
+    told.append(_message_lines(found))
+    told += _contact_lines(found)
     if found.compute_s.size:
         low, high = found.compute_s.min(), found.compute_s.max()
         told.append(f"computing: a round takes devices {low:.3g} to {high:.3g} s")
@@ -138,8 +138,8 @@ def lines(scenario: Scenario, repeat: int, speed: float | None = None) -> list[s
     return told + [f"warning: {text}" for text in warnings(found)]
 
 
-def warnings(found: Outlook) -> list[str]:
-    """Return what a scenario will hardly work for."""
+def warnings(found: Forecast) -> list[str]:
+    """Return warnings about a scenario that is unlikely to work."""
     told = []
     late = found.messages - found.arrived_s.size
     if found.messages and late > found.messages / 2:
@@ -157,7 +157,7 @@ def warnings(found: Outlook) -> list[str]:
 
 
 def _degree(scenario: Scenario) -> int:
-    """Return how many neighbors a device tells; a guess where that is found out by training."""
+    """Return the number of neighbors of a device; a guess if it depends on training."""
     learning = scenario.fl
     if learning is None:
         return 0
@@ -169,7 +169,7 @@ def _degree(scenario: Scenario) -> int:
 def _first_round(
     network: Network, world: World, size_bytes: int, lifetime_s: float, degree: int
 ) -> list[Transfer]:
-    """Return what becomes of a round in which all devices speak at once."""
+    """Simulate a round in which all devices transmit at once."""
     view = network.snapshot()
     events = []
     for device in np.flatnonzero(view.present).tolist():
@@ -182,7 +182,7 @@ def _first_round(
 
 
 def _range_m(world: World, bits: float, lifetime_s: float) -> float | None:
-    """Return the distance within which half of the links carry so many bits in a time [m]."""
+    """Return the distance within which half of the links carry a number of bits in a time [m]."""
     apart, fast = [], []
     for time_s in _LOOKS_S:
         view = world.snapshot(time_s, [], None)
@@ -197,7 +197,7 @@ def _range_m(world: World, bits: float, lifetime_s: float) -> float | None:
 
 
 def _work(scenario: Scenario, trainer: Trainer) -> float:
-    """Return the operations that this machine computes for a run: training, and tests [FLOP]."""
+    """Return the operations of training and evaluation of a run on this machine [FLOP]."""
     learning = scenario.fl
     if learning is None:
         return 0.0
@@ -216,14 +216,14 @@ def _work(scenario: Scenario, trainer: Trainer) -> float:
 
 
 def _speed(scenario: Scenario) -> float:
-    """Return what the processor does in a large product with a run's threads [FLOP/s]."""
+    """Return the speed of a large matrix product with the threads of a run [FLOP/s]."""
     from fl.engine.device import matmul_flops_per_s
 
     return matmul_flops_per_s(1 if scenario.fl is None else scenario.fl.trainer.threads)
 
 
-def _of_air(found: Outlook) -> str:
-    """Return what is to be said of the first round's messages."""
+def _message_lines(found: Forecast) -> str:
+    """Return lines on the messages of the first round."""
     if not found.messages:
         return "air: nobody tells anybody anything, but what groups may share"
     begin = f"air: of {found.messages} messages sent at once"
@@ -237,8 +237,8 @@ def _of_air(found: Outlook) -> str:
     )
 
 
-def _of_contacts(found: Outlook) -> list[str]:
-    """Return what is to be said of contacts, if devices move."""
+def _contact_lines(found: Forecast) -> list[str]:
+    """Return lines on contacts if devices move."""
     if found.range_m is None:
         return [f"contacts: nowhere can a message be expected within {found.lifetime_s:g} s"]
     text = f"contacts: a message can be expected in time within {found.range_m:.0f} m"

@@ -1,4 +1,4 @@
-"""The learning layer of a run: the only place where torch comes in."""
+"""Learning layer of a run: the only module of the scenario package that imports torch."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Keeping:
-    """Where results of training are kept while a run is not complete, and after.
+class StoreConfig:
+    """Configuration of the training cache of a scenario.
 
     Parameters
     ----------
-    folder : of the store
-    size_bytes : it may grow to [byte]
+    folder : folder of the cache
+    size_bytes : maximum size [byte]
     """
 
     folder: Path
     size_bytes: int
 
     def store(self, name: str) -> Store:
-        """Return the store, for a run of some name."""
+        """Return the cache for a run by name."""
         from fl.engine.store import Store
 
         return Store(self.folder, name, self.size_bytes)
 
 
-def place() -> ProcessRank | None:
-    """Return this process's place among those of a launcher; None if it works by itself.
+def launcher_rank() -> ProcessRank | None:
+    """Return this process's rank among those of a launcher; None if it runs by itself.
 
     Raises
     ------
     ScenarioError
-        if the launcher's variables make no sense
+        if the launcher's environment variables are inconsistent
     """
     from fl.engine import launcher
 
@@ -60,22 +60,22 @@ def place() -> ProcessRank | None:
 
 
 @contextlib.contextmanager
-def together(runs: Sequence[Run]) -> Iterator[Ranks | None]:
-    """Join the other processes of these runs, if a launcher has started several.
+def join_ranks(runs: Sequence[Run]) -> Iterator[Ranks | None]:
+    """Join the other processes of these runs if a launcher has started several.
 
     Raises
     ------
     ScenarioError
         if they cannot be reached
     """
-    mine = place()
+    mine = launcher_rank()
     if mine is None:
         yield None
         return
-    from fl.engine.ranks import join_ranks
+    from fl.engine.ranks import join_process_group
 
     try:
-        with join_ranks(mine) as ranks:
+        with join_process_group(mine) as ranks:
             yield ranks
     except ValueError as error:
         raise ScenarioError(str(error)) from error
@@ -90,13 +90,13 @@ def learn(
     store: Store | None,
     ranks: Ranks | None,
 ) -> tuple[Trainer, Session]:
-    """Return what trains the devices of a scenario, and the session that will ask it to.
+    """Build the trainer of a scenario's devices and the session that uses it.
 
     Parameters
     ----------
-    scenario : one with a section `fl`
-    network : carries the updates
-    compute_time_s : seconds that a device takes for a number of operations
+    scenario : scenario with a section `fl`
+    network : network that carries the updates
+    compute_time_s : returns the duration of a number of operations on a device [s]
     devices : number of devices
     progress : see `fl.session.Session`
     store, ranks : see `fl.trainer.Trainer`
@@ -104,7 +104,7 @@ def learn(
     Raises
     ------
     ScenarioError
-        if the model cannot be had, or does not fit what is asked of it
+        if the model cannot be loaded, or does not fit the scenario
     """
     from fl.engine.device import select_device
     from fl.models.language_model import load

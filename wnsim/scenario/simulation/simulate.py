@@ -1,4 +1,4 @@
-"""The one room that knows everything: builds a scenario's world, runs it, writes its tables."""
+"""Simulation of one run: builds its world, network and learning, runs them, writes its tables."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from wnsim.network import Backhaul, Network
 from wnsim.network.energy_ledger import Ledger
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.progress import Progress, Watcher
-from wnsim.scenario.simulation.build import build_world, fingerprint, inputs, own_sources
-from wnsim.scenario.simulation.learning import Keeping, learn
+from wnsim.scenario.simulation.build import build_world
+from wnsim.scenario.simulation.identity import fingerprint, inputs, plugin_sources
+from wnsim.scenario.simulation.learning import StoreConfig, learn
 from wnsim.scenario.simulation.tables import export_adapters, run_tables
 from wnsim.scenario.spec.faults import fault_rows
 from wnsim.scenario.spec.plan import Run
@@ -38,17 +39,17 @@ if TYPE_CHECKING:
 
 
 def run_one(
-    run: Run, folder: Path, watcher: Watcher, keeping: Keeping, ranks: Ranks | None = None
+    run: Run, folder: Path, watcher: Watcher, store_config: StoreConfig, ranks: Ranks | None = None
 ) -> None:
-    """Simulate one run and write its results beside its scenario, which stands there already.
+    """Simulate one run and write its results beside its resolved scenario.
 
     Parameters
     ----------
-    run : what to simulate
-    folder : where its results go; it holds no complete run
-    watcher : is told of progress
-    keeping : where results of training are kept
-    ranks : the processes that share the training; none: this one does it all
+    run : run to simulate
+    folder : folder of the run, which holds no complete run
+    watcher : receives the progress
+    store_config : training cache
+    ranks : processes that share the training; None: this process alone
 
     Raises
     ------
@@ -61,13 +62,13 @@ def run_one(
     own = fingerprint(scenario, used)
     first = ranks is None or ranks.rank == 0
     world = build_world(scenario)
-    # The first process alone writes files.
+    # Only the first process writes files.
     network = network_of(scenario, world, folder if first else None)
     try:
         store = None
         if first and scenario.fl is not None:
-            # Two runs may be the same but for how their swept values are written.
-            store = keeping.store(records.digest(f"{own} {run.folder}".encode())[:32])
+            # Two runs may differ only in how their swept values are written.
+            store = store_config.store(records.digest(f"{own} {run.folder}".encode())[:32])
 
         def tell(number: int, rounds: int, accuracy: float | None) -> None:
             if first:
@@ -81,7 +82,7 @@ def run_one(
             digests, facts = _write(scenario, folder, done)
             facts |= {
                 "fingerprint": own,
-                "seedless": fingerprint(scenario, used, seed=False),
+                "config_hash": fingerprint(scenario, used, seed=False),
                 "inputs": used,
                 "description": run.description,
                 "swept": run.swept,
@@ -96,8 +97,8 @@ def run_one(
 
 
 @dataclass
-class _Done:
-    """A simulation that is over: its world, its radios, and what was spent and learned."""
+class _Finished:
+    """Finished simulation: world, network, energy and learning."""
 
     world: World
     network: Network
@@ -114,15 +115,15 @@ def _simulate(
     tell: Callable[[int, int, float | None], None],
     store: Store | None,
     ranks: Ranks | None,
-) -> _Done:
+) -> _Finished:
     """Run a simulation to its end.
 
     Parameters
     ----------
-    scenario, world, network : what to simulate
-    tell : is told of each round that is over: its number, of how many, and the mean accuracy
-    store : of what was trained
-    ranks : the processes that share the training
+    scenario, world, network : scenario, its world and its network
+    tell : receives each finished round: number, number of rounds, mean accuracy
+    store : training cache
+    ranks : processes that share the training
     """
     ledger = None
     if scenario.energy is not None:
@@ -169,17 +170,19 @@ def _simulate(
         if ledger is not None:
             spent.check(ledger.spent_j(), network.now_s)
         adapters = [] if session is None else session.adapters
-    # Training that diverges gives numbers that cannot be sent; a law that is broken is a mistake
-    # of ours, but concerns this run only.
+    # Diverged training yields values that cannot be encoded; a violated invariant is an error
+    # in the program, but concerns this run only.
     except (ValueError, BrokenLawError) as error:
-        if _in_own_code(error, scenario):
+        if _in_user_code(error, scenario):
             raise
         raise ScenarioError(str(error)) from error
-    return _Done(world, network, ledger, trainer, session, adapters)
+    return _Finished(world, network, ledger, trainer, session, adapters)
 
 
-def _write(scenario: Scenario, folder: Path, done: _Done) -> tuple[dict[str, str], dict[str, Any]]:
-    """Write tables and adapters; return digests by file, and what is to be known of the run."""
+def _write(
+    scenario: Scenario, folder: Path, done: _Finished
+) -> tuple[dict[str, str], dict[str, Any]]:
+    """Write tables and adapters; return digests by file, and entries of the manifest."""
     world, network, trainer, session = done.world, done.network, done.trainer, done.session
     faults: list[Row] = []
     if scenario.faults is not None and world.faults is not None:
@@ -208,28 +211,28 @@ def _write(scenario: Scenario, folder: Path, done: _Done) -> tuple[dict[str, str
         "sizes": payload,
         "simulated_s": network.now_s,
         "events": network.env.events,
-        "least_events": 2 * len(network.transfers),
-        "of_shannon_bound": carried / shannon if shannon else None,
+        "min_events": 2 * len(network.transfers),
+        "shannon_efficiency": carried / shannon if shannon else None,
         "rounds": max((row.round for row in session.rounds), default=0) if session else None,
-        "jobs_computed": trainer.executor.computed if trainer else None,
-        "jobs_from_store": trainer.executor.found if trainer else None,
+        "tasks_computed": trainer.executor.computed if trainer else None,
+        "tasks_from_store": trainer.executor.found if trainer else None,
     }
 
 
-def _in_own_code(error: Exception, scenario: Scenario) -> bool:
-    """Return whether an error comes from a model of a user's own, who must see where."""
-    own = {str(path) for path in own_sources(scenario)}
+def _in_user_code(error: Exception, scenario: Scenario) -> bool:
+    """Return whether an error comes from a user-defined model, whose author needs the traceback."""
+    own = {str(path) for path in plugin_sources(scenario)}
     return any(frame.filename in own for frame in traceback.extract_tb(error.__traceback__))
 
 
 def network_of(scenario: Scenario, world: World, folder: Path | None = None) -> Network:
-    """Return the network of a scenario in its world, at the first instant.
+    """Return the network of a scenario in its world, at time zero.
 
     Parameters
     ----------
-    scenario : what to simulate
+    scenario : scenario to simulate
     world : its devices and channel
-    folder : on whose disk there is room for records; none: where the system has temporary files
+    folder : folder on whose disk records are kept; None: the system's temporary folder
     """
     radio = scenario.radio
     if radio.block_s is None:

@@ -1,4 +1,4 @@
-"""What a run leaves behind: its tables and its adapters."""
+"""Tables and adapters that a run leaves behind."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ if TYPE_CHECKING:
     from wnsim.world import World
 
 TABLES = (
-    "transfers.csv", "packets.csv", "devices.csv", "rounds.csv", "evaluations.csv", "groups.csv",
+    "transfers.csv", "packets.csv", "devices.csv", "rounds.csv", "evaluations.csv", "clusters.csv",
     "members.csv", "positions.csv", "targets.csv", "faults.csv",
 )  # fmt: skip
 _MAX_NAME = 120
 _EVALUATION_COLUMNS = (
-    "round", "time_s", "device", "task", "own", "accuracy", "trained_accuracy", "routing",
-    "load_entropy",
+    "round", "time_s", "device", "task", "own_task", "accuracy", "accuracy_before_aggregation",
+    "routing_accuracy", "expert_usage_entropy",
 )  # fmt: skip
-_GROUP_COLUMNS = (
-    "round", "time_s", "group", "devices", "expected_collisions", "collisions",
-    "collisions_of_used", "sign_conflicts", "consensus_error", "spectral_gap",
+_CLUSTER_COLUMNS = (
+    "round", "time_s", "cluster", "devices", "expected_collision_rate", "collision_rate",
+    "collision_rate_active", "sign_conflict_rate", "consensus_error", "spectral_gap",
 )  # fmt: skip
 _ROUND_COLUMNS = (
-    "round", "device", "start_s", "trained_s", "end_s", "neighbors", "heard", "offered_bytes",
-    "staleness", "age_s", "loss",
+    "round", "device", "start_s", "trained_s", "end_s", "neighbors", "updates_received",
+    "offered_bytes", "staleness", "age_s", "loss",
 )  # fmt: skip
-_MEMBER_COLUMNS = ("round", "time_s", "group", "device")
+_MEMBER_COLUMNS = ("round", "time_s", "cluster", "device")
 _POSITION_COLUMNS = ("time_s", "device", "x_m", "y_m")
-_FAULT_COLUMNS = ("time_s", "kind", "where", "what", "until_s")
-# What is in each column; names of devices are those of a trace, or their numbers.
+_FAULT_COLUMNS = ("time_s", "kind", "location", "description", "until_s")
+# Columns of devices.csv; devices are named as in the trace, or numbered.
 DEVICE_COLUMNS = {
     "device": "its name",
     "flops_per_s": "its peak rate [FLOP/s]",
@@ -55,20 +55,20 @@ DEVICE_COLUMNS = {
     "offered_bytes": "sizes of all its messages [byte]",
     "acked_bytes": "what of them had arrived when they ended, packet headers included [byte]",
     "received_bytes": "sizes of the messages that it received whole and in time [byte]",
-    "transmit_s": "sending, in seconds at full power [s]",
-    "receive_s": "receiving [s]",
+    "tx_time_s": "sending, in seconds at full power [s]",
+    "rx_time_s": "receiving [s]",
     "stored_bytes": "size of the adapters that it holds at the end, its own and others' [byte]",
     "a_cosine": "mean |cos| between rows of its frozen A and those of all others' A; empty if "
     "devices share one A",
     "a_block_norm": "largest ||A_i A_j^T||_2 of a layer between its frozen A and another's; empty "
     "likewise",
 }
-# Only there with a section `energy`.
+# Columns that need a section `energy`.
 ENERGY_COLUMNS = {
-    "transmit_j": "energy spent sending [J]",
-    "receive_j": "energy spent receiving [J]",
-    "idle_j": "energy spent waiting in between [J]",
-    "compute_j": "energy spent computing [J]",
+    "energy_tx_j": "energy spent sending [J]",
+    "energy_rx_j": "energy spent receiving [J]",
+    "energy_idle_j": "energy spent waiting in between [J]",
+    "energy_compute_j": "energy spent computing [J]",
 }
 
 
@@ -102,7 +102,7 @@ def run_tables(
         found["rounds.csv"] = _table(session.rounds, _ROUND_COLUMNS, names)
         found["evaluations.csv"] = _table(session.evaluations, _EVALUATION_COLUMNS, names)
         if session.groups:
-            found["groups.csv"] = _table(session.groups, _GROUP_COLUMNS, names)
+            found["clusters.csv"] = _table(session.groups, _CLUSTER_COLUMNS, names)
         if session.memberships:
             found["members.csv"] = _table(session.memberships, _MEMBER_COLUMNS, names)
         targets = session.learning.target_accuracies
@@ -121,7 +121,7 @@ def _table(rows: Iterable[Any], columns: Sequence[str], names: Sequence[str]) ->
 
 @dataclass
 class _Sums:
-    """What became of the messages of a device: numbers of them, and of bytes."""
+    """Counts of a device's messages and of their bytes."""
 
     messages: int = 0
     delivered: int = 0
@@ -140,7 +140,7 @@ class _Sums:
 
 
 def _sums(network: Network, names: Sequence[str]) -> list[_Sums]:
-    """Return the sums of each node.
+    """Return the counts of each node.
 
     Raises
     ------
@@ -195,13 +195,14 @@ def export_adapters(
     adapters: Sequence[Adapter | None],
     base_model: str,
 ) -> dict[str, str]:
-    """Write every trained device's adapter in PEFT's format; return digests by file.
+    """Write the adapter of every trained device in PEFT's format; return digests by file.
 
     Parameters
     ----------
-    folder : of the run; each device has a folder in `adapters`
-    world, trainer, adapters : of whom, by whom, and what; None: a device has none
-    base_model : from which anybody loads the model that they are for
+    folder : folder of the run; each device has a folder in `adapters`
+    world, trainer : world and trainer of the run
+    adapters : adapter of each device; None if it has none
+    base_model : name of the base model, from which the adapters can be loaded
     """
     from fl.adapters.peft_format import files
 
@@ -217,7 +218,7 @@ def export_adapters(
 
 
 def _device_folder(name: str) -> str:
-    """Return the name of a device's folder, another one for every device."""
+    """Return the name of a device's folder, unique per device."""
     quoted = quote(name, safe="")
     if len(quoted) > _MAX_NAME:
         quoted = f"{quoted[:_MAX_NAME]}-{records.digest(name.encode())[:12]}"
@@ -225,7 +226,7 @@ def _device_folder(name: str) -> str:
 
 
 def clear(folder: Path) -> None:
-    """Remove what an unfinished run of ours left; nothing else in the folder is touched."""
+    """Remove the files of an unfinished run; other files in the folder are not touched."""
     for name in (*TABLES, "scenario.yaml", records.MANIFEST):
         (folder / name).unlink(missing_ok=True)
     records.remove_half_written(folder)

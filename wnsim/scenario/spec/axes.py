@@ -1,4 +1,4 @@
-"""What a scenario sweeps: lists of values that are crossed, and lists that go together."""
+"""Sweep axes: lists of values that are crossed (`sweep`) or that change together (`zip`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.spec.document import Document, Place
 from wnsim.scenario.spec.schema import PLAN_KEYS
 
-# What all runs of a scenario have in common.
+# Keys that are the same in all runs of a scenario.
 RESERVED = {"name", "seed", *PLAN_KEYS}
 
 
@@ -21,8 +21,8 @@ class Axis:
 
     Parameters
     ----------
-    sources : where in the file each dotted key stands
-    steps : the values, in the order of the keys, one step after the other
+    sources : place in the file of each dotted key
+    steps : values in the order of the keys, one step after the other
     """
 
     sources: dict[str, str]
@@ -30,12 +30,13 @@ class Axis:
 
 
 def axes(document: Document) -> list[Axis]:
-    """Return what a scenario sweeps: first the keys of `sweep`, then the groups of `zip`.
+    """Return the sweep axes of a scenario: the keys of `sweep`, then the groups of `zip`.
 
     Raises
     ------
     ScenarioError
-        if a list is none, lists of a group differ in length, or a key cannot be swept or is twice
+        if a value is not a list, the lists of a group differ in length, or a key cannot be swept or
+        occurs twice
     """
     found = []
     sweep = document.data.get("sweep")
@@ -63,7 +64,7 @@ def axes(document: Document) -> list[Axis]:
 
 
 def steps(swept: Sequence[Axis]) -> Iterator[dict[str, Any]]:
-    """Yield every combination of the values of some axes, by dotted key."""
+    """Yield every combination of the values of the axes, by dotted key."""
     for chosen in itertools.product(*(axis.steps for axis in swept)):
         values: dict[str, Any] = {}
         for axis, step in zip(swept, chosen, strict=True):
@@ -72,12 +73,12 @@ def steps(swept: Sequence[Axis]) -> Iterator[dict[str, Any]]:
 
 
 def check_overrides(overrides: Sequence[Document], swept: Sequence[Axis]) -> None:
-    """Refuse settings that would go over swept values, whose runs are named after them.
+    """Check that no setting overrides a swept value, since runs are named after those.
 
     Raises
     ------
     ScenarioError
-        if there is one
+        if one does
     """
     for override in overrides:
         ((path, source),) = override.places.items()
@@ -88,7 +89,7 @@ def check_overrides(overrides: Sequence[Document], swept: Sequence[Axis]) -> Non
 
 
 def _groups(document: Document) -> list[tuple[Place, Any]]:
-    """Return the groups of `zip`, and where they stand."""
+    """Return the groups of `zip` and their places in the file."""
     groups = document.data.get("zip")
     if groups is None:
         return []

@@ -1,4 +1,4 @@
-"""A scenario file as read: plain values, and where in the file each of them stands."""
+"""Scenario documents: plain values of a YAML file, each with its place in the file."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ Place = tuple[str | int, ...]
 _MAX_BYTES = 1_000_000
 _MAX_VALUES = 100_000
 _MAX_DEPTH = 50
-# How the library ends for some texts that are not YAML, such as those with mappings as keys.
+# Errors of the library for some invalid texts, such as mappings as keys.
 _LIBRARY = (ValueError, TypeError, AttributeError, LookupError)
-# In these sections the key `model` names something, and does not say what other keys there are.
+# In these sections `model` is a name and does not decide which other keys exist.
 _MODEL_IS_NO_CHOICE = {("fl",)}
 
 
 @dataclass(frozen=True)
 class Document:
-    """Plain values with their places.
+    """Plain values with their places in a file.
 
     Parameters
     ----------
-    data : nested dictionaries, lists, texts, numbers, booleans and None
-    places : where each value stands, such as `urban.yaml:9`, by its path of keys
+    data : nested dictionaries, lists, strings, numbers, booleans and None
+    places : place of each value, such as `urban.yaml:9`, by its path of keys
     file : the file as the user named it
-    folder : relative paths in the scenario start here
-    description : what the comment at the head of the file says
+    folder : folder that relative paths in the scenario start from
+    description : comment at the head of the file
     """
 
     data: dict[str, Any]
@@ -47,7 +47,7 @@ class Document:
     description: str = ""
 
     def where(self, path: Place) -> str:
-        """Return where a value stands, or else something in it or around it."""
+        """Return the place of a value, or else of something inside or around it."""
         while path:
             for place, where in self.places.items():
                 if place[: len(path)] == path:
@@ -61,16 +61,16 @@ class Document:
         return ScenarioError(f"{self.where(path)}: {key + ': ' if key else ''}{text}")
 
     def merged(self, other: Document) -> Document:
-        """Return this document with another's values put over it.
+        """Return this document overridden by another one.
 
-        Sections are merged key by key, unless they choose another `model`: then the other's
-        section takes the place of this one's.
+        Sections are merged key by key, unless the other one chooses another `model`: its section
+        then replaces this one's.
         """
         places = {**self.places, **other.places}
         return replace(self, data=_merged(self.data, other.data), places=places)
 
     def section(self, path: Place) -> Document:
-        """Return the document below a path, its places made relative to it."""
+        """Return the document below a path, with places relative to it."""
         data = self.data
         for key in path:
             data = data[key]  # type: ignore[index]
@@ -87,7 +87,7 @@ class Document:
 
 
 def assignment(document: Document, dotted: str, value: Any, source: str) -> Document:
-    """Return a document that says one thing, `key.sub = value`, on behalf of a source.
+    """Return a document with a single assignment, `key.sub = value`, attributed to a source.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def assignment(document: Document, dotted: str, value: Any, source: str) -> Docu
 
 
 def parse_value(text: str, source: str) -> Any:
-    """Return the value that a text stands for in YAML, such as a number or a list.
+    """Parse a YAML value, such as a number or a list.
 
     Raises
     ------
@@ -120,18 +120,18 @@ def parse_value(text: str, source: str) -> Any:
 
 
 def read(path: Path, shown: str) -> Document:
-    """Return a scenario file's document.
+    """Read the document of a scenario file.
 
     Parameters
     ----------
-    path : the file
-    shown : its name as the user gave it
+    path : path of the file
+    shown : the file as the user named it
 
     Raises
     ------
     ScenarioError
-        if it cannot be read, is too large or not UTF-8, is not YAML, gives a key twice, or is
-        empty or no mapping
+        if the file cannot be read, is too large, is not UTF-8, is not YAML, gives a key twice, is
+        empty, or is not a mapping
     """
     try:
         size = path.stat().st_size
@@ -168,14 +168,14 @@ def read(path: Path, shown: str) -> Document:
 
 
 def describing(text: str) -> str:
-    """Return what the comment at the head of a scenario file says, for people and not editors."""
+    """Return the comment at the head of a scenario file without lines for editors."""
     head = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
     said = (line.lstrip("# ").rstrip() for line in head)
     return " ".join(line for line in said if line and not line.startswith("yaml-language-server:"))
 
 
 class _Plain:
-    """Turns what the YAML library returns into plain values, and notes their lines."""
+    """Converter of the YAML library's values to plain values with their lines."""
 
     def __init__(self, file: str) -> None:
         self._file = file

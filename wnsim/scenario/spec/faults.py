@@ -1,4 +1,4 @@
-"""The section `faults` of a scenario: those of the world, and those of what is learned."""
+"""Section `faults` of a scenario: faults of the network, the devices and the updates."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from fl.config import Byzantine, Corruption, UpdateFaults
 from wnsim.core.params import parameters
 from wnsim.faults import (
-    Blackout,
     Churn,
     Crash,
     Jamming,
+    LinkOutage,
     Row,
     StationFailure,
     Straggler,
@@ -26,40 +26,40 @@ if TYPE_CHECKING:
 
 @parameters
 class Faults:
-    """What goes wrong, when and where; each fault is a row of faults.csv.
+    """Faults injected into the simulation; each is a row of `faults.csv`.
 
     Parameters
     ----------
-    crashes : devices that stop working for a while
-    churn : devices that leave and come back
-    blackouts : links that let nothing through
-    jamming : areas in which receivers meet more noise
-    stations : base stations that fail
-    stragglers : devices that compute slowly
-    byzantine : devices that send wrong updates, or learn from wrong labels
-    corruption : bit errors in updates that no checksum finds
+    crashes : devices that fail for some time
+    churn : devices that leave and return
+    link_outages : links whose gain is zero for some time
+    jamming : areas with raised receiver noise
+    station_failures : base stations that fail for some time
+    stragglers : devices that compute slowly for some time
+    byzantine : devices that send malicious updates or train on flipped labels
+    corruption : undetected bit errors in updates
     """
 
     crashes: tuple[Crash, ...] = ()
     churn: Churn | None = None
-    blackouts: tuple[Blackout, ...] = ()
+    link_outages: tuple[LinkOutage, ...] = ()
     jamming: tuple[Jamming, ...] = ()
-    stations: tuple[StationFailure, ...] = ()
+    station_failures: tuple[StationFailure, ...] = ()
     stragglers: tuple[Straggler, ...] = ()
     byzantine: tuple[Byzantine, ...] = ()
     corruption: Corruption | None = None
 
     def check(self, devices: int, stations: int) -> None:
-        """Refuse numbers of devices and stations that there are not.
+        """Check that the devices and stations named by faults exist.
 
         Parameters
         ----------
-        devices, stations : how many there are
+        devices, stations : number of devices and of base stations
 
         Raises
         ------
         ValueError
-            if a fault names another one
+            if a fault names one that does not exist
         """
         named = {
             "crashes": [node for each in self.crashes for node in each.devices],
@@ -69,29 +69,31 @@ class Faults:
         }
         for name, nodes in named.items():
             _check_numbers(f"faults.{name}: devices", nodes, devices)
-        linked = [node for each in self.blackouts for pair in each.links for node in pair]
-        linked += [node for each in self.blackouts for node in each.devices]
-        _check_numbers("faults.blackouts: nodes", linked, devices + stations)
-        failing = [node for each in self.stations for node in each.stations]
+        linked = [node for each in self.link_outages for pair in each.links for node in pair]
+        linked += [node for each in self.link_outages for node in each.devices]
+        _check_numbers("faults.link_outages: nodes", linked, devices + stations)
+        failing = [node for each in self.station_failures for node in each.stations]
         if failing and not stations:
-            raise ValueError("faults.stations is for scenarios with base_stations, got none")
-        _check_numbers("faults.stations: stations", failing, stations)
+            raise ValueError(
+                "faults.station_failures is for scenarios with base_stations, got none"
+            )
+        _check_numbers("faults.station_failures: stations", failing, stations)
         attacked = [node for each in self.byzantine for node in each.devices]
         if len(set(attacked)) < len(attacked):
             raise ValueError("faults.byzantine: a device must be named once, got one twice")
 
     def update_faults(self) -> UpdateFaults:
-        """Return what is wrong with updates and labels."""
+        """Return the faults of updates and labels."""
         return UpdateFaults(self.byzantine, self.corruption)
 
     def timeline(self, names: list[str], devices: int, seed: int) -> Timeline:
-        """Return the faults of the world by time.
+        """Return the timeline of the faults that affect the network and the devices.
 
         Parameters
         ----------
-        names : of all nodes, devices first
+        names : names of all nodes, devices first
         devices : number of devices
-        seed : of the scenario
+        seed : seed of the scenario
 
         Raises
         ------
@@ -104,15 +106,15 @@ class Faults:
             seed,
             crashes=self.crashes,
             churn=self.churn,
-            blackouts=self.blackouts,
+            link_outages=self.link_outages,
             jamming=self.jamming,
-            stations=self.stations,
+            station_failures=self.station_failures,
             stragglers=self.stragglers,
         )
 
 
 def _check_numbers(what: str, numbers: list[int], count: int) -> None:
-    """Refuse a number that nothing has."""
+    """Raise ValueError unless all numbers are below a count."""
     for number in numbers:
         if number >= count:
             raise ValueError(f"{what} must be 0 to {count - 1}, got {number}")
@@ -121,35 +123,36 @@ def _check_numbers(what: str, numbers: list[int], count: int) -> None:
 def fault_rows(
     section: Faults, world: Timeline, end_s: float, names: Sequence[str], session: Session | None
 ) -> list[Row]:
-    """Return all faults of a run, by time.
+    """Return the rows of `faults.csv` of a run in order of time.
 
     Parameters
     ----------
-    section : the faults that were asked for
-    world : those of the world, by time
-    end_s : when the run ended [s]
-    names : of all nodes
-    session : what was learned; none: nothing was
+    section : faults of the scenario
+    world : timeline of the faults of network and devices
+    end_s : end of the run [s]
+    names : names of all nodes
+    session : learning session, if any
     """
     rows = world.rows(end_s)
     if session is not None:
         rows += [
             Row(
-                damage.time_s,
+                corruption.time_s,
                 "corruption",
-                f"{names[damage.source]} to {names[damage.target]}",
-                "refused, not finite" if damage.refused else "decoded",
-                damage.time_s,
+                f"{names[corruption.source]} to {names[corruption.target]}",
+                "discarded, not finite" if corruption.rejected else "decoded",
+                corruption.time_s,
             )
-            for damage in session.corruptions
+            for corruption in session.corruptions
         ]
-        lies = {device: each for each in section.byzantine for device in each.devices}
+        attacks = {device: each for each in section.byzantine for device in each.devices}
         begun: dict[int, float] = {}
-        for row in session.rounds if lies else ():
-            if row.device in lies and row.round >= lies[row.device].from_round:
+        for row in session.rounds if attacks else ():
+            if row.device in attacks and row.round >= attacks[row.device].from_round:
                 begun[row.device] = min(row.start_s, begun.get(row.device, math.inf))
         for device, start_s in begun.items():
-            lie = lies[device]
-            label = "label-flip" if lie.attack == "label-flip" else f"{lie.attack} {lie.scale:g}"
+            attack = attacks[device]
+            kind = attack.attack
+            label = kind if kind == "label-flip" else f"{kind} {attack.scale:g}"
             rows.append(Row(start_s, "byzantine", names[device], label, math.nan))
     return by_time(rows)

@@ -1,4 +1,4 @@
-"""The learning layer is the package `fl`, a name that a folder of the user's may have too."""
+"""Check that the importable package `fl` is the learning layer of this installation."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 from wnsim.scenario.errors import ScenarioError
 
 
-def check_fl() -> None:
-    """Make sure that `fl` is the package that belongs to this one.
+def check_learning_package() -> None:
+    """Check that `fl` is the package that belongs to this one; a folder of the user may hide it.
 
     Raises
     ------
     ScenarioError
-        if another one hides it
+        if another package hides it
     """
     root = Path(__file__).resolve().parents[3]
     spec = find_spec("fl")

@@ -1,4 +1,4 @@
-"""From one scenario file to the runs it stands for: variants, times swept values, times seeds."""
+"""Plan of a scenario file: variants times swept values times seeds."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ class Run:
 
     Parameters
     ----------
-    folder : name of its folder of results
-    swept : swept values by their dotted keys
-    scenario : everything resolved
+    folder : name of its results folder
+    swept : swept values by dotted key
+    scenario : resolved scenario
     baseline : label of the variant that others are compared with
-    description : what the scenario file says of itself
+    description : comment at the head of the scenario file
     """
 
     folder: str
@@ -45,18 +45,18 @@ class Run:
 def plan(
     name: str, settings: Sequence[str] = (), plugins: frozenset[str] = frozenset()
 ) -> list[Run]:
-    """Return the runs of a scenario file; every variant and value sees the same seeds.
+    """Return the runs of a scenario file; all variants and swept values share the same seeds.
 
     Parameters
     ----------
-    name : path of a file, or name of a scenario on board
-    settings : `key=value` texts that go over what the file says, in every run
-    plugins : modules whose models it may use
+    name : path of a file, or name of a bundled scenario
+    settings : `key=value` overrides that apply to every run
+    plugins : modules whose models the scenario may use
 
     Raises
     ------
     ScenarioError
-        if anything in it is wrong
+        if the scenario is invalid
     """
     document = read(find(name), name)
     overrides = [_setting(document, text) for text in settings]
@@ -92,12 +92,12 @@ def plan(
 
 
 def only(runs: Sequence[Run], names: Sequence[str]) -> list[Run]:
-    """Return those runs of a plan that are asked for by name; all if none is.
+    """Return the runs selected by name; all if no name is given.
 
     Raises
     ------
     ScenarioError
-        if there is no run of such a name
+        if there is no run of that name
     """
     known = [run.folder for run in runs]
     for name in names:
@@ -110,12 +110,12 @@ def only(runs: Sequence[Run], names: Sequence[str]) -> list[Run]:
 
 
 def results_folder(run: Run, out: str | None) -> Path:
-    """Return the folder of a scenario's results: as asked for, or results/<name>.
+    """Return the results folder: the requested one, or `results/<name>`.
 
     Raises
     ------
     ScenarioError
-        if the folder asked for cannot be the name of one
+        if the requested one cannot be a folder name
     """
     if out is not None and (not out or "\0" in out):
         raise ScenarioError(f"--out: must be the name of a folder, got {out!r}")
@@ -201,7 +201,7 @@ def shown(value: Any) -> str:
 
 
 def _slug(text: str) -> str:
-    """Return a text as the name of a folder; what is too long is cut and marked by its digest."""
+    """Return a text as a folder name; a long one is cut and completed by its digest."""
     name = re.sub(r"[^\w.=,+-]+", "-", text).strip(".-") or "unnamed"
     if len(name.encode()) <= _MAX_NAME:
         return name

@@ -1,4 +1,4 @@
-"""What a scenario may say: every key, its type, its bounds and its default."""
+"""Schema of a scenario: every key with its type, bounds and default."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ Side = Annotated[float, Field(ge=1, le=1e7)]
 
 
 def family(members: Mapping[str, type], title: str, protocol: type) -> Any:
-    """Return the type of a choice among the members of a family, told apart by their `model`."""
+    """Return the union type of a family's members, discriminated by `model`."""
     choice: Any = Union.__getitem__(tuple(members.values()))
     return Annotated[choice, Family(title, protocol)]
 
@@ -61,17 +61,16 @@ else:
 
 @parameters
 class Devices:
-    """The devices and their radios.
+    """Devices and their radios.
 
     Parameters
     ----------
-    count : how many
+    count : number of devices
     tx_power_dbm : total transmit power [dBm]
-    noise_figure_db : of the receiver [dB]
-    height_m : of the antenna above ground [m]
-    antenna : of each device
-    indoor_share : share of the devices that are inside buildings, where `channel.penetration`
-        tells what that costs
+    noise_figure_db : receiver noise figure [dB]
+    height_m : antenna height above ground [m]
+    antenna : antenna of each device
+    indoor_share : fraction of the devices that are indoors, with the loss of `channel.penetration`
     """
 
     count: Annotated[int, Field(ge=1, le=10_000)] = 20
@@ -84,16 +83,16 @@ class Devices:
 
 @parameters
 class ChannelModel:
-    """What lies between two devices.
+    """Channel between any two nodes.
 
     Parameters
     ----------
     path_loss : mean loss over distance, with its line-of-sight states
-    shadowing : what obstacles add, the same at the same places
-    fading : what interfering paths do over fractions of a wavelength
-    station_path_loss : in place of `path_loss` on links with a base station
-    penetration : loss into the buildings in which devices are
-    subbands : parts of the band whose fading is computed apart, where it differs over the band
+    shadowing : shadow fading, correlated in space
+    fading : small-scale fading
+    station_path_loss : path loss of links with a base station, in place of `path_loss`
+    penetration : outdoor-to-indoor loss of indoor devices
+    subbands : number of subbands with separate fading, for frequency-selective models
     replay : measured links in place of all models
     """
 
@@ -112,13 +111,13 @@ class Radio:
 
     Parameters
     ----------
-    frequency_hz, bandwidth_hz : carrier frequency and band [Hz]
-    phy : from signal-to-noise ratio to rate and errors
-    csi_delay_s : age of the channel knowledge from which a rate is chosen [s]
-    block_s : time over which the channel counts as constant [s]; a tenth of the shortest Doppler
-        period if not given, between 0.5 and 5 ms
-    csi_prediction : how the present channel is guessed from late knowledge: not at all, or from
-        the line or parabola through what was known one, two and three delays ago
+    frequency_hz, bandwidth_hz : carrier frequency and bandwidth [Hz]
+    phy : physical layer: rate and error model
+    csi_delay_s : age of the channel state information from which a rate is chosen [s]
+    block_s : coherence block, over which the channel is constant [s]; by default a tenth of the
+        shortest Doppler period, between 0.5 and 5 ms
+    csi_prediction : extrapolation of outdated channel state information: none, or linear or
+        quadratic through the values one, two and three delays ago
     """
 
     frequency_hz: Annotated[float, Field(ge=1e6, le=1e12)] = 3.5e9
@@ -131,30 +130,30 @@ class Radio:
 
 @parameters
 class Scenario:
-    """One run, everything resolved.
+    """One run, fully resolved.
 
     Parameters
     ----------
-    name : of the scenario, and of its folder of results
-    label : of the variant
-    seed : of everything random
-    area_m : width and height [m]
-    devices : how many, and their radios
-    mobility : where they are
-    channel : path loss, shadow fading and small-scale fading between them
+    name : name of the scenario and of its results folder
+    label : label of the variant
+    seed : seed of all random streams
+    area_m : width and height of the area [m]
+    devices : number of devices, and their radios
+    mobility : mobility model
+    channel : path loss, shadow fading and small-scale fading
     radio : carrier, band and physical layer
-    mac : who transmits when, on which share of the band
-    base_stations : what a cellular medium access goes through
-    transport : packets, queues and broken links
-    background : other messages that use the air
-    energy : what sending, receiving and computing cost, and batteries
-    probes : messages by which devices measure each other; without them they just know
-    compute : how fast they compute
-    faults : what goes wrong
-    engine : how time on the air is computed: many slots ahead, or one event for each transport
-        block, which is slow and gives the same
-    fl : what is learned; without it only the network is simulated
-    traffic : what is sent if nothing is learned
+    mac : medium access
+    base_stations : base stations of a cellular medium access
+    transport : packets, queues and link failures
+    background : background traffic
+    energy : power consumption and batteries
+    probes : probe messages by which devices measure links; without them link quality is known
+    compute : computing speed of devices
+    faults : injected faults
+    engine : simulation of the air: `windowed` computes many slots ahead, `packet` processes one
+        event per transport block and gives the same results slowly
+    fl : federated learning; without it only the network is simulated
+    traffic : scheduled exchanges in place of learning
     """
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
@@ -219,7 +218,7 @@ class Scenario:
                 )
 
     def _check_faults(self, faults: Faults) -> None:
-        """Refuse faults of what there is not, or of what a model does not know."""
+        """Check that faults name existing nodes and suit the models."""
         sites = self.base_stations
         stations = 0 if sites is None else len(sites.sites_m(self.area_m))
         faults.check(self.devices.count, stations)
@@ -234,7 +233,7 @@ class Scenario:
 
 SCENARIO: TypeAdapter[Scenario] = TypeAdapter(Scenario)
 
-# A line of a docstring's section of parameters: names, and what they are.
+# A line of a Parameters section: names and description.
 _PARAMETER = re.compile(r"(\w+(?:, \w+)*) : (.+)")
 
 _LISTS: dict[str, Any] = {
@@ -242,7 +241,7 @@ _LISTS: dict[str, Any] = {
     "additionalProperties": {"type": "array", "minItems": 1},
 }
 
-# Keys of a file that describe several runs at once and are gone in a resolved scenario.
+# Keys that describe several runs, absent from a resolved scenario.
 PLAN_KEYS: dict[str, dict[str, Any]] = {
     "repeat": {
         "description": "number of repetitions, with seeds that follow on the first",
@@ -291,7 +290,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _describe(node: dict[str, Any]) -> None:
-    """Give each property the lines that its class's docstring has on it."""
+    """Copy the descriptions of a class's docstring to its properties."""
     text, _, parameters = node.get("description", "").partition("\n\nParameters\n")
     node["description"] = text
     names: list[str] = []

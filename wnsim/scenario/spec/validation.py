@@ -1,6 +1,6 @@
-"""From a document to a validated scenario; whatever is wrong is said in one sentence.
+"""Validation of a scenario document, with one-line error messages.
 
-The sentence names file, line, key, rule and value, and the nearest known word.
+A message names file, line, key, rule and value, and the nearest known word.
 """
 
 from __future__ import annotations
@@ -19,21 +19,22 @@ from pydantic import ValidationError
 from fl.plugins import ALLOWED
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.spec.document import Document, Place
+from wnsim.scenario.spec.renamed import RENAMED
 from wnsim.scenario.spec.schema import SCENARIO, Scenario, json_schema
 
-# Values in a scenario that name files; relative ones start at the scenario's folder.
+# Values that name files, relative to the scenario's folder.
 _MODEL: Place = ("fl", "model")
 _FILES: tuple[Place, ...] = (
     _MODEL,
     ("fl", "tasks", "folder"),
-    ("fl", "start"),
+    ("fl", "initial_adapter"),
     ("mobility", "file"),
     ("channel", "replay", "file"),
     ("faults", "churn", "file"),
 )
 
 
-# What the validator says, and what we say.
+# Wording of the validator, and ours.
 _WORDS = {
     "input should be": "must be",
     "an object": "a section with keys",
@@ -43,14 +44,14 @@ _WORDS = {
 
 
 def shipped() -> dict[str, Path]:
-    """Return the scenarios that come with the program, by file name."""
+    """Return the bundled scenarios by file name."""
     inside = Path(str(resources.files("wnsim"))) / "scenarios"
     folder = inside if inside.is_dir() else inside.parent.parent / "scenarios"
     return {path.name: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def find(name: str) -> Path:
-    """Return a scenario file: a path, or the name of a shipped scenario.
+    """Return a scenario file: a path, or the name of a bundled scenario.
 
     Raises
     ------
@@ -67,11 +68,11 @@ def find(name: str) -> Path:
     if path.is_dir():
         raise ScenarioError(f"{name}: is a folder; a scenario is a YAML file")
     hint = nearest(name, known)
-    raise ScenarioError(f"{name}: no such file, and no scenario of that name on board{hint}")
+    raise ScenarioError(f"{name}: no such file, and no bundled scenario of that name{hint}")
 
 
 def allow(modules: Sequence[str]) -> frozenset[str]:
-    """Import modules with models of a user's own; return their names.
+    """Import modules with user-defined models; return their names.
 
     Raises
     ------
@@ -80,12 +81,12 @@ def allow(modules: Sequence[str]) -> frozenset[str]:
     """
     here = str(Path.cwd())
     if modules and not {"", here} & set(sys.path):
-        # The installed command does not look for modules here, as `python -m` does.
+        # Unlike `python -m`, the installed command does not search this folder.
         sys.path.append(here)
     for name in modules:
         try:
             importlib.import_module(name)
-        # Whatever a module of a user's own does when it is imported, it is said which one did.
+        # Any exception of an imported module is reported with the module's name.
         except (Exception, SystemExit) as error:
             kind = type(error).__name__
             raise ScenarioError(f"--plugin {name}: cannot be imported: {kind}: {error}") from error
@@ -103,7 +104,7 @@ def validate(document: Document, plugins: frozenset[str] = frozenset()) -> Scena
     Raises
     ------
     ScenarioError
-        if a key is unknown or missing, or a value breaks a rule
+        if a key is unknown or missing, or a value violates a rule
     """
     data = _with_absolute_files(document)
     try:
@@ -123,16 +124,16 @@ def _with_absolute_files(document: Document) -> dict[str, Any]:
             if "\0" in value:
                 raise document.error(path, f"must be the name of a file, got {value!r}")
             candidate = document.folder / value
-            # The model may also be one on board or on the hub, and then it stays as it is.
+            # A model may also be bundled or on the hub; its name then stays as it is.
             if path != _MODEL or (value != "tiny" and candidate.is_dir()):
                 section[path[-1]] = str(candidate.resolve())
     return data
 
 
 def _explain(document: Document, error: ValidationError) -> ScenarioError:
-    """Return the first thing that is wrong, in the words of a scenario."""
-    # Where a value may be of several types, the complaint that goes deepest into what was written
-    # is about the type that was meant.
+    """Return the first error as a one-line message."""
+    # For a union of types, the error at the deepest location
+    # belongs to the intended type.
     found = [
         (_path(document.data, detail["loc"]), detail)
         for detail in error.errors(include_url=False, include_input=True)
@@ -141,7 +142,7 @@ def _explain(document: Document, error: ValidationError) -> ScenarioError:
     kind, value = detail["type"], detail["input"]
     context = detail.get("ctx", {})
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
-        # A key written as two surrogates is one character here, and not found in the document.
+        # A key written as a surrogate pair is one character here and not found in the document.
         name = str(detail["loc"][-1])
         hint = nearest(name, set(_known_keys(detail["loc"][:-1])))
         return document.error(path or (name,), f"unknown key{hint}")
@@ -185,7 +186,7 @@ def _shown(value: Any) -> str:
 
 
 def _path(data: Any, loc: tuple[str | int, ...]) -> Place:
-    """Return an error's location as a path of keys: without the names of types on the way."""
+    """Return an error's location as a path of keys, without type names."""
     path: list[str | int] = []
     for step in loc:
         here: Any = dict(enumerate(data)) if isinstance(data, list) else data
@@ -227,11 +228,14 @@ def _known_keys(loc: tuple[str | int, ...]) -> Iterator[str]:
 
 
 def nearest(word: str, known: Any) -> str:
-    """Return a hint: the nearest known word, or all of them if none is near."""
+    """Return a hint: the nearest known word, or all known words if none is near."""
     near = _did_you_mean(word, known)
     return near or (f"; known: {', '.join(sorted(known))}" if known else "")
 
 
 def _did_you_mean(word: str, known: Any) -> str:
+    today = RENAMED.get(word)
+    if today in known:
+        return f"; did you mean {today!r}?"
     match = difflib.get_close_matches(word, sorted(known), n=1, cutoff=0.6)
     return f"; did you mean {match[0]!r}?" if match else ""

@@ -1,4 +1,4 @@
-"""Variants compared over their seeds: means with intervals, and differences to a baseline."""
+"""Comparison of variants over seeds: means and paired differences with confidence intervals."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _COLUMNS = (
 
 @dataclass(frozen=True)
 class Line:
-    """One of the things compared: the runs that differ in their seeds only.
+    """Runs that differ in their seeds only.
 
     Parameters
     ----------
-    variant, swept : what tells it from others
+    variant, swept : variant and swept values that identify the line
     metrics : values by metric, then by seed
     """
 
@@ -35,19 +35,19 @@ class Line:
     metrics: dict[str, dict[int, float]] = field(default_factory=dict)
 
     def interval(self, metric: str) -> Interval:
-        """Return a metric's mean over seeds."""
+        """Return the mean of a metric over seeds, with its confidence interval."""
         return statistics.mean(self.metrics.get(metric, {}).values())
 
 
 @dataclass(frozen=True)
-class _Head:
-    """A column of the table.
+class _Column:
+    """Column of the LaTeX table.
 
     Parameters
     ----------
-    text : its head
-    units : names and sizes, from the largest; the first one of which there is a whole one is taken
-    decimals : digits after the point; none given: see `_decimals`
+    text : heading
+    units : names and sizes of units, largest first; the first that fits the values is used
+    decimals : decimal places; None: see `_decimals`
     """
 
     text: str
@@ -55,7 +55,7 @@ class _Head:
     decimals: int | None = None
 
     def source(self, intervals: Sequence[Interval]) -> tuple[str, list[str]]:
-        """Return head and cells of the column as LaTeX source."""
+        """Return heading and cells of the column as LaTeX source."""
         means = [abs(each.mean) for each in intervals if each.n]
         fitting = [unit for unit in self.units if max(means) >= unit[1]]
         unit, size = (fitting or self.units[-1:])[0]
@@ -69,11 +69,11 @@ class _Head:
 
 
 _MAIN = {
-    "accuracy_all_tasks": _Head("Accuracy, all tasks", decimals=3),
-    "accuracy_own_task": _Head("Accuracy, own task", decimals=3),
-    "offered_bytes": _Head("Offered", (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))),
-    "latency_median_s": _Head("Median latency", (("s", 1.0), ("ms", 1e-3))),
-    "simulated_s": _Head("Simulated time", (("s", 1.0),)),
+    "accuracy_all_tasks": _Column("Accuracy, all tasks", decimals=3),
+    "accuracy_own_task": _Column("Accuracy, own task", decimals=3),
+    "offered_bytes": _Column("Offered", (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))),
+    "latency_median_s": _Column("Median latency", (("s", 1.0), ("ms", 1e-3))),
+    "simulated_s": _Column("Simulated time", (("s", 1.0),)),
 }
 _COMPARED = "accuracy_all_tasks"
 _NOTES = (
@@ -85,11 +85,11 @@ _NOTES = (
 def lines(
     manifests: Mapping[str, Mapping[str, Any]], measured: Mapping[str, Mapping[str, float]]
 ) -> list[Line]:
-    """Return complete runs by what they are repetitions of.
+    """Group complete runs into lines that differ in their seeds only.
 
     Parameters
     ----------
-    manifests : of the runs, by name
+    manifests : manifests of the runs by name
     measured : their metrics
     """
     found: dict[tuple[str, str], Line] = {}
@@ -102,11 +102,11 @@ def lines(
 
 
 def aggregate(compared: Sequence[Line], baseline: str) -> Table:
-    """Return one row per line and metric: mean over seeds, and difference to the baseline.
+    """Return one row per line and metric: mean over seeds, and paired difference to the baseline.
 
     Parameters
     ----------
-    compared : the lines
+    compared : lines to compare
     baseline : label of the variant that others are compared with, at the same swept values
     """
     swept = _swept(compared)
@@ -157,7 +157,7 @@ def table(compared: Sequence[Line], baseline: str) -> str:
 def _difference(
     compared: Sequence[Line], line: Line, baseline: str, metric: str
 ) -> Difference | None:
-    """Return a metric's difference to the baseline; None: the line is the baseline."""
+    """Return a metric's difference to the baseline; None for the baseline itself."""
     if line.variant == baseline:
         return None
     against: dict[int, float] = {}
@@ -168,9 +168,9 @@ def _difference(
 
 
 def _decimals(values: Sequence[float]) -> int:
-    """Return how many digits after the point show three significant ones of the largest value.
+    """Return the decimal places that show three significant digits of the largest value.
 
-    Of the smallest one they show at least two.
+    The smallest value gets at least two significant digits.
     """
     if not values:
         return 0

@@ -1,4 +1,4 @@
-"""Tables for papers: LaTeX with the rules of the package booktabs.
+"""LaTeX tables in the style of the package booktabs.
 
 Sources: S. Fear, "Publication quality tables in LaTeX" (manual of booktabs).
 """
@@ -13,28 +13,28 @@ _ESCAPES = {
     "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\\": r"\textbackslash{}",
     "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}",
-    # After the end of a row these two would be taken for its options.
+    # After the end of a row, these two would be read as its options.
     "[": "{[}", "*": "{*}",
 }  # fmt: skip
 MISSING = "--"
 
 
 def escape(text: str) -> str:
-    """Return a text as LaTeX source that shows it as it is."""
-    # A line break or another control character has no place in a cell.
+    """Return a text as LaTeX source that typesets it verbatim."""
+    # A cell must not contain line breaks or other control characters.
     plain = "".join(" " if unicodedata.category(c).startswith("C") else c for c in text)
     # Two hyphens would become a dash.
     return "".join(_ESCAPES.get(c, c) for c in plain).replace("--", "-{}-{}")
 
 
 def plus_minus(mean: float, half: float, decimals: int) -> str:
-    """Return a mean and half of its interval as LaTeX source.
+    """Return a mean and the half-width of its interval as LaTeX source.
 
     Parameters
     ----------
-    mean : of the values; NaN: there are none
-    half : of the interval; NaN: it is left out
-    decimals : digits after the point of both
+    mean : mean; NaN if there are no values
+    half : half-width of the interval; NaN omits it
+    decimals : decimal places of both
     """
     if math.isnan(mean):
         return MISSING
@@ -44,18 +44,18 @@ def plus_minus(mean: float, half: float, decimals: int) -> str:
 
 
 def latex(columns: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> str:
-    r"""Return a table as LaTeX source, from `\begin{tabular}` to its end.
+    """Return a table as LaTeX source, from `\begin{tabular}` to its end.
 
     Parameters
     ----------
-    columns : heads of the columns, as LaTeX source; see `escape`
-    rows : cells of each row, as LaTeX source
-    align : a letter for each column: l, c or r
+    columns : headings as LaTeX source; see `escape`
+    rows : cells of each row as LaTeX source
+    align : one letter per column: l, c or r
 
     Raises
     ------
     ValueError
-        if there are not as many letters, or cells in a row, as columns
+        if the number of letters or of cells in a row differs from the number of columns
     """
     if len(align) != len(columns) or set(align) - set("lcr"):
         raise ValueError(

@@ -1,4 +1,4 @@
-"""What all complete runs of a scenario come to: summary, comparison, figures, report."""
+"""Summary of all complete runs of a scenario: metrics, comparison, figures, report."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from wnsim.storage import records
 from wnsim.storage.records import Table
 
 
-def gather(runs: Sequence[Run], out: Path) -> None:
-    """Write what the complete runs in a folder of results come to, if there are any.
+def summarize(runs: Sequence[Run], out: Path) -> None:
+    """Write summary, comparison, figures and report of the complete runs in a results folder.
 
     Parameters
     ----------
-    runs : of a scenario; their order is that of the legends
-    out : the folder
+    runs : runs of a scenario, in the order of the legends
+    out : results folder
     """
     complete = records.complete_runs(out, runs[0].scenario.name, [run.folder for run in runs])
     if not complete:
         return
     for folder in (out, out / "figures"):
         records.remove_half_written(folder)
-    # What these need takes long to import.
+    # Imported late: slow to import.
     from wnsim import figures, metrics, report
 
     measured = {run: metrics.of_run(out / run, manifest) for run, manifest in complete.items()}
@@ -40,11 +40,11 @@ def gather(runs: Sequence[Run], out: Path) -> None:
 def summary(
     manifests: Mapping[str, Mapping[str, Any]], measured: Mapping[str, Mapping[str, int | float]]
 ) -> Table:
-    """Return one row per run and metric.
+    """Return the summary table, one row per run and metric.
 
     Parameters
     ----------
-    manifests : of complete runs, by name
+    manifests : manifests of complete runs by name
     measured : their metrics
     """
     swept = list(dict.fromkeys(key for manifest in manifests.values() for key in manifest["swept"]))

@@ -1,4 +1,4 @@
-"""Figures of how devices group: how much the masks of those who aggregate collide."""
+"""Cluster figures: collision rates of the masks of devices that aggregate."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from matplotlib.ticker import MaxNLocator
 from wnsim.figures.lines import Line, mean_curve
 from wnsim.figures.style import DOTTED, legend_above
 
-_KINDS = ("collisions", "expected_collisions")
+_KINDS = ("collision_rate", "expected_collision_rate")
 
 
 def collisions(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
-    """Plot the share of entries that collide over rounds, and what independent masks would."""
+    """Plot the collision rate over rounds, beside its expectation for independent masks."""
     axes = figure.add_subplot()
     numbers = []
     handles: list[Line2D] = []
     for line in lines:
-        tables = line.tables("groups.csv", ["round", "devices", *_KINDS])
+        tables = line.tables("clusters.csv", ["round", "devices", *_KINDS])
         for kind in _KINDS:
             runs = [run for table in tables if len(run := _by_round(table, kind))]
             if not runs:
                 continue
             curve = mean_curve(runs, "round", kind).rename(columns={kind: "share"})
-            actual = kind == "collisions"
+            actual = kind == "collision_rate"
             style = {**line.style, "linestyle": "-" if actual else DOTTED}
             drawn = axes.plot(
                 curve["round"], curve["share"], label=line.name,
@@ -48,10 +48,10 @@ def collisions(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
         return None
     handles += axes.plot(
         [], [], color="0.4", linestyle=DOTTED, marker="o", markerfacecolor="white",
-        label="expected of independent masks",
+        label="expected for independent masks",
     )  # fmt: skip
     axes.set_xlabel("Round")
-    axes.set_ylabel("Share of entries that collide")
+    axes.set_ylabel("Collision rate")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_ylim(bottom=0)
     axes.set_xlim(left=0)
@@ -59,9 +59,9 @@ def collisions(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
     return pd.concat(numbers)
 
 
-def _by_round(groups: pd.DataFrame, kind: str) -> pd.DataFrame:
-    """Return the mean of a column over groups by round, weighted by their devices."""
-    known = groups[groups[kind].notna()]
+def _by_round(clusters: pd.DataFrame, kind: str) -> pd.DataFrame:
+    """Return the mean of a column over clusters by round, weighted by their devices."""
+    known = clusters[clusters[kind].notna()]
     means = {
         number: np.average(rows[kind], weights=rows["devices"])
         for number, rows in known.groupby("round")

@@ -1,0 +1,105 @@
+"""Checks of a scenario before it runs, and notes on the validity of its numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.simulation.build import build_world, load_tasks
+from wnsim.scenario.spec.plan import Run
+from wnsim.scenario.spec.schema import SCENARIO, Scenario
+
+
+def notes(scenario: Scenario) -> list[str]:
+    """Return notes that a user should read before trusting the numbers of a scenario."""
+    height = scenario.devices.height_m
+    found = scenario.channel.path_loss.notes(height, height, scenario.radio.frequency_hz)
+    if scenario.base_stations is not None:
+        path_loss = scenario.channel.station_path_loss or scenario.channel.path_loss
+        site_m = scenario.base_stations.height_m
+        found = path_loss.notes(site_m, height, scenario.radio.frequency_hz)
+    count, learning = scenario.devices.count, scenario.fl
+    degree = getattr(learning.topology, "degree", 0) if learning is not None else 0
+    degree = scenario.traffic.neighbors if scenario.traffic is not None else degree
+    if degree >= count:
+        found.append(f"{count} devices have at most {count - 1} neighbors each, not {degree}")
+    if learning is not None and isinstance(learning.tasks, tuple) and len(learning.tasks) > count:
+        found.append(
+            f"{len(learning.tasks)} tasks are more than {count} devices: no device trains some of "
+            "them, but they count in the accuracy on all tasks"
+        )
+    if scenario.fl is not None and not isinstance(scenario.fl.payload, str):
+        payload = scenario.fl.payload
+        found.append(
+            f"sizes and operations are emulated ({payload.emulate}, {payload.batch} sequences of "
+            f"{payload.length} tokens a step); what is learned is {scenario.fl.model}"
+        )
+    return found
+
+
+def contact_lines(scenario: Scenario, range_m: float, until_s: float) -> list[str]:
+    """Return the contact statistics of a scenario's devices as lines of text.
+
+    Parameters
+    ----------
+    scenario : scenario to analyse
+    range_m : distance within which two devices are in contact [m]
+    until_s : time span of the analysis [s]
+
+    Raises
+    ------
+    ScenarioError
+        if the mobility cannot be built, or the range or the time span is invalid
+    """
+    from wnsim.contacts import contacts, lines, summary
+
+    motion = build_world(scenario).motion
+    try:
+        return lines(summary(contacts(motion, range_m, until_s)))
+    except ValueError as error:
+        raise ScenarioError(f"contacts: {error}") from error
+
+
+def check(runs: Sequence[Run], shown: str) -> None:
+    """Check what can be checked without training; torch is not imported.
+
+    Parameters
+    ----------
+    runs : runs of one scenario file
+    shown : the file as the user named it
+
+    Raises
+    ------
+    ScenarioError
+        if a file that a scenario names is missing or unusable, or models do not fit together
+    """
+    seen = set()
+    for run in runs:
+        key = json.dumps(SCENARIO.dump_python(run.scenario, mode="json") | {"seed": 0})
+        if key not in seen:
+            seen.add(key)
+            try:
+                world = build_world(run.scenario)
+                if world.count > 1:
+                    # Some models check only on a link whether they fit the devices.
+                    world.channel.large_scale_db(np.array([0]), np.array([1]), np.zeros(1))
+                load_tasks(run.scenario)
+                _check_model(run.scenario)
+            except ValueError as error:
+                raise ScenarioError(f"{shown}: {error}") from error
+
+
+def _check_model(scenario: Scenario) -> None:
+    """Raise ScenarioError if the folder of a model or of an initial adapter does not exist."""
+    from fl.config import names_a_folder
+
+    name = "tiny" if scenario.fl is None else scenario.fl.model
+    if names_a_folder(name) and not Path(name).is_dir():
+        raise ScenarioError(f"fl.model: no such folder: {name!r}")
+    start = None if scenario.fl is None else scenario.fl.initial_adapter
+    if start is not None and not Path(start).is_dir():
+        raise ScenarioError(f"fl.initial_adapter: no such folder: {start!r}")

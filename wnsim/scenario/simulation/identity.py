@@ -1,0 +1,100 @@
+"""Identity of a run: its resolved scenario, the files it uses, and their fingerprint."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from wnsim.scenario.spec.schema import SCENARIO, Scenario
+from wnsim.storage import records
+
+_NULL = "tag:yaml.org,2002:null"
+
+
+def resolved(scenario: Scenario) -> str:
+    """Return a scenario as YAML with every default written out; it reproduces the run."""
+    data = SCENARIO.dump_python(scenario, mode="json")
+    yaml = YAML()
+    yaml.representer.add_representer(
+        type(None), lambda representer, _: representer.represent_scalar(_NULL, "null")
+    )
+    yaml.default_flow_style = None
+    yaml.width = 4096
+    text = io.StringIO()
+    yaml.dump(data, text)
+    return text.getvalue()
+
+
+def inputs(scenario: Scenario) -> dict[str, str]:
+    """Return the digests of the files that a scenario names, by path."""
+    from fl.config import Folder
+
+    paths: list[Path] = []
+    file = getattr(scenario.mobility, "file", None)
+    if file is not None:
+        paths.append(Path(file))
+    churn = None if scenario.faults is None else scenario.faults.churn
+    if churn is not None and churn.file is not None:
+        paths.append(Path(churn.file))
+    if scenario.channel.replay is not None:
+        paths.append(Path(scenario.channel.replay.file))
+    if scenario.fl is not None:
+        if isinstance(scenario.fl.tasks, Folder):
+            paths += sorted(Path(scenario.fl.tasks.folder).glob("*/*.jsonl"))
+        if scenario.fl.initial_adapter is not None:
+            paths += sorted(Path(scenario.fl.initial_adapter).glob("adapter_*"))
+        model = Path(scenario.fl.model)
+        if scenario.fl.model != "tiny" and model.is_dir():
+            paths += sorted(path for path in model.iterdir() if path.is_file())
+    paths += plugin_sources(scenario)
+    return {str(path): records.file_digest(path) for path in paths}
+
+
+def plugin_sources(scenario: Scenario) -> list[Path]:
+    """Return the source files of the user-defined models of a scenario, sorted."""
+    from fl.plugins import plugin_names, source_file
+
+    sources = map(source_file, plugin_names(SCENARIO.dump_python(scenario, mode="json")))
+    return sorted({path for path in sources if path is not None})
+
+
+def fingerprint(scenario: Scenario, used: Mapping[str, str], *, seed: bool = True) -> str:
+    """Return a digest that identifies a scenario: its values and the contents of its files.
+
+    Parameters
+    ----------
+    scenario : scenario to identify
+    used : digests of its files by path; the paths themselves do not count
+    seed : whether the seed counts
+    """
+    data = SCENARIO.dump_python(scenario, mode="json")
+    if not seed:
+        del data["seed"]
+    files: tuple[tuple[dict[str, Any] | None, str], ...] = (
+        (data["mobility"], "file"),
+        (data["fl"], "model"),
+        (data["fl"], "initial_adapter"),
+        (data["channel"]["replay"], "file"),
+        ((data["faults"] or {}).get("churn"), "file"),
+    )
+    for section, key in files:
+        value = None if section is None else section.get(key)
+        if (
+            section is not None
+            and value is not None
+            and any(path.startswith(value) for path in used)
+        ):
+            del section[key]
+    if used and data["fl"] and isinstance(data["fl"]["tasks"], dict):
+        data["fl"]["tasks"].pop("folder", None)
+    # The name of a task's folder counts too: it is the task's name.
+    contents = sorted(
+        (path.parts[-2:] if path.suffix == ".jsonl" else path.parts[-1:], found)
+        for path, found in ((Path(name), found) for name, found in used.items())
+    )
+    return records.digest(json.dumps([data, contents], sort_keys=True).encode())
