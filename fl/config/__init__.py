@@ -241,7 +241,8 @@ class Learning:
             raise ValueError(f"target_accuracies must be distinct, got {shown}")
         if self.initial_adapter is not None and not isinstance(self.method, Local | Lora):
             raise ValueError(
-                f"initial_adapter is for methods that train both factors, got method {self.method.model}"
+                "initial_adapter is for methods that train both factors, "
+                f"got method {self.method.model}"
             )
         more = self.cluster_exchange is not None or self.inference is not None
         if more and not isinstance(self.protocol, Synchronous):

@@ -106,20 +106,20 @@ class Kernels:
 
     @functools.cache  # noqa: B019  (a trainer lives as long as its run)
     def _initial(self, device: int) -> Adapter:
-        """Return the drawn initial adapter of a device, or the one that `start` names."""
+        """Return the drawn initial adapter of a device, or the one of the configuration."""
         drawn = self._method.initial(self._model.layers, self._seed, device, self._devices)
         if self._learning.initial_adapter is None:
             return drawn
         found = read_adapter(Path(self._learning.initial_adapter), self._model.layers)
         if [len(a) for a in found.a] != [len(a) for a in drawn.a]:
             raise ValueError(
-                f"initial_adapter must be an adapter of rank {drawn.rank} on every adapted layer, got ranks "
-                f"{min(len(a) for a in found.a)} to {max(len(a) for a in found.a)}"
+                f"initial_adapter must be an adapter of rank {drawn.rank} on every adapted layer, "
+                f"got ranks {min(len(a) for a in found.a)} to {max(len(a) for a in found.a)}"
             )
         if found.layer_scales is not None or found.scale != drawn.scale:
             raise ValueError(
-                f"initial_adapter must be an adapter of scale {drawn.scale:g}, as alpha and rank of the "
-                f"method say, got {found.scale:g}"
+                f"initial_adapter must be an adapter of scale {drawn.scale:g}, "
+                f"which alpha and rank of the method give, got {found.scale:g}"
             )
         return found
 
