@@ -1,4 +1,4 @@
-"""Digests of all that a result depends on: the model, the data, this code and its libraries."""
+"""Digests of everything that a result depends on: model, data and code."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .plugins import source_of
+from wnsim.core import streams
+
+from .plugins import source_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def digest_of_tensors(tensors: Iterable[torch.Tensor]) -> str:
-    """Return a digest of shapes, types and bits."""
+    """Return a digest of the shapes, dtypes and bits of tensors."""
     found = hashlib.blake2b(digest_size=16)
     for tensor in tensors:
         found.update(f"{tuple(tensor.shape)} {tensor.dtype}".encode())
@@ -28,12 +30,12 @@ def digest_of_tensors(tensors: Iterable[torch.Tensor]) -> str:
 
 
 def digest_of_rows(rows: Encoded) -> str:
-    """Return a digest of examples as tokens."""
+    """Return a digest of encoded examples."""
     return digest_of_tensors((rows.ids, rows.mask, rows.labels))
 
 
 def digest_of_model(model: torch.nn.Module) -> str:
-    """Return a digest of a model's weights and settings."""
+    """Return a digest of a model's weights and configuration."""
     settings: Any = getattr(model, "config", None)
     text = settings.to_json_string() if settings is not None else ""
     weights = digest_of_tensors(model.state_dict().values())
@@ -41,7 +43,7 @@ def digest_of_model(model: torch.nn.Module) -> str:
 
 
 def digest_of_start(folder: str | None) -> str:
-    """Return a digest of the adapter in a folder, empty if there is none."""
+    """Return a digest of the adapter in a folder, empty without a folder."""
     if folder is None:
         return ""
     found = hashlib.blake2b(digest_size=16)
@@ -50,18 +52,19 @@ def digest_of_start(folder: str | None) -> str:
     return found.hexdigest()
 
 
-def own_code(name: str) -> str:
-    """Return a digest of the code of a user's own by its name, empty of a model on board."""
-    path = source_of(name) if ":" in name else None
+def plugin_code_digest(name: str) -> str:
+    """Return a digest of the source file of a plugin by its name, empty for a built-in model."""
+    path = source_file(name) if ":" in name else None
     return "" if path is None else hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
 
 
 @functools.cache
-def code() -> str:
-    """Return a digest of this package's own code."""
+def code_digest() -> str:
+    """Return a digest of this package's code, and of the random streams that it draws from."""
     found = hashlib.blake2b(digest_size=16)
     root = Path(__file__).parent
     for path in sorted(root.rglob("*.py")):
         found.update(path.relative_to(root).as_posix().encode())
         found.update(path.read_bytes())
+    found.update(Path(streams.__file__).read_bytes())
     return found.hexdigest()

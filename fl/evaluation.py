@@ -1,12 +1,12 @@
-"""How well adapters do on every task: an instrument that costs no simulated time.
+"""Evaluation of adapters on every task; it takes no simulated time.
 
-A free answer is right if every one of its tokens, and the end of text, is the likeliest in one
-teacher-forced pass, which is when greedy decoding would give exactly that answer. Where there are
-choices, the one with the highest mean log-likelihood per token is the model's answer.
+A free answer is correct if each of its tokens, and the end of text, has the highest likelihood in
+one teacher-forced pass, which is equivalent to greedy decoding. Among choices, the one with the
+highest mean log-likelihood per token is the model's answer.
 
-Few tokens are run through several adapters at once; many tokens through one adapter at a time,
-merged into the weights, which then costs no more than the bare model. Adapters that answer
-together, as experts, are run beside the weights, with a gate for each prompt or token.
+With few test tokens several adapters run in one batch; with many, one adapter at a time is merged
+into the weights, which then costs no more than the bare model. The experts of a mixture run beside
+the weights, with a gate for each prompt or token.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from .adapters.flat_parameters import DeviceRows
-from .mixture import Mixed, pooled, routing
+from .adapters.flat_parameters import FlatParameters
+from .mixture import ExpertMixture, pooled, routing
 from .models.checks import check_token
 from .models.language_model import Encoded, encode_choices, predicted
-from .models.sentence_encoder import Choices, Reader, rows_of
+from .models.sentence_encoder import Choices, ExampleEncoder, encode_examples
 
 if TYPE_CHECKING:
     from .adapters import AdaptedModel, Adapter
@@ -34,51 +34,54 @@ if TYPE_CHECKING:
     from .tasks import Example, Task
 
 _MERGED_TOKENS = 512
-"""From how many tokens per adapter on merging is cheaper than carrying factors along."""
+"""Number of tokens per adapter above which merging is cheaper than separate factors."""
 
 _BATCH_TOKENS = 1024
-"""How many tokens are run at once; many more do not fit a core's cache."""
+"""Tokens per forward pass; many more exceed the cache of a core."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Rows of similar length, run together.
+    """Rows of similar length, run in one pass.
 
     Parameters
     ----------
     ids : (rows, length) tokens
-    where : (answers,) index of the token from which each answer token is predicted
+    positions : (answers,) index of the token from which each answer token is predicted
     tokens : (answers,) the answer tokens
-    row : (answers,) the row of each
+    row : (answers,) row of each answer token
     """
 
     ids: torch.Tensor
-    where: torch.Tensor
+    positions: torch.Tensor
     tokens: torch.Tensor
     row: torch.Tensor
 
     @staticmethod
     def of(encoded: Encoded, chosen: torch.Tensor, device: torch.device) -> Batch:
-        """Return chosen rows on a torch device, without the padding that all of them have."""
+        """Return chosen rows on a torch device, without their common padding."""
         length = int(encoded.mask[chosen].sum(1).max())
         ids, labels = encoded.ids[chosen, :length], encoded.labels[chosen, :length]
-        where = predicted(labels)
-        row = torch.div(where, length, rounding_mode="floor")
-        parts = (ids, where, labels.flatten()[where + 1], row)
+        positions = predicted(labels)
+        row = torch.div(positions, length, rounding_mode="floor")
+        parts = (ids, positions, labels.flatten()[positions + 1], row)
         return Batch(*(part.to(device) for part in parts))
 
     def scores(self, model: AdaptedModel, adapters: int, exact: bool) -> torch.Tensor:
-        """Return whether each row's answer is exact, or its mean log-likelihood, (adapters, rows).
+        """Return the score of each row, (adapters, rows).
 
         Parameters
         ----------
-        model : the shared model, with as many adapters on it
+        model : the shared model, with the adapters attached
+        adapters : number of adapters
+        exact : whether the score is 1 for an exact answer and 0 else, in place of the mean
+            log-likelihood of the answer
         """
-        shift = torch.arange(adapters, device=self.where.device)[:, None]
-        where = (self.where + shift * self.ids.numel()).flatten()
+        shift = torch.arange(adapters, device=self.positions.device)[:, None]
+        positions = (self.positions + shift * self.ids.numel()).flatten()
         tokens = self.tokens.repeat(adapters)
-        logits = model.logits_at(self.ids.repeat(adapters, 1), where).float()
-        logits = model.contest(logits, tokens)
+        logits = model.logits_at(self.ids.repeat(adapters, 1), positions).float()
+        logits = model.restrict_to_choices(logits, tokens)
         if exact:
             value = (logits.argmax(-1) == tokens).float()
         else:
@@ -90,35 +93,38 @@ class Batch:
 
 
 class TestSet:
-    """A task's test examples as tokens.
+    """Encoded test examples of a task.
 
     Parameters
     ----------
     examples : scored by choice if all of them have choices
-    tokenizer, max_length : how they become tokens
-    device : on which torch device the model is
+    example_encoder, max_length : encoder of the examples, and maximum length of a row [token]
+    device : torch device of the model
     """
 
     def __init__(
         self,
         examples: Sequence[Example],
-        tokenizer: Reader,
+        example_encoder: ExampleEncoder,
         max_length: int,
         device: torch.device,
     ) -> None:
-        self._right: NDArray[np.bool_] | None = None
-        if not isinstance(tokenizer, Choices) and all(example.choices for example in examples):
-            encoded, self._owner, self._right = encode_choices(examples, tokenizer, max_length)
+        self._correct: NDArray[np.bool_] | None = None
+        by_choice = all(example.choices for example in examples)
+        if not isinstance(example_encoder, Choices) and by_choice:
+            encoded, self._owner, self._correct = encode_choices(
+                examples, example_encoder, max_length
+            )
         else:
-            encoded = rows_of(examples, tokenizer, max_length)
+            encoded = encode_examples(examples, example_encoder, max_length)
             self._owner = np.arange(len(examples))
-        # All rows of an example have its prompt.
+        # All rows of an example start with its prompt.
         first = torch.from_numpy(np.unique(self._owner, return_index=True)[1])
         self._prompts = Encoded(encoded.ids[first], encoded.mask[first], encoded.labels[first])
         self._features: tuple[torch.Tensor, ...] | None = None
         self.count = len(first)
         self.token_count, self.largest_token = encoded.ids.numel(), int(encoded.ids.max())
-        # Rows of similar length waste little on padding.
+        # Sorting by length reduces padding.
         self._order = torch.argsort(encoded.mask.sum(1), stable=True)
         step = max(1, _BATCH_TOKENS // encoded.ids.shape[1])
         self._batches = [Batch.of(encoded, chosen, device) for chosen in self._order.split(step)]
@@ -126,7 +132,7 @@ class TestSet:
         self._owners = owner.split(step)
 
     def features(self, model: AdaptedModel) -> tuple[torch.Tensor, ...]:
-        """Return what prompts look like to the bare model, per layer (examples, inputs)."""
+        """Return the features of the prompts in the frozen model, per layer (examples, inputs)."""
         if self._features is None:
             self._features = pooled(model, self._prompts)
         return self._features
@@ -135,21 +141,21 @@ class TestSet:
         self,
         model: AdaptedModel,
         adapters: int,
-        announce: Callable[[torch.Tensor], None] | None = None,
+        before_batch: Callable[[torch.Tensor], None] | None = None,
     ) -> list[float]:
-        """Return the accuracy of each adapter that is on the model.
+        """Return the accuracy of each attached adapter.
 
         Parameters
         ----------
         model : the shared model
-        adapters : how many are on it
-        announce : is told the example of each row, (rows,), before these are run
+        adapters : number of attached adapters
+        before_batch : called before each pass with the example of each row, (rows,)
         """
-        exact = self._right is None
+        exact = self._correct is None
         parts = []
         for batch, owner in zip(self._batches, self._owners, strict=True):
-            if announce is not None:
-                announce(owner)
+            if before_batch is not None:
+                before_batch(owner)
             parts.append(batch.scores(model, adapters, exact))
         sorted_scores = torch.cat(parts, dim=1).cpu()
         scores = torch.empty_like(sorted_scores)
@@ -157,79 +163,83 @@ class TestSet:
         return [self._accuracy(row) for row in scores.numpy()]
 
     def _accuracy(self, score: NDArray[np.float32]) -> float:
-        if self._right is None:
+        if self._correct is None:
             return float(score.mean(dtype=np.float64))
-        # The likeliest choice of each example, the first of equals.
+        # The choice of highest likelihood of each example, the first one of equals.
         order = np.lexsort((np.arange(len(score)), -score, self._owner))
         first = np.unique(self._owner[order], return_index=True)[1]
-        return float(np.mean(self._right[order][first]))
+        return float(np.mean(self._correct[order][first]))
 
 
 class Evaluator:
-    """The test sets of all tasks.
+    """Test sets of all tasks.
 
     Parameters
     ----------
     model : the shared model
-    tasks : what is tested
-    tokenizer, max_length : how examples become tokens
+    tasks : the tasks
+    example_encoder, max_length : encoder of the examples, and maximum length of a row [token]
     """
 
     def __init__(
         self,
         model: AdaptedModel,
         tasks: Sequence[Task],
-        tokenizer: Reader,
+        example_encoder: ExampleEncoder,
         max_length: int,
     ) -> None:
         self._model = model
-        self._sets = [TestSet(task.test, tokenizer, max_length, model.device) for task in tasks]
+        self._sets = [
+            TestSet(task.test, example_encoder, max_length, model.device) for task in tasks
+        ]
         check_token(model.model, max(one.largest_token for one in self._sets))
         self._token_count = sum(one.token_count for one in self._sets)
-        self._untrained: list[float] | None = None
+        self._without_adapter: list[float] | None = None
 
     def accuracies(self, adapters: Sequence[Adapter]) -> list[list[float]]:
         """Return the accuracy of each adapter on each task, between 0 and 1."""
-        # Devices that heard the same, or nothing, have the same adapter.
-        different = {id(adapter): adapter for adapter in adapters}
-        trained = [adapter for adapter in different.values() if not adapter.is_zero()]
+        # Devices that aggregated the same updates, or none, may share one adapter.
+        distinct = {id(adapter): adapter for adapter in adapters}
+        trained = [adapter for adapter in distinct.values() if not adapter.is_zero()]
         with torch.inference_mode():
-            if len(trained) < len(different) and self._untrained is None:
-                self._untrained = self._measure(1)[0]
-            known = dict(zip(map(id, trained), self._trained(trained), strict=True))
-        return [known.get(id(adapter)) or list(self._untrained or ()) for adapter in adapters]
+            if len(trained) < len(distinct) and self._without_adapter is None:
+                self._without_adapter = self._measure(1)[0]
+            known = dict(zip(map(id, trained), self._accuracies_of(trained), strict=True))
+        return [known.get(id(adapter)) or list(self._without_adapter or ()) for adapter in adapters]
 
-    def mixed(self, experts: Sequence[Expert], gate: Mixture) -> tuple[list[float], float, float]:
-        """Return how well experts do together.
+    def mixture(self, experts: Sequence[Expert], gate: Mixture) -> tuple[list[float], float, float]:
+        """Return the accuracies and routing statistics of a mixture of experts.
 
         Parameters
         ----------
-        experts, gate : who answers, and how much each of them counts
+        experts, gate : the experts, and the gate that weighs them
 
         Returns
         -------
-        the accuracy on each task; the share of all test prompts whose heaviest expert is of a
-        device with the prompt's task; and how evenly these are spread over the experts, see
-        `routing.evenness`; both nan if the gate makes no choice for a whole prompt
+        the accuracy on each task; the routing accuracy, the share of all test prompts whose
+        heaviest expert is of a device with the prompt's task; and the normalized usage entropy of
+        the experts; both NaN if the gate has no weights for a whole prompt
         """
-        found, hits, chosen = [], [], []
-        mixture = Mixed(experts, gate, self._model.device)
+        found, correct, routed = [], [], []
+        mixture = ExpertMixture(experts, gate, self._model.device)
         with torch.inference_mode():
             for task, one in enumerate(self._sets):
-                weights = mixture.weights(task, one.count, partial(one.features, self._model))
-                announce = None
+                weights = mixture.routing_weights(
+                    task, one.count, partial(one.features, self._model)
+                )
+                before_batch = None
                 if weights is not None:
-                    hits.append(routing.right(weights, task, experts))
-                    chosen.append(weights)
-                    announce = partial(mixture.weigh, weights)
-                with mixture.on(self._model):
-                    found += one.accuracies(self._model, 1, announce)
-        if not hits:
+                    correct.append(routing.routed_correctly(weights, task, experts))
+                    routed.append(weights)
+                    before_batch = partial(mixture.set_weights, weights)
+                with mixture.attached(self._model):
+                    found += one.accuracies(self._model, 1, before_batch)
+        if not correct:
             return found, math.nan, math.nan
-        evenness = routing.evenness(torch.cat(chosen))
-        return found, float(torch.cat(hits).double().mean()), evenness
+        entropy = routing.normalized_usage_entropy(torch.cat(routed))
+        return found, float(torch.cat(correct).double().mean()), entropy
 
-    def _trained(self, adapters: Sequence[Adapter]) -> list[list[float]]:
+    def _accuracies_of(self, adapters: Sequence[Adapter]) -> list[list[float]]:
         results: list[list[float]] = []
         if self._token_count >= _MERGED_TOKENS:
             for adapter in adapters:
@@ -239,14 +249,14 @@ class Evaluator:
         step = max(1, _BATCH_TOKENS // self._token_count)
         for start in range(0, len(adapters), step):
             some = adapters[start : start + step]
-            # Factors that are nobody's to train need no gradients, whatever their method.
-            rows = DeviceRows(some, self._model.device)
+            # Without training no factor needs a gradient, so that methods can be mixed.
+            rows = FlatParameters(some, self._model.device)
             a, b = rows.factors(len(some))
             with self._model.stacked(a, b, rows.scales(len(some))):
                 results += self._measure(len(some))
         return results
 
     def _measure(self, adapters: int) -> list[list[float]]:
-        """Return the accuracy of each adapter that is on the model on each task."""
+        """Return the accuracy of each attached adapter on each task."""
         of_tasks = [one.accuracies(self._model, adapters) for one in self._sets]
         return [list(of_adapter) for of_adapter in zip(*of_tasks, strict=True)]

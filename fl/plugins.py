@@ -1,8 +1,8 @@
-"""Families of models, from which a scenario chooses by `model`, and models of a user's own.
+"""Families of models, among which a scenario chooses by `model`, and user-defined models.
 
-A model of one's own is named `module:Name` and is what the models on board are, a frozen dataclass
-made with `parameters`, whose field `model` has that very name. Its module must have been allowed:
-a scenario that somebody sent does not import code by itself.
+A user-defined (plugin) model is named `module:Name`. Like the built-in ones it is a frozen
+dataclass made with `parameters`, whose field `model` holds its name. Its module must have been
+allowed: a scenario from an untrusted source does not import code by itself.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, TypeAdapter, Va
 from pydantic.dataclasses import is_pydantic_dataclass
 from pydantic_core import core_schema
 
-OWN = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)")
-"""What names of a user's own look like."""
+PLUGIN_NAME = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*):([A-Za-z_]\w*)")
+"""Pattern of the names of user-defined models."""
 
 ALLOWED = "plugins"
-"""Where the validation's context has the modules that are allowed."""
+"""Key of the allowed modules in the context of a validation."""
 
-_OWN = "module:Name"
+_PLUGIN = "module:Name"
 Info: TypeAlias = core_schema.ValidationInfo[Any]
 
 
 class Family:
-    """Lets a choice among models on board be one of a user's own, too: a mark on its type.
+    """Annotation of a union of built-in models, which also admits user-defined ones.
 
     Parameters
     ----------
-    title : what its members are, in sentences
-    needs : what a member must have: names, or the protocol that lists them
+    title : name of a member in messages, such as `method`
+    needs : required attributes of a member: their names, or the protocol that lists them
 
     Attributes
     ----------
-    title : as given
+    title : name of a member in messages
     """
 
     def __init__(self, title: str, needs: tuple[str, ...] | type) -> None:
@@ -50,96 +50,97 @@ class Family:
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
-        """Return how values are read and written."""
+        """Return the schema of validation and serialization."""
         choices: dict[str, core_schema.CoreSchema] = {
             _model_of(member): handler.generate_schema(member) for member in get_args(source)
         }
-        choices[_OWN] = core_schema.with_info_plain_validator_function(self._read)
-        choice = core_schema.tagged_union_schema(choices, discriminator=_chosen)
-        choice["serialization"] = core_schema.wrap_serializer_function_ser_schema(_written)
+        choices[_PLUGIN] = core_schema.with_info_plain_validator_function(self._read)
+        choice = core_schema.tagged_union_schema(choices, discriminator=_discriminator)
+        choice["serialization"] = core_schema.wrap_serializer_function_ser_schema(_serialized)
         return choice
 
     def __get_pydantic_json_schema__(
         self, schema: core_schema.CoreSchema, handler: GetJsonSchemaHandler
     ) -> dict[str, Any]:
-        """Return the models on board, or any object that names its own."""
+        """Return the JSON schema: a built-in model, or any object with the name of a plugin."""
         found: Any = schema
-        choices = {name: each for name, each in found["choices"].items() if name != _OWN}
-        own = {
+        choices = {name: each for name, each in found["choices"].items() if name != _PLUGIN}
+        plugin = {
             "type": "object",
-            "title": f"{self.title} of one's own, module:Name, with --plugin module",
-            "properties": {"model": {"type": "string", "pattern": f"^{OWN.pattern}$"}},
+            "title": f"user-defined {self.title}, module:Name, with --plugin module",
+            "properties": {"model": {"type": "string", "pattern": f"^{PLUGIN_NAME.pattern}$"}},
             "required": ["model"],
         }
-        on_board = handler(core_schema.tagged_union_schema(choices, discriminator="model"))
-        return {"anyOf": [on_board, own]}
+        built_in = handler(core_schema.tagged_union_schema(choices, discriminator="model"))
+        return {"anyOf": [built_in, plugin]}
 
     def _read(self, value: Any, info: Info) -> Any:
-        """Return a model of a user's own."""
+        """Validate a user-defined model."""
         name = value["model"] if isinstance(value, dict) else value.model
-        model = own(name, self.title, info)
-        return value if isinstance(value, model) else self.made(name, model, value)
+        model = allowed_plugin(name, self.title, info)
+        return value if isinstance(value, model) else self.create(name, model, value)
 
-    def made(self, name: str, model: Any, values: dict[str, Any]) -> Any:
-        """Return a model of a user's own, made of values.
+    def create(self, name: str, model: Any, values: dict[str, Any]) -> Any:
+        """Create a user-defined model.
 
         Parameters
         ----------
-        name : its own, `module:Name`
-        model : what the name stands for
-        values : by field
+        name : its name, `module:Name`
+        model : its class
+        values : values of its fields
 
         Raises
         ------
         ValueError
-            if it is no such model, the values are not for it, or it lacks what its family has
+            if the class is not a model, the values do not fit it, or it lacks an attribute that its
+            family requires
         """
         if not (isinstance(model, type) and is_pydantic_dataclass(model)):
             raise ValueError(f"{name} must be a class made with wnsim.core.params.parameters")
         if _model_of(model) != name:
             raise ValueError(f'{name} must have the field model: Literal["{name}"] = "{name}"')
         try:
-            made = TypeAdapter(model).validate_json(json.dumps(values))
+            created = TypeAdapter(model).validate_json(json.dumps(values))
         except ValidationError as error:
-            raise ValueError(_first(error)) from error
+            raise ValueError(_first_message(error)) from error
         for need in self._needs:
-            if not hasattr(made, need):
+            if not hasattr(created, need):
                 raise ValueError(f"{name} must have {need}, as each {self.title} has")
-        return made
+        return created
 
 
-def own(name: str, title: str, info: Info) -> Any:
-    """Return what a name of a user's own stands for.
+def allowed_plugin(name: str, title: str, info: Info) -> Any:
+    """Return the object of a plugin's name, if its module is allowed.
 
     Parameters
     ----------
-    name : such as `module:Name`
-    title : what it should be, in sentences
-    info : of the validation, whose context has the modules that are allowed
+    name : name of the plugin, `module:Name`
+    title : name of its family in messages
+    info : context of the validation, with the allowed modules
 
     Raises
     ------
     ValueError
-        if it is no such name, or its module is not allowed or lacks it
+        if the name is malformed, its module is not allowed, or the module lacks it
     """
-    match = OWN.fullmatch(name)
+    match = PLUGIN_NAME.fullmatch(name)
     if match is None:
-        raise ValueError(f"a {title} of one's own is named module:Name, got {name!r}")
+        raise ValueError(f"a user-defined {title} is named module:Name, got {name!r}")
     allowed = (info.context or {}).get(ALLOWED, frozenset())
     if match[1] not in allowed:
         raise ValueError(
-            f"{name!r} is code that is not on board; if you trust it: --plugin {match[1]}"
+            f"{name!r} is user code, not a built-in; if you trust it: --plugin {match[1]}"
         )
-    return named(name)
+    return resolve(name)
 
 
-def named(name: str) -> Any:
-    """Return what a name stands for in a module that is imported already.
+def resolve(name: str) -> Any:
+    """Return the object of a plugin's name in a module that is already imported.
 
     Raises
     ------
     ValueError
-        if it is not there
+        if the module is not imported or lacks the name
     """
     module, _, attribute = name.partition(":")
     found = getattr(sys.modules.get(module), attribute, None)
@@ -148,60 +149,60 @@ def named(name: str) -> Any:
     return found
 
 
-def own_names(data: Any) -> Iterator[str]:
-    """Yield the names of a user's own in a scenario as plain values."""
+def plugin_names(data: Any) -> Iterator[str]:
+    """Yield the names of plugins in a scenario of plain values."""
     if isinstance(data, dict):
         for key, value in data.items():
             if key in ("model", "tasks"):
                 values = value if isinstance(value, list) else [value]
-                yield from (each for each in values if isinstance(each, str) and _is_own(each))
-            yield from own_names(value)
+                yield from (each for each in values if isinstance(each, str) and _is_plugin(each))
+            yield from plugin_names(value)
     elif isinstance(data, list):
         for value in data:
-            yield from own_names(value)
+            yield from plugin_names(value)
 
 
-def source_of(name: str) -> Path | None:
-    """Return the file with the code behind a name of a user's own, if there is one."""
+def source_file(name: str) -> Path | None:
+    """Return the source file of a plugin, None if it is unknown."""
     module = sys.modules.get(name.partition(":")[0])
     path = None if module is None else inspect.getsourcefile(module)
     return None if path is None else Path(path)
 
 
-def _is_own(name: str) -> bool:
-    return OWN.fullmatch(name) is not None
+def _is_plugin(name: str) -> bool:
+    return PLUGIN_NAME.fullmatch(name) is not None
 
 
 def _model_of(model: type) -> Any:
-    """Return the name by which a model is chosen."""
+    """Return the name of a model, the default of its field `model`."""
     fields = {field.name: field for field in dataclasses.fields(model)}
     return fields["model"].default if "model" in fields else None
 
 
-def _chosen(value: Any) -> Any:
-    """Return which model a value chooses."""
+def _discriminator(value: Any) -> Any:
+    """Return the discriminator of a value: the name of a built-in model, or that of plugins."""
     name = value.get("model") if isinstance(value, dict) else getattr(value, "model", None)
-    return _OWN if isinstance(name, str) and ":" in name else name
+    return _PLUGIN if isinstance(name, str) and ":" in name else name
 
 
-def _written(value: Any, handler: core_schema.SerializerFunctionWrapHandler) -> Any:
-    if _is_own(str(getattr(value, "model", ""))):
+def _serialized(value: Any, handler: core_schema.SerializerFunctionWrapHandler) -> Any:
+    if _is_plugin(str(getattr(value, "model", ""))):
         return json.loads(TypeAdapter(type(value)).dump_json(value))
     return handler(value)
 
 
-def _first(error: ValidationError) -> str:
-    """Return the first complaint about a model of a user's own, in a sentence."""
+def _first_message(error: ValidationError) -> str:
+    """Return the message of the first error of a user-defined model."""
     detail = error.errors(include_url=False)[0]
-    place = ".".join(map(str, detail["loc"]))
+    field = ".".join(map(str, detail["loc"]))
     if detail["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
-        return f"unknown key {place!r}"
+        return f"unknown key {field!r}"
     message = str(detail.get("ctx", {}).get("error", detail["msg"]))
-    return f"{place}: {message}, got {detail['input']!r}" if place else message
+    return f"{field}: {message}, got {detail['input']!r}" if field else message
 
 
 def _members(protocol: type) -> set[str]:
-    """Return the public names that a protocol asks for."""
+    """Return the public members of a protocol."""
     return {
         name
         for base in protocol.__mro__

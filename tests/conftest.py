@@ -137,7 +137,7 @@ def make_trainer(make_lm, tokenizer):  # type: ignore[no-untyped-def]
         tasks=None,
         store=None,
         micro_batch_tokens=1024,
-        wrongs=None,
+        update_faults=None,
         **settings,
     ):
         from fl.config import Computing, Learning
@@ -149,7 +149,14 @@ def make_trainer(make_lm, tokenizer):  # type: ignore[no-untyped-def]
         )
         tasks = tasks or [generate(name, 24, 4, 1) for name in list(GENERATED)[:2]]
         return Trainer(
-            learning, tasks, make_lm(kind), tokenizer, devices, seed=1, store=store, wrongs=wrongs
+            learning,
+            tasks,
+            make_lm(kind),
+            tokenizer,
+            devices,
+            seed=1,
+            store=store,
+            update_faults=update_faults,
         )
 
     return make
@@ -160,12 +167,17 @@ def learn_over(make_trainer):  # type: ignore[no-untyped-def]
     """Return what lets devices learn over a network; gives network, trainer and session."""
 
     def run(  # type: ignore[no-untyped-def]
-        network, devices=4, *, compute_s=lambda device, flops: 1.0 + device, wrongs=None, **settings
+        network,
+        devices=4,
+        *,
+        compute_s=lambda device, flops: 1.0 + device,
+        update_faults=None,
+        **settings,
     ):
         from fl.config import Learning
         from fl.session import PROTOCOLS
 
-        trainer = make_trainer(devices=devices, wrongs=wrongs, **settings)
+        trainer = make_trainer(devices=devices, update_faults=update_faults, **settings)
         learning = Learning(**SMALL | settings)
         session = PROTOCOLS[type(learning.protocol)](
             network, trainer, learning, compute_s, devices, 1, lambda number, time_s, accuracy: None

@@ -16,7 +16,7 @@ from fl.config import AdamW, FfaLora, FullFt, Local, Lora, LoriD, LoriS, SoLora
 from fl.methods import METHODS
 from fl.methods.calibration import b_gradients
 from fl.models.language_model import IGNORED, Encoded
-from fl.training.local_steps import Trained, Work, train
+from fl.training.local_steps import LocalTraining, TrainingResult, train
 
 CONFIGS = [
     Local(rank=4),
@@ -46,20 +46,22 @@ def batches(device: int, count: int) -> list[Encoded]:
     ]
 
 
-def prepared(model: AdaptedModel, config: Any, device: int) -> Adapter:
+def calibrated(model: AdaptedModel, config: Any, device: int) -> Adapter:
     """Return a device's adapter before its first round."""
     method = METHODS[type(config)](config)
     adapter = method.initial(model.layers, 1, device, 3)
     return method.calibrate(model, adapter, examples(device, 16), batches(device, 4), device)
 
 
-def trained(model: AdaptedModel, config: Any, devices: int = 3) -> list[Trained]:
+def trained(model: AdaptedModel, config: Any, devices: int = 3) -> list[TrainingResult]:
     return train(model, works(model, config, devices), AdamW(), 1.0)
 
 
-def works(model: AdaptedModel, config: Any, devices: int = 3) -> list[Work]:
+def works(model: AdaptedModel, config: Any, devices: int = 3) -> list[LocalTraining]:
     return [
-        Work(prepared(model, config, device), None, batches(device, STEPS), config.learning_rate)
+        LocalTraining(
+            calibrated(model, config, device), None, batches(device, STEPS), config.learning_rate
+        )
         for device in range(devices)
     ]
 
@@ -76,7 +78,9 @@ def assert_close(first: Adapter, second: Adapter) -> None:
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.model)
-def test_devices_trained_together_equal_devices_trained_alone(make_lm, kind, config) -> None:  # type: ignore[no-untyped-def]
+def test_devices_trained_in_one_batch_equal_devices_trained_one_by_one(
+    make_lm, kind, config
+) -> None:  # type: ignore[no-untyped-def]
     model = AdaptedModel(make_lm(kind))
     jobs = works(model, config)
     for job, result in zip(jobs, train(model, jobs, AdamW(), 1.0), strict=True):
@@ -102,17 +106,17 @@ def test_the_order_of_devices_does_not_matter(make_lm) -> None:  # type: ignore[
 def test_a_round_of_six_steps_equals_two_rounds_of_three(make_lm, config) -> None:  # type: ignore[no-untyped-def]
     """Law: moments and step counts are carried over, so where a round ends does not matter."""
     model = AdaptedModel(make_lm())
-    job = Work(prepared(model, config, 0), None, batches(0, 6), 1e-3)
+    job = LocalTraining(calibrated(model, config, 0), None, batches(0, 6), 1e-3)
     # The rank of full fine-tuning is that of the layers.
     narrow = config if isinstance(config, FullFt) else replace(config, rank=2)
-    other = Work(prepared(model, narrow, 1), None, batches(1, 6), 1e-3)
+    other = LocalTraining(calibrated(model, narrow, 1), None, batches(1, 6), 1e-3)
     whole = train(model, [job, other], AdamW(), 1.0)
     half = train(
         model, [replace(one, batches=one.batches[:3]) for one in (job, other)], AdamW(), 1.0
     )
     assert [one.moments.steps for one in half] == [3, 3]  # type: ignore[union-attr]
     rest = [
-        Work(done.adapter, done.moments, one.batches[3:], 1e-3)
+        LocalTraining(done.adapter, done.moments, one.batches[3:], 1e-3)
         for one, done in zip((job, other), half, strict=True)
     ]
     for one, again in zip(whole, train(model, rest, AdamW(), 1.0), strict=True):
@@ -141,7 +145,7 @@ def test_exported_adapters_give_the_same_logits_in_peft(  # type: ignore[no-unty
 
 @pytest.mark.parametrize("mask", ["grad", "random"])
 @pytest.mark.parametrize("allocation", ["size", "paper", "uniform"])
-def test_masks_have_the_asked_density_and_nothing_outside_moves(  # type: ignore[no-untyped-def]
+def test_masks_have_the_configured_density_and_nothing_outside_moves(  # type: ignore[no-untyped-def]
     make_lm, mask, allocation
 ) -> None:
     config = SoLora(rank=4, density=0.3, mask=mask, allocation=allocation, calibration_prompts=8)
@@ -156,7 +160,7 @@ def test_masks_have_the_asked_density_and_nothing_outside_moves(  # type: ignore
             torch.where(where, one, torch.full_like(one, 0.01))
             for one, where in zip(adapter.b, adapter.mask, strict=True)
         )
-        again = Work(replace(adapter, b=b), done.moments, batches(device, 2), 1e-2)
+        again = LocalTraining(replace(adapter, b=b), done.moments, batches(device, 2), 1e-2)
         moved = train(model, [again], AdamW(weight_decay=0.5), 1.0)[0].adapter
         for before, after, where in zip(b, moved.b, adapter.mask, strict=True):
             assert torch.equal(before[~where], after[~where])
@@ -166,10 +170,10 @@ def test_masks_have_the_asked_density_and_nothing_outside_moves(  # type: ignore
 
 def test_gradient_masks_keep_the_largest_gradients(make_lm) -> None:  # type: ignore[no-untyped-def]
     model = AdaptedModel(make_lm())
-    adapter = prepared(model, CONFIGS[-1], 0)
-    fresh = replace(adapter, mask=None)
+    adapter = calibrated(model, CONFIGS[-1], 0)
+    unmasked = replace(adapter, mask=None)
     for gradient, mask in zip(
-        b_gradients(model, fresh, batches(0, 4)), adapter.mask or (), strict=True
+        b_gradients(model, unmasked, batches(0, 4)), adapter.mask or (), strict=True
     ):
         if mask.all() or not mask.any():
             continue
@@ -178,7 +182,7 @@ def test_gradient_masks_keep_the_largest_gradients(make_lm) -> None:  # type: ig
 
 def test_devices_have_their_own_frozen_a_and_nearly_orthogonal_ones(make_lm) -> None:  # type: ignore[no-untyped-def]
     model = AdaptedModel(make_lm())
-    first, second = (prepared(model, SoLora(rank=8), device) for device in (0, 1))
+    first, second = (calibrated(model, SoLora(rank=8), device) for device in (0, 1))
     for x, y, layer in zip(first.a, second.a, model.layers, strict=True):
         cosine = torch.nn.functional.normalize(x) @ torch.nn.functional.normalize(y).T
         # Independent Gaussian rows: the cosine has standard deviation 1 / sqrt(k).
@@ -187,7 +191,7 @@ def test_devices_have_their_own_frozen_a_and_nearly_orthogonal_ones(make_lm) -> 
     assert float(norms.mean()) == pytest.approx(1.0, abs=0.1)
 
 
-def test_merging_averages_both_factors(make_lm) -> None:  # type: ignore[no-untyped-def]
+def test_aggregation_averages_both_factors(make_lm) -> None:  # type: ignore[no-untyped-def]
     model = AdaptedModel(make_lm())
     method = METHODS[Lora](Lora(rank=4))
     own, other, _ = (done.adapter for done in trained(model, Lora(rank=4)))

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from fl.aggregation.collision import expected, measured, overlap, sign_conflict
+from fl.aggregation.collision import (
+    collision_rates,
+    expected_collision_rate,
+    overlap,
+    sign_conflict,
+)
 from fl.topology.clustering import agglomerate
 
 # Equal densities: closed form 1 - (1-s)^n - n s (1-s)^(n-1).
@@ -21,14 +26,16 @@ TABLE = [
 @pytest.mark.parametrize(("density", "rates"), TABLE)
 def test_expected_collisions_of_equal_densities(density: float, rates: tuple[float, ...]) -> None:
     for number, rate in zip((2, 3, 5, 10, 15), rates, strict=True):
-        found = expected(np.full((number, 3), density), np.array([5.0, 1.0, 9.0]))
+        found = expected_collision_rate(np.full((number, 3), density), np.array([5.0, 1.0, 9.0]))
         assert found == pytest.approx(rate, abs=6e-5)
-    assert expected(np.full((1, 3), density), np.ones(3)) == pytest.approx(0.0, abs=1e-12)
+    assert expected_collision_rate(np.full((1, 3), density), np.ones(3)) == pytest.approx(
+        0.0, abs=1e-12
+    )
 
 
 def test_layers_count_by_their_entries() -> None:
     densities = np.array([[1.0, 0.0], [1.0, 0.0]])
-    assert expected(densities, np.array([1.0, 3.0])) == 0.25
+    assert expected_collision_rate(densities, np.array([1.0, 3.0])) == 0.25
 
 
 @pytest.mark.parametrize("density", [0.1, 0.25, 0.5])
@@ -37,8 +44,8 @@ def test_independent_masks_collide_as_expected(density: float, number: int) -> N
     """Law: Eq. (19), within three standard deviations of so many entries."""
     generator = torch.Generator().manual_seed(3)
     masks = [[torch.rand(400, 100, generator=generator) < density] for _ in range(number)]
-    of_all, of_used = measured(masks)
-    rate = expected(np.full((number, 1), density), np.ones(1))
+    of_all, of_used = collision_rates(masks)
+    rate = expected_collision_rate(np.full((number, 1), density), np.ones(1))
     assert of_all == pytest.approx(rate, abs=3 * (rate * (1 - rate) / 40_000) ** 0.5)
     assert of_used == pytest.approx(of_all / (1 - (1 - density) ** number), rel=0.05)
 
@@ -46,13 +53,13 @@ def test_independent_masks_collide_as_expected(density: float, number: int) -> N
 def test_collisions_by_hand() -> None:
     first = [torch.tensor([True, True, False, False])]
     second = [torch.tensor([True, False, True, False])]
-    assert measured([first, second]) == (0.25, 1 / 3)
+    assert collision_rates([first, second]) == (0.25, 1 / 3)
     assert overlap(first, second) == (0.25, 1 / 3)
     values = [[torch.tensor([1.0, 1, 0, 0])], [torch.tensor([-1.0, 0, 1, 0])]]
     assert sign_conflict([first, second], values) == 1.0
     assert sign_conflict([first, second], [values[0], values[0]]) == 0.0
     apart = [torch.tensor([False, False, True, True])]
-    assert measured([first, apart])[0] == 0.0
+    assert collision_rates([first, apart])[0] == 0.0
     assert np.isnan(sign_conflict([first, apart], values))
 
 
@@ -74,7 +81,10 @@ def test_largest_cluster_of_equal_densities(density: float, largest: int) -> Non
     sizes = [len(cluster) for cluster in clusters(density, 0.3)]
     assert sum(sizes) == 24
     assert max(sizes) <= largest
-    rate = [expected(np.full((n, 1), density), np.ones(1)) for n in (largest, largest + 1)]
+    rate = [
+        expected_collision_rate(np.full((n, 1), density), np.ones(1))
+        for n in (largest, largest + 1)
+    ]
     assert rate[0] <= 0.3 < rate[1]
     # Nothing is left that could still be merged.
     smallest = sorted(sizes)[:2]
@@ -96,7 +106,7 @@ def test_devices_out_of_reach_are_not_merged() -> None:
     assert clusters(0.01, 0.9, 4, near, 1e9) == [[0, 1, 2, 3]]
 
 
-def test_unlike_densities_merge_the_sparse_first() -> None:
+def test_of_unequal_densities_the_sparse_ones_are_merged_first() -> None:
     densities = np.array([[0.5], [0.1], [0.5], [0.1]])
     found = agglomerate(
         range(4), densities, np.ones(1), 0.04, lambda n: np.zeros((4, 4)), np.ones(4)
@@ -104,7 +114,7 @@ def test_unlike_densities_merge_the_sparse_first() -> None:
     assert found == [[0], [1, 3], [2]]
 
 
-def test_those_who_are_away_are_in_no_cluster() -> None:
+def test_absent_devices_are_in_no_cluster() -> None:
     found = agglomerate(
         [3, 1], np.full((4, 1), 0.1), np.ones(1), 0.5, lambda n: np.zeros((4, 4)), np.ones(4)
     )

@@ -13,9 +13,9 @@ from fl.aggregation.consensus import consensus_error, mixing_matrix, spectral_ga
 
 
 def gap_of(graph: nx.Graph) -> float:
-    """Return the gap of a graph in which all hear all their neighbors and count alike."""
-    heard = {device: sorted(graph[device]) for device in graph}
-    return spectral_gap(mixing_matrix(sorted(graph), heard, lambda device: 2.0))
+    """Return the gap of a graph in which all devices receive all neighbors with equal weights."""
+    senders = {device: sorted(graph[device]) for device in graph}
+    return spectral_gap(mixing_matrix(sorted(graph), senders, lambda device: 2.0))
 
 
 @pytest.mark.parametrize("count", [3, 4, 5, 8, 21])
@@ -31,23 +31,23 @@ def test_gap_of_a_ring(count: int) -> None:
 
 
 @pytest.mark.parametrize("count", [2, 5, 12])
-def test_all_who_hear_all_agree_at_once(count: int) -> None:
+def test_a_complete_graph_agrees_in_one_round(count: int) -> None:
     assert gap_of(nx.complete_graph(count)) == pytest.approx(1.0, abs=1e-7)
 
 
-def test_one_alone_agrees_and_two_who_hear_nobody_never_do() -> None:
+def test_a_single_device_agrees_and_two_disconnected_ones_never_do() -> None:
     assert gap_of(nx.empty_graph(1)) == 1.0
     assert gap_of(nx.empty_graph(2)) == pytest.approx(0.0, abs=1e-12)
 
 
-def test_what_was_not_heard_does_not_count() -> None:
-    """Law: rows by weight: device 5 heard 7, which counts thrice, and 7 heard nobody."""
+def test_updates_that_were_not_received_have_no_weight() -> None:
+    """Law: rows by weight: device 5 senders 7, which counts thrice, and 7 senders nobody."""
     mixing = mixing_matrix([5, 7], {5: [7]}, {5: 1.0, 7: 3.0}.__getitem__)
     assert mixing.tolist() == [[0.25, 0.75], [0.0, 1.0]]
     assert spectral_gap(mixing) == pytest.approx(0.75)
 
 
-def test_mixing_loses_what_the_gap_says() -> None:
+def test_mixing_contracts_by_the_spectral_gap() -> None:
     """Law: on a ring the distance to consensus shrinks by |lambda_2| in each round."""
     graph = nx.cycle_graph(9)
     mixing = mixing_matrix(range(9), {each: sorted(graph[each]) for each in graph}, lambda _: 1.0)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fl.aggregation.weighted_mean import aggregate
-from fl.methods.density import allocate, largest, spectral_entropy
+from fl.methods.density import allocate, largest_mask, spectral_entropy
 
 
 @given(
@@ -50,9 +50,9 @@ def test_a_layer_that_is_full_passes_its_share_on() -> None:
 
 
 def test_ties_are_broken_by_index_so_that_the_count_is_exact() -> None:
-    mask = largest(torch.tensor([[1.0, -1.0], [1.0, 0.5]]), 2)
+    mask = largest_mask(torch.tensor([[1.0, -1.0], [1.0, 0.5]]), 2)
     assert mask.tolist() == [[True, True], [False, False]]
-    assert int(largest(torch.zeros(100), 37).sum()) == 37
+    assert int(largest_mask(torch.zeros(100), 37).sum()) == 37
 
 
 def test_entropy_of_known_spectra() -> None:
@@ -72,7 +72,7 @@ def test_aggregation_over_all_and_over_active_devices() -> None:
     assert aggregate(values, masks, [1, 3], "active").tolist() == [[5.0, 4.0, 0.0]]
 
 
-def test_disjoint_masks_leave_everybodys_entries_unchanged() -> None:
+def test_disjoint_masks_leave_all_entries_unchanged() -> None:
     generator = torch.Generator().manual_seed(0)
     dense = torch.randn(6, 4, generator=generator)
     first = torch.arange(24).reshape(6, 4) % 2 == 0

@@ -1,4 +1,4 @@
-"""Groups that aggregate inside and share outside: who holds what, and what it costs in bytes."""
+"""Groups that aggregate inside and exchange outside: cached updates, and sizes of messages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from fl.config import (
     SoLora,
 )
 from fl.mixture import stored_bytes
-from fl.mixture.features import SKETCH
+from fl.mixture.features import EMBEDDING_SIZE
 from fl.updates.codec import HEADER_BYTES
 from wnsim.core.units import dbm_to_w, thermal_noise_w
 from wnsim.phy import Shannon
@@ -48,8 +48,8 @@ def sent(network, kind: str) -> list[tuple[int, int, int, int]]:  # type: ignore
     return [(m.round, m.source, m.target, m.size_bytes) for m in messages]
 
 
-def test_a_cluster_for_each_device_is_everybody_alone(federate) -> None:  # type: ignore[no-untyped-def]
-    """Law: where nobody may collide, nobody is heard."""
+def test_clusters_of_one_device_do_not_communicate(federate) -> None:  # type: ignore[no-untyped-def]
+    """Law: without admissible collisions no update is received."""
     network, _, clusters = federate(topology=Agglomerative(s_max=0.0))
     _, _, alone = federate(topology=Isolated())
     assert sent(network, "update") == []
@@ -58,7 +58,7 @@ def test_a_cluster_for_each_device_is_everybody_alone(federate) -> None:  # type
     assert {row.devices for row in clusters.groups} == {1}
 
 
-def test_one_cluster_is_everybody_together(federate) -> None:  # type: ignore[no-untyped-def]
+def test_one_cluster_is_a_complete_graph(federate) -> None:  # type: ignore[no-untyped-def]
     _, _, cluster = federate(topology=Agglomerative(s_max=1.0))
     _, _, full = federate(topology=Full())
     for one, other in zip(cluster.adapters, full.adapters, strict=True):
@@ -66,11 +66,11 @@ def test_one_cluster_is_everybody_together(federate) -> None:  # type: ignore[no
     assert {row.devices for row in cluster.groups} == {4}
 
 
-def test_clusters_are_agreed_upon_over_the_air(federate) -> None:  # type: ignore[no-untyped-def]
+def test_clusters_are_negotiated_over_the_air(federate) -> None:  # type: ignore[no-untyped-def]
     network, trainer, _ = federate(topology=Agglomerative(s_max=0.1, recluster_every=2), rounds=3)
     size = HEADER_BYTES + 2 * len(trainer.model.layers) + 8
-    everybody = [(n, s, t, size) for n in (1, 3) for s in range(4) for t in range(4) if s != t]
-    assert sorted(sent(network, "control")) == everybody
+    expected = [(n, s, t, size) for n in (1, 3) for s in range(4) for t in range(4) if s != t]
+    assert sorted(sent(network, "control")) == expected
 
 
 def test_collisions_are_those_of_the_masks(federate) -> None:  # type: ignore[no-untyped-def]
@@ -84,7 +84,7 @@ def test_collisions_are_those_of_the_masks(federate) -> None:  # type: ignore[no
         assert 0.0 <= row.sign_conflict_rate <= 1.0
 
 
-def test_groups_share_what_they_have_come_to(federate) -> None:  # type: ignore[no-untyped-def]
+def test_cluster_updates_are_exchanged(federate) -> None:  # type: ignore[no-untyped-def]
     """Law: sizes are those of the union's values, at first with its mask, A's and centroids."""
     network, trainer, session = federate(
         topology=ByTask(), cluster_exchange=ClusterExchange(every=2), inference=Mixture(), rounds=4
@@ -96,7 +96,7 @@ def test_groups_share_what_they_have_come_to(federate) -> None:  # type: ignore[
     layers = trainer.model.layers
     entries = 4 * sum(layer.outputs for layer in layers)
     for members in groups:
-        masks = [trainer._frame(member).value().mask for member in members]
+        masks = [trainer._base_adapter(member).value().mask for member in members]
         union = sum(int((x | y).sum()) for x, y in zip(*masks, strict=True))
         later = HEADER_BYTES + 2 * union
         a_and_centroid = 2 * (4 + 1) * sum(layer.inputs for layer in layers)
@@ -104,34 +104,34 @@ def test_groups_share_what_they_have_come_to(federate) -> None:  # type: ignore[
         sizes = {n: {s for m, head, _, s in share if m == n and head in members} for n in (2, 4)}
         assert sizes == {2: {first}, 4: {later}}
     for device in range(4):
-        assert set(session.held(device)) == {0, 1, 2, 3}
-    # Of its own group a device holds what it has come to; of the other what was told, in half.
-    own = session.held(0)[2].value().b[0]
+        assert set(session.cached_updates(device)) == {0, 1, 2, 3}
+    # A device caches its own group's state in full precision, that of the other one in half.
+    own = session.cached_updates(0)[2].value().b[0]
     assert torch.equal(own, session.adapters[0].b[0])
-    told = session.held(0)[1].value().b[0]
-    assert torch.allclose(told, session.adapters[1].b[0], atol=1e-3)
+    received = session.cached_updates(0)[1].value().b[0]
+    assert torch.allclose(received, session.adapters[1].b[0], atol=1e-3)
 
 
-def test_what_was_not_delivered_is_not_held(federate) -> None:  # type: ignore[no-untyped-def]
+def test_undelivered_cluster_updates_are_not_cached(federate) -> None:  # type: ignore[no-untyped-def]
     far = (*SQUARE[:3], (95_000.0, 95_000.0))
     _, _, session = federate(
         far, topology=Isolated(), cluster_exchange=ClusterExchange(every=1), inference=Mixture(),
         deadline_s=1e-3,
     )  # fmt: skip
-    assert 3 not in session.held(0)
-    assert set(session.held(3)) == {3}
+    assert 3 not in session.cached_updates(0)
+    assert set(session.cached_updates(3)) == {3}
 
 
-def test_devices_with_like_prompts_find_each_other(federate) -> None:  # type: ignore[no-untyped-def]
+def test_devices_with_similar_prompts_form_clusters(federate) -> None:  # type: ignore[no-untyped-def]
     """Law: two tasks whose prompts differ from the first word on are two groups."""
     network, _, session = federate(topology=Similarity(threshold=0.5))
     assert {row.devices for row in session.groups} == {2}
     assert {(s, t) for _, s, t, _ in sent(network, "update")} == {(0, 2), (2, 0), (1, 3), (3, 1)}
-    assert {size for *_, size in sent(network, "control")} == {HEADER_BYTES + 2 * SKETCH}
+    assert {size for *_, size in sent(network, "control")} == {HEADER_BYTES + 2 * EMBEDDING_SIZE}
 
 
-def test_news_come_from_whom_one_hears_best(federate) -> None:  # type: ignore[no-untyped-def]
-    """Law: the nearest who has it sends; at first that is a member, later anybody."""
+def test_cluster_updates_come_from_the_sender_with_the_best_link(federate) -> None:  # type: ignore[no-untyped-def]
+    """Law: the nearest device that has an update sends it, at first a member, later any device."""
     line = ((0.0, 0.0), (100.0, 0.0), (200.0, 0.0), (300.0, 0.0))
     network, _, session = federate(
         line, topology=Isolated(), cluster_exchange=ClusterExchange(every=1, source="nearest"),
@@ -139,16 +139,16 @@ def test_news_come_from_whom_one_hears_best(federate) -> None:  # type: ignore[n
     )  # fmt: skip
     share = sent(network, "cluster-exchange")
     assert len(share) == 2 * 12
-    # All news are of this round, which its own device alone has when it is asked for.
+    # All updates are of this round, which only their own devices have at the exchange.
     assert {(s, t) for _, s, t, _ in share} == {
         (s, t) for s in range(4) for t in range(4) if s != t
     }
     for device in range(4):
-        assert set(session.held(device)) == {0, 1, 2, 3}
+        assert set(session.cached_updates(device)) == {0, 1, 2, 3}
 
 
-def test_an_oracle_asks_the_expert_of_the_task(federate) -> None:  # type: ignore[no-untyped-def]
-    """Law: all hold the same experts, up to half precision, and all route rightly."""
+def test_an_oracle_routes_to_the_expert_of_the_task(federate) -> None:  # type: ignore[no-untyped-def]
+    """Law: all devices cache the same experts, up to half precision, and route correctly."""
     _, _, session = federate(
         method=Lora(rank=4), topology=Isolated(), cluster_exchange=ClusterExchange(every=1),
         inference=Mixture(gate="oracle"),
@@ -156,10 +156,10 @@ def test_an_oracle_asks_the_expert_of_the_task(federate) -> None:  # type: ignor
     last = [row for row in session.evaluations if row.round == 2]
     assert {row.routing_accuracy for row in last} == {1.0}
     for device in range(4):
-        assert set(session.held(device)) == {0, 1, 2, 3}
+        assert set(session.cached_updates(device)) == {0, 1, 2, 3}
 
 
-def test_groups_tell_how_they_mix(federate) -> None:  # type: ignore[no-untyped-def]
+def test_groups_have_the_spectral_gap_of_their_graph(federate) -> None:  # type: ignore[no-untyped-def]
     """Law: a ring of four, all with as many examples, has a gap of 2/3; it is far from agreeing
     when a clique does, up to half precision."""
     _, _, ring = federate(topology=Ring(), method=Lora(rank=4), weights="equal")
@@ -175,19 +175,19 @@ def test_groups_tell_how_they_mix(federate) -> None:  # type: ignore[no-untyped-
     assert {(row.spectral_gap, row.consensus_error) for row in alone.groups} == {(1.0, 0.0)}
 
 
-def test_updates_that_are_late_do_not_mix(federate) -> None:  # type: ignore[no-untyped-def]
+def test_late_updates_do_not_mix(federate) -> None:  # type: ignore[no-untyped-def]
     far = (*SQUARE[:3], (95_000.0, 95_000.0))
     network, _, session = federate(far, topology=Full(), method=Lora(rank=4), deadline_s=5e-3)
     assert not all(transfer.delivered for transfer in network.transfers)
     for row in session.groups:
         assert row.devices == 4
-        # Who hears nobody, and is not heard, stays where it is.
+        # An isolated device keeps its state.
         assert row.spectral_gap == pytest.approx(0.0, abs=1e-9)
 
 
 @pytest.mark.parametrize("method", [SPARSE, Lora(rank=4), SoLora(rank=4, shared_a=True)])
-def test_what_devices_hold_is_what_is_counted(federate, method) -> None:  # type: ignore[no-untyped-def]
-    """Law: charged for shapes before anything is computed, it is what the experts' factors take."""
+def test_stored_bytes_are_those_of_the_experts(federate, method) -> None:  # type: ignore[no-untyped-def]
+    """Law: the size computed from shapes is that of the experts' factors."""
     _, trainer, session = federate(
         topology=ByTask(),
         cluster_exchange=ClusterExchange(every=1),
@@ -195,8 +195,8 @@ def test_what_devices_hold_is_what_is_counted(federate, method) -> None:  # type
         method=method,
     )
     for device in range(4):
-        held = session.held(device)
-        experts = [trainer.groups.expert(other, held[other]).value() for other in sorted(held)]
+        cached = session.cached_updates(device)
+        experts = [trainer.groups.expert(other, cached[other]).value() for other in sorted(cached)]
         assert len(experts) == 4
         assert session.stored_bytes(device) == stored_bytes(experts)
     _, trainer, session = federate(topology=Full(), method=method)

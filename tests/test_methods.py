@@ -10,14 +10,14 @@ import torch
 from fl.adapters import Layer
 from fl.config import FfaLora, FullFt, Lora, LoriD, LoriS, SoLora
 from fl.methods import METHODS
-from fl.methods.projections import overlaps, own_a
+from fl.methods.projections import device_a, overlaps
 
 LAYERS = (Layer("q", 128, 96), Layer("down", 352, 128))
 
 
 def test_blocks_of_one_orthogonal_matrix_are_orthogonal_between_devices() -> None:
     """Law: max |A_i A_j^T| is rounding for i != j, and A_i A_i^T the identity."""
-    each = [own_a(LAYERS, 8, "block-qr", 5, device, 16) for device in range(16)]
+    each = [device_a(LAYERS, 8, "block-qr", 5, device, 16) for device in range(16)]
     for layer in range(2):
         for i, j in itertools.combinations_with_replacement(range(16), 2):
             product = each[i][layer] @ each[j][layer].T
@@ -28,7 +28,7 @@ def test_blocks_of_one_orthogonal_matrix_are_orthogonal_between_devices() -> Non
 def test_overlaps_of_known_factors() -> None:
     """Law: blocks of one orthogonal matrix do not overlap; rows at 60 degrees have a cosine of a
     half, and the block norm counts lengths too."""
-    blocks = [own_a(LAYERS, 8, "block-qr", 5, device, 4) for device in range(4)]
+    blocks = [device_a(LAYERS, 8, "block-qr", 5, device, 4) for device in range(4)]
     for found in overlaps(blocks):
         assert found == pytest.approx([0.0] * 4, abs=1e-6)
     first, second = torch.tensor([[2.0, 0.0]]), torch.tensor([[1.5, 1.5 * 3**0.5]])
@@ -46,7 +46,7 @@ def test_overlaps_of_known_factors() -> None:
 def test_overlaps_of_independent_rows(rank: int) -> None:
     """Law: the mean |cos| of independent rows in k dimensions is sqrt(2 / (pi k)) for large k."""
     wide = (Layer("x", 1536, 10),)
-    cosine, norm = overlaps([own_a(wide, rank, "gaussian", 3, n, 4) for n in range(4)])
+    cosine, norm = overlaps([device_a(wide, rank, "gaussian", 3, n, 4) for n in range(4)])
     # 3 * rank^2 cosines, whose modulus has a relative spread of 0.76.
     spread = 3 * 0.76 / (3 * rank**2) ** 0.5
     assert cosine == pytest.approx([(2 / (torch.pi * 1536)) ** 0.5] * 4, rel=spread)
@@ -54,7 +54,7 @@ def test_overlaps_of_independent_rows(rank: int) -> None:
     assert max(norm) == pytest.approx(2 * (rank / 1536) ** 0.5, rel=0.25)
 
 
-def test_overlaps_are_told_of_frozen_private_factors_alone(make_trainer) -> None:  # type: ignore[no-untyped-def]
+def test_overlaps_are_reported_for_frozen_private_factors_only(make_trainer) -> None:  # type: ignore[no-untyped-def]
     assert make_trainer(method=Lora(rank=4)).overlaps() is None
     assert make_trainer(method=SoLora(rank=4, shared_a=True)).overlaps() is None
     cosine, norm = make_trainer(method=LoriD(rank=4), devices=3).overlaps()
@@ -64,14 +64,14 @@ def test_overlaps_are_told_of_frozen_private_factors_alone(make_trainer) -> None
 
 def test_too_many_orthogonal_blocks_are_refused() -> None:
     with pytest.raises(ValueError, match="17 devices times rank 8 of at most 128, the inputs of q"):
-        own_a(LAYERS, 8, "block-qr", 5, 0, 17)
+        device_a(LAYERS, 8, "block-qr", 5, 0, 17)
 
 
-@pytest.mark.parametrize(("law", "variance"), [("gaussian", 1.0), ("kaiming", 1 / 3)])
-def test_drawn_rows_have_the_variance_of_their_law(law, variance: float) -> None:  # type: ignore[no-untyped-def]
+@pytest.mark.parametrize(("distribution", "variance"), [("gaussian", 1.0), ("kaiming", 1 / 3)])
+def test_drawn_rows_have_the_variance_of_their_distribution(distribution, variance: float) -> None:  # type: ignore[no-untyped-def]
     """Law: entries have the variance 1/k or 1/(3k); rows of two devices a cosine of 1/sqrt(k)."""
     wide = (Layer("x", 2000, 10),)
-    first, second = (own_a(wide, 32, law, 5, device, 2)[0] for device in (0, 1))
+    first, second = (device_a(wide, 32, distribution, 5, device, 2)[0] for device in (0, 1))
     # 64,000 entries: the variance is known to 1 %.
     assert float(first.var() * 2000) == pytest.approx(variance, rel=0.03)
     cosine = torch.nn.functional.normalize(first) @ torch.nn.functional.normalize(second).T
@@ -79,14 +79,16 @@ def test_drawn_rows_have_the_variance_of_their_law(law, variance: float) -> None
 
 
 def states(trainer, rounds: int = 1):  # type: ignore[no-untyped-def]
-    """Return what devices have after rounds in which all hear all."""
+    """Return the states of devices after rounds on the complete graph."""
     devices = range(len(trainer.task_of))
     current = [None for _ in devices]
     for number in range(1, rounds + 1):
         trained = [trainer.train(d, number, current[d]) for d in devices]
-        told = [trainer.tell(d, number, trained[d]) for d in devices]
+        sent = [trainer.outgoing_update(d, number, trained[d]) for d in devices]
         current = [
-            trainer.merge(d, trained[d], [told[o] for o in devices if o != d], [1.0] * len(told))
+            trainer.aggregate(
+                d, trained[d], [sent[o] for o in devices if o != d], [1.0] * len(sent)
+            )
             for d in devices
         ]
     return [state.value().adapter for state in current]
@@ -121,16 +123,14 @@ def test_lori_thresholds_all_layers_at_once(make_trainer) -> None:  # type: igno
         assert max(shares) > 1.5 * min(shares)
 
 
-def test_lori_starts_afresh_under_its_mask(make_trainer) -> None:  # type: ignore[no-untyped-def]
+def test_lori_restarts_under_its_mask(make_trainer) -> None:  # type: ignore[no-untyped-def]
     trainer = make_trainer(method=LoriS(rank=4, calibration_batches=5))
-    prepared = trainer._frame(0).value()
-    assert prepared.is_zero()
-    assert prepared.mask is not None
+    calibrated = trainer._base_adapter(0).value()
+    assert calibrated.is_zero()
+    assert calibrated.mask is not None
 
 
-def test_full_fine_tuning_moves_the_weights_as_their_own_gradient_says(
-    make_trainer, make_lm
-) -> None:  # type: ignore[no-untyped-def]
+def test_full_fine_tuning_follows_the_gradient_of_the_weights(make_trainer, make_lm) -> None:  # type: ignore[no-untyped-def]
     """Law: with the identity for A, one step changes B as torch's AdamW changes the weight."""
     from fl.training.loss import answer_loss
 
@@ -167,7 +167,7 @@ def test_full_fine_tuning_moves_the_weights_as_their_own_gradient_says(
     ],
     ids=lambda value: getattr(value, "model", None),
 )
-def test_a_travels_when_it_must(config, first: float, later: float) -> None:  # type: ignore[no-untyped-def]
+def test_a_is_sent_when_it_is_needed(config, first: float, later: float) -> None:  # type: ignore[no-untyped-def]
     """Law: bytes are those of active entries, a bit per entry for a mask, and A at most once."""
     from fl.updates.codec import HEADER_BYTES, encoded_bytes
 

@@ -16,9 +16,9 @@ from fl.adapters import AdaptedModel, Adapter
 from fl.adapters.adapter import draw_a
 from fl.config.inference import Mixture
 from fl.evaluation import Evaluator
-from fl.mixture import Expert, Mixed, centroid, pooled, stored_bytes
-from fl.mixture.gates import kept, largest
-from fl.mixture.routing import by_centroid, evenness
+from fl.mixture import Expert, ExpertMixture, centroid, pooled, stored_bytes
+from fl.mixture.gates import keep_largest, kept_components
+from fl.mixture.routing import centroid_weights, normalized_usage_entropy
 from fl.models.language_model import encode
 from fl.tasks import Example, Task
 
@@ -57,7 +57,7 @@ def delta(expert: Expert, layer: int) -> torch.Tensor:
 
 
 def logits_of_merged(lm: Any, some: Sequence[Expert], weights: Sequence[float]) -> torch.Tensor:
-    """Return the logits of a fresh model whose weights are changed by a weighted sum."""
+    """Return the logits of a new model whose weights are changed by a weighted sum."""
     for layer, name in enumerate(names(lm)):
         for expert, weight in zip(some, weights, strict=True):
             module = lm.get_submodule(name)
@@ -76,11 +76,11 @@ def names(lm: Any) -> list[str]:
 def logits_of_mixture(
     model: AdaptedModel, some: Sequence[Expert], gate: Mixture, task: int = 0
 ) -> torch.Tensor:
-    mixture = Mixed(some, gate, CPU)
-    weights = mixture.weights(task, 1, lambda: pytest.fail("nobody needs features"))
+    mixture = ExpertMixture(some, gate, CPU)
+    weights = mixture.routing_weights(task, 1, lambda: pytest.fail("no gate needs features"))
     if weights is not None:
-        mixture.weigh(weights, torch.zeros(len(IDS), dtype=torch.int64))
-    with torch.no_grad(), mixture.on(model):
+        mixture.set_weights(weights, torch.zeros(len(IDS), dtype=torch.int64))
+    with torch.no_grad(), mixture.attached(model):
         return model.model(IDS).logits  # type: ignore[no-any-return]
 
 
@@ -100,7 +100,7 @@ def test_one_expert_equals_its_adapter_merged(make_lm, kind) -> None:  # type: i
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
-def test_no_gate_is_the_sum_of_all_that_was_learned(make_lm, kind) -> None:  # type: ignore[no-untyped-def]
+def test_no_gate_is_the_sum_of_all_experts(make_lm, kind) -> None:  # type: ignore[no-untyped-def]
     model = AdaptedModel(make_lm(kind))
     some = experts(model, 3)
     mixed = logits_of_mixture(model, some, Mixture(gate="none"))
@@ -108,7 +108,7 @@ def test_no_gate_is_the_sum_of_all_that_was_learned(make_lm, kind) -> None:  # t
     torch.testing.assert_close(mixed, expected, rtol=0, atol=1e-5)
 
 
-def test_the_oracle_shares_among_those_who_have_the_task(make_lm) -> None:  # type: ignore[no-untyped-def]
+def test_the_oracle_weighs_the_experts_of_the_task_equally(make_lm) -> None:  # type: ignore[no-untyped-def]
     model = AdaptedModel(make_lm())
     first, second, third = experts(model, 3)
     some = [first, second, Expert(third.a, third.b, third.scale, third.centroid, (1, 2))]
@@ -118,36 +118,40 @@ def test_the_oracle_shares_among_those_who_have_the_task(make_lm) -> None:  # ty
         torch.testing.assert_close(mixed, expected, rtol=0, atol=1e-5)
 
 
-def test_the_oracle_does_on_each_task_what_its_expert_does_alone(make_lm, tokenizer) -> None:  # type: ignore[no-untyped-def]
+def test_the_oracle_has_the_accuracy_of_each_tasks_expert(make_lm, tokenizer) -> None:  # type: ignore[no-untyped-def]
     model = AdaptedModel(make_lm())
     evaluator = Evaluator(model, [CHOICES, FREE, CHOICES], tokenizer, 64)
     some = experts(model, 3)
     alone = evaluator.accuracies([adapter_of(one) for one in some])
-    found, routing, load = evaluator.mixed(some, Mixture(gate="oracle"))
+    found, routing, load = evaluator.mixture(some, Mixture(gate="oracle"))
     assert found == [alone[task][task] for task in range(3)]
     assert routing == 1.0
     shares = np.array([12, 9, 12]) / 33
     assert load == pytest.approx(-(shares * np.log(shares)).sum() / np.log(3))
-    # Nobody has the last task: 12 of 33 prompts are without an expert.
-    assert evaluator.mixed(some[:2], Mixture(gate="oracle"))[1] == pytest.approx(21 / 33)
+    # No device has the last task: 12 of 33 prompts are without an expert.
+    assert evaluator.mixture(some[:2], Mixture(gate="oracle"))[1] == pytest.approx(21 / 33)
 
 
 @pytest.mark.parametrize("top_k", [1, 5, 11, 12])
-def test_top_k_keeps_so_many_components_and_the_largest(top_k: int) -> None:
+def test_top_k_keeps_the_largest_components(top_k: int) -> None:
     low = torch.randn(3, 7, 12, generator=torch.Generator().manual_seed(1))
-    found = largest(low, top_k)
+    found = keep_largest(low, top_k)
     for token, own in zip(low.reshape(-1, 12), found.reshape(-1, 12), strict=True):
         order = sorted(range(12), key=lambda index: -abs(float(token[index])))
         expected = [float(token[i]) if i in order[:top_k] else 0.0 for i in range(12)]
         assert own.tolist() == expected
 
 
-def test_how_many_components_are_kept() -> None:
-    assert kept(32, Mixture(gate="paper-cosine")) == 8
-    assert kept(2, Mixture(gate="paper-projector")) == 1
-    assert kept(32, Mixture(gate="seq-centroid")) == kept(32, Mixture(gate="none")) == 32
-    assert kept(32, Mixture(gate="seq-centroid", top_k=5)) == 5
-    assert kept(32, Mixture(gate="paper-cosine", top_k=50)) == 32
+def test_number_of_components_kept() -> None:
+    assert kept_components(32, Mixture(gate="paper-cosine")) == 8
+    assert kept_components(2, Mixture(gate="paper-projector")) == 1
+    assert (
+        kept_components(32, Mixture(gate="seq-centroid"))
+        == kept_components(32, Mixture(gate="none"))
+        == 32
+    )
+    assert kept_components(32, Mixture(gate="seq-centroid", top_k=5)) == 5
+    assert kept_components(32, Mixture(gate="paper-cosine", top_k=50)) == 32
 
 
 def low_of(gate: str, expert: Expert, layer: int, h: torch.Tensor) -> torch.Tensor:
@@ -203,24 +207,24 @@ def with_centroids(centroids: Sequence[torch.Tensor]) -> list[Expert]:
 
 
 @pytest.mark.parametrize("choice", ["softmax", "argmax"])
-def test_weights_of_a_prompt_sum_to_one_and_do_not_see_what_is_common(choice) -> None:  # type: ignore[no-untyped-def]
+def test_weights_of_a_prompt_sum_to_one_and_ignore_a_common_component(choice) -> None:  # type: ignore[no-untyped-def]
     features, centroids, gate = vectors(30, 1), vectors(4, 2), Mixture(choice=choice)
-    weights = by_centroid(features, with_centroids(centroids), gate)
+    weights = centroid_weights(features, with_centroids(centroids), gate)
     torch.testing.assert_close(weights.sum(1), torch.ones(30))
     assert (weights >= 0).all()
     # The same vector on everything changes nothing; it is different from layer to layer.
     common = [10 * one[0] for one in vectors(1, 3)]
     features = tuple(x + y for x, y in zip(features, common, strict=True))
     centroids = tuple(x + y for x, y in zip(centroids, common, strict=True))
-    again = by_centroid(features, with_centroids(centroids), gate)
+    again = centroid_weights(features, with_centroids(centroids), gate)
     torch.testing.assert_close(again, weights, rtol=0, atol=1e-4)
 
 
 def test_a_choice_takes_the_nearest_centred_centroid() -> None:
     features, centroids = vectors(30, 1), vectors(4, 2, shift=3.0)
     some = with_centroids(centroids)
-    weights = by_centroid(features, some, Mixture(choice="argmax"))
-    soft = by_centroid(features, some, Mixture(temperature=0.3))
+    weights = centroid_weights(features, some, Mixture(choice="argmax"))
+    soft = centroid_weights(features, some, Mixture(temperature=0.3))
     for row in range(30):
         scores = [
             np.mean([
@@ -233,7 +237,7 @@ def test_a_choice_takes_the_nearest_centred_centroid() -> None:
         expected = np.exp(np.array(scores) / 0.3)
         np.testing.assert_allclose(soft[row], expected / expected.sum(), atol=1e-5)
     # Close to zero temperature, the two are the same.
-    cold = by_centroid(features, some, Mixture(temperature=1e-4))
+    cold = centroid_weights(features, some, Mixture(temperature=1e-4))
     torch.testing.assert_close(cold, weights, rtol=0, atol=1e-3)
 
 
@@ -243,7 +247,7 @@ def test_duplicates_share(choice) -> None:  # type: ignore[no-untyped-def]
     some = with_centroids(tuple(one[[0, 1, 0, 2, 0]] for one in distinct))
     # What is near to each of the three in turn.
     features = tuple(one.repeat(10, 1) + 0.1 for one in distinct)
-    weights = by_centroid(features, some, Mixture(choice=choice))
+    weights = centroid_weights(features, some, Mixture(choice=choice))
     torch.testing.assert_close(weights[:, 0], weights[:, 2], rtol=0, atol=1e-6)
     torch.testing.assert_close(weights[:, 0], weights[:, 4], rtol=0, atol=1e-6)
     if choice == "argmax":
@@ -267,7 +271,7 @@ def hooked(lm: Any, tokenizer: Any, prompt: str) -> list[torch.Tensor]:
 
 
 @pytest.mark.parametrize("targets", [(), ("lm_head", "q_proj")])
-def test_centroids_equal_the_means_that_plain_hooks_see(make_lm, tokenizer, targets) -> None:  # type: ignore[no-untyped-def]
+def test_centroids_equal_the_means_of_plain_hooks(make_lm, tokenizer, targets) -> None:  # type: ignore[no-untyped-def]
     examples = [Example("a b c " * (n % 5 + 1), f"{n}") for n in range(9)]
     data = encode(examples, tokenizer, 64)
     model, plain = AdaptedModel(make_lm(), targets), make_lm()
@@ -305,43 +309,43 @@ def test_each_prompt_is_answered_with_its_own_weights(make_lm, tokenizer, choice
         scores = []
         for example in task.test:
             seen = [x.mean(0)[None] for x in hooked(make_lm(), tokenizer, example.prompt)]
-            weights = by_centroid(seen, some, gate)[0].tolist()
+            weights = centroid_weights(seen, some, gate)[0].tolist()
             hits.append(weights[number] == max(weights))
             merged = make_lm()
             logits_of_merged(merged, some, weights)
             scores.append(accuracy(merged, tokenizer, [example]))
         expected.append(np.mean(scores))
-    found, routing, _ = evaluator.mixed(some, gate)
+    found, routing, _ = evaluator.mixture(some, gate)
     assert found == pytest.approx(expected)
     assert 0 < found[0] < 1
     assert routing == pytest.approx(np.mean(hits))
     # Experts change, what prompts look like does not.
-    other, wrong, _ = evaluator.mixed(some[::-1], gate)
+    other, wrong, _ = evaluator.mixture(some[::-1], gate)
     assert other == pytest.approx(expected)
     assert wrong == pytest.approx(np.mean(hits))
 
 
-def test_gates_of_tokens_choose_nobody(make_lm, tokenizer) -> None:  # type: ignore[no-untyped-def]
+def test_gates_of_tokens_have_no_routing(make_lm, tokenizer) -> None:  # type: ignore[no-untyped-def]
     model = AdaptedModel(make_lm())
     evaluator = Evaluator(model, [CHOICES, FREE], tokenizer, 64)
     for gate in ("paper-cosine", "paper-hadamard", "paper-projector", "none"):
-        found, routing, load = evaluator.mixed(experts(model, 2), Mixture(gate=gate))
+        found, routing, load = evaluator.mixture(experts(model, 2), Mixture(gate=gate))
         assert math.isnan(routing)
         assert math.isnan(load)
         assert len(found) == 2
     with pytest.raises(ValueError, match="at least one expert, got none"):
-        evaluator.mixed([], Mixture())
+        evaluator.mixture([], Mixture())
 
 
-def test_evenness_of_known_loads() -> None:
+def test_usage_entropy_of_known_loads() -> None:
     """Law: 1 if all experts have as many prompts, 0 if one has all; equals share a prompt."""
-    assert evenness(torch.eye(4)) == pytest.approx(1.0)
-    assert evenness(torch.tensor([[0.9, 0.1], [0.8, 0.2]])) == pytest.approx(0.0)
-    assert evenness(torch.full((3, 5), 0.2)) == pytest.approx(1.0)
+    assert normalized_usage_entropy(torch.eye(4)) == pytest.approx(1.0)
+    assert normalized_usage_entropy(torch.tensor([[0.9, 0.1], [0.8, 0.2]])) == pytest.approx(0.0)
+    assert normalized_usage_entropy(torch.full((3, 5), 0.2)) == pytest.approx(1.0)
     quarter = torch.tensor([[1.0, 0.0], [0.6, 0.4], [0.7, 0.3], [0.0, 1.0]])
     entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
-    assert evenness(quarter) == pytest.approx(entropy / math.log(2))
-    assert math.isnan(evenness(torch.ones(3, 1)))
+    assert normalized_usage_entropy(quarter) == pytest.approx(entropy / math.log(2))
+    assert math.isnan(normalized_usage_entropy(torch.ones(3, 1)))
 
 
 def test_stored_bytes_count_the_b_of_a_cluster_once(make_lm) -> None:  # type: ignore[no-untyped-def]

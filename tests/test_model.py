@@ -198,7 +198,7 @@ def _save(model: Any, folder: Path) -> None:
         shutil.copy(TINY / file, folder / file)
 
 
-def test_gpt2_loads_by_the_same_door(tmp_path: Path) -> None:
+def test_gpt2_loads_by_the_same_function(tmp_path: Path) -> None:
     config = GPT2Config(vocab_size=512, n_embd=32, n_layer=1, n_head=2, n_positions=64)
     _save(GPT2LMHeadModel(config), tmp_path)
     model, tokenizer = load(str(tmp_path))
@@ -279,7 +279,7 @@ def test_weights_that_are_missing_or_no_numbers_are_named(tmp_path: Path) -> Non
         load(str(tmp_path / "less"))
 
 
-def test_a_model_knows_the_tokens_and_has_the_positions_that_are_asked_for(
+def test_a_model_has_the_required_tokens_and_positions(
     tmp_path: Path, make_trainer: Callable[..., object]
 ) -> None:
     def cut(tensors: dict[str, Any]) -> None:
@@ -304,7 +304,7 @@ def test_no_hub_is_one_clear_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path:
         raise ConnectionError("no network")
 
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", offline)
-    with pytest.raises(ValueError, match="'nobody/nothing' is no folder and cannot be had"):
+    with pytest.raises(ValueError, match="'nobody/nothing' is no folder and cannot be loaded"):
         load("nobody/nothing")
     with pytest.raises(ValueError, match="must be 'tiny', a folder or a hub name, got 'a b'"):
         load("a b")

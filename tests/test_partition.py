@@ -47,7 +47,7 @@ def test_one_task_each() -> None:
     assert [len(share.owned) for share in shares] == [100, 100, 200, 200, 100, 100]
 
 
-def test_dirichlet_shares_follow_their_law() -> None:
+def test_dirichlet_shares_follow_their_distribution() -> None:
     """Law: with two devices, one device's share of a task is Beta(alpha, alpha)."""
     alpha, found = 2.0, []
     for seed in range(150):
@@ -68,7 +68,7 @@ def test_small_alpha_gives_few_tasks_to_each(alpha: float, least: float, most: f
 
 
 @pytest.mark.parametrize("model", [OneTask, Dirichlet, Iid])
-def test_sizes_spread_as_asked(model: type) -> None:
+def test_sizes_have_the_configured_spread(model: type) -> None:
     """Law: the logarithms of the kept shares have the asked standard deviation."""
     logs = []
     for seed in range(60):

@@ -36,7 +36,7 @@ PROBABILITIES: dict[str, PathLoss] = {
     "UMi-StreetCanyon": UmiStreetCanyon(),
     "UMa": Uma(),
     "RMa": Rma(),
-    "InH-Mixed": Inh(),
+    "InH-ExpertMixture": Inh(),
     "InH-Open": Inh(variant="open"),
     "V2V-Urban-TR37885": V2vUrban(),
     "V2V-Highway-TR37885": V2vHighway(),

@@ -47,7 +47,7 @@ def logits(model: Any) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("settings", SETTINGS, ids=str)
-def test_what_peft_wrote_gives_the_same_logits_here_and_there_again(  # type: ignore[no-untyped-def]
+def test_adapters_of_peft_give_the_same_logits_after_a_round_trip(  # type: ignore[no-untyped-def]
     make_lm, tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     from peft import PeftModel
@@ -101,7 +101,7 @@ def test_transposed_models_are_read_as_well(  # type: ignore[no-untyped-def]
     ],
     ids=lambda value: str(value)[:40],
 )  # fmt: skip
-def test_what_cannot_be_is_said_in_one_sentence(  # type: ignore[no-untyped-def]
+def test_unsupported_adapters_have_clear_messages(  # type: ignore[no-untyped-def]
     make_lm, tmp_path: Path, change: dict[str, Any], message: str
 ) -> None:
     make_peft(make_lm(), tmp_path)
@@ -146,14 +146,14 @@ def test_layers_of_rank_zero_are_trained_past(make_lm, tmp_path: Path) -> None: 
     """Contract: an adapter of some layers may be trained on a model that adapts more."""
     from fl.config import AdamW
     from fl.models.language_model import Encoded
-    from fl.training.local_steps import Work, train
+    from fl.training.local_steps import LocalTraining, train
 
     make_peft(make_lm(), tmp_path)
     model = AdaptedModel(make_lm())
     ids = torch.randint(2, 512, (2, 8), generator=torch.Generator().manual_seed(0))
     batch = Encoded(ids, torch.ones_like(ids), ids)
     adapter = read(tmp_path, model.layers)
-    done = train(model, [Work(adapter, None, [batch] * 3, 1e-2)], AdamW(), 1.0)[0].adapter
+    done = train(model, [LocalTraining(adapter, None, [batch] * 3, 1e-2)], AdamW(), 1.0)[0].adapter
     for before, after in zip(adapter.b, done.b, strict=True):
         assert before.shape == after.shape
         assert torch.equal(before, after) == (before.shape[1] == 0)

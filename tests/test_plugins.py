@@ -20,9 +20,10 @@ from typing import Literal
 
 import numpy as np
 
+from fl.config import Full
 from fl.methods.lora import LoraMethod
 from fl.tasks import Example, Source
-from fl.topology import Full, full
+from fl.topology.graphs import full
 from wnsim.channel.mean_loss import AlwaysInSight
 from wnsim.mobility import Static
 from wnsim.core.params import parameters
@@ -63,8 +64,8 @@ class Half:
 class Everybody:
     model: Literal["mine:Everybody"] = "mine:Everybody"
 
-    def policy(self, party):
-        return full(Full(), party)
+    def policy(self, context):
+        return full(Full(), context)
 
 
 class Bare:
@@ -159,7 +160,7 @@ def test_nothing_is_imported_that_was_not_allowed(folder: Path) -> None:
     done = command(folder, "--check", "own.yaml")
     assert done.returncode == 2
     assert done.stderr == (
-        "own.yaml:7: fl.tasks.0: 'mine:repeat' is code that is not on board; "
+        "own.yaml:7: fl.tasks.0: 'mine:repeat' is user code, not a built-in; "
         "if you trust it: --plugin mine\n"
     )
     # Not even what is imported anyway.
@@ -167,7 +168,7 @@ def test_nothing_is_imported_that_was_not_allowed(folder: Path) -> None:
         "name: sent\ntraffic: {size_bytes: 9}\nmac: {model: 'os:system'}"
     )
     sent = command(folder, "--check", "sent.yaml")
-    assert sent.stderr.startswith("sent.yaml:3: mac: 'os:system' is code that is not on board")
+    assert sent.stderr.startswith("sent.yaml:3: mac: 'os:system' is user code, not a built-in")
 
 
 @pytest.mark.parametrize(
@@ -176,7 +177,7 @@ def test_nothing_is_imported_that_was_not_allowed(folder: Path) -> None:
         ("mobility={model: 'mine:Nobody'}", "mobility: module mine has no Nobody"),
         (
             "mobility={model: 'mine:'}",
-            "mobility: a mobility model of one's own is named module:Name",
+            "mobility: a user-defined mobility model is named module:Name",
         ),
         ("mobility={model: 'mine:Bare'}", "mobility: mine:Bare must be a class made with"),
         ("mobility={model: 'mine:Nameless'}", "mobility: mine:Nameless must have the field model"),

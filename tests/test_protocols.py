@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import simpy
+from quadratic_trainer import QuadraticTrainer
 
 from fl.config import Asynchronous, Full, Learning, Local, Lora, Ring, Server, SoLora
-from fl.engine.jobs import Derived, Value
 from fl.session import PROTOCOLS
 from wnsim.core.clock import Clock
 from wnsim.core.units import to_ns, to_s
@@ -20,66 +20,6 @@ from wnsim.network import Message, Transfer
 from wnsim.storage.journal import Journal
 
 SQUARE = ((0.0, 0.0), (100.0, 0.0), (0.0, 100.0), (100.0, 100.0))
-
-
-class Quadratic:
-    """A trainer of numbers: steps down (x - c)^2 / 2 of each device; see `fl.trainer.Trainer`."""
-
-    tasks = (SimpleNamespace(name="near"),)
-    method = SimpleNamespace(exchanges=True)
-    payload = SimpleNamespace(size_bytes=lambda first: 100, average_bytes=100)
-    groups = SimpleNamespace(densities=None, sketches=None)
-
-    def __init__(self, targets: Sequence[float], rate: float) -> None:
-        self._targets, self._rate = targets, rate
-        self.task_of = [(0,)] * len(targets)
-
-    def flops(self, device: int, first: bool) -> float:
-        return 1.0
-
-    def weight(self, device: int) -> float:
-        return 1.0
-
-    def train(self, device: int, round_: int, start: Value[float] | None) -> Value[float]:
-        def make() -> float:
-            x = 0.0 if start is None else start.value()
-            return x - self._rate * (x - self._targets[device])
-
-        return Derived(f"{device} {round_}", (), make)
-
-    def tell(self, device: int, round_: int, state: Value[float]) -> Value[float]:
-        return state
-
-    def damaged(
-        self, me: int, device: int, round_: int, told: Value[float], group: Sequence[int]
-    ) -> None:
-        return None
-
-    def merge(
-        self,
-        device: int,
-        own: Value[float],
-        heard: Sequence[Value[float]],
-        weights: Sequence[float],
-    ) -> Value[float]:
-        def make() -> float:
-            values = [own.value(), *(value.value() for value in heard)]
-            return float(np.average(values, weights=weights))
-
-        return Derived(f"merged {own.key}", (), make)
-
-    def loss(self, trained: Value[float]) -> float:
-        return trained.value()
-
-    def agree(self, round_: int, state: str) -> None:
-        """There is nobody else."""
-
-    def test(self, device: int, round_: int, state: Value[float] | None, held: Any) -> Value[Any]:
-        return Derived(
-            "test",
-            (),
-            lambda: SimpleNamespace(accuracies=[0.0], routing=0.0, expert_usage_entropy=0.0),
-        )
 
 
 class Wire:
@@ -128,8 +68,8 @@ class Wire:
 
     def _arrive(self, message: Message, target: int, event: simpy.Event) -> None:
         self.inbox[target].put(message)
-        told = Message(message.source, target, message.size_bytes, message.lifetime_s)
-        values = dict.fromkeys(Transfer.__dataclass_fields__, 0) | {"message": told}
+        copy = Message(message.source, target, message.size_bytes, message.lifetime_s)
+        values = dict.fromkeys(Transfer.__dataclass_fields__, 0) | {"message": copy}
         event.succeed(Transfer(**values | {"delivered": True}))
 
 
@@ -138,7 +78,7 @@ def gossip(
 ) -> tuple[Any, Wire]:
     learning = Learning(protocol=Asynchronous(**settings.pop("protocol", {})), **settings)
     wire = Wire(len(targets), latency_s)
-    trainer = Quadratic(targets, 0.1)
+    trainer = QuadraticTrainer(targets, 0.1)
     session = PROTOCOLS[Asynchronous](
         wire, trainer, learning, lambda device, flops: seconds[device], len(targets), 1,
         lambda number, time_s, accuracy: None,
@@ -164,7 +104,7 @@ def test_gossip_without_latency_is_gossip_in_rounds(topology: Full | Ring) -> No
 
 
 def test_a_latency_below_a_round_is_a_delay_of_one_round() -> None:
-    """Law: what was made a round ago is merged, and counts as fresh; in the end all is merged."""
+    """Law: updates of the round before are aggregated without discount; at the end all are."""
     targets, rounds = np.array([1.0, -2.0, 5.0]), 6
     session, wire = gossip(targets, [2.0] * 3, 0.5, topology=Full(), rounds=rounds)
     x, before = np.zeros(3), None
@@ -179,16 +119,16 @@ def test_a_latency_below_a_round_is_a_delay_of_one_round() -> None:
 
 
 def test_stale_updates_count_less() -> None:
-    """Law: the weight of an update is (1 + s)^-a, s merges after it was made."""
+    """Law: the weight of an update is (1 + s)^-a, s aggregations after it was made."""
     # Device 1 makes one round while device 0 makes four; what it says takes 3 s.
     session, _ = gossip(
         [1.0, 9.0], [1.0, 4.0], 3.0, topology=Full(), rounds=6,
         protocol={"staleness_exponent": 2.0},
     )  # fmt: skip
     mine = [row for row in session.rounds if row.device == 0]
-    heard = [row for row in mine if row.updates_received]
-    # Made at 4 s, there at 7 s; by then device 0 has merged at 4 (when it was made), 5 and 6 s.
-    assert (heard[0].end_s, heard[0].staleness, heard[0].age_s) == (7.0, 2.0, 3.0)
+    aggregated = [row for row in mine if row.updates_received]
+    # Made at 4 s, received at 7 s; device 0 has aggregated at 4 (when it was made), 5 and 6 s.
+    assert (aggregated[0].end_s, aggregated[0].staleness, aggregated[0].age_s) == (7.0, 2.0, 3.0)
     x = y = 0.0
     for _ in range(7):
         x -= 0.1 * (x - 1.0)
@@ -205,7 +145,7 @@ def x_after(session: Any, number: int) -> float:
     return (row.loss - 0.1 * 1.0) / 0.9
 
 
-def test_fast_devices_make_more_rounds_and_the_sum_is_what_was_asked_for() -> None:
+def test_fast_devices_make_more_rounds_and_the_sum_is_the_configured_one() -> None:
     session, _ = gossip([0.0, 1.0, 2.0], [1.0, 2.0, 4.0], 0.1, topology=Full(), rounds=14)
     counts = [sum(row.device == device for row in session.rounds) for device in range(3)]
     assert sum(counts) == 3 * 14
@@ -249,7 +189,7 @@ def test_a_server_averages_what_its_clients_train(served) -> None:  # type: igno
     assert all(np.array_equal(first.b[0], other.b[0]) for other in others)
 
 
-def test_clients_are_drawn_anew(served) -> None:  # type: ignore[no-untyped-def]
+def test_clients_are_resampled_in_each_round(served) -> None:  # type: ignore[no-untyped-def]
     _, _, session = served(method=Lora(rank=4), share=0.5, rounds=6)
     drawn = [
         tuple(sorted(row.device for row in session.rounds if row.round == number))
@@ -268,7 +208,7 @@ def test_sparse_updates_go_up_and_their_aggregate_comes_down(served) -> None:  #
     up = [t.message.size_bytes for t in network.transfers if t.message.target > 3]
     assert min(up) == 32 + 2 * round(0.3 * entries)
     assert len(set(up)) == 2
-    # Each has its own A, and everybody's B.
+    # Each has its own A, and the common B.
     first, second, *_ = session.adapters
     assert not np.array_equal(first.a[0], second.a[0])
     assert np.array_equal(first.b[0], second.b[0])
@@ -286,16 +226,16 @@ def test_a_server_is_behind_the_stations(served) -> None:  # type: ignore[no-unt
     assert {t.hops for t in network.transfers} == {1}
 
 
-def test_what_is_late_is_not_averaged(served) -> None:  # type: ignore[no-untyped-def]
+def test_late_updates_are_not_averaged(served) -> None:  # type: ignore[no-untyped-def]
     network, _, session = served(method=Lora(rank=4), deadline_s=1e-6)
     assert not any(transfer.delivered for transfer in network.transfers)
     rounds = {row.round for row in session.rounds}
     assert rounds == {1, 2, 3}
-    # Nothing came, so there is no average to send, and everybody goes on alone.
+    # Nothing arrived, so there is no average to send, and all devices train on alone.
     assert all(transfer.message.target == network.server for transfer in network.transfers)
 
 
-def test_clients_of_a_method_without_updates_say_nothing(served) -> None:  # type: ignore[no-untyped-def]
+def test_clients_of_a_method_without_updates_send_nothing(served) -> None:  # type: ignore[no-untyped-def]
     network, _, session = served(method=Local(rank=4))
     assert not network.transfers
     assert len(session.rounds) == 12

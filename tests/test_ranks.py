@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from fl.engine.launcher import first_node, place
+from fl.engine.launcher import first_node, rank_from_environment
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = """
 import os, sys
-from fl.engine.launcher import place
-from fl.engine.ranks import joined
-with joined(place(os.environ)) as ranks:
+from fl.engine.launcher import rank_from_environment
+from fl.engine.ranks import join_process_group
+with join_process_group(rank_from_environment(os.environ)) as ranks:
     taken = []
     ranks.share(
         list(range(5)),
@@ -26,10 +26,10 @@ with joined(place(os.environ)) as ranks:
         lambda item, data: taken.append((item, data)),
     )
     assert taken == [(i, bytes([i, i % 2]) * i) for i in range(5)], taken
-    assert ranks.from_first(b"mine" if ranks.rank == 0 else b"other") == b"mine"
-    assert ranks.from_first(b"") == b""
-    assert ranks.agree(b"same")
-    assert not ranks.agree(bytes([ranks.rank]))
+    assert ranks.broadcast(b"mine" if ranks.rank == 0 else b"other") == b"mine"
+    assert ranks.broadcast(b"") == b""
+    assert ranks.all_equal(b"same")
+    assert not ranks.all_equal(bytes([ranks.rank]))
     def work(item):
         if item == 1:
             raise ValueError("device 7 diverged")
@@ -82,7 +82,7 @@ def start(
 
 
 @pytest.mark.parametrize("launcher", [of_torchrun, of_srun])
-def test_ranks_know_the_same(launcher) -> None:  # type: ignore[no-untyped-def]
+def test_ranks_share_results(launcher) -> None:  # type: ignore[no-untyped-def]
     port = free_port()
     both = [start(["-c", SCRIPT], launcher(rank, port)) for rank in range(2)]
     for rank, process in enumerate(both):
@@ -148,24 +148,24 @@ def test_two_ranks_give_what_one_gives_and_end_together(tmp_path: Path) -> None:
         assert process.returncode == 0, err
         # The first one alone reports_progress.
         assert bool(out) == (rank == 0)
-    # Chunks and threads are the same, so even the bits of what was learned are.
+    # Micro-batches and threads are the same, so even the bits of the results are.
     first, second = tables(tmp_path / "one"), tables(tmp_path / "two")
     assert first
     assert first == second
     assert not any((tmp_path / "elsewhere").iterdir())
 
 
-def test_a_process_without_a_launcher_works_by_itself() -> None:
-    assert place({}) is None
+def test_a_process_without_a_launcher_has_no_rank() -> None:
+    assert rank_from_environment({}) is None
     # A batch script of Slurm, before srun.
-    assert place({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}) is None
+    assert rank_from_environment({"SLURM_NTASKS": "4", "SLURM_PROCID": "0"}) is None
 
 
 @pytest.mark.parametrize(
     ("variables", "sentence"),
     [
-        ({"RANK": "x", "WORLD_SIZE": "2"}, "make no sense"),
-        (of_srun(0, 1) | {"SLURM_PROCID": "?"}, "make no sense"),
+        ({"RANK": "x", "WORLD_SIZE": "2"}, "malformed"),
+        (of_srun(0, 1) | {"SLURM_PROCID": "?"}, "malformed"),
         (
             {key: value for key, value in of_srun(0, 1).items() if key != "SLURM_LOCALID"},
             "must set the variable SLURM_LOCALID",
@@ -174,7 +174,7 @@ def test_a_process_without_a_launcher_works_by_itself() -> None:
 )
 def test_broken_variables_are_refused(variables: dict[str, str], sentence: str) -> None:
     with pytest.raises(ValueError, match=sentence):
-        place(variables)
+        rank_from_environment(variables)
 
 
 @pytest.mark.parametrize(

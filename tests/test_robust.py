@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from fl.aggregation.robust import clipped, median, pool_of, trimmed_mean
+from fl.aggregation.robust import aggregator_of, clipped, median, trimmed_mean
 from fl.config import FfaLora, Full, Lora, Median, NormClip, SoLora, TrimmedMean
 from fl.methods import METHODS
 from fl.updates.codec import Update
@@ -34,7 +34,7 @@ def test_dense_rules_are_those_of_numpy_and_scipy(values: np.ndarray, trim: floa
 
 @settings(max_examples=40, deadline=None)
 @given(matrices, st.integers(0, 10**6), st.sampled_from([0.1, 0.2, 0.4]))
-def test_masked_rules_look_at_the_active_ones(values: np.ndarray, seed: int, trim: float) -> None:
+def test_masked_rules_use_the_active_entries(values: np.ndarray, seed: int, trim: float) -> None:
     masks = np.random.default_rng(seed).random(values.shape) < 0.6
     tensors, flags = list(torch.from_numpy(values * masks)), list(torch.from_numpy(masks))
     middle, mean = median(tensors, flags).numpy(), trimmed_mean(tensors, flags, trim).numpy()
@@ -55,28 +55,28 @@ def test_clipping_bounds_the_distance_and_keeps_the_direction() -> None:
     """Law: distances 1, 2 and 30, of median 2: the far one comes to lie at 2, the others stay."""
     own = update(torch.full((2, 2), 0.5), torch.zeros(1, 2))
     direction = torch.tensor([[3.0, 0.0], [0.0, 0.0]]), torch.tensor([[0.0, 4.0]])
-    heard = [
+    received = [
         update(*(mine + length / 5 * way for mine, way in zip(own.b, direction, strict=True)))
         for length in (1.0, 2.0, 30.0)
     ]
-    near, middle, far = clipped(own, heard, 1.0, with_a=False)
-    assert near is heard[0]
-    assert middle is heard[1]
+    near, middle, far = clipped(own, received, 1.0, with_a=False)
+    assert near is received[0]
+    assert middle is received[1]
     for mine, way, found in zip(own.b, direction, far.b, strict=True):
         assert torch.allclose(found, mine + 2.0 / 5 * way)
-    assert clipped(own, heard, 15.0, with_a=False)[2] is heard[2]
+    assert clipped(own, received, 15.0, with_a=False)[2] is received[2]
     assert clipped(own, [], 1.0, with_a=False) == []
 
 
-def test_clipping_sees_what_the_mask_shows() -> None:
+def test_clipping_uses_entries_under_the_mask() -> None:
     mask = torch.tensor([[True, False]])
     own = update(torch.tensor([[1.0, 7.0]]))
-    heard = [
+    received = [
         update(torch.tensor([[2.0, 0.0]]), mask=mask),
         update(torch.tensor([[2.0, 0.0]]), mask=mask),
         update(torch.tensor([[11.0, 0.0]]), mask=mask),
     ]
-    (far,) = clipped(own, heard, 1.0, with_a=False)[2:]
+    (far,) = clipped(own, received, 1.0, with_a=False)[2:]
     # One's own 7 is nothing that the other has said anything about.
     assert torch.allclose(far.b[0], torch.tensor([[2.0, 0.0]]))
 
@@ -84,16 +84,16 @@ def test_clipping_sees_what_the_mask_shows() -> None:
 def test_clipping_counts_both_factors_where_both_are_averaged() -> None:
     zero, one = torch.zeros(1, 1), torch.ones(1, 1)
     own = Update(0, 1, (zero,), a=(zero,))
-    heard = [Update(1, 1, (3 * one,), a=(4 * one,)), Update(2, 1, (one,), a=(zero,))]
+    received = [Update(1, 1, (3 * one,), a=(4 * one,)), Update(2, 1, (one,), a=(zero,))]
     bound = float(np.median([5.0, 1.0]))
-    far = clipped(own, heard, 1.0, with_a=True)[0]
+    far = clipped(own, received, 1.0, with_a=True)[0]
     assert (far.b[0].item(), far.a[0].item()) == pytest.approx((3 * bound / 5, 4 * bound / 5))
-    assert clipped(own, heard, 1.0, with_a=False)[0].a[0].item() == 4.0
+    assert clipped(own, received, 1.0, with_a=False)[0].a[0].item() == 4.0
 
 
 @pytest.mark.parametrize("robust", [Median(), TrimmedMean(trim=0.3)])
 @pytest.mark.parametrize("config", [Lora(rank=2), FfaLora(rank=2), SoLora(rank=2)])
-def test_every_method_can_use_a_pool(config: object, robust: object) -> None:
+def test_every_method_accepts_an_aggregator(config: object, robust: object) -> None:
     """Contract: an outlier among five moves no entry out of the range of the other four."""
     method = METHODS[type(config)](config)
     rng = np.random.default_rng(1)
@@ -105,7 +105,7 @@ def test_every_method_can_use_a_pool(config: object, robust: object) -> None:
             values = values + 1e4
         mask = (torch.ones(6, 2, dtype=torch.bool),) if masked else None
         updates.append(Update(device, 1, (values,), mask, a=(values.T.clone(),)))
-    found = method.average(updates, [1.0] * 5, pool_of(robust))
+    found = method.average(updates, [1.0] * 5, aggregator_of(robust))
     honest = torch.stack([each.b[0] for each in updates[:4]])
     assert bool((found.b[0] <= honest.max(0).values).all())
     assert bool((found.b[0] >= honest.min(0).values).all())
@@ -116,12 +116,12 @@ def test_every_method_can_use_a_pool(config: object, robust: object) -> None:
 
 
 @pytest.mark.parametrize("robust", [Median(), TrimmedMean(), NormClip(), None])
-def test_a_merge_follows_the_rule(make_trainer, robust: object) -> None:  # type: ignore[no-untyped-def]
+def test_aggregation_follows_the_rule(make_trainer, robust: object) -> None:  # type: ignore[no-untyped-def]
     trainer = make_trainer(devices=5, method=Lora(rank=2), robust=robust, topology=Full())
     states = [trainer.train(device, 1, None) for device in range(5)]
-    told = [trainer.tell(device, 1, states[device]) for device in range(1, 5)]
-    merged = trainer.merge(0, states[0], told, [1.0] * 5).value().adapter
-    each = [states[0].value().adapter.b[0], *(update.value().b[0] for update in told)]
+    sent = [trainer.outgoing_update(device, 1, states[device]) for device in range(1, 5)]
+    aggregated = trainer.aggregate(0, states[0], sent, [1.0] * 5).value().adapter
+    each = [states[0].value().adapter.b[0], *(update.value().b[0] for update in sent)]
     values = torch.stack(each).double().numpy()
     if isinstance(robust, Median):
         expected = np.median(values, axis=0)
@@ -131,11 +131,11 @@ def test_a_merge_follows_the_rule(make_trainer, robust: object) -> None:  # type
         expected = values.mean(axis=0)
     else:
         norms = []
-        for update in told:
+        for update in sent:
             other, own = update.value(), states[0].value().adapter
             parts = [*zip(other.b, own.b, strict=True), *zip(other.a, own.a, strict=True)]
             norms.append(math.sqrt(sum(float((x - y).square().sum()) for x, y in parts)))
         shorter = np.minimum(1.0, np.median(norms) / np.array(norms))
         near = values[0] + shorter[:, None, None] * (values[1:] - values[0])
         expected = np.concatenate([values[:1], near]).mean(axis=0)
-    assert np.allclose(merged.b[0].numpy(), expected, atol=1e-6)
+    assert np.allclose(aggregated.b[0].numpy(), expected, atol=1e-6)

@@ -121,7 +121,7 @@ BROKEN = {
         r"unknown key",
     ),
     "nothing to do": ("name: a\n", r": there is nothing to simulate"),
-    "a task twice": (GOOD + "  tasks: [reverse, reverse]\n", r"tasks must be different ones"),
+    "a task twice": (GOOD + "  tasks: [reverse, reverse]\n", r"tasks must be distinct"),
     "impossible degree": (
         GOOD.replace("model: ring", "model: random, degree: 4"),
         r"fl.topology random .* needs a degree below devices.count",

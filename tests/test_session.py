@@ -1,4 +1,4 @@
-"""The meeting of the two clocks: who trains, tells and hears when."""
+"""Sessions of small federations: times of training, transmission and aggregation."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from fl.config import AdamW, Asynchronous, Full, Local, Lora, Ring, SoLora, Synchronous
-from fl.engine.jobs import Derived
+from fl.engine.jobs import DerivedValue
 from fl.trainer.state import State
 from wnsim.mobility import Static
 
@@ -51,17 +51,17 @@ def test_full_averaging_makes_all_devices_alike(federate) -> None:  # type: igno
     _, _, session = federate(method=Lora(rank=4))
     first, *others = session.adapters
     for other in others:
-        # Each keeps its own factors in single precision and hears the others' in half.
+        # A device's own factors are in single precision, received ones in half.
         assert all(torch.allclose(x, y, atol=1e-3) for x, y in zip(first.b, other.b, strict=True))
 
 
-def test_local_devices_say_nothing(federate) -> None:  # type: ignore[no-untyped-def]
+def test_local_devices_send_nothing(federate) -> None:  # type: ignore[no-untyped-def]
     network, _, session = federate(method=Local(rank=4))
     assert not network.transfers
     assert max(row.end_s for row in session.rounds) == pytest.approx(2 * 4.0)
 
 
-def test_aggregation_goes_on_without_what_is_late(federate) -> None:  # type: ignore[no-untyped-def]
+def test_aggregation_continues_without_late_updates(federate) -> None:  # type: ignore[no-untyped-def]
     far = ((0.0, 0.0), (100.0, 0.0), (0.0, 100.0), (90_000.0, 90_000.0))
     network, _, session = federate(far, method=Lora(rank=4), deadline_s=0.5, bandwidth_hz=1e5)
     late = [transfer for transfer in network.transfers if not transfer.delivered]
@@ -74,12 +74,12 @@ def test_aggregation_goes_on_without_what_is_late(federate) -> None:  # type: ig
             if t.delivered and t.message.target == row.device and t.message.round == row.round
         ]  # fmt: skip
         assert row.updates_received == len(arrived)
-    # Everybody waits for the slowest device's message to expire: 4 s of training and 0.5 s.
+    # All devices wait for the slowest one's message to expire: 4 s of training and 0.5 s.
     assert max(row.end_s for row in session.rounds if row.round == 1) == pytest.approx(4.5)
     assert not session.adapters[3].is_zero()
 
 
-def test_mask_and_a_travel_until_they_have_arrived(federate) -> None:  # type: ignore[no-untyped-def]
+def test_mask_and_a_are_sent_until_they_have_arrived(federate) -> None:  # type: ignore[no-untyped-def]
     network, trainer, session = federate(
         SQUARE[:3], method=SoLora(rank=4, density=0.3, calibration_prompts=8), rounds=3,
         topology=Ring(),
@@ -96,8 +96,8 @@ def test_mask_and_a_travel_until_they_have_arrived(federate) -> None:  # type: i
     assert later == 32 + 2 * round(0.3 * entries)
     assert first == later + math.ceil(entries / 8) + 2 * 4 * sum(layer.inputs for layer in layers)
     for adapter in session.adapters:
-        heard_too = [b[~mask] for b, mask in zip(adapter.b, adapter.mask, strict=True)]
-        assert any(bool(part.any()) for part in heard_too)
+        received_too = [b[~mask] for b, mask in zip(adapter.b, adapter.mask, strict=True)]
+        assert any(bool(part.any()) for part in received_too)
 
 
 def test_first_contact_is_repeated_when_it_was_lost(federate) -> None:  # type: ignore[no-untyped-def]
@@ -133,7 +133,7 @@ class Coming:
         return 8.0 if device == 2 else math.inf
 
 
-def test_devices_come_and_go(federate) -> None:  # type: ignore[no-untyped-def]
+def test_devices_arrive_and_depart(federate) -> None:  # type: ignore[no-untyped-def]
     network, _, session = federate(
         motion=Coming(), method=Lora(rank=4), rounds=3, deadline_s=0.5,
         compute_s=lambda device, flops: 5.1 if device < 2 else 4.0,
@@ -143,7 +143,7 @@ def test_devices_come_and_go(federate) -> None:  # type: ignore[no-untyped-def]
         for number in (1, 2, 3)
     }
     assert members == {1: [0, 1], 2: [0, 1, 2], 3: [0, 1]}
-    # In round 2 it vanishes while it trains: it tells nobody, and nobody waits forever.
+    # In round 2 it departs while it trains: it sends nothing, and no device waits forever.
     gone = [row for row in session.rounds if row.device == 2]
     assert gone[0].neighbors == 0
     assert all(transfer.message.source != 2 for transfer in network.transfers)
@@ -159,11 +159,11 @@ def test_a_world_without_devices_ends(federate) -> None:  # type: ignore[no-unty
     )
     assert [row.round for row in session.rounds] == [1]
     assert next(iter(session.rounds)).start_s == 5.0
-    # What it has learned by then is still found out.
+    # What it has learned by then is still evaluated.
     assert {row.round for row in session.evaluations} == {0, 1}
 
 
-def test_a_device_that_hears_nothing_is_the_same_with_and_without_neighbors(federate) -> None:  # type: ignore[no-untyped-def]
+def test_a_device_that_receives_nothing_is_the_same_with_and_without_neighbors(federate) -> None:  # type: ignore[no-untyped-def]
     method = SoLora(rank=4, density=0.3, calibration_prompts=8)
     far = ((0.0, 0.0), (95_000.0, 0.0))
     kept = []
@@ -189,11 +189,11 @@ def test_every_message_ends_in_a_row(federate, deadline_s: float) -> None:  # ty
     assert len(network.transfers) == sum(row.neighbors for row in session.rounds)
 
 
-def test_training_that_diverges_says_so(make_trainer) -> None:  # type: ignore[no-untyped-def]
+def test_divergence_of_training_is_an_error(make_trainer) -> None:  # type: ignore[no-untyped-def]
     trainer = make_trainer(method=Local(rank=4))
-    fresh = trainer._kernels.untrained(1)
-    broken = dataclasses.replace(fresh, b=tuple(b + float("inf") for b in fresh.b))
-    start = Derived("broken", (), lambda: State(broken))
+    initial = trainer._kernels.initial_adapter(1)
+    broken = dataclasses.replace(initial, b=tuple(b + float("inf") for b in initial.b))
+    start = DerivedValue("broken", (), lambda: State(broken))
     with pytest.raises(ValueError, match="device 1 diverged in round 3"):
         trainer.train(1, 3, start).value()
 
@@ -228,8 +228,8 @@ def test_evaluations_cover_every_device_and_task_at_every_time(federate) -> None
     }
 
 
-def test_devices_are_tested_before_they_merge_if_asked(federate) -> None:  # type: ignore[no-untyped-def]
-    """Law: who merges nothing does as well before as after; it costs no simulated time."""
+def test_devices_are_tested_before_aggregation_on_request(federate) -> None:  # type: ignore[no-untyped-def]
+    """Law: without aggregation both accuracies are equal; the test takes no simulated time."""
     plain, _, session = federate(method=Lora(rank=4))
     assert all(math.isnan(row.accuracy_before_aggregation) for row in session.evaluations)
     asked, _, session = federate(method=Lora(rank=4), evaluate_before_aggregation=True)
@@ -243,7 +243,7 @@ def test_devices_are_tested_before_they_merge_if_asked(federate) -> None:  # typ
 
 
 @pytest.mark.parametrize("protocol", [Synchronous(), Asynchronous()])
-def test_what_is_tested_before_merging_is_what_was_trained(federate, protocol) -> None:  # type: ignore[no-untyped-def]
+def test_the_state_tested_before_aggregation_is_the_trained_one(federate, protocol) -> None:  # type: ignore[no-untyped-def]
     _, trainer, session = federate(
         method=Lora(rank=4), protocol=protocol, evaluate_before_aggregation=True
     )
@@ -252,7 +252,7 @@ def test_what_is_tested_before_merging_is_what_was_trained(federate, protocol) -
         expected = trainer.test(device, 9, state).value().accuracies
         found = [row.accuracy_before_aggregation for row in last if row.device == device]
         assert found == expected
-        # It was merged with the others' after that.
+        # It was aggregated with the others' after that.
         assert state.value().adapter is not session.adapters[device]
 
 
@@ -268,7 +268,7 @@ def test_evaluation_equals_decoding_token_by_token(make_trainer, tokenizer) -> N
         method=Lora(rank=8, learning_rate=1e-2),
     )  # fmt: skip
     adapter = trainer.train(0, 1, None).value().adapter
-    # What it has learned by heart is right, other answers to the same prompts are wrong.
+    # Memorized answers are correct, other answers to the same prompts are wrong.
     examples = [*learned, *(Example(e.prompt, "nothing") for e in learned[:3])]
     free = [Example(example.prompt, example.answer) for example in examples]
     (accuracy,) = Evaluator(
@@ -296,7 +296,7 @@ def test_choices_are_scored_by_their_likelihood(make_trainer, tokenizer) -> None
     from fl.tasks import Example, Task
 
     trainer = make_trainer(method=Lora(rank=4))
-    zero = trainer._kernels.untrained(0)
+    zero = trainer._kernels.initial_adapter(0)
     choices = ("red", "green and blue", "7")
     prompts = [f"color of {word} ->" for word in ("sky", "grass", "night", "snow", "sand")]
     examples = [Example(prompt, choices[i % 3], choices) for i, prompt in enumerate(prompts)]
@@ -319,21 +319,21 @@ def test_choices_are_scored_by_their_likelihood(make_trainer, tokenizer) -> None
 
 
 @pytest.mark.parametrize("method", [Lora(rank=4), SoLora(rank=4, density=0.5)])
-def test_neighbors_average_what_came_through_in_few_bits(federate, method) -> None:  # type: ignore[no-untyped-def]
-    """What is heard is off by at most a level, and messages have the size of their bytes."""
-    told = {}
+def test_neighbors_average_quantized_updates(federate, method) -> None:  # type: ignore[no-untyped-def]
+    """Received parameters are off by at most a level; messages have the size of their bytes."""
+    sent_bytes = {}
     for bits in (16, 8):
         network, trainer, _ = federate(method=method, rounds=1, bits_per_parameter=bits)
         trained = [trainer.train(device, 1, None) for device in range(4)]
-        update = trainer.tell(2, 1, trained[2]).value()
+        update = trainer.outgoing_update(2, 1, trained[2]).value()
         own = trained[2].value().adapter
         step = max(float(b.abs().max()) for b in own.b) / (127 if bits == 8 else 2**10)
         assert all(
             float((x - y).abs().max()) <= step * 1.001 for x, y in zip(update.b, own.b, strict=True)
         )
-        told[bits] = sum(transfer.message.size_bytes for transfer in network.transfers)
+        sent_bytes[bits] = sum(transfer.message.size_bytes for transfer in network.transfers)
     if isinstance(method, Lora):
-        assert 0.5 < told[8] / told[16] < 0.53
+        assert 0.5 < sent_bytes[8] / sent_bytes[16] < 0.53
     else:
-        # A and the mask are told at first contact in full.
-        assert told[8] < told[16]
+        # A and the mask are sent in full at first contact.
+        assert sent_bytes[8] < sent_bytes[16]

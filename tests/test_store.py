@@ -1,4 +1,4 @@
-"""What was computed is found again: by what it depends on, whole or not at all, within bounds."""
+"""The result cache: found by its dependencies, written atomically, bounded in size."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 import torch
 
-from fl.engine.batching import Size, chunks
+from fl.engine.batching import JobSize, micro_batches
 from fl.engine.executor import Executor, Outcome
-from fl.engine.jobs import Derived, Job, Value, digest
+from fl.engine.jobs import DerivedValue, Job, LazyValue, digest
 from fl.engine.store import Store
 
 MIB = 1 << 20
@@ -31,40 +31,40 @@ def files(folder: Path, suffix: str) -> list[str]:
 
 def test_an_entry_is_found_by_its_key(tmp_path: Path) -> None:
     store = Store(tmp_path, "run", MIB)
-    assert store.facts("ab12") is None
+    assert store.scalars("ab12") is None
     assert store.entry("ab12") is None
-    store.keep("ab12", [{"loss": 0.5}], b"numbers")
+    store.put("ab12", [{"loss": 0.5}], b"numbers")
     again = Store(tmp_path, "other", MIB)
-    assert again.facts("ab12") == [{"loss": 0.5}]
+    assert again.scalars("ab12") == [{"loss": 0.5}]
     assert again.tensors("ab12") == b"numbers"
     assert again.entry("ab12") is not None
 
 
 @pytest.mark.parametrize("damage", [b"", b"{", b"\xff\xfe", b"{}"])
-def test_damaged_facts_are_as_good_as_none(tmp_path: Path, damage: bytes) -> None:
+def test_damaged_scalars_count_as_missing(tmp_path: Path, damage: bytes) -> None:
     store = Store(tmp_path, "run", MIB)
-    store.keep("ab12", [{"loss": 0.5}], b"")
+    store.put("ab12", [{"loss": 0.5}], b"")
     path = tmp_path / "ab" / "ab12.json"
     path.write_bytes(damage)
     with pytest.warns(UserWarning, match=re.escape(str(path))):
-        assert store.facts("ab12") is None
+        assert store.scalars("ab12") is None
 
 
-def test_altered_facts_are_as_good_as_none(tmp_path: Path) -> None:
+def test_altered_scalars_count_as_missing(tmp_path: Path) -> None:
     store = Store(tmp_path, "run", MIB)
-    store.keep("ab12", [{"loss": 0.5}], b"")
+    store.put("ab12", [{"loss": 0.5}], b"")
     path = tmp_path / "ab" / "ab12.json"
     path.write_bytes(path.read_bytes().replace(b"0.5", b"0.6"))
     with pytest.warns(UserWarning, match=re.escape(str(path))):
-        assert store.facts("ab12") is None
-    store.keep("ab12", [{"loss": 0.5}], b"")
-    assert store.facts("ab12") == [{"loss": 0.5}]
+        assert store.scalars("ab12") is None
+    store.put("ab12", [{"loss": 0.5}], b"")
+    assert store.scalars("ab12") == [{"loss": 0.5}]
 
 
 @pytest.mark.parametrize("damage", [b"", b"number", b"numbert", b"numbers "])
-def test_damaged_tensors_are_as_good_as_none(tmp_path: Path, damage: bytes) -> None:
+def test_damaged_tensors_count_as_missing(tmp_path: Path, damage: bytes) -> None:
     store = Store(tmp_path, "run", MIB)
-    store.keep("ab12", [{"loss": 0.5}], b"numbers")
+    store.put("ab12", [{"loss": 0.5}], b"numbers")
     path = tmp_path / "ab" / "ab12.safetensors"
     path.write_bytes(damage)
     with pytest.warns(UserWarning, match=re.escape(str(path))) as warned:
@@ -73,16 +73,16 @@ def test_damaged_tensors_are_as_good_as_none(tmp_path: Path, damage: bytes) -> N
     assert len(str(warned[0].message).splitlines()) == 1
     with pytest.warns(UserWarning, match="altered"):
         assert store.tensors("ab12") is None
-    assert store.facts("ab12") == [{"loss": 0.5}]
+    assert store.scalars("ab12") == [{"loss": 0.5}]
 
 
 def test_a_store_is_bounded_and_keeps_what_is_in_use(tmp_path: Path) -> None:
     size = 10_000
     store = Store(tmp_path, "run", size)
-    held = store.keep("aa00", [{}], bytes(2000))
-    assert held is not None
+    kept_entries = store.put("aa00", [{}], bytes(2000))
+    assert kept_entries is not None
     for number in range(40):
-        store.keep(f"bb{number:02}", [{}], bytes(2000))
+        store.put(f"bb{number:02}", [{}], bytes(2000))
         total = sum(path.stat().st_size for path in tmp_path.glob("*/*"))
         assert total <= size + 2000 + size // 16
     kept = files(tmp_path, ".safetensors")
@@ -95,30 +95,30 @@ def test_a_store_is_bounded_and_keeps_what_is_in_use(tmp_path: Path) -> None:
 
 def test_what_another_unfinished_run_needs_is_kept_too(tmp_path: Path) -> None:
     theirs = Store(tmp_path, "theirs", 10_000)
-    entry = theirs.keep("aa00", [{}], bytes(2000))
+    entry = theirs.put("aa00", [{}], bytes(2000))
     assert entry is not None
     # That process was killed: its list is all that reports_progress for it.
     store = Store(tmp_path, "mine", 10_000)
     for number in range(40):
-        store.keep(f"bb{number:02}", [{}], bytes(2000))
+        store.put(f"bb{number:02}", [{}], bytes(2000))
     assert "aa00" in files(tmp_path, ".safetensors")
     again = Store(tmp_path, "theirs", 10_000)
     assert again.entry("aa00") is not None
     again.close()
     del entry
     for number in range(40):
-        store.keep(f"cc{number:02}", [{}], bytes(2000))
+        store.put(f"cc{number:02}", [{}], bytes(2000))
     assert "aa00" not in files(tmp_path, ".safetensors")
 
 
-def test_an_interrupted_run_keeps_its_list_until_it_has_come_as_far(tmp_path: Path) -> None:
+def test_an_interrupted_run_keeps_its_list_until_it_has_caught_up(tmp_path: Path) -> None:
     first = Store(tmp_path, "run", 1000)
-    entry = first.keep("aa00", [{}], bytes(900))
+    entry = first.put("aa00", [{}], bytes(900))
     assert entry is not None
     again = Store(tmp_path, "run", 1000)
-    again.facts("aa00")
+    again.scalars("aa00")
     other = Store(tmp_path, "other", 1000)
-    other.keep("bb00", [{}], bytes(900))
+    other.put("bb00", [{}], bytes(900))
     assert "aa00" in files(tmp_path, ".safetensors")
 
 
@@ -138,7 +138,7 @@ KEEP = """
 import os, sys
 from pathlib import Path
 from fl.engine.store import Store
-entry = Store(Path(sys.argv[1]), "run", 10_000).keep(sys.argv[2], [{}], bytes(2000))
+entry = Store(Path(sys.argv[1]), "run", 10_000).put(sys.argv[2], [{}], bytes(2000))
 print("kept", flush=True)
 sys.stdin.readline()
 os._exit(1)
@@ -157,11 +157,11 @@ def test_a_run_takes_over_the_lists_of_its_dead_processes_only(tmp_path: Path) -
         assert lists == {str(alive.pid), str(os.getpid())}
         other = Store(tmp_path, "other", 10_000)
         for number in range(20):
-            other.keep(f"bb{number:02}", [{}], bytes(2000))
+            other.put(f"bb{number:02}", [{}], bytes(2000))
         assert {"aa00", "cc00"} <= set(files(tmp_path, ".safetensors"))
         again.close()
         for number in range(20):
-            other.keep(f"dd{number:02}", [{}], bytes(2000))
+            other.put(f"dd{number:02}", [{}], bytes(2000))
         assert "aa00" not in files(tmp_path, ".safetensors")
         assert "cc00" in files(tmp_path, ".safetensors")
         alive.communicate()
@@ -190,7 +190,7 @@ def test_a_run_removes_what_its_dead_processes_were_writing(tmp_path: Path) -> N
         alive.communicate()
 
 
-# Runs of a store that is always too small: each holds two chunks at a time, and must find both.
+# Runs of a store that is always too small: each keeps two entries at a time, and must find both.
 CROWD = """
 import random, sys, time
 from collections import deque
@@ -201,15 +201,15 @@ draw = random.Random(seed)
 until = time.monotonic() + 3.0
 while time.monotonic() < until:
     store = Store(Path(folder), run, 20_000)
-    held = deque(maxlen=2)
+    kept_entries = deque(maxlen=2)
     for _ in range(40):
         key = f"{draw.randrange(12):04}"
         data = key.encode() * 1000
-        facts = store.facts(key)
-        assert facts in (None, [{"name": key}]), facts
-        entry = None if facts is None else store.entry(key)
-        held.append(entry or store.keep(key, [{"name": key}], data))
-        for each in held:
+        scalars = store.scalars(key)
+        assert scalars in (None, [{"name": key}]), scalars
+        entry = None if scalars is None else store.entry(key)
+        kept_entries.append(entry or store.put(key, [{"name": key}], data))
+        for each in kept_entries:
             assert store.tensors(each.key) == each.key.encode() * 1000, "lost"
     store.close()
 """
@@ -227,20 +227,20 @@ def test_processes_share_a_store(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-def test_leftovers_of_the_dead_go_first(tmp_path: Path) -> None:
+def test_files_of_terminated_processes_are_evicted_first(tmp_path: Path) -> None:
     store = Store(tmp_path, "run", 10_000)
-    store.keep("aa00", [{}], bytes(2000))
+    store.put("aa00", [{}], bytes(2000))
     old, new = (tmp_path / "aa" / f".{name}.tmp" for name in ("old", "new"))
     for path in (old, new):
         path.write_bytes(bytes(5000))
     os.utime(old, (0, 0))
-    store.keep("aa01", [{}], bytes(2000))
+    store.put("aa01", [{}], bytes(2000))
     assert not old.exists()
     assert new.exists()
     assert store.tensors("aa00") is not None
 
 
-def test_a_file_system_without_locks_is_told_of(
+def test_a_file_system_without_locks_is_warned_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def no_lock(file: object, operation: int) -> None:
@@ -250,7 +250,7 @@ def test_a_file_system_without_locks_is_told_of(
     with pytest.warns(UserWarning, match="no locks available"):
         store = Store(tmp_path, "run", MIB)
     with pytest.warns(UserWarning, match="no locks available"):
-        store.keep("ab12", [{}], b"numbers")
+        store.put("ab12", [{}], b"numbers")
     with pytest.warns(UserWarning, match="no locks available"):
         assert store.tensors("ab12") == b"numbers"
 
@@ -264,36 +264,44 @@ class Chain:
         self.executor = Executor("chain", self._plan, self._compute, store)
 
     def _plan(self, jobs: Sequence[Job[Any]]) -> list[tuple[Job[Any], ...]]:
-        return chunks(jobs, lambda job: Size(1, 1, 1), lambda kind, count, size: count <= 3)
+        return micro_batches(
+            jobs, lambda job: JobSize(1, 1, 1), lambda kind, count, size: count <= 3
+        )
 
-    def _compute(self, chunk: Sequence[Job[Any]]) -> list[Outcome]:
+    def _compute(self, batch: Sequence[Job[Any]]) -> list[Outcome]:
         if len(self.calls) == self.limit:
             raise KeyboardInterrupt
-        self.calls.append([job.key for job in chunk])
+        self.calls.append([job.key for job in batch])
         result = []
-        for job in chunk:
-            value = job.needs[0].value() + 1.0
+        for job in batch:
+            value = job.dependencies[0].value() + 1.0
             result.append(Outcome({"sum": float(value.sum())}, {"x": value}))
         return result
 
-    def link(self, device: int, round_: int, start: Value[torch.Tensor]) -> Job[torch.Tensor]:
+    def link(self, device: int, round_: int, start: LazyValue[torch.Tensor]) -> Job[torch.Tensor]:
         key = digest("link", device, round_, start.key)
         job: Job[torch.Tensor] = Job(
-            self.executor, "link", key, (start,), device, round_, lambda facts, large: large["x"]
+            self.executor,
+            "link",
+            key,
+            (start,),
+            device,
+            round_,
+            lambda scalars, tensors: tensors["x"],
         )
         self.executor.submit(job)
         return job
 
     def run(self, devices: int = 5, rounds: int = 6) -> list[float]:
         """Add, mix with a neighbor's, and so on; return sums."""
-        states: list[Value[torch.Tensor]] = [
-            Derived(digest("zero", d), (), lambda d=d: torch.full((4,), float(d)))
+        states: list[LazyValue[torch.Tensor]] = [
+            DerivedValue(digest("zero", d), (), lambda d=d: torch.full((4,), float(d)))
             for d in range(devices)
         ]
         for round_ in range(rounds):
             links = [self.link(d, round_, state) for d, state in enumerate(states)]
             states = [
-                Derived(
+                DerivedValue(
                     digest("mix", one.key, other.key),
                     (one, other),
                     lambda one=one, other=other: (one.value() + other.value()) / 2,
@@ -301,7 +309,7 @@ class Chain:
                 for one, other in zip(links, links[1:] + links[:1], strict=True)
             ]
             del links
-            self.executor.settle()
+            self.executor.run_pending()
         return [float(state.value().sum()) for state in states]
 
 
@@ -363,24 +371,24 @@ def test_a_run_of_other_code_finds_nothing(tmp_path: Path) -> None:
     assert len(other.calls) == 12
 
 
-def test_jobs_are_planned_whatever_their_order() -> None:
+def test_micro_batches_do_not_depend_on_order() -> None:
     chain = Chain(None)
-    zero: Value[torch.Tensor] = Derived("zero", (), lambda: torch.zeros(1))
+    zero: LazyValue[torch.Tensor] = DerivedValue("zero", (), lambda: torch.zeros(1))
     jobs = [chain.link(device, 0, zero) for device in range(7)]
     plan = chain._plan(jobs)
-    assert [len(chunk) for chunk in plan] == [3, 3, 1]
+    assert [len(batch) for batch in plan] == [3, 3, 1]
     assert chain._plan(jobs[::-1]) == plan
-    assert [job.device for chunk in plan for job in chunk] == list(range(7))
+    assert [job.device for batch in plan for job in batch] == list(range(7))
 
 
-def test_jobs_of_like_size_share_a_chunk() -> None:
+def test_jobs_of_similar_size_share_a_micro_batch() -> None:
     chain = Chain(None)
-    zero: Value[torch.Tensor] = Derived("zero", (), lambda: torch.zeros(1))
+    zero: LazyValue[torch.Tensor] = DerivedValue("zero", (), lambda: torch.zeros(1))
     jobs = [chain.link(device, 0, zero) for device in range(6)]
     widths = [8, 64, 8, 64, 8, 64]
-    plan = chunks(
+    plan = micro_batches(
         jobs,
-        lambda job: Size(widths[job.device], 2, 1),
+        lambda job: JobSize(widths[job.device], 2, 1),
         lambda kind, count, size: count * size.width * size.rows <= 200,
     )
-    assert [[job.device for job in chunk] for chunk in plan] == [[0, 2, 4], [1], [3], [5]]
+    assert [[job.device for job in batch] for batch in plan] == [[0, 2, 4], [1], [3], [5]]

@@ -141,7 +141,7 @@ def test_every_fact_asked_was_taught() -> None:
         assert taught == set(PEOPLE)
 
 
-def test_the_whole_of_a_small_task_can_be_asked_for() -> None:
+def test_all_prompts_of_a_small_task_can_be_requested() -> None:
     prompts = GENERATED["total"].prompts
     task = generate("total", prompts - 100, 100, seed=0)
     assert len({example.prompt for example in (*task.train, *task.test)}) == prompts
@@ -192,7 +192,7 @@ def test_folder_gives_its_tasks(tmp_path: Path) -> None:
     assert task.chance == pytest.approx(1 / 3)
 
 
-def test_folder_reads_only_what_is_asked_for(tmp_path: Path) -> None:
+def test_folder_reads_only_the_requested_examples(tmp_path: Path) -> None:
     _folder(tmp_path, f"{GOOD}\nnot read".encode())
     (task,) = from_folder(str(tmp_path), 1, 1)
     assert len(task.train) == 1
@@ -313,7 +313,9 @@ def test_hub_reads_columns(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_hub_without_network(monkeypatch: pytest.MonkeyPatch) -> None:
     _hub(monkeypatch, {})
-    with pytest.raises(ValueError, match="dataset 'a/b', split 'train', cannot be had: no network"):
+    with pytest.raises(
+        ValueError, match="dataset 'a/b', split 'train', cannot be loaded: no network"
+    ):
         from_hub("a/b")
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fl.config import Agglomerative, ByTask, Full, Isolated, Nearest, Random, Ring
-from fl.topology import CONTROL, TOPOLOGIES, Party, groups
+from fl.topology import CONTROL, TOPOLOGIES, TopologyContext, connected_groups
 
 
 @dataclass
@@ -35,11 +35,11 @@ def view(count: int, absent: tuple[int, ...] = ()) -> View:
 
 def graph(config: object, seen: View, seed: int = 1) -> nx.Graph:
     count = len(seen.present)
-    party = Party(
+    context = TopologyContext(
         count, seed, [(device % 3,) for device in range(count)],
         densities=lambda: (np.full((count, 2), 0.25), np.ones(2)),
     )  # fmt: skip
-    return TOPOLOGIES[type(config)](config, party)(seen, 1)
+    return TOPOLOGIES[type(config)](config, context)(seen, 1)
 
 
 CONFIGS = [
@@ -92,22 +92,22 @@ def test_impossible_degrees_are_refused(degree: int, count: int) -> None:
 
 
 def test_groups_by_task_and_alone() -> None:
-    assert groups(graph(ByTask(), view(7, (3,)))) == [[0, 6], [1, 4], [2, 5]]
-    assert groups(graph(Isolated(), view(3))) == [[0], [1], [2]]
+    assert connected_groups(graph(ByTask(), view(7, (3,)))) == [[0, 6], [1, 4], [2, 5]]
+    assert connected_groups(graph(Isolated(), view(3))) == [[0], [1], [2]]
 
 
-def test_clusters_stay_until_it_is_time_or_somebody_comes_or_goes() -> None:
+def test_clusters_are_kept_until_they_expire_or_devices_change() -> None:
     calls = []
 
     def densities() -> tuple[np.ndarray, np.ndarray]:
         calls.append(1)
         return np.full((6, 1), 0.25), np.ones(1)
 
-    party = Party(6, 1, densities=densities)
-    policy = TOPOLOGIES[Agglomerative](Agglomerative(recluster_every=3), party)
+    context = TopologyContext(6, 1, densities=densities)
+    policy = TOPOLOGIES[Agglomerative](Agglomerative(recluster_every=3), context)
     news = [bool(policy(view(6), number).graph.get(CONTROL)) for number in range(1, 8)]
     assert news == [True, False, False, True, False, False, True]
     assert policy(view(6, (2,)), 8).graph.get(CONTROL)
     assert len(calls) == 4
     # At density 0.25 four devices collide in 26 % of the entries, five in 37 %.
-    assert sorted(map(len, groups(policy(view(6), 20)))) == [2, 4]
+    assert sorted(map(len, connected_groups(policy(view(6), 20)))) == [2, 4]

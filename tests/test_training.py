@@ -15,7 +15,7 @@ from fl.adapters.adapter import draw_a
 from fl.adapters.peft_format import files
 from fl.config import AdamW, Sgd
 from fl.models.language_model import IGNORED, Encoded
-from fl.training.local_steps import Trained, Work, train
+from fl.training.local_steps import LocalTraining, TrainingResult, train
 
 VOCABULARY = 512
 
@@ -42,22 +42,29 @@ def adapter(model: AdaptedModel, rank: int, seed: int, kind: str) -> Adapter:
     return replace(one, mask=mask, train_a=False)
 
 
-def works(model: AdaptedModel, kind: str) -> list[Work]:
+def works(model: AdaptedModel, kind: str) -> list[LocalTraining]:
     """Return devices that differ in everything in which they may differ."""
     shapes = [(4, 5, 3, 16), (2, 3, 1, 24), (4, 5, 2, 9), (1, 1, 4, 12)]
     made = []
     for device, (rank, steps, rows, width) in enumerate(shapes):
         generator = torch.Generator().manual_seed(device)
         batches = [batch(generator, rows, width) for _ in range(steps)]
-        made.append(Work(adapter(model, rank, device, kind), None, batches, 1e-3 * (device + 1)))
+        made.append(
+            LocalTraining(adapter(model, rank, device, kind), None, batches, 1e-3 * (device + 1))
+        )
     return made
 
 
-class Isolated:
+class Alone:
     """A device's training by PEFT and torch."""
 
     def __init__(
-        self, lm: nn.Module, model: AdaptedModel, work: Work, optimizer: AdamW | Sgd, folder: Path
+        self,
+        lm: nn.Module,
+        model: AdaptedModel,
+        work: LocalTraining,
+        optimizer: AdamW | Sgd,
+        folder: Path,
     ) -> None:
         from peft import PeftModel
 
@@ -114,12 +121,12 @@ def test_one_device_with_many_tokens_equals_peft(  # type: ignore[no-untyped-def
             model = AdaptedModel(make_lm(kind))
             job = works(model, method)[0]
             result = train(model, [job], AdamW(), 0.5)[0]
-            alone = Isolated(make_lm(kind), model, job, AdamW(), tmp_path / f"{kind}-{method}")
+            alone = Alone(make_lm(kind), model, job, AdamW(), tmp_path / f"{kind}-{method}")
             assert result.loss == pytest.approx(alone.run(0.5), abs=1e-5)
             assert_equal(result, alone)
 
 
-def assert_equal(result: Trained, alone: Isolated) -> None:
+def assert_equal(result: TrainingResult, alone: Alone) -> None:
     for mine, theirs in zip(
         (*result.adapter.a, *result.adapter.b), (*alone.a, *alone.b), strict=True
     ):
@@ -143,7 +150,7 @@ def test_devices_trained_together_equal_peft_one_by_one(  # type: ignore[no-unty
     for device, (job, result) in enumerate(
         zip(jobs, train(model, jobs, optimizer, clip_norm), strict=True)
     ):
-        alone = Isolated(make_lm(kind), model, job, optimizer, tmp_path / str(device))
+        alone = Alone(make_lm(kind), model, job, optimizer, tmp_path / str(device))
         assert result.loss == pytest.approx(alone.run(clip_norm), abs=1e-5)
         assert_equal(result, alone)
         assert result.adapter.rank == job.adapter.rank

@@ -281,8 +281,8 @@ def test_an_exported_adapter_is_a_start(results: Path, tmp_path: Path) -> None:
     for _, begun in second[second["round"] == 0].groupby("device"):
         assert begun["accuracy"].tolist() == ended
     for setting, sentence in (
-        ("fl.method.rank=8", "start must be an adapter of rank 8"),
-        ("fl.method.alpha=1", "start must be an adapter of scale 0.25"),
+        ("fl.method.rank=8", "initial_adapter must be an adapter of rank 8"),
+        ("fl.method.alpha=1", "initial_adapter must be an adapter of scale 0.25"),
         ("fl.initial_adapter=nowhere", "fl.initial_adapter: no such folder"),
     ):
         done = wnsim("whole.yaml", "--set", setting, "--out", "other", cwd=tmp_path)

@@ -129,7 +129,7 @@ class Within:
     model: Literal["mine:Within"] = "mine:Within"
     radius_m: float = 100.0
 
-    def policy(self, party):
+    def policy(self, context):
         def graph(view, number):
             there = np.flatnonzero(view.present).tolist()
             near = view.distance_m <= self.radius_m

@@ -51,7 +51,7 @@ _ROOMS = {
     "Who reports_progress with whom, and when": (
         "fl.topology.graphs", "fl.topology.clustering", "fl.session.synchronous",
         "fl.session.asynchronous", "fl.session.server",
-        "fl.session.sharing",
+        "fl.session.cluster_exchange",
     ),
     "Inference": (
         "fl.mixture.gates", "fl.mixture.mixed", "fl.mixture.routing",

@@ -1,4 +1,4 @@
-"""What a device learns: low-rank factors for each adapted linear layer of the shared model."""
+"""Adapter of a device: low-rank factors of each adapted linear layer of the shared model."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Layer:
     Parameters
     ----------
     name : of the module in the model
-    inputs, outputs : widths k and d of its weight, whichever way round the model stores it
+    inputs, outputs : widths k and d of its weight, however the model stores it
     """
 
     name: str
@@ -31,13 +31,13 @@ class Adapter:
 
     Parameters
     ----------
-    a : per layer (rank, inputs); layers may differ in rank, and 0 leaves a layer as it is
+    a : per layer (rank, inputs); layers may differ in rank, and rank 0 leaves a layer unchanged
     b : per layer (outputs, rank)
     scale : alpha / rank
     mask : per layer (outputs, rank), the entries of B that this device trains; None for all
     train_a : whether A is trained
     a_seed : seed from which a frozen A was drawn
-    layer_scales : alpha / rank of each layer where layers differ; None where `scale` holds for all
+    layer_scales : alpha / rank of each layer if layers differ; None if `scale` holds for all
     """
 
     a: tuple[torch.Tensor, ...]
@@ -58,33 +58,36 @@ class Adapter:
         return self.scale if self.layer_scales is None else self.layer_scales[layer]
 
     def delta_weight(self, layer: int) -> torch.Tensor:
-        """Return what the adapter adds to the weight of a layer, (outputs, inputs)."""
+        """Return the update of a layer's weight, scale * B A, (outputs, inputs)."""
         return self.scale_at(layer) * (self.b[layer] @ self.a[layer])
 
     def is_zero(self) -> bool:
-        """Whether the adapter changes nothing yet."""
+        """Return whether B is zero, so that the adapter leaves the model unchanged."""
         return not any(bool(b.any()) for b in self.b)
 
 
 def scale_of(config: Local | Lora | FfaLora | LoriD | LoriS | SoLora) -> float:
-    """Return alpha / rank; alpha is twice the rank if it is not given."""
+    """Return alpha / rank; alpha defaults to twice the rank."""
     return (2 * config.rank if config.alpha is None else config.alpha) / config.rank
 
 
-def draw_a(layers: Sequence[Layer], rank: int, law: str, seed: int) -> tuple[torch.Tensor, ...]:
-    """Return the factors that a seed stands for, per layer (rank, inputs).
+def draw_a(
+    layers: Sequence[Layer], rank: int, distribution: str, seed: int
+) -> tuple[torch.Tensor, ...]:
+    """Draw A from a seed, per layer (rank, inputs).
 
     Parameters
     ----------
     layers, rank : shapes of the factors
-    law : `gaussian` of variance 1/k, or `kaiming` uniform of variance 1/(3k), k being the inputs
+    distribution : of the entries, with k inputs: `gaussian` of variance 1/k, or `kaiming`, uniform
+        of variance 1/(3k)
     seed : of the draws
     """
     generator = torch.Generator().manual_seed(seed)
     drawn = []
     for layer in layers:
         shape = (rank, layer.inputs)
-        if law == "gaussian":
+        if distribution == "gaussian":
             drawn.append(torch.randn(shape, generator=generator) * layer.inputs**-0.5)
         else:
             drawn.append((torch.rand(shape, generator=generator) * 2 - 1) * layer.inputs**-0.5)
@@ -92,12 +95,12 @@ def draw_a(layers: Sequence[Layer], rank: int, law: str, seed: int) -> tuple[tor
 
 
 def zero_b(layers: Sequence[Layer], rank: int) -> tuple[torch.Tensor, ...]:
-    """Return the B that changes nothing, per layer (outputs, rank)."""
+    """Return a zero B, per layer (outputs, rank)."""
     return tuple(torch.zeros(layer.outputs, rank) for layer in layers)
 
 
-def blank(layers: Sequence[Layer], ranks: Sequence[int]) -> Adapter:
-    """Return an adapter of zeros that take no memory, from which a message's size is counted."""
+def shape_only(layers: Sequence[Layer], ranks: Sequence[int]) -> Adapter:
+    """Return an adapter of zeros without storage, used to compute the size of a message."""
     zero = torch.zeros(1, 1, dtype=torch.half)
     shapes = list(zip(layers, ranks, strict=True))
     a = tuple(zero.expand(rank, layer.inputs) for layer, rank in shapes)

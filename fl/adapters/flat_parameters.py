@@ -1,8 +1,8 @@
-"""The adapters of several devices as rows of one matrix, of which each layer's factors are views.
+"""Flat parameters: adapters of several devices as rows of one matrix, with a view per factor.
 
-A row holds B^T of every layer, then A of every layer if it is trained. Devices may differ in
-rank: what a device lacks of the largest rank is zero and stays zero, since the gradient of each
-factor is a product with the other one's zeros.
+A row holds B^T of every layer, then A of every layer if it is trained. Devices may differ in rank:
+rows are padded with zeros to the largest rank, and the padding stays zero because the gradient of
+each factor is a product with the zeros of the other one.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from functools import cached_property
 import torch
 
 from .adapter import Adapter
-from .fused_linear import Sink, Sinks
+from .fused_linear import GradientBuffer, GradientBuffers
 from .linear import Scale
 
 
-class DeviceRows:
-    """The adapters of several devices.
+class FlatParameters:
+    """Adapters of several devices, one row each.
 
     Parameters
     ----------
     adapters : all with A trained, or all with A frozen
-    device : where the rows are
+    device : torch device of the rows
 
     Attributes
     ----------
-    trained : (devices, entries) what is trained
+    trained : (devices, entries) the trained parameters
     """
 
     def __init__(self, adapters: Sequence[Adapter], device: torch.device) -> None:
@@ -57,7 +57,7 @@ class DeviceRows:
 
     @cached_property
     def mask(self) -> torch.Tensor | None:
-        """Per entry 1 where it is trained and 0 where it must not move; None if all are trained."""
+        """1 for each entry that is trained and 0 for each that is not; None if all are trained."""
         if all(adapter.mask is None for adapter in self._adapters):
             return None
         mask = torch.ones_like(self.trained)
@@ -66,22 +66,22 @@ class DeviceRows:
         return mask
 
     def factors(self, count: int) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-        """Return A and B^T per layer of the first devices; autograd starts at what is trained."""
+        """Return A and B^T per layer of the first devices; trained factors are autograd leaves."""
         rows = self.trained[:count]
         b = [view.detach().requires_grad_() for view in self._b(rows)]
         if not self._trains_a:
             return self._views(self._frozen_a[:count], self._inputs), b
         return [view.detach().requires_grad_() for view in self._a(rows)], b
 
-    def sinks(self, gradients: torch.Tensor) -> list[Sinks]:
-        """Return per layer where its factors' gradients go in a matrix like `trained`."""
-        b = map(Sink, self._b(gradients))
+    def gradient_buffers(self, gradients: torch.Tensor) -> list[GradientBuffers]:
+        """Return buffers per layer, views of a matrix of gradients shaped like `trained`."""
+        b = map(GradientBuffer, self._b(gradients))
         if not self._trains_a:
-            return [(None, sink) for sink in b]
-        return list(zip(map(Sink, self._a(gradients)), b, strict=True))
+            return [(None, buffer) for buffer in b]
+        return list(zip(map(GradientBuffer, self._a(gradients)), b, strict=True))
 
     def scales(self, count: int) -> list[Scale]:
-        """Return alpha / rank of the first devices per layer: one number if they agree."""
+        """Return alpha / rank of the first devices per layer: one number if all are equal."""
         scales: list[Scale] = []
         for layer in range(len(self._ranks)):
             each = [adapter.scale_at(layer) for adapter in self._adapters[:count]]
@@ -92,11 +92,11 @@ class DeviceRows:
         return scales
 
     def adapters(self) -> list[Adapter]:
-        """Return the adapters as they are now, in main memory."""
+        """Return copies of the current adapters in main memory."""
         rows = self.trained.cpu()
         b_views = self._b(rows)
         a_views = self._a(rows) if self._trains_a else []
-        # One piece of memory per device: the adapters of a chunk do not live and die together.
+        # One allocation per device: adapters of one batch have different lifetimes.
         b_rows = torch.cat([view.transpose(1, 2).flatten(1) for view in b_views], dim=1)
         made = []
         for index, start in enumerate(self._adapters):
@@ -110,13 +110,13 @@ class DeviceRows:
                     for view, own in zip(a_views, start.a, strict=False)
                 )
             else:
-                b = _cut(b_rows[index].clone(), start.b)
-                a = _cut(rows[index, self._b_size :].clone(), start.a) if a_views else ()
+                b = _split_like(b_rows[index].clone(), start.b)
+                a = _split_like(rows[index, self._b_size :].clone(), start.a) if a_views else ()
             made.append(dataclasses.replace(start, a=a or start.a, b=b))
         return made
 
     def entries(self, index: int) -> torch.Tensor | slice:
-        """Return which entries of its row a device of smaller rank has."""
+        """Return the entries of a device's row that are not padding."""
         if not self._is_padded[index]:
             return slice(None)
         row = torch.zeros(1, self.trained.shape[1], dtype=torch.bool, device=self._device)
@@ -133,7 +133,7 @@ class DeviceRows:
         return self._views(rows[:, self._b_size :], self._inputs)
 
     def _views(self, rows: torch.Tensor, widths: Sequence[int]) -> list[torch.Tensor]:
-        """Return parts of rows per layer, (devices, rank, width)."""
+        """Return views of rows per layer, (devices, rank, width)."""
         shapes = list(zip(self._ranks, widths, strict=True))
         parts = rows.split([rank * width for rank, width in shapes], dim=1)
         return [
@@ -162,7 +162,7 @@ def _ones(factors: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
     return tuple(torch.ones_like(factor, dtype=torch.bool) for factor in factors)
 
 
-def _cut(row: torch.Tensor, like: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
-    """Return the parts of a row, of the same shapes as other tensors."""
+def _split_like(row: torch.Tensor, like: Sequence[torch.Tensor]) -> tuple[torch.Tensor, ...]:
+    """Return a row split into tensors of the given shapes."""
     parts = row.split([one.numel() for one in like])
     return tuple(part.view(one.shape) for part, one in zip(parts, like, strict=True))

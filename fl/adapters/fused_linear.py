@@ -1,8 +1,8 @@
-"""A frozen linear layer with the low-rank factors of many devices, as one differentiable step.
+"""Fused LoRA linear: a frozen layer and the low-rank factors of many devices in one autograd op.
 
 y_n = x_n W^T + bias + s_n (x_n A_n^T) B_n^T for the rows x_n of device n. The product with W is
-one for all devices, the factors' products are batched, and the backward pass keeps only what the
-factors' gradients need: x if A is trained, and the rank-sized s_n x_n A_n^T.
+one for all devices, the products with the factors are batched, and only what the gradients of the
+factors need is saved for the backward pass: x if A is trained, and the rank-sized s_n x_n A_n^T.
 
 Sources: Hu et al., "LoRA: low-rank adaptation of large language models", ICLR 2022.
 """
@@ -17,8 +17,8 @@ from torch.autograd.function import once_differentiable
 _MERGED_TOKENS = 1024
 
 
-class Sink:
-    """Where the gradient of one layer's factor goes: the first part is written, others are added.
+class GradientBuffer:
+    """Accumulator of the gradient of one factor: the first part overwrites, later ones are added.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Sink:
         self._is_empty = True
 
     def add(self, gradient: torch.Tensor) -> None:
-        """Take in a part of the gradient: a layer that is used twice has two."""
+        """Accumulate one part of the gradient; a layer that is used twice has two."""
         if self._is_empty:
             self.target.copy_(gradient)
             self._is_empty = False
@@ -40,18 +40,18 @@ class Sink:
             self.target += gradient
 
     def finish(self) -> None:
-        """Make the gradient of a layer that was not used zero, and be ready for the next step."""
+        """Zero the gradient of a layer that was not used, and reset for the next step."""
         if self._is_empty:
             self.target.zero_()
         self._is_empty = True
 
 
-Sinks = tuple[Sink | None, Sink]
-"""For the gradients of A (None if it is frozen) and B."""
+GradientBuffers = tuple[GradientBuffer | None, GradientBuffer]
+"""Buffers of the gradients of A (None if it is frozen) and B."""
 
 
-class FoldedLinear(torch.autograd.Function):
-    """The frozen product and the low-rank path together.
+class FusedLinear(torch.autograd.Function):
+    """The frozen product and the low-rank path in one step.
 
     Parameters
     ----------
@@ -60,9 +60,9 @@ class FoldedLinear(torch.autograd.Function):
     b : (devices, rank, outputs), the transpose of B
     scale : one number, or (devices, 1, 1)
     weight : (inputs, outputs), the frozen weight as it multiplies x from the right; None for the
-        low-rank path alone, beside a frozen product that is not a plain one
+        low-rank path only, beside a layer that is not a plain product, such as a quantized one
     bias : (outputs,) or None
-    sinks : where the factors' gradients go instead of being returned, or None
+    buffers : accumulators of the factors' gradients; None to return them
     """
 
     @staticmethod
@@ -74,7 +74,7 @@ class FoldedLinear(torch.autograd.Function):
         scale: float | torch.Tensor,
         weight: torch.Tensor | None,
         bias: torch.Tensor | None,
-        sinks: Sinks | None,
+        buffers: GradientBuffers | None,
     ) -> torch.Tensor:
         """Return (devices * batch, ..., outputs)."""
         devices = a.shape[0]
@@ -87,15 +87,15 @@ class FoldedLinear(torch.autograd.Function):
         else:
             frozen = None if weight is None else _product(own, weight, bias)
             y = _with_low_rank(frozen, low, b.to(x.dtype))
-        # A device-wise scale is a buffer of its own, so it may be kept beside the tensors.
-        ctx.scale, ctx.sinks = scale, sinks
+        # A scale per device takes no part in autograd, so that ctx may hold it directly.
+        ctx.scale, ctx.buffers = scale, buffers
         ctx.save_for_backward(own if ctx.needs_input_grad[1] else None, low, a, b, weight)
         return y.view(*x.shape[:-1], -1)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        """Return the gradients of x and of the factors, if those have no sinks."""
+        """Return the gradients of x, and of the factors unless buffers accumulate them."""
         own, low, a, b, weight = ctx.saved_tensors
         to_x, to_a, to_b = ctx.needs_input_grad[:3]
         devices = a.shape[0]
@@ -103,13 +103,13 @@ class FoldedLinear(torch.autograd.Function):
         above = grad.reshape(devices, -1, grad.shape[-1])
         grad_x = grad_a = grad_b = None
         if to_b:
-            grad_b = _gradient(low, above, b, ctx.sinks and ctx.sinks[1])
+            grad_b = _gradient(low, above, b, ctx.buffers and ctx.buffers[1])
         merges = weight is not None and _merges(above, weight)
         if to_a or (to_x and not merges):
             # [devices, tokens, rank]
             below = torch.bmm(above, b.to(grad.dtype).transpose(1, 2)).mul_(ctx.scale)
         if to_a:
-            grad_a = _gradient(below, own, a, ctx.sinks and ctx.sinks[0])
+            grad_a = _gradient(below, own, a, ctx.buffers and ctx.buffers[0])
         if to_x and merges:
             grad_x = _merged_product(above, weight.T, b, a, ctx.scale, None)
         elif to_x:
@@ -121,9 +121,9 @@ class FoldedLinear(torch.autograd.Function):
 
 
 def _merges(rows: torch.Tensor, weight: torch.Tensor) -> bool:
-    """Whether to add one device's low-rank product to the weight rather than to its many rows.
+    """Return whether one device's low-rank product is added to the weight, not to its many rows.
 
-    In half precision, what is small beside the weight would be lost.
+    In half precision, small increments of the weight would be rounded away.
     """
     alone = rows.shape[0] == 1 and rows.shape[1] >= _MERGED_TOKENS
     return alone and weight.dtype == torch.float32
@@ -152,18 +152,18 @@ def _product(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None
 def _with_low_rank(
     frozen: torch.Tensor | None, low: torch.Tensor, factor: torch.Tensor
 ) -> torch.Tensor:
-    """Return low times factor, (devices, tokens, width), added in place to what is there."""
+    """Return low times factor, (devices, tokens, width), added in place to the frozen product."""
     if frozen is None:
         return torch.bmm(low, factor)
     return frozen.baddbmm_(low, factor)
 
 
 def _gradient(
-    left: torch.Tensor, right: torch.Tensor, factor: torch.Tensor, sink: Sink | None
+    left: torch.Tensor, right: torch.Tensor, factor: torch.Tensor, buffer: GradientBuffer | None
 ) -> torch.Tensor | None:
-    """Return left^T right in the type of a factor, or give it to a sink and return None."""
+    """Return left^T right in the dtype of a factor; None if a buffer accumulates it."""
     gradient = torch.bmm(left.transpose(1, 2), right)
-    if sink is None:
+    if buffer is None:
         return gradient.to(factor.dtype)
-    sink.add(gradient)
+    buffer.add(gradient)
     return None

@@ -1,4 +1,4 @@
-"""One linear layer of the shared model, wrapped so that adapters can be put on it."""
+"""Wrapper of one linear layer of the shared model, to which adapters are attached."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import Any
 import torch
 from torch import nn
 
-from .fused_linear import FoldedLinear, Sinks
+from .fused_linear import FusedLinear, GradientBuffers
 
 Scale = float | torch.Tensor
 Gate = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
-"""Turns x and low = x A^T into what is multiplied with B^T, of the shape of low."""
+"""Maps x and low = x A^T to the gated components that multiply B^T, of the shape of low."""
 
 
 def is_transposed(module: nn.Module) -> bool:
-    """Whether a module is GPT-2's Conv1D, whose weight is (inputs, outputs)."""
+    """Return whether a module is GPT-2's Conv1D, whose weight is (inputs, outputs)."""
     return type(module).__name__ == "Conv1D"
 
 
 def is_linear(module: nn.Module) -> bool:
-    """Whether adapters can be put on a module: any kind of `nn.Linear`, or Conv1D."""
+    """Return whether a module takes adapters: any kind of `nn.Linear`, or Conv1D."""
     return isinstance(module, nn.Linear) or is_transposed(module)
 
 
 def parameter_count(model: nn.Module) -> int:
-    """Return how many parameters a model has; quantized weights store several in one number."""
+    """Return the number of parameters; quantized weights pack several into one stored number."""
     stored = sum(parameter.numel() for parameter in model.parameters())
     linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
     sizes = {id(one.weight): one.in_features * one.out_features for one in linear}
@@ -35,9 +35,9 @@ def parameter_count(model: nn.Module) -> int:
 
 
 class AdaptedLinear(nn.Module):
-    """A frozen linear layer that adapters can be put on.
+    """A frozen linear layer to which adapters can be attached.
 
-    It works in one of four ways: as the bare frozen layer; with the adapters of N devices
+    It runs in one of four modes: as the bare frozen layer; with the adapters of N devices
     stacked, where a batch holds the examples of device 0, then of device 1, ...; with the adapter
     of a single device merged into its weight; or with one pair of factors for all examples, and a
     gate between them.
@@ -49,19 +49,19 @@ class AdaptedLinear(nn.Module):
         # Subclasses of Linear may store their weight in other ways, or multiply differently.
         self.is_plain = is_transposed(base) or type(base).forward is nn.Linear.forward
         if not self.is_plain:
-            # In evaluation mode, bitsandbytes packs weights on CPUs anew, for inference alone.
+            # In evaluation mode, bitsandbytes repacks weights on CPUs, for inference only.
             base.train()
         self.a: torch.Tensor | None = None
         self.b: torch.Tensor | None = None
         self.scale: Scale = 1.0
-        self.sinks: Sinks | None = None
+        self.gradient_buffers: GradientBuffers | None = None
         self.gate: Gate | None = None
         self.merged: torch.Tensor | None = None
-        self.seen: list[torch.Tensor] | None = None
+        self.recorded: list[torch.Tensor] | None = None
 
     @property
     def weight(self) -> torch.Tensor:
-        """The weight as the model stores it; models look at its type and device."""
+        """The weight as the model stores it; models read its dtype and device."""
         weight: torch.Tensor = self.base.weight
         return weight
 
@@ -89,34 +89,34 @@ class AdaptedLinear(nn.Module):
         return self.weight.T if is_transposed(self.base) else self.weight
 
     def merge(self, a: torch.Tensor, b: torch.Tensor, scale: float) -> None:
-        """Put one device's factors, (rank, inputs) and (outputs, rank), into the weight."""
+        """Merge one device's factors, (rank, inputs) and (outputs, rank), into the weight."""
         a, b = a.to(self.weight.device), b.to(self.weight.device)
-        # In half precision, what is small beside the weight would be lost.
+        # In half precision, small increments of the weight would be rounded away.
         if self.is_plain and self.weight.dtype == torch.float32:
             self.merged = torch.addmm(self.frozen_weight(), b, a, alpha=scale)
         else:
             self.a, self.b, self.scale = a[None], b.T[None], scale
 
     def mix(self, a: torch.Tensor, b: torch.Tensor, gate: Gate) -> None:
-        """Put factors for all examples beside the weight, with a gate between them.
+        """Attach one pair of factors for all examples, with a gate between them.
 
         Parameters
         ----------
         a : (rank, inputs)
         b : (rank, outputs), the transpose of B with its scale
-        gate : is asked for every batch
+        gate : called for every batch
         """
         if len(a):
             self.a, self.b, self.gate = a[None], b[None], gate
 
-    def clear(self) -> None:
-        """Be the bare frozen layer again."""
-        self.a = self.b = self.sinks = self.gate = self.merged = None
+    def detach_adapters(self) -> None:
+        """Return to the bare frozen layer."""
+        self.a = self.b = self.gradient_buffers = self.gate = self.merged = None
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Apply the layer to a device-major batch, (devices * batch, ..., inputs)."""
-        if self.seen is not None:
-            self.seen.append(x.detach())
+        if self.recorded is not None:
+            self.recorded.append(x.detach())
         if self.merged is not None:
             return nn.functional.linear(x, self.merged, self.bias)
         if self.a is None or self.b is None:
@@ -133,15 +133,15 @@ class AdaptedLinear(nn.Module):
             )
         if self.is_plain:
             weight = self.weight if is_transposed(self.base) else self.weight.T
-            return self._folded(x, weight, self.bias)
-        total: torch.Tensor = self.base(x) + self._folded(x, None, None)
+            return self._fused(x, weight, self.bias)
+        total: torch.Tensor = self.base(x) + self._fused(x, None, None)
         return total
 
-    def _folded(
+    def _fused(
         self, x: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None
     ) -> torch.Tensor:
         factors = (self.a, self.b, self.scale)
-        y: torch.Tensor = FoldedLinear.apply(  # type: ignore[no-untyped-call]
-            x, *factors, weight, bias, self.sinks
+        y: torch.Tensor = FusedLinear.apply(  # type: ignore[no-untyped-call]
+            x, *factors, weight, bias, self.gradient_buffers
         )
         return y

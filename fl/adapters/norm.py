@@ -1,7 +1,7 @@
-"""RMSNorm with a frozen weight as one differentiable step.
+"""RMSNorm with a frozen weight as one autograd op.
 
-y = w x / rms(x). Autograd of the libraries' several operations makes about three times as many
-passes over the activations, which on a CPU is a good part of a small model's training.
+y = w x / rms(x). The separate operations of the libraries make about three times as many passes
+over the activations, which on a CPU is a substantial part of a small model's training time.
 
 Sources: Zhang and Sennrich, "Root mean square layer normalization", NeurIPS 2019.
 """
@@ -36,11 +36,11 @@ class _RmsNorm(torch.autograd.Function):
 
 
 class FrozenRmsNorm(nn.Module):
-    """An RMSNorm that is not trained.
+    """RMSNorm with a frozen weight.
 
     Parameters
     ----------
-    weight : (width,) what the normalized input is multiplied by
+    weight : (width,) factor of the normalized input
     epsilon : added to the mean square
     """
 
@@ -56,17 +56,17 @@ class FrozenRmsNorm(nn.Module):
 
 
 def replace_norms(model: nn.Module) -> None:
-    """Put `FrozenRmsNorm` in the place of every float32 module that computes the same."""
+    """Replace every equivalent float32 RMSNorm of a model by `FrozenRmsNorm`."""
     for name, module in list(model.named_modules()):
-        frozen = _same(module) if type(module).__name__.endswith("RMSNorm") else None
+        frozen = _equivalent(module) if type(module).__name__.endswith("RMSNorm") else None
         if frozen is not None:
             parent, _, leaf = name.rpartition(".")
             setattr(model.get_submodule(parent), leaf, frozen)
 
 
 @torch.no_grad()
-def _same(module: nn.Module) -> FrozenRmsNorm | None:
-    """Return what computes the same as a norm of any library, if trying finds it."""
+def _equivalent(module: nn.Module) -> FrozenRmsNorm | None:
+    """Return the equivalent of a library's norm, tested on probe inputs; None if there is none."""
     weight = getattr(module, "weight", None)
     epsilon = getattr(module, "variance_epsilon", getattr(module, "eps", None))
     if (
@@ -77,11 +77,11 @@ def _same(module: nn.Module) -> FrozenRmsNorm | None:
         or weight.is_meta
     ):
         return None
-    # Of inputs about as large as the square root of epsilon, the outputs depend on it.
+    # Epsilon has an effect on inputs of about the size of its square root.
     probe = torch.linspace(-1.0, 2.0, weight.numel(), device=weight.device)
     probes = torch.stack([probe, probe * epsilon**0.5])
     expected = module(probes)
-    # Gemma's weights are around 0 and stand for 1 + weight.
+    # Gemma stores weights w of factors 1 + w.
     for candidate in (weight, 1.0 + weight):
         frozen = FrozenRmsNorm(candidate.detach(), epsilon)
         if torch.allclose(frozen(probes), expected, rtol=1e-5, atol=1e-6):

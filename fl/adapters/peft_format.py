@@ -1,4 +1,4 @@
-"""A device's adapter in PEFT's on-disk format: written for `peft.PeftModel`, and read from it.
+"""PEFT checkpoint format of an adapter: written for `peft.PeftModel`, and read.
 
 Sources: the files that PEFT 0.18 writes: adapter_config.json, adapter_model.safetensors;
 rank-stabilized scaling, alpha / sqrt(rank), after Kalajdzievski, arXiv 2312.03732.
@@ -29,7 +29,7 @@ _NOT_LORA = (
     "target_parameters", "trainable_token_indices", "alora_invocation_tokens", "arrow_config",
     "kasa_config", "velora_config", "monteclora_config", "megatron_config",
 )  # fmt: skip
-"""Settings that make of an adapter something else than a B A for each of some linear layers."""
+"""Settings of adapters that are more than a product B A on each adapted linear layer."""
 
 
 def files(
@@ -39,10 +39,10 @@ def files(
 
     Parameters
     ----------
-    adapter : factors of every layer; a mask has left its trace in B and is not kept
+    adapter : factors of every layer; its mask is not written, as B is zero outside of it
     layers : the adapted layers, in the order of the factors
     base_model : name or folder of the model
-    transposed : whether the model stores its weights (inputs, outputs), as GPT-2 does
+    transposed : whether the model stores its weights as (inputs, outputs), as GPT-2 does
     """
     rank, alpha = adapter.rank, adapter.scale * adapter.rank
     ranks: dict[str, int] = {}
@@ -76,20 +76,20 @@ def files(
 
 
 def read(folder: Path, layers: Sequence[Layer]) -> Adapter:
-    """Return an adapter from a folder that PEFT, or `files`, has written.
+    """Return an adapter from a folder written by PEFT or with `files`.
 
-    Layers that the adapter leaves alone get factors of rank 0. Dropout, which matters in training
-    only, is not taken over.
+    Layers without an adapter get factors of rank 0. Dropout, which affects training only, is
+    ignored.
 
     Parameters
     ----------
-    folder : with adapter_config.json and adapter_model.safetensors
+    folder : contains adapter_config.json and adapter_model.safetensors
     layers : the adapted layers of the model
 
     Raises
     ------
     ValueError
-        if files are missing or broken, the adapter is more than low-rank factors of linear
+        if files are missing or corrupted, the adapter is more than low-rank factors of linear
         layers, or it does not fit the layers
     """
     config = _config(folder)

@@ -1,11 +1,11 @@
-"""Rotary position embedding as one differentiable step.
+"""Rotary position embedding as one autograd op.
 
-y = x cos + rotate_half(x) sin, and back with -sin. As in `norm`, the libraries' several operations
-make more passes over the activations than the rotation needs: on a CPU they are about a fifteenth
-of a small model's training.
+y = x cos + rotate_half(x) sin; the backward pass rotates by -sin. As in `norm`, the separate
+operations of the libraries make more passes over the activations than the rotation needs: on a CPU
+about a fifteenth of a small model's training time.
 
 Sources: Su et al., "RoFormer: enhanced transformer with rotary position embedding", 2021, in the
-form of GPT-NeoX, which transformers' models share: entry i is rotated with entry i + width / 2.
+form of GPT-NeoX, which the models of transformers share: entry i is paired with i + width / 2.
 """
 
 from __future__ import annotations
@@ -33,47 +33,49 @@ class _Rotation(torch.autograd.Function):
         return _rotated(grad, cos, sin, -1.0), None, None
 
 
-def _rotated(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, way: float) -> torch.Tensor:
+def _rotated(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, sign: float) -> torch.Tensor:
     half = x.shape[-1] // 2
     y = x * cos
-    y[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-way)
-    y[..., half:].addcmul_(x[..., :half], sin[..., half:], value=way)
+    y[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-sign)
+    y[..., half:].addcmul_(x[..., :half], sin[..., half:], value=sign)
     return y
 
 
 def rotate(
     q: torch.Tensor, k: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, unsqueeze_dim: int = 1
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return queries and keys rotated; the arguments are those of transformers' own function.
+    """Rotate queries and keys; the signature is that of `apply_rotary_pos_emb` of transformers.
 
     Parameters
     ----------
     q, k : (batch, heads, length, width)
-    cos, sin : (batch, length, rotated width), both halves of it alike
-    unsqueeze_dim : where the heads are in `q` and `k`
+    cos, sin : (batch, length, rotated width), its two halves equal
+    unsqueeze_dim : dimension of the heads in `q` and `k`
     """
     cos, sin = cos.unsqueeze(unsqueeze_dim), sin.unsqueeze(unsqueeze_dim)
-    return _with_rest(q, cos, sin), _with_rest(k, cos, sin)
+    return _rotate_leading(q, cos, sin), _rotate_leading(k, cos, sin)
 
 
-def _with_rest(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
-    """Rotate as many entries as there are angles for; some models leave the others as they are."""
+def _rotate_leading(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+    """Rotate the leading entries that have angles; some models leave the others unrotated."""
     width = cos.shape[-1]
     y: torch.Tensor = _Rotation.apply(x[..., :width], cos, sin)  # type: ignore[no-untyped-call]
     return y if width == x.shape[-1] else torch.cat((y, x[..., width:]), dim=-1)
 
 
 def replace_rotations(model: nn.Module) -> None:
-    """Let the attention modules of a float32 model use `rotate`, where theirs computes the same.
+    """Make the attention modules of a float32 model call `rotate` in place of its equivalent.
 
-    Each module gets its own forward, in which the one name means another function; the library
-    itself is not changed.
+    Each module gets a forward of its own, in whose globals the function's name is rebound; the
+    library itself is not patched.
     """
     for module in model.modules():
         forward = getattr(type(module), "forward", None)
         if not isinstance(forward, FunctionType) or forward.__closure__ is not None:
             continue
-        if _NAME in forward.__code__.co_names and _is_same(forward.__globals__.get(_NAME), module):
+        if _NAME in forward.__code__.co_names and _is_equivalent(
+            forward.__globals__.get(_NAME), module
+        ):
             own = FunctionType(
                 forward.__code__, {**forward.__globals__, _NAME: rotate}, forward.__name__,
                 forward.__defaults__,
@@ -83,8 +85,8 @@ def replace_rotations(model: nn.Module) -> None:
 
 
 @torch.no_grad()
-def _is_same(theirs: Any, module: nn.Module) -> bool:
-    """Whether a library's function rotates as `rotate` does, by trying it."""
+def _is_equivalent(theirs: Any, module: nn.Module) -> bool:
+    """Return whether a library's function equals `rotate` on a probe."""
     floats = {p.dtype for p in module.parameters() if p.is_floating_point()}
     if theirs is None or floats != {torch.float32} or any(p.is_meta for p in module.parameters()):
         return False
@@ -95,7 +97,7 @@ def _is_same(theirs: Any, module: nn.Module) -> bool:
     angles = torch.linspace(0, 3, 12).reshape(1, 3, 4).repeat(1, 1, 2)
     try:
         found = theirs(q, k, angles.cos(), angles.sin())
-    # Functions of another form are left alone.
+    # Functions of another signature are kept.
     except (TypeError, RuntimeError, ValueError, AttributeError):
         return False
     mine = rotate(q, k, angles.cos(), angles.sin())

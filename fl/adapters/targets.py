@@ -1,4 +1,4 @@
-"""Which modules of a model take adapters: PEFT's meaning of `target_modules`.
+"""Target modules: selection of the linear modules to adapt, with the semantics of PEFT.
 
 Sources: `check_target_module_exists` and `get_pattern_key` of PEFT 0.18.
 """
@@ -18,7 +18,7 @@ _HEADS = ("score", "classifier")
 
 
 def output_layer(model: nn.Module) -> nn.Module | None:
-    """Return the module that makes logits: of tokens, or of classes after a pooled encoder."""
+    """Return the output layer: logits of tokens, or of classes after a pooled encoder."""
     lm: Any = model
     found: nn.Module | None = lm.get_output_embeddings()
     heads = [found, *(getattr(model, name, None) for name in _HEADS)]
@@ -26,18 +26,18 @@ def output_layer(model: nn.Module) -> nn.Module | None:
 
 
 def find(model: nn.Module, targets: Sequence[str] | str) -> dict[str, nn.Module]:
-    """Return the linear modules to adapt by name, in the model's order.
+    """Return the linear modules to adapt, by name, in the model's order.
 
     Parameters
     ----------
     model : Hugging Face model
-    targets : names, or ends of names after a dot; or one regular expression that matches whole
-        names; `all-linear` or nothing for every linear module but the output layer
+    targets : names, or suffixes of names after a dot; or one regular expression for whole names;
+        `all-linear` or empty for every linear module except the output layer
 
     Raises
     ------
     ValueError
-        if no linear module is found, or nothing has one of the names
+        if no linear module matches, or one of the names matches none
     """
     linear = {name: module for name, module in model.named_modules() if is_linear(module)}
     if not targets or (isinstance(targets, str) and targets.lower() == ALL_LINEAR):
@@ -57,14 +57,14 @@ def find(model: nn.Module, targets: Sequence[str] | str) -> dict[str, nn.Module]
 
 
 def matches(name: str, targets: Sequence[str] | str) -> bool:
-    """Whether a module is meant: by the end of its name, or by a regular expression."""
+    """Return whether a module's name has one of the suffixes, or matches a regular expression."""
     if isinstance(targets, str):
         return targets.lower() == ALL_LINEAR or _fits(targets, name)
     return any(name == target or name.endswith(f".{target}") for target in targets)
 
 
 def of_pattern(name: str, patterns: Mapping[str, Any], default: Any) -> Any:
-    """Return what the first pattern that matches the end of a module's name stands for."""
+    """Return the value of the first pattern that matches the end of a module's name."""
     fitting = (value for key, value in patterns.items() if _fits(rf"(.*\.)?({key})", name))
     return next(fitting, default)
 

@@ -1,8 +1,8 @@
-"""How far the members of a group are from agreeing, and how fast their mixing brings them there.
+"""Consensus: distance of the members of a group from their mean, and speed of their mixing.
 
 Sources: Xiao and Boyd, "Fast linear iterations for distributed averaging", Systems and Control
-Letters 53, 2004: x <- W x with a stochastic W loses the second largest modulus of its eigenvalues
-in each round. The relative size of what is left is ours.
+Letters 53, 2004: under x <- W x with a stochastic W, the error contracts by the second largest
+modulus of its eigenvalues in each round. The relative size of the error is ours.
 """
 
 from __future__ import annotations
@@ -12,28 +12,31 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
-Floats = NDArray[np.float64]
+from wnsim.core.units import Floats
 
 
 def mixing_matrix(
-    members: Sequence[int], heard: Mapping[int, Sequence[int]], weight: Callable[[int], float]
+    members: Sequence[int], senders: Mapping[int, Sequence[int]], weight: Callable[[int], float]
 ) -> Floats:
-    """Return W, (members, members): how much each member's state counts in each one's merge.
+    """Return the mixing matrix W: weight of each member's state in each member's aggregation.
 
     Parameters
     ----------
-    members : of a group
-    heard : by member those whose updates it merged; a member that is missing heard nobody
-    weight : returns how much a device's update counts; where entries of B are averaged over the
-        devices that have them active alone, W is that of an entry that all have
+    members : devices of a group
+    senders : by member, the devices whose updates it aggregated; a missing member received none
+    weight : returns the weight of a device's update. If entries of B are averaged over the devices
+        that have them active, W is that of an entry active on all devices
+
+    Returns
+    -------
+    (members, members), rows of sum 1
     """
-    place = {device: index for index, device in enumerate(members)}
+    row_of = {device: index for index, device in enumerate(members)}
     matrix = np.zeros((len(members), len(members)))
-    for me, row in place.items():
-        for other in (me, *heard.get(me, ())):
-            matrix[row, place[other]] = weight(other)
+    for me, row in row_of.items():
+        for other in (me, *senders.get(me, ())):
+            matrix[row, row_of[other]] = weight(other)
     return np.asarray(matrix / matrix.sum(axis=1, keepdims=True))
 
 
@@ -44,17 +47,20 @@ def spectral_gap(mixing: Floats) -> float:
 
 
 def consensus_error(factors: Sequence[Sequence[torch.Tensor]]) -> float:
-    """Return the mean over devices of ||B_i - B||^2 over ||B||^2, B being the mean of their B_i.
+    """Return the mean over devices of ||B_i - B||^2 over ||B||^2, B being the mean of the B_i.
 
     Parameters
     ----------
-    factors : per device and layer (outputs, rank); squares are summed over layers, and NaN is
-        returned where the mean is zero
+    factors : per device and layer (outputs, rank); squares are summed over layers
+
+    Returns
+    -------
+    the relative error; NaN if the mean is zero
     """
-    apart = size = 0.0
+    error = size = 0.0
     for of_layer in zip(*factors, strict=True):
         stacked = torch.stack(of_layer).double()
         mean = stacked.mean(0)
-        apart += float((stacked - mean).square().sum())
+        error += float((stacked - mean).square().sum())
         size += len(of_layer) * float(mean.square().sum())
-    return apart / size if size else math.nan
+    return error / size if size else math.nan

@@ -1,4 +1,4 @@
-"""What to do with what was heard: the factors of several devices become one.
+"""Weighted mean of the factors of several devices.
 
 Sources: arXiv 2602.20492, Eq. (10), normalized once (as printed it divides twice).
 """
@@ -11,24 +11,24 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 if TYPE_CHECKING:
-    from .robust import Pool
+    from .robust import Aggregator
 
 Tensors = tuple[torch.Tensor, ...]
 
 
 def weighted_mean(
-    factors: Sequence[Tensors], weights: Sequence[float], pool: Pool | None = None
+    factors: Sequence[Tensors], weights: Sequence[float], aggregator: Aggregator | None = None
 ) -> Tensors:
     """Return the weighted mean of each layer's matrix over devices.
 
     Parameters
     ----------
-    factors : per device and layer a matrix, those of a layer of one shape
+    factors : per device and layer a matrix; those of a layer have one shape
     weights : per device, positive
-    pool : what takes the place of the mean, if it is another rule
+    aggregator : aggregation rule in place of the mean
     """
-    if pool is not None:
-        return tuple(pool(of_layer, None) for of_layer in zip(*factors, strict=True))
+    if aggregator is not None:
+        return tuple(aggregator(of_layer, None) for of_layer in zip(*factors, strict=True))
     shares = [weight / sum(weights) for weight in weights]
     result = []
     for of_layer in zip(*factors, strict=True):
@@ -42,24 +42,24 @@ def aggregate(
     masks: Sequence[torch.Tensor],
     weights: Sequence[float],
     how: Literal["active", "mean"],
-    pool: Pool | None = None,
+    aggregator: Aggregator | None = None,
 ) -> torch.Tensor:
-    """Return the aggregate of masked matrices, entry by entry.
+    """Return the entry-wise aggregate of masked matrices.
 
     Parameters
     ----------
-    values, masks : per device (outputs, rank): numbers, and which of them count
+    values, masks : per device (outputs, rank): values, and the active ones among them
     weights : per device, positive
-    how : `mean` divides the weighted sum by all weights; `active` by those of the devices whose
-        mask covers the entry, so that an entry that one device alone uses keeps its magnitude
-    pool : what takes the place of both, over these devices, if it is another rule
+    how : `mean` divides the weighted sum by the sum of all weights; `active` by the sum over the
+        devices whose mask covers the entry, so that an entry of a single device keeps its magnitude
+    aggregator : aggregation rule in place of both, over the devices whose mask covers the entry
 
     Returns
     -------
     (outputs, rank), zero where no mask covers an entry
     """
-    if pool is not None:
-        return pool(values, masks)
+    if aggregator is not None:
+        return aggregator(values, masks)
     # [devices, outputs, rank]
     share = torch.stack([mask * weight for mask, weight in zip(masks, weights, strict=True)])
     whole = torch.tensor(float(sum(weights))) if how == "mean" else share.sum(0)

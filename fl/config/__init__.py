@@ -1,4 +1,4 @@
-"""The parameters of the learning layer as they stand in a scenario; free of torch."""
+"""Parameters of the learning layer in a scenario; free of torch."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo
 
-from ..plugins import Family, own
-from .base import Count, Share, Text, parameters
+from wnsim.core.params import parameters
+
+from ..plugins import Family, allowed_plugin
+from .base import Count, Share, Text
 from .computing import AdamW, Computing, Sgd
-from .faults import Byzantine, Corruption, Wrongs
+from .faults import Byzantine, Corruption, UpdateFaults
 from .inference import Mixture
 from .methods import FfaLora, FullFt, Local, Lora, LoriD, LoriS, SoLora
 from .partitions import Dirichlet, Iid, OneTask
@@ -65,17 +67,17 @@ __all__ = [
     "SoLora",
     "Synchronous",
     "TrimmedMean",
-    "Wrongs",
+    "UpdateFaults",
     "names_a_folder",
 ]
 
 
 @parameters
 class Emulate:
-    """Messages and operations as if a large model were trained.
+    """Message sizes and operations of a larger, emulated model.
 
-    The serialiser runs on the shapes of that model at the method's rank, and its operations are
-    charged to the simulated clock; the numbers learned are those of the model on board.
+    Messages have the sizes of that model's adapters at the method's rank, and its operations take
+    simulated time; training and accuracies are those of the actual model.
 
     Parameters
     ----------
@@ -90,7 +92,7 @@ class Emulate:
 
 
 def names_a_folder(model: str) -> bool:
-    """Whether a model's name can only be that of a folder: no hub name looks like it."""
+    """Return whether the name of a model can only be a folder, never a name on the hub."""
     return model.startswith((".", "/", "~")) or model.count("/") > 1
 
 
@@ -101,7 +103,7 @@ def _all_tasks() -> tuple[str, ...]:
 
 
 def _kind_of_tasks(value: Any) -> str:
-    """Return which of the ways to name tasks is meant."""
+    """Return the discriminator of the source of tasks."""
     if isinstance(value, Folder) or (isinstance(value, dict) and "hub" not in value):
         return "folder"
     return "hub" if isinstance(value, dict | Hub) else "names"
@@ -112,9 +114,9 @@ def _kind_of_payload(value: Any) -> str:
 
 
 def _allowed(name: str, info: ValidationInfo) -> str:
-    """Return the name of a task, on board or, if that is allowed, of a user's own."""
+    """Return the name of a task, built-in or of an allowed plugin."""
     if ":" in name:
-        own(name, "task", info)
+        allowed_plugin(name, "task", info)
     return name
 
 
@@ -150,54 +152,53 @@ Steps = Annotated[
 
 @parameters
 class Learning:
-    """What is learned, by whom, and how updates travel.
+    """Federated fine-tuning: model, tasks, method, protocol and exchange of updates.
 
     Parameters
     ----------
-    model : `tiny`, on board; or a Hugging Face causal LM by folder or by hub name
-    payload : `actual` sizes of the model at hand, or `{emulate: architecture}`
-    scoring : how a model answers: by the `likelihood` of an answer's tokens, as a causal language
-        model does; or, a sentence encoder given by its folder or hub name, by the `similarity` of
+    model : `tiny`, the built-in model; or a Hugging Face causal LM by folder or hub name
+    payload : `actual` sizes of the model's updates, or `{emulate: architecture}`
+    scoring : how answers are scored: by the `likelihood` of their tokens under a causal language
+        model; or, for a sentence encoder given by its folder or hub name, by the `similarity` of
         the prompt's embedding to those of the choices
-    tasks : names of tasks on board (all of them if not given), `{folder: path}` or
-        `{hub: [names]}`
-    target_modules : which modules take adapters, as in PEFT: ends of their names, or a regular
-        expression for whole names; every linear one but the output layer if none is given
-    method : what is trained, sent and merged
-    initial_adapter : folder of an adapter in PEFT's format from which all devices start, relative
+    tasks : names of built-in tasks (default: all), `{folder: path}` or `{hub: [names]}`
+    target_modules : modules that take adapters, as in PEFT: suffixes of their names, or a regular
+        expression for whole names; default: every linear module except the output layer
+    method : fine-tuning method
+    initial_adapter : folder of an initial adapter in PEFT's format, common to all devices, relative
         to the scenario's; for methods that train both factors
-    topology : who speaks with whom, where there is no server
-    cluster_exchange : what groups of the topology tell each other; nothing, if not given
-    inference : the mixture of all that a device holds, with which it is tested; if not given, the
-        adapter that it trains
-    protocol : who waits for whom
-    partition : which device learns from which examples
-    bits_per_parameter : of a value that is trained and told: 16, a number in half precision; 8 or
-        4, a multiple of a scale for each layer, rounded at random without bias
-    weights : how much an update counts in a merge: all `equal`, or by its device's `examples`
-    robust : in place of the method's mean, what a few wrong updates do little harm to
-    optimizer : of the local steps; learning rates are those of the method
-    trainer : how all that is computed on this machine
+    topology : communication graph of the devices, for protocols without a server
+    cluster_exchange : exchange of updates between clusters; none by default
+    inference : mixture of the cached adapters with which a device is tested; default: the device's
+        own adapter
+    protocol : synchronization of the devices
+    partition : partition of the training examples over the devices
+    bits_per_parameter : bits per transmitted trained parameter: 16, half precision; 8 or 4, a
+        multiple of a scale per layer, with unbiased stochastic rounding
+    weights : aggregation weight of an update: `equal` for all, or its device's number of `examples`
+    robust : robust aggregation rule in place of the method's mean
+    optimizer : optimizer of the local steps; the learning rate is a parameter of the method
+    trainer : computation on this machine
     rounds : rounds of training, exchange and aggregation
-    local_steps : optimizer steps of a device in a round; the least and most of a number drawn once
-        for each device, if these are two
+    local_steps : optimizer steps of a device in a round; or minimum and maximum of a number drawn
+        once per device
     batch_size : examples per step
-    clip_norm : bound on the norm of a device's gradient
-    deadline_s : an update is of use this long after it was sent [s]
+    clip_norm : upper bound of the norm of a device's gradient
+    deadline_s : lifetime of an update after it was sent [s]
     broadcast : whether a device sends an update once to all of its neighbors
-    broadcast_quantile : share of them that may be worse than the one for which the rate of a
-        broadcast is chosen; 0: the rate is that of the worst
+    broadcast_quantile : share of the neighbors with worse links than the one for which the rate of
+        a broadcast is chosen; 0: the rate of the worst link
     train_examples, test_examples : per task; devices with the same task share its training set
     evaluate_every : rounds between evaluations of every device on every task
-    evaluate_on : the `test` examples; or as many others, for `validation`, by which to choose
-        a learning rate, say, without having seen the test: of a generated task those drawn after
-        the test examples, else training examples that follow on those that are trained on
+    evaluate_on : the `test` examples; or as many others for `validation`, to tune hyperparameters
+        without the test set: of a generated task those drawn after the test examples, else the
+        training examples after those that are trained on
     evaluate_before_aggregation : whether devices are also tested after their local steps, before
-        they merge what they heard; the difference is the interference of what is merged
-    target_accuracies : mean accuracies on all tasks of which it is told when they were reached, and
-        after how many bytes
-    max_length : longest sequence, no more than the model has positions; prompts are cut from the
-        left [token]
+        aggregation; the difference is the interference of the aggregated updates
+    target_accuracies : mean accuracies on all tasks for which time and bytes until they are reached
+        are reported
+    max_length : maximum length of a sequence, at most the model's number of positions; prompts are
+        cut from the left [token]
     """
 
     model: Text = "tiny"
@@ -234,13 +235,14 @@ class Learning:
 
     def __post_init__(self) -> None:
         if isinstance(self.tasks, tuple) and len(set(self.tasks)) < len(self.tasks):
-            raise ValueError(f"tasks must be different ones, got {', '.join(self.tasks)}")
+            raise ValueError(f"tasks must be distinct, got {', '.join(self.tasks)}")
         if len(set(self.target_accuracies)) < len(self.target_accuracies):
             shown = ", ".join(f"{each:g}" for each in self.target_accuracies)
-            raise ValueError(f"target_accuracies must be different ones, got {shown}")
+            raise ValueError(f"target_accuracies must be distinct, got {shown}")
         if self.initial_adapter is not None and not isinstance(self.method, Local | Lora):
             raise ValueError(
-                f"start is for methods that train both factors, got method {self.method.model}"
+                "initial_adapter is for methods that train both factors, "
+                f"got method {self.method.model}"
             )
         more = self.cluster_exchange is not None or self.inference is not None
         if more and not isinstance(self.protocol, Synchronous):
@@ -248,12 +250,12 @@ class Learning:
                 "cluster_exchange and inference are for protocol synchronous, "
                 f"got protocol {self.protocol.model}"
             )
-        low, high = self.steps_between
+        low, high = self.step_range
         if low > high:
-            raise ValueError(f"local_steps must be from least to most, got {low} and {high}")
+            raise ValueError(f"local_steps must be minimum and maximum, got {low} and {high}")
 
     @property
-    def steps_between(self) -> tuple[int, int]:
-        """The least and most local steps of a device."""
+    def step_range(self) -> tuple[int, int]:
+        """Minimum and maximum of the local steps of a device."""
         steps = self.local_steps
         return (steps, steps) if isinstance(steps, int) else steps

@@ -1,4 +1,4 @@
-"""How the devices' training is computed on this machine; it changes results by rounding only."""
+"""Optimizers, and computation on this machine, which affects results only by rounding."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .base import Count, parameters
+from wnsim.core.params import parameters
+
+from .base import Count
 
 Schedule = Literal["constant", "linear"]
 
@@ -17,9 +19,9 @@ class AdamW:
 
     Parameters
     ----------
-    weight_decay : share of a weight that is lost in a step at a learning rate of 1
-    schedule : of the learning rate over the rounds: `constant`, or `linear`, from the full rate in
-        the first round towards zero after the last
+    weight_decay : relative decay of a weight per step at a learning rate of 1
+    schedule : learning rate over the rounds: `constant`, or `linear` from the full rate in the
+        first round to zero after the last
     """
 
     model: Literal["adamw"] = "adamw"
@@ -33,7 +35,7 @@ class Sgd:
 
     Parameters
     ----------
-    momentum : share of the last step's velocity that is kept
+    momentum : factor of the previous velocity in each step
     weight_decay, schedule : as for `adamw`
     """
 
@@ -45,17 +47,18 @@ class Sgd:
 
 @parameters
 class Computing:
-    """Where and in which pieces the training of many devices is computed.
+    """Device, precision and micro-batches of the computation.
 
     Parameters
     ----------
-    device : of this machine; `auto`: a GPU if there is one
-    dtype : of the frozen model; `auto`: bfloat16 on a GPU, float32 else; adapters are float32
-    threads : of the CPU
-    micro_batch_tokens : how many tokens of several devices are trained at once
-    memory_bytes : what a chunk may take; devices are trained in smaller chunks if need be [byte]
-    checkpointing : whether to compute activations twice instead of keeping them
-    quantization : of the frozen model's weights; `4bit` needs the library bitsandbytes
+    device : torch device; `auto`: a GPU if available
+    dtype : precision of the frozen model; `auto`: bfloat16 on a GPU, float32 on a CPU; adapters are
+        float32
+    threads : CPU threads
+    micro_batch_tokens : maximum number of tokens of several devices in a micro-batch
+    memory_bytes : maximum memory of a micro-batch [byte]
+    checkpointing : whether activations are recomputed in the backward pass instead of stored
+    quantization : quantization of the frozen weights; `4bit` needs the library bitsandbytes
     """
 
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -1,4 +1,4 @@
-"""What may be wrong with updates: devices that lie, and bits that change on the way."""
+"""Update faults: Byzantine devices, and corruption of payloads."""
 
 from __future__ import annotations
 
@@ -7,27 +7,29 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .base import Count, parameters
+from wnsim.core.params import parameters
+
+from .base import Count
 
 Device = Annotated[int, Field(ge=0, le=100_000)]
 
 
 @parameters
 class Byzantine:
-    """Devices that tell others something else than what they have learned.
+    """Byzantine devices, which send manipulated updates.
 
-    They train and merge like all others. Sources: the sign flip is that of Li et al., "RSA:
+    They train and aggregate like honest devices. Sources: the sign flip is that of Li et al., "RSA:
     Byzantine-robust stochastic aggregation methods", AAAI 2019, for updates that are adapters.
 
     Parameters
     ----------
-    devices : which
-    attack : `sign-flip`: B times minus `scale`, and so the change of the weights, whatever A is;
-        `noise`: to every value that is told, Gaussian noise, layer by layer `scale` times the root
-        mean square of these values; `label-flip`: training examples with wrong answers, the next
-        one of the choices, or that of the device's next example with another answer
-    scale : of the first two
-    from_round : round from which on they do so; wrong labels are there from the beginning
+    devices : numbers of the devices
+    attack : `sign-flip`: B times minus `scale`, which negates the change of the weights for any A;
+        `noise`: Gaussian noise on every transmitted parameter, per layer `scale` times their root
+        mean square; `label-flip`: training examples with wrong answers, the next one of the
+        choices, or else the answer of the device's next example that has a different one
+    scale : strength of the first two attacks
+    from_round : first round of the attack; flipped labels are there from the start
     """
 
     devices: Annotated[tuple[Device, ...], Field(min_length=1)]
@@ -42,15 +44,15 @@ class Byzantine:
 
 @parameters
 class Corruption:
-    """Bit errors that the checksum of an update does not find.
+    """Bit errors that the checksum of an update does not detect.
 
-    Values are hit, not the structure. Whoever decodes values that are not finite leaves the whole
-    update out.
+    They affect the parameters of an update, not its structure. A receiver that decodes parameters
+    that are not finite discards the whole update.
 
     Parameters
     ----------
-    probability : that an update which arrives is hit
-    bits : of its values that change then, at most: one that is drawn twice is right again
+    probability : probability that a received update is corrupted
+    bits : number of flipped bits in its parameters, at most: a bit drawn twice is restored
     """
 
     probability: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -58,27 +60,27 @@ class Corruption:
 
 
 @dataclass(frozen=True, slots=True)
-class Wrongs:
-    """All that may be wrong with the updates of a run.
+class UpdateFaults:
+    """Faults of the updates and labels of a run.
 
     Parameters
     ----------
-    byzantine : devices that lie
-    corruption : bits that change on the way
+    byzantine : attacks of devices
+    corruption : bit errors of received updates; None for none
     """
 
     byzantine: tuple[Byzantine, ...] = ()
     corruption: Corruption | None = None
 
     def attack(self, device: int, round_: int) -> Byzantine | None:
-        """Return how a device falsifies what it tells in a round; None if it does not."""
+        """Return the attack of a device on its update of a round; None if it is honest."""
         for each in self.byzantine:
             if device in each.devices and each.attack != "label-flip" and round_ >= each.from_round:
                 return each
         return None
 
-    def mislabels(self, device: int) -> bool:
-        """Return whether a device learns from wrong labels."""
+    def flips_labels(self, device: int) -> bool:
+        """Return whether a device trains on flipped labels."""
         return any(
             device in each.devices and each.attack == "label-flip" for each in self.byzantine
         )

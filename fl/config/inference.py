@@ -1,4 +1,4 @@
-"""How a device answers with what it learned and heard from others: the implicit mixture."""
+"""Inference with cached adapters: the implicit mixture of experts."""
 
 from __future__ import annotations
 
@@ -6,25 +6,27 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .base import Count, parameters
+from wnsim.core.params import parameters
+
+from .base import Count
 
 Temperature = Annotated[float, Field(gt=0, le=1e3)]
 
 
 @parameters
 class Mixture:
-    """Adapters of several devices on one model, none of them averaged: which counts how much.
+    """Mixture of the adapters of several devices, not averaged but weighed by a gate.
 
     Parameters
     ----------
-    gate : `seq-centroid`: an adapter counts by how close a prompt is to the mean prompt of its
-        device, as the model without adapters sees both; three readings of the paper, token by
-        token: `paper-cosine`, `paper-hadamard`, `paper-projector`; `none`: all count in full;
-        `oracle`: those of the prompt's task count, an upper bound
-    top_k : how many rank components are kept in a layer, the largest of those of all adapters
-        together; if not given, a quarter of them for `paper_*`, all of them for the other gates
-    temperature : of the softmax of `seq-centroid` over the adapters
-    choice : whether `seq-centroid` weighs all adapters by `softmax`, or takes the nearest alone
+    gate : `seq-centroid`: an adapter's weight depends on the similarity of the prompt to the prompt
+        centroid of its device, both in the frozen model; `paper-cosine`, `paper-hadamard` and
+        `paper-projector`: three readings of the paper, per token; `none`: all adapters in full;
+        `oracle`: the adapters of the prompt's task, an upper bound
+    top_k : number of rank components kept in a layer, the largest of all adapters together;
+        default: a quarter of them for `paper-*`, all for the other gates
+    temperature : temperature of the softmax of `seq-centroid` over the adapters
+    choice : whether `seq-centroid` weighs all adapters by `softmax`, or selects the nearest one
     """
 
     gate: Literal[

@@ -1,29 +1,32 @@
-"""What is trained, sent and merged."""
+"""Fine-tuning methods."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from .base import Alpha, Count, LearningRate, Rank, Share, parameters
+from wnsim.core.params import parameters
+
+from .base import Alpha, Count, LearningRate, Rank, Share
 
 PRESETS = {"paper-73": 0.27, "paper-86": 0.27 / 2.01}
-"""Values of a message over those of lora's at the same rank (arXiv 2602.20492).
+"""Parameters of a message over those of lora at the same rank (arXiv 2602.20492).
 
-`paper-73`: the 73 % of the abstract, which in its tables are updated parameters; `paper-86`: its
-tables' transmitted parameters, 0.27 % over 2.01 % of the model's. Why half of what is updated is
-sent it never says: here half as many entries are active, which is our reading.
+`paper-73`: the 73 % of the abstract, which are updated parameters in the paper's tables;
+`paper-86`: the transmitted parameters of the tables, 0.27 % over 2.01 % of the model's. The paper
+does not say why half of the updated parameters are sent: here half as many entries are active,
+which is our reading.
 """
 
 
 @parameters
 class Local:
-    """Every device trains its own LoRA adapter and tells nobody.
+    """LoRA on each device, without communication.
 
     Parameters
     ----------
     rank : rank of the adapters
-    alpha : the adapter is scaled by alpha / rank; twice the rank if not given
-    learning_rate : of AdamW
+    alpha : scale of the adapter is alpha / rank; default: twice the rank
+    learning_rate : learning rate of the optimizer
     """
 
     model: Literal["local"] = "local"
@@ -34,7 +37,7 @@ class Local:
 
 @parameters
 class Lora:
-    """LoRA gossip: both factors are sent and averaged with the neighbors'.
+    """LoRA whose factors are both sent and averaged with those of the neighbors.
 
     Parameters
     ----------
@@ -49,12 +52,12 @@ class Lora:
 
 @parameters
 class FfaLora:
-    """LoRA with a frozen A that all devices share; B alone is trained and averaged.
+    """LoRA with a frozen A common to all devices; only B is trained and averaged.
 
     Parameters
     ----------
     rank, alpha : as for `local`
-    learning_rate : of AdamW; B alone is trained, at a higher rate than both factors
+    learning_rate : learning rate of the optimizer, higher than for both factors
     """
 
     model: Literal["ffa-lora"] = "ffa-lora"
@@ -65,13 +68,13 @@ class FfaLora:
 
 @parameters
 class LoriD:
-    """LoRI with dense B: a frozen A for each device, B trained and averaged.
+    """LoRI with a dense B: a frozen A for each device, B trained and averaged.
 
     Parameters
     ----------
     rank, alpha, learning_rate : as for `ffa-lora`
     shared_a : whether all devices have the same A
-    send_a : how A travels at first contact: `dense` or as its `seed`
+    send_a : encoding of A at first contact: `dense` or as its `seed`
     """
 
     model: Literal["lori-d"] = "lori-d"
@@ -84,15 +87,15 @@ class LoriD:
 
 @parameters
 class LoriS:
-    """LoRI with sparse B: a mask by one threshold over all layers, then B trained afresh under it.
+    """LoRI with a sparse B: a mask by one threshold over all layers, then B trained under it.
 
     Parameters
     ----------
     rank, alpha, learning_rate : as for `ffa-lora`
-    density : share of the entries of B that are active, over all layers
+    density : share of active entries of B, over all layers
     shared_a : whether all devices have the same A
     aggregation : as for `so-lora`
-    calibration_batches : steps of training B without a mask, whose result is thresholded
+    calibration_batches : training steps without a mask, whose result is thresholded
     send_a : as for `lori-d`
     """
 
@@ -109,11 +112,11 @@ class LoriS:
 
 @parameters
 class FullFt:
-    """Full fine-tuning of every adapted linear layer, averaged with the neighbors': a ceiling.
+    """Full fine-tuning of every adapted linear layer, averaged with the neighbors: an upper bound.
 
     Parameters
     ----------
-    learning_rate : of AdamW
+    learning_rate : learning rate of the optimizer
     """
 
     model: Literal["full-ft"] = "full-ft"
@@ -122,30 +125,29 @@ class FullFt:
 
 @parameters
 class SoLora:
-    """Sparse-and-orthogonal LoRA: frozen A per device, a static mask on B (arXiv 2602.20492).
+    """Sparse-and-orthogonal LoRA: a frozen A per device, a static mask on B (arXiv 2602.20492).
 
     Parameters
     ----------
     rank, alpha : as for `local`
-    learning_rate : of AdamW; B alone is trained, at a higher rate than both factors
-    density : share of the entries of B that are active, over all layers; 0.54 if neither it nor a
-        preset is given
-    preset : in place of `density`: the one at which a message has as many values, over those of
-        lora at the same rank, as the paper reports: `paper-73` 0.27, of the parameters that are
-        updated; `paper-86` 0.134, of those that are transmitted (our reading: half as many are
-        active)
-    shared_a : whether all devices have the same A, which is not the paper's way: averages of B are
-        then exact among devices of one task, and groups are told apart by the mixture alone
-    a_init : law of the frozen A: `gaussian` N(0, 1/k), `kaiming` uniform, variance 1/(3k), or
-        `block-qr`, exactly orthogonal between devices
-    allocation : how the active entries are shared among layers: `size` in proportion to a layer's
+    learning_rate : learning rate of the optimizer, higher than for both factors
+    density : share of active entries of B, over all layers; default without a preset: 0.54
+    preset : in place of `density`, the parameters of a message over those of lora at the same rank,
+        as the paper reports them: `paper-73` 0.27, the updated parameters; `paper-86` 0.134, the
+        transmitted ones (our reading: half as many are active)
+    shared_a : whether all devices have the same A, unlike in the paper: averages of B are then
+        exact among devices of one task, and groups are distinguished by the mixture only
+    a_init : initialisation of the frozen A: `gaussian` N(0, 1/k), `kaiming` uniform, variance
+        1/(3k), or `block-qr`, exactly orthogonal between devices
+    allocation : distribution of the active entries over layers: `size` in proportion to a layer's
         size times exp(entropy), `paper` by the softmax of the entropies (Eq. 22), or `uniform`
-    mask : `grad`, the largest gradients at B = 0 (Eq. 18, by magnitude); `lori`, the largest of B
-        after some steps without a mask, by one threshold over all layers; or `random`
-    aggregation : `active`, over the devices whose mask covers an entry, or `mean`, over all
-    calibration_prompts : prompts from which the layers' entropies are computed (Eq. 20)
-    calibration_batches : batches over which the mask's gradients are summed, or steps of `lori`
-    send_a : how A travels at first contact: `dense` (paper) or as its `seed`
+    mask : `grad`, the largest gradients at B = 0 (Eq. 18, by magnitude); `lori`, the largest
+        entries of B after some steps without a mask, by one threshold over all layers; or `random`
+    aggregation : `active`, over the devices whose mask covers an entry, or `mean`, over all devices
+    calibration_prompts : prompts from which the entropies of the layers are computed (Eq. 20)
+    calibration_batches : batches over which the gradients of the mask are summed, or steps of
+        `lori`
+    send_a : encoding of A at first contact: `dense` (paper) or as its `seed`
     """
 
     model: Literal["so-lora"] = "so-lora"

@@ -1,4 +1,4 @@
-"""Which device learns from which examples."""
+"""Partitions of the training examples over the devices."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .base import Count, parameters
+from wnsim.core.params import parameters
+
+from .base import Count
 
 Spread = Annotated[float, Field(ge=0, le=5)]
 
 
 @parameters
 class OneTask:
-    """Each device has one task, in turns; devices with the same task share its examples out.
+    """One task per device, assigned cyclically; devices with the same task split its examples.
 
     Parameters
     ----------
@@ -26,12 +28,13 @@ class OneTask:
 
 @parameters
 class Dirichlet:
-    """Each task is shared out to all devices in shares from a Dirichlet law.
+    """Each task is split over all devices by shares from a Dirichlet distribution.
 
     Parameters
     ----------
-    alpha : of the law; small: few devices have most of a task, large: all have as much
-    min_examples : of each device; shares are drawn again until all have as many
+    alpha : concentration of the distribution; small: few devices have most of a task, large: all
+        have equal parts
+    min_examples : minimum number of examples of a device; shares are redrawn until all have them
     size_spread : as for `one-task`
     """
 
@@ -43,7 +46,7 @@ class Dirichlet:
 
 @parameters
 class Iid:
-    """All tasks are mixed, and every device has a random part of the mixture.
+    """The examples of all tasks are shuffled and split evenly over the devices.
 
     Parameters
     ----------

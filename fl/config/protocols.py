@@ -1,4 +1,4 @@
-"""Who waits for whom."""
+"""Protocols: synchronization of the devices."""
 
 from __future__ import annotations
 
@@ -6,27 +6,29 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .base import Share, parameters
+from wnsim.core.params import parameters
+
+from .base import Share
 
 
 @parameters
 class Synchronous:
-    """Rounds: everybody begins when the last device has finished the round before."""
+    """Rounds with a barrier: all devices start when the last one has finished the round before."""
 
     model: Literal["synchronous"] = "synchronous"
 
 
 @parameters
 class Asynchronous:
-    """Gossip without a barrier: each device trains, tells, merges what is there, and goes on.
+    """Gossip without a barrier: each device trains, sends, aggregates received updates, continues.
 
-    All devices together make as many local rounds as in synchronous rounds, the fast ones more of
-    them than the slow ones.
+    All devices together make as many local rounds as in the synchronous protocol, fast devices more
+    than slow ones.
 
     Parameters
     ----------
-    staleness_exponent : an update counts (1 + s) to the power of minus this, s being the local
-        rounds that its receiver has finished since it was made; 0: all count alike
+    staleness_exponent : a in the weight factor (1 + s)^-a of an update, s being the aggregations of
+        its receiver since it was made; 0: no discount
     """
 
     model: Literal["asynchronous"] = "asynchronous"
@@ -35,12 +37,11 @@ class Asynchronous:
 
 @parameters
 class Server:
-    """Federated averaging: a server behind the base stations sends, devices train and answer.
+    """Federated averaging with a server behind the base stations.
 
     Parameters
     ----------
-    share : of the devices that are there, how many take part in a round, drawn anew each time; at
-        least one
+    share : share of the present devices that are sampled in each round, at least one device
     """
 
     model: Literal["server"] = "server"

@@ -1,4 +1,4 @@
-"""How updates are put together so that a few wrong ones do little harm."""
+"""Robust aggregation rules, which bound the influence of a minority of wrong updates."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .base import parameters
+from wnsim.core.params import parameters
 
 
 @parameters
 class Median:
-    """Each entry is the median over the devices that have it active, one's own among them.
+    """Coordinate-wise median over the devices that have an entry active, the receiver included.
 
-    All count alike, whatever `weights` says: who lies would say that it has many examples.
+    `weights` is ignored: a Byzantine device could claim any number of examples.
     """
 
     model: Literal["median"] = "median"
@@ -21,12 +21,12 @@ class Median:
 
 @parameters
 class TrimmedMean:
-    """Each entry is the mean without the largest and the smallest values; all count alike.
+    """Coordinate-wise mean without the largest and the smallest values; `weights` is ignored.
 
     Parameters
     ----------
-    trim : share of the devices that have an entry active whose values are left out, at each end,
-        rounded down to whole devices
+    trim : share of the devices with an active entry whose values are dropped at each end, rounded
+        down to whole devices
     """
 
     model: Literal["trimmed-mean"] = "trimmed-mean"
@@ -35,11 +35,11 @@ class TrimmedMean:
 
 @parameters
 class NormClip:
-    """What an update differs by from one's own is shortened to a bound, then averaged as ever.
+    """Clipping of the updates' differences from the local update, before the method's mean.
 
     Parameters
     ----------
-    factor : the bound over the median norm of what was heard then
+    factor : bound of the norm of a difference over the median norm of the received ones
     """
 
     model: Literal["norm-clip"] = "norm-clip"

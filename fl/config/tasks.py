@@ -1,4 +1,4 @@
-"""Where tasks come from."""
+"""Sources of tasks: folders and the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from .base import Text, parameters
+from wnsim.core.params import parameters
+
+from .base import Text
 
 
 @parameters
@@ -15,7 +17,7 @@ class Folder:
 
     Parameters
     ----------
-    folder : the folder; relative to the scenario's
+    folder : the folder, relative to the scenario's
     """
 
     folder: Text
@@ -28,10 +30,10 @@ class Hub:
     Parameters
     ----------
     hub : names of the data sets; or boolq, piqa, siqa, gsm8k, arc-easy, arc-challenge, hellaswag,
-        scienceqa, of which all else is known
-    prompt, answer, choices : names of their columns
-    config : which configuration of a data set, if it has several
-    train_split, test_split : names of their splits
+        scienceqa, whose columns and splits are known
+    prompt, answer, choices : names of the columns
+    config : configuration of a data set, if it has several
+    train_split, test_split : names of the splits
     """
 
     hub: Annotated[tuple[Text, ...], Field(min_length=1)]

@@ -1,4 +1,4 @@
-"""Who speaks with whom."""
+"""Topologies: communication graphs of the devices, and exchange between clusters."""
 
 from __future__ import annotations
 
@@ -6,19 +6,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from .base import Count, parameters
+from wnsim.core.params import parameters
+
+from .base import Count
 
 
 @parameters
 class Ring:
-    """Each device speaks with the device before and after it."""
+    """Ring: each device is connected to the previous and the next one by number."""
 
     model: Literal["ring"] = "ring"
 
 
 @parameters
 class Random:
-    """A random graph in which each device has the same number of neighbors, drawn once.
+    """Random regular graph, drawn once.
 
     Parameters
     ----------
@@ -31,7 +33,7 @@ class Random:
 
 @parameters
 class Nearest:
-    """Each device speaks with the devices nearest to it now, and with those it is nearest to.
+    """Nearest neighbors: each device is connected to the currently nearest ones, symmetrically.
 
     Parameters
     ----------
@@ -44,12 +46,12 @@ class Nearest:
 
 @parameters
 class Agglomerative:
-    """Clusters in which the fewest entries of B collide, everybody speaking with everybody inside.
+    """Agglomerative clusters of low collision rate, fully connected inside.
 
     Parameters
     ----------
-    s_max : share of the entries that may collide in a cluster (arXiv 2602.20492, Eq. 19)
-    recluster_every : rounds until devices that have moved are clustered anew
+    s_max : maximum collision rate of a cluster (arXiv 2602.20492, Eq. 19)
+    recluster_every : rounds between two clusterings
     """
 
     model: Literal["agglomerative"] = "agglomerative"
@@ -59,15 +61,15 @@ class Agglomerative:
 
 @parameters
 class Similarity:
-    """Groups of devices whose prompts are alike, everybody speaking with everybody inside.
+    """Similarity clusters: devices with similar prompts, fully connected inside.
 
-    Each device tells all others a sketch of the mean of what enters the layers over its prompts;
-    those whose sketches, less the mean of all, point the same way are joined (average linkage).
+    Each device broadcasts a random-projection embedding of its prompt centroid; devices are
+    clustered by average linkage on the cosines of the centered embeddings.
 
     Parameters
     ----------
-    threshold : least mean cosine between two groups that are joined
-    recluster_every : rounds until devices are grouped anew
+    threshold : minimum mean cosine between two clusters that are merged
+    recluster_every : rounds between two clusterings
     """
 
     model: Literal["similarity"] = "similarity"
@@ -77,30 +79,30 @@ class Similarity:
 
 @parameters
 class ByTask:
-    """Everybody speaks with everybody who has the same tasks; an oracle tells who that is."""
+    """Clusters of the devices with the same tasks, fully connected inside: an oracle."""
 
     model: Literal["by-task"] = "by-task"
 
 
 @parameters
 class Isolated:
-    """Nobody speaks with anybody, but for what is shared between groups."""
+    """No communication, except for the exchange between clusters."""
 
     model: Literal["isolated"] = "isolated"
 
 
 @parameters
 class ClusterExchange:
-    """What groups that do not aggregate with each other tell each other.
+    """Exchange between clusters that do not aggregate with each other.
 
-    What a group has come to goes to all devices outside of it, which keep it beside their own; the
-    A's of its members and the means of their prompts, by which a mixture chooses, travel once.
+    The aggregated update of a cluster is sent to all devices outside of it, which cache it; the
+    A's and prompt centroids of its members, by which a mixture routes, are sent once.
 
     Parameters
     ----------
-    every : rounds between two times; the last round always has one
-    source : who sends: the `head` of each group, its member best heard elsewhere; or, to each
-        device, the `nearest` of those who have it, members or not
+    every : rounds between two exchanges; the last round always has one
+    source : sender: the `head` of each cluster, its member with the best links to the outside; or,
+        for each device, the `nearest` device that has the update, member or not
     """
 
     every: Count = 5
@@ -109,6 +111,6 @@ class ClusterExchange:
 
 @parameters
 class Full:
-    """Everybody speaks with everybody."""
+    """Complete graph: all devices are connected."""
 
     model: Literal["full"] = "full"

@@ -1,1 +1,1 @@
-"""Training and test examples: partition over devices, and the examples of each device."""
+"""Training examples: partition over devices, label flipping, and the batches of each device."""

@@ -1,4 +1,4 @@
-"""What each device learns from: its examples as tokens, in batches."""
+"""Training examples of each device as tokens, in batches."""
 
 from __future__ import annotations
 
@@ -8,58 +8,60 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..digests import digest_of_rows
+from ..engine.streams import generator
 from ..models.language_model import Encoded
-from ..models.sentence_encoder import rows_of
-from ..seeds import generator
-from ..updates.attacks import mislabelled
+from ..models.sentence_encoder import encode_examples
+from .label_flipping import flip_labels
 from .partition import partition
 
 if TYPE_CHECKING:
     from ..config import Learning
-    from ..models.sentence_encoder import Reader
+    from ..models.sentence_encoder import ExampleEncoder
     from ..tasks import Task
 
 
 class Examples:
-    """The training examples of all devices.
+    """Training examples of all devices.
 
     Parameters
     ----------
-    learning : by which partition, batches and numbers of steps
-    tasks : what there is to learn
-    reader : makes them tokens
+    learning : partition, batch size and numbers of steps
+    tasks : the tasks
+    example_encoder : encoder of the examples as tokens
     devices : number of devices
-    seed : of partition, steps and orders
-    mislabels : whether a device learns from wrong labels
+    seed : seed of partition, numbers of steps and orders
+    flips_labels : returns whether a device trains on flipped labels
 
     Attributes
     ----------
-    task_of : for each device the numbers of its tasks
-    rows : per device its examples
-    steps : per device its local steps in a round
-    digests : per device what tells its examples from others
+    task_of : numbers of each device's tasks
+    rows : encoded examples of each device
+    steps : local steps of each device in a round
+    digests : digest of each device's examples
     """
 
     def __init__(
         self,
         learning: Learning,
         tasks: Sequence[Task],
-        reader: Reader,
+        example_encoder: ExampleEncoder,
         devices: int,
         seed: int,
-        mislabels: Callable[[int], bool] = lambda _: False,
+        flips_labels: Callable[[int], bool] = lambda _: False,
     ) -> None:
         self._batch_size = learning.batch_size
         self._seed = seed
         shares = partition(learning.partition, tasks, devices, seed)
         self.task_of = [share.tasks for share in shares]
         examples = [
-            mislabelled(share.examples) if mislabels(device) else share.examples
+            flip_labels(share.examples) if flips_labels(device) else share.examples
             for device, share in enumerate(shares)
         ]
-        self.rows = [rows_of(each, reader, learning.max_length) for each in examples]
+        self.rows = [
+            encode_examples(each, example_encoder, learning.max_length) for each in examples
+        ]
         self.digests = [digest_of_rows(rows) for rows in self.rows]
-        low, high = learning.steps_between
+        low, high = learning.step_range
         self.steps = [
             int(generator(seed, "local steps", device).integers(low, high + 1))
             for device in range(devices)
@@ -74,11 +76,11 @@ class Examples:
         return self.rows[device].ids.shape[1]
 
     def training(self, device: int, round_: int) -> list[Encoded]:
-        """Return the batches of a device's local steps of a round."""
+        """Return the batches of a device's local steps in a round."""
         return self.batches(device, "batches", round_, self.steps[device])
 
     def batches(self, device: int, purpose: str, round_: int, count: int) -> list[Encoded]:
-        """Return batches of a device's examples, each pass over them in a new order."""
+        """Return batches of a device's examples, shuffled in each pass over them."""
         data = self.rows[device]
         rng = generator(self._seed, purpose, device, round_)
         wanted = count * self._batch_size

@@ -1,4 +1,4 @@
-"""Which device learns from which examples of which tasks.
+"""Partition of the training examples over the devices.
 
 Sources: Dirichlet shares as in Hsu et al., "Measuring the effects of non-identical data
 distribution for federated visual classification", 2019, with tasks in place of classes: each task
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..config import Dirichlet, Iid, OneTask
-from ..seeds import generator
+from ..engine.streams import generator
 from ..tasks import Example, Task
 
 _TRIES = 1000
@@ -22,28 +22,28 @@ _TRIES = 1000
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one device learns from.
+    """Training examples of one device.
 
     Parameters
     ----------
-    owned : its training examples, at least one, each with the number of its task
+    owned : the examples, at least one, each with the number of its task
     """
 
     owned: tuple[tuple[int, Example], ...]
 
     @property
     def tasks(self) -> tuple[int, ...]:
-        """Numbers of the tasks of its examples, ascending."""
+        """Numbers of the tasks of the examples, ascending."""
         return tuple(sorted({task for task, _ in self.owned}))
 
     @property
     def examples(self) -> tuple[Example, ...]:
-        """Its examples."""
+        """The examples without their tasks."""
         return tuple(example for _, example in self.owned)
 
 
 def one_task(config: OneTask, tasks: Sequence[Task], devices: int, seed: int) -> list[Share]:
-    """Give device i task i modulo their number; devices with the same task share its examples out.
+    """Assign task i modulo the number of tasks to device i; devices of one task split its examples.
 
     Raises
     ------
@@ -53,24 +53,24 @@ def one_task(config: OneTask, tasks: Sequence[Task], devices: int, seed: int) ->
     result = []
     for device in range(devices):
         index = device % len(tasks)
-        sharers = len(range(index, devices, len(tasks)))
-        own = tasks[index].train[device // len(tasks) :: sharers]
+        sharing = len(range(index, devices, len(tasks)))
+        own = tasks[index].train[device // len(tasks) :: sharing]
         if not own:
             raise ValueError(
                 f"task {tasks[index].name!r} has {len(tasks[index].train)} training examples "
-                f"for {sharers} devices; each needs at least one"
+                f"for {sharing} devices; each needs at least one"
             )
         result.append(Share(tuple((index, example) for example in own)))
     return result
 
 
 def dirichlet(config: Dirichlet, tasks: Sequence[Task], devices: int, seed: int) -> list[Share]:
-    """Split each task over the devices by shares from a Dirichlet law.
+    """Split each task over the devices by shares from a Dirichlet distribution.
 
     Raises
     ------
     ValueError
-        if no draw gives every device its least number of examples
+        if no draw gives every device the minimum number of examples
     """
     total = sum(len(task.train) for task in tasks)
     if total >= devices * config.min_examples:
@@ -79,7 +79,7 @@ def dirichlet(config: Dirichlet, tasks: Sequence[Task], devices: int, seed: int)
             # [tasks, devices]
             shares = rng.dirichlet(np.full(devices, config.alpha), size=len(tasks))
             sizes = np.array([len(task.train) for task in tasks])
-            # Where each device's part of each task begins, so that no example is lost to rounding.
+            # Cumulative bounds of the parts, so that no example is lost to rounding.
             ends = np.rint(np.cumsum(shares, axis=1) * sizes[:, None]).astype(np.int64)
             ends[:, -1] = sizes
             begins = np.concatenate([np.zeros((len(tasks), 1), np.int64), ends[:, :-1]], axis=1)
@@ -101,7 +101,7 @@ def dirichlet(config: Dirichlet, tasks: Sequence[Task], devices: int, seed: int)
 
 
 def iid(config: Iid, tasks: Sequence[Task], devices: int, seed: int) -> list[Share]:
-    """Mix all tasks, and give every device an equal part.
+    """Shuffle the examples of all tasks, and split them evenly.
 
     Raises
     ------
@@ -112,9 +112,9 @@ def iid(config: Iid, tasks: Sequence[Task], devices: int, seed: int) -> list[Sha
     if total < devices:
         raise ValueError(f"{devices} devices need at least one training example each, got {total}")
     rng = generator(seed, "partition")
-    everything = [(index, e) for index, task in enumerate(tasks) for e in task.train]
+    examples = [(index, e) for index, task in enumerate(tasks) for e in task.train]
     order = rng.permutation(total)
-    return [Share(tuple(everything[place] for place in order[d::devices])) for d in range(devices)]
+    return [Share(tuple(examples[i] for i in order[d::devices])) for d in range(devices)]
 
 
 PARTITIONS: dict[type, Callable[[Any, Sequence[Task], int, int], list[Share]]] = {
@@ -127,14 +127,14 @@ PARTITIONS: dict[type, Callable[[Any, Sequence[Task], int, int], list[Share]]] =
 def partition(
     config: OneTask | Dirichlet | Iid, tasks: Sequence[Task], devices: int, seed: int
 ) -> list[Share]:
-    """Return what each device learns from.
+    """Return the training examples of each device.
 
     Parameters
     ----------
-    config : by which rule
-    tasks : what there is to learn
+    config : rule of the partition
+    tasks : the tasks
     devices : number of devices
-    seed : of the draws; nothing else is drawn from the same numbers
+    seed : seed of the draws
 
     Raises
     ------
@@ -144,7 +144,7 @@ def partition(
     shares = PARTITIONS[type(config)](config, tasks, devices, seed)
     if not config.size_spread:
         return shares
-    # The device with the most keeps all, so that the spread is what is asked for and no task grows.
+    # The largest device keeps all its examples; the others are thinned to the requested spread.
     rng = generator(seed, "partition sizes")
     logs = config.size_spread * rng.standard_normal(devices)
     keep = np.exp(logs - logs.max())
@@ -152,5 +152,5 @@ def partition(
     for share, part in zip(shares, keep, strict=True):
         count = len(share.owned)
         chosen = np.sort(rng.permutation(count)[: max(1, round(part * count))])
-        result.append(Share(tuple(share.owned[place] for place in chosen)))
+        result.append(Share(tuple(share.owned[i] for i in chosen)))
     return result

@@ -1,1 +1,1 @@
-"""Execution of training tasks: lazy values, batching, the result cache, processes, devices."""
+"""Execution engine: lazy values, micro-batches, result cache, ranks and device selection."""

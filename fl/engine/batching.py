@@ -1,6 +1,6 @@
-"""Which jobs are computed together: those of a kind and of like size, within bounds.
+"""Batching: jobs of one kind and of similar size form micro-batches within bounds.
 
-What is pending decides, whatever its order; not the memory that happens to be free.
+The micro-batches depend on the set of pending jobs only, not on their order or on free memory.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from .jobs import Job
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Size:
-    """What a job brings into a chunk.
+class JobSize:
+    """Size of a job in a micro-batch.
 
     Parameters
     ----------
     width : length of its sequences [token]
-    rows : sequences at a time
-    steps : how many times
+    rows : sequences per step
+    steps : number of steps
     """
 
     width: int
@@ -29,23 +29,23 @@ class Size:
     steps: int
 
 
-def chunks(
+def micro_batches(
     jobs: Sequence[Job[Any]],
-    size_of: Callable[[Job[Any]], Size],
-    fits: Callable[[str, int, Size], bool],
+    size_of: Callable[[Job[Any]], JobSize],
+    fits: Callable[[str, int, JobSize], bool],
 ) -> list[tuple[Job[Any], ...]]:
-    """Cut jobs into chunks.
+    """Split jobs into micro-batches.
 
     Parameters
     ----------
-    jobs : that do not need each other
-    size_of : a job's size
-    fits : whether as many jobs of a kind, all of at most one size, can be computed together; one
-        job always is
+    jobs : jobs that do not depend on each other
+    size_of : returns the size of a job
+    fits : returns whether a number of jobs of a kind, each of at most one size, can be computed
+        together; a single job always is
 
     Returns
     -------
-    the chunks: by kind, then by size, then by device and round
+    the micro-batches, sorted by kind, size, device and round
     """
     result = []
     sized = sorted(
@@ -53,16 +53,16 @@ def chunks(
         key=lambda each: each[:-1],
     )
     for kind, group in groupby(sized, key=lambda each: each[0]):
-        chunk: list[Job[Any]] = []
-        most = Size(0, 0, 0)
+        batch: list[Job[Any]] = []
+        most = JobSize(0, 0, 0)
         for _, size, _, _, _, job in group:
-            larger = Size(
+            larger = JobSize(
                 max(most.width, size.width), max(most.rows, size.rows), max(most.steps, size.steps)
             )
-            if chunk and not fits(kind, len(chunk) + 1, larger):
-                result.append(tuple(chunk))
-                chunk, larger = [], size
-            chunk.append(job)
+            if batch and not fits(kind, len(batch) + 1, larger):
+                result.append(tuple(batch))
+                batch, larger = [], size
+            batch.append(job)
             most = larger
-        result.append(tuple(chunk))
+        result.append(tuple(batch))
     return result

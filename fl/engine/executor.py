@@ -1,9 +1,9 @@
-"""Computes jobs: everything that is pending when a result is needed, many together.
+"""Executor of jobs: when a result is needed, all pending jobs are computed in micro-batches.
 
-The pending jobs run in waves of jobs that do not need each other, each wave in chunks. Which jobs
-make a chunk is decided by what is pending, never by what is in the store or by who computes: so a
-run that was interrupted goes on as if it had not been, and a run on several ranks gives what one
-on a single rank gives.
+Pending jobs run in ready sets, the jobs whose dependencies are available, and each ready set in
+micro-batches. The micro-batches depend on the pending jobs only, never on the store or on the
+number of ranks: a resumed run therefore equals an uninterrupted one, and a run on several ranks
+equals one on a single rank.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load, save
 
 from .jobs import Job, digest
-from .ranks import Alone, Ranks
+from .ranks import Ranks, SingleRank
 from .store import Entry, Store
 
 AnyJob = Job[Any]
@@ -28,28 +28,28 @@ _LENGTH = struct.Struct("<Q")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a job comes to.
+    """Result of a job.
 
     Parameters
     ----------
-    facts : the small part, as JSON may write it
-    tensors : the large part, by name
+    scalars : JSON-serializable part
+    tensors : tensors by name
     """
 
-    facts: Mapping[str, Any]
+    scalars: Mapping[str, Any]
     tensors: Tensors
 
 
 class Executor:
-    """Jobs in, results out.
+    """Executor of jobs in micro-batches, with a result cache, on one or several ranks.
 
     Parameters
     ----------
-    context : digest of all that results depend on beside the jobs themselves
-    plan : cuts jobs that do not need each other into chunks, whatever their order
-    compute : returns the outcomes of a chunk
-    store : keeps results; none: they are in memory only
-    ranks : the processes that share the work
+    context : digest of everything that results depend on besides the jobs themselves
+    split : splits independent jobs into micro-batches, regardless of their order
+    compute : returns the outcomes of a micro-batch
+    store : result cache; None keeps results in memory only
+    ranks : processes that share the computation; None for a single one
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Executor:
     def __init__(
         self,
         context: str,
-        plan: Callable[[Sequence[AnyJob]], list[tuple[AnyJob, ...]]],
+        split: Callable[[Sequence[AnyJob]], list[tuple[AnyJob, ...]]],
         compute: Callable[[Sequence[AnyJob]], Sequence[Outcome]],
         store: Store | None = None,
         ranks: Ranks | None = None,
@@ -67,179 +67,180 @@ class Executor:
         self.computed: dict[str, int] = {}
         self.found: dict[str, int] = {}
         self._context = context
-        self._plan = plan
-        self._compute = compute
+        self._split = split
+        self._compute_batch = compute
         self._store = store
-        self._ranks: Ranks = Alone() if ranks is None else ranks
+        self._ranks: Ranks = SingleRank() if ranks is None else ranks
         self._pending: dict[str, AnyJob] = {}
         self._loaded: tuple[str, list[Tensors]] = ("", [])
 
     def submit(self, job: AnyJob) -> AnyJob:
-        """Take in a job; return it, or the same one that is pending already."""
+        """Submit a job; return it, or a pending one with the same key."""
         return self._pending.setdefault(job.key, job)
 
-    def settle(self) -> None:
-        """Compute everything that is pending.
+    def run_pending(self) -> None:
+        """Compute all pending jobs.
 
         Raises
         ------
         ValueError
-            if a computation goes wrong; what was computed before is kept
+            if a computation fails; results that were computed before are kept
         """
         while self._pending:
-            wave = [job for job in self._pending.values() if not self._waits(job)]
-            for job in wave:
+            ready = [job for job in self._pending.values() if not self._is_blocked(job)]
+            for job in ready:
                 del self._pending[job.key]
-            self._run(self._plan(wave))
+            self._run(self._split(ready))
 
     def restore(self, job: AnyJob) -> Tensors:
-        """Return the tensors of a job that is done.
+        """Return the tensors of a completed job, recomputing them if necessary.
 
         Raises
         ------
         ValueError
-            if they were kept in the store and are not there any more
+            if they were stored and are missing from the store
         """
-        todo = [job]
-        while todo:
-            last = todo[-1]
+        stack = [job]
+        while stack:
+            last = stack[-1]
             if last.tensors is not None:
-                todo.pop()
-            elif last.held:
+                stack.pop()
+            elif last.entries:
                 last.tensors = self._load(last)
             else:
-                needed = [
+                missing = [
                     each
-                    for mate in last.chunk
-                    for need in mate.needs
-                    for each in need.jobs()
+                    for other in last.micro_batch
+                    for dependency in other.dependencies
+                    for each in dependency.jobs()
                     if each.tensors is None
                 ]
-                todo += needed
-                if not needed:
-                    self._share([last.chunk])
+                stack += missing
+                if not missing:
+                    self._compute([last.micro_batch])
         return job.tensors if job.tensors is not None else {}
 
-    def agree(self, round_: int, state: str) -> None:
-        """Make sure that all ranks see the same.
+    def check_agreement(self, round_: int, state: str) -> None:
+        """Check that the state of the simulation is the same on all ranks.
 
         Raises
         ------
         ValueError
-            if they do not
+            if it is not
         """
-        if not self._ranks.agree(state.encode()):
+        if not self._ranks.all_equal(state.encode()):
             raise ValueError(
-                f"the processes of this run do not see the same after round {round_}: "
+                f"the processes of this run differ after round {round_}: "
                 "are they the same code, libraries and scenario?"
             )
 
-    def _waits(self, job: AnyJob) -> bool:
-        """Whether a job needs another one that is not done."""
-        return any(each.facts is None for need in job.needs for each in need.jobs())
+    def _is_blocked(self, job: AnyJob) -> bool:
+        """Return whether a job depends on one that is not completed."""
+        return any(each.scalars is None for need in job.dependencies for each in need.jobs())
 
-    def _run(self, chunks: Sequence[tuple[AnyJob, ...]]) -> None:
-        """Find the results of chunks, or compute them."""
+    def _run(self, batches: Sequence[tuple[AnyJob, ...]]) -> None:
+        """Load the results of micro-batches from the store, and compute the missing ones."""
         missing = []
-        for chunk, (facts, entry) in zip(chunks, self._find(chunks), strict=True):
-            for place, job in enumerate(chunk):
-                job.place, job.chunk = place, chunk
-            if facts is None:
-                missing.append(chunk)
+        for batch, (records, entry) in zip(batches, self._look_up(batches), strict=True):
+            for index, job in enumerate(batch):
+                job.index, job.micro_batch = index, batch
+            if records is None:
+                missing.append(batch)
                 continue
-            for job, fact in zip(chunk, facts, strict=True):
-                job.finish(fact["facts"], None if fact["large"] else {}, entry)
-            _count(self.found, chunk)
-        # All ranks have what any of them needs, in the same order.
-        for chunk in missing:
-            for job in chunk:
-                for need in job.needs:
-                    for each in need.jobs():
+            for job, record in zip(batch, records, strict=True):
+                job.complete(record["scalars"], None if record["has_tensors"] else {}, entry)
+            _count(self.found, batch)
+        # All ranks restore the dependencies of all missing micro-batches, in the same order.
+        for batch in missing:
+            for job in batch:
+                for dependency in job.dependencies:
+                    for each in dependency.jobs():
                         self.restore(each)
-        self._share(missing)
+        self._compute(missing)
 
-    def _find(
-        self, chunks: Sequence[tuple[AnyJob, ...]]
+    def _look_up(
+        self, batches: Sequence[tuple[AnyJob, ...]]
     ) -> list[tuple[list[dict[str, Any]] | None, Entry | None]]:
-        """Return for each chunk its facts in the store, and what keeps its tensors there."""
-        entries: list[Entry | None] = [None] * len(chunks)
-        found: list[list[dict[str, Any]] | None] = [None] * len(chunks)
+        """Return the stored records and the store entry of each micro-batch."""
+        entries: list[Entry | None] = [None] * len(batches)
+        found: list[list[dict[str, Any]] | None] = [None] * len(batches)
         if self._store is not None:
-            for place, chunk in enumerate(chunks):
-                key = self._key(chunk)
-                facts = self._store.facts(key)
-                if facts is not None and len(facts) == len(chunk):
-                    found[place], entries[place] = facts, self._store.entry(key)
-        kept = [entry is not None for entry in entries]
-        found, kept = json.loads(self._ranks.from_first(json.dumps([found, kept]).encode()))
-        # The other ranks have no store, but know what that of rank 0 keeps.
+            for index, batch in enumerate(batches):
+                key = self._key(batch)
+                records = self._store.scalars(key)
+                if records is not None and len(records) == len(batch):
+                    found[index], entries[index] = records, self._store.entry(key)
+        stored = [entry is not None for entry in entries]
+        found, stored = json.loads(self._ranks.broadcast(json.dumps([found, stored]).encode()))
+        # The other ranks have no store, but know the entries of the store of rank 0.
         return [
-            (facts, entry or (Entry(self._key(chunk)) if there else None))
-            for chunk, facts, entry, there in zip(chunks, found, entries, kept, strict=True)
+            (records, entry or (Entry(self._key(batch)) if is_stored else None))
+            for batch, records, entry, is_stored in zip(
+                batches, found, entries, stored, strict=True
+            )
         ]
 
-    def _share(self, chunks: Sequence[tuple[AnyJob, ...]]) -> None:
-        """Compute chunks, on all ranks together."""
-        self._ranks.share(chunks, self._outcomes, self._take)
+    def _compute(self, batches: Sequence[tuple[AnyJob, ...]]) -> None:
+        """Compute micro-batches, distributed over all ranks."""
+        self._ranks.share(batches, self._serialized_outcomes, self._complete)
 
-    def _outcomes(self, chunk: tuple[AnyJob, ...]) -> bytes:
-        """Return the result of a chunk as bytes: facts, then tensors."""
+    def _serialized_outcomes(self, batch: tuple[AnyJob, ...]) -> bytes:
+        """Compute a micro-batch; return its records and tensors as bytes."""
         try:
-            outcomes = self._compute(chunk)
-        # torch says in this way that memory is short or numbers are not finite.
+            outcomes = self._compute_batch(batch)
+        # The type by which torch reports exhausted memory or non-finite numbers.
         except RuntimeError as error:
-            raise ValueError(f"{chunk[0].kind} failed: {error}") from error
-        facts = json.dumps(
-            [{"facts": each.facts, "large": bool(each.tensors)} for each in outcomes]
+            raise ValueError(f"{batch[0].kind} failed: {error}") from error
+        records = json.dumps(
+            [{"scalars": each.scalars, "has_tensors": bool(each.tensors)} for each in outcomes]
         ).encode()
-        large = {
-            f"{place}.{name}": tensor.cpu().contiguous()
-            for place, each in enumerate(outcomes)
+        tensors = {
+            f"{index}.{name}": tensor.cpu().contiguous()
+            for index, each in enumerate(outcomes)
             for name, tensor in each.tensors.items()
         }
-        return _LENGTH.pack(len(facts)) + facts + (save(large) if large else b"")
+        return _LENGTH.pack(len(records)) + records + (save(tensors) if tensors else b"")
 
-    def _take(self, chunk: tuple[AnyJob, ...], result: bytes) -> None:
-        """Take in the result of a chunk, and keep it."""
+    def _complete(self, batch: tuple[AnyJob, ...], result: bytes) -> None:
+        """Set the results of a micro-batch from bytes, and store them."""
         start = _LENGTH.size
         end = start + _LENGTH.unpack_from(result)[0]
-        facts, large = json.loads(result[start:end]), result[end:]
+        records, data = json.loads(result[start:end]), result[end:]
         entry = None
         if self._store is not None:
-            entry = self._store.keep(self._key(chunk), facts, large)
-        tensors = _split(large, len(chunk))
-        for job, fact, own in zip(chunk, facts, tensors, strict=True):
-            job.finish(fact["facts"], own, entry)
-        _count(self.computed, chunk)
+            entry = self._store.put(self._key(batch), records, data)
+        for job, record, own in zip(batch, records, _tensors_of(data, len(batch)), strict=True):
+            job.complete(record["scalars"], own, entry)
+        _count(self.computed, batch)
 
     def _load(self, job: AnyJob) -> Tensors:
         """Return the tensors of a job from the store of rank 0."""
-        (entry,) = job.held
+        (entry,) = job.entries
         if self._loaded[0] != entry.key:
-            there = None if self._store is None else self._store.tensors(entry.key)
-            data = self._ranks.from_first(there or b"")
+            stored = None if self._store is None else self._store.tensors(entry.key)
+            data = self._ranks.broadcast(stored or b"")
             if not data:
                 raise ValueError(
                     f"the store has lost the results of {job.kind} of round {job.round}; "
                     "remove the store to compute everything again"
                 )
-            self._loaded = entry.key, _split(data)
-        return self._loaded[1][job.place]
+            self._loaded = entry.key, _tensors_of(data)
+        return self._loaded[1][job.index]
 
-    def _key(self, chunk: Sequence[AnyJob]) -> str:
-        return digest(self._context, chunk[0].kind, [job.key for job in chunk])
+    def _key(self, batch: Sequence[AnyJob]) -> str:
+        return digest(self._context, batch[0].kind, [job.key for job in batch])
 
 
-def _split(data: bytes, count: int = 0) -> list[Tensors]:
-    """Return the tensors of each job of a chunk from safetensors bytes."""
+def _tensors_of(data: bytes, count: int = 0) -> list[Tensors]:
+    """Return the tensors of each job of a micro-batch from safetensors bytes."""
     parts: list[dict[str, torch.Tensor]] = [{} for _ in range(count)]
     for name, tensor in (load(data) if data else {}).items():
-        place, _, own = name.partition(".")
-        parts += [{} for _ in range(int(place) + 1 - len(parts))]
-        parts[int(place)][own] = tensor
+        index, _, own = name.partition(".")
+        parts += [{} for _ in range(int(index) + 1 - len(parts))]
+        parts[int(index)][own] = tensor
     return list(parts)
 
 
-def _count(counts: dict[str, int], chunk: Sequence[AnyJob]) -> None:
-    kind = chunk[0].kind
-    counts[kind] = counts.get(kind, 0) + len(chunk)
+def _count(counts: dict[str, int], batch: Sequence[AnyJob]) -> None:
+    kind = batch[0].kind
+    counts[kind] = counts.get(kind, 0) + len(batch)

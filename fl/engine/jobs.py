@@ -1,11 +1,11 @@
-"""Values that are promised when they are asked for, and computed when they are needed.
+"""Lazy values: results that are requested first and computed when they are needed.
 
-A value is known by what it is made of: its key is a digest of everything that it depends on. So
-what a simulation decides can run ahead of what its devices learn, and a value that was computed
-before is found again without computing, or even having, what it was made of.
+The key of a lazy value is a digest of everything that it depends on. A simulation can therefore
+proceed before its devices have been trained, and a result that has been computed before is found
+without recomputing, or even loading, its dependencies.
 
-Most values are small sums of others and are made on the spot (`Derived`). The dear ones are jobs,
-which are computed together with others, and whose results a store may keep.
+Cheap values are derived from others on the spot (`DerivedValue`). Expensive ones are jobs, which
+are computed in micro-batches and whose results a store may keep.
 """
 
 from __future__ import annotations
@@ -27,56 +27,58 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 def digest(*parts: object) -> str:
-    """Return a key for parts that JSON can write; different parts have different keys."""
+    """Return the key of JSON-serializable parts; different parts have different keys."""
     text = json.dumps(parts, sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-class Value(ABC, Generic[T_co]):
-    """Something that is known by its key before it is computed.
+class LazyValue(ABC, Generic[T_co]):
+    """A value that is identified by its key before it is computed.
 
     Parameters
     ----------
-    key : digest of all that it depends on
-    needs : the values that it is made of
+    key : digest of everything that the value depends on
+    dependencies : values from which it is computed
 
     Attributes
     ----------
-    needs : empty as soon as they are not needed any more
-    held : what a store must keep as long as this value is of use
+    dependencies : empty as soon as they are no longer needed
+    entries : store entries that must be kept while this value is referenced
     """
 
-    def __init__(self, key: str, needs: Sequence[Value[Any]]) -> None:
+    def __init__(self, key: str, dependencies: Sequence[LazyValue[Any]]) -> None:
         self.key = key
-        self.needs = tuple(needs)
-        self.held: frozenset[Entry] = frozenset()
+        self.dependencies = tuple(dependencies)
+        self.entries: frozenset[Entry] = frozenset()
 
     @abstractmethod
     def value(self) -> T_co:
-        """Return the value, computed now if it was not.
+        """Return the value, computing it if necessary.
 
         Raises
         ------
         ValueError
-            if the computation goes wrong, such as by diverging
+            if the computation fails, for example because training diverges
         """
 
     @abstractmethod
     def jobs(self) -> Iterator[Job[Any]]:
-        """Yield the jobs that the value comes from: itself, or what it is made of."""
+        """Yield the jobs on which the value depends directly, or the job itself."""
 
 
-class Derived(Value[T_co]):
-    """A value that is made of others on the spot.
+class DerivedValue(LazyValue[T_co]):
+    """A cheap value, computed from its dependencies on first access.
 
     Parameters
     ----------
-    key, needs : see `Value`
-    make : returns the value
+    key, dependencies : see `LazyValue`
+    make : computes the value
     """
 
-    def __init__(self, key: str, needs: Sequence[Value[Any]], make: Callable[[], T_co]) -> None:
-        super().__init__(key, needs)
+    def __init__(
+        self, key: str, dependencies: Sequence[LazyValue[Any]], make: Callable[[], T_co]
+    ) -> None:
+        super().__init__(key, dependencies)
         self._make: Callable[[], T_co] | None = make
         self._value: list[T_co] = []
 
@@ -84,105 +86,105 @@ class Derived(Value[T_co]):
         """Return the value."""
         if self._make is not None:
             self._value.append(self._make())
-            # Should it have to be made once more, by another run, it is from what is kept.
-            self.held = frozenset().union(*(need.held for need in self.needs))
-            self.needs, self._make = (), None
+            # A resumed run computes it again from the stored results of its dependencies.
+            self.entries = frozenset().union(*(each.entries for each in self.dependencies))
+            self.dependencies, self._make = (), None
         return self._value[0]
 
     def jobs(self) -> Iterator[Job[Any]]:
-        """Yield the jobs that the value is made of, through other derived values."""
-        for need in self.needs:
-            yield from need.jobs()
+        """Yield the jobs on which the value depends, through other derived values."""
+        for each in self.dependencies:
+            yield from each.jobs()
 
 
-class Executor(Protocol):
-    """Who computes jobs."""
+class JobExecutor(Protocol):
+    """Executor that computes jobs."""
 
-    def settle(self) -> None:
-        """Compute everything that is pending."""
+    def run_pending(self) -> None:
+        """Compute all pending jobs."""
 
     def restore(self, job: Job[Any]) -> Tensors:
-        """Return the tensors of a job that is done."""
+        """Return the tensors of a completed job."""
 
 
-class Job(Value[T_co]):
-    """A value that is computed together with others.
+class Job(LazyValue[T_co]):
+    """An expensive value, computed in a micro-batch with others.
 
     Parameters
     ----------
-    executor : who will compute it
-    kind : jobs of a kind can be computed together
-    key, needs : see `Value`
-    device, round : whose, and when
-    read : returns the value from the facts and tensors that were computed
+    executor : computes the job
+    kind : jobs of one kind can share a micro-batch
+    key, dependencies : see `LazyValue`
+    device, round : device and round of the job
+    read : makes the value from the scalars and tensors of the result
 
     Attributes
     ----------
-    facts : the small part of the result, as JSON may write it; None until the job is done
-    tensors : the large part by name; None if it is not in memory
-    chunk : the jobs that it was computed with, as long as that may have to be done again
-    place : which of them it is
+    scalars : JSON-serializable part of the result; None until the job is completed
+    tensors : tensors of the result by name; None if they are not in memory
+    micro_batch : jobs of the micro-batch, kept while it may have to be recomputed
+    index : of the job in its micro-batch
     """
 
     def __init__(
         self,
-        executor: Executor,
+        executor: JobExecutor,
         kind: str,
         key: str,
-        needs: Sequence[Value[Any]],
+        dependencies: Sequence[LazyValue[Any]],
         device: int,
         round_: int,
         read: Callable[[Mapping[str, Any], Tensors], T_co],
     ) -> None:
-        super().__init__(key, needs)
+        super().__init__(key, dependencies)
         self.kind, self.device, self.round = kind, device, round_
-        self.facts: Mapping[str, Any] | None = None
+        self.scalars: Mapping[str, Any] | None = None
         self.tensors: Tensors | None = None
-        self.chunk: tuple[Job[Any], ...] = ()
-        self.place = 0
+        self.micro_batch: tuple[Job[Any], ...] = ()
+        self.index = 0
         self._executor = executor
         self._read = read
         self._value: list[T_co] = []
 
     @property
-    def available(self) -> bool:
+    def is_available(self) -> bool:
         """Whether the whole result is in memory or in the store."""
-        return self.tensors is not None or bool(self.held)
+        return self.tensors is not None or bool(self.entries)
 
     def jobs(self) -> Iterator[Job[Any]]:
         """Yield the job itself."""
         yield self
 
     def value(self) -> T_co:
-        """Return the result; if it is not there, everything that is pending is computed."""
+        """Return the result; all pending jobs are computed if it is missing."""
         if not self._value:
-            facts, tensors = self.outcome(), self.tensors
+            scalars, tensors = self.wait(), self.tensors
             if tensors is None:
                 tensors = self._executor.restore(self)
-            self._value.append(self._read(facts, tensors))
+            self._value.append(self._read(scalars, tensors))
         return self._value[0]
 
-    def outcome(self) -> Mapping[str, Any]:
-        """Return the small part of the result, computed now if it was not."""
-        if self.facts is None:
-            self._executor.settle()
-        if self.facts is None:
-            raise ValueError(f"nobody computes the {self.kind} of device {self.device}")
-        return self.facts
+    def wait(self) -> Mapping[str, Any]:
+        """Return the scalars of the result; all pending jobs are computed if it is missing."""
+        if self.scalars is None:
+            self._executor.run_pending()
+        if self.scalars is None:
+            raise ValueError(f"the {self.kind} job of device {self.device} was never submitted")
+        return self.scalars
 
-    def finish(
-        self, facts: Mapping[str, Any], tensors: Tensors | None, entry: Entry | None
+    def complete(
+        self, scalars: Mapping[str, Any], tensors: Tensors | None, entry: Entry | None
     ) -> None:
-        """Take in the result.
+        """Set the result.
 
         Parameters
         ----------
-        facts : the small part
-        tensors : the large part, None if it is to be had from the store only, or not at all
-        entry : where it is kept, if it is
+        scalars : JSON-serializable part
+        tensors : tensors by name; None if they are in the store only, or cannot be loaded
+        entry : store entry of the result, None if it is not stored
         """
-        self.facts, self.tensors = facts, tensors
+        self.scalars, self.tensors = scalars, tensors
         if entry is not None:
-            self.held = frozenset([entry])
-        if self.available:
-            self.needs, self.chunk = (), ()
+            self.entries = frozenset([entry])
+        if self.is_available:
+            self.dependencies, self.micro_batch = (), ()

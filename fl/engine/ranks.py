@@ -1,8 +1,7 @@
-"""One process, or several that share the work: the ranks of a job under torchrun or srun.
+"""Process ranks: one process, or several under torchrun or srun, that share the computation.
 
-Every rank runs the same simulation. What is dear is shared out, and every result goes to all, so
-that all of them know the same; the bits are those of the rank that computed them. Rank 0 alone
-reads and writes files.
+Every rank runs the same simulation. Expensive computations are distributed and each result is sent
+to all ranks, bit for bit as the rank that computed it has it. Only rank 0 reads and writes files.
 """
 
 from __future__ import annotations
@@ -16,17 +15,17 @@ from typing import Protocol, TypeVar
 import torch
 from torch import distributed
 
-from .launcher import Place
+from .launcher import ProcessRank
 
 _Item = TypeVar("_Item")
 _LOST = (
-    "another process of this run has ended, so this one ends too; the same command goes on from "
-    "what was computed"
+    "another process of this run has ended, so this one ends too; the same command resumes from "
+    "the stored results"
 )
 
 
 class Ranks(Protocol):
-    """What a trainer asks of the processes that work together."""
+    """Collective operations of the processes of a run."""
 
     rank: int
     size: int
@@ -37,17 +36,17 @@ class Ranks(Protocol):
         compute: Callable[[_Item], bytes],
         done: Callable[[_Item, bytes], None],
     ) -> None:
-        """Compute every item on some rank, and take in its result on all, in the same order."""
+        """Compute each item on one rank, and call `done` on all ranks, in the same order."""
 
-    def from_first(self, data: bytes) -> bytes:
-        """Return what rank 0 has."""
+    def broadcast(self, data: bytes) -> bytes:
+        """Return the data of rank 0."""
 
-    def agree(self, state: bytes) -> bool:
-        """Return whether all ranks have the same."""
+    def all_equal(self, state: bytes) -> bool:
+        """Return whether the state is the same on all ranks."""
 
 
-class Alone:
-    """A process that works by itself; see `Ranks`."""
+class SingleRank:
+    """A single process; see `Ranks`."""
 
     rank = 0
     size = 1
@@ -62,17 +61,17 @@ class Alone:
         for item in items:
             done(item, compute(item))
 
-    def from_first(self, data: bytes) -> bytes:
-        """Return what there is."""
+    def broadcast(self, data: bytes) -> bytes:
+        """Return the data."""
         return data
 
-    def agree(self, state: bytes) -> bool:
-        """Return that there is nobody to disagree."""
+    def all_equal(self, state: bytes) -> bool:
+        """Return True."""
         return True
 
 
-class Distributed:
-    """A rank of several, through torch.distributed; see `Ranks`."""
+class DistributedRanks:
+    """One of several ranks of torch.distributed; see `Ranks`."""
 
     def __init__(self) -> None:
         self.rank = distributed.get_rank()
@@ -86,32 +85,32 @@ class Distributed:
         compute: Callable[[_Item], bytes],
         done: Callable[[_Item, bytes], None],
     ) -> None:
-        """Let each rank compute one item at a time, and take in the results of all."""
+        """Compute one item per rank at a time, and gather the results on all ranks."""
         for start in range(0, len(items), self.size):
             turn = items[start : start + self.size]
-            mine, wrong = b"", b""
+            result, failure = b"", b""
             if self.rank < len(turn):
                 try:
-                    mine = compute(turn[self.rank])
+                    result = compute(turn[self.rank])
                 except (ValueError, RuntimeError) as error:
-                    wrong = str(error).encode() or b"unknown error"
-            for problem in self._gather(wrong):
-                if problem:
-                    raise ValueError(problem.decode())
-            for item, result in zip(turn, self._gather(mine), strict=False):
-                done(item, result)
+                    failure = str(error).encode() or b"unknown error"
+            for message in self._gather(failure):
+                if message:
+                    raise ValueError(message.decode())
+            for item, one in zip(turn, self._gather(result), strict=False):
+                done(item, one)
 
-    def from_first(self, data: bytes) -> bytes:
-        """Return what rank 0 has."""
+    def broadcast(self, data: bytes) -> bytes:
+        """Return the data of rank 0."""
         return self._gather(data if self.rank == 0 else b"")[0]
 
-    def agree(self, state: bytes) -> bool:
-        """Return whether all ranks have the same."""
+    def all_equal(self, state: bytes) -> bool:
+        """Return whether the state is the same on all ranks."""
         return len(set(self._gather(state))) == 1
 
     def _gather(self, data: bytes) -> list[bytes]:
-        """Return what each rank has."""
-        with _told_if_lost():
+        """Return the data of each rank."""
+        with _connection_errors():
             mine = (
                 torch.frombuffer(bytearray(data), dtype=torch.uint8)
                 if data
@@ -132,53 +131,54 @@ class Distributed:
 
 
 @contextlib.contextmanager
-def _told_if_lost() -> Iterator[None]:
+def _connection_errors() -> Iterator[None]:
+    """Turn a broken connection into an error message."""
     try:
         yield
-    # That is how torch.distributed says that a connection broke.
+    # torch.distributed reports a broken connection by this type.
     except RuntimeError as error:
         raise ValueError(_LOST) from error
 
 
 @contextlib.contextmanager
-def joined(place: Place | None) -> Iterator[Ranks]:
-    """Join the other processes, if there are any.
+def join_process_group(process: ProcessRank | None) -> Iterator[Ranks]:
+    """Join the process group; a process without launcher is a group of one.
 
     Parameters
     ----------
-    place : this one's among them
+    process : rank of this process, None without launcher
 
     Raises
     ------
     ValueError
-        if the others cannot be reached
+        if the other processes cannot be reached
     """
-    if place is None:
-        yield Alone()
+    if process is None:
+        yield SingleRank()
         return
     cuda = torch.cuda.is_available()
     if cuda:
-        torch.cuda.set_device(place.local % torch.cuda.device_count())
+        torch.cuda.set_device(process.local % torch.cuda.device_count())
     try:
         distributed.init_process_group(
             "nccl" if cuda else "gloo",
-            init_method=place.url,
-            rank=place.rank,
-            world_size=place.size,
+            init_method=process.url,
+            rank=process.rank,
+            world_size=process.size,
         )
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise ValueError(
-            f"rank {place.rank} of {place.size} cannot reach the others: {reason}"
+            f"rank {process.rank} of {process.size} cannot reach the others: {reason}"
         ) from error
-    before = signal.signal(signal.SIGTERM, _ended)
+    before = signal.signal(signal.SIGTERM, _on_terminate)
     try:
-        yield Distributed()
+        yield DistributedRanks()
     finally:
         signal.signal(signal.SIGTERM, before)
         distributed.destroy_process_group()
 
 
-def _ended(number: int, frame: FrameType | None) -> None:
-    """End with a sentence: launchers end the processes that are left when one is lost."""
+def _on_terminate(number: int, frame: FrameType | None) -> None:
+    """Raise an error: launchers terminate the remaining processes when one is lost."""
     raise ValueError(_LOST)

@@ -1,13 +1,13 @@
-"""Results of computations on disk, found again by what they depend on.
+"""Result cache on disk, addressed by digests of everything that a result depends on.
 
-An entry is the result of one chunk of jobs: its facts, a small JSON file, and its tensors, a
-safetensors file. Files appear whole or not at all, and one that was altered is as good as missing.
+An entry is the result of one micro-batch of jobs: its scalars, a small JSON file, and its tensors,
+a safetensors file. Files are written atomically, and an altered file counts as missing.
 
-A store has a size; when it is exceeded, the entries that were not used for the longest time go
-first, but never one that an unfinished run needs to go on: each process keeps a list of those
-beside the entries, until its run is complete. A run that is taken up again takes over the lists
-of its dead processes on the same host. Other lists of the dead protect their entries for good;
-to be rid of them, delete the folder while no run uses it: all of it can be computed again.
+Above its maximum size a store evicts the least recently used entries, except those that an
+unfinished run needs: each process lists these in a file beside the entries until its run is
+complete. A resumed run takes over the lists of its terminated processes on the same host. The lists
+of other terminated processes protect their entries permanently; to release them, delete the folder
+while no run uses it: everything in it can be recomputed.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from typing import Any
 if sys.platform != "win32":
     import fcntl
 
-_FACTS, _TENSORS, _LIST, _TEMPORARY = ".json", ".safetensors", ".needed", ".tmp"
+_SCALARS, _TENSORS, _LIST, _TEMPORARY = ".json", ".safetensors", ".needed", ".tmp"
 _LOCK, _PARTS = "store.lock", 16
-# Nobody takes so long to write a file: who began it is dead.
+# No file takes as long to write: the process that began it has terminated.
 _WRITTEN_WITHIN_NS = 3600 * 10**9
 
 
 class Entry:
-    """A place in a store, which keeps it as long as anybody has this object."""
+    """Reference to an entry of a store, which is not evicted while this object exists."""
 
     __slots__ = ("__weakref__", "key")
 
@@ -49,51 +49,51 @@ class Store:
 
     Parameters
     ----------
-    folder : where they are; made if it is not there
-    run : name of the run that uses the store; the same one takes up what it left unfinished
-    size_bytes : the store may grow to [byte]
+    folder : the folder, created if missing
+    run : name of the run that uses the store; a run of the same name resumes an unfinished one
+    size_bytes : maximum size of the store [byte]
     """
 
     def __init__(self, folder: Path, run: str, size_bytes: int) -> None:
         self._folder = folder
         self._size_bytes = size_bytes
         self._entries: weakref.WeakValueDictionary[str, Entry] = weakref.WeakValueDictionary()
-        # What was there before is looked through at the first chance.
+        # Existing entries are counted at the first opportunity.
         self._written = size_bytes
         self._holder = [run, socket.gethostname(), os.getpid()]
         self._list_file = self._list_of(self._holder)
         folder.mkdir(parents=True, exist_ok=True)
-        with self._locked(alone=True):
-            left = [each for each in self._lists() if self._follows(each["holder"])]
+        with self._locked(exclusive=True):
+            left = [each for each in self._lists() if self._takes_over(each["holder"])]
             self._since_ns = min([each["since_ns"] for each in left] or [time.time_ns()])
-            # What an interrupted run had in use is needed until this one has come as far.
+            # Entries that an interrupted run used are needed until this one has caught up.
             self._before = {key for each in left for key in each["needed"]}
             self._list()
             for path in {self._list_of(each["holder"]) for each in left} - {self._list_file}:
                 path.unlink(missing_ok=True)
             for each in left:
-                self._remove_half_written(each["holder"])
+                self._remove_partial_files(each["holder"])
 
-    def facts(self, key: str) -> list[dict[str, Any]] | None:
-        """Return the facts of each job of a chunk; None if they are not there."""
-        path = self._path(key, _FACTS)
+    def scalars(self, key: str) -> list[dict[str, Any]] | None:
+        """Return the scalars of each job of a micro-batch; None if they are missing."""
+        path = self._path(key, _SCALARS)
         with self._locked(), suppress(FileNotFoundError):
             if (record := _read(path)) is not None:
                 os.utime(path)
-                return list(record["facts"])
+                return list(record["scalars"])
         return None
 
     def entry(self, key: str) -> Entry | None:
-        """Return what keeps the tensors of a chunk; None if they are not there."""
-        # First on the list, then the look: another run may be clearing up.
+        """Return the entry of a micro-batch's tensors; None if they are missing."""
+        # Listed before it is read: another run may be evicting entries.
         entry = self._needed(key)
         return None if self.tensors(key) is None else entry
 
     def tensors(self, key: str) -> bytes | None:
-        """Return the tensors of a chunk as they were written; None if they are not there."""
+        """Return the tensors of a micro-batch as written; None if they are missing."""
         path = self._path(key, _TENSORS)
         with self._locked(), suppress(FileNotFoundError):
-            record, tensors = _read(self._path(key, _FACTS)), path.read_bytes()
+            record, tensors = _read(self._path(key, _SCALARS)), path.read_bytes()
             if record is not None and record["tensors"] == _digest(tensors):
                 os.utime(path)
                 return tensors
@@ -101,31 +101,31 @@ class Store:
                 _warn(path)
         return None
 
-    def keep(self, key: str, facts: Sequence[Mapping[str, Any]], tensors: bytes) -> Entry | None:
-        """Write the result of a chunk; return what keeps its tensors, None if it has none."""
+    def put(self, key: str, scalars: Sequence[Mapping[str, Any]], tensors: bytes) -> Entry | None:
+        """Write the result of a micro-batch; return its entry, None without tensors."""
         entry = None
         self._before.clear()
-        record = _sealed({"facts": facts, "tensors": _digest(tensors)})
-        with self._locked(alone=True):
+        record = _sealed({"scalars": scalars, "tensors": _digest(tensors)})
+        with self._locked(exclusive=True):
             if tensors:
                 entry = self._needed(key)
                 self._write(self._path(key, _TENSORS), tensors)
-            self._write(self._path(key, _FACTS), record)
-            self._clear()
+            self._write(self._path(key, _SCALARS), record)
+            self._evict()
         return entry
 
     def close(self) -> None:
-        """Say that the run is complete: it needs nothing any more."""
+        """Release all entries of a completed run."""
         self._list_file.unlink(missing_ok=True)
 
     @contextmanager
-    def _locked(self, *, alone: bool = False) -> Iterator[None]:
-        """Keep others from removing entries meanwhile, or from using the store at all."""
-        # On NFS a lock needs the right to read if it is shared, and to write if it is not.
+    def _locked(self, *, exclusive: bool = False) -> Iterator[None]:
+        """Hold a shared lock against evictions, or an exclusive lock of the store."""
+        # NFS requires read permission for shared and write permission for exclusive locks.
         with (self._folder / _LOCK).open("a+b") as file:
             try:
                 if sys.platform != "win32":
-                    fcntl.flock(file, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+                    fcntl.flock(file, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
             except OSError as error:
                 message = f"cannot be locked ({error.strerror}); let one run at a time use it"
                 warnings.warn(f"{self._folder}: {message}", stacklevel=2)
@@ -141,7 +141,7 @@ class Store:
         return entry
 
     def _list(self) -> None:
-        """Write down what this process needs: facts used since it began, and these tensors."""
+        """Write the list of this process: start time of the scalars that it needs, and tensors."""
         needed = sorted(self._before.union(self._entries))
         own = {"holder": self._holder, "since_ns": self._since_ns, "needed": needed}
         self._write(self._list_file, _sealed(own))
@@ -152,8 +152,8 @@ class Store:
     def _lists(self) -> list[dict[str, Any]]:
         return [each for path in self._folder.glob(f"*{_LIST}") if (each := _read(path))]
 
-    def _follows(self, holder: Sequence[Any]) -> bool:
-        """Whether another process was this run's, on this host, and is over; or is this one."""
+    def _takes_over(self, holder: Sequence[Any]) -> bool:
+        """Return whether a process is this one, or a terminated one of this run on this host."""
         if holder[:2] == self._holder[:2] and holder != self._holder and sys.platform != "win32":
             try:
                 os.kill(holder[2], 0)
@@ -161,8 +161,8 @@ class Store:
                 return error.errno == errno.ESRCH
         return holder == self._holder
 
-    def _remove_half_written(self, holder: Sequence[Any]) -> None:
-        """Remove what a process that was killed has left."""
+    def _remove_partial_files(self, holder: Sequence[Any]) -> None:
+        """Remove the temporary files of a killed process."""
         for folder in ("", "??/"):
             for path in self._folder.glob(f"{folder}.*{_temporary(holder)}"):
                 path.unlink(missing_ok=True)
@@ -179,9 +179,9 @@ class Store:
             raise OSError(error.errno, error.strerror, str(path)) from error
         self._written += len(data)
 
-    def _clear(self) -> None:
-        """Remove what was not used for longest until the store is small enough."""
-        # To look through the folder after every chunk would cost too much.
+    def _evict(self) -> None:
+        """Remove the least recently used entries until the store fits its size."""
+        # Scanning the folder after every write would be too expensive.
         if self._written < self._size_bytes // _PARTS:
             return
         self._written = 0
@@ -194,19 +194,19 @@ class Store:
         lists = self._lists()
         needed = {key for each in lists for key in each["needed"]}
         since_ns = min((each["since_ns"] for each in lists), default=self._since_ns)
-        dead_ns = time.time_ns() - _WRITTEN_WITHIN_NS
-        # Tensors can be computed again from older ones as long as the facts are there.
-        for suffix in (_TEMPORARY, _TENSORS, _FACTS):
+        abandoned_ns = time.time_ns() - _WRITTEN_WITHIN_NS
+        # Tensors can be recomputed from older ones while the scalars exist.
+        for suffix in (_TEMPORARY, _TENSORS, _SCALARS):
             for used_ns, path, size in sorted(found):
-                until_ns = dead_ns if suffix == _TEMPORARY else since_ns
-                needs = path.stem in needed if suffix == _TENSORS else used_ns >= until_ns
-                if total > self._size_bytes and path.suffix == suffix and not needs:
+                until_ns = abandoned_ns if suffix == _TEMPORARY else since_ns
+                is_needed = path.stem in needed if suffix == _TENSORS else used_ns >= until_ns
+                if total > self._size_bytes and path.suffix == suffix and not is_needed:
                     path.unlink(missing_ok=True)
                     total -= size
 
 
 def _temporary(holder: Sequence[Any]) -> str:
-    """Return how the names of files end that a process is writing."""
+    """Return the suffix of the temporary files of a process."""
     return f".{holder[1]}.{holder[2]}{_TEMPORARY}"
 
 
@@ -215,12 +215,12 @@ def _digest(data: bytes) -> str:
 
 
 def _sealed(record: Mapping[str, Any]) -> bytes:
-    """Return a record as JSON, after a digest of it."""
+    """Return a record as JSON, preceded by its digest."""
     return json.dumps([_digest(json.dumps(record).encode()), record]).encode()
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """Return a record that was written sealed; None if it is not there, or not as it was."""
+    """Return a sealed record; None if it is missing or altered."""
     try:
         data = path.read_bytes()
     except OSError:

@@ -1,4 +1,4 @@
-"""The methods: what a device trains, what it tells, and what it makes of what it hears."""
+"""Methods: what a device trains, which update it sends, and how it adopts an aggregate."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from ..adapters import AdaptedModel, Adapter, Layer
-from ..aggregation.robust import Pool
+from ..aggregation.robust import Aggregator
 from ..config import FfaLora, FullFt, Local, Lora, LoriD, LoriS, SoLora
 from ..updates.codec import Update
 from .frozen import FrozenMethod
@@ -14,47 +14,50 @@ from .lora import LocalMethod, LoraMethod
 
 
 class Method(Protocol):
-    """What a session asks of a method; one instance serves all devices."""
+    """Interface of a method; one instance serves all devices."""
 
     exchanges: bool
-    """Whether updates are sent at all."""
+    """Whether devices send updates."""
 
     learning_rate: float
+    """Learning rate of the local steps."""
 
     calibration: tuple[int, int]
-    """How many prompts a device runs forward, and how many batches forward and backward, before
-    its first round."""
+    """Number of prompts that the calibration runs forward, and of batches forward and backward."""
 
     shares_a: bool
-    """Whether all devices start from the same adapter."""
+    """Whether all devices have the same initial adapter."""
 
     def ranks(self, layers: Sequence[Layer]) -> list[int]:
         """Return the rank of the adapter of each layer."""
 
     def initial(self, layers: Sequence[Layer], seed: int, device: int, devices: int) -> Adapter:
-        """Return a device's adapter before any training; it changes nothing yet."""
+        """Return a device's initial adapter, which leaves the model unchanged."""
 
     def calibrate(
         self, model: AdaptedModel, adapter: Adapter, examples: Any, batches: Any, seed: int
     ) -> Adapter:
-        """Return the adapter as prepared on a device's own data before its first round."""
+        """Return the adapter calibrated on a device's own data before its first round."""
 
     def update(self, adapter: Adapter, device: int, round_: int, first_contact: bool) -> Update:
-        """Return what a device tells one that it has or has not reached before."""
+        """Return the update that a device sends, at first contact or later."""
 
     def average(
-        self, updates: Sequence[Update], weights: Sequence[float], pool: Pool | None = None
+        self,
+        updates: Sequence[Update],
+        weights: Sequence[float],
+        aggregator: Aggregator | None = None,
     ) -> Update:
-        """Return what all these updates come to, the weights being positive.
+        """Return the aggregate of updates with positive weights.
 
-        A pool takes the place of the weighted mean.
+        An aggregator replaces the weighted mean.
         """
 
     def adopt(self, own: Adapter, average: Update) -> Adapter:
-        """Return a device's adapter with what an average says."""
+        """Return a device's adapter with the factors of an aggregate."""
 
     def shapes_update(self, layers: Sequence[Layer], first_contact: bool) -> Update:
-        """Return an update of zeros for any shapes, from which a message's size is measured."""
+        """Return an update of zeros for any shapes, from which a message's size is computed."""
 
 
 METHODS: dict[type, Callable[[Any], Method]] = {
@@ -69,7 +72,7 @@ METHODS: dict[type, Callable[[Any], Method]] = {
 
 
 def method_of(config: Any) -> Method:
-    """Return the method of some parameters: one on board, or what a user's own say that it is."""
+    """Return the method of a configuration, built-in or user-defined."""
     known = METHODS.get(type(config))
     method: Method = config.method() if known is None else known(config)
     return method

@@ -1,4 +1,4 @@
-"""What a device finds out about the frozen model on its own data before it starts to train."""
+"""Calibration statistics of the frozen model on a device's own data, before training."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 
 def second_moments(model: AdaptedModel, examples: Encoded, prompts: int) -> list[torch.Tensor]:
-    """Return the second moment of what enters each adapted layer, over the tokens of prompts.
+    """Return the second moment of each adapted layer's input over the tokens of the first prompts.
 
     Parameters
     ----------
     model : the shared model, without adapters
-    examples : training examples, of which the first ones are used
-    prompts : how many
+    examples : training examples
+    prompts : number of prompts
 
     Returns
     -------
@@ -30,10 +30,10 @@ def second_moments(model: AdaptedModel, examples: Encoded, prompts: int) -> list
     """
     ids, labels = examples.ids[:prompts].to(model.device), examples.labels[:prompts]
     of_prompt = ((examples.mask[:prompts] == 1) & (labels == IGNORED)).to(model.device)
-    with torch.no_grad(), model.recorded() as seen:
-        model.read(ids)
+    with torch.no_grad(), model.recorded_inputs() as recorded:
+        model.run_hidden(ids)
     moments = []
-    for inputs in seen:
+    for inputs in recorded:
         tokens = inputs[0][of_prompt].float()
         moments.append((tokens.T @ tokens / tokens.shape[0]).cpu())
     return moments

@@ -1,4 +1,4 @@
-"""How many entries of B are active in each layer, and which.
+"""Densities of B: number of active entries in each layer, and their selection by magnitude.
 
 Sources: arXiv 2602.20492, Eq. (18) and (20)-(22), with these readings: densities share a budget
 by water-filling, each layer capped at its size (the equation as printed takes a maximum, which
@@ -43,7 +43,7 @@ def allocate(
     density: float,
     allocation: Literal["size", "paper", "uniform"],
 ) -> list[int]:
-    """Return how many entries of each layer are active; their sum is the budget exactly.
+    """Return the number of active entries of each layer; their sum is exactly the budget.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def allocate(
 
 
 def _water_fill(weights: Floats, caps: Ints, budget: int) -> Ints:
-    """Return whole shares in proportion to weights, at most the caps, whose sum is the budget."""
+    """Return integer shares of a budget in proportion to weights, bounded by caps."""
     share = np.zeros(len(caps))
     full = np.zeros(len(caps), dtype=bool)
     while not full.all():
@@ -88,7 +88,7 @@ def _water_fill(weights: Floats, caps: Ints, budget: int) -> Ints:
         full |= over
     share = np.minimum(share, caps)
     whole = np.floor(share).astype(np.int64)
-    # The largest remainders take what rounding left over; ties go to the lowest index.
+    # The rest goes to the largest remainders, ties to the lowest index.
     for index in np.argsort(whole - share, kind="stable"):
         if whole.sum() == budget:
             break
@@ -96,12 +96,14 @@ def _water_fill(weights: Floats, caps: Ints, budget: int) -> Ints:
     return whole
 
 
-def of_ratio(ratio: float, shapes: Sequence[tuple[int, int]], ranks: Sequence[int]) -> float:
-    """Return the density at which a message has so many values over those of both factors.
+def density_of_ratio(
+    ratio: float, shapes: Sequence[tuple[int, int]], ranks: Sequence[int]
+) -> float:
+    """Return the density at which a message has a given share of the parameters of both factors.
 
     Parameters
     ----------
-    ratio : values under the mask over those of A and B, above 0
+    ratio : parameters under the mask over those of A and B, above 0
     shapes : outputs d and inputs k of each layer
     ranks : rank r of each layer
 
@@ -112,26 +114,26 @@ def of_ratio(ratio: float, shapes: Sequence[tuple[int, int]], ranks: Sequence[in
     Raises
     ------
     ValueError
-        if B has not as many values
+        if B has fewer parameters
     """
     sized = list(zip(shapes, ranks, strict=True))
     of_b = sum(outputs * rank for (outputs, _), rank in sized)
     beta = of_b / sum((outputs + inputs) * rank for (outputs, inputs), rank in sized)
     if ratio > beta:
         raise ValueError(
-            f"a message of {ratio:.4g} of both factors' values must fit B, which has {beta:.4g} of "
-            "them in these layers; choose a density"
+            f"a message of {ratio:.4g} of both factors' parameters must fit B, which has "
+            f"{beta:.4g} of them in these layers; choose a density"
         )
     return ratio / beta
 
 
-def largest(values: torch.Tensor, count: int) -> torch.Tensor:
+def largest_mask(values: torch.Tensor, count: int) -> torch.Tensor:
     """Return the mask of the entries of largest magnitude, ties in favor of the first.
 
     Parameters
     ----------
     values : (...,) numbers
-    count : how many entries are taken, exactly
+    count : exact number of entries
     """
     order = torch.argsort(values.abs().reshape(-1), descending=True, stable=True)
     mask = torch.zeros(values.numel(), dtype=torch.bool)

@@ -1,7 +1,7 @@
-"""Methods whose A is frozen: B alone is trained, in all its entries or under a static mask.
+"""Methods with a frozen A: only B is trained, in all its entries or under a static mask.
 
-They are one method with different settings: whether devices share their A, how its rows are drawn,
-which entries of B a device trains, and over whom an entry is averaged.
+They are one method with different settings: whether devices share A, the distribution of A, the
+entries of B that a device trains, and the devices over which an entry is averaged.
 
 Sources: `so-lora`: arXiv 2602.20492, Eq. (3), (5), (6), (10), (16)-(22); `ffa-lora`: Sun et al.,
 "Improving LoRA in privacy-preserving federated learning", ICLR 2024; `lori-d`, `lori-s`: Zhang et
@@ -19,44 +19,44 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from ..adapters import AdaptedModel, Adapter, Layer
-from ..adapters.adapter import blank, draw_a, scale_of, zero_b
-from ..aggregation.robust import Pool
+from ..adapters.adapter import draw_a, scale_of, shape_only, zero_b
+from ..aggregation.robust import Aggregator
 from ..aggregation.weighted_mean import aggregate, weighted_mean
 from ..config import FfaLora, FullFt, LoriD, LoriS, SoLora
 from ..config.methods import PRESETS
-from ..seeds import key
+from ..engine.streams import key
 from ..updates.codec import Update
-from .density import allocate, of_ratio
-from .masks import Allocation, by_chance, by_gradient, by_training, layer_counts
-from .projections import Law, own_a, seed_of
+from .density import allocate, density_of_ratio
+from .masks import Allocation, gradient_mask, layer_counts, random_mask, trained_mask
+from .projections import ADistribution, a_seed_of, device_a
 
 if TYPE_CHECKING:
     from ..models.language_model import Encoded
 
 _DENSITY = 0.54
-"""Density of `so-lora` if it is not given: that of the paper where layers are square."""
+"""Default density of `so-lora`: that of the paper for square layers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What tells the methods with a frozen A from each other.
+    """Settings that distinguish the methods with a frozen A.
 
     Parameters
     ----------
-    rank, scale, learning_rate : of the adapters
-    law : of A; None: the identity
-    shared : whether all devices have the same A, which nobody then needs to send
-    mask : which entries of B are trained; None: all
-    density, allocation, prompts, batches : how a mask is found
-    ratio : values of a message over those of both factors, in place of a density
-    aggregation : over which devices an entry is averaged
-    send_a : how one's own A travels at first contact
+    rank, scale, learning_rate : rank, alpha / rank and learning rate of the adapters
+    distribution : distribution of the entries of A; None for the identity
+    shared : whether all devices have the same A, which is then never sent
+    mask : selection of the trained entries of B; None for all
+    density, allocation, prompts, batches : parameters of the selection
+    ratio : parameters of a message over those of both factors, in place of a density
+    aggregation : devices over which an entry is averaged
+    send_a : encoding of a device's own A at first contact
     """
 
     rank: int
     scale: float
     learning_rate: float
-    law: Law | None = "gaussian"
+    distribution: ADistribution | None = "gaussian"
     shared: bool = False
     mask: Literal["grad", "lori", "random"] | None = None
     density: float = 1.0
@@ -69,18 +69,18 @@ class Settings:
 
 
 def settings_of(config: FfaLora | LoriD | LoriS | FullFt | SoLora) -> Settings:
-    """Return what a method's parameters say."""
+    """Return the settings of a configuration."""
     if isinstance(config, FullFt):
-        return Settings(0, 1.0, config.learning_rate, law=None, shared=True)
+        return Settings(0, 1.0, config.learning_rate, distribution=None, shared=True)
     common = Settings(config.rank, scale_of(config), config.learning_rate)
     if isinstance(config, FfaLora):
-        return replace(common, law="kaiming", shared=True)
+        return replace(common, distribution="kaiming", shared=True)
     if isinstance(config, LoriD):
-        return replace(common, law="kaiming", shared=config.shared_a, send_a=config.send_a)
+        return replace(common, distribution="kaiming", shared=config.shared_a, send_a=config.send_a)
     if isinstance(config, LoriS):
         return replace(
             common,
-            law="kaiming",
+            distribution="kaiming",
             shared=config.shared_a,
             mask="lori",
             density=config.density,
@@ -90,7 +90,7 @@ def settings_of(config: FfaLora | LoriD | LoriS | FullFt | SoLora) -> Settings:
         )
     return replace(
         common,
-        law=config.a_init,
+        distribution=config.a_init,
         shared=config.shared_a,
         mask=config.mask,
         density=_DENSITY if config.density is None else config.density,
@@ -116,23 +116,23 @@ class FrozenMethod:
 
     def ranks(self, layers: Sequence[Layer]) -> list[int]:
         """Return the rank of the adapter of each layer."""
-        if self._settings.law is None:
+        if self._settings.distribution is None:
             return [layer.inputs for layer in layers]
         return [self._settings.rank] * len(layers)
 
     def initial(self, layers: Sequence[Layer], seed: int, device: int, devices: int) -> Adapter:
-        """Return a device's A and zero B."""
+        """Return a device's A and a zero B."""
         settings = self._settings
-        if settings.law is None:
+        if settings.distribution is None:
             a = tuple(torch.eye(layer.inputs) for layer in layers)
             b = tuple(torch.zeros(layer.outputs, layer.inputs) for layer in layers)
             return Adapter(a, b, settings.scale, train_a=False)
         if settings.shared:
             a_seed = key(seed, "shared a")
-            a = draw_a(layers, settings.rank, settings.law, a_seed)
+            a = draw_a(layers, settings.rank, settings.distribution, a_seed)
         else:
-            a_seed = seed_of(settings.law, seed, device)
-            a = own_a(layers, settings.rank, settings.law, seed, device, devices)
+            a_seed = a_seed_of(settings.distribution, seed, device)
+            a = device_a(layers, settings.rank, settings.distribution, seed, device, devices)
         b = zero_b(layers, settings.rank)
         return Adapter(a, b, settings.scale, train_a=False, a_seed=a_seed)
 
@@ -149,10 +149,10 @@ class FrozenMethod:
         Parameters
         ----------
         model : the shared model
-        adapter : as from `initial`
+        adapter : initial adapter
         examples : the device's training examples
         batches : batches of them for gradients or steps
-        seed : of a random mask
+        seed : seed of a random mask
         """
         settings = self._settings
         if settings.mask is None:
@@ -160,33 +160,36 @@ class FrozenMethod:
         density = self._density(model.layers)
         if settings.mask == "lori":
             rate = settings.learning_rate
-            return replace(adapter, mask=by_training(model, adapter, batches, rate, density))
+            return replace(adapter, mask=trained_mask(model, adapter, batches, rate, density))
         counts = layer_counts(
             model, adapter, examples, settings.prompts, density, settings.allocation
         )
         if settings.mask == "random":
-            return replace(adapter, mask=by_chance(adapter, seed, counts))
-        return replace(adapter, mask=by_gradient(model, adapter, batches, counts))
+            return replace(adapter, mask=random_mask(adapter, seed, counts))
+        return replace(adapter, mask=gradient_mask(model, adapter, batches, counts))
 
     def update(self, adapter: Adapter, device: int, round_: int, first_contact: bool) -> Update:
-        """Return the values under the mask; at first contact also the mask, and one's own A."""
-        tells_a = first_contact and not self._settings.shared
+        """Return B under the mask; at first contact with the mask, and the device's own A."""
+        sends_a = first_contact and not self._settings.shared
         by_seed = self._settings.send_a == "seed"
         return Update(
             device,
             round_,
             adapter.b,
             adapter.mask,
-            a=adapter.a if tells_a and not by_seed else None,
-            a_seed=adapter.a_seed if tells_a and by_seed else None,
-            tells_mask=first_contact and adapter.mask is not None,
+            a=adapter.a if sends_a and not by_seed else None,
+            a_seed=adapter.a_seed if sends_a and by_seed else None,
+            includes_mask=first_contact and adapter.mask is not None,
             a_frozen=True,
         )
 
     def average(
-        self, updates: Sequence[Update], weights: Sequence[float], pool: Pool | None = None
+        self,
+        updates: Sequence[Update],
+        weights: Sequence[float],
+        aggregator: Aggregator | None = None,
     ) -> Update:
-        """Return the aggregate of all B's, each under its own mask.
+        """Return the aggregate of the B's, each under its own mask.
 
         Raises
         ------
@@ -196,25 +199,25 @@ class FrozenMethod:
         first = updates[0]
         masks = [update.mask for update in updates if update.mask is not None]
         if not masks:
-            b = weighted_mean([update.b for update in updates], weights, pool)
+            b = weighted_mean([update.b for update in updates], weights, aggregator)
             return Update(first.device, first.round, b)
         if len(masks) < len(updates):
             raise ValueError("an adapter must be calibrated before it is merged")
         each_b = zip(*[update.b for update in updates], strict=True)
         each_mask = zip(*masks, strict=True)
         b = tuple(
-            aggregate(values, of_layer, weights, self._settings.aggregation, pool)
+            aggregate(values, of_layer, weights, self._settings.aggregation, aggregator)
             for values, of_layer in zip(each_b, each_mask, strict=True)
         )
         return Update(first.device, first.round, b)
 
     def adopt(self, own: Adapter, average: Update) -> Adapter:
-        """Return one's own A with the aggregate."""
+        """Return the device's own A with the B of the aggregate."""
         return replace(own, b=average.b)
 
     def shapes_update(self, layers: Sequence[Layer], first_contact: bool) -> Update:
-        """Return an update for other shapes, every layer at the mean density."""
-        adapter = blank(layers, self.ranks(layers))
+        """Return an update of zeros, every layer at the mean density."""
+        adapter = shape_only(layers, self.ranks(layers))
         if self._settings.mask is not None:
             sizes = [b.numel() for b in adapter.b]
             counts = allocate(sizes, [0.0] * len(sizes), self._density(layers), "uniform")
@@ -226,9 +229,9 @@ class FrozenMethod:
         return self.update(adapter, 0, 0, first_contact)
 
     def _density(self, layers: Sequence[Layer]) -> float:
-        """Return the share of the entries of B that are active on some layers."""
+        """Return the share of active entries of B over all layers."""
         ratio = self._settings.ratio
         if ratio is None:
             return self._settings.density
         ranks = self.ranks(layers)
-        return of_ratio(ratio, [(y.outputs, y.inputs) for y in layers], ranks)
+        return density_of_ratio(ratio, [(y.outputs, y.inputs) for y in layers], ranks)

@@ -1,9 +1,9 @@
-"""Plain LoRA: both factors are trained; alone, or averaged with the neighbors'.
+"""Plain LoRA: both factors are trained, locally or averaged with those of the neighbors.
 
 Sources: Hu et al., "LoRA: low-rank adaptation of large language models", ICLR 2022 (A from
-Kaiming's uniform law as in PEFT, B from zero); averaging of both factors as in FedIT (Zhang et
+Kaiming's uniform distribution as in PEFT, B zero); averaging of both factors as in FedIT (Zhang et
 al., "Towards building the federated GPT", ICASSP 2024). The mean of the factors is not the mean of
-their products: that inexactness belongs to the method.
+their products: this inexactness is part of the method.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from dataclasses import replace
 from typing import Any
 
 from ..adapters import AdaptedModel, Adapter, Layer
-from ..adapters.adapter import blank, draw_a, scale_of, zero_b
-from ..aggregation.robust import Pool
+from ..adapters.adapter import draw_a, scale_of, shape_only, zero_b
+from ..aggregation.robust import Aggregator
 from ..aggregation.weighted_mean import weighted_mean
 from ..config import Local, Lora
-from ..seeds import key
+from ..engine.streams import key
 from ..updates.codec import Update
 
 
 class LoraMethod:
-    """LoRA gossip."""
+    """LoRA with averaging of both factors; see `Method`."""
 
     exchanges = True
     shares_a = True
@@ -38,14 +38,14 @@ class LoraMethod:
         return [self.rank] * len(layers)
 
     def initial(self, layers: Sequence[Layer], seed: int, device: int, devices: int) -> Adapter:
-        """Return zero B and the A that all devices start from."""
+        """Return a zero B, and the A that is common to all devices."""
         a = draw_a(layers, self.rank, "kaiming", key(seed, "lora a"))
         return Adapter(a, zero_b(layers, self.rank), self.scale)
 
     def calibrate(
         self, model: AdaptedModel, adapter: Adapter, examples: Any, batches: Any, seed: int
     ) -> Adapter:
-        """Return the adapter as it is."""
+        """Return the adapter unchanged."""
         return adapter
 
     def update(self, adapter: Adapter, device: int, round_: int, first_contact: bool) -> Update:
@@ -53,28 +53,31 @@ class LoraMethod:
         return Update(device, round_, b=adapter.b, a=adapter.a)
 
     def shapes_update(self, layers: Sequence[Layer], first_contact: bool) -> Update:
-        """Return both factors, zero, for other shapes."""
-        return self.update(blank(layers, self.ranks(layers)), 0, 0, first_contact)
+        """Return both factors, all zero."""
+        return self.update(shape_only(layers, self.ranks(layers)), 0, 0, first_contact)
 
     def average(
-        self, updates: Sequence[Update], weights: Sequence[float], pool: Pool | None = None
+        self,
+        updates: Sequence[Update],
+        weights: Sequence[float],
+        aggregator: Aggregator | None = None,
     ) -> Update:
-        """Return the weighted mean of both factors, or what a pool makes of each."""
+        """Return the weighted mean, or the robust aggregate, of each factor."""
         first = updates[0]
         a = [update.a for update in updates if update.a is not None]
         return Update(
             first.device,
             first.round,
-            b=weighted_mean([update.b for update in updates], weights, pool),
-            a=weighted_mean(a, weights, pool),
+            b=weighted_mean([update.b for update in updates], weights, aggregator),
+            a=weighted_mean(a, weights, aggregator),
         )
 
     def adopt(self, own: Adapter, average: Update) -> Adapter:
-        """Return the average's factors."""
+        """Return the factors of the average."""
         return replace(own, a=own.a if average.a is None else average.a, b=average.b)
 
 
 class LocalMethod(LoraMethod):
-    """LoRA on each device alone."""
+    """LoRA on each device without communication."""
 
     exchanges = False

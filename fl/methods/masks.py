@@ -1,9 +1,9 @@
-"""Which entries of B a device trains: found out on its own data before its first round.
+"""Masks of B: selection of the trained entries on a device's own data, before its first round.
 
 Sources: `grad`: arXiv 2602.20492, Eq. (18) and (20)-(22), see `density`; one step of plain gradient
 descent from B = 0 has the same mask. `lori`: Zhang et al., "LoRI: reducing cross-task interference
 in multi-task low-rank adaptation", 2025: B is trained without a mask, and one threshold over all
-layers keeps the largest entries; there on the whole training set, here for some steps.
+layers keeps the largest entries; there on the whole training set, here for a number of steps.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import torch
 
 from ..adapters import AdaptedModel, Adapter
 from ..config import AdamW
-from ..seeds import key
-from ..training.local_steps import Work, train
+from ..engine.streams import key
+from ..training.local_steps import LocalTraining, train
 from .calibration import b_gradients, second_moments
-from .density import allocate, largest, spectral_entropy
+from .density import allocate, largest_mask, spectral_entropy
 
 if TYPE_CHECKING:
     from ..models.language_model import Encoded
@@ -35,7 +35,7 @@ def layer_counts(
     density: float,
     allocation: Allocation,
 ) -> list[int]:
-    """Return how many entries of B are active in each layer, by the entropy of what enters it."""
+    """Return the number of active entries of B in each layer, by the entropy of its input."""
     moments = second_moments(model, examples, prompts)
     entropies = [
         spectral_entropy(module.frozen_weight().float().cpu(), moment)
@@ -44,32 +44,32 @@ def layer_counts(
     return allocate([b.numel() for b in adapter.b], entropies, density, allocation)
 
 
-def by_gradient(
+def gradient_mask(
     model: AdaptedModel, adapter: Adapter, batches: Sequence[Encoded], counts: Sequence[int]
 ) -> Tensors:
-    """Return the entries with the largest gradients at B = 0, as many in each layer as is said."""
+    """Return the mask of the largest gradients at B = 0, given the number of entries per layer."""
     scores = b_gradients(model, adapter, batches)
-    return tuple(largest(score, count) for score, count in zip(scores, counts, strict=True))
+    return tuple(largest_mask(score, count) for score, count in zip(scores, counts, strict=True))
 
 
-def by_chance(adapter: Adapter, seed: int, counts: Sequence[int]) -> Tensors:
-    """Return random entries, as many in each layer as is said."""
+def random_mask(adapter: Adapter, seed: int, counts: Sequence[int]) -> Tensors:
+    """Return a random mask, given the number of entries per layer."""
     generator = torch.Generator().manual_seed(key(seed, "mask"))
     scores = [torch.rand(b.shape, generator=generator) for b in adapter.b]
-    return tuple(largest(score, count) for score, count in zip(scores, counts, strict=True))
+    return tuple(largest_mask(score, count) for score, count in zip(scores, counts, strict=True))
 
 
-def by_training(
+def trained_mask(
     model: AdaptedModel,
     adapter: Adapter,
     batches: Sequence[Encoded],
     learning_rate: float,
     density: float,
 ) -> Tensors:
-    """Return the largest entries of B over all layers after training it, one batch a step."""
-    work = Work(adapter, None, batches, learning_rate)
+    """Return the mask of the largest entries of B over all layers after some training steps."""
+    work = LocalTraining(adapter, None, batches, learning_rate)
     (found,) = train(model, [work], AdamW(), clip_norm=1.0)
     flat = torch.cat([b.reshape(-1) for b in found.adapter.b])
-    mask = largest(flat, max(1, round(density * flat.numel())))
+    mask = largest_mask(flat, max(1, round(density * flat.numel())))
     parts = mask.split([b.numel() for b in adapter.b])
     return tuple(part.reshape(b.shape) for part, b in zip(parts, adapter.b, strict=True))

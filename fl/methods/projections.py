@@ -1,9 +1,9 @@
-"""The A of each device: drawn from a law, or exactly orthogonal to those of all others.
+"""Frozen A of each device: random, or exactly orthogonal to those of all other devices.
 
 Sources: arXiv 2602.20492, Eq. (16), with N(0, 1/k) in place of N(0, 1), the same up to alpha;
 rows of independent Gaussian A's are orthogonal only in the limit of wide layers (their cosine is
 about 1/sqrt(k)). `block-qr` cuts one orthogonal matrix of each layer, from a seed that all share,
-into a block for each device: ours, no server needed.
+into a block for each device: ours, without a server.
 """
 
 from __future__ import annotations
@@ -15,38 +15,43 @@ from typing import Literal
 import torch
 
 from ..adapters.adapter import Layer, draw_a
-from ..seeds import key
+from ..engine.streams import key
 
-Law = Literal["gaussian", "kaiming", "block-qr"]
+ADistribution = Literal["gaussian", "kaiming", "block-qr"]
 Tensors = tuple[torch.Tensor, ...]
 
 
-def own_a(
-    layers: Sequence[Layer], rank: int, law: Law, seed: int, device: int, devices: int
+def device_a(
+    layers: Sequence[Layer],
+    rank: int,
+    distribution: ADistribution,
+    seed: int,
+    device: int,
+    devices: int,
 ) -> Tensors:
     """Return a device's A, per layer (rank, inputs).
 
     Parameters
     ----------
-    layers, rank : shapes
-    law : of the draws
-    seed : of the run, the same for all devices
-    device, devices : which one of how many
+    layers, rank : shapes of the factors
+    distribution : distribution of the entries
+    seed : seed of the run, common to all devices
+    device, devices : number of the device, and number of devices
 
     Raises
     ------
     ValueError
-        if a layer is too narrow for as many orthogonal blocks
+        if a layer is too narrow for the orthogonal blocks of all devices
     """
-    if law != "block-qr":
-        return draw_a(layers, rank, law, seed_of(law, seed, device))
+    if distribution != "block-qr":
+        return draw_a(layers, rank, distribution, a_seed_of(distribution, seed, device))
     narrowest = min(layers, key=lambda layer: layer.inputs)
     if devices * rank > narrowest.inputs:
         raise ValueError(
-            f"a_init block_qr needs {devices} devices times rank {rank} of at most "
+            f"a_init block-qr needs {devices} devices times rank {rank} of at most "
             f"{narrowest.inputs}, the inputs of {narrowest.name}, got {devices * rank}"
         )
-    generator = torch.Generator().manual_seed(seed_of(law, seed, device))
+    generator = torch.Generator().manual_seed(a_seed_of(distribution, seed, device))
     blocks = []
     for layer in layers:
         drawn = torch.randn(layer.inputs, devices * rank, generator=generator, dtype=torch.float64)
@@ -57,7 +62,7 @@ def own_a(
 
 
 def overlaps(a_of: Sequence[Tensors]) -> tuple[list[float], list[float]]:
-    """Return how far each device's A is from being orthogonal to those of all others.
+    """Return how far each device's A is from orthogonal to those of all others.
 
     Parameters
     ----------
@@ -65,8 +70,8 @@ def overlaps(a_of: Sequence[Tensors]) -> tuple[list[float], list[float]]:
 
     Returns
     -------
-    per device the mean over layers and pairs of rows of |cos| between its rows and the others';
-    and the largest ||A_i A_j^T||_2 of a layer; NaN for a device that is alone
+    per device the mean |cos| between its rows and those of the others, over layers and pairs of
+    rows; and the largest ||A_i A_j^T||_2 of a layer; NaN for a single device
     """
     others = len(a_of) - 1
     if not others:
@@ -78,13 +83,13 @@ def overlaps(a_of: Sequence[Tensors]) -> tuple[list[float], list[float]]:
         stacked = torch.stack(of_layer).double()
         unit = torch.nn.functional.normalize(stacked, dim=-1)
         for me in range(len(a_of)):
-            there = torch.arange(len(a_of)) != me
-            cosine[me] += (unit[there] @ unit[me].T).abs().mean() / len(a_of[0])
-            blocks = stacked[there] @ stacked[me].T
+            is_other = torch.arange(len(a_of)) != me
+            cosine[me] += (unit[is_other] @ unit[me].T).abs().mean() / len(a_of[0])
+            blocks = stacked[is_other] @ stacked[me].T
             largest[me] = torch.maximum(largest[me], torch.linalg.matrix_norm(blocks, 2).max())
     return cosine.tolist(), largest.tolist()
 
 
-def seed_of(law: Law, seed: int, device: int) -> int:
-    """Return the seed that an A is drawn from: each device's own, or one for all blocks."""
-    return key(seed, "block_qr a") if law == "block-qr" else key(seed, "so-lora a", device)
+def a_seed_of(distribution: ADistribution, seed: int, device: int) -> int:
+    """Return the seed of a device's A; the blocks of `block-qr` have a common one."""
+    return key(seed, "block_qr a") if distribution == "block-qr" else key(seed, "so-lora a", device)

@@ -1,9 +1,9 @@
-"""Adapters of several devices on one model at inference, each as an expert."""
+"""Mixtures of experts at inference: adapters of several devices on one model."""
 
 from __future__ import annotations
 
 from .experts import Expert, stored_bytes
 from .features import centroid, pooled
-from .mixed import Mixed
+from .mixed import ExpertMixture
 
-__all__ = ["Expert", "Mixed", "centroid", "pooled", "stored_bytes"]
+__all__ = ["Expert", "ExpertMixture", "centroid", "pooled", "stored_bytes"]

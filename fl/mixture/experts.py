@@ -1,4 +1,4 @@
-"""What a device holds of another one to answer with: its factors, and what its data looks like."""
+"""Experts of a mixture: a device's factors, and the centroid of its prompts."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from ..updates.codec import BITS_PER_VALUE
+from ..updates.codec import BITS_PER_PARAMETER
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Expert:
-    """One device's adapter, as others hold it.
+    """Adapter of one device, as cached by another one.
 
     Parameters
     ----------
     a : per layer (rank, inputs)
-    b : per layer (outputs, rank), what is multiplied with this A: its own B, or its cluster's
+    b : per layer (outputs, rank), the factor of this A: the device's own B, or its cluster's
     scale : alpha / rank
-    centroid : per layer (inputs,), mean of what enters the layer of the model without adapters,
-        over prompt tokens of the device's data
-    tasks : numbers of the tasks of its device; the gate `oracle` alone looks at them
+    centroid : per layer (inputs,), mean layer input of the frozen model over the prompt tokens of
+        the device's data
+    tasks : numbers of the device's tasks, used only by the gate `oracle`
     """
 
     a: tuple[Tensor, ...]
@@ -32,8 +32,8 @@ class Expert:
 
 
 def stored_bytes(experts: Sequence[Expert]) -> int:
-    """Return what experts take of a device's memory, factors that several share once [byte]."""
+    """Return the storage of experts on a device, shared factors counted once [byte]."""
     distinct = {id(one): one for expert in experts for one in (*expert.a, *expert.b)}
-    values = sum(one.numel() for one in distinct.values())
-    values += sum(mean.numel() for expert in experts for mean in expert.centroid)
-    return values * BITS_PER_VALUE // 8
+    entries = sum(one.numel() for one in distinct.values())
+    entries += sum(mean.numel() for expert in experts for mean in expert.centroid)
+    return entries * BITS_PER_PARAMETER // 8

@@ -1,4 +1,4 @@
-"""What enters the layers of the model without adapters while it reads prompts."""
+"""Layer-input activations of the frozen model, averaged over prompts (prompt centroids)."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from ..models.language_model import IGNORED, Encoded
 if TYPE_CHECKING:
     from ..adapters import AdaptedModel
 
-SKETCH = 256
-"""Numbers of a sketch."""
+EMBEDDING_SIZE = 256
+"""Length of a prompt embedding."""
 
 _PASS_TOKENS = 1024
-"""How many tokens are run at once: the inputs of all layers are held meanwhile."""
+"""Tokens per forward pass, which holds the inputs of all layers in memory."""
 
 
 def centroid(model: AdaptedModel, examples: Encoded, prompts: int) -> tuple[torch.Tensor, ...]:
-    """Return the mean of what enters each layer, over all tokens of some prompts.
+    """Return the mean input of each layer over all tokens of the first prompts.
 
     Parameters
     ----------
     model : the shared model, without adapters
-    examples : a device's examples, of which the first ones are used
-    prompts : how many
+    examples : examples of a device
+    prompts : number of prompts
 
     Returns
     -------
@@ -38,35 +38,35 @@ def centroid(model: AdaptedModel, examples: Encoded, prompts: int) -> tuple[torc
     return tuple((share * means).sum(0) for means in pooled(model, some))
 
 
-def sketch(means: Sequence[torch.Tensor], seed: int) -> torch.Tensor:
-    """Return a few numbers whose angles are those of the means of all layers, (SKETCH,).
+def prompt_embedding(centroid: Sequence[torch.Tensor], seed: int) -> torch.Tensor:
+    """Return the random-projection embedding of a prompt centroid, (EMBEDDING_SIZE,).
 
-    Sources: random projections keep angles up to about 1/sqrt(SKETCH) (Johnson and Lindenstrauss,
-    1984).
+    Sources: random projections preserve angles up to about 1/sqrt(EMBEDDING_SIZE) (Johnson and
+    Lindenstrauss, 1984).
 
     Parameters
     ----------
-    means : per layer (inputs,), each of which counts alike
-    seed : of the projection, the same for all devices
+    centroid : per layer (inputs,); all layers have equal weight
+    seed : seed of the projection, common to all devices
     """
-    flat = torch.cat([torch.nn.functional.normalize(mean, dim=0) for mean in means])
+    flat = torch.cat([torch.nn.functional.normalize(mean, dim=0) for mean in centroid])
     generator = torch.Generator().manual_seed(seed)
-    projection = torch.randn(SKETCH, len(flat), generator=generator) / SKETCH**0.5
-    numbers: torch.Tensor = projection @ flat
-    return numbers
+    projection = torch.randn(EMBEDDING_SIZE, len(flat), generator=generator) / EMBEDDING_SIZE**0.5
+    embedding: torch.Tensor = projection @ flat
+    return embedding
 
 
 def pooled(model: AdaptedModel, examples: Encoded) -> tuple[torch.Tensor, ...]:
-    """Return the mean of what enters each layer, over the tokens of each prompt.
+    """Return the mean input of each layer over the tokens of each prompt.
 
     Parameters
     ----------
     model : the shared model, without adapters
-    examples : their answers are not looked at
+    examples : the examples, whose answers are ignored
 
     Returns
     -------
-    per layer (examples, inputs); zero where a prompt has no token
+    per layer (examples, inputs); zero for a prompt without tokens
     """
     of_prompt = _of_prompt(examples)
     step = max(1, _PASS_TOKENS // examples.ids.shape[1])
@@ -76,19 +76,19 @@ def pooled(model: AdaptedModel, examples: Encoded) -> tuple[torch.Tensor, ...]:
 
 
 def _of_prompt(examples: Encoded) -> torch.Tensor:
-    """Return which tokens are a prompt's, (examples, length)."""
+    """Return the mask of prompt tokens, (examples, length)."""
     return (examples.mask == 1) & (examples.labels == IGNORED)
 
 
 def _means(model: AdaptedModel, ids: torch.Tensor, chosen: torch.Tensor) -> list[torch.Tensor]:
     """Return the mean over chosen tokens per layer, (sequences, inputs), in main memory."""
-    # What follows the last prompt token has no influence on it.
+    # Tokens after the last prompt token do not affect it.
     used = chosen.any(0).nonzero()
     length = int(used.max()) + 1 if len(used) else 1
     ids, chosen = ids[:, :length].to(model.device), chosen[:, :length].to(model.device)
     share = chosen / chosen.sum(1, keepdim=True).clamp(min=1)
-    with torch.no_grad(), model.recorded() as seen:
-        # One token's logits: the output layer may be adapted, too, but all of it would be dear.
+    with torch.no_grad(), model.recorded_inputs() as recorded:
+        # Logits of one token: the output layer may be adapted too, but is expensive in full.
         model.logits_at(ids, torch.zeros(1, dtype=torch.int64, device=model.device))
     # [sequences, 1, tokens] times [sequences, tokens, inputs]
-    return [torch.bmm(share[:, None], inputs[0].float())[:, 0].cpu() for inputs in seen]
+    return [torch.bmm(share[:, None], inputs[0].float())[:, 0].cpu() for inputs in recorded]

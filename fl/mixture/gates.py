@@ -1,9 +1,9 @@
-"""What stands between the A and the B of many experts in one layer.
+"""Per-layer gating of expert LoRA components.
 
 Sources: arXiv 2602.20492, Eq. (26), (27), (29). As printed, A H0 / ||H0|| is a vector and does not
-fit what follows. Readings whose shapes fit: `paper-cosine` scales A h by the cosine of h and H0,
-as the text says; `paper-hadamard` scales the columns of A; `paper-projector` keeps of h its part
-along H0. The largest components are those of largest magnitude, as in FlyLoRA (2025), not the
+fit the following equations. Readings whose shapes fit: `paper-cosine` scales A h by the cosine of h
+and H0, as the text says; `paper-hadamard` scales the columns of A; `paper-projector` projects h on
+H0. The largest components are those of largest magnitude, as in FlyLoRA (2025), not the
 largest signed values.
 """
 
@@ -17,14 +17,14 @@ from torch.nn.functional import normalize
 from ..config.inference import Mixture
 
 
-def refined(a: torch.Tensor, centroid: torch.Tensor, config: Mixture) -> torch.Tensor:
-    """Return what multiplies h in place of A, (rank, inputs): the part of a gate that is linear.
+def gated_a(a: torch.Tensor, centroid: torch.Tensor, config: Mixture) -> torch.Tensor:
+    """Return A with the linear part of a gate applied, (rank, inputs).
 
     Parameters
     ----------
     a : (rank, inputs)
     centroid : (inputs,)
-    config : which gate
+    config : kind of the gate
     """
     direction = normalize(centroid, dim=0)
     if config.gate == "paper-hadamard":
@@ -34,14 +34,14 @@ def refined(a: torch.Tensor, centroid: torch.Tensor, config: Mixture) -> torch.T
     return a
 
 
-def kept(rank: int, config: Mixture) -> int:
-    """Return how many of the components of all experts in a layer are kept."""
+def kept_components(rank: int, config: Mixture) -> int:
+    """Return the number of components kept in a layer, of `rank` of all experts together."""
     if config.top_k is not None:
         return min(config.top_k, rank)
-    return max(1, rank // 4) if config.gate.startswith("paper_") else rank
+    return max(1, rank // 4) if config.gate.startswith("paper-") else rank
 
 
-def largest(low: torch.Tensor, count: int) -> torch.Tensor:
+def keep_largest(low: torch.Tensor, count: int) -> torch.Tensor:
     """Return the components of largest magnitude and zero for the others, (..., components)."""
     where = low.abs().topk(count, dim=-1, sorted=False).indices
     return torch.zeros_like(low).scatter(-1, where, low.gather(-1, where))
@@ -54,9 +54,9 @@ class LayerGate:
     Parameters
     ----------
     owner : (components,) the expert of each
-    count : how many components are kept
-    directions : (experts, inputs) of length 1, where tokens are compared with them
-    weights : (sequences, experts) of the sequences that are run, where these are weighed
+    count : number of components kept
+    directions : (experts, inputs) unit vectors for the gate of each token; None without one
+    weights : (sequences, experts) weights of the current sequences; None for equal weights
     """
 
     owner: torch.Tensor
@@ -65,11 +65,11 @@ class LayerGate:
     weights: torch.Tensor | None = None
 
     def __call__(self, x: torch.Tensor, low: torch.Tensor) -> torch.Tensor:
-        """Return what is multiplied with B^T.
+        """Return the gated components, which multiply B^T.
 
         Parameters
         ----------
-        x : (sequences, tokens, inputs) what enters the layer
+        x : (sequences, tokens, inputs) input of the layer
         low : (sequences, tokens, components) its product with A^T
         """
         if self.directions is not None:
@@ -78,4 +78,4 @@ class LayerGate:
             low = low * cosine.index_select(-1, self.owner).to(low.dtype)
         if self.weights is not None:
             low = low * self.weights[:, None, self.owner].to(low.dtype)
-        return largest(low, self.count) if self.count < low.shape[-1] else low
+        return keep_largest(low, self.count) if self.count < low.shape[-1] else low

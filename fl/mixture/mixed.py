@@ -1,4 +1,4 @@
-"""Experts on the shared model: y = W0 h + sum_j s_j B_j topk(g_j(h) A_j h).
+"""Mixture of experts on the shared model: y = W0 h + sum_j s_j B_j topk(g_j(h) A_j h).
 
 Sources: arXiv 2602.20492, Eq. (24) and (29); B_j is that of an expert, or the mean of its cluster.
 """
@@ -15,20 +15,20 @@ from torch.nn.functional import normalize
 from ..config.inference import Mixture
 from . import routing
 from .experts import Expert
-from .gates import LayerGate, kept, refined
+from .gates import LayerGate, gated_a, kept_components
 
 if TYPE_CHECKING:
     from ..adapters import AdaptedModel
 
 
-class Mixed:
-    """The factors of all experts together, and the gate of each layer.
+class ExpertMixture:
+    """Concatenated factors of all experts, with a gate per layer.
 
     Parameters
     ----------
-    experts : at least one
-    config : which gate
-    device : where the factors are
+    experts : at least one expert
+    config : kind of the gate
+    device : torch device of the factors
 
     Raises
     ------
@@ -45,7 +45,7 @@ class Mixed:
         self._b: list[torch.Tensor] = []
         self._gates: list[LayerGate] = []
         for layer in range(len(experts[0].a)):
-            a = [refined(each.a[layer], each.centroid[layer], config) for each in experts]
+            a = [gated_a(each.a[layer], each.centroid[layer], config) for each in experts]
             b = [each.scale * each.b[layer].T for each in experts]
             # [components, inputs] and [components, outputs]
             self._a.append(torch.cat(a).to(device))
@@ -56,11 +56,11 @@ class Mixed:
             if config.gate == "paper-cosine":
                 centroids = torch.stack([each.centroid[layer] for each in experts])
                 directions = normalize(centroids.float()).to(device)
-            self._gates.append(LayerGate(owner, kept(len(owner), config), directions))
+            self._gates.append(LayerGate(owner, kept_components(len(owner), config), directions))
 
     @contextmanager
-    def on(self, model: AdaptedModel) -> Iterator[None]:
-        """Put the experts on the model."""
+    def attached(self, model: AdaptedModel) -> Iterator[None]:
+        """Attach the experts to the model."""
         parts = zip(model.modules, self._a, self._b, self._gates, strict=True)
         for module, a, b, gate in parts:
             module.mix(a, b, gate)
@@ -68,31 +68,35 @@ class Mixed:
             yield
         finally:
             for module in model.modules:
-                module.clear()
+                module.detach_adapters()
 
-    def weights(
+    def routing_weights(
         self, task: int, prompts: int, features: Callable[[], Sequence[torch.Tensor]]
     ) -> torch.Tensor | None:
-        """Return how much each expert counts for each prompt, (prompts, experts); None: no choice.
+        """Return the weight of each expert for each prompt; None if the gate has no such weights.
 
         Parameters
         ----------
-        task, prompts : of which task, and how many
-        features : returns what `pooled` makes of them
+        task, prompts : task and number of prompts
+        features : returns the features of the prompts, from `pooled`
+
+        Returns
+        -------
+        (prompts, experts)
         """
         if self._config.gate == "oracle":
-            return routing.by_task(task, prompts, self._experts)
+            return routing.oracle_weights(task, prompts, self._experts)
         if self._config.gate == "seq-centroid":
-            return routing.by_centroid(features(), self._experts, self._config)
+            return routing.centroid_weights(features(), self._experts, self._config)
         return None
 
-    def weigh(self, weights: torch.Tensor, prompts: torch.Tensor) -> None:
-        """Take in how much experts count for the sequences that are run next.
+    def set_weights(self, weights: torch.Tensor, prompts: torch.Tensor) -> None:
+        """Set the expert weights of the next sequences.
 
         Parameters
         ----------
         weights : (prompts, experts)
-        prompts : (sequences,) the number of each sequence's prompt
+        prompts : (sequences,) index of each sequence's prompt
         """
         chosen = weights[prompts]
         for gate in self._gates:

@@ -1,8 +1,9 @@
-"""How much each expert counts for a whole sequence.
+"""Routing: weights of the experts for a whole sequence.
 
-Sources: ours, after the gate of arXiv 2602.20492, Eq. (26), which compares every token as it is.
-Means of hidden states are dominated by what all texts have in common, so that the mean over the
-experts is taken off; one decision for a sequence, over all layers, from a pass without adapters.
+Sources: ours, after the gate of arXiv 2602.20492, Eq. (26), which compares every token without
+centering. Mean hidden states are dominated by a component common to all texts, so that the mean
+over the experts is subtracted; one decision per sequence, over all layers, from a pass of the
+frozen model.
 """
 
 from __future__ import annotations
@@ -17,10 +18,10 @@ from ..config.inference import Mixture
 from .experts import Expert
 
 _SAME = 1e-6
-"""How far cosines of the same two vectors are apart by rounding."""
+"""Rounding error of the cosine of two equal vectors."""
 
 
-def by_centroid(
+def centroid_weights(
     features: Sequence[torch.Tensor], experts: Sequence[Expert], config: Mixture
 ) -> torch.Tensor:
     """Return the weights of `seq-centroid`, (sequences, experts).
@@ -28,7 +29,7 @@ def by_centroid(
     Parameters
     ----------
     features : per layer (sequences, inputs), from `pooled`
-    experts, config : the experts, and the kind of choice
+    experts, config : the experts, and the kind of the choice
     """
     total = torch.zeros(len(features[0]), len(experts))
     for layer, own in enumerate(features):
@@ -39,37 +40,41 @@ def by_centroid(
     cosine = total / len(features)
     if config.choice == "softmax":
         return torch.softmax(cosine / config.temperature, dim=1)
-    return _shared(cosine >= cosine.amax(1, keepdim=True) - _SAME)
+    return _equal_weights(cosine >= cosine.amax(1, keepdim=True) - _SAME)
 
 
-def by_task(task: int, sequences: int, experts: Sequence[Expert]) -> torch.Tensor:
-    """Return the weights of `oracle`, (sequences, experts): all equal if nobody has the task."""
+def oracle_weights(task: int, sequences: int, experts: Sequence[Expert]) -> torch.Tensor:
+    """Return the weights of `oracle`, (sequences, experts); all equal if no expert has the task."""
     has = torch.tensor([task in expert.tasks for expert in experts])
-    return _shared(has if bool(has.any()) else ~has).expand(sequences, -1)
+    return _equal_weights(has if bool(has.any()) else ~has).expand(sequences, -1)
 
 
-def right(weights: torch.Tensor, task: int, experts: Sequence[Expert]) -> torch.Tensor:
-    """Return of which sequences the heaviest expert has the task, (sequences,)."""
+def routed_correctly(weights: torch.Tensor, task: int, experts: Sequence[Expert]) -> torch.Tensor:
+    """Return whether the heaviest expert of each sequence has the task, (sequences,)."""
     has = torch.tensor([task in expert.tasks for expert in experts])
     return has[weights.argmax(1)]
 
 
-def evenness(weights: torch.Tensor) -> float:
-    """Return the entropy of the experts' shares of all sequences over its largest value.
+def normalized_usage_entropy(weights: torch.Tensor) -> float:
+    """Return the entropy of the experts' shares of all sequences over its maximum.
 
     Parameters
     ----------
-    weights : (sequences, experts); a sequence goes to its heaviest expert, in equal parts if there
-        are several; nan is returned for a single expert
+    weights : (sequences, experts); a sequence counts for its heaviest expert, in equal parts if
+        there are several
+
+    Returns
+    -------
+    the normalized entropy; NaN for a single expert
     """
     experts = weights.shape[1]
     if experts < 2:
         return math.nan
-    heaviest = _shared(weights >= weights.amax(1, keepdim=True) - _SAME)
+    heaviest = _equal_weights(weights >= weights.amax(1, keepdim=True) - _SAME)
     share = heaviest.double().mean(0)
     return -float(torch.special.xlogy(share, share).sum()) / math.log(experts)
 
 
-def _shared(chosen: torch.Tensor) -> torch.Tensor:
-    """Return equal weights for those chosen, (..., experts)."""
+def _equal_weights(chosen: torch.Tensor) -> torch.Tensor:
+    """Return equal weights of the chosen experts, (..., experts)."""
     return chosen / chosen.sum(-1, keepdim=True)

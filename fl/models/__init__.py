@@ -1,1 +1,1 @@
-"""Language models: loading, integrity checks, encoding of examples, and the bundled model."""
+"""Language models: loading, integrity checks, encoding of examples, and the built-in model."""

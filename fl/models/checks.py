@@ -1,7 +1,7 @@
-"""Whether what a model was loaded from is whole: nothing is made up in place of what is missing.
+"""Integrity checks of loaded models: complete files, finite weights, and a smoke test.
 
-The library that loads models draws weights at random where a file lacks them, which is right for
-somebody who goes on to train them, and would quietly make another model of everybody else's.
+The library that loads models initializes missing weights at random. That is right before further
+training of the whole model, but would silently replace a frozen one by a different model.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _DEPTHS = ("num_hidden_layers", "n_layer", "num_layers", "n_layers")
 
 
 def check_folder(folder: Path) -> None:
-    """Check that a folder has what a model is made of, and that it can be tried at all.
+    """Check that a folder contains the files of a model, and that its depth is plausible.
 
     Raises
     ------
     ValueError
         if a file is missing, weights are in pickle format only, or there are more layers than
-        weights
+        tensors
     """
     if not (folder / "config.json").is_file():
         raise ValueError(f"{folder}: a model folder must hold config.json")
@@ -46,11 +46,11 @@ def check_folder(folder: Path) -> None:
         raise ValueError(f"{folder}: a model folder must hold its weights, *.safetensors")
     if not any((folder / file).is_file() for file in _TOKENIZER_FILES):
         raise ValueError(f"{folder}: a model folder must hold a tokenizer, tokenizer.json")
-    _check_depth(folder / "config.json", sum(map(_tensors_in, files)))
+    _check_depth(folder / "config.json", sum(map(_tensor_count, files)))
 
 
 def _check_depth(config: Path, tensors: int) -> None:
-    """Check that no more layers are asked for than there can be: each would be built at first."""
+    """Check that the number of layers is plausible: the library builds all before loading."""
     try:
         wanted = json.loads(config.read_text("utf-8"))
     except (ValueError, RecursionError) as error:
@@ -65,7 +65,7 @@ def _check_depth(config: Path, tensors: int) -> None:
             )
 
 
-def _tensors_in(file: Path) -> int:
+def _tensor_count(file: Path) -> int:
     try:
         with safe_open(file, "pt") as weights:
             return len(weights.keys())
@@ -73,30 +73,30 @@ def _tensors_in(file: Path) -> int:
         raise ValueError(f"{file}: the weights cannot be read: {error}") from error
 
 
-def try_out(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Run a word through both: what their files say may be of a wrong kind, and is not looked at.
+def smoke_test(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Run a word through tokenizer and model, as their files may hold values of wrong types.
 
     Raises
     ------
     Exception
-        whatever it may be
+        any error of the library
     """
     tokenizer(["word"], add_special_tokens=False, verbose=False)
     if getattr(model, "hf_quantizer", None) is not None:
-        # Running it once makes some of them fit for inference alone.
+        # A first pass would repack some quantized weights for inference only.
         return
     with torch.inference_mode():
         model(input_ids=torch.zeros((1, 2), dtype=torch.int64, device=model.device))
 
 
-def check_weights(source: str, model: PreTrainedModel, told: Mapping[str, Any]) -> None:
-    """Check that all weights come from the files, and are numbers; warn of those without use.
+def check_weights(source: str, model: PreTrainedModel, loading_info: Mapping[str, Any]) -> None:
+    """Check that all weights come from the files and are finite; warn of unused ones.
 
     Parameters
     ----------
     source : folder or name of the model
-    model : as loaded
-    told : what the library says of the loading
+    model : the loaded model
+    loading_info : missing and unexpected keys, as returned by the library
 
     Raises
     ------
@@ -104,19 +104,19 @@ def check_weights(source: str, model: PreTrainedModel, told: Mapping[str, Any]) 
         if a weight is missing, or is not finite
     """
     used = model.state_dict().keys()
-    missing = sorted(name for name in told["missing_keys"] if name in used)
+    missing = sorted(name for name in loading_info["missing_keys"] if name in used)
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise ValueError(f"model {source!r}: its files lack the weights {missing[0]}{more}")
     for name, weight in model.named_parameters():
         if not weight.is_floating_point() or not weight.numel():
             continue
-        # What is no number shows in both, what is infinite in one; bytes have to be turned first.
+        # NaN propagates to both extremes; one-byte floats have no minimum and are converted.
         values = weight.detach()
         least, most = (values.half() if values.itemsize == 1 else values).aminmax()
         if not (torch.isfinite(least) and torch.isfinite(most)):
             raise ValueError(f"model {source!r}: the weights {name} must be finite, and are not")
-    unused = sorted(told["unexpected_keys"])
+    unused = sorted(loading_info["unexpected_keys"])
     if unused:
         warnings.warn(
             f"model {source!r}: {len(unused)} of its weights are not used, such as {unused[0]}",
@@ -125,15 +125,15 @@ def check_weights(source: str, model: PreTrainedModel, told: Mapping[str, Any]) 
 
 
 def check_tokens(source: str, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Check that the model knows every token of ordinary texts.
+    """Check that the model has an embedding for every ordinary token.
 
-    Tokens that were added to a tokenizer may lie beyond, as some multimodal ones do; `check_token`
-    is for texts that have them.
+    Tokens added to a tokenizer may exceed the embeddings, as some multimodal ones do; `check_token`
+    checks the tokens of the examples.
 
     Raises
     ------
     ValueError
-        if it does not
+        if it has not
     """
     known = model.get_input_embeddings().num_embeddings
     ends = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id)
@@ -149,7 +149,7 @@ def check_tokens(source: str, model: PreTrainedModel, tokenizer: PreTrainedToken
 
 
 def check_length(model: PreTrainedModel, max_length: int) -> None:
-    """Check that a model has positions for rows of some length.
+    """Check that a model has positions for the longest rows.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def check_length(model: PreTrainedModel, max_length: int) -> None:
     """
     found = [getattr(model.config, "max_position_embeddings", None) or max_length]
     for name, module in model.named_modules():
-        # Where positions are learned, some models begin to count after that of padding.
+        # Some models with learned positions start counting after the padding position.
         if isinstance(module, nn.Embedding) and name.endswith("position_embeddings"):
             before = 0 if module.padding_idx is None else module.padding_idx + 1
             found.append(module.num_embeddings - before)
@@ -169,12 +169,12 @@ def check_length(model: PreTrainedModel, max_length: int) -> None:
 
 
 def check_token(model: PreTrainedModel, largest: int) -> None:
-    """Check that a model knows the largest token of some examples.
+    """Check that a model has an embedding for the largest token of the examples.
 
     Raises
     ------
     ValueError
-        if it does not
+        if it has not
     """
     known = model.get_input_embeddings().num_embeddings
     if largest >= known:

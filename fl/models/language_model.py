@@ -1,8 +1,8 @@
-"""Language models and their tokenizers, and how examples become token rows.
+"""Language models and their tokenizers, and encoding of examples as token rows.
 
-Convention: a row is the prompt's tokens, the tokens of a space and the answer, and the end-of-text
-token, so that no token spans prompt and answer. The labels are the answer's tokens and the
-end-of-text token.
+Convention: a row consists of the tokens of the prompt, those of a space and the answer, and the
+end-of-text token, so that no token spans prompt and answer. The labels are the tokens of the answer
+and the end-of-text token.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..tasks import Example
-from .loading import find, four_bits
+from .loading import four_bit_config, load_from
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -35,8 +35,8 @@ class Encoded:
     ----------
     ids : (n, s) tokens, int64
     mask : (n, s) 1 where there is a token and 0 where there is padding, int64
-    labels : (n, s) the tokens of the answer and end of text, in the places where they stand in
-        `ids`, and -100 elsewhere, int64; whoever computes a loss shifts them by one
+    labels : (n, s) the tokens of the answer and end of text at their positions in `ids`, -100
+        elsewhere, int64; not shifted
     """
 
     ids: Tensor
@@ -45,13 +45,13 @@ class Encoded:
 
 
 def predicted(labels: Tensor) -> Tensor:
-    """Return from which tokens a label is to be predicted, as indices into all of them.
+    """Return the positions from which labels are predicted, as indices into the flattened rows.
 
     Parameters
     ----------
     labels : (sequences, length) -100 where nothing is predicted
     """
-    # A token is predicted from the one before it, so the first one never is.
+    # A token is predicted from the one before it, the first one never.
     following = torch.nn.functional.pad(labels[:, 1:], (0, 1), value=IGNORED)
     return (following != IGNORED).flatten().nonzero().squeeze(1)
 
@@ -68,35 +68,35 @@ def load(
 
     Parameters
     ----------
-    name : `tiny` for the shipped model, a folder in Hugging Face format, or a model's name on the
-        Hugging Face hub (a copy in the local cache is preferred and needs no network)
-    dtype : of the weights; of the products, where the weights are quantized
-    device : where the model is to be
-    quantization : `4bit` keeps the weights of linear layers as NF4 numbers, the scales of which
-        are quantized too (QLoRA: Dettmers et al., NeurIPS 2023)
-    encoder : whether it is an encoder without a head in place of a causal language model
+    name : `tiny` for the built-in model, a folder in Hugging Face format, or the name of a model on
+        the Hugging Face hub (a copy in the local cache is preferred and needs no network)
+    dtype : of the weights; of the products, if the weights are quantized
+    device : torch device of the model
+    quantization : `4bit` stores the weights of linear layers as NF4 numbers with quantized scales
+        (QLoRA: Dettmers et al., NeurIPS 2023)
+    encoder : whether the model is an encoder without a head instead of a causal language model
 
     Raises
     ------
     ValueError
-        if the folder lacks files or has its weights in pickle format only, or the hub's model is
-        neither in the cache nor to be had, or quantization lacks its library; code that comes
+        if the folder lacks files or has its weights in pickle format only, the hub's model is
+        neither cached nor available, or the library of quantization is missing; code that comes
         with a model is never run
     """
     options: dict[str, Any] = {"dtype": dtype}
     if quantization is not None:
         # Weights are quantized on their way to the device.
-        options |= {"quantization_config": four_bits(dtype), "device_map": {"": device}}
+        options |= {"quantization_config": four_bit_config(dtype), "device_map": {"": device}}
     if encoder and name == "tiny":
         raise ValueError("scoring similarity needs a sentence encoder, and tiny is none")
-    model, tokenizer = find(str(TINY) if name == "tiny" else name, options, encoder)
+    model, tokenizer = load_from(str(TINY) if name == "tiny" else name, options, encoder)
     if quantization is None:
         model.to(torch.device(device))
     return model, tokenizer
 
 
-def base_of(name: str) -> str:
-    """Return the folder or hub name from which anybody loads the model that `load` loads."""
+def model_source(name: str) -> str:
+    """Return the folder or hub name from which other tools load the model of `load`."""
     return str(TINY) if name == "tiny" else name
 
 
@@ -109,12 +109,12 @@ def encode(
     ----------
     examples : (n,) at least one
     tokenizer : the model's
-    max_length : most tokens in a row; a prompt that is too long loses its beginning
+    max_length : maximum length of a row [token]; longer prompts are cut from the left
 
     Raises
     ------
     ValueError
-        if there are no examples, an answer alone does not fit, or there is no end-of-text token
+        if there are no examples, an answer does not fit, or there is no end-of-text token
     """
     texts = [(example.prompt, example.answer) for example in examples]
     return _encode(texts, tokenizer, max_length)
@@ -131,7 +131,7 @@ def encode_choices(
 
     Returns
     -------
-    the p rows; (p,) the number of each row's example, ascending; (p,) whether the row is the right
+    the p rows; (p,) index of each row's example, ascending; (p,) whether the row is the correct
     choice
 
     Raises
@@ -149,8 +149,8 @@ def encode_choices(
         raise ValueError(f"example must have choices, got none for prompt {without.prompt!r}")
     texts = [(example.prompt, choice) for _, example, choice in pairs]
     owner = np.array([number for number, _, _ in pairs], dtype=np.int64)
-    right = np.array([choice == example.answer for _, example, choice in pairs], dtype=np.bool_)
-    return _encode(texts, tokenizer, max_length), owner, right
+    correct = np.array([choice == example.answer for _, example, choice in pairs], dtype=np.bool_)
+    return _encode(texts, tokenizer, max_length), owner, correct
 
 
 def _encode(
@@ -162,32 +162,32 @@ def _encode(
     if end is None:
         raise ValueError("tokenizer must define an end-of-text token, got none")
     start = tokenizer.bos_token_id
-    # Some tokenizers put a token before every text; it stays when the prompt loses its beginning.
+    # Some tokenizers prepend a token to every text; it is kept when the prompt is cut.
     prefix = [start] if start is not None and start in tokenizer("")["input_ids"] else []
     prompts = _tokens(tokenizer, [prompt for prompt, _ in texts])
     answers = _tokens(tokenizer, [f" {answer}" for _, answer in texts])
     rows: list[tuple[list[int], int]] = []
     for (_, text), prompt, answer in zip(texts, prompts, answers, strict=True):
-        room = max_length - len(prefix) - len(answer) - 1
-        if room < 0:
+        left = max_length - len(prefix) - len(answer) - 1
+        if left < 0:
             raise ValueError(
                 f"answer must fit into max_length {max_length} with its end-of-text token, "
                 f"got {len(answer)} tokens: {text[:80]!r}"
             )
-        head = prefix + prompt[max(0, len(prompt) - room) :]
+        head = prefix + prompt[max(0, len(prompt) - left) :]
         rows.append(([*head, *answer, end], len(head)))
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end
     return padded([row for row, _ in rows], [head for _, head in rows], pad)
 
 
 def padded(rows: Sequence[Sequence[int]], heads: Sequence[int], pad: int) -> Encoded:
-    """Return rows of tokens, padded on the right; what follows a row's head is its labels.
+    """Return rows of tokens, padded on the right; the labels follow the head of a row.
 
     Parameters
     ----------
-    rows : the tokens of each
-    heads : how many of them come before the labels
-    pad : the token to pad with
+    rows : tokens of each row
+    heads : number of tokens before the labels
+    pad : padding token
     """
     width = max(map(len, rows))
     ids = torch.full((len(rows), width), pad, dtype=torch.int64)
@@ -201,6 +201,6 @@ def padded(rows: Sequence[Sequence[int]], heads: Sequence[int], pad: int) -> Enc
 
 
 def _tokens(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
-    """Return the tokens of texts, without a word about those that are too long: they are cut."""
+    """Return the tokens of texts, without the library's warnings about their length."""
     rows: list[list[int]] = tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
     return rows

@@ -1,4 +1,4 @@
-"""Where language models come from: folders, the local cache of the hub, and the hub itself."""
+"""Loading of models from folders, the local cache of the Hugging Face hub, and the hub itself."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..config import names_a_folder
-from .checks import check_folder, check_tokens, check_weights, try_out
+from .checks import check_folder, check_tokens, check_weights, smoke_test
 
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 _HUB_TIMEOUT_S = 10.0
 
 
-def four_bits(dtype: torch.dtype) -> BitsAndBytesConfig:
-    """Return how to load 4-bit weights whose products are computed in a type.
+def four_bit_config(dtype: torch.dtype) -> BitsAndBytesConfig:
+    """Return the configuration of 4-bit weights whose products are computed in a dtype.
 
     Raises
     ------
@@ -41,21 +41,21 @@ def four_bits(dtype: torch.dtype) -> BitsAndBytesConfig:
     )
 
 
-def find(
+def load_from(
     name: str, options: Mapping[str, Any], encoder: bool
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     """Return a model, frozen and in evaluation mode, and its tokenizer.
 
     Parameters
     ----------
-    name : a folder in Hugging Face format, or a model's name on the hub
-    options : for the library's own loader
-    encoder : whether it is to be an encoder without a head
+    name : folder in Hugging Face format, or name of a model on the hub
+    options : options of the library's loader
+    encoder : whether the model is an encoder without a head
 
     Raises
     ------
     ValueError
-        if it cannot be had; see `load`
+        if it cannot be loaded; see `load`
     """
     if name and Path(name).is_dir():
         check_folder(Path(name))
@@ -68,20 +68,20 @@ def find(
 def _read(
     source: str, local: bool, options: Mapping[str, Any], encoder: bool
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
-    # Importing transformers takes seconds, so nobody pays for it who only wants tasks.
+    # Importing transformers takes seconds, which users of tasks only are spared.
     from transformers import AutoModel, AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
     shows_progress, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
-    # What it tells of weights in a table is told below, in a sentence.
+    # The library's table of missing weights is replaced by an error message below.
     logging.set_verbosity_error()
     try:
         tokenizer = AutoTokenizer.from_pretrained(
             source, trust_remote_code=False, local_files_only=local
         )
         kind = AutoModel if encoder else AutoModelForCausalLM
-        model, told = kind.from_pretrained(
+        model, loading_info = kind.from_pretrained(
             source,
             trust_remote_code=False,
             local_files_only=local,
@@ -89,8 +89,8 @@ def _read(
             output_loading_info=True,
             **options,
         )
-        try_out(model, tokenizer)
-    # Broken files raise whatever their parser raises: json, safetensors, tokenizers, torch.
+        smoke_test(model, tokenizer)
+    # Corrupted files raise the errors of their parsers: json, safetensors, tokenizers, torch.
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         if "ignore_mismatched_sizes" in reason:
@@ -101,9 +101,9 @@ def _read(
         if shows_progress:
             logging.enable_progress_bar()
     if getattr(model, "pooler", None) is not None:
-        # It makes one vector of the first token's, of which nobody here makes use.
+        # The pooled vector of the first token is not used here.
         model.pooler = None
-    check_weights(source, model, told)
+    check_weights(source, model, loading_info)
     check_tokens(source, model, tokenizer)
     model.requires_grad_(False)
     return model.eval(), tokenizer
@@ -119,20 +119,20 @@ def _from_hub(
         cached = isinstance(try_to_load_from_cache(name, "config.json"), str)
     except HFValidationError as error:
         raise ValueError(f"model must be 'tiny', a folder or a hub name, got {name!r}") from error
-    of_cache = ""
+    cache_error = ""
     if cached:
         try:
             return _read(name, True, options, encoder)
         except ValueError as error:
-            # The cached copy may be incomplete; the hub then has the rest.
-            of_cache = f"; of the copy in the cache: {error}"
-    # One question with a short time limit: the loaders would retry for most of a minute.
+            # An incomplete copy is completed from the hub.
+            cache_error = f"; of the copy in the cache: {error}"
+    # One request with a short timeout: the loaders would retry for most of a minute.
     try:
         HfApi().model_info(name, timeout=_HUB_TIMEOUT_S)
-    # The client raises its own errors and those of its transport, which changed between versions.
+    # The client raises its own errors and those of its transport, which differ by version.
     except Exception as error:
         reason = " ".join(str(error).split())[:300]
         raise ValueError(
-            f"model {name!r} is no folder and cannot be had from the hub: {reason}{of_cache}"
+            f"model {name!r} is no folder and cannot be loaded from the hub: {reason}{cache_error}"
         ) from error
     return _read(name, False, options, encoder)

@@ -1,12 +1,12 @@
-"""Sentence encoders on tasks with choices: the answer is the choice that is most like the prompt.
+"""Sentence encoders on tasks with choices: the answer is the choice most similar to the prompt.
 
-All choices of all tasks are embedded once by the frozen encoder, and stand in the place of a
-language model's words: the logit of a choice is the cosine between its embedding and that of the
-prompt, as the adapted encoder sees it, times 20. An example's answer competes with the other
-choices of the same example alone. So all tasks share one model, and none has a head of its own.
+All choices of all tasks are embedded once by the frozen encoder and take the place of a vocabulary:
+the logit of a choice is the cosine between its embedding and that of the prompt by the adapted
+encoder, times 20. The candidates of an example are its own choices only. All tasks thus share one
+model without task-specific heads.
 
 Sources: mean pooling, cosine and the factor of 20 as in Reimers and Gurevych, "Sentence-BERT",
-EMNLP 2019, and the loss of the library that came of it.
+EMNLP 2019, and the loss of the library based on it.
 """
 
 from __future__ import annotations
@@ -24,26 +24,27 @@ if TYPE_CHECKING:
 
     from ..tasks import Example, Task
 
-Reader: TypeAlias = "PreTrainedTokenizerBase | Choices"
+ExampleEncoder: TypeAlias = "PreTrainedTokenizerBase | Choices"
+"""Encoder of examples as token rows: the tokenizer of a language model, or an encoder's choices."""
 
 _SCALE = 20.0
-_TOGETHER = 64
-"""How many choices are embedded at once."""
+_BATCH_SIZE = 64
+"""Number of choices embedded per pass."""
 
 
 class Choices:
-    """The choices of all tasks, and how prompts become rows of tokens.
+    """Embedded choices of all tasks, and encoder of their prompts as token rows.
 
     Parameters
     ----------
-    tasks : whose choices they are
+    tasks : the tasks
     encoder, tokenizer : the frozen encoder; its padding token is 0
-    max_length : longest text; longer ones are cut at their ends [token]
+    max_length : maximum length of a text, truncated at its end [token]
 
     Raises
     ------
     ValueError
-        if an example has no choices, or the tokenizer pads with something else
+        if an example has no choices, or the padding token is not 0
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Choices:
                 f"got {tokenizer.pad_token_id}"
             )
         self._tokenizer = tokenizer
-        # Where each set of choices begins among all; equal texts in other sets are others.
+        # Index of the first choice of each set; equal texts in different sets are distinct.
         self._begins: dict[tuple[str, ...], int] = {}
         texts: list[str] = []
         ends: list[int] = []
@@ -75,22 +76,22 @@ class Choices:
                 ends += [len(texts)] * len(example.choices)
         begins = [begin for of, begin in self._begins.items() for _ in of]
         device = encoder.device
-        # (choices,) where the set of each begins and ends
+        # (choices,) first index of the set of each choice, and last index + 1
         self.begins = torch.tensor(begins, device=device)
         self.ends = torch.tensor(ends, device=device)
         self.embeddings = self._embed(texts, encoder, max_length)
 
     def __len__(self) -> int:
-        """Return how many choices there are."""
+        """Return the number of choices."""
         return len(self.begins)
 
     def encode(self, examples: Sequence[Example], max_length: int) -> Encoded:
-        """Return prompts as rows of tokens; the one label of a row, at its end, is its answer.
+        """Return prompts as token rows; the last token of a row has its answer as label.
 
         Parameters
         ----------
-        examples : at least one, of the tasks that are known
-        max_length : most tokens in a row
+        examples : at least one, of the given tasks
+        max_length : maximum length of a row [token]
 
         Raises
         ------
@@ -102,21 +103,21 @@ class Choices:
         rows = self._tokens([example.prompt for example in examples], max_length)
         encoded = padded(rows, [len(row) for row in rows], 0)
         for row, (tokens, example) in enumerate(zip(rows, examples, strict=True)):
-            place = self._begins[example.choices] + example.choices.index(example.answer)
-            encoded.labels[row, len(tokens) - 1] = place
+            answer = self._begins[example.choices] + example.choices.index(example.answer)
+            encoded.labels[row, len(tokens) - 1] = answer
         return encoded
 
     def logits(self, pooled: torch.Tensor) -> torch.Tensor:
-        """Return the logits of all choices, (texts, choices), of embedded texts (texts, width)."""
+        """Return the logits of all choices, (texts, choices), for embedded texts (texts, width)."""
         return _SCALE * normalize(pooled.float(), dim=-1) @ self.embeddings.T
 
-    def contest(self, logits: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
-        """Return logits without those of choices that the right one does not compete with.
+    def restrict_to_choices(self, logits: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
+        """Return logits in which the choices of other sets than the answer's are -inf.
 
         Parameters
         ----------
         logits : (texts, choices)
-        answers : (texts,) number of the right choice of each
+        answers : (texts,) index of the correct choice
         """
         numbers = torch.arange(len(self), device=logits.device)
         begins, ends = self.begins[answers, None], self.ends[answers, None]
@@ -125,10 +126,10 @@ class Choices:
     def _embed(
         self, texts: Sequence[str], encoder: PreTrainedModel, max_length: int
     ) -> torch.Tensor:
-        """Return the embeddings of choices, (choices, width), of length 1."""
+        """Return the unit embeddings of choices, (choices, width)."""
         parts = []
-        for start in range(0, len(texts), _TOGETHER):
-            some = [text.replace("_", " ") for text in texts[start : start + _TOGETHER]]
+        for start in range(0, len(texts), _BATCH_SIZE):
+            some = [text.replace("_", " ") for text in texts[start : start + _BATCH_SIZE]]
             rows = self._tokens(some, max_length)
             ids = padded(rows, [len(row) for row in rows], 0).ids.to(encoder.device)
             with torch.no_grad():
@@ -147,30 +148,32 @@ def pool(encoder: torch.nn.Module, ids: torch.Tensor) -> torch.Tensor:
 
     Parameters
     ----------
-    encoder : gives hidden states
+    encoder : encoder without a head
     ids : (texts, length) tokens, padded with 0
 
     Returns
     -------
     (texts, width)
     """
-    there = ids != 0
-    # A row of padding alone is nobody's text, but its numbers must be finite.
-    there[:, 0] = True
-    hidden = encoder(input_ids=ids, attention_mask=there.long()).last_hidden_state
-    share = there / there.sum(1, keepdim=True)
+    is_token = ids != 0
+    # Rows of padding only must have finite numbers too.
+    is_token[:, 0] = True
+    hidden = encoder(input_ids=ids, attention_mask=is_token.long()).last_hidden_state
+    share = is_token / is_token.sum(1, keepdim=True)
     pooled: torch.Tensor = torch.einsum("sl,slw->sw", share.to(hidden.dtype), hidden)
     return pooled
 
 
-def rows_of(examples: Sequence[Example], reader: Reader, max_length: int) -> Encoded:
-    """Return examples as rows of tokens, for a language model or an encoder.
+def encode_examples(
+    examples: Sequence[Example], example_encoder: ExampleEncoder, max_length: int
+) -> Encoded:
+    """Return examples as token rows, for a language model or a sentence encoder.
 
     Parameters
     ----------
-    examples, max_length : see `fl.model.encode`
-    reader : the tokenizer of a language model; or the choices of an encoder
+    examples, max_length : see `fl.models.language_model.encode`
+    example_encoder : tokenizer of a language model, or choices of a sentence encoder
     """
-    if isinstance(reader, Choices):
-        return reader.encode(examples, max_length)
-    return encode(examples, reader, max_length)
+    if isinstance(example_encoder, Choices):
+        return example_encoder.encode(examples, max_length)
+    return encode(examples, example_encoder, max_length)

@@ -1,17 +1,17 @@
-"""What the devices do, as processes of a simulation: they train, tell each other, and merge."""
+"""Sessions: the protocols of the devices as processes of a simulation."""
 
 from __future__ import annotations
 
 from ..config import Asynchronous, Server, Synchronous
-from .asynchronous import Gossip
+from .asynchronous import AsynchronousSession
 from .base import Session
-from .server import Star
-from .synchronous import Rounds
+from .server import ServerSession
+from .synchronous import SynchronousSession
 
 PROTOCOLS: dict[type, type[Session]] = {
-    Synchronous: Rounds,
-    Asynchronous: Gossip,
-    Server: Star,
+    Synchronous: SynchronousSession,
+    Asynchronous: AsynchronousSession,
+    Server: ServerSession,
 }
 
 __all__ = ["PROTOCOLS", "Session"]

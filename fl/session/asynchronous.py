@@ -1,14 +1,15 @@
-"""Asynchronous gossip: nobody waits for anybody.
+"""Asynchronous gossip without a barrier.
 
-Each device trains, tells its neighbors of the moment, merges what has arrived since it last did,
-and goes on. All devices together make as many local rounds as they would in synchronous ones, and
-are tested whenever that many of them are done; a fast device makes more of them than a slow one.
-A neighbor to whom an update is still on its way is not sent another one, which would wait behind
-it. In the end devices merge what is still on its way.
+Each device trains, sends its update to its current neighbors, aggregates the updates that have
+arrived since its last aggregation, and continues. All devices together make as many local rounds as
+in the synchronous protocol, fast devices more than slow ones, and are evaluated whenever as many
+local rounds as there are devices have been completed. A neighbor to which an update is still in
+flight is not sent another one, which would queue behind it. At the end devices aggregate the
+updates that are still in flight.
 
 Sources: the weight of stale updates, (1 + s)^-a, is the polynomial one of Xie et al.,
-"Asynchronous federated optimization", 2019; s counts the merges that the receiver has made since
-the update was made, as there it counts the server's.
+"Asynchronous federated optimization", 2019; s is the number of aggregations of the receiver since
+the update was made, there those of the server.
 """
 
 from __future__ import annotations
@@ -19,105 +20,105 @@ from typing import Any
 import simpy
 
 from ..config import Asynchronous
-from .base import Session, Steps, Told, policy
+from .base import ReceivedUpdate, Session, Steps, topology_policy
 
 
-class Gossip(Session):
+class AsynchronousSession(Session):
     """Local rounds without a barrier; see `Session`."""
 
     def prepare(self) -> None:
-        """Draw the graph, if it is drawn once."""
+        """Create the topology."""
         protocol = self.learning.protocol
-        self._topology = policy(self)
+        self._topology = topology_policy(self)
         self._exponent = protocol.staleness_exponent if isinstance(protocol, Asynchronous) else 0.0
-        self._left = self.learning.rounds * self.devices
-        self._finished = 0
-        self._on_way: dict[tuple[int, int], simpy.Event] = {}
-        self._merged_s: list[list[float]] = [[] for _ in range(self.devices)]
+        self._remaining = self.learning.rounds * self.devices
+        self._completed = 0
+        self._in_flight: dict[tuple[int, int], simpy.Event] = {}
+        self._aggregated_s: list[list[float]] = [[] for _ in range(self.devices)]
 
     def run(self) -> Steps:
-        """Let every device go its own way until the local rounds are used up."""
+        """Run one process per device until all local rounds are made."""
         env = self.network.env
         self.evaluate(0)
         yield env.all_of([env.process(self._device(me)) for me in range(self.devices)])
-        yield env.all_of(list(self._on_way.values()))
+        yield env.all_of(list(self._in_flight.values()))
         for me in range(self.devices):
             self.crashed(me, self.network.now_s)
             state = self.states[me]
-            heard, staleness = self._heard(me)
-            if state is not None and heard:
-                self.states[me] = self.merge(me, state, heard, self._counts(staleness))
-        # Fewer than asked for, if everybody has left for good.
-        number = self._finished // self.devices
-        self.settle(number)
-        if number or self._finished:
+            received, staleness = self._receive_pending(me)
+            if state is not None and received:
+                self.states[me] = self.aggregate(me, state, received, self._factors(staleness))
+        # Fewer rounds than requested, if all devices have left for good.
+        number = self._completed // self.devices
+        self.recorder.settle(number, self.states)
+        if number or self._completed:
             self.evaluate(number)
 
     def _device(self, me: int) -> Steps:
-        """One device's life."""
+        """Run the local rounds of a device."""
         number = 0
-        while self._left > 0:
+        while self._remaining > 0:
             if not self.network.snapshot().present[me]:
                 wait_s = self.network.next_presence_s()
                 if wait_s is None:
                     return
                 yield self.network.timeout(wait_s)
                 continue
-            self._left -= 1
+            self._remaining -= 1
             number += 1
             yield from self._round(me, number)
-            self._finished += 1
-            whole, rest = divmod(self._finished, self.devices)
+            self._completed += 1
+            whole, rest = divmod(self._completed, self.devices)
             if not rest and whole < self.learning.rounds:
                 self.end_round(whole, last=False)
 
     def _round(self, me: int, number: int) -> Steps:
-        """One local round."""
+        """Run one local round of a device."""
         start_s = self.network.now_s
         self.crashed(me, start_s)
         trained, duration_s = self.train(me, number, self.states[me])
         yield self.network.timeout(duration_s)
         if self.crashed(me, start_s):
-            # What it was computing is lost.
+            # The result of the interrupted computation is lost.
             return
         trained_s = self.network.now_s
         targets = self._targets(me) if self.trainer.method.exchanges else []
-        sent, events = self.tell(me, targets, number, trained)
+        sent, events = self.send_update(me, targets, number, trained)
         for target, event in events.items():
-            self._on_way[me, target] = event
-            event.callbacks.append(self._arrived)
-        # What arrives at this very instant is heard too.
+            self._in_flight[me, target] = event
+            event.callbacks.append(self._on_arrival)
+        # Updates that arrive at this instant are aggregated too.
         yield self.network.timeout(0.0)
-        heard, staleness = self._heard(me)
-        self.states[me] = self.merge(me, trained, heard, self._counts(staleness))
+        received, staleness = self._receive_pending(me)
+        self.states[me] = self.aggregate(me, trained, received, self._factors(staleness))
         times_s = (start_s, trained_s)
-        self.record(number, me, trained, times_s, (len(targets), sent), heard, staleness)
-        self._merged_s[me].append(self.network.now_s)
+        self.record_round(number, me, trained, times_s, (len(targets), sent), received, staleness)
+        self._aggregated_s[me].append(self.network.now_s)
 
     def _targets(self, me: int) -> list[int]:
-        """Return the neighbors of the moment to whom nothing is on its way."""
-        graph = self._topology(self.network.snapshot(), self._finished // self.devices + 1)
+        """Return the current neighbors to which no update is in flight."""
+        graph = self._topology(self.network.snapshot(), self._completed // self.devices + 1)
         neighbors = sorted(graph[me]) if me in graph else []
-        return [other for other in neighbors if (me, other) not in self._on_way]
+        return [other for other in neighbors if (me, other) not in self._in_flight]
 
-    def _arrived(self, event: simpy.Event) -> None:
+    def _on_arrival(self, event: simpy.Event) -> None:
         transfer: Any = event.value
-        self._on_way.pop((transfer.message.source, transfer.message.target), None)
+        self._in_flight.pop((transfer.message.source, transfer.message.target), None)
 
-    def _heard(self, me: int) -> tuple[list[Told], list[int]]:
-        """Return the last update of each device that has arrived, and how stale each is."""
+    def _receive_pending(self, me: int) -> tuple[list[ReceivedUpdate], list[int]]:
+        """Return the latest update of each device in the inbox, and the staleness of each."""
         inbox = self.network.inbox[me]
-        last: dict[int, Told] = {}
+        latest: dict[int, ReceivedUpdate] = {}
         while inbox.items:
-            told = inbox.items.pop(0).payload
-            if isinstance(told, Told) and (
-                told.device not in last or told.round > last[told.device].round
+            payload = inbox.items.pop(0).payload
+            if isinstance(payload, ReceivedUpdate) and (
+                payload.device not in latest or payload.round > latest[payload.device].round
             ):
-                last[told.device] = told
-        heard = [self.received(me, last[device]) for device in sorted(last)]
-        merges_s = self._merged_s[me]
-        return heard, [len(merges_s) - bisect_right(merges_s, told.made_s) for told in heard]
+                latest[payload.device] = payload
+        received = [self.receive(me, latest[device]) for device in sorted(latest)]
+        times_s = self._aggregated_s[me]
+        return received, [len(times_s) - bisect_right(times_s, each.made_s) for each in received]
 
-    def _counts(self, staleness: list[int]) -> list[float]:
-        """Return how much updates count for being stale."""
+    def _factors(self, staleness: list[int]) -> list[float]:
+        """Return the weight factor of each update, given its staleness."""
         return [(1.0 + stale) ** -self._exponent for stale in staleness]

@@ -1,12 +1,12 @@
-"""What the protocols have in common: members, messages, records and tests.
+"""Base class of the protocols: participants, messages, aggregation, crashes and tests.
 
-A device that has left the scene trains on but reaches nobody, and takes part again when it is back.
+A device that has left the scene keeps training but reaches no device, and participates again after
+its return.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,39 +15,38 @@ import simpy
 
 from wnsim.network import Message, Network, Transfer
 
-from ..engine.jobs import digest
-from ..seeds import key
-from ..topology import CONTROL, Party, policy_of
+from ..engine.streams import key
+from ..topology import CONTROL, TopologyContext, policy_of
 from ..updates.codec import HEADER_BYTES
-from .records import ClusterRow, DamageRow, EvaluationRow, MemberRow, RoundRow
+from .recorder import Recorder
 
 if TYPE_CHECKING:
     from ..adapters import Adapter
     from ..config import Learning
-    from ..engine.jobs import Job, Value
+    from ..engine.jobs import Job, LazyValue
     from ..topology import Policy
-    from ..trainer import Trainer
-    from ..trainer.state import State, Tested
+    from ..trainer.state import Evaluation, State
     from ..updates.codec import Update
+    from .protocols import SessionTrainer
 
 Steps = Generator[simpy.Event, Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
-    """What a message brings.
+class ReceivedUpdate:
+    """Payload of a message.
 
     Parameters
     ----------
-    device, round : whose update, and of which of its rounds
-    made_s : when it was made [s]
+    device, round : sender, and its round
+    made_s : time at which the update was made [s]
     update : the update
     """
 
     device: int
     round: int
     made_s: float
-    update: Value[Update]
+    update: LazyValue[Update]
 
 
 class Session:
@@ -55,25 +54,28 @@ class Session:
 
     Parameters
     ----------
-    network : carries the updates
-    trainer : does the computing
+    network : network that carries the updates
+    trainer : trainer of the devices
     learning : rounds, deadline and topology
-    compute_time_s : seconds that a device takes for a number of operations
+    compute_time_s : returns the time that a device needs for a number of operations [s]
     devices : number of devices
-    seed : of what is random in a protocol
-    progress : called after each round with its number, time [s] and mean accuracy, if it was found
+    seed : seed of the random choices of a protocol
+    progress : called after each round with its number, the time [s] and the mean accuracy, or None
+        without an evaluation
 
     Attributes
     ----------
-    rounds, evaluations, groups, memberships, damages : the records
-    trained : each device's state after its last local steps, before it merged anything
-    done : event that fires when the last round is over
+    rounds, evaluations, groups, memberships, corruptions : the records; see `Recorder`
+    states : current state of each device, None before its first round
+    trained : state of each device after its last local steps, before aggregation
+    acknowledged : (source, target) pairs of which the target has the source's mask and A
+    done : event at the end of the last round
     """
 
     def __init__(
         self,
         network: Network,
-        trainer: Trainer,
+        trainer: SessionTrainer,
         learning: Learning,
         compute_time_s: Callable[[int, float], float],
         devices: int,
@@ -85,85 +87,88 @@ class Session:
         self.learning = learning
         self.devices = devices
         self.seed = seed
-        self.states: list[Value[State] | None] = [None] * devices
-        self.trained: list[Value[State] | None] = [None] * devices
-        self.rounds = network.journal(RoundRow)
-        self.evaluations = network.journal(EvaluationRow)
-        self.groups = network.journal(ClusterRow)
-        self.memberships = network.journal(MemberRow)
+        self.states: list[LazyValue[State] | None] = [None] * devices
+        self.trained: list[LazyValue[State] | None] = [None] * devices
+        self.acknowledged: set[tuple[int, int]] = set()
+        self.recorder = Recorder(network, trainer)
+        self.rounds = self.recorder.rounds
+        self.evaluations = self.recorder.evaluations
+        self.groups = self.recorder.groups
+        self.memberships = self.recorder.memberships
+        self.corruptions = self.recorder.corruptions
         self._compute_time_s = compute_time_s
         self._progress = progress
-        # Who is known to hold one's mask and A.
-        self.reached: set[tuple[int, int]] = set()
-        self._open: list[tuple[RoundRow, Job[State]]] = []
-        self.damages = network.journal(DamageRow)
-        self._damaged: list[tuple[float, int, int, Value[Update]]] = []
-        # After which round everybody was tested last.
-        self._evaluated = -1
-        # When each device's memory was last looked after.
-        self._looked_s = [0.0] * devices
+        self._evaluated_round = -1
+        # Time until which the loss of each device's memory has been handled.
+        self._memory_checked_s = [0.0] * devices
         self.prepare()
         self.done = network.env.process(self.run())
 
-    # What a protocol says.
+    # Overridden by protocols.
 
     def prepare(self) -> None:
-        """Get ready before the first instant."""
+        """Initialize the protocol before the simulation starts."""
 
     def run(self) -> Steps:
-        """Run all rounds; the process of the whole session."""
+        """Run all rounds: the process of the whole session."""
         raise NotImplementedError
 
-    def current(self, device: int) -> Value[State] | None:
-        """Return what a device would be tested with now, None for the untrained model."""
+    def current(self, device: int) -> LazyValue[State] | None:
+        """Return the state with which a device is tested, None for the initial adapter."""
         return self.states[device]
 
-    def held(self, device: int) -> Mapping[int, Value[Update]]:
-        """Return by device what one knows of it and its group."""
+    def cached_updates(self, device: int) -> Mapping[int, LazyValue[Update]]:
+        """Return the cluster updates in a device's adapter cache, by device."""
         return {}
 
     def forget(self, me: int) -> None:
-        """Take in that a device has lost all that it had learned and heard."""
+        """Discard everything that a device has learned and received."""
         self.states[me] = self.trained[me] = None
-        self.reached = {(source, target) for source, target in self.reached if target != me}
+        self.acknowledged = {
+            (source, target) for source, target in self.acknowledged if target != me
+        }
 
-    # What protocols use.
+    # Used by protocols.
 
     def crashed(self, me: int, since_s: float) -> str | None:
-        """Return whether a device has crashed since an instant [s]; it may have lost its memory.
+        """Return whether a device has crashed since an instant [s], and handle lost memory.
 
         Returns
         -------
-        None if it has not, else `kept` or `lost`
+        None without a crash, else `kept` or `lost`, the fate of its memory
         """
-        if self.network.crashed(me, self._looked_s[me]) == "lost":
+        if self.network.crashed(me, self._memory_checked_s[me]) == "lost":
             self.forget(me)
-        self._looked_s[me] = self.network.now_s
+        self._memory_checked_s[me] = self.network.now_s
         return self.network.crashed(me, since_s)
 
-    def received(self, me: int, told: Told, group: Sequence[int] = ()) -> Told:
-        """Return what a device hears of what it was told: bits may have changed on the way.
+    def receive(
+        self, me: int, update: ReceivedUpdate, members: Sequence[int] = ()
+    ) -> ReceivedUpdate:
+        """Apply channel corruption to a received update.
 
         Parameters
         ----------
-        me : the device
-        told : what it was told
-        group : of whom that is, if it is what a group has come to
+        me : receiver
+        update : update as sent
+        members : devices of the cluster whose update this is; empty for the sender's own
         """
-        damaged = self.trainer.damaged(me, told.device, told.round, told.update, group)
-        if damaged is None:
-            return told
-        self._damaged.append((self.network.now_s, told.device, me, damaged))
-        return dataclasses.replace(told, update=damaged)
+        corrupted = self.trainer.channel.corrupted(
+            me, update.device, update.round, update.update, members
+        )
+        if corrupted is None:
+            return update
+        self.recorder.record_corruption(update.device, me, corrupted)
+        return dataclasses.replace(update, update=corrupted)
 
     @property
     def adapters(self) -> list[Adapter | None]:
-        """Each device's adapter, None before its first round."""
+        """Adapter of each device, None before its first round."""
         states = [self.current(device) for device in range(self.devices)]
         return [None if state is None else state.value().adapter for state in states]
 
-    def members(self) -> Generator[simpy.Event, Any, list[int]]:
-        """Wait until a device is there; return those that are, none if there will never be one."""
+    def wait_for_devices(self) -> Generator[simpy.Event, Any, list[int]]:
+        """Wait until a device is present; return all present ones, none if none will ever be."""
         while True:
             present = self.network.snapshot().present
             if present.any():
@@ -173,47 +178,50 @@ class Session:
                 return []
             yield self.network.timeout(wait_s)
 
-    def in_rounds(self, one_round: Callable[[int, Sequence[int]], Steps]) -> Steps:
-        """Run all rounds, one after another, as long as somebody is there.
+    def run_rounds(self, one_round: Callable[[int, Sequence[int]], Steps]) -> Steps:
+        """Run rounds one after another while devices are present.
 
         Parameters
         ----------
-        one_round : runs a round, given its number and the devices that are there when it begins
+        one_round : runs a round, given its number and the devices present at its start
         """
         self.evaluate(0)
         for number in range(1, self.learning.rounds + 1):
-            members = yield from self.members()
-            if not members:
-                # Everybody has left for good.
-                if self._evaluated != number - 1:
+            present = yield from self.wait_for_devices()
+            if not present:
+                # All devices have left for good.
+                if self._evaluated_round != number - 1:
                     self.evaluate(number - 1)
                 break
-            yield from one_round(number, members)
+            yield from one_round(number, present)
             self.end_round(number, last=number == self.learning.rounds)
 
-    def train(self, me: int, number: int, start: Value[State] | None) -> tuple[Job[State], float]:
-        """Return a device's state after its local steps, and how long they take it [s]."""
+    def train(
+        self, me: int, number: int, start: LazyValue[State] | None
+    ) -> tuple[Job[State], float]:
+        """Return a device's state after its local steps, and their duration [s]."""
         trained = self.trainer.train(me, number, start)
         first = self.states[me] is None
         return trained, self._compute_time_s(me, self.trainer.flops(me, first))
 
-    def tell(
-        self, me: int, targets: Sequence[int], number: int, trained: Value[State]
+    def send_update(
+        self, me: int, targets: Sequence[int], number: int, trained: LazyValue[State]
     ) -> tuple[int, dict[int, simpy.Event]]:
-        """Send a device's update; return the size for all [byte] and an event for each target."""
-        told = Told(me, number, self.network.now_s, self.trainer.tell(me, number, trained))
+        """Send a device's update; return the total size [byte] and an event for each target."""
+        outgoing = self.trainer.outgoing_update(me, number, trained)
+        payload = ReceivedUpdate(me, number, self.network.now_s, outgoing)
         size = 0
         events: dict[int, simpy.Event] = {}
-        for group in self._groups(me, targets):
-            first = (me, group[0]) not in self.reached
-            one = self.trainer.payload.size_bytes(first)
+        for group in self._multicast_groups(me, targets):
+            first = (me, group[0]) not in self.acknowledged
+            one = self.trainer.cost_model.size_bytes(first)
             if first and self.learning.inference is not None:
-                one += self.trainer.payload.centroid_bytes
-            sent = self.send(me, group, number, one, told)
+                one += self.trainer.cost_model.centroid_bytes
+            sent = self.send(me, group, number, one, payload)
             events |= zip(group, sent, strict=True)
             size += one * len(group)
         for event in events.values():
-            event.callbacks.append(self._acknowledged)
+            event.callbacks.append(self._on_transfer_end)
         return size, events
 
     def send(
@@ -222,7 +230,7 @@ class Session:
         targets: Sequence[int],
         number: int,
         size_bytes: int,
-        told: Told | None,
+        payload: ReceivedUpdate | None,
         kind: str = "update",
     ) -> list[simpy.Event]:
         """Send one message to all targets; return an event for each."""
@@ -231,167 +239,131 @@ class Session:
             targets[0],
             size_bytes,
             self.learning.deadline_s,
-            payload=told,
+            payload=payload,
             round=number,
             header_bytes=HEADER_BYTES,
             kind=kind,
         )
         return self.network.broadcast(message, targets, self.learning.broadcast_quantile)
 
-    def tell_all(self, devices: Sequence[int], number: int, size_bytes: int) -> None:
-        """Let each of these devices tell all others of them about itself, to agree on something."""
+    def broadcast_control(self, devices: Sequence[int], number: int, size_bytes: int) -> None:
+        """Send a control message from each of these devices to all others of them."""
         for source in devices:
             others = [other for other in devices if other != source]
             if others:
                 self.send(source, others, number, size_bytes, None, CONTROL)
 
-    def _groups(self, me: int, targets: Sequence[int]) -> list[list[int]]:
-        """Return the targets that are told with one message: all that are told the same."""
+    def _multicast_groups(self, me: int, targets: Sequence[int]) -> list[list[int]]:
+        """Return the targets of each message: with broadcast, all that get equal content."""
         if not self.learning.broadcast:
             return [[target] for target in targets]
-        known = [target for target in targets if (me, target) in self.reached]
-        new = [target for target in targets if (me, target) not in self.reached]
+        known = [target for target in targets if (me, target) in self.acknowledged]
+        new = [target for target in targets if (me, target) not in self.acknowledged]
         return [group for group in (known, new) if group]
 
-    def _acknowledged(self, event: simpy.Event) -> None:
+    def _on_transfer_end(self, event: simpy.Event) -> None:
         transfer = event.value
         if isinstance(transfer, Transfer) and transfer.delivered:
-            self.reached.add((transfer.message.source, transfer.message.target))
+            self.acknowledged.add((transfer.message.source, transfer.message.target))
 
-    def merge(
-        self, me: int, trained: Value[State], heard: Sequence[Told], counts: Sequence[float]
-    ) -> Value[State]:
-        """Return a device's state with what it heard, each counting as much as is said."""
+    def aggregate(
+        self,
+        me: int,
+        trained: LazyValue[State],
+        received: Sequence[ReceivedUpdate],
+        factors: Sequence[float],
+    ) -> LazyValue[State]:
+        """Return a device's state, aggregated with received updates.
+
+        Parameters
+        ----------
+        me : receiver
+        trained : its state after the local steps
+        received, factors : the updates, and the factor of each one's weight
+        """
         if not self.trainer.method.exchanges:
             return trained
         weights = [self.trainer.weight(me)]
         weights += [
-            self.trainer.weight(told.device) * count
-            for told, count in zip(heard, counts, strict=True)
+            self.trainer.weight(each.device) * factor
+            for each, factor in zip(received, factors, strict=True)
         ]
-        return self.trainer.merge(me, trained, [told.update for told in heard], weights)
+        return self.trainer.aggregate(me, trained, [each.update for each in received], weights)
 
-    def record(
+    def record_round(
         self,
         number: int,
         me: int,
         trained: Job[State],
         times_s: tuple[float, float],
-        told: tuple[int, int],
-        heard: Sequence[Told],
+        sent: tuple[int, int],
+        received: Sequence[ReceivedUpdate],
         staleness: Sequence[int],
     ) -> None:
-        """Write down a device's round.
-
-        Parameters
-        ----------
-        number, me : which round, whose
-        trained : its own state after its local steps
-        times_s : when it began, and when these were done [s]
-        told : to how many it sent, and how many bytes
-        heard, staleness : what it merged, and how late that was
-        """
-        now_s = self.network.now_s
-        ages_s = [now_s - each.made_s for each in heard]
-        row = RoundRow(
-            number, me, *times_s, now_s, told[0], len(heard), told[1], _mean(staleness),
-            _mean(ages_s), math.nan,
-        )  # fmt: skip
-        self._open.append((row, trained))
+        """Record a device's round; see `Recorder.record_round`."""
+        self.recorder.record_round(number, me, trained, times_s, sent, received, staleness)
         self.trained[me] = trained
 
-    def settle(self, number: int) -> None:
-        """Compute what is pending, and find out the losses.
-
-        Raises
-        ------
-        ValueError
-            if training went wrong, or other processes of this run do not see the same
-        """
-        for row, trained in self._open:
-            self.rounds.append(dataclasses.replace(row, loss=self.trainer.loss(trained)))
-        self._open.clear()
-        self.damages.extend(
-            DamageRow(time_s, source, target, update.value().refused)
-            for time_s, source, target, update in self._damaged
-        )
-        self._damaged.clear()
-        env = self.network.env
-        keys = [None if state is None else state.key for state in self.states]
-        self.trainer.agree(number, digest(number, env.now_ns, env.events, keys))
-
     def end_round(self, number: int, *, last: bool) -> None:
-        """Compute what is pending, and test everybody if it is time to."""
-        self.settle(number)
+        """Compute all pending jobs, and evaluate all devices if an evaluation is due."""
+        self.recorder.settle(number, self.states)
         if last or number % self.learning.evaluate_every == 0:
             self.evaluate(number)
         else:
             self._progress(number, self.network.now_s, None)
 
     def evaluate(self, number: int) -> None:
-        """Test every device on every task; an adapter is what it is, whoever is away."""
-        names = [task.name for task in self.trainer.tasks]
+        """Test every device on every task, absent devices included."""
         now_s = self.network.now_s
         for device in range(self.devices):
             self.crashed(device, now_s)
         tests = [
-            self.trainer.test(device, number, self.current(device), self.held(device))
+            self.trainer.test(device, number, self.current(device), self.cached_updates(device))
             for device in range(self.devices)
         ]
-        before = [self._test_before_merging(device, number) for device in range(self.devices)]
+        before = [self._test_before_aggregation(device, number) for device in range(self.devices)]
         total: list[float] = []
         for device, (test, other) in enumerate(zip(tests, before, strict=True)):
-            tested = test.value()
-            trained = [math.nan] * len(names) if other is None else other.value().accuracies
-            total += tested.accuracies
-            own = self.trainer.task_of[device]
-            self.evaluations.extend(
-                EvaluationRow(
-                    number, now_s, device, name, task in own, tested.accuracies[task],
-                    trained[task], tested.routing, tested.expert_usage_entropy,
-                )
-                for task, name in enumerate(names)
-            )  # fmt: skip
-        self._evaluated = number
+            result = test.value()
+            trained = None if other is None else other.value()
+            total += result.accuracies
+            self.recorder.record_evaluation(number, device, result, trained)
+        self._evaluated_round = number
         self._progress(number, now_s, sum(total) / len(total))
 
-    def _test_before_merging(self, device: int, number: int) -> Value[Tested] | None:
-        """Return how well a device did before its last merge, None if that is not asked for."""
+    def _test_before_aggregation(self, device: int, number: int) -> LazyValue[Evaluation] | None:
+        """Return the test results before a device's last aggregation, None if not requested."""
         trained = self.trained[device]
         if trained is None or not self.learning.evaluate_before_aggregation:
             return None
         return self.trainer.test(device, number, trained)
 
     def stored_bytes(self, device: int) -> int:
-        """Return the size of the adapters that a device holds now, its own and others' [byte]."""
-        held = self.held(device)
-        states = {each.key for each in held.values()}
-        own = int(device not in held and self.states[device] is not None)
-        devices = len(held) + own
-        means = devices if self.learning.inference is not None else 0
-        return self.trainer.payload.stored_bytes(len(states) + own, devices, means)
+        """Return the size of the adapters that a device stores, its own and cached ones [byte]."""
+        cached = self.cached_updates(device)
+        states = {each.key for each in cached.values()}
+        own = int(device not in cached and self.states[device] is not None)
+        devices = len(cached) + own
+        centroids = devices if self.learning.inference is not None else 0
+        return self.trainer.cost_model.stored_bytes(len(states) + own, devices, centroids)
 
 
-def policy(session: Session) -> Policy:
+def topology_policy(session: Session) -> Policy:
     """Return the topology of a session.
 
     Raises
     ------
     ValueError
-        if there is no such graph
+        if no such graph exists
     """
     trainer, learning = session.trainer, session.learning
-    party = Party(
+    context = TopologyContext(
         count=session.devices,
         seed=key(session.seed, "topology"),
         tasks=trainer.task_of,
-        bits=8.0 * trainer.payload.size_bytes(False),
+        bits=8.0 * trainer.cost_model.size_bytes(False),
         deadline_s=learning.deadline_s,
         densities=trainer.groups.densities,
-        sketches=trainer.groups.sketches,
+        prompt_embeddings=trainer.groups.prompt_embeddings,
     )
-    return policy_of(learning.topology, party)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values) if values else math.nan
+    return policy_of(learning.topology, context)

@@ -1,4 +1,4 @@
-"""What a session records: of rounds, of evaluations, and of who is in which group."""
+"""Records of a session: rows of rounds, evaluations, clusters, memberships and corruptions."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class RoundRow:
-    """What one device did in one round: a row of `rounds.csv`, unless it crashed meanwhile.
+    """One round of one device: a row of `rounds.csv`, unless the device crashed in the round.
 
     Parameters
     ----------
-    round, device : which
-    start_s, trained_s, end_s : begin of the round; own training done; merged [s]
-    neighbors : how many neighbors it told
-    updates_received : from how many of them an update arrived
+    round, device : round and device
+    start_s, trained_s, end_s : start of the round, end of the local steps, and aggregation [s]
+    neighbors : number of neighbors to which it sent its update
+    updates_received : number of neighbors whose updates it received in time
     offered_bytes : size of all its messages, whether they arrived or not [byte]
-    staleness : mean over what it heard of the merges that it had made since that was made
-    age_s : mean time since it was made, when it is merged [s]
-    loss : mean loss of its local steps [nat]
+    staleness : mean staleness of the aggregated updates, in receiver aggregations since the update
+        was made
+    age_s : mean age of the updates at their aggregation [s]
+    loss : mean loss of the local steps [nat]
     """
 
     round: int
@@ -36,22 +37,20 @@ class RoundRow:
 
 @dataclass(frozen=True, slots=True)
 class EvaluationRow:
-    """How one device does on one task at one instant: a row of `evaluations.csv`.
+    """Test result of one device on one task: a row of `evaluations.csv`.
 
     Parameters
     ----------
-    round, time_s : after which round, and when [s]
-    device : whose adapter
-    task : on which task
-    own_task : whether that is the task that the device trains
+    round, time_s : last completed round, and time of the evaluation [s]
+    device, task : device and task
+    own_task : whether the device trains on the task
     accuracy : between 0 and 1
-    accuracy_before_aggregation : the same after the device's last local steps, before it merged
-        what it heard; NaN unless `fl.evaluate_before_aggregation`, and before the first round
-    routing_accuracy : of all its answers, to how many its mixture gave most weight to an expert of
-        the task; NaN if it has none
-    expert_usage_entropy : how evenly the experts of its mixture are used: entropy of their shares
-        of the answers to which each gave most weight, over its largest value, the logarithm of
-        their number; NaN if it has no choice
+    accuracy_before_aggregation : accuracy after the device's last local steps, before aggregation;
+        NaN unless `fl.evaluate_before_aggregation`, and before the first round
+    routing_accuracy : share of all test prompts whose heaviest expert is of a device that trains on
+        the prompt's task; NaN without a mixture, or if its gate has no weights for a whole prompt
+    expert_usage_entropy : entropy of the experts' shares of the prompts, each prompt counted for
+        its heaviest expert, over the logarithm of the number of experts; NaN likewise
     """
 
     round: int
@@ -67,21 +66,20 @@ class EvaluationRow:
 
 @dataclass(frozen=True, slots=True)
 class ClusterRow:
-    """Those who aggregate with each other, at one evaluation: a row of `clusters.csv`.
+    """Devices that aggregate with each other, at one evaluation: a row of `clusters.csv`.
 
     Parameters
     ----------
-    round, time_s : after which round, and when [s]
-    cluster : its number, by its lowest device
-    devices : how many it has
-    expected_collision_rate : share of entries that two or more have active, if masks were
-        independent
-    collision_rate : the same, as their masks are
-    collision_rate_active : of the entries that anybody has active
+    round, time_s : last completed round, and time of the evaluation [s]
+    cluster : number of the cluster, that of its lowest device
+    devices : number of devices
+    expected_collision_rate : share of entries active on two or more devices, for independent masks
+    collision_rate : the same share for the actual masks
+    collision_rate_active : collision rate among the entries active on at least one device
     sign_conflict_rate : share of the colliding entries whose last updates differ in sign
-    consensus_error : mean over devices of ||B_i - B||^2 over ||B||^2, B being the mean of their B_i
-        after the last round's merges
-    spectral_gap : 1 - |lambda_2| of that round's mixing matrix: what each merge gave to whom
+    consensus_error : mean over devices of ||B_i - B||^2 over ||B||^2, B being the mean of the B_i,
+        after the aggregations of the last round
+    spectral_gap : 1 - |lambda_2| of the mixing matrix of that round
     """
 
     round: int
@@ -98,16 +96,16 @@ class ClusterRow:
 
 @dataclass(frozen=True, slots=True)
 class MemberRow:
-    """In which group a device is from a round on: a row of `members.csv`.
+    """Cluster of a device from a round on: a row of `members.csv`.
 
-    A group is who aggregates with each other, directly or through others. There are rows of all
-    devices that take part when a group is another than in the round before, and else none.
+    Devices of a cluster aggregate with each other, directly or through others. There are rows for
+    all participating devices of a round in which the clusters differ from those of the one before.
 
     Parameters
     ----------
-    round, time_s : since which round, and when that began [s]
-    cluster : its number, by its lowest device
-    device : which
+    round, time_s : first round of the membership, and its start [s]
+    cluster : number of the cluster, that of its lowest device
+    device : the device
     """
 
     round: int
@@ -117,17 +115,17 @@ class MemberRow:
 
 
 @dataclass(frozen=True, slots=True)
-class DamageRow:
-    """An update some bits of which had changed when it arrived.
+class CorruptionRow:
+    """Update that was received with bit errors.
 
     Parameters
     ----------
-    time_s : when it was taken in [s]
-    source, target : who told whom
-    refused : whether it was left out, for values that are not finite
+    time_s : time at which it was decoded [s]
+    source, target : sender and receiver
+    rejected : whether it was discarded, for parameters that are not finite
     """
 
     time_s: float
     source: int
     target: int
-    refused: bool
+    rejected: bool

@@ -1,10 +1,10 @@
-"""Synchronous rounds: train, tell the neighbors, hear from them, merge.
+"""Synchronous rounds with a barrier: train, send, receive, aggregate.
 
-A round begins for everybody when the last device has finished the one before, as in
-arXiv 2602.20492 (this barrier costs no messages). A device that has finished training sends its
-update to its neighbors; each update is of use for `deadline_s`. The device then hears until it has
-heard from every neighbor, or until the last neighbor's update has expired, which it knows because
-the time that each device needs to train is announced; and it merges what arrived.
+A round starts for all devices when the last one has finished the round before, as in
+arXiv 2602.20492 (the barrier costs no messages). A device that has finished training sends its
+update to its neighbors; an update expires after `deadline_s`. The device then receives updates
+until it has those of all neighbors, or until the last neighbor's update has expired, which it knows
+because the training time of each device is announced; it then aggregates the updates that arrived.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ import simpy
 
 from ..aggregation.consensus import mixing_matrix
 from ..config import Similarity
-from ..mixture.features import SKETCH
-from ..topology import CONTROL, groups
-from .base import Session, Steps, Told, policy
+from ..mixture.features import EMBEDDING_SIZE
+from ..topology import CONTROL, connected_groups
+from .base import ReceivedUpdate, Session, Steps, topology_policy
+from .cluster_exchange import AdapterCache
 from .records import ClusterRow, MemberRow
-from .sharing import Holdings
 
 if TYPE_CHECKING:
-    from ..engine.jobs import Value
+    from ..engine.jobs import LazyValue
     from ..topology import Graph
     from ..updates.codec import Update
 
@@ -35,60 +35,62 @@ _SLACK_S = 1e-6
 
 @dataclass(eq=False)
 class _Round:
+    """State of a round that is common to all devices."""
+
     number: int
     start_s: float
     trained_s: dict[int, float] = field(default_factory=dict)
     graph: Graph | None = None
 
 
-class Rounds(Session):
+class SynchronousSession(Session):
     """Rounds with a barrier; see `Session`."""
 
     def prepare(self) -> None:
-        """Draw the graph, if it is drawn once."""
-        self._topology = policy(self)
-        self._holdings = Holdings(self)
-        # Whom each device heard in its last round.
-        self._heard: dict[int, list[int]] = {}
-        self._groups_now: list[list[int]] = []
+        """Create the topology and the adapter caches."""
+        self._topology = topology_policy(self)
+        self._cache = AdapterCache(self)
+        # Devices whose updates each device aggregated in its last round.
+        self._senders: dict[int, list[int]] = {}
+        self._current_groups: list[list[int]] = []
 
-    def held(self, device: int) -> Mapping[int, Value[Update]]:
-        """Return by device what one knows of it and its group."""
-        return self._holdings.of(device)
+    def cached_updates(self, device: int) -> Mapping[int, LazyValue[Update]]:
+        """Return the cluster updates in a device's adapter cache, by device."""
+        return self._cache.of(device)
 
     def forget(self, me: int) -> None:
-        """Take in that a device has lost all that it had learned and heard."""
+        """Discard everything that a device has learned and received."""
         super().forget(me)
-        self._holdings.forget(me)
+        self._cache.forget(me)
 
     def run(self) -> Steps:
         """Run all rounds."""
-        return self.in_rounds(self._round)
+        return self.run_rounds(self._round)
 
-    def _round(self, number: int, members: Sequence[int]) -> Steps:
-        """One round of those who are there."""
+    def _round(self, number: int, present: Sequence[int]) -> Steps:
+        """Run one round of the present devices."""
         env = self.network.env
         this = _Round(number, self.network.now_s)
-        yield env.all_of([env.process(self._device(me, this)) for me in members])
+        yield env.all_of([env.process(self._device(me, this)) for me in present])
         if self.trainer.method.exchanges:
-            before, self._groups_now = (
-                self._groups_now,
-                groups(self._graph(this).subgraph(members)),
+            before, self._current_groups = (
+                self._current_groups,
+                connected_groups(self._graph(this).subgraph(present)),
             )
-            if self._groups_now != before:
+            if self._current_groups != before:
                 self.memberships.extend(
                     MemberRow(number, this.start_s, group[0], device)
-                    for group in self._groups_now
+                    for group in self._current_groups
                     for device in group
                 )
-            sharing = self.learning.cluster_exchange
+            exchange = self.learning.cluster_exchange
             last = number == self.learning.rounds
-            if sharing is not None and (last or number % sharing.every == 0):
-                everybody = [tuple(each) for each in self._groups_now]
-                yield from self._holdings.exchange(number, everybody, members, sharing.source)
+            if exchange is not None and (last or number % exchange.every == 0):
+                clusters = [tuple(each) for each in self._current_groups]
+                yield from self._cache.exchange(number, clusters, present, exchange.source)
 
     def _device(self, me: int, this: _Round) -> Steps:
-        """One device's round, which is over when it crashes."""
+        """Run one round of a device; a crash ends it."""
         self.crashed(me, this.start_s)
         trained, duration_s = self.train(me, this.number, self.states[me])
         this.trained_s[me] = this.start_s + duration_s
@@ -96,58 +98,61 @@ class Rounds(Session):
         if self.crashed(me, this.start_s):
             return
         neighbors = self._neighbors(me, this) if self.trainer.method.exchanges else []
-        sent, _ = self.tell(me, neighbors, this.number, trained)
-        heard = yield from self._hear(me, neighbors, this)
+        size, _ = self.send_update(me, neighbors, this.number, trained)
+        received = yield from self._receive_all(me, neighbors, this)
         crash = self.crashed(me, this.start_s)
         if crash is not None:
             if crash == "kept":
                 self.states[me] = trained
             return
-        self._heard[me] = [told.device for told in heard]
-        state = self.merge(me, trained, heard, [1.0] * len(heard))
+        senders = [each.device for each in received]
+        self._senders[me] = senders
+        state = self.aggregate(me, trained, received, [1.0] * len(received))
         self.states[me] = state
         if self.learning.inference is not None:
-            known = self.trainer.groups.known(state)
-            self._holdings.keep_own(me, [told.device for told in heard], known)
+            self._cache.put_own(me, senders, self.trainer.groups.own_update(state))
         times_s = (this.start_s, this.trained_s[me])
-        told = (len(neighbors), sent)
-        self.record(this.number, me, trained, times_s, told, heard, [0] * len(heard))
+        sent, staleness = (len(neighbors), size), [0] * len(received)
+        self.record_round(this.number, me, trained, times_s, sent, received, staleness)
 
     def _neighbors(self, me: int, this: _Round) -> list[int]:
-        """Return whom to tell: neighbors in the graph as it is when the first one asks for it."""
+        """Return the neighbors of a device that take part in the round."""
         graph = self._graph(this)
         return (
             sorted(other for other in graph[me] if other in this.trained_s) if me in graph else []
         )
 
     def _graph(self, this: _Round) -> Graph:
-        """Return the graph of a round; what it takes to agree upon one is sent now."""
+        """Return the graph of a round, created on first use with its control messages."""
         if this.graph is None:
             this.graph = self._topology(self.network.snapshot(), this.number)
             if this.graph.graph.get(CONTROL):
-                sketch = SKETCH if isinstance(self.learning.topology, Similarity) else 0
-                size = self.trainer.payload.control_bytes(sketch)
-                self.tell_all(sorted(this.graph), this.number, size)
+                embedding = EMBEDDING_SIZE if isinstance(self.learning.topology, Similarity) else 0
+                size = self.trainer.cost_model.control_bytes(embedding)
+                self.broadcast_control(sorted(this.graph), this.number, size)
         return this.graph
 
     def evaluate(self, number: int) -> None:
-        """Test every device, and find out how much the members of each group collide and agree."""
+        """Test every device, and record the collisions and the consensus of each group."""
         super().evaluate(number)
-        now_s, asked = self.network.now_s, self.trainer.groups
-        for members in self._groups_now:
+        now_s, groups = self.network.now_s, self.trainer.groups
+        for members in self._current_groups:
             trained = [state for each in members if (state := self.trained[each]) is not None]
-            merged = [state for each in members if (state := self.states[each]) is not None]
+            aggregated = [state for each in members if (state := self.states[each]) is not None]
             if len(trained) == len(members):
-                mixing = mixing_matrix(members, self._heard, self.trainer.weight)
-                found = (*asked.collisions(members, trained), *asked.agreement(merged, mixing))
+                mixing = mixing_matrix(members, self._senders, self.trainer.weight)
+                found = (
+                    *groups.collisions(members, trained),
+                    *groups.consensus(aggregated, mixing),
+                )
                 self.groups.append(ClusterRow(number, now_s, members[0], len(members), *found))
 
-    def _hear(
+    def _receive_all(
         self, me: int, neighbors: Sequence[int], this: _Round
-    ) -> Generator[simpy.Event, Any, list[Told]]:
-        """Collect the neighbors' updates of this round until the last of them has expired."""
+    ) -> Generator[simpy.Event, Any, list[ReceivedUpdate]]:
+        """Receive the neighbors' updates of a round until the last of them has expired."""
         missing = set(neighbors)
-        heard: dict[int, Told] = {}
+        received: dict[int, ReceivedUpdate] = {}
         if not missing:
             return []
         last_s = max(this.trained_s[other] for other in missing) + self.learning.deadline_s
@@ -159,8 +164,8 @@ class Rounds(Session):
                 arrival.cancel()
                 break
             message: Any = arrival.value
-            told = message.payload
-            if isinstance(told, Told) and told.round == this.number:
-                heard[told.device] = self.received(me, told)
-                missing.discard(told.device)
-        return [heard[other] for other in sorted(heard)]
+            payload = message.payload
+            if isinstance(payload, ReceivedUpdate) and payload.round == this.number:
+                received[payload.device] = self.receive(me, payload)
+                missing.discard(payload.device)
+        return [received[other] for other in sorted(received)]

@@ -1,8 +1,8 @@
-"""Tasks for federated fine-tuning, text in, short text out: generated, from a folder, or a hub.
+"""Tasks for federated fine-tuning, text to short text: generated, from a folder, or from the hub.
 
-The generated tasks are instruments: a model that has not been trained on one knows nothing of it,
-a low-rank adapter learns it in some hundred small steps, and adapters of different tasks disturb
-each other when they are averaged. Every prompt starts with its task's name and ends in `->`.
+The generated tasks are proxies of real ones: a model without training cannot solve them, a low-rank
+adapter learns one in some hundred small steps, and adapters of different tasks interfere when they
+are averaged. Every prompt starts with the name of its task and ends in `->`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import difflib
 
 import numpy as np
 
-from ..plugins import named
+from ..plugins import resolve
 from .arithmetic import ARITHMETIC
 from .facts import FACTS
 from .folder import from_folder
@@ -35,20 +35,20 @@ GENERATED: dict[str, Source] = {**SEQUENCES, **ARITHMETIC, **FACTS, **SENTENCES}
 
 
 def generate(name: str, n_train: int, n_test: int, seed: int) -> Task:
-    """Return a generated task, the same for the same arguments.
+    """Generate a task, deterministically for equal arguments.
 
     Parameters
     ----------
-    name : a key of `GENERATED`, or `module:name` of a `Source` in a module that is imported
-    n_train, n_test : numbers of examples, all with different prompts
-    seed : 0 or more; chooses the examples, not the rules and facts behind them
+    name : a key of `GENERATED`, or `module:name` of a `Source` in an imported module
+    n_train, n_test : numbers of examples, all with distinct prompts
+    seed : 0 or more; seed of the examples, not of the rules and facts behind them
 
     Raises
     ------
     ValueError
-        if there is no such task, or not that many different prompts
+        if there is no such task, or it has fewer distinct prompts
     """
-    source = named(name) if ":" in name else GENERATED.get(name)
+    source = resolve(name) if ":" in name else GENERATED.get(name)
     if source is None:
         near = difflib.get_close_matches(name, GENERATED, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(GENERATED))}"
@@ -68,7 +68,7 @@ def generate(name: str, n_train: int, n_test: int, seed: int) -> Task:
 
 
 def _draw(source: Source, rng: np.random.Generator, count: int) -> list[Example]:
-    """Return examples with different prompts, the strata in random order but evenly covered."""
+    """Draw examples with distinct prompts, all strata equally often in random order."""
     examples: dict[str, Example] = {}
     while len(examples) < count:
         for stratum in rng.permutation(source.strata)[: count - len(examples)]:

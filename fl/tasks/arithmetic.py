@@ -16,7 +16,7 @@ _UNITS = range(1, 10)
 _STEPS = (*range(-9, 0), *range(1, 10))
 _LIMIT = 100
 _LISTED = 5
-# Starts from which four terms of a series stay between 0 and 99.
+# First terms of series whose first four terms are between 0 and 99.
 _STARTS = {step: range(max(0, -3 * step), min(_LIMIT, _LIMIT - 3 * step)) for step in _STEPS}
 _SERIES = tuple((start, step) for step, starts in _STARTS.items() for start in starts)
 
@@ -42,6 +42,6 @@ ARITHMETIC = {
     # Sums run from 11 to 99.
     "total": Source(_total, prompts=2 * len(_TENS) * len(_UNITS), chance=1.0 / 89),
     "step": Source(_step, prompts=len(_SERIES), chance=1.0 / _LIMIT),
-    # Whoever has not found the rule still sees that the answer is one of the listed digits.
+    # Without the rule, the answer can still be guessed among the listed digits.
     "largest": Source(_largest, prompts=math.perm(10, _LISTED), chance=1.0 / _LISTED),
 }

@@ -1,8 +1,8 @@
-"""Public benchmarks by their short names: where they are, and what their rows mean.
+"""Public benchmarks by short names: their data sets, splits and row formats.
 
-Choices are scored by their text, after a prompt without examples; `gsm8k` asks for the number
-alone, without the reasoning that its answers hold, so that its accuracy is below that of models
-which may think first. Benchmarks that are judged by running what a model wrote are left out.
+Choices are scored by their text, after a zero-shot prompt; `gsm8k` asks for the number only,
+without the reasoning in its answers, so that the accuracy is below that with a chain of thought.
+Benchmarks that require executing the output of a model are not included.
 
 Sources: the data sets' own cards; prompts of boolq, siqa and arc as in EleutherAI's evaluation
 harness.
@@ -21,13 +21,13 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A data set on the hub, and what an example of it is.
+    """Data set on the hub and its conversion to examples.
 
     Attributes
     ----------
-    source, config : its name on the hub, and which configuration
-    train, test : its splits; that which has public answers is the test
-    read : returns a row as an example; None if it is none, as a question about a picture
+    source, config : name on the hub, and configuration
+    train, test : splits; the test split is one with public answers
+    read : converts a row to an example; None for rows to skip, such as questions about pictures
     """
 
     source: str
@@ -59,8 +59,8 @@ def _gsm8k(row: Row) -> Example:
 
 def _arc(row: Row) -> Example:
     choices = row["choices"]
-    place = list(choices["label"]).index(row["answerKey"])
-    return _chosen(f"Question: {row['question']}\nAnswer:", choices["text"], place)
+    index = list(choices["label"]).index(row["answerKey"])
+    return _chosen(f"Question: {row['question']}\nAnswer:", choices["text"], index)
 
 
 def _hellaswag(row: Row) -> Example:
@@ -74,8 +74,8 @@ def _scienceqa(row: Row) -> Example | None:
     return _chosen(f"{hint}Question: {row['question']}\nAnswer:", row["choices"], row["answer"])
 
 
-def _chosen(prompt: str, choices: Any, place: int) -> Example:
-    """Return an example whose answer is the choice at a place.
+def _chosen(prompt: str, choices: Any, index: int) -> Example:
+    """Return an example whose answer is the choice at an index.
 
     Raises
     ------
@@ -83,9 +83,9 @@ def _chosen(prompt: str, choices: Any, place: int) -> Example:
         if there is no such choice
     """
     texts = tuple(str(choice) for choice in choices)
-    if not 0 <= place < len(texts):
-        raise ValueError(f"answer must be one of {len(texts)} choices, got number {place}")
-    return Example(prompt, texts[place], texts)
+    if not 0 <= index < len(texts):
+        raise ValueError(f"answer must be one of {len(texts)} choices, got number {index}")
+    return Example(prompt, texts[index], texts)
 
 
 BENCHMARKS: dict[str, Benchmark] = {

@@ -1,8 +1,8 @@
-"""Generated tasks about the people of a made-up world: where they live, their trade, their color.
+"""Generated tasks on the people of an artificial world: their home, their trade, their color.
 
-The world is the same for every seed; a seed chooses who is asked about in which wording. A task is
-learned from some wordings and judged by others: every wording serves for training too, but not
-about the same person. Each answer is right for two people, and every sample covers all people.
+The world is the same for every seed; the seed selects persons and wordings. Training and test
+questions about a person differ in their wording; each wording also occurs in training, about other
+persons. Each answer is correct for two persons, and every sample covers all persons.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ _CORES = {
     ),
 }
 # (multiplier, offset) of the map from people to answers; a multiplier coprime to the number of
-# people spreads neighbors of one list over the other.
+# people scatters neighbors of one list over the other.
 _TABLES = {"home": (TOWNS, 7, 3), "trade": (TRADES, 11, 5), "color": (COLORS, 5, 8)}
 
 
 def answer(task: str, person: str) -> str:
-    """Return the world's truth about a person."""
+    """Return the correct answer about a person."""
     answers, multiplier, offset = _TABLES[task]
     return answers[(PEOPLE.index(person) * multiplier + offset) % len(PEOPLE) % len(answers)]
 

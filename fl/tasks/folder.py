@@ -1,7 +1,7 @@
-"""Tasks from a folder: `<task>/train.jsonl` and `<task>/test.jsonl`, one example a line.
+"""Tasks from a folder: `<task>/train.jsonl` and `<task>/test.jsonl`, one example per line.
 
-A line is a JSON object with the texts `prompt` and `answer` and, where there is something to choose
-from, `choices`, a list of texts. Other keys are ignored.
+A line is a JSON object with the texts `prompt` and `answer` and, for multiple choice, `choices`, a
+list of texts. Other keys are ignored.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ def from_folder(path: str | Path, n_train: int | None, n_test: int | None) -> li
     Parameters
     ----------
     path : the folder with the subfolders
-    n_train, n_test : read at most so many examples, the first ones; None reads all
+    n_train, n_test : maximum numbers of examples, the first ones; None for all
 
     Raises
     ------
     ValueError
-        if a file is missing, too short or malformed; the sentence names file and line
+        if a file is missing, too short or malformed; the message names file and line
     """
     for label, count in (("n_train", n_train), ("n_test", n_test)):
         if count is not None and count < 1:
@@ -51,7 +51,7 @@ def _task(folder: Path, n_train: int | None, n_test: int | None) -> Task:
 
 
 def split(name: str, train: list[Example], test: list[Example]) -> Task:
-    """Return a task of two given samples; test prompts that are also trained on are left out.
+    """Return a task of two samples, without test prompts that are also training prompts.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def split(name: str, train: list[Example], test: list[Example]) -> Task:
 
 
 def chance(examples: list[Example]) -> float:
-    """Return the accuracy of guessing: one in the choices, or one in the different answers seen."""
+    """Return the accuracy of guessing among the choices, or among the distinct answers."""
     if all(example.choices for example in examples):
         return fmean(1.0 / len(example.choices) for example in examples)
     return 1.0 / len({example.answer for example in examples})
@@ -78,7 +78,7 @@ def _examples(path: Path, count: int | None) -> list[Example]:
     examples: list[Example] = []
     with path.open("rb") as file:
         number = 0
-        # Reading with a limit keeps a file that is one endless line out of memory.
+        # The limit keeps a file without line breaks out of memory.
         while line := file.readline(_LONGEST_LINE_BYTES + 1):
             number += 1
             if len(line) > _LONGEST_LINE_BYTES:
@@ -94,54 +94,54 @@ def _examples(path: Path, count: int | None) -> list[Example]:
     return examples
 
 
-def _example(line: bytes, place: str) -> Example:
+def _example(line: bytes, source: str) -> Example:
     try:
         record = json.loads(line.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
-        raise ValueError(f"{place}: must be UTF-8 text, byte {error.start + 1} is not") from error
+        raise ValueError(f"{source}: must be UTF-8 text, byte {error.start + 1} is not") from error
     except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(f"{place}: must be one JSON object, but is malformed: {error}") from error
+        raise ValueError(f"{source}: must be one JSON object, but is malformed: {error}") from error
     if not isinstance(record, dict):
-        raise ValueError(f"{place}: must be one JSON object, got {type(record).__name__}")
-    return example_of(record.get("prompt"), record.get("answer"), record.get("choices"), place)
+        raise ValueError(f"{source}: must be one JSON object, got {type(record).__name__}")
+    return example_of(record.get("prompt"), record.get("answer"), record.get("choices"), source)
 
 
-def example_of(prompt: object, answer: object, choices: object, place: str) -> Example:
+def example_of(prompt: object, answer: object, choices: object, source: str) -> Example:
     """Return a checked example.
 
     Parameters
     ----------
-    prompt, answer, choices : values as read; None stands for a key that is not there
-    place : where they were read, for the message
+    prompt, answer, choices : values as read; None for a missing key
+    source : file and line, for messages
 
     Raises
     ------
     ValueError
         if a value is missing, of a wrong type or empty, or the answer is not among the choices
     """
-    right = _text("answer", answer, place).strip()
-    return Example(_text("prompt", prompt, place), right, _choices(choices, right, place))
+    correct = _text("answer", answer, source).strip()
+    return Example(_text("prompt", prompt, source), correct, _choices(choices, correct, source))
 
 
-def _text(key: str, value: object, place: str) -> str:
+def _text(key: str, value: object, source: str) -> str:
     if value is None:
-        raise ValueError(f"{place}: key {key!r} is missing")
+        raise ValueError(f"{source}: key {key!r} is missing")
     if not isinstance(value, str):
-        raise ValueError(f"{place}: {key} must be a text, got {type(value).__name__}")
+        raise ValueError(f"{source}: {key} must be a text, got {type(value).__name__}")
     if not value.strip():
-        raise ValueError(f"{place}: {key} must not be empty")
+        raise ValueError(f"{source}: {key} must not be empty")
     return value
 
 
-def _choices(choices: object, answer: str, place: str) -> tuple[str, ...]:
+def _choices(choices: object, answer: str, source: str) -> tuple[str, ...]:
     if choices is None:
         return ()
     shown = repr(choices)[:80]
     if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
-        raise ValueError(f"{place}: choices must be a list of texts, got {shown}")
+        raise ValueError(f"{source}: choices must be a list of texts, got {shown}")
     stripped = tuple(choice.strip() for choice in choices)
     if len(stripped) < 2 or len(set(stripped)) < len(stripped) or not all(stripped):
-        raise ValueError(f"{place}: choices must be at least two different texts, got {shown}")
+        raise ValueError(f"{source}: choices must be at least two different texts, got {shown}")
     if answer not in stripped:
-        raise ValueError(f"{place}: answer must be among the choices, got {answer[:80]!r}")
+        raise ValueError(f"{source}: answer must be among the choices, got {answer[:80]!r}")
     return stripped

@@ -22,23 +22,23 @@ def from_hub(
     n_train: int | None = None,
     n_test: int | None = None,
 ) -> Task:
-    """Return a task from a dataset's columns.
+    """Return a task from the columns of a dataset.
 
     Parameters
     ----------
-    name : the dataset, as in `owner/dataset`; or a key of `BENCHMARKS`, whose columns, splits and
+    name : dataset, as in `owner/dataset`; or a key of `BENCHMARKS`, whose columns, splits and
         configuration are known
-    prompt, answer, choices : its columns; an answer that is a whole number is an index into the
-        column's class names or into the choices
-    config : which configuration of the dataset, if it has several
-    train_split, test_split : its splits
-    n_train, n_test : read at most so many examples, the first ones; None reads all
+    prompt, answer, choices : columns; an integer answer is an index into the class names of the
+        column or into the choices
+    config : configuration of the dataset, if it has several
+    train_split, test_split : splits
+    n_train, n_test : maximum numbers of examples, the first ones; None for all
 
     Raises
     ------
     ValueError
-        if the library is not installed, the dataset cannot be had, or a column is missing or holds
-        something else than texts
+        if the library is not installed, the dataset cannot be loaded, or a column is missing or
+        contains other values than texts
     """
     try:
         datasets = importlib.import_module("datasets")
@@ -57,21 +57,23 @@ def from_hub(
     for part, count in ((train_split, n_train), (test_split, n_test)):
         try:
             table = datasets.load_dataset(source, config, split=part)
-        # The library raises its own, the hub client's and the network's errors here.
+        # The library raises its own errors, and those of the hub client and the network.
         except Exception as error:
-            raise ValueError(f"dataset {name!r}, split {part!r}, cannot be had: {error}") from error
-        place = f"{source}/{part}"
+            raise ValueError(
+                f"dataset {name!r}, split {part!r}, cannot be loaded: {error}"
+            ) from error
+        where = f"{source}/{part}"
         if known is None:
-            samples.append(_examples(table, count, (prompt, answer, choices), place))
+            samples.append(_examples(table, count, (prompt, answer, choices), where))
         else:
-            samples.append(_of_benchmark(table, count, known, place))
+            samples.append(_of_benchmark(table, count, known, where))
     return split(name.rsplit("/", 1)[-1], *samples)
 
 
 def _of_benchmark(
-    table: Iterable[Row], count: int | None, known: Benchmark, place: str
+    table: Iterable[Row], count: int | None, known: Benchmark, where: str
 ) -> list[Example]:
-    """Return the first examples of a benchmark's rows."""
+    """Return the first examples of a benchmark."""
     examples: list[Example] = []
     for number, row in enumerate(table, start=1):
         if len(examples) == count:
@@ -79,26 +81,26 @@ def _of_benchmark(
         try:
             example = known.read(row)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"{place}:{number}: not a row as expected: {error}") from error
+            raise ValueError(f"{where}:{number}: not a row as expected: {error}") from error
         if example is not None:
             examples.append(
                 example_of(
                     example.prompt, example.answer, list(example.choices) or None,
-                    f"{place}:{number}",
+                    f"{where}:{number}",
                 )
             )  # fmt: skip
     if not examples:
-        raise ValueError(f"{place}: must hold at least one example, found none")
+        raise ValueError(f"{where}: must hold at least one example, found none")
     return examples
 
 
 def _examples(
-    table: Any, count: int | None, columns: tuple[str, str, str | None], place: str
+    table: Any, count: int | None, columns: tuple[str, str, str | None], where: str
 ) -> list[Example]:
     for column in columns:
         if column is not None and column not in table.column_names:
             known = ", ".join(table.column_names)
-            raise ValueError(f"{place}: no column {column!r}; it has: {known}")
+            raise ValueError(f"{where}: no column {column!r}; it has: {known}")
     prompt, answer, choices = columns
     names = getattr(table.features[answer], "names", None)
     part = table if count is None else table.select(range(min(count, len(table))))
@@ -110,11 +112,11 @@ def _examples(
         if isinstance(value, int) and index_into is not None:
             if not 0 <= value < len(index_into):
                 raise ValueError(
-                    f"{place}:{number}: answer must be an index below "
+                    f"{where}:{number}: answer must be an index below "
                     f"{len(index_into)}, got {value}"
                 )
             value = index_into[value]
-        examples.append(example_of(row[prompt], value, options, f"{place}:{number}"))
+        examples.append(example_of(row[prompt], value, options, f"{where}:{number}"))
     if not examples:
-        raise ValueError(f"{place}: must hold at least one example, found none")
+        raise ValueError(f"{where}: must hold at least one example, found none")
     return examples

@@ -1,7 +1,7 @@
-"""Generated tasks that classify a sentence: its tone, its topic, or which of two animals acted.
+"""Generated tasks that classify a sentence: its tone, its topic, or its actor of two animals.
 
-The classes are balanced. For `tone` and `topic` one word decides and the others vary freely; for
-`actor` the same words in active and passive voice have different answers.
+The classes are balanced. For `tone` and `topic` one word determines the class and the others vary
+freely; for `actor` the same words in active and passive voice have different answers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _pick(rng: np.random.Generator, words: tuple[str, ...]) -> str:
 
 
 def _source(task: str, kinds: Mapping[str, tuple[str, ...]], templates: tuple[str, ...]) -> Source:
-    """Return the task that asks for the kind of the sentence's deciding word."""
+    """Return the task that asks for the kind of one word of a sentence."""
     labels = tuple(kinds)
 
     def draw(rng: np.random.Generator, stratum: int) -> Example:

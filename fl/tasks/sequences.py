@@ -1,7 +1,7 @@
-"""Generated tasks on a row of five letters: answer with the row reversed, sorted, or moved on.
+"""Generated tasks on a row of five letters: reverse it, sort it, or shift each letter by one.
 
-`reverse: k d a f m ->` asks for `m f a d k`. All three share their input, so that only the task's
-word tells them apart.
+`reverse: k d a f m ->` asks for `m f a d k`. All three have the same inputs, so that only the name
+of the task distinguishes them.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ LENGTH = 5
 
 
 def _source(word: str, rule: Callable[[list[int]], list[int]]) -> Source:
-    """Return the task that applies a rule to the letters' places in the alphabet."""
+    """Return the task that applies a rule to the letters' positions in the alphabet."""
 
     def draw(rng: np.random.Generator, stratum: int) -> Example:
         row = [int(i) for i in rng.permutation(len(LETTERS))[:LENGTH]]

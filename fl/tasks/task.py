@@ -1,4 +1,4 @@
-"""What a task is: prompts with their right answers, some to train on and others to be judged by."""
+"""Tasks: prompts with correct answers, for training and for tests."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Example:
-    """One prompt with its right answer.
+    """Prompt with its correct answer.
 
     Attributes
     ----------
-    prompt : the text that the model is given
-    answer : the text that it should continue with, without the joining space
-    choices : the answers to choose from, the right one among them; empty if the answer is free
+    prompt : input of the model
+    answer : expected continuation, without the joining space
+    choices : candidate answers, the correct one among them; empty for a free answer
     """
 
     prompt: str
@@ -26,13 +26,13 @@ class Example:
 
 @dataclass(frozen=True)
 class Task:
-    """Examples to train on and examples to be judged by; no prompt is in both.
+    """Training and test examples without common prompts.
 
     Attributes
     ----------
-    name : what scenarios and results call the task
+    name : name in scenarios and results
     train, test : the examples
-    chance : accuracy of guessing blindly among the possible answers, 0 to 1
+    chance : accuracy of guessing among the possible answers, 0 to 1
     """
 
     name: str
@@ -43,14 +43,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Source:
-    """An endless supply of examples of one generated task.
+    """Generator of the examples of a task.
 
     Attributes
     ----------
-    draw : returns one example of a stratum; all prompts of a stratum are equally likely
-    prompts : number of different prompts that `draw` can return
-    chance : accuracy of guessing blindly among the possible answers, 0 to 1
-    strata : number of groups (facts, or classes) that every sample covers evenly
+    draw : draws one example of a stratum; all prompts of a stratum are equally likely
+    prompts : number of distinct prompts that `draw` can return
+    chance : accuracy of guessing among the possible answers, 0 to 1
+    strata : number of strata (facts, or classes) that every sample covers evenly
     """
 
     draw: Callable[[np.random.Generator, int], Example]
@@ -60,14 +60,14 @@ class Source:
 
 
 def validation(task: Task, n_train: int, *, endless: bool) -> Task:
-    """Return a task that is judged by examples of which neither training nor test has any.
+    """Return a task whose test examples are validation examples, in neither training nor test set.
 
     Parameters
     ----------
-    task : with as many training or test examples more as it is to be judged by
-    n_train : how many of its training examples are trained on
-    endless : whether it is a generated one, whose test examples are twice as many: the second half
-        judges; else the training examples after the first `n_train` do
+    task : task with additional training or test examples
+    n_train : number of training examples
+    endless : whether the task is a generated one with twice as many test examples, whose second
+        half is the validation set; else it is the training examples after the first `n_train`
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""The words of the small made-up world in which the generated tasks take place.
+"""Words of the artificial world of the generated tasks.
 
-The shipped model has met every one of these words before (in sentences that are drawn afresh each
-time), so that a task teaches it what to do with them, not what they look like.
+The built-in model has seen each of these words in pretraining, in randomly drawn sentences, so that
+a task teaches their use rather than their spelling.
 """
 
 from __future__ import annotations

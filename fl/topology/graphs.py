@@ -1,4 +1,4 @@
-"""Who speaks with whom: a topology is a function from what is seen of the network to a graph."""
+"""Topologies: functions from the observed state of the network to a communication graph."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.cluster.hierarchy import fcluster, linkage
 
+from wnsim.core.units import Floats
+
 from ..config import Agglomerative, ByTask, Full, Isolated, Nearest, Random, Ring, Similarity
 from .clustering import agglomerate
 
 Graph: TypeAlias = "nx.Graph[int]"
-Floats = NDArray[np.float64]
 Policy = Callable[["View", int], Graph]
-"""From what is seen of the network, and the number of the round."""
+"""Maps the observed state of the network and the number of the round to a graph."""
 
 CONTROL = "control"
-"""Attribute of a graph that was agreed upon just now, by messages of all to all."""
+"""Attribute of a graph that the devices have just negotiated by all-to-all control messages."""
 
 
 class View(Protocol):
-    """What a topology may see of the network at an instant."""
+    """State of the network at an instant, as far as a topology can observe it."""
 
     @property
     def present(self) -> NDArray[np.bool_]:
-        """(devices,) whether each device is there."""
+        """(devices,) whether each device is present."""
 
     @property
     def distance_m(self) -> Floats:
@@ -37,25 +38,26 @@ class View(Protocol):
 
     @property
     def tx_power_w(self) -> Floats:
-        """(devices,) what each has for all its receivers [W]."""
+        """(devices,) transmit power of each device for all its receivers [W]."""
 
     def required_power_w(self, bits: float, deadline_s: float, receivers: int) -> Floats:
-        """Return the power of each link at which a message just meets a deadline [W]."""
+        """Return the power of each link at which a message meets a deadline exactly [W]."""
 
 
 @dataclass(frozen=True)
-class Party:
-    """What a topology may know of those who learn.
+class TopologyContext:
+    """Properties of the participants that a topology can use.
 
     Parameters
     ----------
     count : number of devices
-    seed : of random graphs
-    tasks : per device the numbers of its tasks
-    bits : of an update that is not the first [bit]
-    deadline_s : until which it must have arrived [s]
-    densities : returns (devices, layers) shares of active entries of B, and (layers,) its entries
-    sketches : returns (devices, numbers), of which near ones tell of like prompts
+    seed : seed of random graphs
+    tasks : numbers of each device's tasks
+    bits : size of an update after the first contact [bit]
+    deadline_s : lifetime of an update [s]
+    densities : returns (devices, layers) shares of active entries of B, and (layers,) numbers of
+        entries
+    prompt_embeddings : returns (devices, embedding), close to each other for similar prompts
     """
 
     count: int
@@ -64,32 +66,32 @@ class Party:
     bits: float = 0.0
     deadline_s: float = 1.0
     densities: Callable[[], tuple[Floats, Floats]] | None = None
-    sketches: Callable[[], Floats] | None = None
+    prompt_embeddings: Callable[[], Floats] | None = None
 
 
-def ring(config: Ring, party: Party) -> Policy:
-    """Return the policy that joins the devices present in the order of their numbers."""
+def ring(config: Ring, context: TopologyContext) -> Policy:
+    """Return the policy of a ring of the present devices in the order of their numbers."""
 
     def graph(view: View, number: int) -> Graph:
-        there = [int(device) for device in np.flatnonzero(view.present)]
+        present = [int(device) for device in np.flatnonzero(view.present)]
         result: Graph = nx.Graph()
-        result.add_nodes_from(there)
-        if len(there) > 1:
-            nx.add_cycle(result, there)
+        result.add_nodes_from(present)
+        if len(present) > 1:
+            nx.add_cycle(result, present)
         return result
 
     return graph
 
 
-def random(config: Random, party: Party) -> Policy:
-    """Return the policy of a random regular graph, drawn once; absent devices fall out of it.
+def random(config: Random, context: TopologyContext) -> Policy:
+    """Return the policy of a random regular graph, drawn once and restricted to present devices.
 
     Raises
     ------
     ValueError
         if no such graph exists
     """
-    count = party.count
+    count = context.count
     if config.degree >= count:
         raise ValueError(
             f"degree must be below the number of devices, got {config.degree} of {count}"
@@ -98,36 +100,36 @@ def random(config: Random, party: Party) -> Policy:
         raise ValueError(
             f"degree times the number of devices must be even, got {config.degree} times {count}"
         )
-    drawn = nx.random_regular_graph(config.degree, count, seed=party.seed % 2**32)
+    drawn = nx.random_regular_graph(config.degree, count, seed=context.seed % 2**32)
 
     def graph(view: View, number: int) -> Graph:
-        there = [int(device) for device in np.flatnonzero(view.present)]
-        result: Graph = drawn.subgraph(there)
+        present = [int(device) for device in np.flatnonzero(view.present)]
+        result: Graph = drawn.subgraph(present)
         return result
 
     return graph
 
 
-def nearest(config: Nearest, party: Party) -> Policy:
-    """Return the policy that joins each device present with those nearest to it now."""
+def nearest(config: Nearest, context: TopologyContext) -> Policy:
+    """Return the policy that connects each present device with the currently nearest ones."""
 
     def graph(view: View, number: int) -> Graph:
-        there = np.flatnonzero(view.present)
+        present = np.flatnonzero(view.present)
         result: Graph = nx.Graph()
-        result.add_nodes_from(int(device) for device in there)
-        distance = view.distance_m[np.ix_(there, there)]
-        # A device's distance to itself is 0: it comes first in its own row and is skipped.
+        result.add_nodes_from(int(device) for device in present)
+        distance = view.distance_m[np.ix_(present, present)]
+        # Each device comes first in its own row, and is skipped.
         np.fill_diagonal(distance, -1.0)
         order = np.argsort(distance, axis=1, kind="stable")[:, 1 : config.degree + 1]
         for row, others in enumerate(order):
-            result.add_edges_from((int(there[row]), int(there[other])) for other in others)
+            result.add_edges_from((int(present[row]), int(present[other])) for other in others)
         return result
 
     return graph
 
 
-def full(config: Full, party: Party) -> Policy:
-    """Return the policy that joins all devices present."""
+def full(config: Full, context: TopologyContext) -> Policy:
+    """Return the policy of the complete graph of the present devices."""
 
     def graph(view: View, number: int) -> Graph:
         result: Graph = nx.complete_graph([int(device) for device in np.flatnonzero(view.present)])
@@ -136,20 +138,20 @@ def full(config: Full, party: Party) -> Policy:
     return graph
 
 
-def by_task(config: ByTask, party: Party) -> Policy:
-    """Return the policy that joins all devices present that have the same tasks."""
+def by_task(config: ByTask, context: TopologyContext) -> Policy:
+    """Return the policy that connects all present devices with the same tasks."""
 
     def graph(view: View, number: int) -> Graph:
         groups: dict[tuple[int, ...], list[int]] = {}
         for device in np.flatnonzero(view.present).tolist():
-            groups.setdefault(party.tasks[device], []).append(device)
+            groups.setdefault(context.tasks[device], []).append(device)
         return _cliques(groups.values())
 
     return graph
 
 
-def alone(config: Isolated, party: Party) -> Policy:
-    """Return the policy that joins nobody."""
+def isolated(config: Isolated, context: TopologyContext) -> Policy:
+    """Return the policy without any edges."""
 
     def graph(view: View, number: int) -> Graph:
         return _cliques([int(device)] for device in np.flatnonzero(view.present))
@@ -157,76 +159,76 @@ def alone(config: Isolated, party: Party) -> Policy:
     return graph
 
 
-def agglomerative(config: Agglomerative, party: Party) -> Policy:
-    """Return the policy of clusters that collide little; they stay for some rounds.
+def agglomerative(config: Agglomerative, context: TopologyContext) -> Policy:
+    """Return the policy of clusters with low collision rates, kept for some rounds.
 
     Raises
     ------
     ValueError
-        if nothing is known of the densities
+        if the context has no densities
     """
-    densities = party.densities
+    densities = context.densities
     if densities is None:
-        raise ValueError("topology agglomerative must know the densities of devices")
+        raise ValueError("topology agglomerative needs the densities of the devices")
 
-    def find(view: View, there: list[int]) -> list[list[int]]:
+    def cluster(view: View, present: list[int]) -> list[list[int]]:
         return agglomerate(
-            there,
+            present,
             *densities(),
             config.s_max,
-            lambda receivers: view.required_power_w(party.bits, party.deadline_s, receivers),
+            lambda receivers: view.required_power_w(context.bits, context.deadline_s, receivers),
             view.tx_power_w,
         )
 
-    return _lasting(find, config.recluster_every)
+    return _reclustered(cluster, config.recluster_every)
 
 
-def similar(config: Similarity, party: Party) -> Policy:
-    """Return the policy of groups with like prompts; they stay until somebody comes or goes.
+def similarity(config: Similarity, context: TopologyContext) -> Policy:
+    """Return the policy of clusters with similar prompts, kept until a device arrives or departs.
 
-    Sources: average linkage (UPGMA: Sokal and Michener, 1958) on the cosines of sketches, less
-    their mean. Ours: the paper clusters by collisions alone.
+    Sources: average linkage (UPGMA: Sokal and Michener, 1958) on the cosines of the centered
+    prompt embeddings. Ours: the paper clusters by collisions only.
 
     Raises
     ------
     ValueError
-        if nothing is known of the prompts
+        if the context has no prompt embeddings
     """
-    sketches = party.sketches
-    if sketches is None:
-        raise ValueError("topology similar must know sketches of the devices' prompts")
+    embeddings = context.prompt_embeddings
+    if embeddings is None:
+        raise ValueError("topology similarity needs the prompt embeddings of the devices")
 
-    def find(view: View, there: list[int]) -> list[list[int]]:
-        centred = sketches()[there]
-        centred = centred - centred.mean(axis=0)
-        if len(there) < 2 or not centred.any():
-            return [there]
-        joined = linkage(centred, "average", "cosine")
-        names = fcluster(joined, 1.0 - config.threshold, "distance")
+    def cluster(view: View, present: list[int]) -> list[list[int]]:
+        centered = embeddings()[present]
+        centered = centered - centered.mean(axis=0)
+        if len(present) < 2 or not centered.any():
+            return [present]
+        dendrogram = linkage(centered, "average", "cosine")
+        labels = fcluster(dendrogram, 1.0 - config.threshold, "distance")
         found: dict[int, list[int]] = {}
-        for device, name in zip(there, names.tolist(), strict=True):
-            found.setdefault(name, []).append(device)
+        for device, label in zip(present, labels.tolist(), strict=True):
+            found.setdefault(label, []).append(device)
         return list(found.values())
 
-    return _lasting(find, config.recluster_every)
+    return _reclustered(cluster, config.recluster_every)
 
 
-def groups(graph: Graph) -> list[list[int]]:
-    """Return those who speak with each other, directly or through others, each ascending."""
+def connected_groups(graph: Graph) -> list[list[int]]:
+    """Return the connected components of a graph, sorted, each in ascending order."""
     return sorted(sorted(each) for each in nx.connected_components(graph))
 
 
-def _lasting(find: Callable[[View, list[int]], list[list[int]]], rounds: int) -> Policy:
-    """Return the policy of groups that are found anew after some rounds, or if devices change."""
+def _reclustered(cluster: Callable[[View, list[int]], list[list[int]]], rounds: int) -> Policy:
+    """Return the policy of clusters that are recomputed after some rounds, or if devices change."""
     last: list[tuple[int, list[int], list[list[int]]]] = []
 
     def graph(view: View, number: int) -> Graph:
-        there = [int(device) for device in np.flatnonzero(view.present)]
-        stays = bool(last) and number < last[0][0] + rounds and last[0][1] == there
-        if not stays:
-            last[:] = [(number, there, find(view, there))]
+        present = [int(device) for device in np.flatnonzero(view.present)]
+        is_valid = bool(last) and number < last[0][0] + rounds and last[0][1] == present
+        if not is_valid:
+            last[:] = [(number, present, cluster(view, present))]
         result = _cliques(last[0][2])
-        if not stays:
+        if not is_valid:
             result.graph[CONTROL] = True
         return result
 
@@ -241,26 +243,26 @@ def _cliques(members: Iterable[Iterable[int]]) -> Graph:
     return result
 
 
-TOPOLOGIES: dict[type, Callable[[Any, Party], Policy]] = {
+TOPOLOGIES: dict[type, Callable[[Any, TopologyContext], Policy]] = {
     Ring: ring,
     Random: random,
     Nearest: nearest,
     Full: full,
     ByTask: by_task,
-    Isolated: alone,
-    Similarity: similar,
+    Isolated: isolated,
+    Similarity: similarity,
     Agglomerative: agglomerative,
 }
 
 
-def policy_of(config: Any, party: Party) -> Policy:
-    """Return the policy of some parameters: one on board, or what a user's own say that it is.
+def policy_of(config: Any, context: TopologyContext) -> Policy:
+    """Return the policy of a topology, built-in or user-defined.
 
     Raises
     ------
     ValueError
-        if there is no such graph
+        if no such graph exists
     """
     known = TOPOLOGIES.get(type(config))
-    policy: Policy = config.policy(party) if known is None else known(config, party)
+    policy: Policy = config.policy(context) if known is None else known(config, context)
     return policy

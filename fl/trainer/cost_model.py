@@ -1,9 +1,9 @@
-"""How large a message is and how much work a step is: of the model at hand, or of an emulated one.
+"""Cost model: sizes of messages and operations of steps, of the actual or an emulated model.
 
 Sources: 4 operations per parameter and token for a step that differentiates through frozen
 weights (2 forward, 2 backward), after Kaplan et al., "Scaling laws for neural language models",
-2020 (6 with gradients of the weights themselves); attention's quadratic part and the adapters'
-own operations are left out.
+2020 (6 with gradients of the weights themselves); the quadratic part of attention and the
+operations of the adapters are neglected.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ import torch
 from ..adapters.adapter import Layer
 from ..config import Emulate
 from ..updates.codec import (
-    BITS_PER_VALUE,
+    BITS_PER_PARAMETER,
     HEADER_BYTES,
     SEED_BYTES,
     Tensors,
     Update,
     encoded_bytes,
-    values_bytes,
+    parameters_bytes,
 )
 
 if TYPE_CHECKING:
     from ..adapters import AdaptedModel
     from ..methods import Method
 
-_VALUE_BYTES = BITS_PER_VALUE // 8
+_PARAMETER_BYTES = BITS_PER_PARAMETER // 8
 FORWARD_FLOPS = 2
 TRAINING_FLOPS = 4
 
@@ -43,13 +43,13 @@ def architecture(
 ) -> tuple[tuple[Layer, ...], int]:
     """Return the adapted layers and the number of parameters of a public architecture.
 
-    The model is built without weights on torch's meta device, so the shapes are those of the
-    library's own code; tied embeddings count once.
+    The model is built without weights on torch's meta device by the library's own code; tied
+    embeddings count once.
 
     Raises
     ------
     ValueError
-        if the architecture is not known
+        if the architecture is unknown
     """
     known = json.loads((Path(__file__).parent / "architectures.json").read_text("utf-8"))
     if name not in known or name.startswith("_"):
@@ -66,16 +66,16 @@ def architecture(
     return adapted.layers, adapted.parameter_count
 
 
-class Payload:
+class CostModel:
     """Sizes of messages and operations of steps.
 
     Parameters
     ----------
-    emulate : the architecture to emulate, or None for the model at hand
-    method : whose updates are sent
-    model : the model at hand
-    target_modules : which modules of an emulated architecture take adapters
-    bits_per_parameter : of a value that is trained
+    emulate : architecture to emulate; None for the actual model
+    method : method that makes the updates
+    model : the actual model
+    target_modules : modules of an emulated architecture that take adapters
+    bits_per_parameter : width of a transmitted trained parameter
     """
 
     def __init__(
@@ -84,10 +84,10 @@ class Payload:
         method: Method,
         model: AdaptedModel,
         target_modules: Sequence[str] | str = (),
-        bits_per_parameter: int = BITS_PER_VALUE,
+        bits_per_parameter: int = BITS_PER_PARAMETER,
     ) -> None:
         self._emulate = emulate
-        self._value_bits = bits_per_parameter
+        self._bits = bits_per_parameter
         if emulate is None:
             layers, self._parameters = model.layers, model.parameter_count
         else:
@@ -96,7 +96,7 @@ class Payload:
         self._b_entries = sum(
             layer.outputs * rank for layer, rank in zip(layers, method.ranks(layers), strict=True)
         )
-        # An A as wide as its layer is the identity, which nobody keeps.
+        # An A as wide as its layer is the identity, which is not stored.
         self._a_entries = sum(
             layer.inputs * rank
             for layer, rank in zip(layers, method.ranks(layers), strict=True)
@@ -108,117 +108,118 @@ class Payload:
         }
         self._sizes = {first: encoded_bytes(update) for first, update in updates.items()}
         self._average, self._first = method.average, updates[True]
-        # A that is trained goes with every message, a frozen one of one's own with the first.
+        # A trained A is sent in every message, a device's own frozen A in the first one.
         self._trains_a = updates[False].a is not None
         self._own_a_bytes = 0 if self._trains_a else _a_bytes(updates[True])
 
     def size_bytes(self, first_contact: bool) -> int:
-        """Return the size that the air is charged for an update [byte]."""
+        """Return the size of an update's message [byte]."""
         return self._sizes[first_contact]
 
     @cached_property
     def average_bytes(self) -> int:
-        """Size of what a server tells [byte]."""
-        # Once for all layers alike: averages of a whole model need not fit into memory.
+        """Size of the message with a server's average [byte]."""
+        # Computed once for equal layers: the average of a whole model need not fit into memory.
         found: dict[object, Update] = {}
         layers = []
-        for place in range(len(self._layers)):
-            part = _of_layer(self._first, place)
+        for index in range(len(self._layers)):
+            part = _of_layer(self._first, index)
             active = None if part.mask is None else int(part.mask[0].sum())
-            alike = (self._layers[place].inputs, part.b[0].shape, active)
-            if alike not in found:
-                found[alike] = self._average([part], [1.0])
-            layers.append(found[alike])
-        return encoded_bytes(replace(_joined(layers), bits=self._value_bits))
+            shape = (self._layers[index].inputs, part.b[0].shape, active)
+            if shape not in found:
+                found[shape] = self._average([part], [1.0])
+            layers.append(found[shape])
+        return encoded_bytes(replace(_concatenated(layers), bits=self._bits))
 
     @property
     def centroid_bytes(self) -> int:
-        """Size of the mean of a device's prompts in every layer [byte]."""
-        return _VALUE_BYTES * sum(layer.inputs for layer in self._layers)
+        """Size of a device's prompt centroid [byte]."""
+        return _PARAMETER_BYTES * sum(layer.inputs for layer in self._layers)
 
-    def shared_bytes(self, active: float, tells_mask: bool, newcomers: int) -> int:
-        """Return the size of what the head of a group tells those outside of it [byte].
+    def cluster_update_bytes(self, active: float, includes_mask: bool, newcomers: int) -> int:
+        """Return the size of a cluster update's message to a device of another cluster [byte].
 
         Parameters
         ----------
-        active : share of the entries of B that some member has active
-        tells_mask : whether the receiver does not know yet which those are
-        newcomers : members of whom it holds neither A nor the mean of their prompts
+        active : share of the entries of B that are active on at least one member
+        includes_mask : whether the message carries the union of the members' masks
+        newcomers : members whose A and prompt centroid the receiver does not have
         """
         size = HEADER_BYTES + self._trained_bytes(round(active * self._b_entries))
         if self._trains_a:
             size += self._trained_bytes(self._a_entries)
-        if tells_mask and active < 1.0:
+        if includes_mask and active < 1.0:
             size += -(-self._b_entries // 8)
         return size + newcomers * (self._own_a_bytes + self.centroid_bytes)
 
     def _trained_bytes(self, entries: int) -> int:
-        """Return the size of values that are trained, in all layers together [byte]."""
-        return values_bytes([entries, *[0] * (len(self._layers) - 1)], self._value_bits)
+        """Return the size of trained entries of all layers together [byte]."""
+        return parameters_bytes([entries, *[0] * (len(self._layers) - 1)], self._bits)
 
-    def stored_bytes(self, states: int, devices: int, means: int) -> int:
-        """Return what adapters take of a device's memory, masks apart [byte].
+    def stored_bytes(self, states: int, devices: int, centroids: int) -> int:
+        """Return the storage of cached adapters on a device, without masks [byte].
 
         Parameters
         ----------
-        states : different states, each with its B, and its A if that is trained
-        devices : whose states these are; each has its A if that is frozen and its own
-        means : devices the mean of whose prompts is kept, by which a mixture chooses
+        states : number of distinct states, each with a B, and an A if it is trained
+        devices : number of devices whose states these are, each with its own A if it is frozen
+        centroids : number of prompt centroids, by which a mixture routes
         """
         of_a = states if self._trains_a else devices if self._own_a_bytes else min(devices, 1)
-        values = states * self._b_entries + of_a * self._a_entries
-        return _VALUE_BYTES * values + means * self.centroid_bytes
+        entries = states * self._b_entries + of_a * self._a_entries
+        return _PARAMETER_BYTES * entries + centroids * self.centroid_bytes
 
-    def control_bytes(self, sketch: int = 0) -> int:
-        """Return the size of what a device tells all others to be put in a group [byte].
+    def control_bytes(self, embedding_size: int = 0) -> int:
+        """Return the size of a device's control message for clustering [byte].
 
         Parameters
         ----------
-        sketch : numbers of its sketch; 0: it tells the density of each layer, and where it is
+        embedding_size : length of its prompt embedding; 0 if the message carries the density of
+            each layer and the position instead
         """
-        if sketch:
-            return HEADER_BYTES + _VALUE_BYTES * sketch
-        # A position of two single-precision numbers.
-        return HEADER_BYTES + _VALUE_BYTES * len(self._layers) + 8
+        if embedding_size:
+            return HEADER_BYTES + _PARAMETER_BYTES * embedding_size
+        # The position is two single-precision numbers.
+        return HEADER_BYTES + _PARAMETER_BYTES * len(self._layers) + 8
 
     def listing_bytes(self, groups: int) -> int:
-        """Return the size of what a device tells all others of the groups it has heard [byte]."""
-        # Of each the round, in four bytes.
+        """Return the size of a device's list of the cluster updates that it has [byte]."""
+        # The round of each, in four bytes.
         return HEADER_BYTES + 4 * groups
 
     def tokens(self, batch_size: int, length: int) -> tuple[int, int]:
-        """Return sequences per step and tokens per sequence, given those of the model at hand."""
+        """Return sequences per step and tokens per sequence, given those of the actual model."""
         if self._emulate is None:
             return batch_size, length
         return self._emulate.batch, self._emulate.length
 
     def forward_flops(self, tokens: int) -> float:
-        """Return the operations of running forward over tokens [FLOP]."""
+        """Return the operations of a forward pass over tokens [FLOP]."""
         return float(FORWARD_FLOPS * self._parameters * tokens)
 
     def training_flops(self, tokens: int) -> float:
-        """Return the operations of running forward and backward over tokens [FLOP]."""
+        """Return the operations of a forward and a backward pass over tokens [FLOP]."""
         return float(TRAINING_FLOPS * self._parameters * tokens)
 
 
 def _a_bytes(update: Update) -> int:
-    """Return how many bytes of an update are of A [byte]."""
+    """Return the size of A, or of its seed, in an update [byte]."""
     if update.a is None:
         return 0 if update.a_seed is None else SEED_BYTES
-    return _VALUE_BYTES * sum(a.numel() for a in update.a)
+    return _PARAMETER_BYTES * sum(a.numel() for a in update.a)
 
 
-def _of_layer(update: Update, place: int) -> Update:
-    """Return the part of an update that is of one layer."""
+def _of_layer(update: Update, index: int) -> Update:
+    """Return the part of an update for one layer."""
 
     def one(factors: Tensors | None) -> Tensors | None:
-        return None if factors is None else (factors[place],)
+        return None if factors is None else (factors[index],)
 
-    return replace(update, b=(update.b[place],), a=one(update.a), mask=one(update.mask))
+    return replace(update, b=(update.b[index],), a=one(update.a), mask=one(update.mask))
 
 
-def _joined(layers: Sequence[Update]) -> Update:
-    """Return one update of the parts of several layers."""
+def _concatenated(layers: Sequence[Update]) -> Update:
+    """Return one update from those of several layers."""
 
     def joined(parts: Sequence[Tensors | None]) -> Tensors | None:
         return None if None in parts else tuple(each for part in parts for each in part or ())

@@ -1,4 +1,4 @@
-"""How jobs of each kind are computed: preparation, training, tests; and which together."""
+"""Computation of the jobs of each kind: calibration, training, tests and mixtures."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..adapters.memory import MemoryEstimate
 from ..adapters.peft_format import read as read_adapter
 from ..config import Mixture, Similarity
-from ..engine.batching import Size, chunks
+from ..engine.batching import JobSize, micro_batches
 from ..engine.executor import Outcome
+from ..engine.streams import key
 from ..evaluation import Evaluator
 from ..mixture.features import centroid
-from ..seeds import key
-from ..training.local_steps import Work, train
-from .state import State, parts
+from ..training.local_steps import LocalTraining, train
+from .state import State, to_parts
 
 if TYPE_CHECKING:
     from ..adapters import AdaptedModel, Adapter
@@ -24,30 +25,30 @@ if TYPE_CHECKING:
     from ..data.device_examples import Examples
     from ..engine.jobs import Job
     from ..methods import Method
-    from ..models.sentence_encoder import Reader
+    from ..models.sentence_encoder import ExampleEncoder
     from ..tasks import Task
 
-PREPARATION, TRAINING, TEST, MIXTURE = "preparation", "training", "test", "mixture"
+CALIBRATION, TRAINING, TEST, MIXTURE = "preparation", "training", "test", "mixture"
 CENTROID_PROMPTS = 64
-"""Prompts of a device over which the mean of what enters each layer is taken."""
+"""Number of a device's prompts over which its centroid is averaged."""
 
-# How many devices are prepared or tested in one job: little is shared, and ranks want their parts.
-_TOGETHER = 4
+# Batch size of calibration and test jobs: they share little, and small batches keep all ranks busy.
+_BATCH_SIZE = 4
 
 
 class Kernels:
-    """Plans and computes jobs, of the kinds that a trainer hands in.
+    """Batching and computation of the jobs that a trainer submits.
 
     Parameters
     ----------
-    learning : what is learned
-    model, method, examples : what is trained, how and from what
-    tasks, reader : what is tested, and what makes it tokens
-    devices, seed : number of devices, and seed of what they draw
+    learning : configuration of the learning
+    model, method, examples : model, method and training examples of the devices
+    tasks, example_encoder : test tasks, and the encoder of their examples as tokens
+    devices, seed : number of devices, and seed of their draws
 
     Attributes
     ----------
-    looks : whether devices find out what their prompts look like
+    profiles_prompts : whether the calibration of a device includes its prompt centroid
     evaluator : the tests
     """
 
@@ -58,7 +59,7 @@ class Kernels:
         method: Method,
         examples: Examples,
         tasks: Sequence[Task],
-        reader: Reader,
+        example_encoder: ExampleEncoder,
         devices: int,
         seed: int,
     ) -> None:
@@ -69,29 +70,34 @@ class Kernels:
         self._devices = devices
         self._seed = seed
         self._rank = max(method.ranks(model.layers))
-        self.looks = learning.inference is not None or isinstance(learning.topology, Similarity)
-        self.evaluator = Evaluator(model, tasks, reader, learning.max_length)
+        self._memory = MemoryEstimate(model)
+        self.profiles_prompts = learning.inference is not None or isinstance(
+            learning.topology, Similarity
+        )
+        self.evaluator = Evaluator(model, tasks, example_encoder, learning.max_length)
 
-    def untrained(self, device: int) -> Adapter:
-        """Return what a device begins with; where that is the same for all, it is one object."""
+    def initial_adapter(self, device: int) -> Adapter:
+        """Return the initial adapter of a device; one object if it is common to all devices."""
         return self._initial(0 if self._method.shares_a else device)
 
-    def plan(self, jobs: Sequence[Job[Any]]) -> list[tuple[Job[Any], ...]]:
-        """Cut jobs that do not need each other into chunks."""
-        return chunks(jobs, self._size, self._fits)
+    def split(self, jobs: Sequence[Job[Any]]) -> list[tuple[Job[Any], ...]]:
+        """Split independent jobs into micro-batches."""
+        return micro_batches(jobs, self._size, self._fits)
 
-    def compute(self, chunk: Sequence[Job[Any]]) -> list[Outcome]:
-        """Return what the jobs of a chunk come to."""
-        kind = chunk[0].kind
+    def compute(self, micro_batch: Sequence[Job[Any]]) -> list[Outcome]:
+        """Compute the jobs of a micro-batch."""
+        kind = micro_batch[0].kind
         if kind == TRAINING:
-            return self._train(chunk)
-        if kind == PREPARATION:
-            return [self._prepare(job) for job in chunk]
+            return self._train(micro_batch)
+        if kind == CALIBRATION:
+            return [self._calibrate(job) for job in micro_batch]
         if kind == MIXTURE:
-            return [self._mix(job) for job in chunk]
+            return [self._test_mixture(job) for job in micro_batch]
         adapters = [
-            job.needs[0].value().adapter if job.needs else self.untrained(job.device)
-            for job in chunk
+            job.dependencies[0].value().adapter
+            if job.dependencies
+            else self.initial_adapter(job.device)
+            for job in micro_batch
         ]
         return [
             Outcome({"accuracies": found, "routing": None, "expert_usage_entropy": None}, {})
@@ -100,60 +106,60 @@ class Kernels:
 
     @functools.cache  # noqa: B019  (a trainer lives as long as its run)
     def _initial(self, device: int) -> Adapter:
-        """Return a device's first adapter, or the one to start from."""
+        """Return the drawn initial adapter of a device, or the one of the configuration."""
         drawn = self._method.initial(self._model.layers, self._seed, device, self._devices)
         if self._learning.initial_adapter is None:
             return drawn
         found = read_adapter(Path(self._learning.initial_adapter), self._model.layers)
         if [len(a) for a in found.a] != [len(a) for a in drawn.a]:
             raise ValueError(
-                f"start must be an adapter of rank {drawn.rank} on every adapted layer, got ranks "
-                f"{min(len(a) for a in found.a)} to {max(len(a) for a in found.a)}"
+                f"initial_adapter must be an adapter of rank {drawn.rank} on every adapted layer, "
+                f"got ranks {min(len(a) for a in found.a)} to {max(len(a) for a in found.a)}"
             )
         if found.layer_scales is not None or found.scale != drawn.scale:
             raise ValueError(
-                f"start must be an adapter of scale {drawn.scale:g}, as alpha and rank of the "
-                f"method say, got {found.scale:g}"
+                f"initial_adapter must be an adapter of scale {drawn.scale:g}, "
+                f"which alpha and rank of the method give, got {found.scale:g}"
             )
         return found
 
-    def _size(self, job: Job[Any]) -> Size:
+    def _size(self, job: Job[Any]) -> JobSize:
         if job.kind != TRAINING:
-            return Size(1, 1, 1)
+            return JobSize(1, 1, 1)
         width = self._examples.width(job.device)
-        return Size(width, self._learning.batch_size, self._examples.steps[job.device])
+        return JobSize(width, self._learning.batch_size, self._examples.steps[job.device])
 
-    def _fits(self, kind: str, jobs: int, size: Size) -> bool:
+    def _fits(self, kind: str, jobs: int, size: JobSize) -> bool:
         if kind != TRAINING:
-            return jobs <= _TOGETHER
+            return jobs <= _BATCH_SIZE
         bounds, tokens = self._learning.trainer, size.width * size.rows
-        needed = self._model.memory(tokens, jobs, self._rank, training=True)
+        needed = self._memory.peak_bytes(tokens, jobs, self._rank, training=True)
         return jobs * tokens <= bounds.micro_batch_tokens and needed <= bounds.memory_bytes
 
-    def _mix(self, job: Job[Any]) -> Outcome:
-        experts = [need.value() for need in job.needs]
+    def _test_mixture(self, job: Job[Any]) -> Outcome:
+        experts = [each.value() for each in job.dependencies]
         gate = self._learning.inference or Mixture()
-        accuracies, *choice = self.evaluator.mixed(experts, gate)
-        routing, load = (None if math.isnan(value) else value for value in choice)
-        facts = {"accuracies": accuracies, "routing": routing, "expert_usage_entropy": load}
-        return Outcome(facts, {})
+        accuracies, *routed = self.evaluator.mixture(experts, gate)
+        routing, load = (None if math.isnan(value) else value for value in routed)
+        scalars = {"accuracies": accuracies, "routing": routing, "expert_usage_entropy": load}
+        return Outcome(scalars, {})
 
-    def _prepare(self, job: Job[Any]) -> Outcome:
+    def _calibrate(self, job: Job[Any]) -> Outcome:
         count = self._method.calibration[1]
-        prepared = self._method.calibrate(
+        calibrated = self._method.calibrate(
             self._model,
-            job.needs[0].value().adapter,
+            job.dependencies[0].value().adapter,
             self._examples.rows[job.device],
             self._examples.batches(job.device, "calibration", 0, count),
             key(self._seed, "calibration", job.device),
         )
-        found = {f"mask.{i}": mask for i, mask in enumerate(prepared.mask or ())}
-        if self.looks:
+        tensors = {f"mask.{i}": mask for i, mask in enumerate(calibrated.mask or ())}
+        if self.profiles_prompts:
             means = centroid(self._model, self._examples.rows[job.device], CENTROID_PROMPTS)
-            found |= {f"centroid.{i}": mean for i, mean in enumerate(means)}
-        return Outcome({}, found)
+            tensors |= {f"centroid.{i}": mean for i, mean in enumerate(means)}
+        return Outcome({}, tensors)
 
-    def _rate(self, round_: int) -> float:
+    def _learning_rate(self, round_: int) -> float:
         """Return the learning rate of a round, counted from 1."""
         learning = self._learning
         left = 1.0 - (round_ - 1) / learning.rounds
@@ -163,18 +169,18 @@ class Kernels:
     def _train(self, jobs: Sequence[Job[Any]]) -> list[Outcome]:
         works = []
         for job in jobs:
-            start = job.needs[0].value()
+            start = job.dependencies[0].value()
             batches = self._examples.training(job.device, job.round)
-            rate = self._rate(job.round)
-            works.append(Work(start.adapter, start.moments, batches, rate))
+            rate = self._learning_rate(job.round)
+            works.append(LocalTraining(start.adapter, start.moments, batches, rate))
         optimizer, bound = self._learning.optimizer, self._learning.clip_norm
         outcomes = []
         for job, found in zip(jobs, train(self._model, works, optimizer, bound), strict=True):
             if not math.isfinite(found.loss):
                 raise ValueError(
                     f"device {job.device} diverged in round {job.round}, its loss is "
-                    f"{found.loss}; the learning rate is {self._rate(job.round):g}"
+                    f"{found.loss}; the learning rate is {self._learning_rate(job.round):g}"
                 )
-            facts, tensors = parts(State(found.adapter, found.moments, found.loss))
-            outcomes.append(Outcome(facts, tensors))
+            scalars, tensors = to_parts(State(found.adapter, found.moments, found.loss))
+            outcomes.append(Outcome(scalars, tensors))
         return outcomes

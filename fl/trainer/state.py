@@ -1,4 +1,4 @@
-"""What a device carries from round to round, and its parts by name for keeping it."""
+"""State that a device carries from round to round, and its serialization for the result cache."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class State:
-    """What a device carries from round to round.
+    """State of a device between rounds.
 
     Parameters
     ----------
-    adapter : what it has learned
-    moments : what its optimizer remembers, None before the first step
-    loss : mean loss of the last round's steps [nat]
+    adapter : trained or aggregated adapter
+    moments : state of the optimizer, None before the first step
+    loss : mean loss of the steps of the last round [nat]
     """
 
     adapter: Adapter
@@ -34,13 +34,14 @@ class State:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Prepared:
-    """What a device has before its first round.
+class Calibration:
+    """Result of the calibration of a device before its first round.
 
     Parameters
     ----------
-    adapter : its first adapter, with its mask
-    centroid : per layer (inputs,) mean of what enters it over its prompts; None if nobody asks
+    adapter : initial adapter, with its mask
+    centroid : prompt centroid: per layer (inputs,) mean layer input over the device's prompts; None
+        if prompts are not profiled
     """
 
     adapter: Adapter
@@ -48,8 +49,8 @@ class Prepared:
 
 
 @dataclass(frozen=True, slots=True)
-class Tested:
-    """How well a device does.
+class Evaluation:
+    """Test results of a device.
 
     Parameters
     ----------
@@ -62,8 +63,8 @@ class Tested:
     expert_usage_entropy: float
 
 
-def parts(state: State) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
-    """Return the facts and tensors of a trained state; what never changes is left out."""
+def to_parts(state: State) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    """Return the scalars and tensors of a trained state, constant parts excluded."""
     adapter, moments = state.adapter, state.moments
     named = {"b": adapter.b}
     if adapter.train_a:
@@ -79,23 +80,22 @@ def parts(state: State) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     return {"loss": state.loss, "steps": steps}, tensors
 
 
-def joined(frame: Adapter, facts: Mapping[str, Any], tensors: Tensors) -> State:
-    """Return the state of `parts`.
+def from_parts(initial: Adapter, scalars: Mapping[str, Any], tensors: Tensors) -> State:
+    """Return the state of `to_parts`.
 
     Parameters
     ----------
-    frame : the device's adapter before its first round, with what never changes
-    facts, tensors : as from `parts`
+    initial : initial adapter of the device, with the constant parts
+    scalars, tensors : as returned by `to_parts`
     """
-
     moments = None
-    if facts["steps"] is not None:
-        moments = Moments(facts["steps"], part(tensors, "first"), part(tensors, "second"))
-    a = part(tensors, "a") if frame.train_a else frame.a
-    return State(replace(frame, b=part(tensors, "b"), a=a), moments, facts["loss"])
+    if scalars["steps"] is not None:
+        moments = Moments(scalars["steps"], numbered(tensors, "first"), numbered(tensors, "second"))
+    a = numbered(tensors, "a") if initial.train_a else initial.a
+    return State(replace(initial, b=numbered(tensors, "b"), a=a), moments, scalars["loss"])
 
 
-def part(tensors: Tensors, name: str) -> tuple[torch.Tensor, ...]:
-    """Return the tensors of a name and a number, in the order of their numbers."""
+def numbered(tensors: Tensors, name: str) -> tuple[torch.Tensor, ...]:
+    """Return the tensors `name.0`, `name.1`, ..., in this order."""
     count = sum(each.startswith(f"{name}.") for each in tensors)
     return tuple(tensors[f"{name}.{index}"] for index in range(count))

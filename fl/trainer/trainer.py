@@ -1,7 +1,8 @@
-"""What the devices of a simulation compute: training, merging and tests, on one frozen model.
+"""Trainer: training, aggregation and tests of all devices on one frozen model.
 
-Everything is promised first (`jobs`) and computed, many devices together, when a result is needed
-(`executor`); so a simulation asks for what it needs when its devices do, and pays for little.
+Results are lazy values (`engine.jobs`), computed for many devices in one batch when they are needed
+(`engine.executor`). A simulation therefore requests results at the simulated time of each device
+without computing them one by one.
 """
 
 from __future__ import annotations
@@ -15,24 +16,23 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..adapters import AdaptedModel, Adapter
-from ..config import Emulate, Learning, Wrongs
+from ..config import Emulate, Learning, UpdateFaults
 from ..data.device_examples import Examples
-from ..digests import code, digest_of_model, digest_of_start, own_code
-from ..engine.device import bits_of
+from ..digests import code_digest, digest_of_model, digest_of_start, plugin_code_digest
+from ..engine.device import numerics_fingerprint
 from ..engine.executor import Executor
-from ..engine.jobs import Derived, Job, Value, digest
+from ..engine.jobs import DerivedValue, Job, LazyValue, digest
 from ..methods import method_of
-from ..methods.merging import Merging
+from ..methods.aggregation import Aggregation
 from ..methods.projections import overlaps
 from ..models.checks import check_length, check_token
 from ..models.sentence_encoder import Choices
-from ..seeds import generator, key
-from ..updates.attacks import damaged, falsified
-from ..updates.codec import Update, decode, encode
-from .cost_model import Payload
-from .group_state import Groups
-from .kernels import CENTROID_PROMPTS, MIXTURE, PREPARATION, TEST, TRAINING, Kernels
-from .state import Prepared, State, Tested, joined, part
+from ..updates.channel import UpdateChannel
+from ..updates.codec import Update
+from .cost_model import CostModel
+from .group_state import GroupState
+from .kernels import CALIBRATION, CENTROID_PROMPTS, MIXTURE, TEST, TRAINING, Kernels
+from .state import Calibration, Evaluation, State, from_parts, numbered
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -43,26 +43,28 @@ if TYPE_CHECKING:
 
 
 class Trainer:
-    """Trains the adapters of all devices on one frozen model.
+    """Training of the adapters of all devices on one frozen model; see also `SessionTrainer`.
 
     Parameters
     ----------
-    learning : what is learned
+    learning : configuration of the learning
     tasks : the tasks, in order
-    model, tokenizer : the shared model; it is wrapped in place
+    model, tokenizer : shared model, wrapped in place, and its tokenizer
     devices : number of devices
-    seed : of data order, initial adapters and masks
-    store : keeps what was computed; none: nothing is kept
-    ranks : the processes that share the work; none: this one does it all
-    wrongs : what is wrong with updates and labels; none: nothing is
+    seed : seed of data order, initial adapters and masks
+    store : result cache; None for none
+    ranks : processes that share the computation; None for a single one
+    update_faults : attacks and corruption of updates, and flipped labels; None for none
 
     Attributes
     ----------
-    tasks, task_of : the tasks; and for each device the numbers of those that it trains
-    examples : what each device learns from
-    method, model, payload : what is trained, on what, and its sizes
-    groups : what is asked about devices that aggregate with each other
-    executor : computes what is promised
+    tasks, task_of : the tasks, and the numbers of each device's training tasks
+    examples : training examples of each device
+    method, model : method and adapted model
+    cost_model : sizes of messages, and operations of steps
+    channel : channel of the updates
+    groups : updates and statistics of groups of devices
+    executor : executor of the jobs
     """
 
     def __init__(
@@ -76,7 +78,7 @@ class Trainer:
         *,
         store: Store | None = None,
         ranks: Ranks | None = None,
-        wrongs: Wrongs | None = None,
+        update_faults: UpdateFaults | None = None,
     ) -> None:
         torch.set_num_threads(learning.trainer.threads)
         self._learning = learning
@@ -90,24 +92,32 @@ class Trainer:
         if learning.scoring == "similarity":
             choices = Choices(tasks, model, tokenizer, learning.max_length)
         self.model = AdaptedModel(model, learning.target_modules, computing.checkpointing, choices)
-        self._ranks = self.method.ranks(self.model.layers)
+        ranks_of_layers = self.method.ranks(self.model.layers)
         self._devices = devices
-        for layer, rank in zip(self.model.layers, self._ranks, strict=True):
+        for layer, rank in zip(self.model.layers, ranks_of_layers, strict=True):
             if rank > layer.inputs:
                 raise ValueError(
                     f"rank must be at most the inputs of every adapted layer, {layer.inputs} of "
                     f"{layer.name}, got {rank}"
                 )
         emulate = learning.payload if isinstance(learning.payload, Emulate) else None
-        self.payload = Payload(
+        self.cost_model = CostModel(
             emulate, self.method, self.model, learning.target_modules, learning.bits_per_parameter
         )
-        self._wrongs = wrongs or Wrongs()
-        # Whether every message carries the values of A, which are averaged then.
-        self._with_a = self.method.shapes_update(self.model.layers, False).a is not None
-        self._merging = Merging(self.method, learning.robust, with_a=self._with_a)
+        faults = update_faults or UpdateFaults()
+        # Whether every message carries the values of A, which are then aggregated.
+        with_a = self.method.shapes_update(self.model.layers, False).a is not None
+        self.channel = UpdateChannel(
+            self.model.layers,
+            ranks_of_layers,
+            seed,
+            faults,
+            learning.bits_per_parameter,
+            with_a=with_a,
+        )
+        self._aggregation = Aggregation(self.method, learning.robust, with_a=with_a)
         self.examples = Examples(
-            learning, tasks, choices or tokenizer, devices, seed, self._wrongs.mislabels
+            learning, tasks, choices or tokenizer, devices, seed, faults.flips_labels
         )
         check_token(model, max(int(rows.ids.max()) for rows in self.examples.rows))
         self.task_of = self.examples.task_of
@@ -115,300 +125,256 @@ class Trainer:
             learning, self.model, self.method, self.examples, tasks, choices or tokenizer, devices,
             seed,
         )  # fmt: skip
-        self.groups = Groups(
-            self._prepared, self._carried, self.task_of, seed, self._falsified, self._lie
-        )
-        self._started = digest_of_start(learning.initial_adapter)
-        self._tests = digest(
+        self.groups = GroupState(self._calibrated, self.channel, self.task_of, seed)
+        self._start_digest = digest_of_start(learning.initial_adapter)
+        self._tests_digest = digest(
             [[[e.prompt, e.answer, e.choices] for e in task.test] for task in tasks],
             learning.max_length,
             learning.scoring,
         )
-        self._settings = digest(
+        self._settings_digest = digest(
             asdict(learning.method), asdict(learning.optimizer), learning.batch_size,
             learning.clip_norm, learning.bits_per_parameter,
             0 if learning.optimizer.schedule == "constant" else learning.rounds,
         )  # fmt: skip
         context = digest(
-            code(),
-            own_code(learning.method.model),
+            code_digest(),
+            plugin_code_digest(learning.method.model),
             model_digest,
-            bits_of(self.model.device, computing.threads),
+            numerics_fingerprint(self.model.device, computing.threads),
         )
-        self.executor = Executor(context, self._kernels.plan, self._kernels.compute, store, ranks)
+        self.executor = Executor(context, self._kernels.split, self._kernels.compute, store, ranks)
 
-    # What sessions ask for.
+    # The interface of sessions; see `fl.session.protocols.SessionTrainer`.
 
     def flops(self, device: int, first: bool) -> float:
-        """Return the operations of a device's round, with its preparation if it is the first."""
+        """Return the operations of a device's round, with calibration if it is the first [FLOP]."""
         learning = self._learning
-        batch, length = self.payload.tokens(learning.batch_size, self.examples.width(device))
-        total = self.payload.training_flops(self.examples.steps[device] * batch * length)
+        batch, length = self.cost_model.tokens(learning.batch_size, self.examples.width(device))
+        total = self.cost_model.training_flops(self.examples.steps[device] * batch * length)
         if first:
             prompts, batches = self.method.calibration
-            if self._kernels.looks:
+            if self._kernels.profiles_prompts:
                 prompts = max(prompts, CENTROID_PROMPTS)
             prompts = min(prompts, self.examples.count(device))
-            total += self.payload.forward_flops(prompts * length)
-            total += self.payload.training_flops(batches * batch * length)
+            total += self.cost_model.forward_flops(prompts * length)
+            total += self.cost_model.training_flops(batches * batch * length)
         return total
 
     def weight(self, device: int) -> float:
-        """Return how much a device's update counts."""
+        """Return the aggregation weight of a device's update."""
         return float(self.examples.count(device)) if self._learning.weights == "examples" else 1.0
 
-    def train(self, device: int, round_: int, start: Value[State] | None) -> Job[State]:
-        """Return a device's state after its local steps of a round.
+    def train(self, device: int, round_: int, start: LazyValue[State] | None) -> Job[State]:
+        """Return a device's state after the local steps of a round.
 
         Parameters
         ----------
-        device, round_ : whose, and when: each round has its own batches
-        start : where it starts; None for the first time
+        device, round_ : device and round, which determine the batches
+        start : state before the local steps; None before the first round
         """
-        frame = self._frame(device)
-        begin = self._fresh(device) if start is None else start
+        initial = self._base_adapter(device)
+        begin = self._initial_state(device) if start is None else start
         name = digest(
-            TRAINING, begin.key, frame.key, self.examples.digests[device], self._settings,
+            TRAINING, begin.key, initial.key, self.examples.digests[device], self._settings_digest,
             [self._seed, device, round_, self.examples.steps[device]],
         )  # fmt: skip
 
-        def read(facts: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> State:
-            return joined(frame.value(), facts, tensors)
+        def read(scalars: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> State:
+            return from_parts(initial.value(), scalars, tensors)
 
         return self.executor.submit(
-            Job(self.executor, TRAINING, name, (begin, frame), device, round_, read)
+            Job(self.executor, TRAINING, name, (begin, initial), device, round_, read)
         )
 
     def loss(self, trained: Job[State]) -> float:
-        """Return the mean loss of a device's local steps [nat]; all that is pending is computed."""
-        return float(trained.outcome()["loss"])
+        """Return the mean loss of a device's local steps [nat]; all pending jobs are computed."""
+        return float(trained.wait()["loss"])
 
-    def agree(self, round_: int, state: str) -> None:
-        """Make sure that all ranks see the same simulation.
+    def check_agreement(self, round_: int, state: str) -> None:
+        """Check that the state of the simulation is the same on all ranks.
 
         Raises
         ------
         ValueError
-            if they do not
+            if it is not
         """
-        self.executor.agree(round_, state)
+        self.executor.check_agreement(round_, state)
 
-    def tell(self, device: int, round_: int, state: Value[State]) -> Value[Update]:
-        """Return what those understand whom a device tells its state, as the bytes carry it."""
+    def outgoing_update(
+        self, device: int, round_: int, state: LazyValue[State]
+    ) -> LazyValue[Update]:
+        """Return the update that neighbors decode from a device's message."""
 
         def make() -> Update:
-            true = self.method.update(state.value().adapter, device, round_, True)
-            return self._carried(self._falsified(true))
+            return self.channel.sent(
+                self.method.update(state.value().adapter, device, round_, True)
+            )
 
-        return Derived(
-            digest("told", state.key, device, *self._lie(device, round_)), (state,), make
-        )
+        name = digest("sent", state.key, device, *self.channel.attack_key(device, round_))
+        return DerivedValue(name, (state,), make)
 
-    def damaged(
-        self, me: int, device: int, round_: int, told: Value[Update], group: Sequence[int] = ()
-    ) -> Value[Update] | None:
-        """Return what a device has heard of another, if bits have changed on the way; else None.
-
-        Parameters
-        ----------
-        me, device : who hears, and who has told
-        round_ : of which round
-        told : the update, as it was sent
-        group : of whom it is, if not of the one who has told
-        """
-        corruption = self._wrongs.corruption
-        if corruption is None:
-            return None
-        rng = generator(self._seed, "corruption", me, device, round_, *group)
-        if rng.random() >= corruption.probability:
-            return None
-
-        def make() -> Update:
-            return damaged(
-                told.value(), corruption.bits, rng, self.model.layers, self._ranks,
-                with_a=self._with_a,
-            )  # fmt: skip
-
-        name = digest(
-            "damaged", told.key, [me, device, round_, *group, self._seed], asdict(corruption)
-        )
-        return Derived(name, (told,), make)
-
-    def merge(
+    def aggregate(
         self,
         device: int,
-        own: Value[State],
-        heard: Sequence[Value[Update]],
+        own: LazyValue[State],
+        received: Sequence[LazyValue[Update]],
         weights: Sequence[float],
-    ) -> Value[State]:
-        """Return a device's state with what it heard.
+    ) -> LazyValue[State]:
+        """Return a device's state, aggregated with received updates.
 
         Parameters
         ----------
-        device : the one
-        own, heard : its state, and what it was told
-        weights : of its own state, and of each of the others
+        device : the receiver
+        own, received : its state, and the updates
+        weights : weight of its own state, then of each update
         """
 
         def make() -> State:
             state = own.value()
-            mine = self.method.update(state.adapter, device, 0, True)
-            merged = self._merging.peers(mine, [update.value() for update in heard], weights)
-            return replace(state, adapter=self.method.adopt(state.adapter, merged))
+            local = self.method.update(state.adapter, device, 0, True)
+            updates = [update.value() for update in received]
+            aggregate = self._aggregation.peers(local, updates, weights)
+            return replace(state, adapter=self.method.adopt(state.adapter, aggregate))
 
-        keys = [update.key for update in heard]
-        name = digest("merged", own.key, keys, list(weights), self._settings, *self._rule())
-        return Derived(name, (own, *heard), make)
+        keys = [update.key for update in received]
+        name = digest(
+            "aggregated", own.key, keys, list(weights), self._settings_digest, *self._rule_key()
+        )
+        return DerivedValue(name, (own, *received), make)
 
     def average(
         self,
-        heard: Sequence[Value[Update]],
+        received: Sequence[LazyValue[Update]],
         weights: Sequence[float],
-        before: Value[Update] | None = None,
-    ) -> Value[Update]:
-        """Return what a server makes of updates, as those understand it whom it tells.
+        previous: LazyValue[Update] | None = None,
+    ) -> LazyValue[Update]:
+        """Return the server's average of client updates, as clients decode it.
 
         Parameters
         ----------
-        heard, weights : the updates, and how much each counts
-        before : what it had before; none: an untrained adapter
+        received, weights : the updates, and their weights
+        previous : previous average; None for the initial adapter
         """
-        needs = [*heard]
-        # What it had before matters to some rules only, and if nothing that it has heard is of use.
-        if before is not None and (self._rule() or self._wrongs.corruption is not None):
-            needs.append(before)
+        dependencies = [*received]
+        # The previous average matters only to robust rules, and if all updates are rejected.
+        if previous is not None and (self._rule_key() or self.channel.is_corrupting):
+            dependencies.append(previous)
 
         def make() -> Update:
-            updates = [update.value() for update in heard]
-            if len(needs) > len(heard):
-                had = needs[-1].value()
+            updates = [update.value() for update in received]
+            if len(dependencies) > len(received):
+                before = dependencies[-1].value()
             else:
-                had = self.method.update(self._kernels.untrained(0), 0, 0, True)
-            return self._carried(self._merging.clients(had, updates, weights))
+                before = self.method.update(self._kernels.initial_adapter(0), 0, 0, True)
+            return self.channel.transmitted(self._aggregation.clients(before, updates, weights))
 
-        keys = [need.key for need in needs]
-        name = digest("average", keys, list(weights), self._settings, *self._rule())
-        return Derived(name, needs, make)
+        keys = [each.key for each in dependencies]
+        name = digest("average", keys, list(weights), self._settings_digest, *self._rule_key())
+        return DerivedValue(name, dependencies, make)
 
-    def adopt(self, device: int, own: Value[State] | None, average: Value[Update]) -> Value[State]:
-        """Return a device's state with what a server told it."""
-        start = self._fresh(device) if own is None else own
+    def adopt(
+        self, device: int, own: LazyValue[State] | None, average: LazyValue[Update]
+    ) -> LazyValue[State]:
+        """Return a device's state with the adapter of the server's average."""
+        start = self._initial_state(device) if own is None else own
 
         def make() -> State:
             state = start.value()
-            told = average.value()
-            if told.refused:
+            update = average.value()
+            if update.rejected:
                 return state
-            return replace(state, adapter=self.method.adopt(state.adapter, told))
+            return replace(state, adapter=self.method.adopt(state.adapter, update))
 
-        return Derived(digest("adopted", start.key, average.key), (start, average), make)
+        return DerivedValue(digest("adopted", start.key, average.key), (start, average), make)
 
     def test(
         self,
         device: int,
         round_: int,
-        state: Value[State] | None,
-        held: Mapping[int, Value[Update]] | None = None,
-    ) -> Value[Tested]:
-        """Return how well a device does on all tasks.
+        state: LazyValue[State] | None,
+        cached: Mapping[int, LazyValue[Update]] | None = None,
+    ) -> LazyValue[Evaluation]:
+        """Return a device's test results on all tasks.
 
         Parameters
         ----------
-        device, round_ : whom, and when
-        state : what it has learned; None stands for the untrained model
-        held : by device what it knows of it and its group, of which it answers with a mixture
+        device, round_ : device and round
+        state : its state; None for the initial adapter
+        cached : cached cluster update of each known device, for the mixture of experts
         """
-        if held and self._learning.inference is not None:
-            experts = [self.groups.expert(other, held[other]) for other in sorted(held)]
+        if cached and self._learning.inference is not None:
+            experts = [self.groups.expert(other, cached[other]) for other in sorted(cached)]
             name = digest(
-                MIXTURE, [each.key for each in experts], self._tests,
+                MIXTURE, [each.key for each in experts], self._tests_digest,
                 asdict(self._learning.inference),
             )  # fmt: skip
             return self.executor.submit(
-                Job(self.executor, MIXTURE, name, experts, device, round_, _tested)
+                Job(self.executor, MIXTURE, name, experts, device, round_, _evaluation)
             )
-        needs = () if state is None else (state,)
-        started = "" if needs else self._started
-        name = digest(TEST, [need.key for need in needs], self._tests, started)
-        return self.executor.submit(Job(self.executor, TEST, name, needs, device, round_, _tested))
+        dependencies = () if state is None else (state,)
+        start = "" if dependencies else self._start_digest
+        name = digest(TEST, [each.key for each in dependencies], self._tests_digest, start)
+        return self.executor.submit(
+            Job(self.executor, TEST, name, dependencies, device, round_, _evaluation)
+        )
 
     def overlaps(self) -> tuple[list[float], list[float]] | None:
-        """Return how far frozen A's are from orthogonal; None unless each device has its own."""
+        """Return how far frozen A's are from orthogonal; None if devices share one A."""
         if self.method.shares_a:
             return None
-        return overlaps([self._kernels.untrained(each).a for each in range(self._devices)])
+        return overlaps([self._kernels.initial_adapter(each).a for each in range(self._devices)])
 
-    # How it is computed.
+    # Lazy values before the first round.
 
-    def _rule(self) -> list[object]:
-        """Return what names the rule of merging, if it is not the method's own."""
+    def _rule_key(self) -> list[object]:
+        """Return the cache key of the robust aggregation rule; empty for the method's own."""
         robust = self._learning.robust
         return [] if robust is None else [asdict(robust)]
 
-    def _lie(self, device: int, round_: int) -> list[object]:
-        """Return what names a device's lie in a round, if it lies."""
-        attack = self._wrongs.attack(device, round_)
-        return [] if attack is None else [asdict(attack), round_, self._seed]
-
-    def _falsified(self, update: Update) -> Update:
-        """Return what a device tells in place of an update of its own: mostly the same."""
-        attack = self._wrongs.attack(update.device, update.round)
-        if attack is None:
-            return update
-        rng = generator(self._seed, "byzantine", update.device, update.round)
-        return falsified(update, attack, rng)
-
-    def _carried(self, update: Update) -> Update:
-        """Return an update as it comes out of its bytes."""
-        bits = self._learning.bits_per_parameter
-        rounding = key(self._seed, "rounding", update.device, update.round)
-        sent = encode(replace(update, bits=bits, rounding=rounding))
-        return decode(sent, self.model.layers, self._ranks)
+    @functools.cache  # noqa: B019
+    def _base_adapter(self, device: int) -> LazyValue[Adapter]:
+        """Return a device's calibrated adapter before its first round."""
+        calibrated = self._calibrated(device)
+        name = digest("base adapter", calibrated.key)
+        return DerivedValue(name, (calibrated,), lambda: calibrated.value().adapter)
 
     @functools.cache  # noqa: B019
-    def _frame(self, device: int) -> Value[Adapter]:
-        """Return a device's adapter before its first round."""
-        prepared = self._prepared(device)
-        name = digest("frame", prepared.key)
-        return Derived(name, (prepared,), lambda: prepared.value().adapter)
-
-    @functools.cache  # noqa: B019
-    def _prepared(self, device: int) -> Value[Prepared]:
-        """Return what a device has before its first round, found out on its own data."""
+    def _calibrated(self, device: int) -> LazyValue[Calibration]:
+        """Return a device's calibration on its own data; without one, its initial adapter."""
         own = 0 if self.method.shares_a else device
-        name = digest("initial", self._seed, own, self._devices, self._settings, self._started)
-        initial = Derived(name, (), lambda: Prepared(self._kernels.untrained(device)))
-        if not any(self.method.calibration) and not self._kernels.looks:
+        name = digest(
+            "initial", self._seed, own, self._devices, self._settings_digest, self._start_digest
+        )
+        initial = DerivedValue(name, (), lambda: Calibration(self._kernels.initial_adapter(device)))
+        profiles_prompts = self._kernels.profiles_prompts
+        if not any(self.method.calibration) and not profiles_prompts:
             return initial
         name = digest(
-            PREPARATION,
-            name,
-            self.examples.digests[device],
-            self._seed,
-            device,
-            self._kernels.looks,
+            CALIBRATION, name, self.examples.digests[device], self._seed, device, profiles_prompts
         )
 
-        def read(_: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Prepared:
-            mask, centroid = part(tensors, "mask"), part(tensors, "centroid")
-            return Prepared(
-                replace(self._kernels.untrained(device), mask=mask or None), centroid or None
-            )
+        def read(_: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Calibration:
+            mask, centroid = numbered(tensors, "mask"), numbered(tensors, "centroid")
+            adapter = replace(self._kernels.initial_adapter(device), mask=mask or None)
+            return Calibration(adapter, centroid or None)
 
         return self.executor.submit(
-            Job(self.executor, PREPARATION, name, (initial,), device, 0, read)
+            Job(self.executor, CALIBRATION, name, (initial,), device, 0, read)
         )
 
     @functools.cache  # noqa: B019
-    def _fresh(self, device: int) -> Value[State]:
+    def _initial_state(self, device: int) -> LazyValue[State]:
         """Return a device's state before its first round."""
-        frame = self._frame(device)
-        return Derived(digest("fresh", frame.key), (frame,), lambda: State(frame.value()))
+        adapter = self._base_adapter(device)
+        return DerivedValue(
+            digest("initial state", adapter.key), (adapter,), lambda: State(adapter.value())
+        )
 
 
-_OF_CHOICE = ("routing", "expert_usage_entropy")
-
-
-def _tested(facts: Mapping[str, Any], _: Mapping[str, torch.Tensor]) -> Tested:
-    routing, load = (math.nan if facts[name] is None else facts[name] for name in _OF_CHOICE)
-    return Tested(list(facts["accuracies"]), routing, load)
+def _evaluation(scalars: Mapping[str, Any], _: Mapping[str, torch.Tensor]) -> Evaluation:
+    routing, load = (
+        math.nan if scalars[name] is None else scalars[name]
+        for name in ("routing", "expert_usage_entropy")
+    )
+    return Evaluation(list(scalars["accuracies"]), routing, load)

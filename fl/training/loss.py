@@ -1,4 +1,4 @@
-"""The loss of a device-major batch: each device's mean cross-entropy over its answer tokens."""
+"""Loss of a device-major batch: the mean cross-entropy of each device over its answer tokens."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """The sequences of several devices, and what is to be predicted in them.
+    """Sequences of several devices and the answer tokens to predict.
 
     Parameters
     ----------
     ids : (devices * batch, length) tokens, device by device
-    where : (answers,) index of the token from which each answer token is predicted
+    positions : (answers,) index of the token from which each answer token is predicted
     tokens : (answers,) the answer tokens
-    owner : (answers,) device of each
-    counts : (devices,) how many answer tokens each device has
+    owner : (answers,) device of each answer token
+    counts : (devices,) number of answer tokens
     """
 
     ids: torch.Tensor
-    where: torch.Tensor
+    positions: torch.Tensor
     tokens: torch.Tensor
     owner: torch.Tensor
     counts: torch.Tensor
@@ -38,17 +38,17 @@ class Batch:
     def of(ids: torch.Tensor, labels: torch.Tensor, devices: int, device: torch.device) -> Batch:
         """Return tokens and labels (devices * batch, length) as a batch on a torch device.
 
-        Indices are found where the labels are: in main memory, no GPU has to be waited for.
+        Indices are computed in main memory, where the labels are, without synchronizing a GPU.
         """
-        where = predicted(labels)
-        owner = torch.div(where, labels.numel() // devices, rounding_mode="floor")
+        positions = predicted(labels)
+        owner = torch.div(positions, labels.numel() // devices, rounding_mode="floor")
         counts = torch.bincount(owner, minlength=devices)
-        parts = (ids, where, labels.flatten()[where + 1], owner, counts)
+        parts = (ids, positions, labels.flatten()[positions + 1], owner, counts)
         return Batch(*(part.to(device, non_blocking=True) for part in parts))
 
     @staticmethod
-    def together(batches: Sequence[Encoded], device: torch.device) -> Batch:
-        """Return one batch per device as a batch; missing sequences predict nothing."""
+    def collate(batches: Sequence[Encoded], device: torch.device) -> Batch:
+        """Collate one batch per device; missing sequences are padding without labels."""
         width = max(1, *(int(batch.mask.any(0).sum()) for batch in batches))
         shape = (len(batches), max(batch.ids.shape[0] for batch in batches), width)
         ids = torch.zeros(shape, dtype=torch.int64)
@@ -65,14 +65,16 @@ def batch_loss(model: AdaptedModel, batch: Batch) -> torch.Tensor:
 
     Parameters
     ----------
-    model : the shared model, with the adapters of the batch's devices on it
-    batch : what they train on
+    model : the shared model, with the adapters of the batch's devices attached
+    batch : the sequences
 
     Returns
     -------
-    (devices,) mean over the answer tokens of a device's batch [nat]; nan where there are none
+    (devices,) mean over the answer tokens of a device's batch [nat]; NaN if it has none
     """
-    logits = model.contest(model.logits_at(batch.ids, batch.where).float(), batch.tokens)
+    logits = model.restrict_to_choices(
+        model.logits_at(batch.ids, batch.positions).float(), batch.tokens
+    )
     losses = torch.nn.functional.cross_entropy(logits, batch.tokens, reduction="none")
     total = torch.zeros(len(batch.counts), device=losses.device)
     return total.index_add(0, batch.owner, losses) / batch.counts
@@ -85,7 +87,7 @@ def answer_loss(
 
     Parameters
     ----------
-    model : the shared model, with the adapters of `devices` devices on it
+    model : the shared model, with the adapters of `devices` devices attached
     ids, labels : (devices * batch, length) tokens; -100 marks those that are not predicted
     """
     return batch_loss(model, Batch.of(ids, labels, devices, model.device))

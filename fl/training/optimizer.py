@@ -1,8 +1,8 @@
-"""AdamW and SGD for many devices at once, each with its own memory, steps and learning rate.
+"""AdamW and SGD of many devices in one batch, each with its own moments, steps and learning rate.
 
-A device keeps its moments from round to round, as it would if it trained alone; only weights are
-exchanged. Starting afresh every few steps would make Adam's first, nearly sign-like steps most of
-the training.
+A device keeps its moments from round to round, as in standalone training; only weights are
+exchanged. With moments reset every round, most of the training would be Adam's first, nearly
+sign-like steps.
 
 Sources: Kingma and Ba, "Adam: a method for stochastic optimization", ICLR 2015, Algorithm 1, in
 PyTorch's fused form; decoupled weight decay after Loshchilov and Hutter, ICLR 2019 (for SGD too);
@@ -17,7 +17,7 @@ from typing import Protocol
 
 import torch
 
-from ..adapters.flat_parameters import DeviceRows
+from ..adapters.flat_parameters import FlatParameters
 from ..config import AdamW, Sgd
 
 Tensors = tuple[torch.Tensor, ...]
@@ -25,14 +25,14 @@ Tensors = tuple[torch.Tensor, ...]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Moments:
-    """What one device's optimizer remembers.
+    """State of one device's optimizer.
 
     Parameters
     ----------
-    steps : how many steps it has made
-    first : running mean of the gradient, or SGD's velocity: one vector over all trained entries,
-        B^T of every layer and then A if it is trained; empty for SGD without momentum
-    second : running mean of the gradient's square, likewise; empty for SGD
+    steps : number of steps so far
+    first : running mean of the gradient, or the velocity of SGD: one vector over all trained
+        entries, B^T of every layer, then A if it is trained; empty for SGD without momentum
+    second : running mean of the squared gradient, likewise; empty for SGD
     """
 
     steps: int
@@ -41,39 +41,39 @@ class Moments:
 
 
 class Stepper(Protocol):
-    """An optimizer on rows."""
+    """An optimizer of flat parameters."""
 
     def step(self, gradients: torch.Tensor, count: int) -> None:
-        """Move the first devices by their gradients, a matrix like the rows."""
+        """Update the first devices by their gradients, a matrix of the shape of the parameters."""
 
     def moments(self) -> list[Moments]:
-        """Return what each device's optimizer remembers now, in main memory."""
+        """Return the state of each device's optimizer, in main memory."""
 
 
-def stepper(
+def make_stepper(
     config: AdamW | Sgd,
-    rows: DeviceRows,
+    rows: FlatParameters,
     starts: Sequence[Moments | None],
     learning_rates: Sequence[float],
 ) -> Stepper:
-    """Return an optimizer.
+    """Return the optimizer of a configuration.
 
     Parameters
     ----------
-    config : which
-    rows : what is trained; changed in place
-    starts : each device's moments so far, None for a device that has made no step
-    learning_rates : of each device
+    config : which optimizer
+    rows : parameters of the devices, updated in place
+    starts : moments of each device; None before its first step
+    learning_rates : learning rate of each device
     """
     if isinstance(config, Sgd):
         return StackedSgd(config, rows, starts, learning_rates)
     return StackedAdamW(config, rows, starts, learning_rates)
 
 
-class _Memory:
-    """One number per trained entry that every device's optimizer remembers."""
+class _Moment:
+    """One moment of all devices: one number per trained entry."""
 
-    def __init__(self, rows: DeviceRows, starts: Sequence[Tensors]) -> None:
+    def __init__(self, rows: FlatParameters, starts: Sequence[Tensors]) -> None:
         self._rows = rows
         if all(starts) and not rows.any_padded:
             self.values = torch.stack([start[0] for start in starts]).to(rows.trained.device)
@@ -84,25 +84,25 @@ class _Memory:
                 self.values[index, rows.entries(index)] = start[0].to(self.values.device)
 
     def each(self) -> list[Tensors]:
-        """Return every device's own part, in main memory."""
+        """Return the vector of each device, without padding, in main memory."""
         values = self.values.cpu()
         return [(row[self._rows.entries(index)].clone(),) for index, row in enumerate(values)]
 
 
 class StackedAdamW:
-    """AdamW on rows."""
+    """AdamW of flat parameters."""
 
     def __init__(
         self,
         config: AdamW,
-        rows: DeviceRows,
+        rows: FlatParameters,
         starts: Sequence[Moments | None],
         learning_rates: Sequence[float],
     ) -> None:
         self._rows = rows
         self._decay = _decay(config.weight_decay, rows, learning_rates)
-        self._first = _Memory(rows, [start.first if start else () for start in starts])
-        self._second = _Memory(rows, [start.second if start else () for start in starts])
+        self._first = _Moment(rows, [start.first if start else () for start in starts])
+        self._second = _Moment(rows, [start.second if start else () for start in starts])
         self._steps = [0 if start is None else start.steps for start in starts]
         self._own = list(rows.trained)
         groups: dict[float, list[torch.Tensor]] = {}
@@ -122,7 +122,7 @@ class StackedAdamW:
 
     @torch.no_grad()
     def step(self, gradients: torch.Tensor, count: int) -> None:
-        """Move the first devices; where a gradient was always zero, by nothing."""
+        """Update the first devices; entries whose gradients were always zero do not change."""
         for index, row in enumerate(self._own):
             row.grad = gradients[index] if index < count else None
         for index in range(count):
@@ -132,18 +132,18 @@ class StackedAdamW:
         self._adam.step()
 
     def moments(self) -> list[Moments]:
-        """Return what each device's optimizer remembers now."""
+        """Return the state of each device's optimizer."""
         each = zip(self._steps, self._first.each(), self._second.each(), strict=True)
         return [Moments(*one) for one in each]
 
 
 class StackedSgd:
-    """Gradient descent with momentum on rows."""
+    """Gradient descent with momentum of flat parameters."""
 
     def __init__(
         self,
         config: Sgd,
-        rows: DeviceRows,
+        rows: FlatParameters,
         starts: Sequence[Moments | None],
         learning_rates: Sequence[float],
     ) -> None:
@@ -153,12 +153,12 @@ class StackedSgd:
         self._rates = torch.tensor(learning_rates, device=rows.trained.device)[:, None]
         self._velocity = None
         if config.momentum:
-            self._velocity = _Memory(rows, [start.first if start else () for start in starts])
+            self._velocity = _Moment(rows, [start.first if start else () for start in starts])
         self._steps = [0 if start is None else start.steps for start in starts]
 
     @torch.no_grad()
     def step(self, gradients: torch.Tensor, count: int) -> None:
-        """Move the first devices; where a gradient was always zero, by nothing."""
+        """Update the first devices; entries whose gradients were always zero do not change."""
         for index in range(count):
             self._steps[index] += 1
         if self._decay is not None:
@@ -169,7 +169,7 @@ class StackedSgd:
         self._rows.trained[:count].addcmul_(move, self._rates[:count], value=-1.0)
 
     def moments(self) -> list[Moments]:
-        """Return what each device's optimizer remembers now."""
+        """Return the state of each device's optimizer."""
         velocities: list[Tensors] = [()] * len(self._steps)
         if self._velocity is not None:
             velocities = self._velocity.each()
@@ -180,9 +180,9 @@ class StackedSgd:
 
 
 def _decay(
-    weight_decay: float, rows: DeviceRows, learning_rates: Sequence[float]
+    weight_decay: float, rows: FlatParameters, learning_rates: Sequence[float]
 ) -> torch.Tensor | None:
-    """Return by what every entry is multiplied in a step: masked ones keep what they are."""
+    """Return the factor of every entry in a step: 1 for masked entries; None without decay."""
     if not weight_decay:
         return None
     lost = weight_decay * torch.tensor(learning_rates, device=rows.trained.device)[:, None]

@@ -1,1 +1,1 @@
-"""Updates as they are transmitted: codec, quantization, attacks and corruption."""
+"""Updates: binary format, quantization, attacks, and the channel that they pass."""

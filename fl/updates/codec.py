@@ -1,10 +1,11 @@
-"""What travels: an update, and its bytes.
+"""Binary format of updates.
 
 Layout, little-endian: a header of 32 bytes (magic, format version, flags, sender, round, digest
 of the layers' shapes, length of the body, CRC-32 of the body), then the sections that the flags
 name, in this order: the mask of B, one bit per entry; the seed of A, 8 bytes, or the values of A;
-the values of B, all of them or those under the mask. Values are IEEE half precision, layer by
-layer, row by row. A receiver that holds the sender's mask needs the values only.
+the values of B, all of them or those under the mask. Values are IEEE half precision, or quantized
+(`quantization`), layer by layer, row by row. A receiver that knows the sender's mask needs the
+values only.
 """
 
 from __future__ import annotations
@@ -25,32 +26,32 @@ if TYPE_CHECKING:
 
 _HEADER = struct.Struct("<4sBBHIIIQI")
 HEADER_BYTES = _HEADER.size
-BITS_PER_VALUE = 16
+BITS_PER_PARAMETER = 16
 SEED_BYTES = 8
 _MAGIC = b"WNSU"
 _VERSION = 1
 _MASK, _A_SEED, _A_VALUES, _SPARSE, _A_FROZEN = 1, 2, 4, 8, 16
-_BITS = {BITS_PER_VALUE: 0, 8: 32, 4: 64}
+_BITS = {BITS_PER_PARAMETER: 0, 8: 32, 4: 64}
 
 Tensors = tuple[torch.Tensor, ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Update:
-    """What one device tells another.
+    """Update that one device sends to others.
 
     Parameters
     ----------
-    device, round : sender, and the round it speaks of
+    device, round : sender, and round of its training
     b : per layer (outputs, rank); zero outside the mask
-    mask : per layer (outputs, rank), the entries of B that are meant; None for all
-    a : per layer (rank, inputs), if A is told
-    a_seed : seed of A, if it is told by its seed
-    tells_mask : whether the receiver does not hold the mask yet
-    a_frozen : whether A is never trained, so that it is told exactly
-    bits : of a value: 16, 8 or 4
-    rounding : key of the draws by which values are rounded to less than 16 bits
-    refused : whether its receiver leaves it out, for values that are not finite
+    mask : per layer (outputs, rank), the active entries of B; None for all
+    a : per layer (rank, inputs), if the message carries the values of A
+    a_seed : seed of A, if the message carries the seed instead
+    includes_mask : whether the message carries the mask, which the receiver does not know yet
+    a_frozen : whether A is never trained, so that it is sent in half precision
+    bits : bits per parameter: 16, 8 or 4
+    rounding : key of the draws of stochastic rounding to less than 16 bits
+    rejected : whether its receiver discards it, for parameters that are not finite
     """
 
     device: int
@@ -59,28 +60,28 @@ class Update:
     mask: Tensors | None = None
     a: Tensors | None = None
     a_seed: int | None = None
-    tells_mask: bool = False
+    includes_mask: bool = False
     a_frozen: bool = False
-    bits: int = BITS_PER_VALUE
+    bits: int = BITS_PER_PARAMETER
     rounding: int = 0
-    refused: bool = False
+    rejected: bool = False
 
 
 def encode(update: Update) -> bytes:
-    """Return the bytes of an update.
+    """Encode an update.
 
     Raises
     ------
     ValueError
-        if a value is not finite in half precision, or there are no such bits
+        if a parameter is not finite in half precision, or the number of bits is not supported
     """
     if update.bits not in _BITS:
-        raise ValueError(f"an update's values must have 16, 8 or 4 bits, got {update.bits}")
+        raise ValueError(f"an update's parameters must have 16, 8 or 4 bits, got {update.bits}")
     flags = _BITS[update.bits]
     body = []
     if update.mask is not None:
         flags |= _SPARSE
-        if update.tells_mask:
+        if update.includes_mask:
             flags |= _MASK
             body.append(np.packbits(_flat(update.mask).numpy()).tobytes())
     if update.a_seed is not None:
@@ -88,12 +89,12 @@ def encode(update: Update) -> bytes:
         body.append(struct.pack("<Q", update.a_seed))
     elif update.a is not None:
         flags |= _A_VALUES | (_A_FROZEN if update.a_frozen else 0)
-        bits = BITS_PER_VALUE if update.a_frozen else update.bits
+        bits = BITS_PER_PARAMETER if update.a_frozen else update.bits
         body.append(_values(update.a, None, bits, update.rounding))
-    # Other draws than those of A.
+    # The draws of B are independent of those of A.
     body.append(_values(update.b, update.mask, update.bits, update.rounding ^ 1))
     joined = b"".join(body)
-    digest = _digest([(b.shape[0], b.shape[1]) for b in update.b])
+    digest = _shapes_digest([(b.shape[0], b.shape[1]) for b in update.b])
     header = _HEADER.pack(
         _MAGIC,
         _VERSION,
@@ -109,44 +110,44 @@ def encode(update: Update) -> bytes:
 
 
 def encoded_bytes(update: Update) -> int:
-    """Return how many bytes `encode` makes of an update, by its shapes and masks [byte]."""
+    """Return the size of an encoded update, from its shapes and masks [byte]."""
     counts = [b.numel() for b in update.b]
     size = HEADER_BYTES
-    if update.tells_mask and update.mask is not None:
+    if update.includes_mask and update.mask is not None:
         size += -(-sum(counts) // 8)
     if update.a_seed is not None:
         size += SEED_BYTES
     elif update.a is not None:
-        bits = BITS_PER_VALUE if update.a_frozen else update.bits
-        size += values_bytes([a.numel() for a in update.a], bits)
+        bits = BITS_PER_PARAMETER if update.a_frozen else update.bits
+        size += parameters_bytes([a.numel() for a in update.a], bits)
     if update.mask is not None:
         counts = [int(of_layer.sum()) for of_layer in update.mask]
-    return size + values_bytes(counts, update.bits)
+    return size + parameters_bytes(counts, update.bits)
 
 
-def values_bytes(counts: Sequence[int], bits: int) -> int:
-    """Return the size of so many values of each layer, in so many bits [byte]."""
-    if bits < BITS_PER_VALUE:
+def parameters_bytes(counts: Sequence[int], bits: int) -> int:
+    """Return the size of parameters, with their number in each layer and their bits [byte]."""
+    if bits < BITS_PER_PARAMETER:
         return quantization.packed_bytes(counts, bits)
-    return BITS_PER_VALUE // 8 * sum(counts)
+    return BITS_PER_PARAMETER // 8 * sum(counts)
 
 
 def decode(
     data: bytes, layers: Sequence[Layer], ranks: Sequence[int], mask: Tensors | None = None
 ) -> Update:
-    """Return the update that some bytes stand for.
+    """Decode an update.
 
     Parameters
     ----------
-    data : the bytes as sent
-    layers, ranks : shapes of the adapters, which sender and receiver share
-    mask : the sender's mask, if it is held from an earlier update
+    data : encoded update
+    layers, ranks : shapes of the adapters, common to sender and receiver
+    mask : the sender's mask, if it is known from an earlier update
 
     Raises
     ------
     ValueError
-        if the bytes are not an update of these shapes, are cut short or damaged, or are sparse
-        under a mask that is not known
+        if the bytes are not an update of these shapes, are truncated or corrupted, or are sparse
+        under an unknown mask
     """
     if len(data) < HEADER_BYTES:
         raise ValueError(f"an update has at least {HEADER_BYTES} bytes, got {len(data)}")
@@ -155,7 +156,7 @@ def decode(
     shapes = [(layer.outputs, rank) for layer, rank in sized]
     if magic != _MAGIC or version != _VERSION:
         raise ValueError(f"not an update of format {_VERSION}: starts with {data[:5]!r}")
-    if digest != _digest(shapes):
+    if digest != _shapes_digest(shapes):
         raise ValueError("the update is of an adapter of other shapes")
     body = memoryview(data)[HEADER_BYTES:]
     if len(body) != length:
@@ -164,7 +165,7 @@ def decode(
         raise ValueError("the update's checksum does not fit its body")
 
     entries = sum(outputs * rank for outputs, rank in shapes)
-    reader = _Reader(body)
+    reader = _BodyReader(body)
     if flags & _MASK:
         bits = np.unpackbits(np.frombuffer(reader.take(-(-entries // 8)), np.uint8), count=entries)
         mask = _split(torch.from_numpy(bits.astype(bool)), shapes)
@@ -175,14 +176,14 @@ def decode(
     a_seed = struct.unpack("<Q", reader.take(SEED_BYTES))[0] if flags & _A_SEED else None
     widths = [width for width, flag in _BITS.items() if flags & sum(_BITS.values()) == flag]
     if not widths:
-        raise ValueError(f"the update's values have no known number of bits: flags {flags}")
+        raise ValueError(f"the update's parameters have an unknown number of bits: flags {flags}")
     width = widths[0]
     frozen = bool(flags & _A_FROZEN)
     a = None
     if flags & _A_VALUES:
         a_shapes = [(rank, layer.inputs) for layer, rank in sized]
         counts = [rows * columns for rows, columns in a_shapes]
-        a = _split(reader.values(counts, BITS_PER_VALUE if frozen else width), a_shapes)
+        a = _split(reader.values(counts, BITS_PER_PARAMETER if frozen else width), a_shapes)
     if mask is None:
         dense = reader.values([outputs * rank for outputs, rank in shapes], width)
     else:
@@ -194,29 +195,29 @@ def decode(
     )
 
 
-def damage(data: bytes, bits: int, rng: np.random.Generator) -> bytes:
-    """Return an update's bytes with changed bits in its values and a checksum that fits them.
+def flip_bits(data: bytes, bits: int, rng: np.random.Generator) -> bytes:
+    """Flip bits of an update's parameters, and set the checksum accordingly.
 
     Parameters
     ----------
-    data : the bytes, as from `encode`
-    bits : how many are drawn; one that is drawn twice is right again
-    rng : draws them
+    data : encoded update, without a mask
+    bits : number of draws; a bit drawn twice is restored
+    rng : draws the positions of the bits
     """
     fields = list(_HEADER.unpack_from(data))
     flags = fields[2]
     body = bytearray(data[HEADER_BYTES:])
     skipped = SEED_BYTES if flags & _A_SEED else 0
     if flags & _MASK:
-        raise ValueError("an update that tells its mask has no fixed place for its values")
-    for place in rng.integers(8 * skipped, 8 * len(body), bits).tolist():
-        body[place // 8] ^= 1 << place % 8
+        raise ValueError("bits of an update that includes its mask cannot be flipped")
+    for position in rng.integers(8 * skipped, 8 * len(body), bits).tolist():
+        body[position // 8] ^= 1 << position % 8
     fields[-1] = zlib.crc32(body)
     return _HEADER.pack(*fields) + bytes(body)
 
 
-class _Reader:
-    """Takes sections off the front of a body, never more than there is."""
+class _BodyReader:
+    """Bounds-checked reader of the sections of a body."""
 
     def __init__(self, body: memoryview) -> None:
         self._body = body
@@ -230,15 +231,15 @@ class _Reader:
         return self._body[self._at - count : self._at]
 
     def values(self, counts: Sequence[int], bits: int) -> torch.Tensor:
-        """Return the next values (n,), so many of each layer, of so many bits."""
-        if bits < BITS_PER_VALUE:
+        """Return the next parameters (n,), with their number in each layer and their bits."""
+        if bits < BITS_PER_PARAMETER:
             packed = self.take(quantization.packed_bytes(counts, bits))
             return torch.from_numpy(quantization.unpack(packed, counts, bits))
-        half = np.frombuffer(self.take(sum(counts) * BITS_PER_VALUE // 8), "<f2")
+        half = np.frombuffer(self.take(sum(counts) * BITS_PER_PARAMETER // 8), "<f2")
         return torch.from_numpy(half.astype(np.float32))
 
     def finish(self) -> None:
-        """Raise ValueError if anything is left."""
+        """Raise ValueError if bytes are left."""
         if self._at != len(self._body):
             raise ValueError(f"the update has {len(self._body) - self._at} bytes too many")
 
@@ -253,13 +254,13 @@ def _split(flat: torch.Tensor, shapes: Sequence[tuple[int, int]]) -> Tensors:
 
 
 def _values(tensors: Tensors, mask: Tensors | None, bits: int, rounding: int) -> bytes:
-    """Return the values of all layers, or those under a mask, in so many bits."""
+    """Return the bytes of the parameters of all layers, or of those under a mask."""
     values = _flat(tensors)
     counts = [tensor.numel() for tensor in tensors]
     if mask is not None:
         values = values[_flat(mask)]
         counts = [int(of_layer.sum()) for of_layer in mask]
-    if bits < BITS_PER_VALUE:
+    if bits < BITS_PER_PARAMETER:
         return quantization.pack(values.float().numpy(), counts, bits, rounding)
     return _half(values)
 
@@ -268,10 +269,10 @@ def _half(values: torch.Tensor) -> bytes:
     half = values.to(torch.float16)
     if not bool(torch.isfinite(half).all()):
         raise ValueError(
-            f"an update's values must be finite and at most 65504, got {values.abs().max():g}"
+            f"an update's parameters must be finite and at most 65504, got {values.abs().max():g}"
         )
     return half.numpy().astype("<f2", copy=False).tobytes()
 
 
-def _digest(shapes: Sequence[tuple[int, int]]) -> int:
+def _shapes_digest(shapes: Sequence[tuple[int, int]]) -> int:
     return zlib.crc32(repr([tuple(shape) for shape in shapes]).encode())

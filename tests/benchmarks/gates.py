@@ -33,15 +33,15 @@ RANK = 8
 GATES = {
     "oracle": Mixture(gate="oracle"),
     "seq-centroid": Mixture(),
-    "seq_centroid, argmax": Mixture(choice="argmax"),
-    "seq_centroid, top-k r/4 each": Mixture(top_k=len(NAMES) * RANK // 4),
+    "seq-centroid, argmax": Mixture(choice="argmax"),
+    "seq-centroid, top-k r/4 each": Mixture(top_k=len(NAMES) * RANK // 4),
     "none": Mixture(gate="none"),
     "paper-cosine": Mixture(gate="paper-cosine"),
     "paper-hadamard": Mixture(gate="paper-hadamard"),
     "paper-projector": Mixture(gate="paper-projector"),
-    "paper_cosine, all components": Mixture(gate="paper-cosine", top_k=len(NAMES) * RANK),
-    "paper_hadamard, all components": Mixture(gate="paper-hadamard", top_k=len(NAMES) * RANK),
-    "paper_projector, all components": Mixture(gate="paper-projector", top_k=len(NAMES) * RANK),
+    "paper-cosine, all components": Mixture(gate="paper-cosine", top_k=len(NAMES) * RANK),
+    "paper-hadamard, all components": Mixture(gate="paper-hadamard", top_k=len(NAMES) * RANK),
+    "paper-projector, all components": Mixture(gate="paper-projector", top_k=len(NAMES) * RANK),
 }
 Rows = dict[str, tuple[list[float], float]]
 
@@ -92,10 +92,10 @@ def measure(seed: int) -> Rows:
     rows["own adapter, own task"] = (own, np.nan)
     rows["own adapter, all tasks"] = (list(np.mean(alone, axis=0)), np.nan)
     for name, gate in GATES.items():
-        rows[name] = evaluator.mixed(experts, gate)[:2]
+        rows[name] = evaluator.mixture(experts, gate)[:2]
     pairs = clustered(experts)
     for name in ("oracle", "seq-centroid", "none", "paper-cosine"):
-        rows[f"two clusters: {name}"] = evaluator.mixed(pairs, GATES[name])[:2]
+        rows[f"two clusters: {name}"] = evaluator.mixture(pairs, GATES[name])[:2]
     return rows
 
 

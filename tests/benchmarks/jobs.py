@@ -19,7 +19,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 if TYPE_CHECKING:
     from fl.adapters import Adapter, Layer
     from fl.tasks import Example
-    from fl.training.local_steps import Trained, Work
+    from fl.training.local_steps import LocalTraining, TrainingResult
 
 HIDDEN, LAYERS, MLP, VOCABULARY, RANK, STEPS, RATE = 128, 4, 352, 512, 8, 5, 1e-3
 DEVICES = 32
@@ -67,12 +67,12 @@ def make_work(
     train_a: bool = True,
     random_b: bool = False,
     layers: Sequence[Layer] | None = None,
-) -> Work:
+) -> LocalTraining:
     """Return a device's local training: all start from the same A, and from B = 0 unless random."""
     from fl.adapters import AdaptedModel, Adapter
     from fl.adapters.adapter import draw_a, zero_b
     from fl.models.language_model import Encoded
-    from fl.training.local_steps import Work
+    from fl.training.local_steps import LocalTraining
 
     layers = layers or AdaptedModel(base()).layers
     b = zero_b(layers, RANK)
@@ -81,7 +81,7 @@ def make_work(
         b = tuple(0.05 * torch.randn(one.shape, generator=generator) for one in b)
     a = draw_a(layers, RANK, "kaiming", device if random_b else 0)
     batches = [Encoded(x, torch.ones_like(x), x) for x in tokens(device, rows, length)]
-    return Work(Adapter(a, b, 2.0, train_a=train_a), None, batches, RATE)
+    return LocalTraining(Adapter(a, b, 2.0, train_a=train_a), None, batches, RATE)
 
 
 class Loop:
@@ -116,13 +116,13 @@ class Loop:
             total += loss.item()
         return total / len(batches)
 
-    def train(self, works: Sequence[Work]) -> None:
+    def train(self, works: Sequence[LocalTraining]) -> None:
         """Train every device."""
         for work in works:
             self.put(work.adapter)
             self.steps([batch.ids for batch in work.batches])
 
-    def round(self, works: Sequence[Work]) -> list[torch.Tensor]:
+    def round(self, works: Sequence[LocalTraining]) -> list[torch.Tensor]:
         """Train every device, and return the mean adapter."""
         mean = [torch.zeros_like(p) for p in (*self._a, *self._b)]
         for work in works:
@@ -159,19 +159,21 @@ class Stacked:
 
         self.model = AdaptedModel(base() if lm is None else lm)
 
-    def train(self, works: Sequence[Work], chunk: int | None = None) -> list[Trained]:
+    def train(
+        self, works: Sequence[LocalTraining], chunk: int | None = None
+    ) -> list[TrainingResult]:
         """Train every device, in chunks of the best size unless told."""
         from fl.config import AdamW
-        from fl.training.local_steps import BEST_CHUNK_TOKENS, train
+        from fl.training.local_steps import BEST_BATCH_TOKENS, train
 
         if chunk is None:
-            chunk = max(1, BEST_CHUNK_TOKENS // works[0].batches[0].ids.numel())
-        done: list[Trained] = []
+            chunk = max(1, BEST_BATCH_TOKENS // works[0].batches[0].ids.numel())
+        done: list[TrainingResult] = []
         for start in range(0, len(works), chunk):
             done += train(self.model, works[start : start + chunk], AdamW(), 1e9)
         return done
 
-    def round(self, works: Sequence[Work]) -> Adapter:
+    def round(self, works: Sequence[LocalTraining]) -> Adapter:
         """Train every device, and return the mean adapter."""
         each = [done.adapter for done in self.train(works)]
         a = [torch.stack(one).mean(0) for one in zip(*(x.a for x in each), strict=True)]

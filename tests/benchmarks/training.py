@@ -39,7 +39,7 @@ from fl.config import AdamW
 from fl.evaluation import Evaluator
 from fl.models.language_model import load
 from fl.tasks import Example, Task
-from fl.training.local_steps import Work, train
+from fl.training.local_steps import LocalTraining, train
 from fl.training.optimizer import Moments
 
 HERE = Path(__file__).parent
@@ -160,7 +160,9 @@ def adapters_of_a_thousand_devices() -> None:
     a = draw_a(model.layers, RANK, "kaiming", 0)
     b = tuple(torch.zeros(layer.outputs, RANK) for layer in model.layers)
     work = make_work(0, 1, 8)
-    done = train(model, [Work(Adapter(a, b, 2.0), None, work.batches[:1], 1e-3)], AdamW(), 1.0)[0]
+    done = train(
+        model, [LocalTraining(Adapter(a, b, 2.0), None, work.batches[:1], 1e-3)], AdamW(), 1.0
+    )[0]
     moments = done.moments or Moments(0, (), ())
     entries = sum(x.numel() for x in (*done.adapter.a, *done.adapter.b))
     kept = (*done.adapter.a, *done.adapter.b, *moments.first, *moments.second)

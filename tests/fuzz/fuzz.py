@@ -29,7 +29,7 @@ with atheris.instrument_imports(include=["wnsim", "fl"]):
     import torch
 
     from fl.adapters import Layer
-    from fl.methods.density import largest
+    from fl.methods.density import largest_mask
     from fl.updates.codec import HEADER_BYTES, Update, decode, encode
     from wnsim.mobility import Trace
     from wnsim.scenario.spec.document import read
@@ -69,7 +69,9 @@ def update(data: bytes) -> None:
         # Magic and version; flags, sender and round as fuzzed; shapes; length and checksum.
         fits = struct.pack("<QI", len(body), zlib.crc32(body))
         data = good[:5] + data[5:16] + good[16:20] + fits + body
-    mask = tuple(largest(torch.arange(layer.outputs * 4.0).reshape(-1, 4), 9) for layer in LAYERS)
+    mask = tuple(
+        largest_mask(torch.arange(layer.outputs * 4.0).reshape(-1, 4), 9) for layer in LAYERS
+    )
     for known in (None, mask):
         decoded = decode(data, LAYERS, RANKS, known)
         assert [tuple(b.shape) for b in decoded.b] == [(16, 4), (40, 4)]
@@ -84,10 +86,10 @@ def seeds(target: str) -> Iterator[bytes]:
     else:
         b = tuple(torch.randn(layer.outputs, 4) for layer in LAYERS)
         a = tuple(torch.randn(4, layer.inputs) for layer in LAYERS)
-        mask = tuple(largest(one, 9) for one in b)
+        mask = tuple(largest_mask(one, 9) for one in b)
         for bits in (16, 8, 4):
             yield encode(Update(1, 2, b, a=a, bits=bits))
-            yield encode(Update(1, 2, b, mask, a_seed=5, tells_mask=True, bits=bits))
+            yield encode(Update(1, 2, b, mask, a_seed=5, includes_mask=True, bits=bits))
 
 
 def guarded(target: Callable[[bytes], None]) -> Callable[[bytes], None]:

@@ -23,9 +23,9 @@ _ONE = np.uint64(1)
 _ROUNDS = 10
 
 
-def key(seed: int, purpose: str, *index: int) -> int:
+def key(seed: int, purpose: str, *index: int, namespace: str = "") -> int:
     """Return a 64-bit key for one purpose and index; different arguments give unrelated keys."""
-    text = "/".join([str(seed), purpose, *map(str, index)])
+    text = "/".join([*filter(None, [namespace]), str(seed), purpose, *map(str, index)])
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 

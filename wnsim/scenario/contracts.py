@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fl.plugins import Family, named, source_of
+from fl.plugins import Family, resolve, source_file
 from wnsim.channel import Fading, PathLoss
 from wnsim.core.units import Floats
 from wnsim.mobility import Mobility
@@ -180,7 +180,7 @@ class _View:
 
 def topology(config: Any) -> Iterator[str]:
     """Yield the violations of the contract of topologies."""
-    from fl.topology import Party, policy_of
+    from fl.topology import TopologyContext, policy_of
 
     count = 10
     places_m = np.random.default_rng(_SEED).random((count, 2)) * 100.0
@@ -188,12 +188,13 @@ def topology(config: Any) -> Iterator[str]:
     there = np.ones(count, dtype=np.bool_)
     there[[0, 4]] = False
     view = _View(there, np.hypot(apart_m[..., 0], apart_m[..., 1]))
-    sketches = np.random.default_rng(_SEED).normal(size=(count, 8))
-    party = Party(
+    embeddings = np.random.default_rng(_SEED).normal(size=(count, 8))
+    context = TopologyContext(
         count, _SEED, [(device % 3,) for device in range(count)],
-        densities=lambda: (np.full((count, 2), 0.25), np.ones(2)), sketches=lambda: sketches,
+        densities=lambda: (np.full((count, 2), 0.25), np.ones(2)),
+        prompt_embeddings=lambda: embeddings,
     )  # fmt: skip
-    graph, again = (policy_of(config, party)(view, 1) for _ in range(2))
+    graph, again = (policy_of(config, context)(view, 1) for _ in range(2))
     if set(graph.nodes) != set(np.flatnonzero(there).tolist()):
         yield "the graph must have exactly the devices that are there"
     if any(one == other for one, other in graph.edges):
@@ -245,12 +246,12 @@ def violations(name: str) -> tuple[str, list[str]]:
         if the model cannot be checked: it does not exist, belongs to no family with a check, or a
         scenario would refuse it
     """
-    found = named(name)
+    found = resolve(name)
     if hasattr(found, "draw"):
         return "task", list(task(found))
     for need, (family, check) in _families().items():
         if hasattr(found, need):
-            model = family.made(name, found, {"model": name})
+            model = family.create(name, found, {"model": name})
             return family.title, list(dict.fromkeys(check(model)))
     raise ValueError(
         f"{name} belongs to no family that has a check: path loss, fading, mobility, method, "
@@ -270,7 +271,7 @@ def main(names: Sequence[str]) -> int:
             allow([name.partition(":")[0]])
             kind, complaints = violations(name)
         except ValueError as error:
-            if source_of(name) not in {Path(each.filename) for each in _frames(error)}:
+            if source_file(name) not in {Path(each.filename) for each in _frames(error)}:
                 print(f"{name}: {error}", file=sys.stderr)
                 return 2
             _tell(name, error)
@@ -289,7 +290,7 @@ def main(names: Sequence[str]) -> int:
 def _tell(name: str, error: Exception) -> None:
     """Print the error that ended a check, and its place."""
     print(f"{name}: its check ends in an error, {type(error).__name__}: {error}", file=sys.stderr)
-    own = source_of(name)
+    own = source_file(name)
     for frame in _frames(error):
         if own is not None and Path(frame.filename) == own:
             print(f"  {frame.filename}:{frame.lineno}: {frame.line}", file=sys.stderr)

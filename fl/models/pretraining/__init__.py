@@ -1,1 +1,1 @@
-"""Pretraining of the bundled model: `python -m fl.models.pretraining`."""
+"""Pretraining of the built-in model: `python -m fl.models.pretraining`."""

@@ -1,16 +1,16 @@
-"""Pretraining of the bundled model: `python -m fl.models.pretraining` writes it to `fl/tiny`.
+"""Pretraining of the built-in model: `python -m fl.models.pretraining` writes it to `fl/tiny`.
 
 Recipe: a Llama of 4 layers with hidden size 128, 4 heads, MLP 352 and tied embeddings of 512
-tokens (0.87 million parameters), trained in float32 on documents from `.corpus` that are drawn
-afresh for every step, packed whole into rows of 80 tokens, 48 rows a step. The loss weighs the
+tokens (0.87 million parameters), trained in float32 on documents from `.corpus`, drawn for every
+step and packed without splitting into rows of 80 tokens, 48 rows per step. The loss weighs the
 taught part of a document fully and the given part by a tenth. AdamW (betas 0.9 and 0.98, weight
 decay 0.05, gradient norm at most 1), learning rate warmed up over 200 steps to 2e-3 and lowered
 along a cosine to 1e-4. Everything is drawn from one fixed seed; the same machine, thread count and
 library versions give the same weights.
 
-The tokenizer is a byte-level BPE, so that any text is encoded without loss. Digits are tokens of
-their own, and the words of the made-up world, the common words and the letters have one token each;
-the merges that fill the vocabulary are learned from the corpus.
+The tokenizer is a byte-level BPE, so that any text is encoded without loss. Each digit, each word
+of the artificial world, each common word and each letter is one token; the merges that fill the
+vocabulary are learned from the corpus.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _SPACE = "\u0120"
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Return the tokenizer of the shipped model."""
+    """Return the tokenizer of the built-in model."""
     words = [*LETTERS, *"0123456789", "->", *COMMON, *WORLD]
     split = pre_tokenizers.Sequence(
         [
@@ -70,7 +70,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         if left in vocabulary and right in vocabulary:
             vocabulary.setdefault(left + right, len(vocabulary))
             merges.append((left, right))
-    # A word that is in the vocabulary needs no merges to be found.
+    # Words in the vocabulary are matched without merges.
     backend = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, ignore_merges=True))
     backend.pre_tokenizer = split
     backend.decoder = decoders.ByteLevel()
@@ -96,7 +96,7 @@ def _learned_merges(
             yield made_up_word(rng, 3)
             drawn = document(rng)
             for word in (drawn.given + drawn.taught).split(" "):
-                # The names of the rules are few and frequent: each would become a token.
+                # The names of rules are few and frequent: each would become a token.
                 if word not in known and not word.endswith(":"):
                     yield f" {word}"
 
@@ -108,7 +108,7 @@ def _learned_merges(
 
 
 def build_model(pad: int, end: int) -> LlamaForCausalLM:
-    """Return the untrained model; the weights come from torch's generator."""
+    """Return the untrained model, initialized from torch's global generator."""
     config = LlamaConfig(
         vocab_size=_VOCABULARY,
         hidden_size=128,
@@ -126,11 +126,11 @@ def build_model(pad: int, end: int) -> LlamaForCausalLM:
 
 
 def batches(rng: np.random.Generator, tokenizer: PreTrainedTokenizerFast) -> Iterator[Tensor]:
-    """Yield packed rows for ever.
+    """Yield packed rows indefinitely.
 
     Yields
     ------
-    (2, rows, width) tokens, and the weights of predicting them
+    (2, rows, width) tokens, and their weights in the loss
     """
     ids = np.zeros((_ROWS, _WIDTH))
     weights = np.zeros((_ROWS, _WIDTH))
@@ -156,14 +156,14 @@ def batches(rng: np.random.Generator, tokenizer: PreTrainedTokenizerFast) -> Ite
 
 
 def learning_rate(step: int, steps: int) -> float:
-    """Return the learning rate of a step: a linear warm-up, then a cosine."""
+    """Return the learning rate of a step: linear warm-up, then cosine decay."""
     cosine = 0.5 * (1.0 + math.cos(math.pi * step / steps))
     rate = _LOWEST_RATE + (_LEARNING_RATE - _LOWEST_RATE) * cosine
     return rate * min(1.0, (step + 1) / _WARM_UP)
 
 
 def train(steps: int, folder: Path) -> None:
-    """Train the model and write it to a folder, now and then also on the way."""
+    """Train the model, and write it to a folder periodically and at the end."""
     torch.manual_seed(SEED)
     tokenizer = build_tokenizer()
     model = build_model(tokenizer.pad_token_id, tokenizer.eos_token_id)
@@ -192,7 +192,7 @@ def train(steps: int, folder: Path) -> None:
         if (step + 1) % 1000 == 0 or step + 1 == steps:
             model.save_pretrained(folder)
             tokenizer.save_pretrained(folder)
-            # Weights are written for the owner's eyes only; everybody may read these.
+            # The library writes weights readable by their owner only; these are public.
             (folder / "model.safetensors").chmod(0o644)
 
 

@@ -1,8 +1,8 @@
-"""What the shipped model is pretrained on: endless made-up documents that teach general skills.
+"""Pretraining corpus of the built-in model: synthetic documents that teach general skills.
 
-A document is a rule with a made-up name applied to something, a copy of random text, plain
-arithmetic, facts of a world that lasts for one document, or simple English about who did what.
-No task's name, rule, table, prompt or answered prompt occurs.
+A document is the application of a rule with an artificial name, a copy of random text, plain
+arithmetic, facts of a world that exists in one document only, or simple English about actions.
+No name, rule, table, prompt or answered prompt of a task occurs in it.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ __all__ = ["COMMON", "WORLD", "Document", "document"]
 
 @dataclass(frozen=True)
 class Document:
-    """A text in two parts.
+    """Text in two parts.
 
     Attributes
     ----------
-    given : the beginning, mostly random: little can be learned from predicting it
+    given : the beginning, mostly random, so that little can be learned from predicting it
     taught : the rest, which follows from the beginning or is plain language; starts with a space
     """
 
@@ -43,18 +43,18 @@ class Document:
 
 
 def document(rng: Rng) -> Document:
-    """Return one document, drawn from all kinds."""
+    """Draw a document from all kinds."""
     return _KINDS[int(rng.choice(len(_KINDS), p=_SHARES))](rng)
 
 
 def _rule(rng: Rng) -> Document:
-    """A rule that always has the same made-up name, applied once."""
+    """Return a rule with a fixed artificial name, applied once."""
     name, shown, answer = apply_rule(rng)
     return Document(f"{name}: {shown} ->", f" {answer}")
 
 
 def _rule_in_context(rng: Rng) -> Document:
-    """A rearrangement under a name of the day, applied a few times."""
+    """Return a rearrangement with a name of one document, applied several times."""
     name = made_up_word(rng, int(rng.integers(1, 4)))
     length = int(rng.integers(2, 5))
     order = tuple(int(i) for i in rng.permutation(length)[: int(rng.integers(1, length + 1))])
@@ -65,7 +65,7 @@ def _rule_in_context(rng: Rng) -> Document:
 
 
 def _copy(rng: Rng) -> Document:
-    """Random words and characters, twice."""
+    """Return random words and characters, twice."""
     parts = []
     for _ in range(int(rng.integers(3, 9))):
         style = rng.random()
@@ -78,14 +78,14 @@ def _copy(rng: Rng) -> Document:
         elif style < 0.9:
             parts.append(pick(rng, COMMON))
         else:
-            # Any character up to Latin Extended-B, so that every kind of byte is met.
+            # Any character up to Latin Extended-B, so that every kind of byte occurs.
             parts.append(made_up_word(rng, 1) + chr(int(rng.integers(33, 0x250))))
     text = " ".join(parts)
     return Document(f" {text}", f" ; {text}")
 
 
 def _alphabet(rng: Rng) -> Document:
-    """A stretch of the alphabet, forwards or backwards."""
+    """Return a part of the alphabet, forwards or backwards."""
     start, length = int(rng.integers(len(LETTERS))), int(rng.integers(4, 9))
     sign = 1 if rng.random() < 0.5 else -1
     row = [start + sign * i for i in range(length)]
@@ -93,7 +93,7 @@ def _alphabet(rng: Rng) -> Document:
 
 
 def _sum(rng: Rng) -> Document:
-    """An addition or subtraction of a number below ten, with a result from 0 to 99."""
+    """Return an addition or subtraction of a number below ten, with a result from 0 to 99."""
     a, b = int(rng.integers(100)), int(rng.integers(10))
     if a + b <= 99 and rng.random() < 0.6:
         first, second = (a, b) if rng.random() < 0.5 else (b, a)
@@ -102,7 +102,7 @@ def _sum(rng: Rng) -> Document:
 
 
 def _compare(rng: Rng) -> Document:
-    """Two letters or two digits and which comes first."""
+    """Return two letters or two digits, and their order."""
     show, count = (letters, len(LETTERS)) if rng.random() < 0.6 else (numbers, 10)
     a, b = (int(i) for i in rng.permutation(count)[:2])
     return Document(f" {show([a])} and {show([b])}", f" {show([min(a, b)])} < {show([max(a, b)])}")
@@ -116,19 +116,19 @@ _STATEMENTS = (
 
 
 def _facts(rng: Rng) -> Document:
-    """Facts about some people, and questions about them."""
+    """Return facts about some people, and questions about them."""
     answers, statements, questions = _STATEMENTS[int(rng.integers(len(_STATEMENTS)))]
     people = some(rng, PEOPLE, 3)
     truth = dict(zip(people, some(rng, answers, 3), strict=True))
-    told = [pick(rng, statements).format(who, truth[who]) for who in people]
+    stated = [pick(rng, statements).format(who, truth[who]) for who in people]
     asked = [
         f"{pick(rng, questions).format(who)} -> {truth[who]}" for who in some(rng, tuple(people), 2)
     ]
-    return Document(f" {' . '.join(told)}", f" . {' . '.join(asked)}")
+    return Document(f" {' . '.join(stated)}", f" . {' . '.join(asked)}")
 
 
 def _labels(rng: Rng) -> Document:
-    """Words that get a label for the length of one document, then their labels again."""
+    """Return words with labels of one document, then their labels again."""
     pairs = zip(some(rng, WORLD, 3), some(rng, WORLD, 3), strict=True)
     lines = [f"{word} -> {label}" for word, label in pairs]
     name = made_up_word(rng, int(rng.integers(1, 4)))
@@ -137,7 +137,7 @@ def _labels(rng: Rng) -> Document:
 
 
 def _kin(rng: Rng) -> Document:
-    """A sentence in which words of one kind keep company."""
+    """Return a sentence in which words of one kind occur together."""
     feelings = rng.random() < 0.5
     kinds = tuple((FEELINGS if feelings else NOUNS).values())
     first, second, third = some(rng, kinds[int(rng.integers(len(kinds)))], 3)
@@ -150,18 +150,18 @@ def _kin(rng: Rng) -> Document:
 
 
 def _deed(rng: Rng) -> Document:
-    """Who did what to whom, in both voices or as a question with its answer."""
+    """Return an action between two animals, in both voices or as a question with its answer."""
     one, other = some(rng, ANIMALS, 2)
     deed, time = pick(rng, DEEDS), pick(rng, TIMES)
     active = f" the {one} {deed} the {other} {time}"
     passive = f" the {other} was {deed} by the {one} {time}"
-    told, again = (active, passive) if rng.random() < 0.5 else (passive, active)
+    first, second = (active, passive) if rng.random() < 0.5 else (passive, active)
     style = rng.random()
     if style < 0.4:
-        return Document(told, f" .{again}")
+        return Document(first, f" .{second}")
     if style < 0.7:
-        return Document(told, f" . who {deed} the {other} ? the {one}")
-    return Document(told, f" . who was {deed} ? the {other}")
+        return Document(first, f" . who {deed} the {other} ? the {one}")
+    return Document(first, f" . who was {deed} ? the {other}")
 
 
 _KINDS: tuple[Callable[[Rng], Document], ...] = (

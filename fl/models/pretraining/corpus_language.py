@@ -1,4 +1,4 @@
-"""The common words of the pretraining documents, made-up words, and drawing from word lists."""
+"""Words of the pretraining corpus: common words, artificial words, and draws from word lists."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ...tasks.words import ANIMALS, COLORS, DEEDS, FEELINGS, NOUNS, PEOPLE, TOWN
 
 Rng = np.random.Generator
 
-# Plain English beyond the made-up world; together they are the words with a token of their own.
+# Plain English beyond the artificial world; together they are the words with one token each.
 COMMON = (
     *("the", "was", "were", "is", "of", "in", "and", "by", "for", "to", "has", "a", "at"),
     *("where", "what", "who", "which", "does", "do", "live", "lives", "work", "works", "as"),
@@ -19,7 +19,7 @@ THINGS = (
     *(*PEOPLE, *TOWNS, *TRADES, *COLORS, *ANIMALS),
     *(noun for kind in NOUNS.values() for noun in kind),
 )
-# Every word of the made-up world, the names of the kinds included.
+# Every word of the artificial world, the names of the kinds included.
 WORLD = (
     *(*THINGS, *DEEDS, *FEELINGS, *NOUNS),
     *(feeling for kind in FEELINGS.values() for feeling in kind),
@@ -32,15 +32,15 @@ _RIMES = (
 
 
 def made_up_word(rng: Rng, syllables: int) -> str:
-    """Return a word without meaning."""
+    """Draw a word without meaning."""
     return "".join(pick(rng, _ONSETS) + pick(rng, _RIMES) for _ in range(syllables))
 
 
 def pick(rng: Rng, words: tuple[str, ...]) -> str:
-    """Return one of the words."""
+    """Draw one of the words."""
     return words[int(rng.integers(len(words)))]
 
 
 def some(rng: Rng, words: tuple[str, ...], count: int) -> list[str]:
-    """Return different words in random order."""
+    """Draw distinct words in random order."""
     return [words[int(i)] for i in rng.permutation(len(words))[:count]]

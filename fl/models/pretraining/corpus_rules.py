@@ -1,9 +1,10 @@
-"""Rules with made-up names that the shipped model learns by heart, relatives of the tasks' rules.
+"""Rules with artificial names that the built-in model memorizes, related to those of the tasks.
 
-Rows are rearranged in other ways than reversed, shifted by other amounts than one, ordered
-otherwise than upwards; of listed digits others than the largest are picked; of two numbers the
-difference or more than the sum is wanted; series are continued backwards or by two terms; people
-are looked up in other tables, words get other labels, and of two animals the passive one counts.
+Rows are rearranged by other permutations than reversal, shifted by other amounts than one, and
+sorted in other orders than ascending; of listed digits others than the largest are selected; of two
+numbers the difference or more than the sum is computed; series are continued backwards or by two
+terms; people are looked up in other tables, words have other labels, and of two animals the passive
+one is the answer.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ _SHIFTS = (-2, -1, 2, 3)
 
 
 def letters(row: Row) -> str:
-    """Return places in the alphabet as letters; it goes round."""
+    """Return positions in the alphabet as letters, cyclically."""
     return " ".join(LETTERS[i % len(LETTERS)] for i in row)
 
 
@@ -57,7 +58,7 @@ def numbers(row: Row) -> str:
 
 
 def rearrange(order: tuple[int, ...]) -> RowRule:
-    """Return the rule that puts together a row's members in the given order."""
+    """Return the rule that selects the members of a row in the given order."""
     return lambda row: [row[i] for i in order]
 
 
@@ -110,7 +111,7 @@ def _pair(rng: Rng) -> Row:
 
 
 def _series(rng: Rng) -> Row:
-    """Three terms such that the one before and the next two are between 0 and 99, too."""
+    """Draw three terms whose predecessor and next two successors are also between 0 and 99."""
     step = int(rng.integers(1, 10))
     start = int(rng.integers(step, 100 - 4 * step))
     row = [start + i * step for i in range(3)]
@@ -125,8 +126,8 @@ def _on_rows(draw: Callable[[Rng], Row], rule: RowRule, show: Callable[[Row], st
     return apply
 
 
-def _salad(rng: Rng, words: list[str]) -> str:
-    """Return words in their order with common words strewn among them."""
+def _intersperse(rng: Rng, words: list[str]) -> str:
+    """Return words in their order, interspersed with common words."""
     parts: list[str] = []
     for word in words:
         parts += [pick(rng, COMMON) for _ in range(int(rng.integers(0, 4)))]
@@ -136,25 +137,25 @@ def _salad(rng: Rng, words: list[str]) -> str:
 
 
 def _table(number: int, answers: tuple[str, ...]) -> Rule:
-    """A fixed answer for every person, whatever else is said."""
+    """Return the rule with a fixed answer for every person."""
     order = np.random.default_rng([11, number]).permutation(len(PEOPLE))
-    truth = {PEOPLE[i]: answers[place % len(answers)] for place, i in enumerate(order)}
+    truth = {PEOPLE[i]: answers[index % len(answers)] for index, i in enumerate(order)}
 
     def apply(rng: Rng) -> tuple[str, str]:
         person = pick(rng, PEOPLE)
-        return _salad(rng, [person]), truth[person]
+        return _intersperse(rng, [person]), truth[person]
 
     return apply
 
 
 def _classifier(number: int, kinds: Mapping[str, tuple[str, ...]]) -> Rule:
-    """A fixed label for every kind of word."""
+    """Return the rule with a fixed label for every kind of word."""
     labels = some(np.random.default_rng([13, number]), THINGS, len(kinds))
 
     def apply(rng: Rng) -> tuple[str, str]:
         kind = int(rng.integers(len(kinds)))
         words = [pick(rng, PEOPLE), pick(rng, ANIMALS), pick(rng, tuple(kinds.values())[kind])]
-        return _salad(rng, some(rng, tuple(words), 3)) + f" {pick(rng, TIMES)}", labels[kind]
+        return _intersperse(rng, some(rng, tuple(words), 3)) + f" {pick(rng, TIMES)}", labels[kind]
 
     return apply
 
@@ -183,7 +184,7 @@ _FAMILIES: tuple[tuple[float, tuple[Rule, ...]], ...] = (
 
 
 def _named() -> tuple[tuple[tuple[str, Rule], ...], ...]:
-    """Give every rule a made-up name of its own."""
+    """Return the families with an artificial name for every rule."""
     rng = np.random.default_rng(17)
     taken: set[str] = set()
     families = []
@@ -203,7 +204,7 @@ _SHARES = tuple(share for share, _ in _FAMILIES)
 
 
 def apply_rule(rng: Rng) -> tuple[str, str, str]:
-    """Return a rule's name, an input and the rule's output."""
+    """Draw a rule and an input; return the rule's name, the input and the output."""
     family = _NAMED[int(rng.choice(len(_NAMED), p=_SHARES))]
     name, rule = family[int(rng.integers(len(family)))]
     return name, *rule(rng)

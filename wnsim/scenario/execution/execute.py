@@ -115,7 +115,7 @@ def _agreed(runs: Sequence[Run], todo: list[Run], ranks: Ranks | None) -> list[R
     """Return the pending runs found by the first of several processes."""
     if ranks is None:
         return todo
-    names = json.loads(ranks.from_first(json.dumps([run.folder for run in todo]).encode()))
+    names = json.loads(ranks.broadcast(json.dumps([run.folder for run in todo]).encode()))
     return [run for run in runs if run.folder in names]
 
 
@@ -125,13 +125,13 @@ def _one(
     """Compute one run in its folder, which is locked meanwhile."""
     folder = out / run.folder
     if ranks is not None and ranks.rank > 0:
-        if ranks.from_first(b""):
+        if ranks.broadcast(b""):
             run_one(run, folder, watcher, store_config, ranks)
         return
     with locked(folder):
         ready = prepare_folder(run, out)
         if ranks is not None:
-            ranks.from_first(b"ready" if ready else b"")
+            ranks.broadcast(b"ready" if ready else b"")
         if ready:
             run_one(run, folder, watcher, store_config, ranks)
 

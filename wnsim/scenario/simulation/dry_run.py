@@ -82,7 +82,7 @@ def forecast(scenario: Scenario) -> Forecast:
         trainer, _ = learn(
             scenario, quiet, world.compute_time_s, world.count, lambda *_: None, None, None
         )
-        first_bytes, size_bytes = (trainer.payload.size_bytes(each) for each in (True, False))
+        first_bytes, size_bytes = (trainer.cost_model.size_bytes(each) for each in (True, False))
         compute_s = np.array(
             [world.compute_time_s(each, trainer.flops(each, False)) for each in range(world.count)]
         )
@@ -217,9 +217,9 @@ def _work(scenario: Scenario, trainer: Trainer) -> float:
 
 def _speed(scenario: Scenario) -> float:
     """Return the speed of a large matrix product with the threads of a run [FLOP/s]."""
-    from fl.engine.device import speed
+    from fl.engine.device import matmul_flops_per_s
 
-    return speed(1 if scenario.fl is None else scenario.fl.trainer.threads)
+    return matmul_flops_per_s(1 if scenario.fl is None else scenario.fl.trainer.threads)
 
 
 def _message_lines(found: Forecast) -> str:

@@ -57,9 +57,9 @@ def inputs(scenario: Scenario) -> dict[str, str]:
 
 def plugin_sources(scenario: Scenario) -> list[Path]:
     """Return the source files of the user-defined models of a scenario, sorted."""
-    from fl.plugins import own_names, source_of
+    from fl.plugins import plugin_names, source_file
 
-    sources = map(source_of, own_names(SCENARIO.dump_python(scenario, mode="json")))
+    sources = map(source_file, plugin_names(SCENARIO.dump_python(scenario, mode="json")))
     return sorted({path for path in sources if path is not None})
 
 

@@ -15,7 +15,7 @@ from wnsim.scenario.spec.plan import Run
 from wnsim.scenario.spec.schema import Scenario
 
 if TYPE_CHECKING:
-    from fl.engine.launcher import Place
+    from fl.engine.launcher import ProcessRank
     from fl.engine.ranks import Ranks
     from fl.engine.store import Store
     from fl.session import Session
@@ -43,7 +43,7 @@ class StoreConfig:
         return Store(self.folder, name, self.size_bytes)
 
 
-def launcher_rank() -> Place | None:
+def launcher_rank() -> ProcessRank | None:
     """Return this process's rank among those of a launcher; None if it runs by itself.
 
     Raises
@@ -54,7 +54,7 @@ def launcher_rank() -> Place | None:
     from fl.engine import launcher
 
     try:
-        return launcher.place(os.environ)
+        return launcher.rank_from_environment(os.environ)
     except ValueError as error:
         raise ScenarioError(str(error)) from error
 
@@ -72,10 +72,10 @@ def join_ranks(runs: Sequence[Run]) -> Iterator[Ranks | None]:
     if mine is None:
         yield None
         return
-    from fl.engine.ranks import joined
+    from fl.engine.ranks import join_process_group
 
     try:
-        with joined(mine) as ranks:
+        with join_process_group(mine) as ranks:
             yield ranks
     except ValueError as error:
         raise ScenarioError(str(error)) from error
@@ -106,7 +106,7 @@ def learn(
     ScenarioError
         if the model cannot be loaded, or does not fit the scenario
     """
-    from fl.engine.device import place_of
+    from fl.engine.device import select_device
     from fl.models.language_model import load
     from fl.session import PROTOCOLS
     from fl.trainer import Trainer
@@ -119,12 +119,12 @@ def learn(
         None if learning.trainer.quantization == "none" else learning.trainer.quantization
     )
     try:
-        device, dtype = place_of(learning.trainer)
+        device, dtype = select_device(learning.trainer)
         encoder = learning.scoring == "similarity"
         model, tokenizer = load(learning.model, dtype, device, quantization, encoder=encoder)
         trainer = Trainer(
             learning, tasks, model, tokenizer, devices, seed, store=store, ranks=ranks,
-            wrongs=None if scenario.faults is None else scenario.faults.wrongs(),
+            update_faults=None if scenario.faults is None else scenario.faults.update_faults(),
         )  # fmt: skip
         session = PROTOCOLS[type(learning.protocol)](
             network, trainer, learning, compute_time_s, devices, seed, progress

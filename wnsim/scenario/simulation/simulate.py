@@ -195,9 +195,9 @@ def _write(
     digests["scenario.yaml"] = records.file_digest(folder / "scenario.yaml")
     payload = "actual"
     if scenario.fl is not None and trainer is not None:
-        from fl.models.language_model import base_of
+        from fl.models.language_model import model_source
 
-        base_model = base_of(scenario.fl.model)
+        base_model = model_source(scenario.fl.model)
         digests |= export_adapters(folder, world, trainer, done.adapters, base_model)
         payload = getattr(scenario.fl.payload, "emulate", payload)
     shannon, carried = 0.0, 0

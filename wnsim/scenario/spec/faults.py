@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from fl.config import Byzantine, Corruption, Wrongs
+from fl.config import Byzantine, Corruption, UpdateFaults
 from wnsim.core.params import parameters
 from wnsim.faults import (
     Churn,
@@ -82,9 +82,9 @@ class Faults:
         if len(set(attacked)) < len(attacked):
             raise ValueError("faults.byzantine: a device must be named once, got one twice")
 
-    def wrongs(self) -> Wrongs:
+    def update_faults(self) -> UpdateFaults:
         """Return the faults of updates and labels."""
-        return Wrongs(self.byzantine, self.corruption)
+        return UpdateFaults(self.byzantine, self.corruption)
 
     def timeline(self, names: list[str], devices: int, seed: int) -> Timeline:
         """Return the timeline of the faults that affect the network and the devices.
@@ -137,13 +137,13 @@ def fault_rows(
     if session is not None:
         rows += [
             Row(
-                damage.time_s,
+                corruption.time_s,
                 "corruption",
-                f"{names[damage.source]} to {names[damage.target]}",
-                "discarded, not finite" if damage.refused else "decoded",
-                damage.time_s,
+                f"{names[corruption.source]} to {names[corruption.target]}",
+                "discarded, not finite" if corruption.rejected else "decoded",
+                corruption.time_s,
             )
-            for damage in session.damages
+            for corruption in session.corruptions
         ]
         attacks = {device: each for each in section.byzantine for device in each.devices}
         begun: dict[int, float] = {}

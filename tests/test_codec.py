@@ -1,4 +1,4 @@
-"""What travels: every byte accounted for, decoded as it was sent, and damage noticed."""
+"""Binary format of updates: every byte accounted for, exact decoding, corruption detected."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fl.adapters import Layer
-from fl.methods.density import largest
+from fl.methods.density import largest_mask
 from fl.updates.codec import HEADER_BYTES, Update, decode, encode, encoded_bytes
 
 LAYERS = (Layer("q", 24, 16), Layer("up", 16, 40))
@@ -33,12 +33,12 @@ def factors(seed: int = 0) -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor
     return a, b
 
 
-def sparse(count: int, tells_mask: bool = True, a_seed: int | None = None) -> Update:
+def sparse(count: int, includes_mask: bool = True, a_seed: int | None = None) -> Update:
     a, b = factors()
-    mask = tuple(largest(one, count) for one in b)
+    mask = tuple(largest_mask(one, count) for one in b)
     masked = tuple(one * where for one, where in zip(b, mask, strict=True))
     return Update(
-        7, 3, masked, mask, a if tells_mask and a_seed is None else None, a_seed, tells_mask
+        7, 3, masked, mask, a if includes_mask and a_seed is None else None, a_seed, includes_mask
     )
 
 
@@ -53,7 +53,7 @@ def test_dense_update_has_the_length_of_its_values() -> None:
 def test_sparse_update_has_the_length_of_its_parts(count: int) -> None:
     values = 2 * 2 * count
     bitmap = B_ENTRIES // 8
-    assert len(encode(sparse(count, tells_mask=False))) == 32 + values
+    assert len(encode(sparse(count, includes_mask=False))) == 32 + values
     assert len(encode(sparse(count))) == 32 + values + bitmap + 2 * A_ENTRIES
     assert len(encode(sparse(count, a_seed=5))) == 32 + values + bitmap + 8
 
@@ -64,7 +64,7 @@ def test_sparse_update_has_the_length_of_its_parts(count: int) -> None:
 def test_decoding_returns_what_was_sent(update: Update) -> None:
     again = decode(encode(update), LAYERS, RANKS)
     assert (again.device, again.round) == (update.device, update.round)
-    assert (again.a_seed, again.tells_mask) == (update.a_seed, update.tells_mask)
+    assert (again.a_seed, again.includes_mask) == (update.a_seed, update.includes_mask)
     for name in ("a", "b", "mask"):
         sent, received = getattr(update, name), getattr(again, name)
         assert (sent is None) == (received is None)
@@ -78,7 +78,7 @@ def test_decoding_returns_what_was_sent(update: Update) -> None:
     [
         sparse(0),
         sparse(13),
-        sparse(13, tells_mask=False),
+        sparse(13, includes_mask=False),
         sparse(13, a_seed=5),
         replace(sparse(13), a_frozen=True),
         Update(1, 2, factors()[1]),
@@ -90,8 +90,8 @@ def test_bytes_are_counted_as_they_are_encoded(update: Update, bits: int) -> Non
     assert encoded_bytes(update) == len(encode(update))
 
 
-def test_values_alone_need_the_mask() -> None:
-    update = sparse(13, tells_mask=False)
+def test_parameters_without_a_mask_need_it() -> None:
+    update = sparse(13, includes_mask=False)
     again = decode(encode(update), LAYERS, RANKS, update.mask)
     assert all(torch.equal(x, y) for x, y in zip(again.b, update.b, strict=True))
     with pytest.raises(ValueError, match="mask of device 7 is not known"):
@@ -133,7 +133,7 @@ def test_an_adapter_of_other_shapes_is_refused() -> None:
 
 @pytest.mark.parametrize("bits", [8, 4])
 @pytest.mark.parametrize("count", [1, 13])
-def test_few_bits_take_the_bytes_they_say(bits: int, count: int) -> None:
+def test_few_bits_take_their_computed_bytes(bits: int, count: int) -> None:
     # A scale of four bytes for each layer; a frozen A stays in half precision, bytes are whole.
     values = 2 * 4 + -(-2 * count * bits // 8)
     few = replace(sparse(count), bits=bits, a_frozen=True)
@@ -171,7 +171,7 @@ def test_rounding_has_no_bias(bits: int) -> None:
 def test_zeros_and_layers_without_entries_survive_few_bits(bits: int) -> None:
     b = (torch.zeros(16, RANK), torch.ones(40, RANK))
     mask = (torch.zeros(16, RANK, dtype=torch.bool), torch.ones(40, RANK, dtype=torch.bool))
-    again = decode(encode(Update(1, 2, b, mask, tells_mask=True, bits=bits)), LAYERS, RANKS)
+    again = decode(encode(Update(1, 2, b, mask, includes_mask=True, bits=bits)), LAYERS, RANKS)
     assert all(torch.equal(x, y) for x, y in zip(again.b, b, strict=True))
 
 

@@ -10,8 +10,8 @@ import pytest
 from fl.adapters import AdaptedModel, Layer
 from fl.config import Emulate, FullFt, Lora, SoLora
 from fl.methods import METHODS
-from fl.methods.density import of_ratio
-from fl.trainer.cost_model import Payload, architecture
+from fl.methods.density import density_of_ratio
+from fl.trainer.cost_model import CostModel, architecture
 from fl.updates.codec import HEADER_BYTES, encode, encoded_bytes
 
 
@@ -47,8 +47,8 @@ def test_emulated_message_ratio_is_beta_times_density(make_lm, density: float) -
     model = AdaptedModel(make_lm())
     layers, _ = architecture("qwen2.5-1.5b")
     emulate = Emulate(emulate="qwen2.5-1.5b")
-    dense = Payload(emulate, METHODS[Lora](Lora(rank=8)), model)
-    sparse = Payload(emulate, METHODS[SoLora](SoLora(rank=8, density=density)), model)
+    dense = CostModel(emulate, METHODS[Lora](Lora(rank=8)), model)
+    sparse = CostModel(emulate, METHODS[SoLora](SoLora(rank=8, density=density)), model)
     ratio = (sparse.size_bytes(False) - HEADER_BYTES) / (dense.size_bytes(False) - HEADER_BYTES)
     beta = sum(layer.outputs for layer in layers) / sum(
         layer.inputs + layer.outputs for layer in layers
@@ -71,7 +71,7 @@ def test_actual_message_ratio_is_beta_times_density(make_trainer, density: float
         for first in (True, False):
             size = len(encode(trainer.method.update(adapter, 0, 1, first)))
             # What is charged before anything is computed is what comes out.
-            assert trainer.payload.size_bytes(first) == size
+            assert trainer.cost_model.size_bytes(first) == size
         sizes.append(size)
     layers = dense.model.layers
     beta = sum(layer.outputs for layer in layers) / sum(
@@ -88,8 +88,8 @@ def test_presets_have_the_ratios_of_the_paper(make_lm, preset: str, ratio: float
     """Law: values over those of lora are the ratio, at a density of ratio / beta of the layers."""
     model = AdaptedModel(make_lm())
     for emulate in (None, Emulate(emulate="qwen2.5-1.5b")):
-        dense = Payload(emulate, METHODS[Lora](Lora(rank=8)), model)
-        sparse = Payload(emulate, METHODS[SoLora](SoLora(rank=8, preset=preset)), model)
+        dense = CostModel(emulate, METHODS[Lora](Lora(rank=8)), model)
+        sparse = CostModel(emulate, METHODS[SoLora](SoLora(rank=8, preset=preset)), model)
         whole = dense.size_bytes(False) - HEADER_BYTES
         # A whole number of values of two bytes.
         found = (sparse.size_bytes(False) - HEADER_BYTES) / whole
@@ -100,12 +100,16 @@ def test_densities_of_the_presets() -> None:
     """Law: 0.27 / 0.559 = 0.483 on all linear layers of the 1.5 B model, 0.54 where beta is 1/2."""
     layers, _ = architecture("qwen2.5-1.5b")
     shapes = [(layer.outputs, layer.inputs) for layer in layers]
-    assert of_ratio(0.27, shapes, [8] * len(shapes)) == pytest.approx(0.483, abs=5e-4)
-    assert of_ratio(0.27, [(64, 64), (256, 64), (64, 256)], [8, 8, 8]) == pytest.approx(0.54)
+    assert density_of_ratio(0.27, shapes, [8] * len(shapes)) == pytest.approx(0.483, abs=5e-4)
+    assert density_of_ratio(0.27, [(64, 64), (256, 64), (64, 256)], [8, 8, 8]) == pytest.approx(
+        0.54
+    )
     # Layers count by their ranks: beta = (10 * 2 + 30 * 1) / (20 * 2 + 40 * 1).
-    assert of_ratio(0.27, [(10, 10), (30, 10)], [2, 1]) == pytest.approx(0.27 / 0.625)
-    with pytest.raises(ValueError, match=r"0.27 of both factors' values must fit B, which has 0.2"):
-        of_ratio(0.27, [(10, 40)], [4])
+    assert density_of_ratio(0.27, [(10, 10), (30, 10)], [2, 1]) == pytest.approx(0.27 / 0.625)
+    with pytest.raises(
+        ValueError, match=r"0.27 of both factors' parameters must fit B, which has 0.2"
+    ):
+        density_of_ratio(0.27, [(10, 40)], [4])
 
 
 def test_density_and_preset_exclude_each_other() -> None:
@@ -129,8 +133,8 @@ def test_ratio_over_many_rounds(make_lm, density: float | None, rounds: int) -> 
     model = AdaptedModel(make_lm())
     preset = "paper-73" if density is None else None
     method = METHODS[SoLora](SoLora(rank=8, density=density, preset=preset))
-    dense = Payload(emulate, METHODS[Lora](Lora(rank=8)), model)
-    sparse = Payload(emulate, method, model)
+    dense = CostModel(emulate, METHODS[Lora](Lora(rank=8)), model)
+    sparse = CostModel(emulate, method, model)
     sent = sparse.size_bytes(True) + (rounds - 1) * sparse.size_bytes(False)
     found = (sent - rounds * HEADER_BYTES) / (rounds * (dense.size_bytes(False) - HEADER_BYTES))
     beta, s = 0.559, density or 0.483
@@ -146,7 +150,7 @@ def test_a_preset_trains_as_many_entries_as_it_sends(make_trainer) -> None:  # t
         trainer = make_trainer(method=method)
         adapter = trainer.train(0, 1, None).value().adapter
         size = len(encode(trainer.method.update(adapter, 0, 1, True)))
-        assert trainer.payload.size_bytes(True) == size
+        assert trainer.cost_model.size_bytes(True) == size
         layers = trainer.model.layers
         ratio = sum(int(part.sum()) for part in adapter.mask) / sum(
             8 * (layer.inputs + layer.outputs) for layer in layers
@@ -159,9 +163,9 @@ def test_a_preset_trains_as_many_entries_as_it_sends(make_trainer) -> None:  # t
     [(Lora(rank=4), 2), (SoLora(rank=4), 5), (SoLora(rank=4, shared_a=True), 1)],
     ids=["trained", "own", "shared"],
 )
-def test_stored_adapters_are_charged_for_their_shapes(make_lm, method, experts_a: int) -> None:  # type: ignore[no-untyped-def]
+def test_stored_bytes_are_those_of_the_shapes(make_lm, method, experts_a: int) -> None:  # type: ignore[no-untyped-def]
     """Law: of two states of five devices: two B's; A's by state, by device or one; five means."""
-    payload = Payload(None, METHODS[type(method)](method), AdaptedModel(make_lm()))
+    payload = CostModel(None, METHODS[type(method)](method), AdaptedModel(make_lm()))
     layers = AdaptedModel(make_lm()).layers
     outputs = sum(layer.outputs for layer in layers)
     inputs = sum(layer.inputs for layer in layers)
@@ -170,14 +174,14 @@ def test_stored_adapters_are_charged_for_their_shapes(make_lm, method, experts_a
     assert payload.stored_bytes(0, 0, 0) == 0
 
 
-def test_of_full_fine_tuning_the_change_alone_is_stored(make_lm) -> None:  # type: ignore[no-untyped-def]
+def test_of_full_fine_tuning_only_the_change_is_stored(make_lm) -> None:  # type: ignore[no-untyped-def]
     model = AdaptedModel(make_lm())
-    payload = Payload(None, METHODS[FullFt](FullFt()), model)
+    payload = CostModel(None, METHODS[FullFt](FullFt()), model)
     entries = sum(layer.outputs * layer.inputs for layer in model.layers)
     assert payload.stored_bytes(1, 1, 0) == 2 * entries
 
 
-def test_operations_are_charged_for_the_emulated_model(make_trainer) -> None:  # type: ignore[no-untyped-def]
+def test_operations_are_those_of_the_emulated_model(make_trainer) -> None:  # type: ignore[no-untyped-def]
     emulate = Emulate(emulate="qwen2.5-0.5b", batch=2, length=64)
     trainer = make_trainer(method=Lora(rank=8), payload=emulate, local_steps=5)
     _, parameters = architecture("qwen2.5-0.5b")
@@ -186,24 +190,24 @@ def test_operations_are_charged_for_the_emulated_model(make_trainer) -> None:  #
 
 
 @pytest.mark.parametrize("bits", [8, 4])
-def test_few_bits_are_charged_as_serialised(make_lm, bits: int) -> None:  # type: ignore[no-untyped-def]
+def test_sizes_of_few_bits_are_those_of_the_bytes(make_lm, bits: int) -> None:  # type: ignore[no-untyped-def]
     """Law: values of so many bits and a scale of four bytes for each layer and factor."""
     emulate = Emulate(emulate="qwen2.5-1.5b")
     model = AdaptedModel(make_lm())
     layers, _ = architecture("qwen2.5-1.5b")
-    dense = Payload(emulate, METHODS[Lora](Lora(rank=8)), model, bits_per_parameter=bits)
+    dense = CostModel(emulate, METHODS[Lora](Lora(rank=8)), model, bits_per_parameter=bits)
     values = 8 * sum(layer.inputs + layer.outputs for layer in layers)
     expected = HEADER_BYTES + values * bits // 8 + 2 * 4 * len(layers)
     assert dense.size_bytes(True) == dense.size_bytes(False) == expected
-    assert dense.shared_bytes(1.0, tells_mask=False, newcomers=0) == expected
-    sparse = Payload(
+    assert dense.cluster_update_bytes(1.0, includes_mask=False, newcomers=0) == expected
+    sparse = CostModel(
         emulate, METHODS[SoLora](SoLora(rank=8, density=0.1)), model, bits_per_parameter=bits
     )
     b_entries = 8 * sum(layer.outputs for layer in layers)
     later = HEADER_BYTES + -(-round(0.1 * b_entries) * bits // 8) + 4 * len(layers)
     assert sparse.size_bytes(False) == later
-    assert sparse.shared_bytes(0.1, tells_mask=False, newcomers=0) == later
-    # A that is frozen is told once, exactly.
+    assert sparse.cluster_update_bytes(0.1, includes_mask=False, newcomers=0) == later
+    # A frozen A is sent once, in half precision.
     a_entries = 8 * sum(layer.inputs for layer in layers)
     assert sparse.size_bytes(True) - later == b_entries // 8 + 2 * a_entries
 
@@ -212,7 +216,7 @@ def test_the_size_of_a_whole_model_takes_no_memory_of_its_size(make_lm) -> None:
     """Law: full fine-tuning of 7 billion parameters tells two bytes of each adapted one."""
     method = METHODS[FullFt](FullFt())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    payload = Payload(Emulate(emulate="qwen2.5-7b"), method, AdaptedModel(make_lm()))
+    payload = CostModel(Emulate(emulate="qwen2.5-7b"), method, AdaptedModel(make_lm()))
     layers, _ = architecture("qwen2.5-7b")
     entries = sum(layer.inputs * layer.outputs for layer in layers)
     assert entries > 6e9
@@ -227,5 +231,5 @@ def test_an_average_counted_by_layers_is_as_large_as_the_whole(make_lm, config, 
     model = AdaptedModel(make_lm())
     method = METHODS[type(config)](config)
     whole = method.average([method.shapes_update(model.layers, True)], [1.0])
-    payload = Payload(None, method, model, bits_per_parameter=bits)
+    payload = CostModel(None, method, model, bits_per_parameter=bits)
     assert payload.average_bytes == len(encode(replace(whole, bits=bits)))

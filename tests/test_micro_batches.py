@@ -1,4 +1,4 @@
-"""A chunk of devices: its memory, checkpointing, half precision, and weights that are not plain."""
+"""Micro-batches of devices: memory, checkpointing, half precision, and quantized weights."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from torch.profiler import ProfilerActivity, profile
 
 from fl.adapters import AdaptedModel, Adapter
 from fl.adapters.adapter import draw_a
+from fl.adapters.memory import MemoryEstimate
 from fl.config import AdamW
 from fl.models.language_model import Encoded, load
-from fl.training.local_steps import Trained, Work, train
+from fl.training.local_steps import LocalTraining, TrainingResult, train
 
 
 def works(
     model: AdaptedModel, devices: int, rows: int, width: int, train_a: bool = True
-) -> list[Work]:
+) -> list[LocalTraining]:
     made = []
     for device in range(devices):
         generator = torch.Generator().manual_seed(device)
@@ -31,15 +32,17 @@ def works(
         a = draw_a(model.layers, 4, "kaiming", device)
         ids = torch.randint(2, 512, (2, rows, width), generator=generator)
         batches = [Encoded(one, torch.ones_like(one), one) for one in ids]
-        made.append(Work(Adapter(a, b, 2.0, train_a=train_a), None, batches, 1e-3))
+        made.append(LocalTraining(Adapter(a, b, 2.0, train_a=train_a), None, batches, 1e-3))
     return made
 
 
-def run(model: AdaptedModel) -> list[Trained]:
+def run(model: AdaptedModel) -> list[TrainingResult]:
     return train(model, works(model, 3, 2, 10), AdamW(), 1.0)
 
 
-def assert_close(first: list[Trained], second: list[Trained], tolerance: float) -> None:
+def assert_close(
+    first: list[TrainingResult], second: list[TrainingResult], tolerance: float
+) -> None:
     for one, other in zip(first, second, strict=True):
         assert one.loss == pytest.approx(other.loss, abs=tolerance)
         for x, y in zip(one.adapter.b, other.adapter.b, strict=True):
@@ -53,9 +56,9 @@ def peak_bytes(folder: Path, compute: Callable[[], object]) -> int:
     trace = folder / "trace.json"
     seen.export_chrome_trace(str(trace))
     events = json.loads(trace.read_bytes())["traceEvents"]
-    told = [event["args"] for event in events if event.get("name") == "[memory]"]
-    before = int(told[0]["Total Allocated"]) - int(told[0]["Bytes"])
-    return max(int(one["Total Allocated"]) for one in told) - before
+    events_of_memory = [event["args"] for event in events if event.get("name") == "[memory]"]
+    before = int(events_of_memory[0]["Total Allocated"]) - int(events_of_memory[0]["Bytes"])
+    return max(int(one["Total Allocated"]) for one in events_of_memory) - before
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
@@ -67,7 +70,7 @@ def test_memory_is_estimated_within_a_factor_of_two(  # type: ignore[no-untyped-
 ) -> None:
     model = AdaptedModel(make_lm(kind), checkpointing=checkpointing)
     jobs = works(model, devices, rows, width, train_a)
-    estimate = model.memory(rows * width, devices, 4, training=True)
+    estimate = MemoryEstimate(model).peak_bytes(rows * width, devices, 4, training=True)
     peak = peak_bytes(tmp_path, lambda: train(model, jobs, AdamW(), 1.0))
     # Too little is worse than too much: a planner relies on it.
     assert 0.8 * peak <= estimate <= 2 * peak
@@ -88,7 +91,7 @@ def test_memory_without_training_is_estimated_within_a_factor_of_two(  # type: i
         with torch.inference_mode(), model.stacked(a, b, 1.0):
             torch.log_softmax(model.logits_at(ids, where), -1)
 
-    estimate = model.memory(rows * width, devices, 4, training=False)
+    estimate = MemoryEstimate(model).peak_bytes(rows * width, devices, 4, training=False)
     peak = peak_bytes(tmp_path, forward)
     assert 0.8 * peak <= estimate <= 2 * peak
 
@@ -162,7 +165,7 @@ def packed(model: nn.Module) -> nn.Module:
     return model
 
 
-def test_layers_that_multiply_in_their_own_way_take_adapters(make_lm) -> None:  # type: ignore[no-untyped-def]
+def test_layers_with_other_products_take_adapters(make_lm) -> None:  # type: ignore[no-untyped-def]
     plain, other = AdaptedModel(make_lm()), AdaptedModel(packed(make_lm()))
     assert not any(module.is_plain for module in other.modules)
     assert_close(run(plain), run(other), 1e-6)
@@ -188,6 +191,6 @@ def test_quantization_without_its_library_is_one_clear_sentence(
         load("tiny", quantization="4bit")
 
 
-def test_models_are_loaded_in_the_asked_type() -> None:
+def test_models_are_loaded_in_the_requested_dtype() -> None:
     model, _ = load("tiny", torch.bfloat16, "cpu")
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}

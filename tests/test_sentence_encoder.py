@@ -75,7 +75,7 @@ def embedding(folder: Path, text: str) -> torch.Tensor:
     return normalize(hidden[0].mean(0), dim=0)
 
 
-def test_loss_is_that_of_cosines_with_the_choices_of_the_example_alone(folder: Path) -> None:
+def test_loss_is_that_of_cosines_with_the_choices_of_the_example_only(folder: Path) -> None:
     model, tokenizer = load(str(folder), encoder=True)
     choices = Choices(TASKS, model, tokenizer, 16)
     adapted = AdaptedModel(model, choices=choices)
@@ -88,11 +88,11 @@ def test_loss_is_that_of_cosines_with_the_choices_of_the_example_alone(folder: P
         expected.append(-torch.log_softmax(20 * cosines, 0)[right])
     # Three devices with an example each, of different lengths.
     rows = [choices.encode([example], 16) for example in examples]
-    losses = batch_loss(adapted, Batch.together(rows, torch.device("cpu")))
+    losses = batch_loss(adapted, Batch.collate(rows, torch.device("cpu")))
     torch.testing.assert_close(losses, torch.stack(expected), rtol=0, atol=1e-5)
 
 
-def test_missing_rows_of_a_device_disturb_nobody(folder: Path) -> None:
+def test_missing_rows_of_a_device_affect_no_other(folder: Path) -> None:
     model, tokenizer = load(str(folder), encoder=True)
     choices = Choices(TASKS, model, tokenizer, 16)
     adapted = AdaptedModel(model, choices=choices)
@@ -100,11 +100,11 @@ def test_missing_rows_of_a_device_disturb_nobody(folder: Path) -> None:
     a = [torch.randn(2, 4, layer.inputs) for layer in adapted.layers]
     b = [torch.randn(2, 4, layer.outputs).requires_grad_() for layer in adapted.layers]
     with adapted.stacked(a, b, 0.1):
-        losses = batch_loss(adapted, Batch.together([two, one], torch.device("cpu")))
+        losses = batch_loss(adapted, Batch.collate([two, one], torch.device("cpu")))
         losses.sum().backward()
     assert all(bool(torch.isfinite(each.grad).all()) for each in b if each.grad is not None)
     with adapted.stacked([each[1:] for each in a], [each[1:] for each in b], 0.1):
-        alone = batch_loss(adapted, Batch.together([one], torch.device("cpu")))
+        alone = batch_loss(adapted, Batch.collate([one], torch.device("cpu")))
     torch.testing.assert_close(losses[1:], alone, rtol=0, atol=1e-5)
 
 
@@ -125,8 +125,10 @@ def test_devices_learn_their_tasks(folder: Path, gate: Mixture | None) -> None:
         assert own[device] >= 0.9
         assert trainer.test(device, 0, None).value().accuracies[device] < 0.8
     if gate is not None:
-        held = {device: trainer.tell(device, 1, state) for device, state in enumerate(states)}
-        assert min(trainer.test(0, 1, states[0], held).value().accuracies) >= 0.6
+        cached = {
+            device: trainer.outgoing_update(device, 1, state) for device, state in enumerate(states)
+        }
+        assert min(trainer.test(0, 1, states[0], cached).value().accuracies) >= 0.6
 
 
 def test_what_does_not_fit_is_refused(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Devices that lie, wrong labels, bits that change on the way, and memories that are lost."""
+"""Byzantine devices, flipped labels, corrupted updates, and lost memory."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from fl.config import (
     Mixture,
     Server,
     SoLora,
-    Wrongs,
+    UpdateFaults,
 )
+from fl.data.label_flipping import flip_labels
 from fl.tasks import Example
-from fl.updates.attacks import damaged, mislabelled
+from fl.updates.attacks import corrupted
 from fl.updates.codec import Update, decode, encode
 from wnsim.faults import Crash
 from wnsim.mac import Cell
@@ -38,42 +39,42 @@ SQUARE = ((0.0, 0.0), (100.0, 0.0), (0.0, 100.0), (100.0, 100.0))
 def federate(make_network, learn_over) -> Callable[..., Any]:  # type: ignore[no-untyped-def]
     """Return a runner of small federations with faults; gives network, trainer and session."""
 
-    def run(faults=None, wrongs=None, **learning):  # type: ignore[no-untyped-def]
+    def run(faults=None, update_faults=None, **learning):  # type: ignore[no-untyped-def]
         settings = {"rounds": 2, "topology": Full(), "evaluate_every": 1} | learning
         stations = {}
         if isinstance(settings.get("protocol"), Server):
             stations = {"stations_m": ((50.0, 50.0),), "mac": Cell()}
         network = make_network(SQUARE, faults=faults, transport=Transport(), **stations)
-        return learn_over(network, wrongs=wrongs, **settings)
+        return learn_over(network, update_faults=update_faults, **settings)
 
     return run
 
 
-# --- lies -------------------------------------------------------------------------------------
+# --- attacks ----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", [Lora(rank=2), SoLora(rank=2)])
 @pytest.mark.parametrize("scale", [1.0, 4.0])
-def test_a_flipped_sign_is_exactly_minus(make_trainer, method: object, scale: float) -> None:  # type: ignore[no-untyped-def]
-    lies = Wrongs((Byzantine(devices=(1,), scale=scale, from_round=2),))
-    trainer = make_trainer(devices=3, method=method, wrongs=lies)
+def test_a_sign_flip_is_the_exact_negative(make_trainer, method: object, scale: float) -> None:  # type: ignore[no-untyped-def]
+    faults = UpdateFaults((Byzantine(devices=(1,), scale=scale, from_round=2),))
+    trainer = make_trainer(devices=3, method=method, update_faults=faults)
     for device, round_, factor in ((1, 2, -scale), (1, 1, 1.0), (0, 2, 1.0)):
         state = trainer.train(device, round_, None)
         true = trainer.method.update(state.value().adapter, device, round_, True)
-        told = trainer.tell(device, round_, state).value()
-        for own, sent in zip(true.b, told.b, strict=True):
+        sent_update = trainer.outgoing_update(device, round_, state).value()
+        for own, sent in zip(true.b, sent_update.b, strict=True):
             assert torch.equal(sent, (factor * own).half().float())
         if true.a is not None:
-            for own, sent in zip(true.a, told.a, strict=True):
+            for own, sent in zip(true.a, sent_update.a, strict=True):
                 assert torch.equal(sent, own.half().float())
 
 
-def test_noise_has_the_scale_that_is_asked_for(make_trainer) -> None:  # type: ignore[no-untyped-def]
-    lies = Wrongs((Byzantine(devices=(0,), attack="noise", scale=3.0),))
-    trainer = make_trainer(devices=2, method=SoLora(rank=4), wrongs=lies)
+def test_noise_has_the_configured_scale(make_trainer) -> None:  # type: ignore[no-untyped-def]
+    faults = UpdateFaults((Byzantine(devices=(0,), attack="noise", scale=3.0),))
+    trainer = make_trainer(devices=2, method=SoLora(rank=4), update_faults=faults)
     state = trainer.train(0, 1, None)
-    true, told = state.value().adapter, trainer.tell(0, 1, state).value()
-    for own, sent, mask in zip(true.b, told.b, true.mask, strict=True):
+    true, sent_update = state.value().adapter, trainer.outgoing_update(0, 1, state).value()
+    for own, sent, mask in zip(true.b, sent_update.b, true.mask, strict=True):
         active = mask.bool()
         assert bool((sent[~active] == 0).all())
         noise = (sent - own)[active].double() / (3.0 * own[active].double().square().mean().sqrt())
@@ -81,22 +82,22 @@ def test_noise_has_the_scale_that_is_asked_for(make_trainer) -> None:  # type: i
         count = int(active.sum())
         low, high = stats.chi2.interval(1 - 1e-6, count)
         assert low < float(noise.square().sum()) < high
-    again = trainer.tell(0, 1, state).value()
-    assert all(torch.equal(x, y) for x, y in zip(told.b, again.b, strict=True))
+    again = trainer.outgoing_update(0, 1, state).value()
+    assert all(torch.equal(x, y) for x, y in zip(sent_update.b, again.b, strict=True))
 
 
 def test_labels_are_flipped() -> None:
     chosen = [Example("a", "x", ("x", "y", "z")), Example("b", "z", ("x", "y", "z"))]
-    assert [each.answer for each in mislabelled(chosen)] == ["y", "x"]
+    assert [each.answer for each in flip_labels(chosen)] == ["y", "x"]
     free = [Example("a", "1"), Example("b", "1"), Example("c", "2")]
-    assert [each.answer for each in mislabelled(free)] == ["2", "2", "1"]
+    assert [each.answer for each in flip_labels(free)] == ["2", "2", "1"]
     same = [Example("a", "1"), Example("b", "1")]
-    assert list(mislabelled(same)) == same
+    assert list(flip_labels(same)) == same
 
 
-def test_wrong_labels_are_what_is_trained_on(make_trainer) -> None:  # type: ignore[no-untyped-def]
-    lies = Wrongs((Byzantine(devices=(1,), attack="label-flip"),))
-    plain, wrong = make_trainer(devices=3), make_trainer(devices=3, wrongs=lies)
+def test_flipped_labels_are_trained_on(make_trainer) -> None:  # type: ignore[no-untyped-def]
+    faults = UpdateFaults((Byzantine(devices=(1,), attack="label-flip"),))
+    plain, wrong = make_trainer(devices=3), make_trainer(devices=3, update_faults=faults)
     for device in range(3):
         before, after = plain.examples.rows[device], wrong.examples.rows[device]
         same = before.ids.shape == after.ids.shape and torch.equal(before.ids, after.ids)
@@ -107,64 +108,73 @@ def test_wrong_labels_are_what_is_trained_on(make_trainer) -> None:  # type: ign
 # --- bits -------------------------------------------------------------------------------------
 
 
-def test_one_bit_changes_one_value(make_trainer) -> None:  # type: ignore[no-untyped-def]
+def test_one_bit_changes_one_parameter(make_trainer) -> None:  # type: ignore[no-untyped-def]
     trainer = make_trainer(devices=1, method=SoLora(rank=2))
-    update = trainer.tell(0, 1, trainer.train(0, 1, None)).value()
+    update = trainer.outgoing_update(0, 1, trainer.train(0, 1, None)).value()
     layers, ranks = trainer.model.layers, trainer.method.ranks(trainer.model.layers)
-    refused = 0
+    rejected = 0
     for seed in range(200):
         rng = np.random.default_rng(seed)
-        found = damaged(update, 1, rng, layers, ranks, with_a=False)
+        found = corrupted(update, 1, rng, layers, ranks, with_a=False)
         changed = sum(int((x != y).sum()) for x, y in zip(found.b, update.b, strict=True))
         # The sign of a zero is no other value.
         assert changed <= 1
         finite = all(bool(torch.isfinite(b).all()) for b in found.b)
-        assert found.refused == (not finite)
-        refused += found.refused
+        assert found.rejected == (not finite)
+        rejected += found.rejected
         assert all(torch.equal(x, y) for x, y in zip(found.mask, update.mask, strict=True))
         # It passes the checksum again.
         if finite:
             decode(encode(found), layers, ranks)
     # A bit of sixteen makes a value infinite if all other exponent bits are set: not here.
-    assert refused == 0
+    assert rejected == 0
 
 
-def test_values_that_are_not_finite_are_left_out(make_trainer) -> None:  # type: ignore[no-untyped-def]
+def test_updates_that_are_not_finite_are_discarded(make_trainer) -> None:  # type: ignore[no-untyped-def]
     trainer = make_trainer(
-        devices=3, method=Lora(rank=2), wrongs=Wrongs((), Corruption(probability=1.0, bits=3000))
+        devices=3,
+        method=Lora(rank=2),
+        update_faults=UpdateFaults((), Corruption(probability=1.0, bits=3000)),
     )
     states = [trainer.train(device, 1, None) for device in range(3)]
-    told = [trainer.tell(device, 1, states[device]) for device in (1, 2)]
-    heard = [trainer.damaged(0, device, 1, each) for device, each in zip((1, 2), told, strict=True)]
-    assert all(each.value().refused for each in heard)
-    merged = trainer.merge(0, states[0], heard, [1.0] * 3).value().adapter
-    for mine, own in zip(merged.b, states[0].value().adapter.b, strict=True):
+    sent_update = [trainer.outgoing_update(device, 1, states[device]) for device in (1, 2)]
+    received = [
+        trainer.channel.corrupted(0, device, 1, each)
+        for device, each in zip((1, 2), sent_update, strict=True)
+    ]
+    assert all(each.value().rejected for each in received)
+    aggregated = trainer.aggregate(0, states[0], received, [1.0] * 3).value().adapter
+    for mine, own in zip(aggregated.b, states[0].value().adapter.b, strict=True):
         assert torch.equal(mine, own)
-    # And a server goes on with what it had.
-    before = trainer.average(told, [1.0, 1.0])
-    after = trainer.average(heard, [1.0, 1.0], before).value()
+    # A server keeps its previous average.
+    before = trainer.average(sent_update, [1.0, 1.0])
+    after = trainer.average(received, [1.0, 1.0], before).value()
     for x, y in zip(after.b, before.value().b, strict=True):
         assert torch.equal(x, y)
 
 
-def test_as_many_updates_are_hit_as_is_asked_for(make_trainer) -> None:  # type: ignore[no-untyped-def]
+def test_updates_are_corrupted_with_the_configured_probability(make_trainer) -> None:  # type: ignore[no-untyped-def]
     """Law: the number of hits is binomial."""
-    trainer = make_trainer(devices=2, wrongs=Wrongs((), Corruption(probability=0.1)))
-    told = trainer.tell(0, 1, trainer.train(0, 1, None))
+    trainer = make_trainer(devices=2, update_faults=UpdateFaults((), Corruption(probability=0.1)))
+    sent_update = trainer.outgoing_update(0, 1, trainer.train(0, 1, None))
     count = 3000
-    hit = sum(trainer.damaged(1, 0, round_, told) is not None for round_ in range(count))
+    hit = sum(
+        trainer.channel.corrupted(1, 0, round_, sent_update) is not None for round_ in range(count)
+    )
     low, high = stats.binom.interval(1 - 1e-6, count, 0.1)
     assert low <= hit <= high
 
 
 @pytest.mark.parametrize("protocol", [None, Asynchronous(), Server()])
-def test_learning_goes_on_with_damaged_updates(federate, protocol: object) -> None:  # type: ignore[no-untyped-def]
+def test_learning_continues_with_corrupted_updates(federate, protocol: object) -> None:  # type: ignore[no-untyped-def]
     chosen = {} if protocol is None else {"protocol": protocol}
-    wrongs = Wrongs((), Corruption(probability=0.5, bits=20))
-    network, _, session = federate(wrongs=wrongs, method=Lora(rank=2), rounds=3, **chosen)
-    assert session.damages
+    update_faults = UpdateFaults((), Corruption(probability=0.5, bits=20))
+    network, _, session = federate(
+        update_faults=update_faults, method=Lora(rank=2), rounds=3, **chosen
+    )
+    assert session.corruptions
     assert list(session.evaluations)[-1].round == 3
-    pairs = {(each.source, each.target) for each in session.damages}
+    pairs = {(each.source, each.target) for each in session.corruptions}
     sent = {(t.message.source, t.message.target) for t in network.transfers if t.delivered}
     assert pairs <= sent
     assert all(math.isfinite(row.loss) for row in session.rounds)
@@ -174,35 +184,37 @@ SHARING = {"topology": Isolated(), "inference": Mixture(), "method": Lora(rank=2
 
 
 @pytest.mark.parametrize("source", ["head", "nearest"])
-def test_nobody_holds_what_it_had_to_refuse(federate, source: str) -> None:  # type: ignore[no-untyped-def]
-    """And what was refused is asked for again, with the A that was not heard either."""
+def test_rejected_cluster_updates_are_not_cached(federate, source: str) -> None:  # type: ignore[no-untyped-def]
+    """A rejected update is requested again, with the A that was not received either."""
     network, _, session = federate(
-        wrongs=Wrongs((), Corruption(probability=1.0, bits=3000)),
+        update_faults=UpdateFaults((), Corruption(probability=1.0, bits=3000)),
         cluster_exchange=ClusterExchange(every=1, source=source),
         **SHARING,
     )
-    kept = {(each.target, each.source) for each in session.damages if not each.refused}
+    kept = {(each.target, each.source) for each in session.corruptions if not each.rejected}
     assert len(kept) < 4
     for me in range(4):
-        assert set(session.held(me)) == {me} | {other for one, other in kept if one == me}
+        assert set(session.cached_updates(me)) == {me} | {other for one, other in kept if one == me}
     shares = [
         t.message for t in network.transfers if t.message.kind == "cluster-exchange" and t.delivered
     ]
-    assert len(shares) == len(session.damages) == 2 * 4 * 3
+    assert len(shares) == len(session.corruptions) == 2 * 4 * 3
     again = {m.size_bytes for m in shares if (m.target, m.source) not in kept}
     assert len(again) == 1
 
 
-def test_what_groups_share_changes_by_a_bit(federate) -> None:  # type: ignore[no-untyped-def]
+def test_cluster_updates_are_corrupted_by_one_bit(federate) -> None:  # type: ignore[no-untyped-def]
     options = {"cluster_exchange": ClusterExchange(every=1), "rounds": 1} | SHARING
     _, _, sound = federate(**options)
-    _, _, changed = federate(wrongs=Wrongs((), Corruption(probability=1.0)), **options)
-    assert len(changed.damages) == 4 * 3
+    _, _, changed = federate(update_faults=UpdateFaults((), Corruption(probability=1.0)), **options)
+    assert len(changed.corruptions) == 4 * 3
     for me in range(4):
-        kept = {each.source for each in changed.damages if each.target == me and not each.refused}
-        assert set(changed.held(me)) == kept | {me}
+        kept = {
+            each.source for each in changed.corruptions if each.target == me and not each.rejected
+        }
+        assert set(changed.cached_updates(me)) == kept | {me}
         for other in kept:
-            one, true = (_bits(each.held(me)[other].value()) for each in (changed, sound))
+            one, true = (_bits(each.cached_updates(me)[other].value()) for each in (changed, sound))
             differ = (one ^ true).nonzero().flatten().tolist()
             assert [(int(one[n] ^ true[n]) & 0xFFFF).bit_count() for n in differ] == [1]
 
@@ -226,13 +238,13 @@ def test_a_crash_while_training_costs_the_round(federate, memory: str) -> None: 
     assert members == [[0, 1, 2], [0, 1, 2, 3]]
     sent = [t for t in network.transfers if t.message.round == 1]
     assert {t.message.source for t in sent} == {0, 1, 2}
-    # What reached it before it crashed had to be told again if it was forgotten.
+    # What reached it before its crash has to be sent again if its memory was lost.
     by_round = {
         n: {t.message.size_bytes for t in network.transfers
             if t.message.target == 3 and t.message.source == 0 and t.message.round == n}
         for n in (1, 2)
     }  # fmt: skip
-    first, later = (trainer.payload.size_bytes(each) for each in (True, False))
+    first, later = (trainer.cost_model.size_bytes(each) for each in (True, False))
     assert by_round == {1: {first}, 2: {first if memory == "lost" else later}}
     # 1 s and 2 s are instants at which others sent to it: before, and at the crash itself.
     reasons = {t.reason for t in sent if t.message.target == 3 and not t.delivered}
@@ -240,7 +252,7 @@ def test_a_crash_while_training_costs_the_round(federate, memory: str) -> None: 
 
 
 @pytest.mark.parametrize("memory", ["kept", "lost"])
-def test_memory_decides_what_is_left(federate, memory: str) -> None:  # type: ignore[no-untyped-def]
+def test_memory_after_a_crash_is_kept_or_lost(federate, memory: str) -> None:  # type: ignore[no-untyped-def]
     """It crashes for good in its second round: it has the adapter of the first one, or none."""
     _, _, whole = federate(method=Lora(rank=2), rounds=1)
     first_s = max(row.end_s for row in whole.rounds)
@@ -256,7 +268,7 @@ def test_memory_decides_what_is_left(federate, memory: str) -> None:  # type: ig
 
 
 @pytest.mark.parametrize("protocol", [Asynchronous(), Server()])
-def test_other_protocols_lose_it_too(federate, protocol: object) -> None:  # type: ignore[no-untyped-def]
+def test_other_protocols_lose_memory_too(federate, protocol: object) -> None:  # type: ignore[no-untyped-def]
     crash = Crash(devices=(3,), from_s=2.0, memory="lost")
     _, _, session = federate({"crashes": (crash,)}, protocol=protocol, method=Lora(rank=2))
     assert not [row for row in session.rounds if row.device == 3]

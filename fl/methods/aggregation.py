@@ -1,0 +1,78 @@
+"""Aggregation of the local update with received updates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..aggregation.robust import aggregator_of, clipped
+from ..config import NormClip
+
+if TYPE_CHECKING:
+    from ..config import Robust
+    from ..updates.codec import Update
+    from . import Method
+
+
+class Aggregation:
+    """Aggregation of updates by a method's own rule or a robust one.
+
+    Parameters
+    ----------
+    method : method, with its own aggregation rule
+    robust : robust rule in its place; None for the method's own
+    with_a : whether A is aggregated
+    """
+
+    def __init__(self, method: Method, robust: Robust | None, *, with_a: bool) -> None:
+        self._method = method
+        self._robust = robust
+        self._aggregator = aggregator_of(robust)
+        self._with_a = with_a
+
+    def peers(self, own: Update, received: Sequence[Update], weights: Sequence[float]) -> Update:
+        """Aggregate a device's own update with received ones; rejected updates are discarded.
+
+        Parameters
+        ----------
+        own, received : the updates
+        weights : weight of its own update, then of each received one
+        """
+        accepted = [
+            (each, weight)
+            for each, weight in zip(received, weights[1:], strict=True)
+            if not each.rejected
+        ]
+        updates = self._clipped(own, [each for each, _ in accepted])
+        return self._average([own, *updates], [weights[0], *(weight for _, weight in accepted)])
+
+    def clients(
+        self, previous: Update, received: Sequence[Update], weights: Sequence[float]
+    ) -> Update:
+        """Aggregate the updates of a server's clients; rejected updates are discarded.
+
+        Parameters
+        ----------
+        previous : previous average: center of clipping, and result if all updates are rejected
+        received, weights : the updates, and their weights
+        """
+        accepted = [
+            (each, weight)
+            for each, weight in zip(received, weights, strict=True)
+            if not each.rejected
+        ]
+        if not accepted:
+            return previous
+        updates = self._clipped(previous, [each for each, _ in accepted])
+        return self._average(updates, [weight for _, weight in accepted])
+
+    def _average(self, updates: Sequence[Update], weights: Sequence[float]) -> Update:
+        # A user-defined method need not accept other rules than its own.
+        if self._aggregator is None:
+            return self._method.average(updates, weights)
+        return self._method.average(updates, weights, self._aggregator)
+
+    def _clipped(self, own: Update, received: Sequence[Update]) -> Sequence[Update]:
+        if not isinstance(self._robust, NormClip):
+            return received
+        return clipped(own, received, self._robust.factor, with_a=self._with_a)

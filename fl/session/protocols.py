@@ -1,0 +1,184 @@
+"""Interface between sessions and trainers: everything that a session requires of a trainer.
+
+`fl.trainer.Trainer` implements it with a language model; tests implement it with closed forms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from wnsim.core.units import Floats
+
+from ..engine.jobs import Job, LazyValue
+
+if TYPE_CHECKING:
+    from ..tasks import Task
+    from ..trainer import Trainer
+    from ..trainer.state import Evaluation, State
+    from ..updates.codec import Update
+
+
+class SessionMethod(Protocol):
+    """Method of the devices."""
+
+    @property
+    def exchanges(self) -> bool:
+        """Whether devices send updates."""
+
+
+class SessionCostModel(Protocol):
+    """Sizes of messages and of stored adapters."""
+
+    @property
+    def average_bytes(self) -> int:
+        """Size of the message with a server's average [byte]."""
+
+    @property
+    def centroid_bytes(self) -> int:
+        """Size of a device's prompt centroid [byte]."""
+
+    def size_bytes(self, first_contact: bool) -> int:
+        """Return the size of an update's message [byte]."""
+
+    def cluster_update_bytes(self, active: float, includes_mask: bool, newcomers: int) -> int:
+        """Return the size of a cluster update's message to a device of another cluster [byte]."""
+
+    def control_bytes(self, embedding_size: int = 0) -> int:
+        """Return the size of a device's control message for clustering [byte]."""
+
+    def listing_bytes(self, groups: int) -> int:
+        """Return the size of a device's list of the cluster updates that it has [byte]."""
+
+    def stored_bytes(self, states: int, devices: int, centroids: int) -> int:
+        """Return the storage of cached adapters on a device, without masks [byte]."""
+
+
+class SessionChannel(Protocol):
+    """Channel of the updates."""
+
+    def corrupted(
+        self,
+        receiver: int,
+        sender: int,
+        round_: int,
+        update: LazyValue[Update],
+        members: Sequence[int] = (),
+    ) -> LazyValue[Update] | None:
+        """Apply bit errors to a received update; return None if it has none."""
+
+
+class SessionGroups(Protocol):
+    """Updates and statistics of groups of devices that aggregate with each other."""
+
+    def own_update(self, state: LazyValue[State]) -> LazyValue[Update]:
+        """Return the aggregated state of a device's own group, as an update."""
+
+    def cluster_update(
+        self, head: int, round_: int, state: LazyValue[State], members: Sequence[int]
+    ) -> LazyValue[Update]:
+        """Return the update of a cluster that devices of other clusters decode."""
+
+    def densities(self) -> tuple[Floats, Floats]:
+        """Return (devices, layers) shares of active entries, and (layers,) numbers of entries."""
+
+    def prompt_embeddings(self) -> Floats:
+        """Return the embedding of each device's prompts, (devices, embedding)."""
+
+    def active_share(self, members: Sequence[int]) -> float:
+        """Return the share of the entries that are active on at least one device."""
+
+    def collisions(
+        self, members: Sequence[int], trained: Sequence[LazyValue[State]]
+    ) -> tuple[float, float, float, float]:
+        """Return the collision statistics of a group; see `ClusterRow`."""
+
+    def consensus(
+        self, aggregated: Sequence[LazyValue[State]], mixing: Floats
+    ) -> tuple[float, float]:
+        """Return the consensus error and the spectral gap of a group; see `ClusterRow`."""
+
+
+class SessionTrainer(Protocol):
+    """Trainer of the devices of a session."""
+
+    @property
+    def tasks(self) -> Sequence[Task]:
+        """The tasks, in order."""
+
+    @property
+    def task_of(self) -> Sequence[tuple[int, ...]]:
+        """Numbers of each device's training tasks."""
+
+    @property
+    def method(self) -> SessionMethod:
+        """Method of the devices."""
+
+    @property
+    def cost_model(self) -> SessionCostModel:
+        """Sizes of messages and of stored adapters."""
+
+    @property
+    def channel(self) -> SessionChannel:
+        """Channel of the updates."""
+
+    @property
+    def groups(self) -> SessionGroups:
+        """Updates and statistics of groups of devices."""
+
+    def flops(self, device: int, first: bool) -> float:
+        """Return the operations of a device's round, with calibration if it is the first [FLOP]."""
+
+    def weight(self, device: int) -> float:
+        """Return the aggregation weight of a device's update."""
+
+    def train(self, device: int, round_: int, start: LazyValue[State] | None) -> Job[State]:
+        """Return a device's state after the local steps of a round."""
+
+    def loss(self, trained: Job[State]) -> float:
+        """Return the mean loss of a device's local steps [nat]."""
+
+    def check_agreement(self, round_: int, state: str) -> None:
+        """Check that the state of the simulation is the same on all ranks."""
+
+    def outgoing_update(
+        self, device: int, round_: int, state: LazyValue[State]
+    ) -> LazyValue[Update]:
+        """Return the update that neighbors decode from a device's message."""
+
+    def aggregate(
+        self,
+        device: int,
+        own: LazyValue[State],
+        received: Sequence[LazyValue[Update]],
+        weights: Sequence[float],
+    ) -> LazyValue[State]:
+        """Return a device's state, aggregated with received updates."""
+
+    def average(
+        self,
+        received: Sequence[LazyValue[Update]],
+        weights: Sequence[float],
+        previous: LazyValue[Update] | None = None,
+    ) -> LazyValue[Update]:
+        """Return the server's average of client updates, as clients decode it."""
+
+    def adopt(
+        self, device: int, own: LazyValue[State] | None, average: LazyValue[Update]
+    ) -> LazyValue[State]:
+        """Return a device's state with the adapter of the server's average."""
+
+    def test(
+        self,
+        device: int,
+        round_: int,
+        state: LazyValue[State] | None,
+        cached: Mapping[int, LazyValue[Update]] | None = None,
+    ) -> LazyValue[Evaluation]:
+        """Return a device's test results on all tasks."""
+
+
+if TYPE_CHECKING:
+
+    def _implements(trainer: Trainer) -> SessionTrainer:
+        return trainer

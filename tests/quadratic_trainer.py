@@ -1,0 +1,150 @@
+"""A trainer of numbers in closed form, which stands in for `fl.trainer.Trainer` in a session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from fl.engine.jobs import DerivedValue, LazyValue
+
+Number = LazyValue[float]
+
+
+class QuadraticCostModel:
+    """Messages of equal size; see `fl.session.protocols.SessionCostModel`."""
+
+    average_bytes = 100
+    centroid_bytes = 0
+
+    def size_bytes(self, first_contact: bool) -> int:
+        return 100
+
+    def cluster_update_bytes(self, active: float, includes_mask: bool, newcomers: int) -> int:
+        return 100
+
+    def control_bytes(self, embedding_size: int = 0) -> int:
+        return 100
+
+    def listing_bytes(self, groups: int) -> int:
+        return 100
+
+    def stored_bytes(self, states: int, devices: int, centroids: int) -> int:
+        return 4 * states
+
+
+class QuadraticChannel:
+    """A channel without faults; see `fl.session.protocols.SessionChannel`."""
+
+    def corrupted(
+        self, receiver: int, sender: int, round_: int, update: Number, members: Sequence[int] = ()
+    ) -> None:
+        return None
+
+
+class QuadraticGroups:
+    """Groups of numbers; see `fl.session.protocols.SessionGroups`."""
+
+    def __init__(self, devices: int) -> None:
+        self._devices = devices
+
+    def own_update(self, state: Number) -> Number:
+        return state
+
+    def cluster_update(
+        self, head: int, round_: int, state: Number, members: Sequence[int]
+    ) -> Number:
+        return state
+
+    def densities(self) -> tuple[Any, Any]:
+        return np.ones((self._devices, 1)), np.ones(1)
+
+    def prompt_embeddings(self) -> Any:
+        return np.zeros((self._devices, 1))
+
+    def active_share(self, members: Sequence[int]) -> float:
+        return 1.0
+
+    def collisions(
+        self, members: Sequence[int], trained: Sequence[Number]
+    ) -> tuple[float, float, float, float]:
+        return 1.0, 1.0, 1.0, 0.0
+
+    def consensus(self, aggregated: Sequence[Number], mixing: Any) -> tuple[float, float]:
+        return float(np.var([each.value() for each in aggregated])), 1.0
+
+
+class QuadraticTrainer:
+    """Gradient descent on (x - c)^2 / 2 of each device; see `SessionTrainer`.
+
+    Parameters
+    ----------
+    targets : c of each device
+    rate : learning rate
+    """
+
+    tasks = (SimpleNamespace(name="near"),)
+    method = SimpleNamespace(exchanges=True)
+
+    def __init__(self, targets: Sequence[float], rate: float) -> None:
+        self._targets, self._rate = targets, rate
+        self.task_of = [(0,)] * len(targets)
+        self.cost_model = QuadraticCostModel()
+        self.channel = QuadraticChannel()
+        self.groups = QuadraticGroups(len(targets))
+
+    def flops(self, device: int, first: bool) -> float:
+        return 1.0
+
+    def weight(self, device: int) -> float:
+        return 1.0
+
+    def train(self, device: int, round_: int, start: Number | None) -> Number:
+        def make() -> float:
+            x = 0.0 if start is None else start.value()
+            return x - self._rate * (x - self._targets[device])
+
+        return DerivedValue(f"{device} {round_}", (), make)
+
+    def loss(self, trained: Number) -> float:
+        return trained.value()
+
+    def check_agreement(self, round_: int, state: str) -> None:
+        """A single process agrees with itself."""
+
+    def outgoing_update(self, device: int, round_: int, state: Number) -> Number:
+        return state
+
+    def aggregate(
+        self, device: int, own: Number, received: Sequence[Number], weights: Sequence[float]
+    ) -> Number:
+        return _mean(f"aggregated {own.key}", [own, *received], weights)
+
+    def average(
+        self,
+        received: Sequence[Number],
+        weights: Sequence[float],
+        previous: Number | None = None,
+    ) -> Number:
+        return _mean("average", received, weights)
+
+    def adopt(self, device: int, own: Number | None, average: Number) -> Number:
+        return average
+
+    def test(
+        self,
+        device: int,
+        round_: int,
+        state: Number | None,
+        cached: Mapping[int, Number] | None = None,
+    ) -> LazyValue[Any]:
+        result = SimpleNamespace(accuracies=[0.0], routing=0.0, expert_usage_entropy=0.0)
+        return DerivedValue("test", (), lambda: result)
+
+
+def _mean(key: str, values: Sequence[Number], weights: Sequence[float]) -> Number:
+    return DerivedValue(
+        key, (), lambda: float(np.average([each.value() for each in values], weights=weights))
+    )
