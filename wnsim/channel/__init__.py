@@ -1,5 +1,4 @@
-"""Radio channel: path loss, shadow fading, small-scale fading, antennas, O2I loss, measured
-links."""
+"""Radio channel: path loss, shadowing, fading, antennas, O2I loss, measured links."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Coherence blocks grouped into batches at fixed instants, with the node positions at their
-edges."""
+"""Coherence blocks, grouped into batches at fixed instants, with node positions at their edges."""
 
 from __future__ import annotations
 

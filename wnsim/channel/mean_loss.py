@@ -13,28 +13,26 @@ from wnsim.core.units import Floats
 
 
 class PathLoss(Protocol):
-    """Interface of a path-loss model; antenna heights and distances broadcast.
+    """Interface of a path-loss model.
 
-    A model is symmetric in its two ends. `loss_db` is the mean path loss [dB], LOS or NLOS,
-    `los_probability` the LOS probability, `clear_probability` the probability of LOS or NLOSv (no
-    building, but perhaps a vehicle in between; only used with `blockage`, the loss of vehicles),
-    `shadow_db` the standard deviation [dB] and `shadow_correlation_m` the decorrelation distance
-    [m] of shadow fading, `los_correlation_m` that of the line-of-sight state, `range_m` the ground
-    distances [m] the model is valid for, `title` its name in messages, and `notes` one note for
-    each way in which heights or carrier leave the model's validity range.
+    A model is symmetric in its two ends; antenna heights and distances broadcast.
     """
 
     @property
-    def title(self) -> str: ...
+    def title(self) -> str:
+        """Name of the model in messages."""
 
     @property
-    def range_m(self) -> tuple[float, float]: ...
+    def range_m(self) -> tuple[float, float]:
+        """Smallest and largest ground distance that the model is valid for [m]."""
 
     @property
-    def los_correlation_m(self) -> float: ...
+    def los_correlation_m(self) -> float:
+        """Decorrelation distance of the line-of-sight state [m]."""
 
     @property
-    def blockage(self) -> VehicleBlockage | None: ...
+    def blockage(self) -> VehicleBlockage | None:
+        """Loss of blocking vehicles; None if vehicles do not block links."""
 
     def loss_db(
         self,
@@ -43,13 +41,17 @@ class PathLoss(Protocol):
         h_rx_m: ArrayLike,
         frequency_hz: float,
         los: bool,
-    ) -> Floats: ...
+    ) -> Floats:
+        """Return the mean path loss [dB], LOS or NLOS."""
 
-    def los_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats: ...
+    def los_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
+        """Return the LOS probability."""
 
-    def clear_probability(
-        self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike
-    ) -> Floats: ...
+    def clear_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
+        """Return the probability of LOS or NLOSv: no building, but perhaps a vehicle in between.
+
+        Only used with `blockage`.
+        """
 
     def shadow_db(
         self,
@@ -58,11 +60,14 @@ class PathLoss(Protocol):
         h_rx_m: ArrayLike,
         frequency_hz: float,
         los: bool,
-    ) -> Floats: ...
+    ) -> Floats:
+        """Return the standard deviation of shadow fading [dB]."""
 
-    def shadow_correlation_m(self, los: bool) -> float: ...
+    def shadow_correlation_m(self, los: bool) -> float:
+        """Return the decorrelation distance of shadow fading [m]."""
 
-    def notes(self, h_tx_m: float, h_rx_m: float, frequency_hz: float) -> list[str]: ...
+    def notes(self, h_tx_m: float, h_rx_m: float, frequency_hz: float) -> list[str]:
+        """Return a note for each way in which heights or carrier leave the validity range."""
 
 
 class BuildingsOnly:

@@ -1,5 +1,4 @@
-"""Position cache: rows for recent positions, so that random fields are evaluated once per
-position."""
+"""Position cache: rows of recent positions, at which random fields are evaluated once."""
 
 from __future__ import annotations
 

@@ -87,8 +87,7 @@ class Reach:
         return min(float(np.hypot(reach_m, self._merged_m)), self.FAR_M)
 
     def _least_db(self, d2d_m: Floats, model: PathLoss, h_tx_m: Floats, h_rx_m: Floats) -> Floats:
-        """Return the smallest path loss (P,) [dB] at distances (P,), in the most favorable
-        state."""
+        """Return the smallest path loss (P,) of all states at distances (P,) [dB]."""
         least_db = np.full(d2d_m.shape, np.inf)
         for los in (True, False):
             ends = (d2d_m, h_tx_m, h_rx_m, self._frequency_hz, los)

@@ -104,13 +104,11 @@ class ReplayTable:
         return gain_db
 
     def rate_bps(self, source: Ints, target: Ints, t_s: Floats) -> Floats | None:
-        """Return the measured rate (L, T) [bit/s], 0 for links without measurements; None without
-        rates."""
+        """Return the measured rate (L, T), 0 for unmeasured links, or None without rates [bit/s]."""
         return self._values("rate_bps", source, target, t_s, 0.0)
 
     def latency_s(self, source: Ints, target: Ints, t_s: Floats) -> Floats | None:
-        """Return the measured latency (L, T) [s], infinite for links without measurements; or
-        None."""
+        """Return the measured latency (L, T), inf for unmeasured links, or None without latencies [s]."""
         return self._values("latency_s", source, target, t_s, math.inf)
 
     @property

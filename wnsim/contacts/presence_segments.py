@@ -34,8 +34,7 @@ class Stays:
     to_m: Floats
 
     def place_m(self, which: Ints, at_s: Floats) -> Floats:
-        """Return the positions (2, p) [m] in segments (p,) at instants (p,) [s]; exact at both
-        ends."""
+        """Return positions (2, p) [m] in segments (p,) at instants (p,) [s]; exact at both ends."""
         begin_s, end_s = self.begin_s[which], self.end_s[which]
         from_m, to_m = self.from_m[which].T, self.to_m[which].T
         share = (at_s - begin_s) / (end_s - begin_s)

@@ -54,8 +54,7 @@ class Spans:
         return self.begins[place] if place < len(self.begins) else FAR_NS
 
     def end_ns(self, at_ns: int) -> int:
-        """Return the end of the interval that contains an instant; the instant itself if none
-        does."""
+        """Return the end of the interval that contains an instant, or the instant itself."""
         if not self.covers(at_ns):
             return at_ns
         return self.ends[bisect_right(self.begins, at_ns) - 1]

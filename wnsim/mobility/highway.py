@@ -123,8 +123,7 @@ class HighwayMotion:
         self._length_m = length_m
 
     def position_m(self, devices: Ints, t_s: Floats) -> Floats:
-        """Return positions (n, T, 2) [m]; an absent vehicle is at the end of the road where it
-        left."""
+        """Return positions (n, T, 2) [m]; an absent vehicle is at the end where it left."""
         devices = np.asarray(devices)
         t_s = np.maximum(np.asarray(t_s, dtype=np.float64), 0.0)
         driven_m = self._speed_mps[devices, None] * (t_s - self._begin_s(devices, t_s))

@@ -19,23 +19,18 @@ _SLENDER = 1e4
 
 
 class Region(Protocol):
-    """A convex region.
-
-    Attributes
-    ----------
-    longest_m : largest distance between two positions [m]
-    mean_leg_m : mean distance between two uniform positions [m]
-    """
+    """A convex region."""
 
     @property
-    def longest_m(self) -> float: ...
+    def longest_m(self) -> float:
+        """Largest distance between two positions [m]."""
 
     @property
-    def mean_leg_m(self) -> float: ...
+    def mean_leg_m(self) -> float:
+        """Mean distance between two uniform positions [m]."""
 
     def places_m(self, uniforms: Floats) -> Floats:
         """Return uniform positions (..., 2) [m] from draws (..., 2) on [0, 1)."""
-        ...
 
 
 @dataclass(frozen=True)

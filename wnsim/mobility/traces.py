@@ -123,15 +123,13 @@ class TraceMotion:
         return positions_m
 
     def present(self, devices: Ints, t_s: Floats) -> Bools:
-        """Return (n, T) whether devices (n,) are present at instants (T,), interval ends
-        included."""
+        """Return (n, T) whether devices (n,) are present at instants (T,), both ends included."""
         t_s = np.asarray(t_s, dtype=np.float64)
         rows = [self._present(device, t_s) for device in np.asarray(devices).tolist()]
         return np.array(rows, dtype=np.bool_).reshape(-1, t_s.size)
 
     def next_change_s(self, t_s: float) -> float:
-        """Return the first instant after t at which a presence interval starts or ends, or inf
-        [s]."""
+        """Return the first instant after t at which a device appears or vanishes, or inf [s]."""
         place = int(np.searchsorted(self._changes_s, t_s, side="right"))
         return float(self._changes_s[place]) if place < self._changes_s.size else math.inf
 

@@ -1,5 +1,4 @@
-"""Bit-interleaved coded modulation on Gray-labeled QAM: mean and variance of the information
-density.
+"""Bit-interleaved coded modulation on Gray-labeled QAM: moments of the information density.
 
 The information density of one symbol is the sum over its bits of log2 of the likelihood of the
 transmitted bit over the mean likelihood of both; its mean I is the rate achievable with long codes,

@@ -219,8 +219,7 @@ class NrModem:
         return factor_to(np.log2(1.0 + snr), known)
 
     def _begin_round(self, state: _Memory, beginning: NDArray[np.bool_]) -> None:
-        """Apply the feedback of the last round and grant new blocks, for links (L,) that start
-        one."""
+        """Apply the last round's feedback and grant new blocks to links (L,) that start a round."""
         moved = (
             state["offset_db"]
             + self._up_db * state["arrived"]

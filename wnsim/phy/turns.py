@@ -48,8 +48,7 @@ class Turns:
         return np.asarray(values[links, self._turns])
 
     def restored(self, values: NDArray[_Number]) -> NDArray[_Number]:
-        """Return values by process slot (L, R N) arranged by slot (L, S), 0 where a link may not
-        send."""
+        """Return values (L, R N) rearranged by slot (L, S), 0 where a link may not send."""
         if self._turns is None:
             return values
         result = np.zeros(self._shape, dtype=values.dtype)

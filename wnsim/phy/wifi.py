@@ -283,8 +283,7 @@ class Wifi:
         return good[-1] if good else self.schemes[0]
 
     def control(self, data: Scheme) -> Scheme:
-        """Return the scheme of the acknowledgement: the highest basic rate up to the data
-        frame's."""
+        """Return the acknowledgement's scheme: the highest basic rate up to the data frame's."""
         legacy = [each for each in schemes("a", False, self.decoder) if each.data_bits in _BASIC]
         good = [each for each in legacy if each.rate_bps <= data.rate_bps]
         return good[-1]

@@ -71,8 +71,7 @@ def _box_m(tracks: Tracks) -> tuple[float, float, float, float]:
 def _messages(
     folder: Path, tracks: Tracks, until_s: float, notes: list[str]
 ) -> dict[str, Any] | None:
-    """Return source, destination, start and end of messages by start, and ended messages over
-    time."""
+    """Return source, destination, start and end of messages, and the number ended over time."""
     transfers = read_table(folder / "transfers.csv")
     needed = {"source", "target", "started_s", "ended_s", "delivered", "size_bytes"}
     if not needed <= set(transfers):

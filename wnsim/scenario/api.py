@@ -85,8 +85,7 @@ class Results:
 
     @property
     def aggregate(self) -> pd.DataFrame:
-        """Means over seeds and paired differences to the baseline, with 95 % confidence
-        intervals."""
+        """Means over seeds and paired differences to the baseline, with 95 % intervals."""
         return self._read("aggregate.csv")
 
     @property

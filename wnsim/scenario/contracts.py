@@ -260,8 +260,7 @@ def violations(name: str) -> tuple[str, list[str]]:
 
 
 def main(names: Sequence[str]) -> int:
-    """Check user-defined models by name; return the exit code: 0, 1 for violations, 2 for
-    errors."""
+    """Check user-defined models by name; return 0, 1 for violations, or 2 for errors."""
     if not names or any(":" not in name for name in names):
         print("usage: python -m wnsim.scenario.contracts MODULE:NAME ...", file=sys.stderr)
         return 2

@@ -115,8 +115,7 @@ def _from_first_instant(tracks: Tracks) -> Tracks:
 
 
 def _projected(samples: Samples, tracks: Tracks) -> Tracks:
-    """Return tracks in meters from longitudes and latitudes, projected around their common
-    center."""
+    """Return tracks in meters from longitudes and latitudes, projected around one center."""
     places_deg = np.concatenate([track[:, 1:] for track in tracks.by_name.values()])
     try:
         places_m = plane_m(places_deg)

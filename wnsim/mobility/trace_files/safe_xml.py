@@ -26,14 +26,12 @@ class Handler(Protocol):
         ...
 
     def end(self, tag: str, text: str, line: int) -> None:
-        """Handle the end of an element, with up to 1,000 characters of text if it has no
-        children."""
+        """Handle the end of an element, with at most 1,000 characters of text without children."""
         ...
 
 
 def parse(samples: Samples, content: Iterator[bytes], handler: Handler) -> None:
-    """Parse a document and pass its elements to a handler; UTF-8, whatever the document
-    declares."""
+    """Parse a document as UTF-8 and pass its elements to a handler."""
     target = _Target(samples, handler)
     parser = DefusedXMLParser(target=target, encoding="utf-8", forbid_dtd=True)
     target.parser = parser

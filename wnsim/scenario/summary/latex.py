@@ -44,7 +44,7 @@ def plus_minus(mean: float, half: float, decimals: int) -> str:
 
 
 def latex(columns: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> str:
-    """Return a table as LaTeX source, from `\begin{tabular}` to its end.
+    r"""Return a table as LaTeX source, from `\begin{tabular}` to its end.
 
     Parameters
     ----------
