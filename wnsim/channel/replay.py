@@ -104,11 +104,11 @@ class ReplayTable:
         return gain_db
 
     def rate_bps(self, source: Ints, target: Ints, t_s: Floats) -> Floats | None:
-        """Return the measured rate (L, T), 0 for unmeasured links, or None without rates [bit/s]."""
+        """Return the measured rate (L, T) [bit/s], 0 for unmeasured links, or None."""
         return self._values("rate_bps", source, target, t_s, 0.0)
 
     def latency_s(self, source: Ints, target: Ints, t_s: Floats) -> Floats | None:
-        """Return the measured latency (L, T), inf for unmeasured links, or None without latencies [s]."""
+        """Return the measured latency (L, T) [s], infinite for unmeasured links, or None."""
         return self._values("latency_s", source, target, t_s, math.inf)
 
     @property

@@ -179,7 +179,7 @@ class Timeline:
         return "link-outage" if self.cut_ns(source, target, at_ns) == at_ns else "departed"
 
     def clear_ns(self, source: int, target: int, now_ns: int) -> int:
-        """Return when a link next has neither a failed station nor an outage that fails transfers [ns]."""
+        """Return when a link is next free of failed stations and transfer-failing outages [ns]."""
         while now_ns < FAR_NS:
             stations = [node for node in (source, target) if node >= self._devices]
             ends = [self._down[node].end_ns(now_ns) for node in stations if node in self._down]
