@@ -30,7 +30,10 @@ from wnsim.scenario.spec.plan import plan
 from wnsim.scenario.spec.validation import allow
 
 ROOT = Path(__file__).parent.parent
-PAGES = [*sorted(ROOT.glob("docs/*.md")), ROOT / "README.md"]
+PAGES = [
+    *sorted(path for path in ROOT.glob("docs/**/*.md") if "_" not in path.parent.name),
+    ROOT / "README.md",
+]
 FILE = re.compile(r"# ([\w-]+\.yaml)\b")
 LOOKS = ("ls", "head", "cat")
 TOOLS = ("make", "pip", "python")
