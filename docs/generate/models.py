@@ -48,7 +48,7 @@ _ROOMS = {
         "fl.methods.projections", "fl.aggregation.weighted_mean", "fl.updates.quantization",
         "fl.training.optimizer", "fl.aggregation.collision",
     ),
-    "Who reports_progress with whom, and when": (
+    "Topologies and protocols": (
         "fl.topology.graphs", "fl.topology.clustering", "fl.session.synchronous",
         "fl.session.asynchronous", "fl.session.server",
         "fl.session.cluster_exchange",

@@ -93,6 +93,6 @@ def reservations(full: bool) -> Finding:
         rate = (1 - keep) / 2.5 * 0.99
         share = changes / (len(slots) - 1)
         worst = max(worst, abs(share - rate) / np.sqrt(rate / len(slots)))
-    what = "changes of resources per period, store_config with 0, 0.5 and 0.8"
+    what = "changes of resources per period, keeping with 0, 0.5 and 0.8"
     against = "(1 - keep) / mean of the counter"
     return Finding([Row(what, against, 3 * blocks, float(worst), 4.0, "standard errors")])
