@@ -39,4 +39,4 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) results build dist docs/_build docs/_generated .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) results build dist docs/_build docs/_generated docs/keys .pytest_cache .mypy_cache .ruff_cache

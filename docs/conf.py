@@ -1,4 +1,4 @@
-"""How Sphinx builds these pages: `make docs`, without network, to docs/_build/html."""
+"""Sphinx configuration of these pages: `make docs` builds docs/_build/html without network."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ html_css_files = ["wide.css"]
 exclude_patterns = ["_build", "_generated", "examples"]
 myst_heading_anchors = 3
 nitpicky = True
-# Two hyphens are an option.
+# Two hyphens start an option.
 smartquotes = False
 
 
 def setup(app: Sphinx) -> None:
-    """Write the parts of the pages that come from the code itself."""
-    generate.write(Path(__file__).parent / "_generated")
+    """Write the generated parts of the pages."""
+    generate.write(Path(__file__).parent)
     app.connect("doctree-read", without_blank_ends)
 
 
 def without_blank_ends(app: Sphinx, page: nodes.document) -> None:
-    """Take away the blank lines that pieces of a module end in."""
+    """Remove trailing blank lines of included pieces of a module."""
     for block in page.findall(nodes.literal_block):
         block.rawsource = block.rawsource.rstrip()
         block[:] = [nodes.Text(block.astext().rstrip())]

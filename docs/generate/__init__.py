@@ -1,7 +1,7 @@
-"""Parts of the pages that the code itself says: keys, models, metrics, columns and the Python API.
+"""Generated parts of the pages: keys, models, metrics, columns and the Python API.
 
-What is written of a key, a model or a column stands in its docstring; this turns docstrings and the
-JSON schema into Markdown, so that the pages cannot say anything else than the code.
+Keys, models and columns are described in docstrings; this turns docstrings and the JSON schema into
+Markdown, so that the pages cannot contradict the code.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from .models import models
 from .tables import metrics_table, tables
 
 
-def write(folder: Path) -> None:
-    """Write all parts into a folder; those that have not changed are left alone."""
-    folder.mkdir(exist_ok=True)
+def write(docs: Path) -> None:
+    """Write all parts into the folder of the pages; unchanged files are not touched."""
     parts: dict[str, Callable[[], str]] = {
-        "keys": keys, "models": models, "metrics": metrics_table, "tables": tables, "api": python,
+        "models": models, "metrics": metrics_table, "tables": tables, "api": python,
     }  # fmt: skip
-    for name, make in parts.items():
-        path, text = folder / f"{name}.md", make()
+    files = {docs / "_generated" / f"{name}.md": make() for name, make in parts.items()}
+    for name, text in keys().items():
+        page = "_generated/keys.md" if name == "index" else f"keys/{name}.md"
+        files[docs / page] = text
+    for path, text in files.items():
+        path.parent.mkdir(exist_ok=True)
         if not path.is_file() or path.read_text("utf-8") != text:
             path.write_text(text, "utf-8")

@@ -1,8 +1,9 @@
-"""The Python API: signatures and docstrings."""
+"""Python API: signatures, docstrings and examples."""
 
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 from wnsim.scenario import api
@@ -38,4 +39,7 @@ def _lists(thing: Any) -> str:
         if items:
             lines = [f"* `{name}`: {escaped(each)}" for name, each in items.items()]
             parts.append("\n".join([f"**{head}**\n", *lines]) + "\n")
+    shown = re.search(r"^Examples\n-+\n(.*)", inspect.cleandoc(thing.__doc__ or ""), re.S | re.M)
+    if shown:
+        parts.append(f"**Examples**\n\n```pycon\n{shown[1].strip()}\n```\n")
     return "\n".join(parts)

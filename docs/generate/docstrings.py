@@ -1,4 +1,4 @@
-"""What docstrings say, as Markdown."""
+"""Docstrings as Markdown."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 
 _ITEM = re.compile(r"(\w+(?:, \w+)*) : (.+)")
 _CODE = re.compile(r"(`[^`]*`)")
-_HEADS = ("Parameters", "Attributes", "Returns", "Raises")
+_HEADS = ("Parameters", "Attributes", "Returns", "Raises", "Examples")
 _LINK = re.compile(r"[^\w\- ]")
 
 
 def said(thing: Any) -> tuple[str, dict[str, dict[str, str]]]:
-    """Return what a docstring says: its text, and by head what each name in its lists is."""
+    """Parse a docstring: its text, and by heading the descriptions of the names listed there."""
     head, found = "", {head: dict[str, str]() for head in _HEADS}
     text, names = list[str](), list[str]()
     lines = inspect.cleandoc(thing.__doc__ or "").splitlines()
@@ -23,6 +23,8 @@ def said(thing: Any) -> tuple[str, dict[str, dict[str, str]]]:
             head = line
         elif not head:
             text.append(line)
+        elif head == "Examples":
+            continue
         elif match := _ITEM.fullmatch(line):
             names = match[1].split(", ")
             found[head] |= dict.fromkeys(names, match[2])

@@ -1,4 +1,4 @@
-"""Every key of a scenario, from its JSON schema."""
+"""Keys of a scenario from its JSON schema, one page per section."""
 
 from __future__ import annotations
 
@@ -13,32 +13,43 @@ from wnsim.scenario.spec import schema
 from .docstrings import anchor, escaped, sentence, table
 
 
-def keys() -> str:
-    """Return every key of a scenario, a section for each part of it."""
+def keys() -> dict[str, str]:
+    """Return the pages of keys by name: `index` for the whole file, and one per section."""
     whole = schema.json_schema()
     order = [*schema.Scenario.__pydantic_fields__, *schema.PLAN_KEYS]
     whole["properties"] = {name: whole["properties"][name] for name in order}
     seen: dict[str, str] = {}
-    parts = ["## The whole file\n", _keys_of("", whole, schema.Scenario, set(whole["required"]))]
+    pages = {"index": _keys_of("", whole, schema.Scenario, set(whole["required"]))}
     for name, node in whole["properties"].items():
-        parts += _section(name, node, whole["$defs"], seen)
-    return "\n".join(parts)
+        if text := "\n".join(_section(name, node, whole["$defs"], seen)):
+            pages[name] = text
+    toctree = "\n".join(f"keys/{name}" for name in pages if name != "index")
+    pages["index"] += f"\n```{{toctree}}\n:maxdepth: 1\n:caption: Sections\n\n{toctree}\n```\n"
+    return pages
+
+
+def link(path: str, here: str = "") -> str:
+    """Return the link to the section at a path, from a page of keys or, by default, from above."""
+    page = path.partition(".")[0]
+    if page == here:
+        return f"#{anchor(path)}"
+    return f"{page}.md#{anchor(path)}" if here else f"keys/{page}.md#{anchor(path)}"
 
 
 def _section(
     path: str, node: dict[str, Any], known: dict[str, Any], seen: dict[str, str]
 ) -> Iterator[str]:
-    """Yield what may stand below a key, and then below the keys in there."""
+    """Yield the description of a section, then of the sections in it."""
     names = list(dict.fromkeys(_referred(node)))
     if not names:
         return
-    level = "#" * (2 + min(path.count("."), 1))
+    level = "#" * (1 + min(path.count("."), 2))
     yield f"{level} `{path}`\n"
     if len(names) > 1:
         yield escaped(sentence(node.get("description", ""))) + "; one of:\n"
     if all(name in seen for name in names):
         place = seen[names[0]]
-        yield f"The same keys as [`{place}`](#{anchor(place)}).\n"
+        yield f"The same keys as [`{place}`]({link(place, path.partition('.')[0])}).\n"
         return
     below: list[tuple[str, dict[str, Any]]] = []
     for name in names:
@@ -64,13 +75,14 @@ def _keys_of(prefix: str, node: dict[str, Any], made: type | None, required: set
     for name, each in node["properties"].items():
         default = "required" if name in required else _default(name, each, made)
         full = f"{prefix}{name}"
-        shown = f"[`{name}`](#{anchor(full)})" if list(_referred(each)) else f"`{name}`"
+        here = prefix.partition(".")[0]
+        shown = f"[`{name}`]({link(full, here)})" if list(_referred(each)) else f"`{name}`"
         rows.append([shown, default, _values(each), escaped(sentence(each.get("description", "")))])
     return table(("key", "default", "values", "meaning"), rows)
 
 
 def _default(name: str, node: dict[str, Any], made: type | None) -> str:
-    """Return what holds if a key is not given."""
+    """Return the default of a key."""
     fields = getattr(made, "__pydantic_fields__", {})
     value = node.get("default")
     if "default" not in node and name in fields:
@@ -85,7 +97,7 @@ def _default(name: str, node: dict[str, Any], made: type | None) -> str:
 
 
 def number(value: Any) -> str:
-    """Return a value as one would write it in a scenario."""
+    """Return a value as written in a scenario."""
     if isinstance(value, list):
         return f"[{', '.join(map(number, value))}]"
     if isinstance(value, dict):
@@ -96,13 +108,13 @@ def number(value: Any) -> str:
 
 
 def _values(node: dict[str, Any]) -> str:
-    """Return what may stand at a key, in words."""
+    """Describe the possible values of a key."""
     choices = [each for way in ("anyOf", "oneOf") for each in node.get(way, ())]
     if choices:
         if any("discriminator" in each for each in (node, *choices)):
             own = any("pattern" in str(each.get("properties", "")) for each in choices)
             none = any(each.get("type") == "null" for each in choices)
-            return "a model" + (", on board or one's own" if own else "") + ", or none" * none
+            return "a model" + (", built-in or user-defined" if own else "") + ", or none" * none
         texts = dict.fromkeys(_values(each) for each in choices)
         return "; or ".join(texts)
     if "$ref" in node:
@@ -140,7 +152,7 @@ def _bound(value: float) -> str:
 
 
 def _referred(node: dict[str, Any]) -> Iterator[str]:
-    """Yield the names of the sections that may stand at a key."""
+    """Yield the names of the sections that a key may have."""
     if "$ref" in node:
         yield node["$ref"].rsplit("/", 1)[-1]
     for way in ("anyOf", "oneOf"):

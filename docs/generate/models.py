@@ -1,4 +1,4 @@
-"""The models, in the words of their modules."""
+"""Models, described by the docstrings of their modules."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from wnsim import channel, mac, mobility, phy
 
-from .docstrings import anchor, paragraphs, said
+from .docstrings import paragraphs, said
+from .keys import link
 
-# Families of models, where they stand in a scenario, and rooms that say more of them.
+# Families of models: key in a scenario, members, and modules that describe them further.
 _FAMILIES: dict[str, tuple[str, Mapping[str, type], tuple[str, ...]]] = {
     "Mobility": ("mobility", mobility.MOBILITY, ("wnsim.mobility.geography",)),
     "Path loss": (
@@ -31,14 +32,14 @@ _FAMILIES: dict[str, tuple[str, Mapping[str, type], tuple[str, ...]]] = {
     "Medium access": ("mac", mac.MAC, ("wnsim.air.deadline_power",)),
 }
 _ROOMS = {
-    "Shadow fading, buildings and measured links": (
+    "Shadow fading, O2I loss and measured links": (
         "wnsim.channel.shadowing", "wnsim.channel.penetration", "wnsim.channel.replay",
     ),
     "Transfers, traffic and energy": (
         "wnsim.network.transport", "wnsim.workload.background", "wnsim.workload.probes",
         "wnsim.world.energy", "wnsim.world.compute",
     ),
-    "Faults, and laws that hold all the same": (
+    "Faults and invariants": (
         "wnsim.faults", "wnsim.faults.kinds", "wnsim.faults.churn", "fl.updates.attacks",
         "fl.aggregation.robust",
         "wnsim.core.invariants",
@@ -65,10 +66,10 @@ _ROOMS = {
 
 
 def models() -> str:
-    """Return which models there are, with their sources and what they leave out."""
+    """Return all models with their sources and scope."""
     parts = []
     for title, (key, members, rooms) in _FAMILIES.items():
-        parts.append(f"## {title}\n\nKeys: [`{key}`](keys.md#{anchor(key)}).\n")
+        parts.append(f"## {title}\n\nKeys: [`{key}`]({link(key)}).\n")
         homes = [member.__module__ for member in members.values()]
         for place, (name, member) in enumerate(members.items()):
             parts += [f"### `{name}`\n", paragraphs(said(member)[0])]
@@ -84,7 +85,7 @@ def models() -> str:
 
 
 def _rooms(names: Iterable[str]) -> Iterator[str]:
-    """Yield what modules say of themselves, under the names that their docstrings use."""
+    """Yield the docstrings of modules under their names."""
     for name in names:
         text = said(importlib.import_module(name))[0]
         yield f"### In {name}\n\n{paragraphs(text)}"

@@ -1,4 +1,4 @@
-"""The metrics, and the columns of the tables that they are made from."""
+"""Metrics, and the columns of the tables that they are computed from."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from .docstrings import escaped, paragraphs, said, sentence, table
 
 
 def metrics_table() -> str:
-    """Return what each metric is, a table for each of the tables that they are made from."""
-    modules = ("delivery", "learning", "rounds", "devices", "groups")
+    """Return the definitions of all metrics, by the table that they are computed from."""
+    modules = ("delivery", "learning", "rounds", "devices", "clusters")
     parts = [table(("metric", "meaning"), [_metric("simulated_s", metrics.DEFINITIONS)])]
     for name in modules:
         module = importlib.import_module(f"wnsim.metrics.{name}")
@@ -36,7 +36,7 @@ def _metric(name: str, definitions: Mapping[str, str]) -> list[str]:
 
 
 def tables() -> str:
-    """Return what each column of each table is."""
+    """Return the description of each column of each table."""
     message, transfer = said(Message)[1]["Parameters"], said(Transfer)[1]["Parameters"]
     transfer |= {
         name: said(value)[0]
@@ -54,10 +54,10 @@ def tables() -> str:
             {name: (message | packet)[name] for name in records.PACKET_COLUMNS},
         ),
         "devices.csv": (
-            "What a device was, sent and spent: one row of `devices.csv`.",
+            "A device: its task, messages, radio time and energy; a row of `devices.csv`.",
             DEVICE_COLUMNS | ENERGY_COLUMNS,
         ),
-        "targets.csv": ("`fl.target_accuracies`.", {"accuracy": "one of them"}),
+        "targets.csv": ("`fl.target_accuracies`.", {"accuracy": "a target accuracy"}),
     }
     for name, row in {
         "rounds.csv": RoundRow, "evaluations.csv": EvaluationRow, "clusters.csv": ClusterRow,
@@ -70,7 +70,7 @@ def tables() -> str:
     for name in TABLES:
         text, columns = rows[name]
         parts += [f"### {name}\n", paragraphs(text)]
-        # Neighbors of which one thing is said share a row.
+        # Consecutive columns with one description share a row.
         shown = [
             [", ".join(f"`{key}`" for key in alike), escaped(sentence(each))]
             for each, alike in itertools.groupby(columns, columns.__getitem__)
