@@ -19,7 +19,7 @@ from wnsim.core.units import dbm_to_w
 from wnsim.mac import Ofdma
 from wnsim.mac.sidelink import Sidelink, remaining, select
 from wnsim.mobility import RandomWaypoint, Static
-from wnsim.network import Message, Network, Transfer
+from wnsim.network import AirOptions, Message, Network, Transfer
 from wnsim.network.transport import Transport
 from wnsim.phy import NrMcs, Shannon
 from wnsim.world import World
@@ -64,10 +64,8 @@ def network(
         flops_per_s=np.full(count, 1e12),
         bandwidth_hz=10e6,
     )
-    return Network(
-        Clock(), world, mac, block_ns, csi_delay_s, seed,
-        engine=engine, prediction=prediction, transport=transport,
-    )  # fmt: skip
+    air = AirOptions(block_ns, csi_delay_s, engine, prediction)
+    return Network(Clock(), world, mac, air, seed, transport=transport)
 
 
 def line(count: int, step_m: float = 10.0) -> object:

@@ -87,16 +87,16 @@ class Session:
         self.seed = seed
         self.states: list[Value[State] | None] = [None] * devices
         self.trained: list[Value[State] | None] = [None] * devices
-        self.rounds = network.journal(RoundRow)
-        self.evaluations = network.journal(EvaluationRow)
-        self.groups = network.journal(GroupRow)
-        self.memberships = network.journal(MemberRow)
+        self.rounds = network.records.journal(RoundRow)
+        self.evaluations = network.records.journal(EvaluationRow)
+        self.groups = network.records.journal(GroupRow)
+        self.memberships = network.records.journal(MemberRow)
         self._compute_time_s = compute_time_s
         self._progress = progress
         # Who is known to hold one's mask and A.
         self.reached: set[tuple[int, int]] = set()
         self._open: list[tuple[RoundRow, Job[State]]] = []
-        self.damages = network.journal(DamageRow)
+        self.damages = network.records.journal(DamageRow)
         self._damaged: list[tuple[float, int, int, Value[Update]]] = []
         # After which round everybody was tested last.
         self._evaluated = -1

@@ -1,8 +1,8 @@
-"""Random numbers by name: a stream per purpose and index, and draws addressed by coordinates.
+"""Random numbers: a stream per purpose and index, and draws addressed by coordinates.
 
-`generator` gives an ordinary sequential stream for things that are drawn once (a device's
-waypoints, the phases of a field). `uniforms` gives the draws of the air: each is a pure function
-of (seed, purpose, link, block), so cutting a window or adding traffic changes nobody's draws.
+`generator` returns a sequential stream for values drawn once (a device's waypoints, the phases of a
+field). `uniforms` returns draws of the air interface: each is a pure function of (seed, purpose,
+link, block), so that windows and other traffic do not change it.
 
 Sources: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011
 (Philox4x32 with 10 rounds).
@@ -24,13 +24,13 @@ _ROUNDS = 10
 
 
 def key(seed: int, purpose: str, *index: int) -> int:
-    """Return a 64-bit key for one purpose and index; different arguments give unrelated keys."""
+    """Return a 64-bit key of a purpose and index; different arguments give independent keys."""
     text = "/".join([str(seed), purpose, *map(str, index)])
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
 
 
 def generator(seed: int, purpose: str, *index: int) -> np.random.Generator:
-    """Return the sequential stream of one purpose and index."""
+    """Return the sequential stream of a purpose and index."""
     return np.random.Generator(np.random.PCG64(key(seed, purpose, *index)))
 
 
@@ -68,7 +68,7 @@ def uniforms(
 
     Parameters
     ----------
-    stream_key : the purpose's key, from `key`
+    stream_key : key of the purpose, from `key`
     source, target : (...,) ends of the link, below 2**32
     block : (...,) number of the block, below 2**63
 
@@ -85,13 +85,13 @@ def uniforms(
 def uniform_blocks(
     stream_key: int, source: ArrayLike, target: ArrayLike, first: int, count: int
 ) -> NDArray[np.float64]:
-    """Return the draws of consecutive blocks, those of `uniforms` for half of the work.
+    """Return the draws of consecutive blocks, equal to those of `uniforms` at half the cost.
 
     Parameters
     ----------
-    stream_key : the purpose's key, from `key`
+    stream_key : key of the purpose, from `key`
     source, target : (L,) ends of the links, below 2**32
-    first, count : number of the first block, and how many
+    first, count : number of the first block, and number of blocks
 
     Returns
     -------
@@ -107,7 +107,7 @@ def uniform_blocks(
 def _pairs(
     stream_key: int, source: ArrayLike, target: ArrayLike, half: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the draws of an even block and of the odd one after it, by half of its number."""
+    """Return the draws of an even block and the next odd one, by half of the block number."""
     shape = np.broadcast_shapes(np.shape(source), np.shape(target), np.shape(half))
     words = np.broadcast_to(np.asarray(half, dtype=np.uint64), shape)
     counter = (
@@ -121,5 +121,5 @@ def _pairs(
 
 
 def _double(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Return a number of [0, 1): 27 bits of one word above 26 of the other fill a mantissa."""
+    """Return a number on [0, 1) with 27 bits of one word and 26 bits of another as its mantissa."""
     return ((high >> np.uint64(5)) * 67108864.0 + (low >> np.uint64(6))) / 9007199254740992.0

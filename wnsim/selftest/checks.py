@@ -20,7 +20,7 @@ from wnsim.core.transfer import Message
 from wnsim.core.units import SPEED_OF_LIGHT_MPS, dbm_to_w, thermal_noise_w
 from wnsim.mac import Csma, Mac, Ofdma
 from wnsim.mobility import Static
-from wnsim.network import Network
+from wnsim.network import AirOptions, Network
 from wnsim.network.transport import Transport
 from wnsim.phy import Phy, Shannon, Wifi
 from wnsim.phy.formats import schemes
@@ -55,7 +55,7 @@ def _world(
 
 
 def _network(world: World, mac: Mac, transport: Transport | None = None) -> Network:
-    return Network(Clock(), world, mac, _BLOCK_NS, 0.0, 1, transport=transport)
+    return Network(Clock(), world, mac, AirOptions(_BLOCK_NS), 1, transport=transport)
 
 
 def path_loss() -> Iterator[Result]:
