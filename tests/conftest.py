@@ -9,7 +9,16 @@ import numpy as np
 import pytest
 
 from wnsim.air.quality import Prediction
-from wnsim.channel import Channel, FreeSpace, NoFading, ReplayTable, Shadowing
+from wnsim.channel import (
+    Carrier,
+    Channel,
+    FreeSpace,
+    Geometry,
+    NoFading,
+    Propagation,
+    ReplayTable,
+    Shadowing,
+)
 from wnsim.core.clock import Clock
 from wnsim.core.units import dbm_to_w
 from wnsim.faults import Interrupted, Timeline
@@ -63,16 +72,16 @@ def make_network() -> Callable[..., Network]:
         places_m = np.array(stations_m, dtype=np.float64).reshape(-1, 2)
         nodes = count + len(places_m)
         channel = Channel(
-            path_loss or FreeSpace(),
-            shadowing or Shadowing(sigma_db=0.0),
-            fading or NoFading(),
-            3.5e9,
-            np.full(nodes, 1.5),
-            lambda devices, t_s: positions_of(inner, places_m, devices, t_s),
-            motion.max_speed_mps,
+            Propagation(
+                path_loss or FreeSpace(), shadowing or Shadowing(sigma_db=0.0), fading or NoFading()
+            ),
+            Carrier(3.5e9, bandwidth_hz=bandwidth_hz, subbands=subbands),
+            Geometry(
+                np.full(nodes, 1.5),
+                lambda devices, t_s: positions_of(inner, places_m, devices, t_s),
+                motion.max_speed_mps,
+            ),
             seed,
-            bandwidth_hz=bandwidth_hz,
-            subbands=subbands,
             dark=None if timeline is None else timeline.dark,
         )
         world = World(

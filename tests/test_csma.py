@@ -16,7 +16,16 @@ from reference_tables import rows
 from scipy.optimize import brentq
 
 from wnsim.air import ENGINES, Attempt, Setup, Transmission
-from wnsim.channel import Channel, LogDistance, NoFading, Rayleigh, Shadowing
+from wnsim.channel import (
+    Carrier,
+    Channel,
+    Geometry,
+    LogDistance,
+    NoFading,
+    Propagation,
+    Rayleigh,
+    Shadowing,
+)
 from wnsim.core import streams
 from wnsim.core.clock import Clock
 from wnsim.core.units import dbm_to_w
@@ -51,9 +60,11 @@ def make_world(
     """Return a world with ns-3's defaults: power, noise figure, 46.7 dB at a metre."""
     count = len(motion.names)
     channel = Channel(
-        loss or LogDistance(), Shadowing(sigma_db=0.0), fading or NoFading(), 5.15e9,
-        np.full(count, 1.5), motion.position_m, motion.max_speed_mps, seed,
-    )  # fmt: skip
+        Propagation(loss or LogDistance(), Shadowing(sigma_db=0.0), fading or NoFading()),
+        Carrier(5.15e9),
+        Geometry(np.full(count, 1.5), motion.position_m, motion.max_speed_mps),
+        seed,
+    )
     return World(
         motion=motion,
         channel=channel,

@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from wnsim.air import ENGINES
-from wnsim.channel import Channel, FreeSpace, LogDistance, NoFading, Rayleigh, Shadowing
+from wnsim.channel import (
+    Carrier,
+    Channel,
+    FreeSpace,
+    Geometry,
+    LogDistance,
+    NoFading,
+    Propagation,
+    Rayleigh,
+    Shadowing,
+)
 from wnsim.core.clock import Clock
 from wnsim.core.units import dbm_to_w
 from wnsim.mac import Ofdma
@@ -45,15 +55,10 @@ def network(
 ) -> Network:
     count = len(motion.names)
     channel = Channel(
-        path_loss or FreeSpace(),
-        Shadowing(sigma_db=0.0),
-        fading or NoFading(),
-        5.9e9,
-        np.full(count, 1.5),
-        motion.position_m,
-        motion.max_speed_mps,
+        Propagation(path_loss or FreeSpace(), Shadowing(sigma_db=0.0), fading or NoFading()),
+        Carrier(5.9e9, subbands=subbands),
+        Geometry(np.full(count, 1.5), motion.position_m, motion.max_speed_mps),
         seed,
-        subbands=subbands,
     )
     world = World(
         motion=motion,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from wnsim.air.quality import Prediction
-from wnsim.channel import Channel, FreeSpace, NoFading, Shadowing
+from wnsim.channel import Carrier, Channel, FreeSpace, Geometry, NoFading, Propagation, Shadowing
 from wnsim.core.clock import Clock
 from wnsim.core.transfer import Message, Transfer
 from wnsim.core.units import SPEED_OF_LIGHT_MPS, dbm_to_w, thermal_noise_w
@@ -80,16 +80,14 @@ def network(
     places_m = np.array(stations_m, dtype=np.float64).reshape(-1, 2)
     nodes = count + len(places_m)
     channel = Channel(
-        path_loss or FreeSpace(),
-        Shadowing(sigma_db=0.0),
-        fading or NoFading(),
-        FREQUENCY_HZ,
-        np.full(nodes, 1.5),
-        lambda devices, t_s: positions_m(motion, places_m, devices, t_s),
-        motion.max_speed_mps,
+        Propagation(path_loss or FreeSpace(), Shadowing(sigma_db=0.0), fading or NoFading()),
+        Carrier(FREQUENCY_HZ, bandwidth_hz=bandwidth_hz, subbands=subbands),
+        Geometry(
+            np.full(nodes, 1.5),
+            lambda devices, t_s: positions_m(motion, places_m, devices, t_s),
+            motion.max_speed_mps,
+        ),
         seed,
-        bandwidth_hz=bandwidth_hz,
-        subbands=subbands,
     )
     world = World(
         motion=motion,
