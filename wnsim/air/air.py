@@ -133,7 +133,7 @@ class Air:
             return
         self._boundary_ns = None
         if self._spatial_reuse is not None and self._spatial_reuse.refresh(now):
-            # In one batch for all receivers that may be needed before long.
+            # In one batch, for all receivers that may be evaluated during this interval.
             attempts = [*self._queues.waiting(), *self._transmissions]
             self._spatial_reuse.prepare({attempt.target for attempt in attempts}, now)
         started = self._queues.admit(self._blocked, self._prepare, self._start)

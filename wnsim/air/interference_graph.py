@@ -1,4 +1,4 @@
-"""Interference graph: the transmitters that each receiver can hear.
+"""Interference graph: the transmitters audible to each receiver.
 
 A spatial index excludes pairs beyond the maximum range; of the others, pairs whose mean received
 power is close to the noise or above are kept. The graph is computed at fixed instants, a few metres
@@ -80,7 +80,7 @@ class InterferenceGraph:
             source = np.concatenate([np.asarray(nodes, dtype=np.int64) for nodes in near])
             other = source != target
             if self._world.nodes > self._world.count:
-                # Cellular: uplink and downlink use different bands, so stations hear devices only.
+                # Cellular: separate uplink and downlink bands, no pairs of devices or of stations.
                 other = (source < self._world.count) != (target < self._world.count)
             source, target = source[other], target[other]
             gain_db = self._world.channel.large_scale_db(source, target, at_s)[:, 0]

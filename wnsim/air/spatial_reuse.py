@@ -1,8 +1,9 @@
-"""Interference-aware spatial reuse: transmissions that would disturb others are held back.
+"""Interference-aware spatial reuse: transmissions that would harm others are held back.
 
 Two links are compatible if, at mean gains, each receiver receives its own transmitter stronger than
-the other one by a threshold. While an attempt is on the air, nodes that would exceed the threshold
-at its receiver are blocked, and a transmission whose own receiver would be disturbed is held back.
+the other one by a threshold. While an attempt is on the air, nodes that would exceed its
+interference threshold are blocked, and a transmission is held back if a transmitter on the air
+exceeds its own threshold.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ class SpatialReuse:
         self._graph.prepare(receivers, now_ns)
 
     def permits(self, attempts: Sequence[Attempt]) -> bool:
-        """Return whether no transmitter on the air disturbs the receivers of a transmission."""
+        """Return whether transmitters on the air respect the thresholds of a transmission."""
         for attempt in attempts:
             interfering = self._on_air & self._interfering(attempt)
             if interfering:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from wnsim.air.setup import Setup
 
 # A queue entry is one number: the slot, a bit, and the node in the last bits. The bit is 0 for
-# zero for those who run before all others of the same slot, who notice that and wait.
+# stations that send before all others of the same slot, which detect the frame and wait.
 _NODE_BITS = 8
 MOST_NODES = 1 << _NODE_BITS
 _NODE = MOST_NODES - 1

@@ -81,7 +81,7 @@ class Contention:
     def cancel(self, attempt: Attempt, reason: str) -> None:
         """Drop an attempt immediately."""
         attempt.limit_ns, attempt.limit_reason = self.env.now_ns, reason
-        self.settle(attempt, self.env.now_ns)
+        self.finalize(attempt, self.env.now_ns)
         self.done.remove(attempt)
         self.wake()
         self._report(attempt)
@@ -92,7 +92,7 @@ class Contention:
 
     # Used by engines.
 
-    def settle(self, attempt: Attempt, now_ns: int) -> None:
+    def finalize(self, attempt: Attempt, now_ns: int) -> None:
         """Finalize an attempt that ends, which is still to be reported."""
         service = self._service.pop(attempt)
         service.close(attempt, now_ns)
@@ -105,7 +105,7 @@ class Contention:
     def end_complete(self, service: Service, now_ns: int) -> None:
         """End the attempts of a transmission that have no packets left."""
         for attempt in service.complete():
-            self.settle(attempt, now_ns)
+            self.finalize(attempt, now_ns)
 
     def next_limit_ns(self) -> int | None:
         """Return the earliest limit of an attempt, None if there is none [ns]."""
@@ -116,7 +116,7 @@ class Contention:
     def expire(self, now_ns: int) -> None:
         """End the attempts whose limit has been reached."""
         while (limit_ns := self.next_limit_ns()) is not None and limit_ns <= now_ns:
-            self.settle(heapq.heappop(self._limits)[2], now_ns)
+            self.finalize(heapq.heappop(self._limits)[2], now_ns)
 
     def report(self) -> None:
         """Report the attempts that have ended to the network."""

@@ -124,12 +124,11 @@ class Windowed(Contention):
                 self._sense(frame)
             else:
                 self._send_ack(node, frame)
-        while (node_or_none := states.pop_start(now)) is not None:
-            node = node_or_none
-            if self.queues[node]:
-                self._send_packet(node, self.queues[node][0], now)
+        while (starting := states.pop_start(now)) is not None:
+            if self.queues[starting]:
+                self._send_packet(starting, self.queues[starting][0], now)
             else:
-                states.contends[node] = False
+                states.contends[starting] = False
 
     # Queues.
 

@@ -1,7 +1,7 @@
 """Interference: received power of all other transmissions.
 
-An emitter is a node that transmits in a group; it interferes at the receivers that can hear it, on
-the same carrier and in other groups. Powers are added in ascending order of emitters.
+An emitter is a node that transmits in a group; it interferes at the receivers to which it is
+audible, on the same carrier and in other groups. Powers are added in ascending order of emitters.
 """
 
 from __future__ import annotations

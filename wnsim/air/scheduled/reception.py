@@ -91,7 +91,7 @@ class Reception:
 
         Returns
         -------
-        (R,) which rows hear another mean power than before
+        (R,) rows at which the mean power of an audible node has changed
         """
         if self._graph is None:
             return np.zeros(rows.size, dtype=np.bool_)

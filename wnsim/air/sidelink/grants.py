@@ -18,7 +18,7 @@ from wnsim.core.streams import key, uniforms
 from wnsim.core.units import NS_PER_S, Floats, Ints, db_to_linear, w_to_dbm
 from wnsim.mac.sidelink import Sidelink, remaining, select
 
-# Bandwidth of the resource elements for which powers are told [Hz].
+# Bandwidth of the resource elements of reference powers [Hz].
 _ELEMENT_HZ = 15e3
 
 

@@ -119,7 +119,7 @@ class SidelinkWindowed(Air):
     def _open(self, slot: int) -> None:
         """Begin a window at a slot."""
         period = self._mac.period_slots
-        # Twice as long while nothing happens, else about as long as a few changes take.
+        # Double the length if nothing changed, else use the duration of a few changes.
         if self._changes:
             elapsed = max(slot - self._first, 1)
             self._length = max(_SHORTEST, min(8 * elapsed // self._changes, period))
