@@ -8,13 +8,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from wnsim.channel import Channel, FreeSpace, NoFading, Shadowing
+from wnsim.air.quality import Prediction
+from wnsim.channel import (
+    Carrier,
+    Channel,
+    FreeSpace,
+    Geometry,
+    NoFading,
+    Propagation,
+    ReplayTable,
+    Shadowing,
+)
 from wnsim.core.clock import Clock
 from wnsim.core.units import dbm_to_w
 from wnsim.faults import Interrupted, Timeline
 from wnsim.mac import Ofdma, Scheduled
 from wnsim.mobility import Motion, Static
-from wnsim.network import Network
+from wnsim.network import AirOptions, Network
 from wnsim.phy import Phy, Shannon
 from wnsim.world import World
 from wnsim.world import positions_m as positions_of
@@ -41,6 +51,9 @@ def make_network() -> Callable[..., Network]:
         tx_power_dbm: float = 23.0,
         block_ns: int = BLOCK_NS,
         csi_delay_s: float = 0.0,
+        engine: str = "windowed",
+        prediction: Prediction = "none",
+        replay: ReplayTable | None = None,
         seed: int = 1,
         stations_m: tuple[tuple[float, float], ...] = (),
         subbands: int = 1,
@@ -59,16 +72,16 @@ def make_network() -> Callable[..., Network]:
         places_m = np.array(stations_m, dtype=np.float64).reshape(-1, 2)
         nodes = count + len(places_m)
         channel = Channel(
-            path_loss or FreeSpace(),
-            shadowing or Shadowing(sigma_db=0.0),
-            fading or NoFading(),
-            3.5e9,
-            np.full(nodes, 1.5),
-            lambda devices, t_s: positions_of(inner, places_m, devices, t_s),
-            motion.max_speed_mps,
+            Propagation(
+                path_loss or FreeSpace(), shadowing or Shadowing(sigma_db=0.0), fading or NoFading()
+            ),
+            Carrier(3.5e9, bandwidth_hz=bandwidth_hz, subbands=subbands),
+            Geometry(
+                np.full(nodes, 1.5),
+                lambda devices, t_s: positions_of(inner, places_m, devices, t_s),
+                motion.max_speed_mps,
+            ),
             seed,
-            bandwidth_hz=bandwidth_hz,
-            subbands=subbands,
             dark=None if timeline is None else timeline.dark,
         )
         world = World(
@@ -82,7 +95,8 @@ def make_network() -> Callable[..., Network]:
             stations_m=places_m,
             faults=timeline,
         )
-        return Network(Clock(), world, mac or Ofdma(), block_ns, csi_delay_s, seed, **options)
+        air = AirOptions(block_ns, csi_delay_s, engine, prediction, replay)
+        return Network(Clock(), world, mac or Ofdma(), air, seed, **options)
 
     return make
 

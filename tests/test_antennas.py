@@ -6,10 +6,13 @@ import pytest
 from wnsim.channel import (
     ANTENNAS,
     Antenna,
+    Carrier,
     Channel,
     FreeSpace,
+    Geometry,
     Isotropic,
     NoFading,
+    Propagation,
     Sector,
     Shadowing,
 )
@@ -91,10 +94,16 @@ def test_a_link_gains_at_both_ends_in_either_direction() -> None:
 
     def link_db(antennas: list[Antenna] | None, source: int, target: int) -> float:
         made = Channel(
-            FreeSpace(), Shadowing(), NoFading(), 3.5e9, np.full(3, 1.5),
-            lambda d, t: np.repeat(places_m[d][:, None], len(t), axis=1), 0.0, 1,
-            antennas=antennas,
-        )  # fmt: skip
+            Propagation(FreeSpace(), Shadowing(), NoFading()),
+            Carrier(3.5e9),
+            Geometry(
+                np.full(3, 1.5),
+                lambda d, t: np.repeat(places_m[d][:, None], len(t), axis=1),
+                0.0,
+                antennas=antennas,
+            ),
+            1,
+        )
         return float(made.large_scale_db(np.array([source]), np.array([target]), ZERO)[0, 0])
 
     antennas = [Sector(), Isotropic(gain_dbi=3.0), Sector(boresight_deg=180.0, gain_dbi=5.0)]

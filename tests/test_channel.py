@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from wnsim.channel import (
     FADING,
     PATH_LOSS,
+    Carrier,
     Channel,
     Fading,
     FreeSpace,
+    Geometry,
     Inh,
     Isotropic,
     LogDistance,
@@ -21,6 +23,7 @@ from wnsim.channel import (
     OutOfRangeWarning,
     PathLoss,
     Penetration,
+    Propagation,
     Rayleigh,
     Sector,
     Shadowing,
@@ -59,18 +62,23 @@ def channel(
     max_speed_mps: float = SPEED_MPS,
     seed: int = 1,
     sigma_db: float | None = None,
-    **more: Any,
+    bandwidth_hz: float = 20e6,
+    subbands: int = 1,
+    station_path_loss: PathLoss | None = None,
+    penetration: Penetration | None = None,
+    **nodes: Any,
 ) -> Channel:
     return Channel(
-        path_loss or UmiStreetCanyon(),
-        Shadowing(sigma_db=sigma_db),
-        fading or Rayleigh(),
-        3.5e9,
-        np.full(DEVICES, 1.6),
-        position,
-        max_speed_mps,
+        Propagation(
+            path_loss or UmiStreetCanyon(),
+            Shadowing(sigma_db=sigma_db),
+            fading or Rayleigh(),
+            station_path_loss,
+            penetration,
+        ),
+        Carrier(3.5e9, bandwidth_hz, subbands),
+        Geometry(np.full(DEVICES, 1.6), position, max_speed_mps, **nodes),
         seed,
-        **more,
     )
 
 
@@ -145,9 +153,11 @@ def test_one_block_of_one_link_is_that_of_a_large_call(fading: Fading) -> None:
 
     def made() -> Channel:
         return Channel(
-            V2vUrban(truck_share=0.3), Shadowing(), fading, 5.9e9, np.full(nodes, 1.6), moving,
-            6.0, 1, subbands=2,
-        )  # fmt: skip
+            Propagation(V2vUrban(truck_share=0.3), Shadowing(), fading),
+            Carrier(5.9e9, subbands=2),
+            Geometry(np.full(nodes, 1.6), moving, 6.0),
+            1,
+        )
 
     high, low = np.tril_indices(nodes, -1)
     whole = made().gain_blocks(low, high, 100, 90, BLOCK_NS)
@@ -257,9 +267,15 @@ def test_line_of_sight_in_the_channel_follows_its_probability() -> None:
     states = []
     for seed in range(20):
         made = Channel(
-            UmiStreetCanyon(), Shadowing(), NoFading(), 3.5e9, np.full(devices, 1.5),
-            lambda d, t: np.repeat(places_m[d][:, None], len(t), axis=1), 0.0, seed,
-        )  # fmt: skip
+            Propagation(UmiStreetCanyon(), Shadowing(), NoFading()),
+            Carrier(3.5e9),
+            Geometry(
+                np.full(devices, 1.5),
+                lambda d, t: np.repeat(places_m[d][:, None], len(t), axis=1),
+                0.0,
+            ),
+            seed,
+        )
         states.append(made.large_scale.line_of_sight(source, source + 1, np.zeros(1)))
     probability = 18 / 60 + np.exp(-60 / 36) * (1 - 18 / 60)
     tolerance = 4 * np.sqrt(probability * (1 - probability) / (20 * source.size))
@@ -271,11 +287,15 @@ def test_links_of_stations_follow_their_own_model() -> None:
     stations = np.array([False, True, False, True])
     heights_m = np.array([1.5, 25.0, 1.5, 25.0])
 
-    def made(**more: Any) -> Channel:
+    def made(
+        stations: NDArray[np.bool_] | None = None, station_path_loss: PathLoss | None = None
+    ) -> Channel:
         return Channel(
-            FreeSpace(), Shadowing(sigma_db=0.0), NoFading(), 2e9, heights_m, at_rest(places_m),
-            0.0, 1, **more,
-        )  # fmt: skip
+            Propagation(FreeSpace(), Shadowing(sigma_db=0.0), NoFading(), station_path_loss),
+            Carrier(2e9),
+            Geometry(heights_m, at_rest(places_m), 0.0, stations),
+            1,
+        )
 
     source, target = np.array([0, 0, 1, 2]), np.array([2, 1, 3, 1])
     cellular = made(stations=stations, station_path_loss=Uma())
@@ -291,8 +311,8 @@ def test_links_of_stations_follow_their_own_model() -> None:
         assert gain_db[link] == pytest.approx(expected)
     # Without their own model, or without stations, all links are alike.
     plain_db = made().large_scale_db(source, target, np.zeros(1))
-    for more in ({"stations": stations}, {"station_path_loss": Uma()}):
-        assert np.array_equal(made(**more).large_scale_db(source, target, np.zeros(1)), plain_db)
+    for alike in (made(stations), made(station_path_loss=Uma())):
+        assert np.array_equal(alike.large_scale_db(source, target, np.zeros(1)), plain_db)
 
 
 def test_shadow_fading_around_a_station_is_a_field() -> None:
@@ -309,10 +329,18 @@ def test_shadow_fading_around_a_station_is_a_field() -> None:
         return places_m[devices][:, None] + np.stack([shift_m, 0 * shift_m], axis=-1)
 
     made = Channel(
-        FreeSpace(), Shadowing(sigma_db=6.0, correlation_m=50.0), NoFading(), 2e9,
-        np.full(2 * count + 1, 1.5), there_and_back, 2.0, 1,
-        stations=np.arange(2 * count + 1) == 0, station_path_loss=LogDistance(),
-    )  # fmt: skip
+        Propagation(
+            FreeSpace(),
+            Shadowing(sigma_db=6.0, correlation_m=50.0),
+            NoFading(),
+            station_path_loss=LogDistance(),
+        ),
+        Carrier(2e9),
+        Geometry(
+            np.full(2 * count + 1, 1.5), there_and_back, 2.0, stations=np.arange(2 * count + 1) == 0
+        ),
+        1,
+    )
     devices = np.arange(1, 2 * count + 1)
     t_s = np.array([0.0, 25.0, 100.0, 200.0, 300.0])
     station = np.zeros_like(devices)
@@ -339,9 +367,11 @@ def test_vehicles_block_as_often_and_as_much_as_stated(truck_share: float) -> No
     losses_db, sights = [], []
     for seed in range(4):
         made = Channel(
-            V2vUrban(truck_share=truck_share), Shadowing(sigma_db=0.0), NoFading(), 5.9e9,
-            np.full(2 * pairs, 1.5), at_rest(places_m), 0.0, seed,
-        )  # fmt: skip
+            Propagation(V2vUrban(truck_share=truck_share), Shadowing(sigma_db=0.0), NoFading()),
+            Carrier(5.9e9),
+            Geometry(np.full(2 * pairs, 1.5), at_rest(places_m), 0.0),
+            seed,
+        )
         links = (np.arange(pairs), pairs + np.arange(pairs), np.zeros(1))
         losses_db.append(-made.large_scale_db(*links)[:, 0])
         sights.append(made.large_scale.line_of_sight(*links)[:, 0])
@@ -363,11 +393,13 @@ def test_antennas_above_the_cars_see_over_them() -> None:
     for share, height_m, blocked in ((0.0, 2.0, False), (1.0, 2.0, True), (1.0, 4.0, False)):
         gains_db = [
             Channel(
-                V2vUrban(truck_share=share), Shadowing(sigma_db=0.0), NoFading(), 5.9e9,
-                np.full(2, height_m), at_rest(places_m), 0.0, seed,
+                Propagation(V2vUrban(truck_share=share), Shadowing(sigma_db=0.0), NoFading()),
+                Carrier(5.9e9),
+                Geometry(np.full(2, height_m), at_rest(places_m), 0.0),
+                seed,
             ).large_scale_db(*links)[0, 0]
             for seed in range(8)
-        ]  # fmt: skip
+        ]
         clear_db = -V2vUrban().loss_db(3000.0, height_m, height_m, 5.9e9, True)
         assert (min(gains_db) < clear_db - 3.0) == blocked
         assert max(gains_db) <= clear_db + 1e-9
@@ -376,9 +408,11 @@ def test_antennas_above_the_cars_see_over_them() -> None:
 def test_leaving_the_range_of_a_model_is_said_once() -> None:
     places_m = np.array([[0.0, 0.0], [4.2, 0.0], [7000.0, 0.0], [7001.0, 0.0]])
     made = Channel(
-        UmiStreetCanyon(), Shadowing(), NoFading(), 3.5e9, np.full(4, 1.5), at_rest(places_m),
-        0.0, 1,
-    )  # fmt: skip
+        Propagation(UmiStreetCanyon(), Shadowing(), NoFading()),
+        Carrier(3.5e9),
+        Geometry(np.full(4, 1.5), at_rest(places_m), 0.0),
+        1,
+    )
     near, far = (np.array([0]), np.array([1])), (np.array([2]), np.array([0]))
     message = r"^devices 0 and 1, 4\.2 m apart at 12 s: UMi is for 10 to 5000 m$"
     with pytest.warns(OutOfRangeWarning, match=message):
@@ -412,11 +446,24 @@ def test_nobody_is_heard_beyond_reach(name: str, kinds: int) -> None:
     stations, indoor = draws.random(nodes) < 0.2, draws.random(nodes) < 0.3
     places_m = 10 ** draws.uniform(0.0, 5.0, (nodes, 1)) * draws.normal(size=(nodes, 2))
     made = Channel(
-        PATH_LOSS[name](), Shadowing(sigma_db=0.0), NoFading(), 2e9, heights_m, at_rest(places_m),
-        0.0, 1, stations=stations, station_path_loss=Uma(),
-        antennas=[Sector(boresight_deg=1.8 * n, gain_dbi=n / 20) for n in range(nodes)],
-        indoor=indoor, penetration=Penetration(),
-    )  # fmt: skip
+        Propagation(
+            PATH_LOSS[name](),
+            Shadowing(sigma_db=0.0),
+            NoFading(),
+            station_path_loss=Uma(),
+            penetration=Penetration(),
+        ),
+        Carrier(2e9),
+        Geometry(
+            heights_m,
+            at_rest(places_m),
+            0.0,
+            stations=stations,
+            antennas=[Sector(boresight_deg=1.8 * n, gain_dbi=n / 20) for n in range(nodes)],
+            indoor=indoor,
+        ),
+        1,
+    )
     high, low = np.tril_indices(nodes, -1)
     loss_db = -made.large_scale_db(low, high, np.zeros(1))[:, 0]
     d2d_m = np.linalg.norm(places_m[low] - places_m[high], axis=-1)
@@ -451,4 +498,9 @@ def test_parameter_errors(more: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         channel(**more)
     with pytest.raises(ValueError, match="heights_m must be finite"):
-        Channel(Inh(), Shadowing(), NoFading(), 1e9, np.array([1.0, np.nan]), straight, 0.0, 1)
+        Channel(
+            Propagation(Inh(), Shadowing(), NoFading()),
+            Carrier(1e9),
+            Geometry(np.array([1.0, np.nan]), straight, 0.0),
+            1,
+        )

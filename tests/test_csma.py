@@ -15,8 +15,17 @@ from hypothesis import strategies as st
 from reference_tables import rows
 from scipy.optimize import brentq
 
-from wnsim.air import ENGINES, Flow, Setup, Stream
-from wnsim.channel import Channel, LogDistance, NoFading, Rayleigh, Shadowing
+from wnsim.air import ENGINES, Attempt, Setup, Transmission
+from wnsim.channel import (
+    Carrier,
+    Channel,
+    Geometry,
+    LogDistance,
+    NoFading,
+    Propagation,
+    Rayleigh,
+    Shadowing,
+)
 from wnsim.core import streams
 from wnsim.core.clock import Clock
 from wnsim.core.units import dbm_to_w
@@ -51,9 +60,11 @@ def make_world(
     """Return a world with ns-3's defaults: power, noise figure, 46.7 dB at a meter."""
     count = len(motion.names)
     channel = Channel(
-        loss or LogDistance(), Shadowing(sigma_db=0.0), fading or NoFading(), 5.15e9,
-        np.full(count, 1.5), motion.position_m, motion.max_speed_mps, seed,
-    )  # fmt: skip
+        Propagation(loss or LogDistance(), Shadowing(sigma_db=0.0), fading or NoFading()),
+        Carrier(5.15e9),
+        Geometry(np.full(count, 1.5), motion.position_m, motion.max_speed_mps),
+        seed,
+    )
     return World(
         motion=motion,
         channel=channel,
@@ -84,41 +95,41 @@ def drive(
     until_ns: int | None = None,
     cancels: tuple[tuple[int, int], ...] = (),
     drops: tuple[tuple[int, int], ...] = (),
-) -> tuple[list[Flow], list[int]]:
-    """Let stations contend; return all flows, and their numbers in the order of ending."""
+) -> tuple[list[Attempt], list[int]]:
+    """Let stations contend; return all attempts, and their numbers in the order of ending."""
     env, ended = Clock(), []
     modem = world.phy.modem(world.bandwidth_hz, 1, 1_000_000)
     key = streams.key(seed, "errors")
     setup = Setup(env, world, mac, modem, 1, 0, "none", key, True, PACKET_BITS)
     air = ENGINES["csma"][engine](setup, ended.append)
-    flows: list[Flow] = []
+    attempts: list[Attempt] = []
     for offer in offers:
         made = tuple(
-            Flow(len(flows) + place, offer.source, target, offer.bits, offer.limit_ns, "deadline",
-                 offer.priority)
+            Attempt(len(attempts) + place, offer.source, target, offer.bits, offer.limit_ns,
+                    "deadline", offer.priority)
             for place, target in enumerate(offer.targets)
         )  # fmt: skip
-        flows += made
-        env.at(offer.at_ns, partial(air.push, Stream(made)))
+        attempts += made
+        env.at(offer.at_ns, partial(air.push, Transmission(made)))
 
-    def cancel(flow: Flow) -> None:
-        if flow.ended_ns < 0:
-            air.cancel(flow, "link-failure")
+    def cancel(attempt: Attempt) -> None:
+        if attempt.ended_ns < 0:
+            air.cancel(attempt, "link-failure")
 
     last_ns = max((offer.at_ns for offer in offers), default=0)
     for at_ns, number in cancels:
-        env.at(last_ns + at_ns, partial(cancel, flows[number]))
+        env.at(last_ns + at_ns, partial(cancel, attempts[number]))
     for at_ns, node in drops:
         env.at(at_ns, partial(air.drop, node, "battery"))
     env.run(until=until_ns)
-    for flow in flows:
-        if flow.ended_ns < 0 and until_ns is not None:
-            air.cancel(flow, "over")
-    return flows, [flow.serial for flow in ended]
+    for attempt in attempts:
+        if attempt.ended_ns < 0 and until_ns is not None:
+            air.cancel(attempt, "over")
+    return attempts, [attempt.serial for attempt in ended]
 
 
-def packets(flows: list[Flow]) -> float:
-    return sum(flow.acked_bits for flow in flows) / PACKET_BITS
+def packets(attempts: list[Attempt]) -> float:
+    return sum(attempt.acked_bits for attempt in attempts) / PACKET_BITS
 
 
 ENGINE = pytest.mark.parametrize("engine", ["windowed", "packet"])
@@ -131,33 +142,33 @@ ENGINE = pytest.mark.parametrize("engine", ["windowed", "packet"])
 def test_a_lone_packet_goes_at_once(engine: str) -> None:
     world = make_world(at((0, 0), (5, 0)), Wifi(rate_mbps=24.0))
     offers = [Offer(1_000_000, 0, (1,), PACKET_BITS)]
-    (flow,), _ = drive(world, Csma(), offers, engine=engine)
-    assert (flow.started_ns, flow.ended_ns) == (1_000_000, 1_000_000 + DATA + SIFS + ACK)
-    assert flow.delivered
-    assert (flow.sent, flow.lost, flow.repeated) == (1, 0, 0)
-    assert (flow.access_ns, flow.lost_ns) == (0, 0)
-    assert flow.airtime_s == flow.receiving_s == DATA / 1e9
+    (attempt,), _ = drive(world, Csma(), offers, engine=engine)
+    assert (attempt.started_ns, attempt.ended_ns) == (1_000_000, 1_000_000 + DATA + SIFS + ACK)
+    assert attempt.delivered
+    assert (attempt.sent, attempt.failed, attempt.repeated) == (1, 0, 0)
+    assert (attempt.access_ns, attempt.failed_ns) == (0, 0)
+    assert attempt.airtime_s == attempt.receiving_s == DATA / 1e9
     # 16.0206 dBm less the loss at 5 m over thermal noise.
     snr_db = 16.0206 - 46.6777 - 30 * math.log10(5) + 93.9655
-    assert 10 * math.log10(flow.snr_sum) == pytest.approx(snr_db, abs=0.05)
-    bound = 20e6 * math.log2(1 + flow.snr_sum) * DATA * 1e-9
-    assert flow.capacity_bits == pytest.approx(bound, rel=1e-9)
+    assert 10 * math.log10(attempt.snr_sum) == pytest.approx(snr_db, abs=0.05)
+    bound = 20e6 * math.log2(1 + attempt.snr_sum) * DATA * 1e-9
+    assert attempt.capacity_bits == pytest.approx(bound, rel=1e-9)
 
 
 @ENGINE
 def test_packets_in_a_row_are_apart_by_whole_slots(engine: str) -> None:
     world = make_world(at((0, 0), (5, 0)), Wifi(rate_mbps=24.0))
     offers = [Offer(0, 0, (1,), 200 * PACKET_BITS + 800)]
-    (flow,), _ = drive(world, Csma(), offers, engine=engine)
-    arrived = np.concatenate([instants for instants, _ in flow.progress])
-    bits = np.concatenate([bits for _, bits in flow.progress])
+    (attempt,), _ = drive(world, Csma(), offers, engine=engine)
+    arrived = np.concatenate([instants for instants, _ in attempt.progress])
+    bits = np.concatenate([bits for _, bits in attempt.progress])
     assert bits.tolist() == [PACKET_BITS] * 200 + [800]
     slots, rest = np.divmod(np.diff(arrived)[:-1] - DIFS - DATA - SIFS - ACK, SLOT)
     assert not rest.any()
     assert set(slots.tolist()) == set(range(16))
     assert np.mean(slots) == pytest.approx(7.5, abs=3 * 4.61 / math.sqrt(200))
-    assert flow.ended_ns == arrived[-1]
-    assert flow.access_ns == flow.ended_ns - 200 * (DATA + SIFS + ACK) - (68_000 + SIFS + ACK)
+    assert attempt.ended_ns == arrived[-1]
+    assert attempt.access_ns == attempt.ended_ns - 200 * (DATA + SIFS + ACK) - (68_000 + SIFS + ACK)
 
 
 @ENGINE
@@ -165,27 +176,27 @@ def test_nobody_there(engine: str) -> None:
     # 400 m apart nothing arrives: each packet is sent seven times, from growing windows.
     world = make_world(at((0, 0), (400, 0)), Wifi(rate_mbps=24.0))
     offers = [Offer(0, 0, (1,), 2 * PACKET_BITS)]
-    (flow,), _ = drive(world, Csma(arq=False), offers, engine=engine)
-    assert (flow.delivered, flow.reason, flow.acked_bits) == (False, "retry-limit", 0)
-    assert (flow.sent, flow.lost, flow.repeated) == (14, 14, 12)
+    (attempt,), _ = drive(world, Csma(arq=False), offers, engine=engine)
+    assert (attempt.delivered, attempt.reason, attempt.acked_bits) == (False, "retry-limit", 0)
+    assert (attempt.sent, attempt.failed, attempt.repeated) == (14, 14, 12)
     timeout = SIFS + SLOT + 20_000
-    assert flow.lost_ns == 14 * (DATA + timeout)
-    assert flow.ended_ns == flow.lost_ns + flow.access_ns
-    (flow,), _ = drive(
+    assert attempt.failed_ns == 14 * (DATA + timeout)
+    assert attempt.ended_ns == attempt.failed_ns + attempt.access_ns
+    (attempt,), _ = drive(
         world, Csma(), [dataclasses.replace(offers[0], limit_ns=10**9)], engine=engine
     )
-    assert (flow.delivered, flow.reason, flow.ended_ns) == (False, "deadline", 10**9)
-    assert flow.sent == flow.lost > 30
+    assert (attempt.delivered, attempt.reason, attempt.ended_ns) == (False, "deadline", 10**9)
+    assert attempt.sent == attempt.failed > 30
 
 
 @ENGINE
 def test_broadcast_is_not_acknowledged(engine: str) -> None:
     world = make_world(at((0, 0), (5, 0), (0, 5)), Wifi(rate_mbps=24.0))
-    flows, _ = drive(world, Csma(), [Offer(0, 0, (1, 2), 3 * PACKET_BITS)], engine=engine)
-    assert [flow.delivered for flow in flows] == [True, True]
-    assert [flow.sent for flow in flows] == [3, 3]
-    for flow in flows:
-        waited, rest = divmod(flow.ended_ns - 3 * DATA - 3 * DIFS, SLOT)
+    attempts, _ = drive(world, Csma(), [Offer(0, 0, (1, 2), 3 * PACKET_BITS)], engine=engine)
+    assert [attempt.delivered for attempt in attempts] == [True, True]
+    assert [attempt.sent for attempt in attempts] == [3, 3]
+    for attempt in attempts:
+        waited, rest = divmod(attempt.ended_ns - 3 * DATA - 3 * DIFS, SLOT)
         assert rest == 0
         assert 0 <= waited <= 30
     # One of them cannot hear: the other one ends all the same.
@@ -232,10 +243,10 @@ def bianchi(count: int, success_s: float, collision_s: float) -> float:
 def test_saturation_equals_bianchi(count: int) -> None:
     world = make_world(circle(count, 0.4), Wifi(rate_mbps=24.0))
     offers = [Offer(0, node, ((node + 1) % count,), 10**9) for node in range(count)]
-    flows, _ = drive(world, Csma(retry_limit=1000), offers, until_ns=3 * 10**9)
+    attempts, _ = drive(world, Csma(retry_limit=1000), offers, until_ns=3 * 10**9)
     # Windows never shrink before a success, as in the closed form.
     expected = bianchi(count, (DATA + SIFS + ACK + DIFS) * 1e-9, (DATA + DIFS) * 1e-9)
-    assert packets(flows) / 3 == pytest.approx(expected, rel=0.03)
+    assert packets(attempts) / 3 == pytest.approx(expected, rel=0.03)
 
 
 def offered(count: int, each: int) -> list[Offer]:
@@ -252,15 +263,15 @@ def mean_of_seeds(
     world = make_world(circle(count, radius_m), Wifi(rate_mbps=rate_mbps))
     times_s, delivered = [], []
     for seed in range(seeds):
-        flows, _ = drive(world, Csma(arq=False), offered(count, each), seed=seed)
-        times_s.append(max(flow.ended_ns for flow in flows) * 1e-9)
-        delivered.append(packets(flows))
+        attempts, _ = drive(world, Csma(arq=False), offered(count, each), seed=seed)
+        times_s.append(max(attempt.ended_ns for attempt in attempts) * 1e-9)
+        delivered.append(packets(attempts))
         # What is offered is delivered or dropped after seven tries, nothing else.
         dropped = each * count - delivered[-1]
         assert dropped == int(dropped) >= 0
-        lost = sum(flow.lost for flow in flows)
+        lost = sum(attempt.failed for attempt in attempts)
         # Some arrive although none of their acknowledgements does.
-        assert sum(flow.sent for flow in flows) - lost <= round(delivered[-1])
+        assert sum(attempt.sent for attempt in attempts) - lost <= round(delivered[-1])
         assert lost >= 7 * dropped
     return float(np.mean(times_s)), float(np.mean(delivered))
 
@@ -311,16 +322,16 @@ def test_capture(engine: str) -> None:
         Offer(1_010_000, 1, (2,), PACKET_BITS),
     ]
     early, late = drive(world, Csma(), offers, engine=engine)[0]
-    assert early.lost >= 1
-    assert late.lost >= 1
+    assert early.failed >= 1
+    assert late.failed >= 1
     early, late = drive(world, Csma(capture_db=5.0), offers, engine=engine)[0]
-    assert early.lost >= 1
-    assert late.lost == 0
+    assert early.failed >= 1
+    assert late.failed == 0
     # Of two that begin together the strong one is read.
     together = [dataclasses.replace(offer, at_ns=1_000_000) for offer in offers]
     early, late = drive(world, Csma(), together, engine=engine)[0]
-    assert early.lost >= 1
-    assert late.lost == 0
+    assert early.failed >= 1
+    assert late.failed == 0
 
 
 # --- two engines ----------------------------------------------------------------------------
@@ -344,7 +355,7 @@ def situations(draw: st.DrawFn) -> dict[str, object]:
         offers.append(
             Offer(at_ns, source, tuple(targets), bits, at_ns + life_ns, draw(st.integers(0, 1)))
         )
-    flows = sum(len(offer.targets) for offer in offers)
+    attempts = sum(len(offer.targets) for offer in offers)
     moment = st.integers(0, 2 * 10**7)
     return {
         "count": count,
@@ -364,7 +375,9 @@ def situations(draw: st.DrawFn) -> dict[str, object]:
             detection_snr_db=draw(st.sampled_from([4.0, -3.0])),
         ),
         "offers": offers,
-        "cancels": tuple(draw(st.lists(st.tuples(moment, st.integers(0, flows - 1)), max_size=3))),
+        "cancels": tuple(
+            draw(st.lists(st.tuples(moment, st.integers(0, attempts - 1)), max_size=3))
+        ),
         "drops": tuple(draw(st.lists(st.tuples(moment, nodes), max_size=1))),
     }
 
@@ -379,19 +392,19 @@ def test_engines_agree_to_the_last_bit(case: dict) -> None:
     world = make_world(motion, case["phy"], fading=fading, seed=case["seed"])
     results = []
     for engine in ("windowed", "packet"):
-        flows, order = drive(
+        attempts, order = drive(
             world, case["mac"], case["offers"], engine=engine, seed=case["seed"],
             cancels=case["cancels"], drops=case["drops"],
         )  # fmt: skip
-        results.append((repr([dataclasses.astuple(flow) for flow in flows]), order))
-        for flow in flows:
-            assert flow.ended_ns >= 0
-            assert flow.access_ns >= 0
-            assert flow.lost_ns >= 0
-            assert 0 <= flow.acked_bits <= flow.size_bits
-            assert flow.delivered == (flow.acked_bits == flow.size_bits)
-            assert flow.lost <= flow.sent
-            assert flow.ended_ns <= flow.limit_ns
+        results.append((repr([dataclasses.astuple(attempt) for attempt in attempts]), order))
+        for attempt in attempts:
+            assert attempt.ended_ns >= 0
+            assert attempt.access_ns >= 0
+            assert attempt.failed_ns >= 0
+            assert 0 <= attempt.acked_bits <= attempt.size_bits
+            assert attempt.delivered == (attempt.acked_bits == attempt.size_bits)
+            assert attempt.failed <= attempt.sent
+            assert attempt.ended_ns <= attempt.limit_ns
     assert results[0] == results[1]
 
 
@@ -407,7 +420,7 @@ def test_engines_agree_in_saturation(radius_m: float, faded: bool, arq: bool) ->
         drive(world, Csma(retry_limit=3, arq=arq, cw_min=7), offers, engine=engine)
         for engine in ("windowed", "packet")
     ]
-    first, second = ([dataclasses.astuple(f) for f in flows] for flows, _ in found)
+    first, second = ([dataclasses.astuple(f) for f in attempts] for attempts, _ in found)
     assert repr(first) == repr(second)
     assert found[0][1] == found[1][1]
 

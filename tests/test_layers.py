@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import networkx as nx
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -38,6 +39,11 @@ ONLY_IN = {
     "transformers": {"fl"},
     "networkx": {"fl"},
 }
+# Imports for types alone that still form a cycle.
+OPEN_CYCLES = [
+    {"wnsim.channel.position_cache", "wnsim.channel.shadowing"},
+    {"wnsim.phy.formats", "wnsim.phy.nr"},
+]
 FILES = sorted([*ROOT.glob("wnsim/**/*.py"), *ROOT.glob("fl/**/*.py")])
 
 
@@ -63,6 +69,83 @@ def imports(path: Path, *, top_level: bool = False) -> Iterator[str]:
 def layer(module: str) -> int | None:
     parts = module.split(".")
     return LAYERS.get(parts[1]) if parts[0] == "wnsim" and len(parts) > 1 else None
+
+
+def statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements outside functions, those of branches and classes included."""
+    for node in body:
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            for inner in ("body", "orelse", "finalbody"):
+                yield from statements(getattr(node, inner, []))
+
+
+def imported(path: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield what a module imports outside functions: module, name there, and name here."""
+    module = module_of(path)
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    for node in statements(ast.parse(path.read_text("utf-8")).body):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "", alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")
+            base = parts[: len(parts) - node.level + 1] if node.level else []
+            stem = ".".join([*base, *([node.module] if node.module else [])])
+            yield from ((stem, alias.name, alias.asname or alias.name) for alias in node.names)
+
+
+def import_graph(paths: list[Path]) -> dict[str, set[str]]:
+    """Return the modules that each module imports; a name that a package re-exports counts as an
+    import of the module that defines it."""
+    found = {module_of(path): list(imported(path)) for path in paths}
+    packages = {module_of(path) for path in paths if path.name == "__init__.py"}
+    exports = {
+        (package, here): (stem, name)
+        for package in packages
+        for stem, name, here in found[package]
+        if name
+    }
+
+    def origin(stem: str, name: str) -> str:
+        if f"{stem}.{name}" in found:
+            return f"{stem}.{name}"
+        return origin(*exports[stem, name]) if (stem, name) in exports else stem
+
+    return {
+        module: {origin(stem, name) for stem, name, _ in names} & found.keys() - {module}
+        for module, names in found.items()
+    }
+
+
+def cycles(graph: dict[str, set[str]]) -> list[set[str]]:
+    """Return the import cycles, each as the set of its modules."""
+    components = nx.strongly_connected_components(
+        nx.DiGraph([(module, other) for module, others in graph.items() for other in others])
+    )
+    return [set(each) for each in components if len(each) > 1]
+
+
+def test_no_import_cycle() -> None:
+    found = cycles(import_graph([path for path in FILES if module_of(path).startswith("wnsim")]))
+    assert [each for each in found if each not in OPEN_CYCLES] == []
+
+
+def test_an_import_cycle_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules[__name__], "ROOT", tmp_path)
+    sources = {
+        "wnsim/__init__.py": "",
+        "wnsim/air/__init__.py": "from wnsim.air.one import One\n",
+        "wnsim/air/one.py": "if TYPE_CHECKING:\n    from wnsim.two import Two\nclass One: ...\n",
+        "wnsim/two.py": "from wnsim.air import One\n",
+        "wnsim/lazy.py": "def f():\n    from wnsim.user import User\n",
+        "wnsim/user.py": "from wnsim import lazy\n",
+    }
+    for name, source in sources.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(source, "utf-8")
+    graph = import_graph([tmp_path / name for name in sources])
+    assert graph["wnsim.user"] == {"wnsim.lazy"}
+    assert cycles(graph) == [{"wnsim.air.one", "wnsim.two"}]
 
 
 def test_each_package_has_a_layer() -> None:

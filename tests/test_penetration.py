@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from wnsim.channel import Channel, FreeSpace, NoFading, Penetration, Shadowing
+from wnsim.channel import (
+    Carrier,
+    Channel,
+    FreeSpace,
+    Geometry,
+    NoFading,
+    Penetration,
+    Propagation,
+    Shadowing,
+)
 
 COUNT = 20_000
 
@@ -50,10 +59,16 @@ def test_each_indoor_end_adds_its_own() -> None:
 
     def gains_db(penetration: Penetration | None) -> np.ndarray:
         made = Channel(
-            FreeSpace(), Shadowing(), NoFading(), 3.5e9, np.full(3, 1.5),
-            lambda d, t: np.repeat(places_m[d][:, None], len(t), axis=1), 0.0, 1,
-            indoor=indoor, penetration=penetration,
-        )  # fmt: skip
+            Propagation(FreeSpace(), Shadowing(), NoFading(), penetration=penetration),
+            Carrier(3.5e9),
+            Geometry(
+                np.full(3, 1.5),
+                lambda d, t: np.repeat(places_m[d][:, None], len(t), axis=1),
+                0.0,
+                indoor=indoor,
+            ),
+            1,
+        )
         return made.large_scale_db(np.array([0, 1, 2]), np.array([1, 2, 0]), np.zeros(1))[:, 0]
 
     first_db, _, third_db = Penetration().loss_db(indoor, 3.5e9, 1)

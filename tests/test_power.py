@@ -201,5 +201,7 @@ def test_margins_are_for_required_power() -> None:
 
 
 def test_power_by_deadline_needs_a_band_of_ones_own() -> None:
-    with pytest.raises(ValueError, match="power required is for bands of one's own, got shared: t"):
+    with pytest.raises(
+        ValueError, match="power required needs a band per transmitter, got shared: t"
+    ):
         Ofdma(shared=True, power="required")

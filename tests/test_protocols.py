@@ -17,7 +17,7 @@ from wnsim.core.clock import Clock
 from wnsim.core.units import to_ns, to_s
 from wnsim.mac import Cell
 from wnsim.network import Message, Transfer
-from wnsim.storage.journal import Journal
+from wnsim.storage.record_book import RecordBook
 
 SQUARE = ((0.0, 0.0), (100.0, 0.0), (0.0, 100.0), (100.0, 100.0))
 
@@ -35,8 +35,9 @@ class Wire:
     def now_s(self) -> float:
         return to_s(self.env.now_ns)
 
-    def journal(self, kind: type) -> Journal[Any]:
-        return Journal(kind)
+    @property
+    def records(self) -> RecordBook:
+        return RecordBook()
 
     def timeout(self, duration_s: float) -> simpy.Event:
         return self.env.timeout(to_ns(duration_s))

@@ -6,7 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wnsim.channel import Channel, Rayleigh, Replay, ReplayTable, Shadowing, UmiStreetCanyon
+from wnsim.channel import (
+    Carrier,
+    Channel,
+    Geometry,
+    Propagation,
+    Rayleigh,
+    Replay,
+    ReplayTable,
+    Shadowing,
+    UmiStreetCanyon,
+)
 
 TABLE = """t_s,source,target,gain_db,rate_bps
 0,a,b,-80,1e6
@@ -67,10 +77,15 @@ def test_links_that_were_not_measured(tmp_path: Path) -> None:
 def test_channel_replays_gains_in_place_of_all_models(tmp_path: Path) -> None:
     def channel(replay: ReplayTable | None) -> Channel:
         return Channel(
-            UmiStreetCanyon(), Shadowing(), Rayleigh(), 3.5e9, np.full(4, 1.5),
-            lambda d, t: np.asarray(d)[:, None, None] * np.full((1, len(t), 2), 50.0), 0.0, 1,
-            subbands=2, replay=replay,
-        )  # fmt: skip
+            Propagation(UmiStreetCanyon(), Shadowing(), Rayleigh(), replay=replay),
+            Carrier(3.5e9, subbands=2),
+            Geometry(
+                np.full(4, 1.5),
+                lambda d, t: np.asarray(d)[:, None, None] * np.full((1, len(t), 2), 50.0),
+                0.0,
+            ),
+            1,
+        )
 
     source, target = np.array([0, 1, 0]), np.array([1, 0, 3])
     made = channel(table(tmp_path))

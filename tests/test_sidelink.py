@@ -13,13 +13,23 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from wnsim.air import ENGINES
-from wnsim.channel import Channel, FreeSpace, LogDistance, NoFading, Rayleigh, Shadowing
+from wnsim.channel import (
+    Carrier,
+    Channel,
+    FreeSpace,
+    Geometry,
+    LogDistance,
+    NoFading,
+    Propagation,
+    Rayleigh,
+    Shadowing,
+)
 from wnsim.core.clock import Clock
 from wnsim.core.units import dbm_to_w
 from wnsim.mac import Ofdma
 from wnsim.mac.sidelink import Sidelink, remaining, select
 from wnsim.mobility import RandomWaypoint, Static
-from wnsim.network import Message, Network, Transfer
+from wnsim.network import AirOptions, Message, Network, Transfer
 from wnsim.network.transport import Transport
 from wnsim.phy import NrMcs, Shannon
 from wnsim.world import World
@@ -45,15 +55,10 @@ def network(
 ) -> Network:
     count = len(motion.names)
     channel = Channel(
-        path_loss or FreeSpace(),
-        Shadowing(sigma_db=0.0),
-        fading or NoFading(),
-        5.9e9,
-        np.full(count, 1.5),
-        motion.position_m,
-        motion.max_speed_mps,
+        Propagation(path_loss or FreeSpace(), Shadowing(sigma_db=0.0), fading or NoFading()),
+        Carrier(5.9e9, subbands=subbands),
+        Geometry(np.full(count, 1.5), motion.position_m, motion.max_speed_mps),
         seed,
-        subbands=subbands,
     )
     world = World(
         motion=motion,
@@ -64,10 +69,8 @@ def network(
         flops_per_s=np.full(count, 1e12),
         bandwidth_hz=10e6,
     )
-    return Network(
-        Clock(), world, mac, block_ns, csi_delay_s, seed,
-        engine=engine, prediction=prediction, transport=transport,
-    )  # fmt: skip
+    air = AirOptions(block_ns, csi_delay_s, engine, prediction)
+    return Network(Clock(), world, mac, air, seed, transport=transport)
 
 
 def line(count: int, step_m: float = 10.0) -> object:

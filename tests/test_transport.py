@@ -18,7 +18,7 @@ from wnsim.faults import LinkOutage
 from wnsim.mobility import Motion
 from wnsim.mobility.traces import TraceMotion
 from wnsim.network import Network
-from wnsim.network.energy_ledger import Ledger
+from wnsim.network.energy_ledger import EnergyLedger
 from wnsim.network.transport import Transport
 from wnsim.phy import NrMcs, Shannon
 from wnsim.workload.background import Background
@@ -220,7 +220,7 @@ def test_energy_is_the_sum_of_its_parts(make_network: Make) -> None:
     )  # fmt: skip
     network = make_network()
     power_w = np.full(2, float(dbm_to_w(23.0)))
-    ledger = Ledger(energy, network, power_w)
+    ledger = EnergyLedger(energy, network, power_w)
     ledger.flops[0] += 1e12
     (transfer,) = run(network, [Message(0, 1, 10**7, 9.0)])
     network.env.run(until=10 * NS_PER_S)
@@ -242,7 +242,7 @@ def test_an_empty_battery_takes_a_device_down(make_network: Make) -> None:
     """Law: idling at 0.1 W a battery of 0.5 J lasts 5 s."""
     network = make_network()
     energy = Energy(idle_w=0.1, battery_j=0.5, transmit_circuit_w=0.0)
-    ledger = Ledger(energy, network, np.full(2, float(dbm_to_w(23.0))))
+    ledger = EnergyLedger(energy, network, np.full(2, float(dbm_to_w(23.0))))
     network.env.run(until=int(4.95 * NS_PER_S))
     assert network.down == set()
     (early,) = run(network, [Message(0, 1, 10, 9.0)])

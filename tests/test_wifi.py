@@ -300,7 +300,7 @@ def test_families_know_them() -> None:
 
 def test_windows_double() -> None:
     mac = Csma()
-    assert [mac.window(failures) for failures in range(8)] == [
+    assert [mac.contention_window(failures) for failures in range(8)] == [
         15,
         31,
         63,

@@ -78,11 +78,11 @@ class Guarded(Tdma):
     turn_slots: int = 10
     guard_slots: int = 1
 
-    def duty(self, flows):
-        return super().duty(flows) * (1.0 - self.guard_slots / self.turn_slots)
+    def duty(self, attempts):
+        return super().duty(attempts) * (1.0 - self.guard_slots / self.turn_slots)
 
-    def shares(self, flows, first_slot, slots, quality, average):
-        turns = super().shares(flows, first_slot, slots, quality, average)
+    def shares(self, attempts, first_slot, slots, quality, average):
+        turns = super().shares(attempts, first_slot, slots, quality, average)
         place = np.arange(first_slot, first_slot + slots) % self.turn_slots
         reports_progress = place < self.turn_slots - self.guard_slots
         return Shares(turns.band, turns.power, turns.active & reports_progress)

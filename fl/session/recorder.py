@@ -39,11 +39,11 @@ class Recorder:
     def __init__(self, network: Network, trainer: SessionTrainer) -> None:
         self._network = network
         self._trainer = trainer
-        self.rounds = network.journal(RoundRow)
-        self.evaluations = network.journal(EvaluationRow)
-        self.groups = network.journal(ClusterRow)
-        self.memberships = network.journal(MemberRow)
-        self.corruptions = network.journal(CorruptionRow)
+        self.rounds = network.records.journal(RoundRow)
+        self.evaluations = network.records.journal(EvaluationRow)
+        self.groups = network.records.journal(ClusterRow)
+        self.memberships = network.records.journal(MemberRow)
+        self.corruptions = network.records.journal(CorruptionRow)
         self._open_rounds: list[tuple[RoundRow, Job[State]]] = []
         self._open_corruptions: list[tuple[float, int, int, LazyValue[Update]]] = []
 

@@ -29,7 +29,7 @@ import numpy as np
 from wnsim.air import coherent_block_ns
 from wnsim.core.clock import Clock
 from wnsim.core.transfer import Message
-from wnsim.network import Network
+from wnsim.network import AirOptions, Network
 from wnsim.network.transport import Transport
 from wnsim.scenario.simulation.build import build_world
 from wnsim.scenario.spec.schema import SCENARIO, Scenario
@@ -43,10 +43,9 @@ def made(**sections: Any) -> tuple[Scenario, World, Network]:
     world = build_world(scenario)
     radio = scenario.radio
     block_ns = coherent_block_ns(radio.frequency_hz, world.motion.max_speed_mps)
-    network = Network(
-        Clock(), world, scenario.mac, block_ns, radio.csi_delay_s, scenario.seed,
-        transport=Transport(packet_header_bytes=0), engine=scenario.engine,
-    )  # fmt: skip
+    air = AirOptions(block_ns, radio.csi_delay_s, scenario.engine)
+    transport = Transport(packet_header_bytes=0)
+    network = Network(Clock(), world, scenario.mac, air, scenario.seed, transport=transport)
     return scenario, world, network
 
 

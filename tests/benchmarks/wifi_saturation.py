@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from reference_tables import rows
 from test_csma import PACKET_BITS, circle, make_world, offered, packets
 
-from wnsim.air import ENGINES, Flow, Setup, Stream
+from wnsim.air import ENGINES, Attempt, Setup, Transmission
 from wnsim.core import streams
 from wnsim.core.clock import Clock
 from wnsim.mac import Csma
@@ -39,13 +39,17 @@ def measure(count: int, radius_m: float, each: int, engine: str) -> tuple[float,
     setup = Setup(env, world, Csma(arq=False), modem, 1, 0, "none", key, False, PACKET_BITS)
     air = ENGINES["csma"][engine](setup, ended.append)
     for number, offer in enumerate(offered(count, each)):
-        flow = Flow(number, offer.source, offer.targets[0], offer.bits, offer.limit_ns, "deadline")
-        env.at(offer.at_ns, lambda flow=flow: air.push(Stream((flow,))))
+        attempt = Attempt(
+            number, offer.source, offer.targets[0], offer.bits, offer.limit_ns, "deadline"
+        )
+        env.at(offer.at_ns, lambda attempt=attempt: air.push(Transmission((attempt,))))
     start_s = time.process_time()
     env.run()
     cpu_s = time.process_time() - start_s
-    bound_s = sum(flow.size_bits * flow.airtime_s / flow.capacity_bits for flow in ended)
-    ended_s = max(flow.ended_ns for flow in ended) * 1e-9
+    bound_s = sum(
+        attempt.size_bits * attempt.airtime_s / attempt.capacity_bits for attempt in ended
+    )
+    ended_s = max(attempt.ended_ns for attempt in ended) * 1e-9
     return cpu_s, ended_s, packets(ended), env.events, bound_s
 
 

@@ -94,8 +94,8 @@ def saturated_bianchi(full: bool) -> Finding:
     for count in counts:
         world = make_world(circle(count, 0.4), Wifi(rate_mbps=24.0))
         offers = [Offer(0, node, ((node + 1) % count,), 10**9) for node in range(count)]
-        flows, _ = drive(world, Csma(retry_limit=1000), offers, until_ns=seconds * 10**9)
-        found.append(packets(flows) / seconds)
+        attempts, _ = drive(world, Csma(retry_limit=1000), offers, until_ns=seconds * 10**9)
+        found.append(packets(attempts) / seconds)
         expected.append(bianchi(count, (DATA + SIFS + ACK + DIFS) * 1e-9, (DATA + DIFS) * 1e-9))
     what = f"goodput of {counts[0]} to {counts[-1]} saturated stations at 24 Mbit/s"
     # The closed form takes attempts in different slots to be independent: good to 2 or 3 %.

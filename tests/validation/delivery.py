@@ -21,7 +21,7 @@ from validation.networks import (
 from wnsim.channel import Rayleigh
 from wnsim.core.transfer import Message
 from wnsim.core.units import NS_PER_S
-from wnsim.network.energy_ledger import Ledger
+from wnsim.network.energy_ledger import EnergyLedger
 from wnsim.phy import Shannon
 from wnsim.workload.background import Background
 from wnsim.world.energy import Energy
@@ -157,7 +157,7 @@ def energy(full: bool) -> Finding:
         amplifier_efficiency=0.4, transmit_circuit_w=0.3, receive_w=0.2, idle_w=0.05,
         energy_per_flop_j=2e-12,
     )  # fmt: skip
-    ledger = Ledger(model, made, np.full(2, POWER_W))
+    ledger = EnergyLedger(model, made, np.full(2, POWER_W))
     ledger.flops[0] += 1e12
     (transfer,) = run(made, [Message(0, 1, 10**7, 9.0)])
     made.env.run(until=10 * NS_PER_S)

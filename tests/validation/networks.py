@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from wnsim.channel import Channel, FreeSpace, NoFading, Shadowing
+from wnsim.air.quality import Prediction
+from wnsim.channel import Carrier, Channel, FreeSpace, Geometry, NoFading, Propagation, Shadowing
 from wnsim.core.clock import Clock
 from wnsim.core.transfer import Message, Transfer
 from wnsim.core.units import SPEED_OF_LIGHT_MPS, dbm_to_w, thermal_noise_w
 from wnsim.mac import Ofdma
 from wnsim.mobility import Motion, Static
-from wnsim.network import Network
+from wnsim.network import AirOptions, Network
 from wnsim.phy import Shannon
 from wnsim.world import World, positions_m
 
@@ -50,6 +51,8 @@ def network(
     block_ns: int = BLOCK_NS,
     bandwidth_hz: float = BANDWIDTH_HZ,
     csi_delay_s: float = 0.0,
+    engine: str = "windowed",
+    prediction: Prediction = "none",
     seed: int = 1,
     stations_m: tuple[tuple[float, float], ...] = (),
     subbands: int = 1,
@@ -64,7 +67,8 @@ def network(
         space unless told otherwise
     snr_db : mean SNR between the first two devices, in place of a power [dB]
     power_w : of each transmitter [W]
-    block_ns, bandwidth_hz, csi_delay_s, seed, options : see `Network`
+    block_ns, csi_delay_s, engine, prediction : see `AirOptions`
+    bandwidth_hz, seed, options : see `World` and `Network`
     stations_m : places of base stations [m]
     subbands : of the channel
     """
@@ -76,16 +80,14 @@ def network(
     places_m = np.array(stations_m, dtype=np.float64).reshape(-1, 2)
     nodes = count + len(places_m)
     channel = Channel(
-        path_loss or FreeSpace(),
-        Shadowing(sigma_db=0.0),
-        fading or NoFading(),
-        FREQUENCY_HZ,
-        np.full(nodes, 1.5),
-        lambda devices, t_s: positions_m(motion, places_m, devices, t_s),
-        motion.max_speed_mps,
+        Propagation(path_loss or FreeSpace(), Shadowing(sigma_db=0.0), fading or NoFading()),
+        Carrier(FREQUENCY_HZ, bandwidth_hz=bandwidth_hz, subbands=subbands),
+        Geometry(
+            np.full(nodes, 1.5),
+            lambda devices, t_s: positions_m(motion, places_m, devices, t_s),
+            motion.max_speed_mps,
+        ),
         seed,
-        bandwidth_hz=bandwidth_hz,
-        subbands=subbands,
     )
     world = World(
         motion=motion,
@@ -97,7 +99,8 @@ def network(
         bandwidth_hz=bandwidth_hz,
         stations_m=places_m,
     )
-    return Network(Clock(), world, mac or Ofdma(), block_ns, csi_delay_s, seed, **options)
+    air = AirOptions(block_ns, csi_delay_s, engine, prediction)
+    return Network(Clock(), world, mac or Ofdma(), air, seed, **options)
 
 
 def run(network: Network, messages: list[Message]) -> list[Transfer]:

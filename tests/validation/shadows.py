@@ -9,7 +9,7 @@ from test_path_loss import SCENARIOS, ends
 from test_shadowing import FIELDS, FIRST, SECOND, SIDE, places, shifts
 
 from validation.check import Finding, Picture, Row, largest
-from wnsim.channel import Channel, NoFading, Shadowing
+from wnsim.channel import Carrier, Channel, Geometry, NoFading, Propagation, Shadowing
 from wnsim.channel.path_loss import FreeSpace
 from wnsim.channel.shadowing import shadow_field
 from wnsim.core.units import Floats, Ints
@@ -115,9 +115,11 @@ def shadow_places(full: bool) -> Finding:
         return at_m[:, None] + np.stack([walks, 0.0 * walks], axis=-1)
 
     channel = Channel(
-        FreeSpace(), Shadowing(sigma_db=6.0, correlation_m=10.0), NoFading(), 3.5e9,
-        np.full(2 * count, 1.5), there_and_back, 2.0, 1,
-    )  # fmt: skip
+        Propagation(FreeSpace(), Shadowing(sigma_db=6.0, correlation_m=10.0), NoFading()),
+        Carrier(3.5e9),
+        Geometry(np.full(2 * count, 1.5), there_and_back, 2.0),
+        1,
+    )
     ends_of_links = (np.arange(count), count + np.arange(count))
     gain_db = channel.large_scale_db(*ends_of_links, np.array([0.0, 100.0, 200.0]))
     loss_db = FreeSpace().loss_db(np.linalg.norm(begin_m - other_m, axis=-1), 1.5, 1.5, 3.5e9, True)

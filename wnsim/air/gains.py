@@ -1,8 +1,7 @@
-"""The channel's gain in the slots of an era, computed once for each pair and kept for its length.
+"""Channel gains in a window of samples, computed once for each pair of nodes.
 
-An era is a stretch of samples of the channel that begins and ends at multiples of 64 of them, the
-length that the channel computes fastest. Values do not depend on eras: they are functions of the
-pair and the instant.
+A window begins and ends at multiples of 64 samples, the length that the channel computes fastest.
+Gains do not depend on windows: they are functions of the pair and the instant.
 """
 
 from __future__ import annotations
@@ -20,13 +19,17 @@ ALIGNED = 64
 
 
 class Gains:
-    """Power gains of pairs of nodes by sample of the channel.
+    """Power gains of node pairs at the samples of a window.
 
     Parameters
     ----------
     channel : the channel
     sample_ns : time between samples [ns]
-    history : samples before an era that are asked for with it
+    history : samples before the window that are computed with it
+
+    Attributes
+    ----------
+    end : first sample after the window
     """
 
     def __init__(self, channel: Channel, sample_ns: int, history: int) -> None:
@@ -41,7 +44,7 @@ class Gains:
         self._count = 0
 
     def open(self, sample: int, length: int) -> None:
-        """Begin an era that has a sample and at least so many after it."""
+        """Begin a window that contains a sample and at least a number of samples after it."""
         begin = sample // ALIGNED * ALIGNED
         self.end = -(-(sample + length) // ALIGNED) * ALIGNED
         self._base = max(begin - self._history, 0)
@@ -51,7 +54,7 @@ class Gains:
         self._count = 0
 
     def rows(self, source: Ints, target: Ints) -> Ints:
-        """Return the rows of pairs (L,), computing those that are new to the era."""
+        """Return the rows of pairs (L,), computing those that are new to the window."""
         key = np.minimum(source, target) << 32 | np.maximum(source, target)
         place = np.searchsorted(self._keys, key)
         found = place < self._keys.size

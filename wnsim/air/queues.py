@@ -1,9 +1,9 @@
-"""Who waits and who may start: the rules of sharing a radio, the same for every engine.
+"""Queues of waiting transmissions, and the rules of sharing radios, for all slotted engines.
 
-A transmitter's streams wait in order of priority, then of arrival. One of them may start when its
-link is free and the constraints of the medium access are met: how many streams a transmitter
-sends at once, whether a radio can listen while it talks. A stream whose receiver is busy does not
-hold up those behind it. Only transmitters for which something changed are looked at.
+The transmissions of a transmitter wait in order of priority, then of arrival. One of them may
+start when its link is free and the constraints of the medium access are met: the number of
+concurrent transmissions of a transmitter, and half duplex. A transmission whose receiver is busy
+does not block those behind it. Only transmitters whose situation has changed are evaluated.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from wnsim.air.flow import Flow, Stream
+from wnsim.air.transmission import Attempt, Transmission
 
 if TYPE_CHECKING:
     from wnsim.mac import Rules
 
 
 class Queues:
-    """The streams of one part of the spectrum that wait, and the links that are taken.
+    """Waiting transmissions and occupied links in one part of the spectrum.
 
     Parameters
     ----------
@@ -29,157 +29,160 @@ class Queues:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self._waiting: dict[int, list[Stream]] = defaultdict(list)
-        self._stream: dict[Flow, Stream] = {}
+        self._waiting: dict[int, list[Transmission]] = defaultdict(list)
+        self._transmission: dict[Attempt, Transmission] = {}
         self._sending: Counter[int] = Counter()
         self._receiving: Counter[int] = Counter()
         self._links: set[tuple[int, int]] = set()
-        # For each receiver the transmitters with something for it, and whose situation changed.
-        self._callers: dict[int, Counter[int]] = defaultdict(Counter)
+        # For each receiver, the transmitters with waiting attempts; transmitters to be evaluated.
+        self._waiting_for: dict[int, Counter[int]] = defaultdict(Counter)
         self._changed: set[int] = set()
-        self._limits: list[tuple[int, int, Flow]] = []
+        self._limits: list[tuple[int, int, Attempt]] = []
 
-    def add(self, stream: Stream) -> None:
-        """Let a stream wait."""
-        self._waiting[stream.source].append(stream)
-        self._changed.add(stream.source)
-        for flow in stream.flows:
-            self._stream[flow] = stream
-            self._callers[flow.target][flow.source] += 1
-            heapq.heappush(self._limits, (flow.limit_ns, flow.serial, flow))
+    def add(self, transmission: Transmission) -> None:
+        """Enqueue a transmission."""
+        self._waiting[transmission.source].append(transmission)
+        self._changed.add(transmission.source)
+        for attempt in transmission.attempts:
+            self._transmission[attempt] = transmission
+            self._waiting_for[attempt.target][attempt.source] += 1
+            heapq.heappush(self._limits, (attempt.limit_ns, attempt.serial, attempt))
 
     def next_limit_ns(self) -> int | None:
-        """Return when the next of those that wait is given up [ns]."""
-        while self._limits and self._limits[0][2] not in self._stream:
+        """Return the earliest limit of a waiting attempt, None if there is none [ns]."""
+        while self._limits and self._limits[0][2] not in self._transmission:
             heapq.heappop(self._limits)
         return self._limits[0][0] if self._limits else None
 
-    def waiting(self) -> list[Flow]:
-        """Return the flows that wait."""
-        return list(self._stream)
+    def waiting(self) -> list[Attempt]:
+        """Return the waiting attempts."""
+        return list(self._transmission)
 
-    def expire(self, now_ns: int) -> list[Flow]:
-        """Remove and return the waiting flows that are given up by now [ns]."""
+    def expire(self, now_ns: int) -> list[Attempt]:
+        """Remove and return the waiting attempts whose limit has been reached [ns]."""
         gone = []
         while (limit_ns := self.next_limit_ns()) is not None and limit_ns <= now_ns:
             gone.append(heapq.heappop(self._limits)[2])
             self.withdraw(gone[-1])
         return gone
 
-    def withdraw(self, flow: Flow) -> None:
-        """Remove a flow that waits."""
-        stream = self._leave(flow)
-        remaining = tuple(other for other in stream.flows if other is not flow)
+    def withdraw(self, attempt: Attempt) -> None:
+        """Remove a waiting attempt."""
+        transmission = self._remove(attempt)
+        remaining = tuple(other for other in transmission.attempts if other is not attempt)
         if remaining:
-            stream.flows = remaining
+            transmission.attempts = remaining
         else:
-            self._waiting[flow.source].remove(stream)
+            self._waiting[attempt.source].remove(transmission)
 
     def admit(
         self,
-        barred: Callable[[int], bool],
-        prepare: Callable[[Sequence[Stream]], None],
-        starts: Callable[[Stream], bool],
-    ) -> list[Stream]:
-        """Return the streams that start now, in the order in which they may.
+        blocked: Callable[[int], bool],
+        prepare: Callable[[Sequence[Transmission]], None],
+        start: Callable[[Transmission], bool],
+    ) -> list[Transmission]:
+        """Return the transmissions that start now, in order of priority and arrival.
 
         Parameters
         ----------
-        barred : whether a transmitter may send nothing at all
-        prepare : told which streams are going to be looked at
-        starts : asked last of all, of each stream that may start otherwise
+        blocked : whether a transmitter may not send at all
+        prepare : called with all candidates before any of them starts
+        start : starts a transmission that meets all other constraints, or returns false
         """
         if not self._changed:
             return []
         before = Counter({source: self._sending[source] for source in self._changed})
         candidates = sorted(
             (
-                stream
+                transmission
                 for source in self._changed
-                if self._waiting[source] and self._free(source, before) and not barred(source)
-                for stream in self._waiting[source]
-                if self._receivable(stream)
+                if self._waiting[source] and self._may_send(source, before) and not blocked(source)
+                for transmission in self._waiting[source]
+                if self._may_receive(transmission)
             ),
-            key=lambda stream: (-stream.flows[0].priority, stream.flows[0].serial),
+            key=lambda transmission: (
+                -transmission.attempts[0].priority,
+                transmission.attempts[0].serial,
+            ),
         )
         self._changed.clear()
-        started: list[Stream] = []
+        started: list[Transmission] = []
         taken: set[int] = set()
         prepare(candidates)
-        for stream in candidates:
-            # They fit as long as nobody has started that shares a radio with them.
-            fits = taken.isdisjoint(stream.nodes) or self._fits(stream, before)
-            if fits and starts(stream):
-                started.append(stream)
-                taken.update(stream.nodes)
-                self._waiting[stream.source].remove(stream)
-                self._sending[stream.source] += 1
-                for flow in stream.flows:
-                    self._leave(flow)
-                    self._receiving[flow.target] += 1
-                    self._links.add((flow.source, flow.target))
+        for transmission in candidates:
+            # A candidate still fits unless a transmission with one of its nodes has started.
+            fits = taken.isdisjoint(transmission.nodes) or self._fits(transmission, before)
+            if fits and start(transmission):
+                started.append(transmission)
+                taken.update(transmission.nodes)
+                self._waiting[transmission.source].remove(transmission)
+                self._sending[transmission.source] += 1
+                for attempt in transmission.attempts:
+                    self._remove(attempt)
+                    self._receiving[attempt.target] += 1
+                    self._links.add((attempt.source, attempt.target))
         if self._rules.batch:
-            together = Counter(stream.source for stream in started)
-            for stream in started:
-                for flow in stream.flows:
-                    flow.batch = together[stream.source]
+            together = Counter(transmission.source for transmission in started)
+            for transmission in started:
+                for attempt in transmission.attempts:
+                    attempt.batch = together[transmission.source]
         return started
 
-    def reconsider(self, sources: Iterable[int]) -> None:
-        """Look at some transmitters next time."""
+    def mark_changed(self, sources: Iterable[int]) -> None:
+        """Evaluate some transmitters at the next call of `admit`."""
         self._changed.update(sources)
 
-    def release(self, flow: Flow, last: bool) -> None:
-        """Free the link of a flow that was on the air.
+    def release(self, attempt: Attempt, last: bool) -> None:
+        """Free the link of an attempt that was on the air.
 
         Parameters
         ----------
-        flow : the flow
-        last : whether it was the last of its stream
+        attempt : the attempt
+        last : whether it was the last one of its transmission
         """
-        self._links.discard((flow.source, flow.target))
-        self._receiving[flow.target] -= 1
+        self._links.discard((attempt.source, attempt.target))
+        self._receiving[attempt.target] -= 1
         if last:
-            self._sending[flow.source] -= 1
-        self._changed.update((flow.source, flow.target))
-        self._changed.update(self._callers[flow.source])
-        self._changed.update(self._callers[flow.target])
+            self._sending[attempt.source] -= 1
+        self._changed.update((attempt.source, attempt.target))
+        self._changed.update(self._waiting_for[attempt.source])
+        self._changed.update(self._waiting_for[attempt.target])
 
-    def _fits(self, stream: Stream, before: Counter[int]) -> bool:
-        """Return whether a stream may start."""
-        return self._free(stream.source, before) and self._receivable(stream)
+    def _fits(self, transmission: Transmission, before: Counter[int]) -> bool:
+        """Return whether a transmission may start."""
+        return self._may_send(transmission.source, before) and self._may_receive(transmission)
 
-    def _free(self, source: int, before: Counter[int]) -> bool:
-        """Return whether a transmitter may start another stream."""
+    def _may_send(self, source: int, before: Counter[int]) -> bool:
+        """Return whether a transmitter may start another transmission."""
         rules = self._rules
         if rules.batch and before[source]:
             return False
-        if rules.streams is not None and self._sending[source] >= rules.streams:
+        if rules.max_transmissions is not None and self._sending[source] >= rules.max_transmissions:
             return False
         return not (rules.half_duplex and self._receiving[source])
 
-    def _receivable(self, stream: Stream) -> bool:
-        """Return whether the receivers of a stream may listen to it."""
+    def _may_receive(self, transmission: Transmission) -> bool:
+        """Return whether all receivers of a transmission are free."""
         rules = self._rules
-        for flow in stream.flows:
-            source, target = flow.source, flow.target
+        for attempt in transmission.attempts:
+            source, target = attempt.source, attempt.target
             if (source, target) in self._links:
                 return False
             if rules.half_duplex and self._sending[target]:
                 return False
-            if rules.receptions is not None and self._receiving[target] >= rules.receptions:
+            if rules.max_receptions is not None and self._receiving[target] >= rules.max_receptions:
                 return False
         return True
 
-    def _leave(self, flow: Flow) -> Stream:
-        """Forget that a flow waits; return its stream."""
-        callers = self._callers[flow.target]
-        callers[flow.source] -= 1
-        if not callers[flow.source]:
-            del callers[flow.source]
-        return self._stream.pop(flow)
+    def _remove(self, attempt: Attempt) -> Transmission:
+        """Remove an attempt from the waiting ones; return its transmission."""
+        waiting_for = self._waiting_for[attempt.target]
+        waiting_for[attempt.source] -= 1
+        if not waiting_for[attempt.source]:
+            del waiting_for[attempt.source]
+        return self._transmission.pop(attempt)
 
 
-def by_serial(flows: Iterable[Flow]) -> list[Flow]:
-    """Return flows in the order in which they were handed over."""
-    return sorted(flows, key=lambda flow: flow.serial)
+def by_serial(attempts: Iterable[Attempt]) -> list[Attempt]:
+    """Return attempts in the order of submission."""
+    return sorted(attempts, key=lambda attempt: attempt.serial)

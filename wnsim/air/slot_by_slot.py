@@ -1,4 +1,4 @@
-"""What the slow engines have in common: links of flows, looked at one slot at a time."""
+"""Common part of the packet-level engines: links on the air, simulated one slot at a time."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from typing import Generic, Protocol, TypeVar
 
 import numpy as np
 
-from wnsim.air.air import Air, Setup
-from wnsim.air.flow import Flow
+from wnsim.air.air import Air
+from wnsim.air.setup import Setup
+from wnsim.air.transmission import Attempt
 from wnsim.core.units import Floats, Ints
 
 
 class Link(Protocol):
-    """A flow on the air, and what becomes of its present slot.
+    """An attempt on the air, and the outcome of its present slot.
 
     Attributes
     ----------
-    flow : the flow
-    slot : the slot that has not been booked yet, -1 if there is none
-    bits : that arrive in it
-    counts : (5,) slots by their outcome, see `phy.modem`
-    due_ns, complete : when the flow ends, as far as is known [ns], and whether with all its bits
+    attempt : the attempt
+    slot : slot that is not committed yet, -1 if there is none
+    bits : bits received in it
+    counts : (5,) slots by outcome, see `phy.modem`
+    due_ns, complete : when the attempt ends, as far as is known [ns], and whether with all its bits
     """
 
-    flow: Flow
+    attempt: Attempt
     slot: int
     bits: int
     counts: Ints
@@ -36,58 +37,58 @@ AnyLink = TypeVar("AnyLink", bound=Link)
 
 
 class SlotBySlot(Air, Generic[AnyLink]):
-    """The part of a slow engine that knows when its links end; see `Air`."""
+    """The part of a packet-level engine that ends its links; see `Air`."""
 
-    def __init__(self, setup: Setup, ended: Callable[[Flow], None]) -> None:
+    def __init__(self, setup: Setup, ended: Callable[[Attempt], None]) -> None:
         super().__init__(setup, ended)
-        self._links: dict[Flow, AnyLink] = {}
+        self._links: dict[Attempt, AnyLink] = {}
         self._slot = 0
 
-    def book(self, link: AnyLink) -> None:
-        """Book the slot that has passed to a flow."""
+    def commit(self, link: AnyLink) -> None:
+        """Add the past slot of a link to its attempt."""
         raise NotImplementedError
 
-    def due(self, now_ns: int) -> list[Flow]:
-        """Return the flows on the air that end by an instant [ns]."""
-        return [flow for flow, link in self._links.items() if link.due_ns <= now_ns]
+    def due(self, now_ns: int) -> list[Attempt]:
+        """Return the attempts on the air that end by an instant [ns]."""
+        return [attempt for attempt, link in self._links.items() if link.due_ns <= now_ns]
 
     def next_end_ns(self) -> int | None:
-        """Return when the next flow on the air ends [ns]."""
+        """Return when the next attempt on the air ends [ns]."""
         return min((link.due_ns for link in self._links.values()), default=None)
 
     def next_slot(self) -> int | None:
-        """Return the next slot, while anything is on the air."""
+        """Return the next slot, as long as links are on the air."""
         return self._slot + 1 if self._links else None
 
-    def acked_bits(self, flow: Flow) -> int:
-        """Return how many bits of a flow on the air have arrived by now."""
-        return flow.acked_bits
+    def acked_bits(self, attempt: Attempt) -> int:
+        """Return the number of bits of an attempt on the air received by now."""
+        return attempt.acked_bits
 
-    def _take_off(self, flow: Flow, now_ns: int) -> AnyLink:
-        """Forget and return the link of a flow that ends now, its last slot booked."""
-        link = self._links.pop(flow)
-        flow.delivered = link.complete and link.due_ns <= now_ns
-        if link.slot >= 0 and (flow.delivered or (link.slot + 1) * self.slot_ns <= now_ns):
-            self.book(link)
-        flow.acked_bits = min(flow.acked_bits, flow.size_bits)
+    def _take_off(self, attempt: Attempt, now_ns: int) -> AnyLink:
+        """Remove and return the link of an attempt that ends now, its last slot committed."""
+        link = self._links.pop(attempt)
+        attempt.delivered = link.complete and link.due_ns <= now_ns
+        if link.slot >= 0 and (attempt.delivered or (link.slot + 1) * self.slot_ns <= now_ns):
+            self.commit(link)
+        attempt.acked_bits = min(attempt.acked_bits, attempt.size_bits)
         return link
 
-    def _arrived(self, link: AnyLink, slot: int) -> None:
-        """Take in the end of a slot on a link."""
-        there = link.flow in self._links and link.slot == slot and not link.complete
+    def _on_slot_end(self, link: AnyLink, slot: int) -> None:
+        """Handle the end of a slot on a link."""
+        there = link.attempt in self._links and link.slot == slot and not link.complete
         if there and self.env.now_ns == (slot + 1) * self.slot_ns:
-            self.book(link)
+            self.commit(link)
 
-    def _foresee(self, link: AnyLink) -> None:
-        """Find out whether the bits of the present slot complete a flow in time."""
-        flow = link.flow
-        missing = flow.size_bits - flow.acked_bits
+    def _predict_end(self, link: AnyLink) -> None:
+        """Predict whether the present slot completes an attempt before its limit."""
+        attempt = link.attempt
+        missing = attempt.size_bits - attempt.acked_bits
         if link.bits < missing:
             return
         complete_ns = (link.slot + 1) * self.slot_ns
         if self.setup.modem.fluid:
             complete_ns += -(-missing * self.slot_ns // max(link.bits, 1)) - self.slot_ns
-        if complete_ns <= flow.limit_ns:
+        if complete_ns <= attempt.limit_ns:
             link.due_ns, link.complete = complete_ns, True
 
     def _gain(self, source: int, target: int, slot: int) -> Floats:
@@ -103,9 +104,9 @@ class SlotBySlot(Air, Generic[AnyLink]):
         at_ns = np.array([self.setup.sample_of_ns(slot)])
         return np.asarray(self.setup.world.noise_w(np.array([node]), at_ns)[0, 0])
 
-    def _past(self, flow: Flow) -> list[Floats]:
-        """Return the gains (B,) of a flow's link that are known in the present slot."""
+    def _known_gains(self, attempt: Attempt) -> list[Floats]:
+        """Return the gains (B,) of an attempt's link known to its transmitter in this slot."""
         return [
-            self._gain(flow.source, flow.target, max(self._slot - delay, 0))
+            self._gain(attempt.source, attempt.target, max(self._slot - delay, 0))
             for delay in self.setup.csi_delays
         ]

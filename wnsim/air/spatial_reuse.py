@@ -1,8 +1,9 @@
-"""Spatial reuse with manners: who must not send because of those who are on the air.
+"""Interference-aware spatial reuse: transmissions that would harm others are held back.
 
-A pair of links is compatible if, by mean gains, each receiver hears its own transmitter so much
-stronger than the other link's. While a flow is on the air the nodes that would drown it are barred
-from sending, and a stream whose receiver would be drowned is held back.
+Two links are compatible if, at mean gains, each receiver receives its own transmitter stronger than
+the other one by a threshold. While an attempt is on the air, nodes that would exceed its
+interference threshold are blocked, and a transmission is held back if a transmitter on the air
+exceeds its own threshold.
 """
 
 from __future__ import annotations
@@ -16,96 +17,96 @@ import numpy as np
 from wnsim.core.units import Floats, Ints, db_to_linear
 
 if TYPE_CHECKING:
-    from wnsim.air.flow import Flow
-    from wnsim.air.interference_graph import Hearing
+    from wnsim.air.interference_graph import InterferenceGraph
+    from wnsim.air.transmission import Attempt
 
 
-class Protection:
-    """Which nodes are barred from sending, and which streams are held back.
+class SpatialReuse:
+    """Blocked nodes and transmissions that are held back.
 
     Parameters
     ----------
-    hearing : who can hear whom
-    lowest_db : smallest mean ratio of a receiver's own signal to that of another link [dB]
+    graph : audible nodes of each receiver
+    threshold_db : smallest mean signal-to-interference ratio of a receiver and any other link [dB]
     """
 
-    def __init__(self, hearing: Hearing, lowest_db: float) -> None:
-        self._lowest = float(db_to_linear(lowest_db))
-        self._hearing = hearing
+    def __init__(self, graph: InterferenceGraph, threshold_db: float) -> None:
+        self._threshold = float(db_to_linear(threshold_db))
+        self._graph = graph
         self._until_ns = -1
-        self._drowning: dict[tuple[int, int], frozenset[int]] = {}
-        self._bars: dict[Flow, frozenset[int]] = {}
-        self._barred: Counter[int] = Counter()
+        self._interferers: dict[tuple[int, int], frozenset[int]] = {}
+        self._blocks: dict[Attempt, frozenset[int]] = {}
+        self._blocked: Counter[int] = Counter()
         self._sending: Counter[int] = Counter()
         self._on_air: set[int] = set()
-        # Transmitters with a stream that a sender on the air holds back.
+        # Transmitters with a transmission held back by a transmitter on the air.
         self._held_by: dict[int, set[int]] = defaultdict(set)
 
-    def barred(self, node: int) -> bool:
-        """Return whether a node's sending would drown somebody."""
-        return self._barred[node] > 0
+    def blocked(self, node: int) -> bool:
+        """Return whether a node would exceed the threshold at a receiver on the air."""
+        return self._blocked[node] > 0
 
-    def renew(self, now_ns: int) -> bool:
-        """Return whether it is made anew who can hear whom since this was called last [ns]."""
-        until_ns = self._hearing.end_ns(now_ns)
+    def refresh(self, now_ns: int) -> bool:
+        """Return whether the interference graph has been replaced since the last call [ns]."""
+        until_ns = self._graph.end_ns(now_ns)
         if until_ns == self._until_ns:
             return False
-        self._until_ns, self._drowning = until_ns, {}
+        self._until_ns, self._interferers = until_ns, {}
         return True
 
     def prepare(self, receivers: Iterable[int], now_ns: int) -> None:
-        """Find out at once whom some receivers can hear now [ns], asked before all else."""
-        self._hearing.prepare(receivers, now_ns)
+        """Compute the audible sets of some receivers in one batch, before all other queries."""
+        self._graph.prepare(receivers, now_ns)
 
-    def permits(self, flows: Sequence[Flow]) -> bool:
-        """Return whether the receivers of a stream, given by its flows, would hear it."""
-        for flow in flows:
-            loud = self._on_air & self._loud(flow)
-            if loud:
-                self._held_by[min(loud)].add(flow.source)
+    def permits(self, attempts: Sequence[Attempt]) -> bool:
+        """Return whether transmitters on the air respect the thresholds of a transmission."""
+        for attempt in attempts:
+            interfering = self._on_air & self._interfering(attempt)
+            if interfering:
+                self._held_by[min(interfering)].add(attempt.source)
                 return False
         return True
 
-    def begin(self, flows: Sequence[Flow]) -> None:
-        """Take in that the flows of a stream are on the air from now on."""
-        source = flows[0].source
+    def begin(self, attempts: Sequence[Attempt]) -> None:
+        """Record that the attempts of a transmission start."""
+        source = attempts[0].source
         self._sending[source] += 1
         self._on_air.add(source)
-        for flow in flows:
-            self._bars[flow] = self._loud(flow)
-            self._barred.update(self._bars[flow])
+        for attempt in attempts:
+            self._blocks[attempt] = self._interfering(attempt)
+            self._blocked.update(self._blocks[attempt])
 
-    def end(self, flow: Flow, last: bool) -> set[int]:
-        """Take in that a flow has left the air; return the nodes that may try again.
+    def end(self, attempt: Attempt, last: bool) -> set[int]:
+        """Record that an attempt has left the air; return the nodes that may try again.
 
         Parameters
         ----------
-        flow : the flow
-        last : whether it was the last of its stream
+        attempt : the attempt
+        last : whether it was the last one of its transmission
         """
-        bars = self._bars.pop(flow)
-        self._barred.subtract(bars)
-        free = {node for node in bars if not self._barred[node]}
+        blocks = self._blocks.pop(attempt)
+        self._blocked.subtract(blocks)
+        free = {node for node in blocks if not self._blocked[node]}
         if last:
-            self._sending[flow.source] -= 1
-            if not self._sending[flow.source]:
-                self._on_air.discard(flow.source)
-                free |= self._held_by.pop(flow.source, set())
+            self._sending[attempt.source] -= 1
+            if not self._sending[attempt.source]:
+                self._on_air.discard(attempt.source)
+                free |= self._held_by.pop(attempt.source, set())
         return free
 
-    def _loud(self, flow: Flow) -> frozenset[int]:
-        """Return the nodes that would drown a flow at its receiver."""
-        link = (flow.source, flow.target)
-        known = self._drowning.get(link)
+    def _interfering(self, attempt: Attempt) -> frozenset[int]:
+        """Return the nodes that would exceed the threshold at an attempt's receiver."""
+        link = (attempt.source, attempt.target)
+        known = self._interferers.get(link)
         if known is None:
-            nodes, received_w = self._hearing.received_w(flow.target)
-            own_w = _of(nodes, received_w, flow.source)
-            loud = nodes[(received_w * self._lowest > own_w) & (nodes != flow.source)]
-            known = self._drowning[link] = frozenset(loud.tolist())
+            nodes, received_w = self._graph.received_w(attempt.target)
+            own_w = _of(nodes, received_w, attempt.source)
+            interfering = nodes[(received_w * self._threshold > own_w) & (nodes != attempt.source)]
+            known = self._interferers[link] = frozenset(interfering.tolist())
         return known
 
 
 def _of(nodes: Ints, values: Floats, node: int) -> float:
-    """Return the value of a node among sorted ones, 0 if it is not there."""
+    """Return the value of a node among sorted ones, 0 if it is absent."""
     place = int(np.searchsorted(nodes, node))
     return float(values[place]) if place < nodes.size and nodes[place] == node else 0.0

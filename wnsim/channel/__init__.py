@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wnsim.channel.antennas import ANTENNAS, Antenna, Isotropic, Sector
 from wnsim.channel.channel import Channel
+from wnsim.channel.configuration import Carrier, Geometry, Propagation
 from wnsim.channel.fading import (
     FADING,
     Fading,
@@ -37,10 +38,12 @@ __all__ = [
     "FADING",
     "PATH_LOSS",
     "Antenna",
+    "Carrier",
     "Channel",
     "DualSlope",
     "Fading",
     "FreeSpace",
+    "Geometry",
     "Inh",
     "Isotropic",
     "LogDistance",
@@ -49,6 +52,7 @@ __all__ = [
     "OutOfRangeWarning",
     "PathLoss",
     "Penetration",
+    "Propagation",
     "Rayleigh",
     "Replay",
     "ReplayTable",

@@ -7,25 +7,21 @@ Noise and transmit power are not the channel's business.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wnsim.channel.antennas import Antenna
 from wnsim.channel.blocks import Blocks
-from wnsim.channel.fading import Fading
-from wnsim.channel.large_scale import LargeScale, Position
+from wnsim.channel.configuration import Carrier, Geometry, Propagation
+from wnsim.channel.large_scale import LargeScale
 from wnsim.channel.links import members, ordered
 from wnsim.channel.nodes import checked
-from wnsim.channel.path_loss import PathLoss
-from wnsim.channel.penetration import Penetration
 from wnsim.channel.plane_waves import Complexes
 from wnsim.channel.propagation_scene import Scene
 from wnsim.channel.reach import Reach
 from wnsim.channel.replay import ReplayTable
-from wnsim.channel.shadowing import Shadowing
 from wnsim.core.units import Floats, Ints, db_to_linear, linear_to_db
 
 # Where (L, T) links (L,), by source and target, let nothing through at instants (T,) [ns].
@@ -41,23 +37,10 @@ class Channel:
 
     Parameters
     ----------
-    path_loss, shadowing, fading : models of the propagation scenario
-    frequency_hz : carrier frequency [Hz]
-    heights_m : (N,) antenna heights of the nodes [m]
-    position : positions (n, T, 2) [m] of nodes (n,) at instants (T,) [s]
-    max_speed_mps : upper bound of any node's speed [m/s]
+    propagation : models
+    carrier : carrier and band
+    geometry : the nodes
     seed : seed of the scenario
-    bandwidth_hz : band around the carrier [Hz]
-    subbands : B, how many equal parts of the band have a response of their own, at their centres;
-        one subband has the response at the carrier
-    stations : (N,) which nodes are base stations; none: no node
-    station_path_loss : path loss of links with at least one station; none: `path_loss`. It has its
-        own independent line of sight and shadow fading
-    antennas : an antenna for each node; none: isotropic ones of 0 dBi
-    indoor : (N,) which nodes are indoors; none: no node
-    penetration : loss into buildings, at each indoor end of a link; none: no loss
-    replay : measured links; with measured gains they replace all models, and pairs that are not
-        in the table do not hear each other
     dark : when links let nothing through; it concerns `gain_blocks` alone; none: never
 
     Attributes
@@ -68,8 +51,8 @@ class Channel:
     Raises
     ------
     ValueError
-        if a parameter is outside its range or has not one value for each node; and by every
-        method, if a link joins a node with itself
+        if a parameter has not one value for each node; and by every method, if a link joins a
+        node with itself
 
     Notes
     -----
@@ -79,47 +62,37 @@ class Channel:
 
     def __init__(
         self,
-        path_loss: PathLoss,
-        shadowing: Shadowing,
-        fading: Fading,
-        frequency_hz: float,
-        heights_m: Floats,
-        position: Position,
-        max_speed_mps: float,
+        propagation: Propagation,
+        carrier: Carrier,
+        geometry: Geometry,
         seed: int,
         *,
-        bandwidth_hz: float = 20e6,
-        subbands: int = 1,
-        stations: NDArray[np.bool_] | None = None,
-        station_path_loss: PathLoss | None = None,
-        antennas: Sequence[Antenna] | None = None,
-        indoor: NDArray[np.bool_] | None = None,
-        penetration: Penetration | None = None,
-        replay: ReplayTable | None = None,
         dark: Dark | None = None,
     ) -> None:
-        _check_positive("frequency_hz", frequency_hz)
-        _check_positive("bandwidth_hz", bandwidth_hz)
-        if not bandwidth_hz < 2.0 * frequency_hz:
-            raise ValueError(
-                f"bandwidth_hz must be below twice the carrier's {frequency_hz:g} Hz, "
-                f"got {bandwidth_hz:g}"
-            )
-        if subbands < 1:
-            raise ValueError(f"subbands must be at least 1, got {subbands}")
-        if not 0.0 <= max_speed_mps < float("inf"):
-            raise ValueError(
-                f"max_speed_mps must be finite and at least 0 m/s, got {max_speed_mps}"
-            )
-        nodes = checked(heights_m, stations, antennas, indoor, penetration, frequency_hz, seed)
+        path_loss, shadowing = propagation.path_loss, propagation.shadowing
+        station_path_loss, replay = propagation.station_path_loss, propagation.replay
+        frequency_hz = carrier.frequency_hz
+        nodes = checked(
+            geometry.heights_m,
+            geometry.stations,
+            geometry.antennas,
+            geometry.indoor,
+            propagation.penetration,
+            frequency_hz,
+            seed,
+        )
         scene = Scene(path_loss, shadowing, frequency_hz, seed, 0)
         station_scene = scene
         if station_path_loss is not None:
             station_scene = Scene(station_path_loss, shadowing, frequency_hz, seed, 1)
-        self._position = position
-        self.large_scale = LargeScale(scene, station_scene, nodes, position, max_speed_mps)
+        self._position = geometry.position
+        self.large_scale = LargeScale(
+            scene, station_scene, nodes, geometry.position, geometry.max_speed_mps
+        )
         self._gain: LargeScale | ReplayTable = self.large_scale
-        self._fading = fading.process(frequency_hz, bandwidth_hz, subbands, seed)
+        self._fading = propagation.fading.process(
+            frequency_hz, carrier.bandwidth_hz, carrier.subbands, seed
+        )
         self._reach = Reach(
             path_loss, station_path_loss or path_loss, shadowing, frequency_hz, nodes
         )
@@ -127,7 +100,7 @@ class Channel:
         if replay is not None and replay.has_gain:
             self._gain = replay
             self._fading = None
-        self.subbands = subbands
+        self.subbands = carrier.subbands
         self._nodes = nodes.heights_m.size
         self._dark = dark
         # Many links are asked for in the same blocks, one after the other.
@@ -281,9 +254,3 @@ def _power(amplitude: Complexes) -> Floats:
 def _slabs(count: int) -> Iterator[slice]:
     """Return consecutive parts of so many links."""
     return (slice(top, top + _SLAB_LINKS) for top in range(0, count, _SLAB_LINKS))
-
-
-def _check_positive(name: str, value: float) -> None:
-    """Refuse what is not positive and finite."""
-    if not 0.0 < value < float("inf"):
-        raise ValueError(f"{name} must be positive, got {value}")

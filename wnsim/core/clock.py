@@ -1,4 +1,4 @@
-"""The simulated clock: SimPy's environment in whole nanoseconds."""
+"""Simulated clock: SimPy's environment with integer nanoseconds."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 import simpy
 from simpy.events import NORMAL, EventPriority
 
-from wnsim.core.invariants import BrokenLawError
+from wnsim.core.invariants import InvariantError
 from wnsim.core.units import NS_PER_S
 
-# What ends on the air comes before everything else of an instant, SimPy's urgent events included;
-# what begins there comes after all that waits until late. See `Clock.at`.
+# Priorities within an instant: attempts end before all other events, SimPy's urgent ones included;
+# transmissions start after them. See `Clock.at`.
 FIRST, LAST = -2, 2
 
 
@@ -33,14 +33,15 @@ class Clock(simpy.Environment):
         return int(self.now)
 
     def at(self, instant_ns: int, action: Callable[[], None], *, late: int = 0) -> None:
-        """Do something at an instant that is not past.
+        """Schedule an action at an instant that is not past.
 
         Parameters
         ----------
         instant_ns : when [ns]
-        action : what
-        late : place in the order of that instant, whoever was first to ask: it waits for everything
-            that is less late, whatever that adds; 0 for ordinary events and appointments
+        action : called without arguments
+        late : order within the instant, independent of the order of scheduling: an action is
+            executed after all events with a smaller value, including those that they schedule; 0
+            for ordinary events
         """
         event = _Appointment(self)
         event.callbacks.append(lambda _: action())
@@ -51,18 +52,18 @@ class Clock(simpy.Environment):
 
         Raises
         ------
-        BrokenLawError
+        InvariantError
             if it is earlier than the last one
         """
         self.events += 1
         if self._queue and self._queue[0][0] < self._now:
             what = f"the next event is at {self._queue[0][0]} ns"
-            raise BrokenLawError("time", "the clock", self._now / NS_PER_S, what)
+            raise InvariantError("time", "the clock", self._now / NS_PER_S, what)
         super().step()
 
 
 class _Appointment(simpy.Event):
-    """An event that has been triggered when it is made, like a timeout."""
+    """An event that is already triggered when created, like a timeout."""
 
     def __init__(self, env: simpy.Environment) -> None:
         super().__init__(env)

@@ -1,4 +1,4 @@
-"""Files, and what is wrong with them in a sentence: those of others, and those we write."""
+"""File access with precise error messages, for input files and for output files."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 @contextmanager
 def opened(file: str, error: Callable[[str], ValueError]) -> Iterator[BinaryIO]:
-    """Open a file, through gzip if it is compressed, and tell what may be wrong with that.
+    """Open a file, through gzip if it is compressed, and convert errors to messages.
 
     Parameters
     ----------
     file : path of the file
-    error : returns the error that says of the file what is wrong with it
+    error : returns the error to raise for a message about the file
 
     Raises
     ------
     ValueError
-        that of `error`, if the file cannot be read to the end
+        the result of `error`, if the file cannot be read to the end
     """
     try:
         with Path(file).open("rb") as raw:
@@ -48,12 +48,12 @@ def opened(file: str, error: Callable[[str], ValueError]) -> Iterator[BinaryIO]:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Let what cannot be written tell the name of its file, which the system does not always do.
+    """Add the path to errors of writing a file, which the system does not always name.
 
     Raises
     ------
     OSError
-        the one that is raised inside, with the path
+        the one raised inside, with the path
     """
     try:
         yield

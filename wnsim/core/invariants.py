@@ -1,9 +1,9 @@
-"""Laws that no simulation may break, checked while it runs.
+"""Invariants of a simulation, checked while it runs.
 
-What is sent is delivered, lost or in flight, for each device and in total; nothing arrives that was
-not sent; no radio that is half duplex sends and receives at once; energy that was spent stays
-spent; time does not run backwards. Whoever sees one of them broken has found a mistake in the
-program, and no result of that run is to be believed: it ends with a sentence.
+Bytes submitted are delivered, failed or in flight, for each node and in total; bytes received do
+not exceed bytes sent; a half-duplex radio never transmits and receives at once; energy spent never
+decreases; time never runs backwards. A violation is a mistake in the program and invalidates the
+run, which ends with an error message.
 """
 
 from __future__ import annotations
@@ -19,89 +19,91 @@ from wnsim.core.units import Floats
 if TYPE_CHECKING:
     from wnsim.core.transfer import Message, Transfer
 
-# Messages that end between two counts of all that are in flight.
-_BETWEEN = 512
-# Relative error of sums of floating-point numbers that counts as none.
+# Number of messages that end between two checks of all messages in flight.
+_CHECK_INTERVAL = 512
+# Tolerated relative error of floating-point sums.
 _ROUNDING = 1e-9
 
 
-class BrokenLawError(RuntimeError):
-    """A law is broken: a mistake in the program.
+class InvariantError(RuntimeError):
+    """A violated invariant: a mistake in the program.
 
     Parameters
     ----------
-    law : what it is about
-    who : the device, or all of them
-    time_s : when it was seen [s]
-    what : what should be, and what is
+    invariant : name of the invariant
+    subject : the device, or all devices
+    time_s : when it was detected [s]
+    detail : expected and actual values
     """
 
-    def __init__(self, law: str, who: str, time_s: float, what: str) -> None:
-        super().__init__(f"the law of {law} is broken for {who} at {time_s:.9f} s: {what}")
+    def __init__(self, invariant: str, subject: str, time_s: float, detail: str) -> None:
+        super().__init__(
+            f"invariant violated ({invariant}) for {subject} at {time_s:.9f} s: {detail}"
+        )
 
 
-class Books:
-    """The bytes of all nodes: sent, delivered, lost and in flight.
+class ByteLedger:
+    """Bytes of all nodes: sent, delivered, failed and in flight.
 
     Parameters
     ----------
-    names : of the nodes
+    names : names of the nodes
     """
 
     def __init__(self, names: Sequence[str]) -> None:
         self._names = names
         self.sent_bytes = [0] * len(names)
         self.delivered_bytes = [0] * len(names)
-        self.lost_bytes = [0] * len(names)
+        self.failed_bytes = [0] * len(names)
         self.acked_bytes = 0
         self._ended = 0
 
     def sent(self, message: Message) -> None:
-        """Take in that a message was handed over."""
+        """Record that a message was submitted."""
         self.sent_bytes[message.source] += message.size_bytes
 
     def ended(self, transfer: Transfer, in_flight: Iterable[Message]) -> None:
-        """Take in that a message has been delivered or given up.
+        """Record that a message has been delivered or dropped.
 
         Parameters
         ----------
-        transfer : what became of it
+        transfer : its record
         in_flight : the messages that have not ended
 
         Raises
         ------
-        BrokenLawError
-            if bits come from nowhere or are gone
+        InvariantError
+            if bytes received are inconsistent with the outcome
         """
         source, size = transfer.message.source, transfer.message.size_bytes
-        arrived, carried = transfer.acked_bytes, transfer.air_bytes
-        if not 0 <= arrived <= carried or (transfer.delivered and arrived != carried):
-            raise self._broken(
+        arrived, size_on_air = transfer.acked_bytes, transfer.air_bytes
+        if not 0 <= arrived <= size_on_air or (transfer.delivered and arrived != size_on_air):
+            raise self._violation(
                 source,
                 transfer.ended_s,
-                f"{arrived} bytes of {carried} arrived of a message that was "
-                + ("delivered" if transfer.delivered else "lost"),
+                f"{arrived} bytes of {size_on_air} were received of a message that was "
+                + ("delivered" if transfer.delivered else "failed"),
             )
         if transfer.delivered:
             self.delivered_bytes[source] += size
         else:
-            self.lost_bytes[source] += size
+            self.failed_bytes[source] += size
         self.acked_bytes += arrived
         self._ended += 1
-        if self._ended % _BETWEEN == 0:
+        if self._ended % _CHECK_INTERVAL == 0:
             self.check(in_flight, transfer.ended_s)
 
     def totals(self) -> dict[str, int]:
-        """Return the bytes of all messages that have ended, by the columns of devices.csv."""
+        """Return the bytes of all messages that have ended, by columns of devices.csv."""
         received = sum(self.delivered_bytes)
         return {
-            "offered_bytes": received + sum(self.lost_bytes),
+            "offered_bytes": received + sum(self.failed_bytes),
             "acked_bytes": self.acked_bytes,
             "received_bytes": received,
         }
 
     def check(self, in_flight: Iterable[Message], time_s: float) -> None:
-        """Compare what was sent with what has become of it.
+        """Check that bytes sent are delivered, failed or in flight.
 
         Parameters
         ----------
@@ -110,63 +112,63 @@ class Books:
 
         Raises
         ------
-        BrokenLawError
-            if a node has sent something else than what was delivered, lost, or is in flight
+        InvariantError
+            if they are not, for any node
         """
-        flying: Counter[int] = Counter()
+        in_flight_bytes: Counter[int] = Counter()
         for message in in_flight:
-            flying[message.source] += message.size_bytes
-        books = zip(self.sent_bytes, self.delivered_bytes, self.lost_bytes, strict=True)
-        for node, (sent, delivered, lost) in enumerate(books):
-            if sent != delivered + lost + flying[node]:
-                raise self._broken(
+            in_flight_bytes[message.source] += message.size_bytes
+        books = zip(self.sent_bytes, self.delivered_bytes, self.failed_bytes, strict=True)
+        for node, (sent, delivered, failed) in enumerate(books):
+            if sent != delivered + failed + in_flight_bytes[node]:
+                raise self._violation(
                     node,
                     time_s,
-                    f"{sent} bytes were sent, but {delivered} delivered, {lost} lost and "
-                    f"{flying[node]} are in flight",
+                    f"{sent} bytes were sent, but {delivered} delivered, {failed} failed and "
+                    f"{in_flight_bytes[node]} are in flight",
                 )
 
     def close(
         self, transfers: Iterable[Transfer], in_flight: Iterable[Message], time_s: float
     ) -> None:
-        """Compare the books with the records at the end of a run.
+        """Compare the ledger with the records at the end of a run.
 
         Parameters
         ----------
-        transfers : what became of every message
+        transfers : records of all messages
         in_flight : the messages that have not ended
         time_s : the present instant [s]
 
         Raises
         ------
-        BrokenLawError
+        InvariantError
             if they differ, for a node or in total
         """
         self.check(in_flight, time_s)
-        delivered, lost = [0] * len(self._names), [0] * len(self._names)
+        delivered, failed = [0] * len(self._names), [0] * len(self._names)
         for transfer in transfers:
-            part = delivered if transfer.delivered else lost
-            part[transfer.message.source] += transfer.message.size_bytes
-        for what, booked, recorded in (
+            ledger = delivered if transfer.delivered else failed
+            ledger[transfer.message.source] += transfer.message.size_bytes
+        for state, counted, recorded in (
             ("delivered", self.delivered_bytes, delivered),
-            ("lost", self.lost_bytes, lost),
+            ("failed", self.failed_bytes, failed),
         ):
-            for node, (one, other) in enumerate(zip(booked, recorded, strict=True)):
+            for node, (one, other) in enumerate(zip(counted, recorded, strict=True)):
                 if one != other:
-                    raise self._broken(
-                        node, time_s, f"{one} bytes were {what}, but transfers tell of {other}"
+                    raise self._violation(
+                        node, time_s, f"{one} bytes were {state}, but the records contain {other}"
                     )
 
-    def _broken(self, node: int, time_s: float, what: str) -> BrokenLawError:
-        return BrokenLawError("bits", f"device {self._names[node]}", time_s, what)
+    def _violation(self, node: int, time_s: float, detail: str) -> InvariantError:
+        return InvariantError("byte conservation", f"device {self._names[node]}", time_s, detail)
 
 
-class HalfDuplex:
-    """Who sends and who receives, where nobody does both.
+class HalfDuplexCheck:
+    """Transmitting and receiving nodes with half-duplex radios.
 
     Parameters
     ----------
-    names : of the nodes
+    names : names of the nodes
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -175,38 +177,38 @@ class HalfDuplex:
         self._receiving: Counter[int] = Counter()
 
     def begin(self, source: int, targets: Iterable[int], time_s: float) -> None:
-        """Take in that a transmission begins at an instant [s].
+        """Record that a transmission begins at an instant [s].
 
         Raises
         ------
-        BrokenLawError
-            if its source receives, or one of its receivers sends
+        InvariantError
+            if its source is receiving, or one of its receivers is transmitting
         """
         self._sending[source] += 1
         for target in targets:
             self._receiving[target] += 1
         for node in (source, *targets):
             if self._sending[node] and self._receiving[node]:
-                raise at_once(self._names[node], time_s)
+                raise half_duplex_violation(self._names[node], time_s)
 
     def end(self, source: int, target: int, *, last: bool) -> None:
-        """Take in that a receiver has ended, the last one of its transmission or not."""
+        """Record the end of a reception, the last one of its transmission or not."""
         self._receiving[target] -= 1
         self._sending[source] -= last
 
 
-def at_once(name: str, time_s: float) -> BrokenLawError:
-    """Return what is to be said of a device that sends and receives at once."""
-    what = "its radio is half duplex, but sends and receives at once"
-    return BrokenLawError("half duplex", f"device {name}", time_s, what)
+def half_duplex_violation(name: str, time_s: float) -> InvariantError:
+    """Return the error of a device that transmits and receives at once."""
+    detail = "its radio is half duplex, but transmits and receives at once"
+    return InvariantError("half duplex", f"device {name}", time_s, detail)
 
 
-class Spent:
-    """The energy of all devices, which never falls.
+class EnergyMonotonicityCheck:
+    """Check that the energy spent by each device never decreases.
 
     Parameters
     ----------
-    names : of the devices
+    names : names of the devices
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -214,9 +216,9 @@ class Spent:
         self._before: dict[str, Floats] = {}
 
     def check(self, spent_j: Mapping[str, Floats], time_s: float) -> None:
-        """Compare what was spent with what had been spent before.
+        """Compare the energy spent with the energy spent at the last check.
 
-        What is idle time until a transfer is booked is none afterwards, and may become less.
+        Idle energy is exempt: time counts as idle until a transfer is accounted for, at its end.
 
         Parameters
         ----------
@@ -225,8 +227,8 @@ class Spent:
 
         Raises
         ------
-        BrokenLawError
-            if any of it has become less, or is negative
+        InvariantError
+            if any of it has decreased, or is negative
         """
         for activity, now_j in spent_j.items():
             before_j = np.zeros(now_j.size)
@@ -235,11 +237,11 @@ class Spent:
             fallen = np.flatnonzero(~(now_j >= before_j * (1.0 - _ROUNDING)))
             if fallen.size:
                 device = int(fallen[0])
-                raise BrokenLawError(
+                raise InvariantError(
                     "energy",
                     f"device {self._names[device]}",
                     time_s,
-                    f"it had spent {before_j[device]:g} J to {activity}, now {now_j[device]:g} J",
+                    f"spent {before_j[device]:g} J to {activity} before, {now_j[device]:g} J now",
                 )
             self._before[activity] = now_j.copy()
 
@@ -247,25 +249,25 @@ class Spent:
 def check_totals(
     by_device: Mapping[str, Sequence[int]], totals: Mapping[str, int], time_s: float
 ) -> None:
-    """Compare sums over devices with what was counted over all messages.
+    """Compare sums over devices with counts over all messages.
 
     Parameters
     ----------
-    by_device : numbers of bytes of each device, by what they count
+    by_device : bytes of each device, by column
     totals : the same over all messages
     time_s : the present instant [s]
 
     Raises
     ------
-    BrokenLawError
+    InvariantError
         if they differ
     """
-    for what, numbers in by_device.items():
-        if sum(numbers) != totals[what]:
-            raise BrokenLawError(
+    for column, numbers in by_device.items():
+        if sum(numbers) != totals[column]:
+            raise InvariantError(
                 "totals",
                 "all devices",
                 time_s,
-                f"their {what} add up to {sum(numbers)} bytes, those of all messages to "
-                f"{totals[what]}",
+                f"their {column} add up to {sum(numbers)} bytes, those of all messages to "
+                f"{totals[column]}",
             )

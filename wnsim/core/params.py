@@ -1,4 +1,4 @@
-"""How a model declares its parameters: a frozen dataclass whose fields are its YAML keys."""
+"""Model parameters: frozen dataclasses whose fields are the YAML keys."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
 def parameters(cls: type[Any]) -> type[Any]:
-    """Make a class a frozen, keyword-only dataclass that refuses unknown keys and wrong types."""
+    """Make a class a frozen, keyword-only dataclass that rejects unknown keys and wrong types."""
     return dataclass(cls, frozen=True, kw_only=True, config=CONFIG)

@@ -1,4 +1,4 @@
-"""Means over repetitions and differences between what was repeated alike, with their intervals.
+"""Confidence intervals of means over repetitions and of paired differences.
 
 Sources: NIST/SEMATECH, "e-Handbook of Statistical Methods", 1.3.5.2 (confidence limits for the
 mean) and 7.3.1.1 (analysis of paired observations); A. M. Law, "Simulation Modeling and Analysis",
@@ -19,13 +19,13 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean and where the true one lies, as far as so few values can tell.
+    """A mean with its confidence interval.
 
     Parameters
     ----------
     n : number of values
     mean : their mean; NaN if there are none
-    low, high : ends of the interval; NaN for less than two values
+    low, high : ends of the interval; NaN for fewer than two values
     """
 
     n: int
@@ -35,7 +35,7 @@ class Interval:
 
     @property
     def half(self) -> float:
-        """Half the width of the interval; NaN if there is none."""
+        """Half the width of the interval; NaN if it is undefined."""
         return (self.high - self.low) / 2
 
 
@@ -45,7 +45,7 @@ class Difference(Interval):
 
     Parameters
     ----------
-    left_out : pairs of which one value is missing or NaN
+    left_out : number of pairs with a missing or NaN value
     """
 
     left_out: int
@@ -54,13 +54,13 @@ class Difference(Interval):
 def mean(values: Iterable[float]) -> Interval:
     """Return the mean of independent values with its Student-t interval at 95 %.
 
-    The interval is mean +- t s / sqrt(n), with s the sample's standard deviation (n - 1 in its
+    The interval is mean +- t s / sqrt(n), with s the sample standard deviation (n - 1 in its
     denominator) and t the 0.975 quantile of Student's t with n - 1 degrees of freedom (NIST
-    1.3.5.2). It holds for normal values, and nearly for others the more there are.
+    1.3.5.2). It is exact for normal values, and approximate for others.
 
     Parameters
     ----------
-    values : of the repetitions; NaN ones are left out and do not count in `n`
+    values : of the repetitions; NaN values are excluded and do not count in `n`
     """
     found = np.array([value for value in values if not math.isnan(value)], dtype=np.float64)
     n = len(found)
@@ -75,13 +75,13 @@ def mean(values: Iterable[float]) -> Interval:
 def paired_difference(values: Mapping[int, float], baseline: Mapping[int, float]) -> Difference:
     """Return the mean of value minus baseline within pairs, with its interval at 95 %.
 
-    The interval is that of `mean` over the differences (NIST 7.3.1.1). Where both sides of a pair
-    share their randomness with a correlation rho and have equal variances, it is narrower than the
-    interval of two independent means by about sqrt(1 - rho) (Law, 11.2).
+    The interval is that of `mean` over the differences (NIST 7.3.1.1). If both values of a pair
+    have equal variances and correlation rho, it is narrower than the interval of two independent
+    means by a factor of about sqrt(1 - rho) (Law, 11.2).
 
     Parameters
     ----------
-    values, baseline : by what makes a pair, the seed
+    values, baseline : by seed, which identifies a pair
     """
     seeds = sorted({*values, *baseline})
     differences = [values.get(seed, math.nan) - baseline.get(seed, math.nan) for seed in seeds]

@@ -1,27 +1,26 @@
-"""A message between devices, and what became of it."""
+"""Messages between devices, and the records of their transfer."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Something one device tells another.
+    """A message from one node to another.
 
     Parameters
     ----------
     source, target : devices, or base stations
-    size_bytes : what is to be told [byte]
-    lifetime_s : how long after it was sent it is of use [s]
-    payload : the content, which the network never looks at
+    size_bytes : size, header included [byte]
+    lifetime_s : time after submission until it expires [s]
+    payload : content, opaque to the network
     round : round of learning or traffic, for the records
     header_bytes : part of the size that is header [byte]
-    priority : of two messages that wait at a device the one with the higher number goes first;
-        what goes on the air together does not wait
-    kind : what it is, for the records
+    priority : messages of higher priority are sent first if they wait at a device; concurrent
+        transmissions share resources regardless of priority
+    kind : type of the message, for the records
     """
 
     source: int
@@ -37,38 +36,37 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """What became of a message: one row of `transfers.csv`.
+    """Outcome of a message: one row of `transfers.csv`.
 
-    The time from being handed over to the end is the sum of `queue_s`, `channel_access_s`,
-    `airtime_s`, `retransmission_s` and `backhaul_s`.
+    The time from submission to the end is the sum of `queue_s`, `channel_access_s`, `airtime_s`,
+    `retransmission_s` and `backhaul_s`.
 
     Parameters
     ----------
     message : the message
-    sent_s, started_s, ended_s : handed over; first on the air (NaN if never); delivered or given
-        up [s]
-    delivered : whether all of it arrived in time
-    reason : empty if delivered, else `deadline`, `departed` (a device vanished), `link-failure`
-        (nothing arrived any more), `queue-overflow` (refused for want of room), `retry-limit` (a
-        packet was given up by the medium access), `battery`, or by a fault `crash`, `link-outage`
-        or `station-failure`
-    acked_bytes : what had arrived when it ended, packet headers included [byte]
+    sent_s, started_s, ended_s : submission; first start on the air (NaN if never); delivery or
+        failure [s]
+    delivered : whether all of it was received in time
+    reason : empty if delivered, else `deadline`, `departed` (a device left the scene),
+        `link-failure` (link failure: nothing was received for a while), `queue-overflow` (queue
+        overflow), `retry-limit` (a packet met the retry limit of the medium access), `battery`, or
+        by a fault `crash`, `link-outage` or `station-failure`
+    acked_bytes : bytes received by the end, packet headers included [byte]
     carried_bytes : the same, summed over the hops [byte]
-    air_bytes : what the air had to carry, packet headers included [byte]
-    packets : into how many it was cut
-    hops : links one after the other, 1 but through base stations
-    attempts : times it went on the air, once for each hop at least
-    receivers : number of receivers of the same transmission
-    queue_s : waiting for other messages, for the next slot to begin, or for a broken link [s]
-    channel_access_s : on the air, but not its turn, or with nothing to send before feedback is in
-        [s]
-    airtime_s : sending what arrived [s]
-    retransmission_s : sending what did not arrive [s]
+    air_bytes : size on the air, packet headers included [byte]
+    packets : number of packets
+    hops : number of hops, 1 except through base stations
+    attempts : number of attempts started, at least one for each hop
+    receivers : number of receivers of the same multicast
+    queue_s : waiting for other messages, for the next slot, or for a failed link [s]
+    channel_access_s : channel-access delay: started, but waiting for its turn or for feedback [s]
+    airtime_s : transmission time of blocks that were received [s]
+    retransmission_s : transmission time of blocks that were not received [s]
     backhaul_s : between base stations [s]
-    blocks, failed_blocks, retransmitted_blocks : transport blocks or packets sent; those that did
-        not arrive; those that were sent before
-    mean_snr_db : mean over them of the linear SINR [dB], NaN if there were none
-    capacity_bytes : what Shannon's bound allows in their time and band [byte]
+    blocks, failed_blocks, retransmitted_blocks : transport blocks or packets sent; not received;
+        sent before
+    mean_snr_db : mean linear SINR over them [dB], NaN if there were none
+    capacity_bytes : Shannon bound for their time and band [byte]
     """
 
     message: Message
@@ -97,26 +95,21 @@ class Transfer:
 
     @property
     def latency_s(self) -> float:
-        """From being handed over to being delivered or given up [s]."""
+        """Time from submission to delivery or failure [s]."""
         return self.ended_s - self.sent_s
-
-    @property
-    def of_bound(self) -> float:
-        """Bits that were carried over what Shannon's bound allows in the same slots, or NaN."""
-        return self.carried_bytes / self.capacity_bytes if self.capacity_bytes > 0 else math.nan
 
 
 @dataclass(frozen=True, slots=True)
 class Packet:
-    """When a packet of a message arrived: one row of `packets.csv`.
+    """Reception of a packet of a message: one row of `packets.csv`.
 
     Parameters
     ----------
     message : the message
-    hop : number of the hop, from 0
-    number : of the packet, from 0
-    size_bytes : headers included [byte]
-    arrived_s : when its last bit arrived [s]
+    hop : index of the hop, from 0
+    number : index of the packet, from 0
+    size_bytes : size, headers included [byte]
+    arrived_s : when its last bit was received [s]
     """
 
     message: Message

@@ -1,7 +1,7 @@
-"""Decibels, watts, thermal noise and integer time: the only place where units are converted.
+"""Unit conversions: decibels, watts, thermal noise and integer time; the only place for them.
 
-Sources: Boltzmann constant, reference temperature and speed of light from SI (CODATA 2018);
-noise figure reference temperature 290 K from IEEE.
+Sources: Boltzmann constant and speed of light from SI (CODATA 2018); noise figure reference
+temperature 290 K from IEEE.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ SPEED_OF_LIGHT_MPS = 299_792_458.0
 BOLTZMANN_J_PER_K = 1.380649e-23
 REFERENCE_TEMPERATURE_K = 290.0
 NS_PER_S = 1_000_000_000
-# What fits a signed 64-bit number of nanoseconds, with some room for sums.
+# Longest duration that fits a signed 64-bit number of nanoseconds, with room for sums.
 LONGEST_S = 9e9
 
 Floats = NDArray[np.float64]
@@ -42,7 +42,7 @@ def w_to_dbm(power_w: ArrayLike) -> Floats:
 
 
 def thermal_noise_w(bandwidth_hz: ArrayLike, noise_figure_db: ArrayLike = 0.0) -> Floats:
-    """Return the receiver's noise power k T0 B F.
+    """Return the noise power of a receiver, k T0 B F.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Medium access: who may transmit when, on how much bandwidth and with how much power."""
+"""Medium access: who may transmit when, on which bandwidth and with which power."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Cellular access: everything goes through base stations, which schedule uplink and downlink.
+"""Cellular access: base stations schedule uplink and downlink.
 
 Sources: Jalali, Padovani and Pankaj, "Data throughput of CDMA-HDR", IEEE VTC 2000 (proportional
-fair: rate over a sliding mean of it).
+fair: ratio of the rate to its exponential moving average).
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from pydantic import Field
 from wnsim.core.params import parameters
 from wnsim.core.units import Floats
 from wnsim.mac.scheduled import OnAir, Rules, Shares
-from wnsim.mac.tdma import turns
+from wnsim.mac.tdma import round_robin
 
 
 @parameters
 class Cell:
-    """Base stations that give their band to the devices they serve.
+    """Base stations that share their band among the devices they serve.
 
-    Uplink and downlink are on bands of their own, each as wide as the radio's band and used by
-    all stations, so that the cells disturb each other. In each direction a station gives every
-    slot to one transfer (`proportional-fair`, `round-robin`), or all transfers an equal part of
-    the band (`equal`). A message between devices goes up to the station that serves its sender,
-    over the backhaul if another one serves the receiver, and down; a broadcast goes up once, and
-    down to each receiver by itself.
+    Uplink and downlink use separate bands, each as wide as the radio's band and used by all
+    stations, so that cells interfere with each other. In each direction a station assigns every
+    slot to one transfer (`proportional-fair`, `round-robin`), or an equal part of the band to all
+    transfers (`equal`). A message between devices is sent to the station that serves its sender,
+    over the backhaul if another station serves the receiver, and to the receiver; a multicast is
+    sent once in the uplink, and separately to each receiver in the downlink.
 
-    Scope: a device is served by the station with the best mean gain when its message is handed
-    over; there is no handover while it is under way, and no random access or control channel.
+    Scope: a device is served by the station with the best mean gain when its message is submitted;
+    there is no handover during a transfer, and no random access or control channel.
 
     Parameters
     ----------
-    scheduler : to whom a station gives a slot
-    memory_slots : time constant of the mean rate that proportional fairness compares with [slots]
+    scheduler : rule by which a station assigns slots
+    memory_slots : time constant of the average rate in proportional fairness [slots]
     """
 
     model: Literal["cell"] = "cell"
@@ -44,50 +44,50 @@ class Cell:
 
     def rules(self) -> Rules:
         """Return the constraints."""
-        # A device that sends to two stations ties their shares together: nothing is local.
+        # A device that transmits to two stations couples their shares, so recompute all groups.
         return Rules(interferes=True, patterned=True)
 
     def group(self, source: int, target: int, devices: int) -> int:
-        """Return the band of the link's station: even numbers up, odd ones down."""
+        """Return the band of the link's station: even numbers for uplink, odd ones for downlink."""
         return 2 * source + 1 if source >= devices else 2 * target
 
     def carrier(self, source: int, target: int, devices: int) -> int:
-        """Return 0 up, 1 down."""
+        """Return 0 for uplink, 1 for downlink."""
         return int(source >= devices)
 
-    def duty(self, flows: OnAir) -> Floats:
-        """Return the mean share of its transmitter's power over time that each flow uses."""
-        return _split(flows)[1] if self.scheduler == "equal" else 1.0 / flows.rank()[1]
+    def duty(self, attempts: OnAir) -> Floats:
+        """Return the mean share of its transmitter's power over time that each attempt uses."""
+        return _split(attempts)[1] if self.scheduler == "equal" else 1.0 / attempts.rank()[1]
 
     def shares(
-        self, flows: OnAir, first_slot: int, slots: int, quality: Floats, average: Floats
+        self, attempts: OnAir, first_slot: int, slots: int, quality: Floats, average: Floats
     ) -> Shares:
-        """Return the stations' decisions."""
+        """Return the decisions of the stations."""
         if self.scheduler == "round-robin":
-            return turns(flows, first_slot, slots, 1)
+            return round_robin(attempts, first_slot, slots, 1)
         if self.scheduler == "equal":
-            band, power = _split(flows)
+            band, power = _split(attempts)
             return Shares(band[:, None], power[:, None], np.ones((band.size, 1), dtype=np.bool_))
-        return self._proportional_fair(flows, slots, quality, average)
+        return self._proportional_fair(attempts, slots, quality, average)
 
     def _proportional_fair(
-        self, flows: OnAir, slots: int, quality: Floats, average: Floats
+        self, attempts: OnAir, slots: int, quality: Floats, average: Floats
     ) -> Shares:
-        """Give each slot of a station to the stream whose rate is highest against its mean."""
-        count = flows.source.size
-        first = np.flatnonzero(np.r_[True, flows.group[1:] != flows.group[:-1]])
-        group = np.cumsum(np.r_[0, flows.group[1:] != flows.group[:-1]])
+        """Assign each slot of a station to the transmission with the largest relative rate."""
+        count = attempts.source.size
+        first = np.flatnonzero(np.r_[True, attempts.group[1:] != attempts.group[:-1]])
+        group = np.cumsum(np.r_[0, attempts.group[1:] != attempts.group[:-1]])
         active = np.zeros((count, slots), dtype=np.bool_)
         remembered = np.empty((count, slots))
         order = np.arange(count)
         for slot in range(slots):
             rate = quality[:, slot]
             with np.errstate(divide="ignore", invalid="ignore"):
-                # Who has never been served comes first; who hears nothing comes last.
+                # Transmissions not served yet come first, those with rate 0 last.
                 metric = np.where(rate > 0.0, rate / average, -1.0)
             best = metric == np.maximum.reduceat(metric, first)[group]
             chosen = np.minimum.reduceat(np.where(best, order, count), first)
-            served = flows.stream == flows.stream[chosen][group]
+            served = attempts.transmission == attempts.transmission[chosen][group]
             active[:, slot] = served
             average = average + (np.where(served, rate, 0.0) - average) / self.memory_slots
             remembered[:, slot] = average
@@ -95,9 +95,9 @@ class Cell:
         return Shares(whole, whole, active, remembered)
 
 
-def _split(flows: OnAir) -> tuple[Floats, Floats]:
-    """Return the shares (F,) of the band of a station and of the transmitter's power."""
-    band = 1.0 / flows.rank()[1]
-    _, first, place = np.unique(flows.stream, return_index=True, return_inverse=True)
-    _, which, count = np.unique(flows.source[first], return_inverse=True, return_counts=True)
+def _split(attempts: OnAir) -> tuple[Floats, Floats]:
+    """Return the shares (F,) of a station's band and of the transmitter's power."""
+    band = 1.0 / attempts.rank()[1]
+    _, first, place = np.unique(attempts.transmission, return_index=True, return_inverse=True)
+    _, which, count = np.unique(attempts.source[first], return_inverse=True, return_counts=True)
     return band, (1.0 / count[which])[place]

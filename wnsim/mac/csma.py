@@ -1,56 +1,53 @@
-"""Carrier sense with collision avoidance: who has something to send waits for silence and luck.
+"""Carrier sense multiple access with collision avoidance (CSMA/CA).
 
 Sources: IEEE 802.11-2020, 10.3 (DCF: backoff, EIFS, NAV, retries).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from wnsim.core.params import parameters
 from wnsim.phy.wifi import Wifi
 
-if TYPE_CHECKING:
-    pass
-
 
 @parameters
 class Csma:
     """The distributed coordination function of Wi-Fi, with hidden terminals and capture.
 
-    A station that has a packet waits until the medium has been idle for DIFS and a random number
-    of slots, which stop while it is busy; an acknowledgement follows each packet, and a packet
-    without one is sent again from a window twice as large. A radio locks on to a preamble that
-    is strong enough, alone and against what else is on the air, and then hears nothing else until
-    the frame ends; what others send meanwhile is interference, which may or may not destroy the
-    frame. A station that could read a frame for somebody else stays silent until its
-    acknowledgement is over (NAV); one that could not waits for EIFS. A message to several
-    receivers is broadcast: without acknowledgement, in packets of which each receiver needs any
-    that make up its size, until all of them have enough.
+    A station with a packet waits until the medium has been idle for DIFS and a random number of
+    slots, which are counted only while the medium is idle. Each packet is acknowledged; a packet
+    without an acknowledgement is sent again with a contention window twice as large. A receiver
+    locks on to a preamble that is strong enough, in absolute terms and relative to interference,
+    and ignores other frames until that frame ends; they are interference, which may destroy the
+    frame. A station that decodes a frame addressed to another one is silent until its
+    acknowledgement has ended (NAV); a station that cannot decode it waits for EIFS. A message to
+    several receivers is multicast: without acknowledgements, in packets of which each receiver
+    needs any number that adds up to the size, until all receivers have enough.
 
     Scope: basic access only, no RTS and CTS, no aggregation, no beacons, no association, no
-    propagation delay. Who hears whom and what a station locks on to follow mean gains, taken at
-    fixed instants; whether a frame arrives at its receiver follows the gain at its beginning,
-    fading included. Who overhears a frame reads it if its errors at the mean gain are fewer than
-    one half.
+    propagation delay. Carrier sense and preamble detection follow from mean gains, evaluated at
+    fixed instants; reception of a frame follows from the gain at its beginning, fading included. An
+    overhearing station decodes a frame if its error probability at the mean gain is below one half.
 
     Parameters
     ----------
-    cw_min, cw_max : first and largest contention window [slots]
-    retry_limit : how often a packet is sent at most
-    arq : whether a packet that met the retry limit is tried again from the beginning; otherwise
-        it is left out, and the message is lost
-    detection_dbm : mean power from which on preambles are noticed [dBm]
-    detection_snr_db : their least ratio to noise and interference [dB]
-    energy_dbm : mean power of all frames together from which on the medium is busy for those who
-        have not locked on to any of them; -62 for radios that tell Wi-Fi that they cannot read
-        from silence only as they do any other signal [dBm]
-    capture_db : by how much a frame must be stronger than the one that a radio has locked on to
-        in order to take its place, within 16 us of its beginning [dB]; none: it never does
-    header_bytes : what medium access adds to each packet: 28 for addresses and checksum, 8 for
-        the link layer [byte]
+    cw_min, cw_max : initial and largest contention window [slots]
+    retry_limit : largest number of transmissions of a packet
+    arq : whether a packet that meets the retry limit restarts with the initial window; otherwise it
+        is dropped, and the message is lost
+    detection_dbm : mean power from which preambles are detected [dBm]
+    detection_snr_db : SINR from which preambles are detected [dB]
+    energy_dbm : total mean power of all frames from which the medium is busy for stations that are
+        not locked on to any of them; -62 for radios that treat frames they cannot decode like any
+        other signal [dBm]
+    capture_db : power of a frame, over that of the frame to which a receiver is locked, from which
+        the receiver locks on to the new frame, within 16 us of the beginning of the first [dB];
+        none: never
+    header_bytes : medium access header of each packet: 28 for addresses and checksum, 8 for the
+        link layer [byte]
     """
 
     model: Literal["csma"] = "csma"
@@ -69,13 +66,13 @@ class Csma:
         if self.cw_max < self.cw_min:
             raise ValueError(f"cw_max must be at least cw_min, {self.cw_min}, got {self.cw_max}")
 
-    def window(self, failures: int) -> int:
-        """Return the contention window of a packet that has failed so often [slots]."""
+    def contention_window(self, failures: int) -> int:
+        """Return the contention window after a number of failures [slots]."""
         return min(((self.cw_min + 1) << min(failures, 16)) - 1, self.cw_max)
 
 
 def require_match(mac: object, phy: object) -> None:
-    """Refuse a medium access and a radio that do not belong together.
+    """Check that medium access and physical layer belong together.
 
     Raises
     ------

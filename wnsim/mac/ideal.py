@@ -1,4 +1,4 @@
-"""No contention at all: the bound that no medium access can beat."""
+"""Contention-free access: a lower bound on latency for any medium access."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from wnsim.mac.scheduled import OnAir, Rules, Shares, constant
 
 @parameters
 class Ideal:
-    """Every transfer has the whole band and the whole power to itself, and nobody interferes.
+    """Every transfer has the whole band and the whole power, without interference.
 
-    Not a system that could be built: it tells how much of a latency is the radio's and how much
-    is the access to it.
+    Not realizable: it separates the part of a latency that is due to the radio from the part that
+    is due to medium access.
     """
 
     model: Literal["ideal"] = "ideal"
     scheme: ClassVar[str] = "scheduled"
 
     def rules(self) -> Rules:
-        """Return no constraint but one transfer at a time on a link."""
+        """Return the only constraint: one transfer at a time on a link."""
         return Rules()
 
     def group(self, source: int, target: int, devices: int) -> int:
@@ -34,12 +34,12 @@ class Ideal:
         """Return 0."""
         return 0
 
-    def duty(self, flows: OnAir) -> Floats:
+    def duty(self, attempts: OnAir) -> Floats:
         """Return ones."""
-        return np.ones(flows.source.size)
+        return np.ones(attempts.source.size)
 
     def shares(
-        self, flows: OnAir, first_slot: int, slots: int, quality: Floats, average: Floats
+        self, attempts: OnAir, first_slot: int, slots: int, quality: Floats, average: Floats
     ) -> Shares:
-        """Return everything for everybody."""
-        return constant(np.ones(flows.source.size))
+        """Return the whole band and power for each attempt."""
+        return constant(np.ones(attempts.source.size))

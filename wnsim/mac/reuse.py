@@ -1,4 +1,4 @@
-"""Spatial reuse: everybody on the whole band at once, with the interference that this makes."""
+"""Full spatial reuse: all transmissions on the whole band, with mutual interference."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from wnsim.mac.scheduled import OnAir, Rules, Shares, constant
 
 @parameters
 class Reuse:
-    """One band for all, half duplex, one transfer per transmitter and receiver at a time.
+    """Shared band, half duplex, one transfer at a time per transmitter and receiver.
 
-    A receiver is disturbed by every transmitter that it can hear. With `protection_ratio_db` a
-    transfer waits while it and another one under way do not get along: by mean gains, each of the
-    two receivers has to hear its own transmitter at least so much stronger than the other one.
+    All audible transmitters interfere at a receiver. With `protection_ratio_db` a transfer waits
+    while it is incompatible with another one under way: at mean gains, each of the two receivers
+    must receive its own transmitter stronger than the other one by this ratio.
 
-    Scope: who may start is decided with mean gains that everybody is taken to know; nothing is
-    spent on finding them out.
+    Scope: compatibility is decided with mean gains that all devices are assumed to know, at no
+    cost.
 
     Parameters
     ----------
-    protection_ratio_db : lowest mean ratio of a receiver's own signal to that of any other transfer
-        [dB]; none: whoever has a free receiver starts
+    protection_ratio_db : smallest mean ratio of a receiver's own signal to that of any other
+        transfer [dB]; none: a transfer starts as soon as its receiver is free
     """
 
     model: Literal["reuse"] = "reuse"
@@ -37,26 +37,26 @@ class Reuse:
         """Return the constraints."""
         return Rules(
             half_duplex=True,
-            streams=1,
-            receptions=1,
+            max_transmissions=1,
+            max_receptions=1,
             interferes=True,
             protection_ratio_db=self.protection_ratio_db,
         )
 
     def group(self, source: int, target: int, devices: int) -> int:
-        """Return a group of its own for each transmitter."""
+        """Return the transmitter: each one is a group."""
         return source
 
     def carrier(self, source: int, target: int, devices: int) -> int:
         """Return 0."""
         return 0
 
-    def duty(self, flows: OnAir) -> Floats:
+    def duty(self, attempts: OnAir) -> Floats:
         """Return ones."""
-        return np.ones(flows.source.size)
+        return np.ones(attempts.source.size)
 
     def shares(
-        self, flows: OnAir, first_slot: int, slots: int, quality: Floats, average: Floats
+        self, attempts: OnAir, first_slot: int, slots: int, quality: Floats, average: Floats
     ) -> Shares:
-        """Return the whole band and power for everybody."""
-        return constant(np.ones(flows.source.size))
+        """Return the whole band and power for each attempt."""
+        return constant(np.ones(attempts.source.size))

@@ -1,4 +1,4 @@
-"""What scheduled medium access decides: who may be on the air together, on which share, when."""
+"""Interface of scheduled medium access: constraints, and shares of band and power by slot."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from wnsim.core.units import Floats, Ints
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Constraints on what may be on the air at the same time.
+    """Constraints on concurrent transmissions.
 
     Parameters
     ----------
-    half_duplex : whether a radio that sends cannot receive
-    streams : how many streams a transmitter sends at once; none: any number
-    receptions : how many flows a receiver receives at once; none: any number
-    batch : whether the streams that wait at an idle transmitter start together, and later ones
-        wait until all of them have ended
-    interferes : whether groups disturb each other; a group is what shares one band without
-        collisions, see `Scheduled.group`
-    protection_ratio_db : lowest mean ratio of a receiver's own signal to that of any other stream
-        on the air [dB]; none: any
-    patterned : whether shares differ from slot to slot, or follow the channel's quality
-    margin_db : by how much the power of a stream is above that with which it is done just in time
-        on the channel as it is known when it starts [dB]; none: power has nothing to do with that
+    half_duplex : whether a radio that transmits cannot receive
+    max_transmissions : largest number of concurrent transmissions of a transmitter; none: any
+    max_receptions : largest number of concurrent receptions of a receiver; none: any
+    batch : whether the transmissions that wait at an idle transmitter start together, and later
+        ones wait until all of them have ended
+    interferes : whether groups interfere with each other; the links of a group share one band
+        without collisions, see `Scheduled.group`
+    protection_ratio_db : smallest mean ratio of a receiver's own signal to that of any other
+        transmission on the air [dB]; none: any
+    patterned : whether shares differ from slot to slot, or depend on the channel quality
+    margin_db : margin over the power with which a transmission just meets its deadline on the
+        channel as estimated at its start [dB]; none: no power control
     """
 
     half_duplex: bool = False
-    streams: int | None = None
-    receptions: int | None = None
+    max_transmissions: int | None = None
+    max_receptions: int | None = None
     batch: bool = False
     interferes: bool = False
     protection_ratio_db: float | None = None
@@ -43,38 +43,38 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class OnAir:
-    """Flows on the air, group by group and in each group in the order of their streams.
+    """Attempts on the air, in the order of groups, and in each group in the order of transmissions.
 
     Parameters
     ----------
     source : (F,) transmitters
-    group : (F,) groups, equal ones side by side
-    stream : (F,) streams, equal ones side by side: one transmission for several receivers
-    batch : (F,) with how many streams of its transmitter each one started
-    power : (F,) share of its transmitter's power that each one was given then, if it was
+    group : (F,) groups, equal ones adjacent
+    transmission : (F,) transmissions, equal ones adjacent: a multicast has several attempts
+    batch : (F,) number of transmissions of its transmitter that started together with each
+    power : (F,) share of its transmitter's power, if it was set at the start
     """
 
     source: Ints
     group: Ints
-    stream: Ints
+    transmission: Ints
     batch: Ints
     power: Floats
 
     def rank(self) -> tuple[Ints, Ints]:
-        """Return the place (F,) of each stream in its group, and the group's number of streams."""
-        return _rank(self.group, self.stream)
+        """Return the rank (F,) of each transmission in its group, and the size of the group."""
+        return _rank(self.group, self.transmission)
 
 
 @dataclass(frozen=True, slots=True)
 class Shares:
-    """What the flows get.
+    """Shares of the attempts in a number of slots.
 
     Parameters
     ----------
     band : (F, S) or (F, 1) share of the band in each slot
     power : (F, S) or (F, 1) share of the transmitter's power
-    active : (F, S) or (F, 1) whether they may send
-    average : (F, S) what the scheduler remembers of each flow after each slot, or none
+    active : (F, S) or (F, 1) whether they may transmit
+    average : (F, S) scheduler state of each attempt after each slot, or none
     """
 
     band: Floats
@@ -88,7 +88,7 @@ class Scheduled(Protocol):
 
     Attributes
     ----------
-    scheme : the kind of engine that it needs
+    scheme : the kind of engine that simulates it
     """
 
     scheme: ClassVar[str]
@@ -98,37 +98,37 @@ class Scheduled(Protocol):
         ...
 
     def group(self, source: int, target: int, devices: int) -> int:
-        """Return the group of a link: the links that share one band without collisions.
+        """Return the group of a link; links of a group share one band without collisions.
 
-        Links from one transmitter to the receivers of a broadcast have the same group.
+        Links from one transmitter to the receivers of a multicast have the same group.
 
         Parameters
         ----------
         source, target : nodes
-        devices : how many nodes are devices; those after them are base stations
+        devices : number of devices; nodes from this number on are base stations
         """
         ...
 
     def carrier(self, source: int, target: int, devices: int) -> int:
-        """Return the band of a link, 0 or 1; what is on different bands never meets."""
+        """Return the carrier of a link, 0 or 1; there is no interference between carriers."""
         ...
 
-    def duty(self, flows: OnAir) -> Floats:
-        """Return the mean share of its transmitter's power over time that each flow uses, (F,)."""
+    def duty(self, attempts: OnAir) -> Floats:
+        """Return the mean share (F,) of its transmitter's power that each attempt uses."""
         ...
 
     def shares(
-        self, flows: OnAir, first_slot: int, slots: int, quality: Floats, average: Floats
+        self, attempts: OnAir, first_slot: int, slots: int, quality: Floats, average: Floats
     ) -> Shares:
-        """Return what the flows get in consecutive slots.
+        """Return the shares of attempts in consecutive slots.
 
         Parameters
         ----------
-        flows : on the air
-        first_slot, slots : number of the first slot, and how many
-        quality : (F, S) spectral efficiency on the whole band, as it is known [bit/s/Hz]; (F, 0)
-            where the access is not patterned
-        average : (F,) what was remembered before the first slot, 0 for flows that just started
+        attempts : attempts on the air
+        first_slot, slots : number of the first slot, and number of slots
+        quality : (F, S) estimated spectral efficiency on the whole band [bit/s/Hz]; (F, 0) if the
+            access is not patterned
+        average : (F,) scheduler state before the first slot, 0 for attempts that just started
         """
         ...
 
@@ -139,14 +139,14 @@ def constant(share: Floats) -> Shares:
     return Shares(column, column, np.ones(column.shape, dtype=np.bool_))
 
 
-def _rank(group: Ints, stream: Ints) -> tuple[Ints, Ints]:
-    """Return the place of each stream in its group, and how many streams the group has."""
+def _rank(group: Ints, transmission: Ints) -> tuple[Ints, Ints]:
+    """Return the rank of each transmission in its group, and the number of transmissions there."""
     count = group.size
     if not count:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     first_of_group = np.r_[True, group[1:] != group[:-1]]
-    first_of_stream = first_of_group | np.r_[True, stream[1:] != stream[:-1]]
-    number = np.cumsum(first_of_stream) - 1
+    first_of_transmission = first_of_group | np.r_[True, transmission[1:] != transmission[:-1]]
+    number = np.cumsum(first_of_transmission) - 1
     begin = np.flatnonzero(first_of_group)
     which = np.cumsum(first_of_group) - 1
     rank = number - number[begin][which]

@@ -1,19 +1,20 @@
-"""NR sidelink mode 2: devices choose the resources they send in themselves, from what they hear.
+"""NR sidelink mode 2: devices select their resources autonomously, based on sensing.
 
-Time is cut into slots and the band into subchannels; a resource is one subchannel in one slot. A
-device with something to send selects resources in the slots ahead and uses the same ones again
-after each reservation period, as often as a counter says, which is drawn anew with each selection.
-Then it keeps its resources with some probability, or selects others. Every transmission announces
-that its resource will be used a period later, unless the device is going to give it up. Who
-selects leaves out the resources that it heard announced at or above a threshold, which is raised
-by 3 dB until enough resources remain, and takes any of the remaining ones, each as likely as the
-others (semi-persistent scheduling).
+Time is divided into slots and the band into subchannels; a resource is one subchannel in one slot.
+A device with data selects resources in the following slots and uses them again after each
+reservation period, for a number of periods given by a counter, which is drawn at each selection.
+Then it keeps its resources with some probability, or selects others. Every transmission reserves
+its resource for the next period, unless the device is about to release it. A selection excludes
+resources whose reservations were received at or above a threshold, which is raised by 3 dB until
+enough resources remain, and chooses uniformly among the remaining ones (semi-persistent
+scheduling).
 
 Sources: 3GPP TS 38.214, clause 8.1.4 (sensing and candidates) and TS 38.321, clause 5.22.1
-(counter and keeping), in our reading: the slots ahead begin right after the one of the selection;
-a slot in which a device sent itself, and so heard nothing, counts as announced on all subchannels
-unless then too few resources are left at once; only announcements of the last period matter, the
-older ones being used up; a resource that is going to be given up is not announced.
+(counter and keeping), in this interpretation: the selection window begins right after the slot of
+the selection; a slot in which the device transmitted, and therefore did not sense, counts as
+reserved on all subchannels unless too few resources would be left immediately; only reservations
+of the last period matter, the older ones having expired; a resource about to be released is not
+reserved.
 """
 
 from __future__ import annotations
@@ -31,50 +32,50 @@ from wnsim.mac.scheduled import Rules
 
 # Step of the threshold [dB].
 _STEP_DB = 3.0
-# The counter's range is for periods of this length or more, and for none below the second one [ms].
+# Period from which the counter range applies unscaled; shortest period in scaling [ms].
 _WHOLE_MS, _SHORTEST_MS = 100.0, 20.0
 
 
 @parameters
 class Sidelink:
-    """Sensing-based semi-persistent scheduling among devices, half duplex, without base station.
+    """Sensing-based semi-persistent scheduling among devices, half duplex, without a base station.
 
-    A device sends one message at a time, with its full power in one subchannel at a time, each
-    resource carrying one transport block. A message reserves as many resources of a period as its
-    size needs at the rate of its mean SNR, up to a limit; a message that follows takes over the
-    device's reservation as long as that lasts and has resources enough. While a device has a
-    message it sends in all its resources. The rate is chosen from the channel without
-    interference, less a margin; whoever sends in the same resource and can be heard interferes,
-    and a device that sends in a slot hears nothing in it.
+    A device sends one message at a time, with full power in one subchannel at a time; each resource
+    carries one transport block. A message reserves as many resources per period as its size
+    requires at the rate of its mean SNR, up to a limit; the next message takes over the device's
+    reservation as long as it is valid and has enough resources. While a device has a message it
+    transmits in all its resources. The rate is selected from the channel without interference, less
+    a margin; audible transmissions in the same resource interfere, and a device does not receive in
+    a slot in which it transmits.
 
-    Scope: what a message needs does not count other messages that wait; announcements are heard
-    whenever their mean power reaches the threshold, colliding ones too, and never outside hearing;
-    a first use of a resource is not announced, and there is no re-evaluation nor pre-emption;
-    resources are one subchannel wide and spread over the band as far as fading goes, without
-    leakage into others; control and feedback cost nothing. Feedback on unicast is in at the end of
-    the slot, as far as the physical layer's number of processes lets it count: one process
-    (`processes: 1`) fits resources that are far apart. Broadcasts are not adapted by feedback;
-    they end when all receivers have everything, which the transmitter is taken to know.
+    Scope: the number of resources does not account for other messages that wait; reservations are
+    received whenever their mean power reaches the threshold, colliding ones too, and never outside
+    the audible range; the first use of a resource is not reserved, and there is no re-evaluation or
+    pre-emption; resources are one subchannel wide and, for fading, spread over the band, without
+    leakage into others; control and feedback have no cost. Feedback on unicast arrives at the end
+    of the slot, subject to the number of HARQ processes of the physical layer: one process
+    (`processes: 1`) suits resources that are far apart. Multicasts are not adapted by feedback;
+    they end when all receivers have everything, which the transmitter is assumed to know.
 
     Parameters
     ----------
     subchannels : equal parts of the band
     period_slots : reservation period [slots]
-    window_share : part of a period, from the slot after the selection, in which resources are
-        selected, above 0 to 1
-    sensing : whether announced resources are left out; otherwise all are as likely
-    sensing_window_s : how far back announcements are heard [s]
-    rsrp_threshold_dbm : mean received power of an announcement in 15 kHz from which on its resource
-        is left out [dBm]
-    remaining_share : share of the resources that must remain; 0.2, 0.35 and 0.5 are the standard's
+    window_share : selection window as a share of a period, from the slot after the selection, above
+        0 to 1
+    sensing : whether reserved resources are excluded; otherwise all are equally likely
+    sensing_window_s : age up to which reservations are considered [s]
+    rsrp_threshold_dbm : mean received power of a reservation in 15 kHz from which its resource is
+        excluded [dBm]
+    remaining_share : share of the resources that must remain; the standard uses 0.2, 0.35 and 0.5
     counter : smallest and largest number of periods until resources may change; for periods below
         100 ms it is multiplied by 100 ms over the period (at most by 5), rounded up
-    keep_probability : that resources are kept when the counter has run out, 0 to 0.8
-    resources_per_period : most resources that a device reserves in a period
-    release_after : periods without a message after which a device's reservation is forgotten
-    repetitions : blind repetitions of each block in the device's next resources; receivers add up
-        their SINR and decode after the last one
-    margin_db : how far below the known SNR the SINR is for which the rate is chosen [dB]
+    keep_probability : probability of keeping resources when the counter has expired, 0 to 0.8
+    resources_per_period : largest number of resources that a device reserves in a period
+    release_after : periods without a message after which a device's reservation is released
+    repetitions : blind repetitions of each block in the device's next resources; receivers
+        accumulate their SINR and decode after the last one
+    margin_db : SNR margin in rate selection [dB]
     """
 
     model: Literal["sidelink"] = "sidelink"
@@ -107,15 +108,15 @@ class Sidelink:
 
     @property
     def window_slots(self) -> int:
-        """Slots in which resources are selected."""
+        """Slots in the selection window."""
         return math.ceil(self.window_share * self.period_slots)
 
     def rules(self) -> Rules:
-        """Return the constraint on queues: a transmitter sends one stream at a time."""
-        return Rules(streams=1, interferes=True, patterned=True)
+        """Return the constraints: one transmission per transmitter at a time."""
+        return Rules(max_transmissions=1, interferes=True, patterned=True)
 
     def counter_range(self, slot_ns: int) -> tuple[int, int]:
-        """Return the smallest and the largest number of periods for a length of slots [ns]."""
+        """Return the smallest and the largest number of periods for a slot duration [ns]."""
         period_ms = self.period_slots * slot_ns / 1e6
         scale = 1
         if period_ms < _WHOLE_MS:
@@ -123,47 +124,47 @@ class Sidelink:
         return self.counter[0] * scale, self.counter[1] * scale
 
     def lookback_slots(self, slot_ns: int) -> int:
-        """Return the number of slots before a selection that matter to it."""
-        heard = math.ceil(self.sensing_window_s * NS_PER_S / slot_ns)
-        return min(heard, self.period_slots - 1) if self.sensing else 0
+        """Return the number of slots before a selection that are sensed."""
+        sensed = math.ceil(self.sensing_window_s * NS_PER_S / slot_ns)
+        return min(sensed, self.period_slots - 1) if self.sensing else 0
 
 
 def remaining(
-    mac: Sidelink, announced_dbm: Floats, deaf: NDArray[np.bool_], count: int
+    mac: Sidelink, announced_dbm: Floats, unsensed: NDArray[np.bool_], count: int
 ) -> NDArray[np.bool_]:
-    """Return which resources may be selected.
+    """Return the candidate resources of a selection.
 
     Parameters
     ----------
     mac : threshold, and share that must remain
-    announced_dbm : (W, K) strongest announcement of each resource [dBm], minus infinity without
-    deaf : (W,) slots of which nothing was heard
-    count : number of slots with a resource that must remain at least, up to W
+    announced_dbm : (W, K) strongest reservation of each resource [dBm], minus infinity if none
+    unsensed : (W,) slots that were not sensed
+    count : smallest number of slots with a candidate, up to W
 
     Returns
     -------
-    (W, K) at least `remaining_share` of them
+    (W, K) candidates, at least `remaining_share` of all resources
     """
     need = mac.remaining_share * announced_dbm.size
-    open_ = np.repeat(~deaf[:, None], announced_dbm.shape[1], axis=1)
-    if open_.sum() < need or (~deaf).sum() < count:
-        open_[:] = True
+    candidates = np.repeat(~unsensed[:, None], announced_dbm.shape[1], axis=1)
+    if candidates.sum() < need or (~unsensed).sum() < count:
+        candidates[:] = True
     threshold_dbm = mac.rsrp_threshold_dbm
     while True:
-        left = open_ & (announced_dbm < threshold_dbm)
+        left = candidates & (announced_dbm < threshold_dbm)
         if left.sum() >= need and left.any(axis=1).sum() >= count:
             return left
         threshold_dbm += _STEP_DB
 
 
 def select(left: NDArray[np.bool_], draws: Floats, count: int) -> tuple[Ints, Ints]:
-    """Return resources in different slots, any set of remaining ones as likely as any other.
+    """Return resources in different slots, drawn uniformly from the candidates.
 
     Parameters
     ----------
-    left : (W, K) resources that remain
+    left : (W, K) candidate resources
     draws : (W * K,) uniform draws, slot by slot
-    count : how many; at most the number of slots with a resource that remains
+    count : number of resources; at most the number of slots with a candidate
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Time division: one transmitter after another has the whole band."""
+"""Time-division multiple access: transfers take turns on the whole band."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from wnsim.mac.scheduled import OnAir, Rules, Shares
 
 @parameters
 class Tdma:
-    """Turns of some slots, in order of arrival, among all transfers that are under way.
+    """Turns of several slots, in order of arrival, among all transfers under way.
 
-    Nobody interferes with anybody. Whose turn it is follows from the number of the slot and the
-    list of transfers alone, so a transfer that ends or begins shifts the turns of those behind it.
+    There is no interference. The active transfer follows from the slot number and the list of
+    transfers alone, so the start or end of a transfer shifts the turns of those behind it.
 
-    Scope: turns cost no guard time and no signalling.
+    Scope: no guard time and no signalling.
 
     Parameters
     ----------
-    turn_slots : slots in a row that belong to one transfer
+    turn_slots : consecutive slots of one transfer [slots]
     """
 
     model: Literal["tdma"] = "tdma"
@@ -31,31 +31,31 @@ class Tdma:
     turn_slots: int = Field(default=1, ge=1, le=1_000_000)
 
     def rules(self) -> Rules:
-        """Return the constraints: a transmitter sends one transfer at a time, in its turns."""
-        return Rules(streams=1, patterned=True)
+        """Return the constraints: one transmission per transmitter at a time."""
+        return Rules(max_transmissions=1, patterned=True)
 
     def group(self, source: int, target: int, devices: int) -> int:
-        """Return the one group of all."""
+        """Return 0: all links share one group."""
         return 0
 
     def carrier(self, source: int, target: int, devices: int) -> int:
         """Return 0."""
         return 0
 
-    def duty(self, flows: OnAir) -> Floats:
-        """Return an equal part of the time."""
-        return 1.0 / flows.rank()[1]
+    def duty(self, attempts: OnAir) -> Floats:
+        """Return an equal part of the time for each transmission."""
+        return 1.0 / attempts.rank()[1]
 
     def shares(
-        self, flows: OnAir, first_slot: int, slots: int, quality: Floats, average: Floats
+        self, attempts: OnAir, first_slot: int, slots: int, quality: Floats, average: Floats
     ) -> Shares:
         """Return the turns."""
-        return turns(flows, first_slot, slots, self.turn_slots)
+        return round_robin(attempts, first_slot, slots, self.turn_slots)
 
 
-def turns(flows: OnAir, first_slot: int, slots: int, turn_slots: int) -> Shares:
-    """Return the whole band and power in turns, to one stream of each group at a time."""
-    rank, count = flows.rank()
+def round_robin(attempts: OnAir, first_slot: int, slots: int, turn_slots: int) -> Shares:
+    """Return the whole band and power, for one transmission of each group at a time."""
+    rank, count = attempts.rank()
     turn = np.arange(first_slot, first_slot + slots) // turn_slots
     active = turn % count[:, None] == rank[:, None]
     whole = np.ones((rank.size, 1))

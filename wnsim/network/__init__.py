@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from wnsim.core.transfer import Message, Packet, Transfer
-from wnsim.network.network import Backhaul, Network
+from wnsim.network.air_options import AirOptions
+from wnsim.network.network import Network
+from wnsim.network.routing import Backhaul
 
-__all__ = ["Backhaul", "Message", "Network", "Packet", "Transfer"]
+__all__ = ["AirOptions", "Backhaul", "Message", "Network", "Packet", "Transfer"]

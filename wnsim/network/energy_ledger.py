@@ -1,4 +1,4 @@
-"""Energy that each device has spent on the network, and batteries that run empty."""
+"""Energy ledger: energy spent by each device, and depletion of batteries."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from wnsim.world.energy import Energy
 if TYPE_CHECKING:
     from wnsim.network.network import Network
 
-# A battery with less than this share of its energy left is empty.
+# Remaining share of a battery's energy below which it counts as empty.
 _EMPTY = 1e-6
 
 
-class Ledger:
-    """The energy of all devices in a simulation, and their batteries.
+class EnergyLedger:
+    """Energy of all devices in a simulation, and their batteries.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Ledger:
         until_s = np.full(count, self._network.now_s)
         for device, failed_s in self._network.down_s.items():
             until_s[device] = failed_s
-        # Radios that send and receive at once are never idle.
+        # Full-duplex radios may transmit and receive for longer than the elapsed time.
         waiting_s = np.maximum(until_s - tx_s - rx_s, 0.0)
         return {
             "transmit": energy.transmit_j(self._tx_power_w, tx_s),
@@ -55,7 +55,7 @@ class Ledger:
         }
 
     def _check(self) -> None:
-        """Take down devices whose batteries are empty, and look again when one may be."""
+        """Fail devices whose batteries are empty, and schedule the next check."""
         network, full_j = self._network, self._energy.battery_j or 0.0
         left_j = full_j - sum(self.spent_j().values(), np.zeros(self._tx_power_w.size))
         for device in np.flatnonzero(left_j <= _EMPTY * full_j).tolist():
@@ -63,7 +63,7 @@ class Ledger:
                 network.fail(device, "battery")
         working = [d for d in range(left_j.size) if d not in network.down]
         if working:
-            # No sooner than everything at once could empty the fullest draw.
+            # Earliest instant at which the largest power could empty a battery.
             busiest_w = (
                 self._energy.transmit_j(self._tx_power_w, np.ones(1)).max()
                 + self._energy.receive_w

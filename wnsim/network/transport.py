@@ -1,4 +1,4 @@
-"""How messages are cut into packets, wait, and survive broken links."""
+"""Transport: packets, queues, and behavior on link failure."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from wnsim.core.params import parameters
 
 @parameters
 class Transport:
-    """What happens to messages between the application and the air.
+    """Treatment of messages between the application and the air interface.
 
     Parameters
     ----------
-    packet_bytes : largest packet, its headers not counted [byte]
-    packet_header_bytes : headers of each packet, carried on the air with it [byte]; 40 are IPv4,
-        UDP and 12 for the layers below
-    queue_bytes : a device's queue of messages that have not ended; a message that does not fit is
-        refused [byte]; none: without bound
-    on_link_failure : what a link that breaks in the middle of a transfer costs: with `discard` the
-        message is lost, with `resume` the transfer goes on from the last acknowledged byte when
-        both devices are there again, until the message's lifetime is over
-    link_failure_timeout_s : a link on which nothing arrived between two looks, so long apart, has
-        broken [s]; none: only a device that vanishes breaks a link
-    retry_s : time until a broken link whose devices are there is tried again [s]
-    trace : whether every packet gets a row in packets.csv
+    packet_bytes : largest packet, without headers [byte]
+    packet_header_bytes : headers of each packet, sent with it [byte]; 40 are IPv4, UDP and 12 for
+        the layers below
+    queue_bytes : size of a device's queue of messages that have not ended; a message that does not
+        fit is dropped [byte]; none: unlimited
+    on_link_failure : behavior on link failure during a transfer: with `discard` the message is
+        dropped, with `resume` the transfer continues from the last acknowledged byte when both
+        devices are available again, until the message expires
+    link_failure_timeout_s : time without any received data after which a link is considered failed
+        [s]; none: a link fails only if a device leaves
+    retry_s : time after which a failed link is tried again, if its devices are available [s]
+    trace : whether packets.csv has a row for each packet
     """
 
     packet_bytes: int = Field(default=1460, ge=1, le=10**9)
@@ -38,9 +38,9 @@ class Transport:
     trace: bool = False
 
     def packets(self, size_bytes: int) -> int:
-        """Return into how many packets a message is cut."""
+        """Return the number of packets of a message."""
         return -(-size_bytes // self.packet_bytes)
 
     def air_bits(self, size_bytes: int) -> int:
-        """Return what the air has to carry for a message, headers included [bit]."""
+        """Return the size of a message on the air, headers included [bit]."""
         return 8 * (size_bytes + self.packets(size_bytes) * self.packet_header_bytes)

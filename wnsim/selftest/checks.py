@@ -13,14 +13,24 @@ from typing import Any
 
 import numpy as np
 
-from wnsim.channel import Channel, FreeSpace, LogDistance, NoFading, Rayleigh, Shadowing
+from wnsim.channel import (
+    Carrier,
+    Channel,
+    FreeSpace,
+    Geometry,
+    LogDistance,
+    NoFading,
+    Propagation,
+    Rayleigh,
+    Shadowing,
+)
 from wnsim.channel import UmiStreetCanyon as Umi
 from wnsim.core.clock import Clock
 from wnsim.core.transfer import Message
 from wnsim.core.units import SPEED_OF_LIGHT_MPS, dbm_to_w, thermal_noise_w
 from wnsim.mac import Csma, Mac, Ofdma
 from wnsim.mobility import Static
-from wnsim.network import Network
+from wnsim.network import AirOptions, Network
 from wnsim.network.transport import Transport
 from wnsim.phy import Phy, Shannon, Wifi
 from wnsim.phy.formats import schemes
@@ -40,9 +50,11 @@ def _world(
     count = len(places_m)
     motion = Static(layout="given", positions_m=tuple(places_m)).motion(count, (1e5, 1e5), 1)
     channel = Channel(
-        loss, Shadowing(sigma_db=0.0), fading, _FREQUENCY_HZ, np.full(count, 1.5),
-        motion.position_m, motion.max_speed_mps, 1, bandwidth_hz=_BANDWIDTH_HZ,
-    )  # fmt: skip
+        Propagation(loss, Shadowing(sigma_db=0.0), fading),
+        Carrier(_FREQUENCY_HZ, bandwidth_hz=_BANDWIDTH_HZ),
+        Geometry(np.full(count, 1.5), motion.position_m, motion.max_speed_mps),
+        1,
+    )
     return World(
         motion=motion,
         channel=channel,
@@ -55,7 +67,7 @@ def _world(
 
 
 def _network(world: World, mac: Mac, transport: Transport | None = None) -> Network:
-    return Network(Clock(), world, mac, _BLOCK_NS, 0.0, 1, transport=transport)
+    return Network(Clock(), world, mac, AirOptions(_BLOCK_NS), 1, transport=transport)
 
 
 def path_loss() -> Iterator[Result]:

@@ -1,1 +1,1 @@
-"""Workloads beside learning: scheduled exchanges, background traffic, probes."""
+"""Workloads besides learning: scheduled exchanges, background traffic, probes."""

@@ -1,4 +1,4 @@
-"""Background traffic: messages that nobody waits for, but that use the air."""
+"""Background traffic: messages that use the air interface and serve no other purpose."""
 
 from __future__ import annotations
 
@@ -22,20 +22,19 @@ _SHORTEST_S = 1e-6
 
 @parameters
 class Background:
-    """Messages that devices send to a neighbor besides what the scenario is about.
+    """Messages that devices send to a neighbor in addition to the scenario's main workload.
 
     Parameters
     ----------
     model : `poisson`, with exponential times between messages; `constant`, evenly spaced from a
-        random start; `on-off`, evenly spaced during exponential periods of activity
-    rate_bps : mean rate of a device, while it is active [bit/s]
-    size_bytes : of a message [byte]
-    on_s, off_s : mean length of the periods of activity and silence of `on-off` [s]
-    senders : which devices send; none: all
-    to : `nearest` or a `random` device among those that are there
-    priority : of the messages, where messages wait for each other; updates and rounds of traffic
-        have 0
-    lifetime_s : a message is given up this long after it was sent [s]
+        random start; `on-off`, evenly spaced during exponential on periods
+    rate_bps : mean rate of a device, during on periods [bit/s]
+    size_bytes : size of a message [byte]
+    on_s, off_s : mean duration of the on and off periods of `on-off` [s]
+    senders : devices that send; none: all
+    to : `nearest`, or a `random` device among those present
+    priority : priority of the messages in queues; updates and rounds of traffic have 0
+    lifetime_s : time after submission until a message expires [s]
     """
 
     model: Literal["poisson", "constant", "on-off"] = "poisson"
@@ -61,14 +60,14 @@ class Background:
         return 8.0 * self.size_bytes / self.rate_bps
 
     def start(self, network: Network, devices: int, seed: int, number: int) -> None:
-        """Begin to send.
+        """Start the senders.
 
         Parameters
         ----------
         network : carries the messages
-        devices : how many there are
+        devices : number of devices
         seed : seed of the scenario
-        number : of this traffic among the scenario's
+        number : index of this traffic in the scenario
         """
         for device in range(devices) if self.senders is None else self.senders:
             draws = generator(seed, "background", number, device)
@@ -77,7 +76,7 @@ class Background:
     def _send(
         self, network: Network, device: int, draws: np.random.Generator
     ) -> Generator[simpy.Event, Any, None]:
-        """One device's messages."""
+        """Process of one device."""
         active_s = float("inf")
         if self.model == "constant":
             yield network.timeout(draws.random() * self.period_s)
@@ -109,7 +108,7 @@ class Background:
                 )
 
     def _target(self, network: Network, device: int, draws: np.random.Generator) -> int | None:
-        """Return whom to send to, or none if nobody is there."""
+        """Return the receiver of the next message, or none if no device is present."""
         view = network.snapshot()
         if not view.present[device]:
             return None

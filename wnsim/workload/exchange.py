@@ -1,4 +1,4 @@
-"""Messages without a meaning, between nearest neighbors: to study the network alone."""
+"""Exchange workload: rounds of messages without content between nearest neighbors."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class Traffic:
 
     Parameters
     ----------
-    size_bytes : of a message [byte]
-    neighbors : how many of the nearest devices each one sends to
+    size_bytes : size of a message [byte]
+    neighbors : number of nearest devices to which each device sends
     rounds : number of rounds
-    period_s : from the start of a round to that of the next [s]; a round also waits for the
-        messages of the one before
-    lifetime_s : a message is given up this long after it was sent [s]
-    broadcast : whether a device sends once to all of its neighbors
-    broadcast_quantile : share of them that may be worse than the one for which the rate of a
-        broadcast is chosen; 0: the rate is that of the worst
+    period_s : time from the start of a round to the start of the next [s]; a round also waits for
+        the messages of the one before
+    lifetime_s : time after submission until a message expires [s]
+    broadcast : whether a device sends one multicast to all of its neighbors
+    broadcast_quantile : share of the receivers whose channel may be worse than the one for which
+        the rate of a multicast is selected; 0: the rate is that of the worst receiver
     """
 
     size_bytes: int = Field(ge=1, le=10**15)
@@ -49,8 +49,8 @@ class Traffic:
 
         Parameters
         ----------
-        network : carries them
-        ended : called with the number of each round that is over
+        network : carries the messages
+        ended : called with the number of each round that has ended
         """
         for number in range(1, self.rounds + 1):
             view = network.snapshot()

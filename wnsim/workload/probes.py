@@ -1,8 +1,7 @@
-"""Probe messages: what devices know of each other when nothing is known by itself.
+"""Probes: short messages by which devices measure the SNR of their links.
 
-Each device now and then broadcasts a short message to all that may hear it. Who receives it knows
-from then on the ratio of signal to interference and noise at which it came. The probes are messages
-like any other: they wait, take air time and get lost.
+Each device periodically sends a short multicast to its neighbors. A receiver then knows the SINR at
+which it was received. Probes are ordinary messages: they wait, use airtime and may be lost.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from pydantic import Field
 from wnsim.core.params import parameters
 from wnsim.core.streams import generator
 from wnsim.core.transfer import Message, Transfer
+from wnsim.network.measurements import SnrMeasurements
 
 if TYPE_CHECKING:
     import simpy
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 @parameters
 class Probes:
-    """Broadcasts by which devices measure each other.
+    """Multicasts by which devices measure their links.
 
     Parameters
     ----------
-    period_s : from one probe of a device to its next, which begin at random [s]
-    size_bytes : of a probe [byte]
-    neighbors : to how many of the nearest devices a probe is sent
-    valid_s : how long a measurement counts [s]
+    period_s : time between two probes of a device, with a random start [s]
+    size_bytes : size of a probe [byte]
+    neighbors : number of nearest devices to which a probe is sent
+    valid_s : how long a measurement is valid [s]
     """
 
     period_s: float = Field(default=1.0, ge=1e-3, le=1e9)
@@ -41,8 +41,8 @@ class Probes:
     valid_s: float = Field(default=5.0, gt=0, le=1e9)
 
     def start(self, network: Network, devices: int, seed: int) -> None:
-        """Begin to probe: `network.snapshot` tells what was measured from now on."""
-        network.measure(self.valid_s)
+        """Start to probe; snapshots of the network contain measured SNRs from now on."""
+        network.measurements = SnrMeasurements(devices, self.valid_s)
         for device in range(devices):
             wait_s = generator(seed, "probes", device).random() * self.period_s
             network.env.process(self._probe(network, device, wait_s))
@@ -50,7 +50,7 @@ class Probes:
     def _probe(
         self, network: Network, device: int, wait_s: float
     ) -> Generator[simpy.Event, Any, None]:
-        """One device's probes."""
+        """Process of one device."""
         yield network.timeout(wait_s)
         while True:
             view = network.snapshot()
@@ -60,10 +60,15 @@ class Probes:
                     device, targets[0], self.size_bytes, self.period_s, priority=1, kind="probe"
                 )
                 for event in network.broadcast(message, targets):
-                    event.callbacks.append(lambda event: self._heard(network, event.value))
+                    event.callbacks.append(lambda event: _record(network, event.value))
             yield network.timeout(self.period_s)
 
-    def _heard(self, network: Network, transfer: Transfer) -> None:
-        """Keep the SINR at which a probe came."""
-        if transfer.delivered and np.isfinite(transfer.mean_snr_db):
-            network.heard(transfer)
+
+def _record(network: Network, transfer: Transfer) -> None:
+    """Record the SINR of a probe that was delivered."""
+    if (
+        transfer.delivered
+        and np.isfinite(transfer.mean_snr_db)
+        and network.measurements is not None
+    ):
+        network.measurements.record(transfer)

@@ -1,4 +1,4 @@
-"""World: devices and base stations, where they are, and the channel between them over time."""
+"""World: devices and base stations, their positions, and the channel between them over time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Base stations: where they stand, and what connects them."""
+"""Base stations: positions, antennas and backhaul."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from wnsim.core.units import Floats
 
 _FIRST_BORESIGHT_DEG = 30.0
 
-Place = tuple[
+Position = tuple[
     Annotated[float, Field(ge=-1e7, le=1e7)],
     Annotated[float, Field(ge=-1e7, le=1e7)],
 ]
@@ -22,24 +22,24 @@ Place = tuple[
 
 @parameters
 class BaseStations:
-    """Sites with one or several sectors; each sector is a station with a band of its own.
+    """Sites with one or several sectors; each sector is a station with its own band.
 
     Parameters
     ----------
-    count : number of sites, spread over the area like the squares of a grid
-    positions_m : x and y of each site [m], in place of the grid
-    height_m : of the antennas above ground [m]
+    count : number of sites, placed on a grid over the area
+    positions_m : x and y of each site [m], instead of the grid
+    height_m : antenna height above ground [m]
     tx_power_dbm : total transmit power of a sector [dBm]
-    noise_figure_db : of the receivers [dB]
-    sectors : per site; one antenna for all directions, or three sectors of 120 degrees
+    noise_figure_db : noise figure of the receivers [dB]
+    sectors : sectors per site: one omnidirectional antenna, or three sectors of 120 degrees
     antenna_gain_dbi : gain in the main lobe [dBi]
     downtilt_deg : angle of the main lobe below the horizon, with three sectors [degrees]
     backhaul_bps : rate of each message between two stations [bit/s]; none: infinite
-    backhaul_delay_s : from one station to another [s]
+    backhaul_delay_s : propagation delay between two stations [s]
     """
 
     count: Annotated[int, Field(ge=1, le=1000)] = 1
-    positions_m: tuple[Place, ...] = ()
+    positions_m: tuple[Position, ...] = ()
     height_m: Annotated[float, Field(gt=0, le=1e4)] = 10.0
     tx_power_dbm: Annotated[float, Field(ge=-100, le=100)] = 36.0
     noise_figure_db: Annotated[float, Field(ge=0, le=50)] = 5.0
@@ -50,7 +50,7 @@ class BaseStations:
     backhaul_delay_s: Annotated[float, Field(ge=0, le=1e6)] = 0.0
 
     def sites_m(self, area_m: tuple[float, float]) -> Floats:
-        """Return the places of the stations, sector by sector, (count * sectors, 2) [m]."""
+        """Return the positions of the stations, sector by sector, (count * sectors, 2) [m]."""
         places = np.array(self.positions_m, dtype=np.float64).reshape(-1, 2)
         if not self.positions_m:
             columns = math.ceil(math.sqrt(self.count * area_m[0] / area_m[1]))

@@ -1,13 +1,13 @@
-"""How long a piece of computation takes on a device.
+"""Computing speed of devices.
 
-Scope: a constant sustained rate per device (peak rate times utilization); memory, heat and
-contention with other programs on the device are left out.
+Scope: a constant sustained rate per device (peak rate times utilization); memory, temperature and
+other programs on the device are not modeled.
 
-Sources of the presets: makers' data sheets where they state a rate of floating-point operations
-(NVIDIA A100, H100, GeForce RTX 4090; Apple M2); otherwise cores x operations per cycle x clock of
+Sources of the presets: vendors' data sheets where they state a rate of floating-point operations
+(NVIDIA A100, H100, GeForce RTX 4090; Apple M2); otherwise cores x operations per cycle x clock from
 the data sheet (NVIDIA Jetson Orin Nano and AGX Orin: CUDA cores x 2; Raspberry Pi 5: four
-Cortex-A76 with two 128-bit multiply-adds); for a phone's neural unit the maker's 8-bit rate
-(Apple A17 Pro), half of which is counted.
+Cortex-A76 with two 128-bit multiply-adds); for a phone's neural unit half of the vendor's 8-bit
+rate (Apple A17 Pro).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from wnsim.core.units import Floats
 
 _SLOWEST = 1e3
 
-# Peak rate [FLOP/s] by device, with what it counts.
+# Peak rate [FLOP/s] by device, with its data type and processor.
 PRESETS: dict[str, float] = {
     "raspberry-pi-5": 4 * 16 * 2.4e9,  # FP32 on the processor
     "jetson-orin-nano": 1024 * 2 * 0.625e9,  # FP32 on the GPU, 8 GB module
@@ -54,9 +54,8 @@ class Compute:
     Parameters
     ----------
     flops_per_s : peak rate of every device, or the bounds of a distribution [FLOP/s]
-    distribution : between the bounds, `uniform` or `log-uniform`
-    presets : real devices in place of `flops_per_s`: device number n is number n of this list,
-        which is gone through again and again
+    distribution : distribution between the bounds, `uniform` or `log-uniform`
+    presets : real devices instead of `flops_per_s`, assigned to the devices cyclically
     utilization : share of the peak rate that training sustains, above 0 and at most 1
     """
 

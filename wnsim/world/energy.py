@@ -1,14 +1,13 @@
-"""Energy: what radio and computing cost a device, and batteries that run out.
+"""Energy model: power of radio and computing, and batteries.
 
-A device's energy is the sum of what it spent sending (output power over the amplifier's
-efficiency, and the circuits), receiving, computing, and waiting in between; it follows from the
-times that the network and the computation keep anyway.
+The energy of a device is the sum over transmitting (output power over the amplifier's efficiency,
+plus circuits), receiving, computing, and waiting in between.
 
-Scope: what a transfer or a computation costs is booked when it ends; a device sleeps or idles at a
-constant power otherwise until its battery is empty, whether it is in the scene or not, and
-listening for neighbors is idling. Circuits of a sender are counted in proportion to the
-power that is used, whole or split over several receivers; those of one that receives from several
-senders at once are counted for each of them.
+Scope: the energy of a transfer or computation is accounted for at its end; otherwise a device idles
+or sleeps at constant power until its battery is empty, whether or not it is in the scene, and
+listening for neighbors counts as idle. Transmitter circuits are counted in proportion to the share
+of the power in use, whether whole or split over several receivers; receiver circuits are counted
+for each concurrent sender.
 
 Sources: Auer et al., "How much energy is needed to run a wireless network?", IEEE Wireless
 Communications 18, 2011 (output power over efficiency plus a constant); Tran et al., "Federated
@@ -31,15 +30,16 @@ class Energy:
     Parameters
     ----------
     amplifier_efficiency : radiated over consumed power of the amplifier
-    transmit_circuit_w : circuits while sending, the amplifier aside [W]
+    transmit_circuit_w : circuits while transmitting, without the amplifier [W]
     receive_w : while receiving [W]
-    idle_w : while neither sending nor receiving [W]
-    sleep_w : in place of `idle_w` when there is nothing to send or to hear, if the radio sleeps
-        then [W]; none: it idles
-    energy_per_flop_j : computing [J/FLOP]; used unless `capacitance` is given
-    capacitance : kappa of the computing energy kappa f^2 per cycle [J s^2]; none: per operation
-    cycle_hz : f, clock of the processor [Hz]
-    flops_per_cycle : operations in a cycle
+    idle_w : while neither transmitting nor receiving [W]
+    sleep_w : power instead of `idle_w` if the radio sleeps while it neither transmits nor receives
+        [W]; none: it idles
+    energy_per_flop_j : energy of an operation [J/FLOP]; used unless `capacitance` is given
+    capacitance : kappa of the computing energy kappa f^2 per cycle [J s^2]; none: energy per
+        operation
+    cycle_hz : f, clock frequency of the processor [Hz]
+    flops_per_cycle : operations per cycle
     battery_j : energy of a full battery [J]; none: mains
     """
 
@@ -55,7 +55,7 @@ class Energy:
     battery_j: float | None = Field(default=None, gt=0, le=1e12)
 
     def transmit_j(self, tx_power_w: Floats, seconds: Floats) -> Floats:
-        """Return the energy of sending at full power for some time [J]."""
+        """Return the energy of transmitting at full power for some time [J]."""
         return (tx_power_w / self.amplifier_efficiency + self.transmit_circuit_w) * seconds
 
     def compute_j(self, flops: Floats) -> Floats:
@@ -65,5 +65,5 @@ class Energy:
         return self.energy_per_flop_j * flops
 
     def waiting_w(self) -> float:
-        """Return the power while nothing is sent or received [W]."""
+        """Return the power while neither transmitting nor receiving [W]."""
         return self.idle_w if self.sleep_w is None else self.sleep_w

@@ -1,4 +1,4 @@
-"""The physical world: devices, base stations, where they are, and how well they hear each other."""
+"""The physical world: devices, base stations, their positions, and the channel between them."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ _NO_STATIONS = np.empty((0, 2))
 
 @dataclass(frozen=True)
 class World:
-    """Devices and the laws that move and connect them, as functions of time.
+    """Devices and base stations, and the models of their motion and channel, as functions of time.
 
-    Nodes are the devices, 0 to count - 1, and after them the base stations.
+    Nodes are the devices, 0 to count - 1, followed by the base stations.
 
     Parameters
     ----------
-    motion : where the devices are
+    motion : motion of the devices
     channel : gain between any two nodes
-    phy : rate and errors at a given ratio of signal to interference and noise
+    phy : rate and errors at a given SINR
     tx_power_w : (nodes,) total transmit power [W]
     noise_figure_db : (nodes,) noise figure of the receiver [dB]
     flops_per_s : (devices,) sustained computing speed [FLOP/s]
-    bandwidth_hz : band of one transmitter, or of all where they share it [Hz]
-    stations_m : (stations, 2) places of the base stations [m]
-    faults : what goes wrong when; none: nothing does
+    bandwidth_hz : band of one transmitter, or of all if they share it [Hz]
+    stations_m : (stations, 2) positions of the base stations [m]
+    faults : fault timeline; none: no faults
     """
 
     motion: Motion
@@ -64,7 +64,7 @@ class World:
 
     @property
     def names(self) -> list[str]:
-        """Names of all nodes, and of a server behind the stations, if there are any."""
+        """Names of all nodes, and of the server behind the stations, if there are any."""
         stations = [f"station-{number}" for number in range(len(self.stations_m))]
         return [*self.motion.names, *stations, *(["server"] if stations else [])]
 
@@ -73,7 +73,7 @@ class World:
         return positions_m(self.motion, self.stations_m, nodes, t_s)
 
     def compute_time_s(self, device: int, flops: float, time_s: float = 0.0) -> float:
-        """Return how long a device takes for a number of operations from an instant on [s]."""
+        """Return the computing time of operations on a device from an instant on [s]."""
         seconds = float(flops / self.flops_per_s[device])
         return seconds if self.faults is None else self.faults.compute_s(device, time_s, seconds)
 
@@ -87,7 +87,7 @@ class World:
 
         Returns
         -------
-        (n, T), or (n, 1) where it never changes
+        (n, T), or (n, 1) if it is constant
         """
         noise_w = self._own_noise_w[nodes]
         if self.faults is None or not self.faults.jams:
@@ -98,13 +98,13 @@ class World:
 
     @cached_property
     def _own_noise_w(self) -> Floats:
-        """Return the noise of each node's receiver on the whole band, (nodes,) [W]."""
+        """Return the thermal noise of each node's receiver on the whole band, (nodes,) [W]."""
         return thermal_noise_w(self.bandwidth_hz, self.noise_figure_db)
 
     def serving(self, device: int, time_s: float) -> int:
-        """Return the base station with the best mean gain to a device, the first of equals.
+        """Return the working base station with the best mean gain to a device, the first of equals.
 
-        Of those that work, if any does.
+        If no station works, all are considered.
 
         Raises
         ------
@@ -128,22 +128,22 @@ class World:
     def snapshot(
         self, time_s: float, down: Sequence[int] = (), measured_db: Floats | None = None
     ) -> Snapshot:
-        """Return what a topology policy may see of the world at an instant.
+        """Return the world at an instant, as a topology policy may see it.
 
         Parameters
         ----------
         time_s : instant [s]
-        down : devices that do not work
-        measured_db : (devices, devices) SNRs that were measured [dB], in place of the true means
+        down : devices that have failed
+        measured_db : (devices, devices) measured SNRs [dB], instead of the true means
         """
-        everyone = np.arange(self.count)
+        devices = np.arange(self.count)
         at = np.array([time_s])
-        present = self.motion.present(everyone, at)[:, 0].copy()
+        present = self.motion.present(devices, at)[:, 0].copy()
         present[list(down)] = False
         return Snapshot(
             world=self,
             time_s=time_s,
-            position_m=self.motion.position_m(everyone, at)[:, 0],
+            position_m=self.motion.position_m(devices, at)[:, 0],
             present=present,
             measured_db=measured_db,
         )
@@ -154,11 +154,11 @@ def positions_m(motion: Motion, stations_m: Floats, nodes: Ints, t_s: Floats) ->
     nodes, count = np.asarray(nodes), len(motion.names)
     if not stations_m.size:
         return motion.position_m(nodes, t_s)
-    places_m = np.empty((nodes.size, np.size(t_s), 2))
+    positions_m = np.empty((nodes.size, np.size(t_s), 2))
     fixed = nodes >= count
-    places_m[~fixed] = motion.position_m(nodes[~fixed], t_s)
-    places_m[fixed] = stations_m[nodes[fixed] - count][:, None]
-    return places_m
+    positions_m[~fixed] = motion.position_m(nodes[~fixed], t_s)
+    positions_m[fixed] = stations_m[nodes[fixed] - count][:, None]
+    return positions_m
 
 
 @dataclass(frozen=True)
@@ -167,12 +167,12 @@ class Snapshot:
 
     Parameters
     ----------
-    world : the world it was taken from
+    world : the world
     time_s : the instant [s]
     position_m : (devices, 2) positions [m]
-    present : (devices,) whether the device exists and works at that instant
-    measured_db : (devices, devices) SNRs that were measured, minus infinity where none was [dB];
-        none: everybody knows the true means
+    present : (devices,) whether the device is in the scene and works
+    measured_db : (devices, devices) measured SNRs, minus infinity where there is no measurement
+        [dB]; none: the true means are known
     """
 
     world: World
@@ -184,15 +184,15 @@ class Snapshot:
     @cached_property
     def distance_m(self) -> Floats:
         """Return the distances between devices, (devices, devices) [m]."""
-        apart = self.position_m[:, None] - self.position_m[None, :]
-        return np.asarray(np.hypot(apart[..., 0], apart[..., 1]))
+        distance = self.position_m[:, None] - self.position_m[None, :]
+        return np.asarray(np.hypot(distance[..., 0], distance[..., 1]))
 
     @cached_property
     def snr_db(self) -> Floats:
         """Return the mean over fading of the SNR at full power and band, (devices, devices) [dB].
 
-        Row: transmitter, column: receiver; minus infinity on the diagonal. What was measured, if
-        devices measure each other.
+        Row: transmitter, column: receiver; minus infinity on the diagonal. Measured values, if
+        devices measure their links.
         """
         if self.measured_db is not None:
             return self.measured_db
@@ -200,14 +200,6 @@ class Snapshot:
         at = np.array([self.time_s])
         gain_db = self.world.channel.large_scale_db(source, target, at)[:, 0]
         return self._square(source, target, gain_db)
-
-    @cached_property
-    def instantaneous_snr_db(self) -> Floats:
-        """Return the SNR with the fading of the instant, mean of the subbands, as `snr_db` [dB]."""
-        source, target = np.nonzero(~np.eye(self.world.count, dtype=bool))
-        at = np.array([self.time_s])
-        gain_db = self.world.channel.gain_db(source, target, at)[:, 0]
-        return self._square(source, target, linear_to_db(db_to_linear(gain_db).mean(axis=-1)))
 
     @cached_property
     def rate_bps(self) -> Floats:
@@ -218,12 +210,12 @@ class Snapshot:
     @cached_property
     def _modem(self) -> Modem:
         """Return the modem of the whole band."""
-        # Slots of one millisecond, where the physical layer leaves their length open.
+        # Slots of one millisecond, if the physical layer does not determine their duration.
         return self.world.phy.modem(self.world.bandwidth_hz, 1, 1_000_000)
 
     @property
     def tx_power_w(self) -> Floats:
-        """What each device has for all its receivers, (devices,) [W]."""
+        """Total transmit power of each device, (devices,) [W]."""
         return self.world.tx_power_w[: self.world.count]
 
     def required_power_w(self, bits: float, deadline_s: float, receivers: int) -> Floats:
@@ -231,36 +223,36 @@ class Snapshot:
 
         Parameters
         ----------
-        bits : of the message [bit]
-        deadline_s : until it must have arrived [s]
-        receivers : over how many each device shares out its band equally
+        bits : size of the message [bit]
+        deadline_s : time until it must be received [s]
+        receivers : number of receivers among which each device splits its band equally
 
         Returns
         -------
-        (devices, devices) power of each link, infinite where nothing is heard, at the mean SNR and
-        the rate of the physical layer; at Shannon's that is
-        p = (noise / gain) (2^(bits receivers / (W deadline)) - 1), noise that of the link's part of
-        the band (arXiv 2602.20492, Eq. 25) [W]
+        (devices, devices) power of each link, infinite where the SNR is zero, at the mean SNR and
+        the rate of the physical layer; for the Shannon rate p = (noise / gain) (2^(bits receivers /
+        (W deadline)) - 1), with the noise of the link's part of the band (arXiv 2602.20492, Eq. 25)
+        [W]
         """
         known, band = db_to_linear(self.snr_db)[..., None], 1.0 / max(receivers, 1)
         share = required_share(self._modem, known, bits, deadline_s, band)
         return np.asarray(self.tx_power_w[:, None] * share)
 
     def contact_s(self, range_m: float, horizon_s: float, step_s: float = 1.0) -> Floats:
-        """Return how long devices will stay within a range of each other.
+        """Return how long pairs of devices will remain within a range.
 
         Parameters
         ----------
         range_m : the range [m]
-        horizon_s, step_s : how far ahead to look, and at which instants [s]
+        horizon_s, step_s : evaluated time span, and interval between evaluations [s]
 
         Returns
         -------
-        (devices, devices) time until the first of these instants at which the two are farther
-        apart or one of them is gone, `horizon_s` if there is none; 0 for those apart now [s]
+        (devices, devices) time until the first evaluation at which the two are out of range or one
+        of them is absent, `horizon_s` if there is none; 0 for pairs out of range now [s]
         """
-        there, tree = self._tree
-        pairs = there[tree.query_pairs(range_m, output_type="ndarray")]
+        present, tree = self._tree
+        pairs = present[tree.query_pairs(range_m, output_type="ndarray")]
         ahead_s = self.time_s + np.arange(step_s, horizon_s + step_s, step_s)
         apart_m = np.subtract(*(self.world.motion.position_m(pairs[:, n], ahead_s) for n in (0, 1)))
         lost = np.hypot(apart_m[..., 0], apart_m[..., 1]) > range_m
@@ -274,26 +266,26 @@ class Snapshot:
         return result
 
     def nearest(self, device: int, count: int) -> Ints:
-        """Return the devices that are there nearest to one of them, the nearest first.
+        """Return the present devices nearest to a device, in order of distance.
 
         Parameters
         ----------
-        device : the one
-        count : how many at most
+        device : the device
+        count : largest number of devices to return
         """
-        there, tree = self._tree
-        if not there.size:
-            return there
-        found = min(count + 1, there.size)
+        present, tree = self._tree
+        if not present.size:
+            return present
+        found = min(count + 1, present.size)
         _, place = tree.query(self.position_m[device], k=np.arange(1, found + 1))
-        nearest = there[place]
+        nearest = present[place]
         return np.asarray(nearest[nearest != device][:count])
 
     @cached_property
     def _tree(self) -> tuple[Ints, cKDTree]:
-        """Return the devices that are there, and an index of their places."""
-        there = np.flatnonzero(self.present)
-        return there, cKDTree(self.position_m[there])
+        """Return the present devices, and a spatial index of their positions."""
+        present = np.flatnonzero(self.present)
+        return present, cKDTree(self.position_m[present])
 
     def _square(self, source: Ints, target: Ints, gain_db: Floats) -> Floats:
         """Return SNRs (devices, devices) [dB] from the gains of links."""
@@ -303,6 +295,6 @@ class Snapshot:
         result = np.full((world.count, world.count), -np.inf)
         result[source, target] = gain_db + linear_to_db(world.tx_power_w[source] / noise_w)
         if world.faults is not None and world.faults.blacks_out:
-            dark = world.faults.dark(source, target, at_ns)[:, 0]
-            result[source[dark], target[dark]] = -np.inf
+            outage = world.faults.dark(source, target, at_ns)[:, 0]
+            result[source[outage], target[outage]] = -np.inf
         return result

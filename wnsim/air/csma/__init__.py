@@ -1,4 +1,4 @@
-"""The air where stations contend for it: engines for carrier sense with collision avoidance."""
+"""CSMA engines: carrier sense multiple access with collision avoidance."""
 
 from __future__ import annotations
 

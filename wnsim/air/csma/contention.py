@@ -1,9 +1,9 @@
-"""What the engines of `csma` have in common: queues of streams, limits, and the network's calls.
+"""Common part of the CSMA engines: transmission queues, limits, and the interface to the network.
 
-Everything on the air that happens at an instant happens after everything else, in this order:
-frames end and missing acknowledgements are noticed, flows meet their limits, frames begin to be
-sensed, frames begin; then flows that have ended are reported, and then stations take in what they
-have been given to send.
+Events on the air at one instant follow all other events of that instant, in this order: frames
+end and acknowledgement timeouts expire, attempts reach their limits, frames become detectable,
+frames begin; then attempts that have ended are reported, and then stations process changes of
+their queues.
 """
 
 from __future__ import annotations
@@ -19,106 +19,111 @@ from wnsim.air.csma.service import Service
 from wnsim.air.queues import by_serial
 
 if TYPE_CHECKING:
-    from wnsim.air.air import Setup
-    from wnsim.air.flow import Flow, Stream
+    from wnsim.air.setup import Setup
+    from wnsim.air.transmission import Attempt, Transmission
 
 
 class Contention:
-    """The part of an engine that does not look at frames; see `Air` for its methods.
+    """The part of a CSMA engine that is independent of frames; see `Air` for its methods.
 
     Parameters
     ----------
-    setup : what to work with
-    ended : called with each flow when it has been delivered or given up
+    setup : what the engine is built from
+    ended : called with each attempt that has been delivered or dropped
+
+    Attributes
+    ----------
+    queues : transmissions that wait at each node, the current one first
+    changed : nodes whose queue has changed
+    done : attempts that have ended and are not reported yet
     """
 
-    def __init__(self, setup: Setup, ended: Callable[[Flow], None]) -> None:
+    def __init__(self, setup: Setup, ended: Callable[[Attempt], None]) -> None:
         self.setup = setup
         self.env = setup.env
         self.radio = Radio(setup)
         self.mac = self.radio.mac
         self._ended = ended
         self.queues: dict[int, list[Service]] = defaultdict(list)
-        self._service: dict[Flow, Service] = {}
-        self._limits: list[tuple[int, int, Flow]] = []
-        # Stations whose queue has changed, and flows that have ended but are not reported.
-        self.fresh: set[int] = set()
-        self.done: list[Flow] = []
+        self._service: dict[Attempt, Service] = {}
+        self._limits: list[tuple[int, int, Attempt]] = []
+        self.changed: set[int] = set()
+        self.done: list[Attempt] = []
 
-    # What an engine adds.
+    # To be defined by an engine.
 
     def wake(self) -> None:
-        """Look at the stations whose queue has changed, at the end of this instant."""
+        """Schedule the processing of changed queues at the end of this instant."""
         raise NotImplementedError
 
-    def limit(self, instant_ns: int) -> None:
-        """Take in that a flow has a limit at an instant [ns]."""
+    def on_limit(self, instant_ns: int) -> None:
+        """Schedule the handling of a limit of an attempt at an instant [ns]."""
 
-    # What the network uses.
+    # Used by the network.
 
-    def push(self, stream: Stream) -> None:
-        """Let a stream wait for its turn."""
-        service = Service(stream, self.setup.packet_bits, self.mac, self.setup.trace)
+    def push(self, transmission: Transmission) -> None:
+        """Enqueue a transmission."""
+        service = Service(transmission, self.setup.packet_bits, self.mac, self.setup.trace)
         insort(self.queues[service.source], service, key=lambda each: each.order)
-        for flow in stream.flows:
-            self._service[flow] = service
-            heapq.heappush(self._limits, (flow.limit_ns, flow.serial, flow))
-            self.limit(max(flow.limit_ns, self.env.now_ns))
-        self.fresh.add(service.source)
+        for attempt in transmission.attempts:
+            self._service[attempt] = service
+            heapq.heappush(self._limits, (attempt.limit_ns, attempt.serial, attempt))
+            self.on_limit(max(attempt.limit_ns, self.env.now_ns))
+        self.changed.add(service.source)
         self.wake()
 
     def drop(self, device: int, reason: str) -> None:
-        """Give up everything from or to a device, now."""
-        for flow in by_serial(self._service):
-            if device in (flow.source, flow.target):
-                self.cancel(flow, reason)
+        """Drop all attempts from or to a device immediately."""
+        for attempt in by_serial(self._service):
+            if device in (attempt.source, attempt.target):
+                self.cancel(attempt, reason)
 
-    def cancel(self, flow: Flow, reason: str) -> None:
-        """Give up a flow, now."""
-        flow.limit_ns, flow.limit_reason = self.env.now_ns, reason
-        self.settle(flow, self.env.now_ns)
-        self.done.remove(flow)
+    def cancel(self, attempt: Attempt, reason: str) -> None:
+        """Drop an attempt immediately."""
+        attempt.limit_ns, attempt.limit_reason = self.env.now_ns, reason
+        self.finalize(attempt, self.env.now_ns)
+        self.done.remove(attempt)
         self.wake()
-        self._report(flow)
+        self._report(attempt)
 
-    def acked_bits(self, flow: Flow) -> int:
-        """Return how many bits of a flow have arrived before now."""
-        return self._service[flow].acked_bits(flow, self.env.now_ns)
+    def acked_bits(self, attempt: Attempt) -> int:
+        """Return the number of bits of an attempt received before the present instant."""
+        return self._service[attempt].acked_bits(attempt, self.env.now_ns)
 
-    # What engines use.
+    # Used by engines.
 
-    def settle(self, flow: Flow, now_ns: int) -> None:
-        """Close the book of a flow that ends; it is still to be reported."""
-        service = self._service.pop(flow)
-        service.leave(flow, now_ns)
-        flow.ended_ns = now_ns
-        if not service.flows:
+    def finalize(self, attempt: Attempt, now_ns: int) -> None:
+        """Finalize an attempt that ends, which is still to be reported."""
+        service = self._service.pop(attempt)
+        service.close(attempt, now_ns)
+        attempt.ended_ns = now_ns
+        if not service.attempts:
             self.queues[service.source].remove(service)
-        self.fresh.add(service.source)
-        self.done.append(flow)
+        self.changed.add(service.source)
+        self.done.append(attempt)
 
-    def complete(self, service: Service, now_ns: int) -> None:
-        """End the flows of a stream of which nothing is left to be sent."""
-        for flow in service.complete():
-            self.settle(flow, now_ns)
+    def end_complete(self, service: Service, now_ns: int) -> None:
+        """End the attempts of a transmission that have no packets left."""
+        for attempt in service.complete():
+            self.finalize(attempt, now_ns)
 
     def next_limit_ns(self) -> int | None:
-        """Return when the next flow is given up [ns]."""
+        """Return the earliest limit of an attempt, None if there is none [ns]."""
         while self._limits and self._limits[0][2] not in self._service:
             heapq.heappop(self._limits)
         return self._limits[0][0] if self._limits else None
 
     def expire(self, now_ns: int) -> None:
-        """Give up the flows whose limit has come."""
+        """End the attempts whose limit has been reached."""
         while (limit_ns := self.next_limit_ns()) is not None and limit_ns <= now_ns:
-            self.settle(heapq.heappop(self._limits)[2], now_ns)
+            self.finalize(heapq.heappop(self._limits)[2], now_ns)
 
     def report(self) -> None:
-        """Tell the network of the flows that have ended."""
-        flows, self.done = by_serial(self.done), []
-        for flow in flows:
-            self._report(flow)
+        """Report the attempts that have ended to the network."""
+        attempts, self.done = by_serial(self.done), []
+        for attempt in attempts:
+            self._report(attempt)
 
-    def _report(self, flow: Flow) -> None:
-        flow.reason = "" if flow.delivered else flow.limit_reason
-        self._ended(flow)
+    def _report(self, attempt: Attempt) -> None:
+        attempt.reason = "" if attempt.delivered else attempt.limit_reason
+        self._ended(attempt)

@@ -1,4 +1,4 @@
-"""A frame on the air: a packet of data or the acknowledgement of one."""
+"""Frames on the air: data packets and acknowledgements."""
 
 from __future__ import annotations
 
@@ -7,31 +7,31 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from wnsim.air.csma.service import Service
-    from wnsim.air.flow import Flow
+    from wnsim.air.transmission import Attempt
     from wnsim.phy.wifi import Scheme
 
 
 @dataclass(eq=False, slots=True)
 class Frame:
-    """What a station sends at one go.
+    """One frame of a station.
 
     Parameters
     ----------
-    source, targets : nodes
-    number : of the frame, in the order of sending of its source
-    start_ns, end_ns : on the air, preamble included [ns]
-    scheme, bits : modulation and code, length with all headers [bit]
-    heard_w : mean power that reaches each node that can hear the source [W]
-    nav_ns : until when others that read it stay silent; 0: it asks for no silence [ns]
-    service : whose packet it is, or none for an acknowledgement
-    flows : of that packet, those under way when it was sent
-    payload_bits : what it carries of them [bit]
+    source, targets : transmitter and addressed receivers
+    number : sequence number among the frames of its source
+    start_ns, end_ns : first and last instant on the air, preamble included [ns]
+    scheme, bits : modulation and coding scheme, length with all headers [bit]
+    received_w : mean received power at each node in range of the source [W]
+    nav_ns : end of the NAV that it sets at overhearing stations; 0: none, no acknowledgement [ns]
+    service : whose packet it carries; none for an acknowledgement
+    attempts : attempts of that transmission under way when it was sent
+    payload_bits : payload for each of them [bit]
 
     Attributes
     ----------
-    met : frames that were on the air with it
-    locked : nodes that listen to it
-    reached : targets that received it
+    overlapping : other frames on the air during this one
+    receivers : nodes that have locked on to it
+    reached : addressed receivers that received it
     """
 
     source: int
@@ -41,16 +41,16 @@ class Frame:
     end_ns: int
     scheme: Scheme
     bits: int
-    heard_w: dict[int, float]
+    received_w: dict[int, float]
     nav_ns: int = 0
     service: Service | None = None
-    flows: tuple[Flow, ...] = ()
+    attempts: tuple[Attempt, ...] = ()
     payload_bits: int = 0
-    met: list[Frame] = field(default_factory=list)
-    locked: list[int] = field(default_factory=list)
+    overlapping: list[Frame] = field(default_factory=list)
+    receivers: list[int] = field(default_factory=list)
     reached: list[int] = field(default_factory=list)
 
     @property
-    def asks(self) -> bool:
-        """Whether it wants to be acknowledged."""
+    def needs_ack(self) -> bool:
+        """Whether it must be acknowledged."""
         return self.nav_ns > 0

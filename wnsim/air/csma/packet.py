@@ -1,8 +1,7 @@
-"""The packet engine: events for every slot, carrier, frame and acknowledgement of every station.
+"""Packet-level CSMA engine: events for every slot, carrier detection, frame and acknowledgement.
 
-Each station is an object that knows only what it hears. It counts its backoff slot by slot, and
-looks through all frames of late for what disturbs it. Slow, and meant to be so simple that one
-can see that it is right: the oracle of `windowed`.
+Each station is an object that knows only what it receives. It counts its backoff slot by slot and
+sums interference over all recent frames. Slow and simple: the oracle of `windowed`.
 """
 
 from __future__ import annotations
@@ -17,69 +16,69 @@ from wnsim.air.csma.contention import Contention
 from wnsim.air.csma.frame import Frame
 from wnsim.air.csma.radio import ACK_BITS
 from wnsim.core.clock import LAST
-from wnsim.core.invariants import at_once
+from wnsim.core.invariants import half_duplex_violation
 from wnsim.core.streams import uniforms
 from wnsim.core.units import to_s
 from wnsim.phy.wifi import DIFS_NS, SENSE_NS, SIFS_NS, SLOT_NS, TIMEOUT_NS
 
 if TYPE_CHECKING:
-    from wnsim.air.air import Setup
     from wnsim.air.csma.service import Service
-    from wnsim.air.flow import Flow
+    from wnsim.air.setup import Setup
+    from wnsim.air.transmission import Attempt
 
-# How late in an instant, in the order of `contention`.
-_END, _MISSING, _LIMIT, _SENSE, _BEGIN, _REPORT, _LOOK = range(LAST, LAST + 7)
+# Priority within an instant, in the order given in `contention`.
+_END, _TIMEOUT, _EXPIRE, _SENSE, _BEGIN, _REPORT, _UPDATE = range(LAST, LAST + 7)
 
 
 class Packet(Contention):
-    """An engine that looks at every slot of every station; see `Contention`."""
+    """An engine that simulates every slot of every station; see `Contention`."""
 
-    def __init__(self, setup: Setup, ended: Callable[[Flow], None]) -> None:
+    def __init__(self, setup: Setup, ended: Callable[[Attempt], None]) -> None:
         super().__init__(setup, ended)
         self.stations = [_Station(node, self) for node in range(setup.world.nodes)]
         self.frames: list[Frame] = []
-        self._looking_ns = self._reporting_ns = self._sensed_ns = -1
+        self._updating_ns = self._reporting_ns = self._sensed_ns = -1
         for station in self.stations:
             station.resume()
 
-    # What `Contention` asks for.
+    # Required by `Contention`.
 
     def wake(self) -> None:
-        """Look at the stations whose queue has changed, at the end of this instant."""
-        if self._looking_ns != self.env.now_ns:
-            self._looking_ns = self.env.now_ns
-            self.env.at(self.env.now_ns, self._look, late=_LOOK)
+        """Schedule the processing of changed queues at the end of this instant."""
+        if self._updating_ns != self.env.now_ns:
+            self._updating_ns = self.env.now_ns
+            self.env.at(self.env.now_ns, self._update_queues, late=_UPDATE)
 
-    def limit(self, instant_ns: int) -> None:
-        """Take in that a flow has a limit at an instant."""
-        self.env.at(instant_ns, self._limit, late=_LIMIT)
+    def on_limit(self, instant_ns: int) -> None:
+        """Schedule the handling of a limit of an attempt at an instant [ns]."""
+        self.env.at(instant_ns, self._expire, late=_EXPIRE)
 
-    def _limit(self) -> None:
+    def _expire(self) -> None:
         self.expire(self.env.now_ns)
-        self.close()
+        self.schedule_report()
 
-    def close(self) -> None:
-        """Report and look again at the end of this instant, if anything has ended."""
+    def schedule_report(self) -> None:
+        """Schedule a report at the end of this instant, if an attempt has ended."""
         if self.done and self._reporting_ns != self.env.now_ns:
             self._reporting_ns = self.env.now_ns
-            self.env.at(self.env.now_ns, self._report_all, late=_REPORT)
-        if self.fresh:
+            self.env.at(self.env.now_ns, self._on_report, late=_REPORT)
+        if self.changed:
             self.wake()
 
-    def _report_all(self) -> None:
+    def _on_report(self) -> None:
         self._reporting_ns = -1
         self.report()
 
-    def _look(self) -> None:
-        self._looking_ns = -1
-        fresh, self.fresh = sorted(self.fresh), set()
-        for node in fresh:
-            self.stations[node].look()
+    def _update_queues(self) -> None:
+        self._updating_ns = -1
+        changed, self.changed = sorted(self.changed), set()
+        for node in changed:
+            self.stations[node].on_queue_change()
 
     # The air.
 
     def gain(self, source: int, target: int, now_ns: int) -> float:
-        """Return the gain of a pair at an instant: the mean over the subbands."""
+        """Return the gain of a pair at an instant, averaged over the subbands."""
         gain = self.setup.world.channel.gain_blocks(
             np.array([min(source, target)]),
             np.array([max(source, target)]),
@@ -93,7 +92,7 @@ class Packet(Contention):
         return float(total / gain.size)
 
     def draw(self, source: int, node: int, number: int) -> float:
-        """Return the draw of a receiver on a frame."""
+        """Return the draw of a receiver for a frame."""
         return float(uniforms(self.setup.error_key, source, node, number))
 
     def send(self, frame: Frame) -> None:
@@ -101,52 +100,52 @@ class Packet(Contention):
         now = self.env.now_ns
         for other in self.frames:
             if other.end_ns > now:
-                other.met.append(frame)
-                frame.met.append(other)
+                other.overlapping.append(frame)
+                frame.overlapping.append(other)
         self.frames = [other for other in self.frames if other.end_ns > now]
         self.frames.append(frame)
         self.env.at(now + SENSE_NS, self._sense, late=_SENSE)
         self.env.at(frame.end_ns, partial(self._end, frame), late=_END)
 
     def _sense(self) -> None:
-        """Let frames that began together be noticed, in the order of their sources."""
+        """Let nodes in range detect frames that began together, in the order of their sources."""
         now = self.env.now_ns
         if self._sensed_ns == now:
             return
         self._sensed_ns = now
         begun = [frame for frame in self.frames if frame.start_ns + SENSE_NS == now]
         for frame in sorted(begun, key=lambda each: each.source):
-            for node in frame.heard_w:
+            for node in frame.received_w:
                 self.stations[node].sense(frame)
 
     def _end(self, frame: Frame) -> None:
         self.frames.remove(frame)
-        self.stations[frame.source].sent(frame)
+        self.stations[frame.source].on_own_frame_end(frame)
         for station in self.stations:
-            if station.held is frame:
-                station.release(frame)
-        if frame.service is not None and not frame.asks:
-            self.stations[frame.source].told(frame)
-        self.close()
+            if station.locked is frame:
+                station.on_frame_end(frame)
+        if frame.service is not None and not frame.needs_ack:
+            self.stations[frame.source].on_multicast_end(frame)
+        self.schedule_report()
 
-    def power_w(self, node: int, but: Frame | None = None) -> float:
-        """Return the mean power that a node hears now, in the order in which it came up [W]."""
+    def power_w(self, node: int, excluded: Frame | None = None) -> float:
+        """Return the mean power received at a node now, added in the order of transmission [W]."""
         return sum(
-            frame.heard_w[node]
+            frame.received_w[node]
             for frame in sorted(self.frames, key=lambda each: (each.start_ns, each.source))
-            if frame is not but and node in frame.heard_w
+            if frame is not excluded and node in frame.received_w
         )
 
-    def loud_until_ns(self, node: int) -> int:
-        """Return until when a node hears more than its threshold if nothing is added [ns]."""
+    def energy_until_ns(self, node: int) -> int:
+        """Return until when frames on the air exceed a node's energy detection threshold [ns]."""
         now = self.env.now_ns
         ends = sorted({frame.end_ns for frame in self.frames})
         until = now
         for end in ends:
             power_w = sum(
-                frame.heard_w[node]
+                frame.received_w[node]
                 for frame in sorted(self.frames, key=lambda each: (each.start_ns, each.source))
-                if node in frame.heard_w and frame.end_ns >= end
+                if node in frame.received_w and frame.end_ns >= end
             )
             if power_w >= self.radio.energy_w:
                 until = end
@@ -154,21 +153,21 @@ class Packet(Contention):
 
 
 class _Station:
-    """A node, and what it knows."""
+    """A node and its local state."""
 
     def __init__(self, node: int, engine: Packet) -> None:
         self.node, self.engine = node, engine
         self.mac = engine.mac
-        self.held: Frame | None = None
+        self.locked: Frame | None = None
         self.frame: Frame | None = None
-        self.talks_until_ns = 0
-        self.busy_until_ns = 0
-        self.penalty_until_ns = 0
+        self.tx_end_ns = 0
+        self.busy_ns = 0
+        self.eifs_ns = 0
         self.slots = 0
         self.contends = False
         self.asked_ns = 0
         self.backoffs = self.number = 0
-        # The event that ends the present slot, or DIFS; older ones are void.
+        # Number of the event that ends the current slot or DIFS; earlier ones are void.
         self.clock = 0
         self.tick_ns = -1
 
@@ -178,12 +177,12 @@ class _Station:
 
     @property
     def free_ns(self) -> int:
-        return max(self.busy_until_ns, self.penalty_until_ns)
+        return max(self.busy_ns, self.eifs_ns)
 
     # Backoff.
 
-    def look(self) -> None:
-        """Take in that the queue has changed."""
+    def on_queue_change(self) -> None:
+        """Begin or stop contending after a change of the queue."""
         queue = self.engine.queues[self.node]
         if self.frame is not None:
             return
@@ -193,31 +192,31 @@ class _Station:
         queue[0].begin(self.now)
         if not self.contends:
             self.contends = True
-            if self.busy_until_ns > self.now and self.slots == 0:
+            if self.busy_ns > self.now and self.slots == 0:
                 self.draw_backoff(0)
             elif self.slots == 0 and self.tick_ns < 0 and self.free_ns + DIFS_NS <= self.now:
-                self.engine.env.at(self.now, partial(self.go, self.clock), late=_BEGIN)
+                self.engine.env.at(self.now, partial(self.start, self.clock), late=_BEGIN)
 
     def draw_backoff(self, failures: int) -> None:
         draw = float(uniforms(self.engine.radio.backoff_key, self.node, self.node, self.backoffs))
         self.backoffs += 1
-        self.slots = int(draw * (self.mac.window(failures) + 1))
+        self.slots = int(draw * (self.mac.contention_window(failures) + 1))
 
     def resume(self) -> None:
-        """Begin to wait for DIFS, once the medium falls idle."""
+        """Wait for DIFS after the medium falls idle."""
         self.clock += 1
         self.tick_ns = max(self.free_ns + DIFS_NS, self.now)
         self.engine.env.at(self.tick_ns, partial(self.tick, self.clock, True), late=_BEGIN)
 
-    def stop(self) -> None:
-        """Stop counting: the medium has become busy."""
+    def freeze(self) -> None:
+        """Freeze the backoff: the medium has become busy."""
         if self.tick_ns == self.now and self.now >= self.free_ns + DIFS_NS + SLOT_NS:
             self.slots = max(self.slots - 1, 0)
         self.clock += 1
         self.tick_ns = -1
 
     def tick(self, clock: int, first: bool) -> None:
-        """Take in that DIFS or a slot has passed in silence."""
+        """Handle the end of DIFS or of an idle slot."""
         if clock != self.clock:
             return
         if not first:
@@ -227,9 +226,9 @@ class _Station:
             self.tick_ns = self.now + SLOT_NS
             self.engine.env.at(self.tick_ns, partial(self.tick, clock, False), late=_BEGIN)
         elif self.contends:
-            self.go(clock)
+            self.start(clock)
 
-    def go(self, clock: int) -> None:
+    def start(self, clock: int) -> None:
         """Send the packet at the head of the queue."""
         queue = self.engine.queues[self.node]
         if clock != self.clock or not self.contends or self.frame is not None:
@@ -245,143 +244,143 @@ class _Station:
         engine, radio, now = self.engine, self.engine.radio, self.now
         service.begin(now)
         payload = service.next_bits()
-        targets = tuple(flow.target for flow in service.flows)
-        quantile = service.stream.quantile
-        heard_w = radio.heard_w(self.node, now)
+        targets = tuple(attempt.target for attempt in service.attempts)
+        quantile = service.transmission.quantile
+        received_w = radio.received_w(self.node, now)
         scheme = radio.scheme(self.node, targets, quantile, now)
         bits = radio.air_bits(payload)
         end = now + scheme.duration_ns(bits)
         nav = 0
-        if not service.several:
+        if not service.multicast:
             nav = end + SIFS_NS + radio.phy.control(scheme).duration_ns(ACK_BITS)
         frame = Frame(
-            self.node, targets, self.number, now, end, scheme, bits, heard_w, nav, service,
-            tuple(service.flows), payload,
+            self.node, targets, self.number, now, end, scheme, bits, received_w, nav, service,
+            tuple(service.attempts), payload,
         )  # fmt: skip
         self.number += 1
         self.frame = frame
-        self.held = None
-        self.talks_until_ns = self.busy_until_ns = end
-        service.sent(now, end - now)
-        radio.count(frame, engine.gain)
+        self.locked = None
+        self.tx_end_ns = self.busy_ns = end
+        service.on_sent(now, end - now)
+        radio.record_sent(frame, engine.gain)
         engine.send(frame)
 
     # The air.
 
     def sense(self, frame: Frame) -> None:
-        """Take in that a frame has been on the air for a while."""
-        if self.talks_until_ns > frame.start_ns:
+        """Handle the detection of a frame: lock on to it, or find the medium busy."""
+        if self.tx_end_ns > frame.start_ns:
             return
         engine, radio = self.engine, self.engine.radio
-        other_w = engine.power_w(self.node, but=frame)
-        notable = radio.locks(self.node, frame.heard_w[self.node], other_w)
-        if self.held is not None:
-            if notable and radio.captures(self.node, frame, self.held):
-                self.held = frame
-                self.busy_until_ns = max(self.busy_until_ns, frame.end_ns)
+        other_w = engine.power_w(self.node, excluded=frame)
+        locks = radio.locks(self.node, frame.received_w[self.node], other_w)
+        if self.locked is not None:
+            if locks and radio.captures(self.node, frame, self.locked):
+                self.locked = frame
+                self.busy_ns = max(self.busy_ns, frame.end_ns)
             return
         until = self.now
-        if notable:
-            self.held = frame
+        if locks:
+            self.locked = frame
             until = frame.end_ns
         else:
-            until = engine.loud_until_ns(self.node)
+            until = engine.energy_until_ns(self.node)
         if until > self.now:
-            self.stop()
-            self.busy_until_ns = max(self.busy_until_ns, until)
-            if not notable:
+            self.freeze()
+            self.busy_ns = max(self.busy_ns, until)
+            if not locks:
                 self.resume()
 
-    def sent(self, frame: Frame) -> None:
-        """Take in the end of a frame of one's own."""
+    def on_own_frame_end(self, frame: Frame) -> None:
+        """Handle the end of an own frame."""
         engine, now = self.engine, self.now
-        self.busy_until_ns = max(self.busy_until_ns, engine.loud_until_ns(self.node))
-        if frame.asks:
-            engine.env.at(now + TIMEOUT_NS, partial(self.missing, frame), late=_MISSING)
+        self.busy_ns = max(self.busy_ns, engine.energy_until_ns(self.node))
+        if frame.needs_ack:
+            engine.env.at(now + TIMEOUT_NS, partial(self.on_ack_timeout, frame), late=_TIMEOUT)
         elif frame.service is None:
             self.resume()
 
-    def release(self, frame: Frame) -> None:
-        """Take in the end of a frame that one has listened to."""
+    def on_frame_end(self, frame: Frame) -> None:
+        """Handle the end of the frame to which the receiver is locked."""
         engine, radio, now = self.engine, self.engine.radio, self.now
-        self.held = None
-        self.busy_until_ns = max(self.busy_until_ns, engine.loud_until_ns(self.node))
+        self.locked = None
+        self.busy_ns = max(self.busy_ns, engine.energy_until_ns(self.node))
         if self.node in frame.targets:
-            read = radio.arrives(self.node, frame, engine.gain, engine.draw)
+            decoded = radio.receives(self.node, frame, engine.gain, engine.draw)
         else:
-            read = radio.reads(self.node, frame)
-        if read:
-            self.penalty_until_ns = 0
+            decoded = radio.decodes(self.node, frame)
+        if decoded:
+            self.eifs_ns = 0
         else:
             ack_ns = radio.phy.slowest.duration_ns(ACK_BITS)
-            self.penalty_until_ns = now + SIFS_NS + ack_ns
+            self.eifs_ns = now + SIFS_NS + ack_ns
         if self.node in frame.targets and frame.service is None:
-            mine = self.frame
-            if mine is not None and mine.targets[0] == frame.source:
-                self.answered(mine, read)
+            pending = self.frame
+            if pending is not None and pending.targets[0] == frame.source:
+                self.on_ack_result(pending, decoded)
                 return
-        elif self.node in frame.targets and read:
-            if self.talks_until_ns > frame.start_ns:
-                raise at_once(engine.setup.world.names[self.node], to_s(now))
+        elif self.node in frame.targets and decoded:
+            if self.tx_end_ns > frame.start_ns:
+                raise half_duplex_violation(engine.setup.world.names[self.node], to_s(now))
             frame.reached.append(self.node)
-            if frame.asks:
+            if frame.needs_ack:
                 if frame.service is not None:
                     frame.service.reached = True
-                self.busy_until_ns = max(self.busy_until_ns, frame.nav_ns)
-                engine.env.at(now + SIFS_NS, partial(self.acknowledge, frame), late=_BEGIN)
+                self.busy_ns = max(self.busy_ns, frame.nav_ns)
+                engine.env.at(now + SIFS_NS, partial(self.send_ack, frame), late=_BEGIN)
                 return
-        elif read:
-            self.busy_until_ns = max(self.busy_until_ns, frame.nav_ns)
+        elif decoded:
+            self.busy_ns = max(self.busy_ns, frame.nav_ns)
         if self.frame is None:
             self.resume()
 
-    def acknowledge(self, frame: Frame) -> None:
-        """Answer a frame."""
+    def send_ack(self, frame: Frame) -> None:
+        """Acknowledge a frame."""
         radio, now = self.engine.radio, self.now
         scheme = radio.phy.control(frame.scheme)
-        heard_w = radio.heard_w(self.node, now)
+        received_w = radio.received_w(self.node, now)
         ack = Frame(
-            self.node, (frame.source,), self.number, now, frame.nav_ns, scheme, ACK_BITS, heard_w
+            self.node, (frame.source,), self.number, now, frame.nav_ns, scheme, ACK_BITS, received_w
         )
         self.number += 1
-        self.held = None
-        self.talks_until_ns = self.busy_until_ns = frame.nav_ns
+        self.locked = None
+        self.tx_end_ns = self.busy_ns = frame.nav_ns
         self.engine.send(ack)
 
-    def missing(self, frame: Frame) -> None:
-        """Take in that it is too late for an acknowledgement to begin."""
-        held = self.held
-        if held is not None and held.service is None and self.node in held.targets:
+    def on_ack_timeout(self, frame: Frame) -> None:
+        """Handle the expiry of an acknowledgement timeout, unless the node receives one."""
+        locked = self.locked
+        if locked is not None and locked.service is None and self.node in locked.targets:
             return
-        self.answered(frame, False)
-        self.engine.close()
+        self.on_ack_result(frame, False)
+        self.engine.schedule_report()
 
-    def answered(self, frame: Frame, arrived: bool) -> None:
-        """Take in whether a frame was acknowledged."""
+    def on_ack_result(self, frame: Frame, arrived: bool) -> None:
+        """Record whether a frame was acknowledged."""
         service, now = frame.service, self.now
         if service is None or self.frame is not frame:
             return
         if arrived:
-            service.succeed(frame.flows, frame.payload_bits, now)
+            service.on_ack(frame.attempts, frame.payload_bits, now)
         else:
-            service.fail(frame.flows, frame.payload_bits, now)
-        self.over(service)
+            service.on_failure(frame.attempts, frame.payload_bits, now)
+        self.finish_packet(service)
 
-    def told(self, frame: Frame) -> None:
-        """Take in the end of a broadcast of one's own."""
+    def on_multicast_end(self, frame: Frame) -> None:
+        """Handle the end of an own multicast frame."""
         if frame.service is not None:
-            frame.service.spread(frame.flows, frame.reached, frame.payload_bits, self.now)
-            self.over(frame.service)
+            frame.service.on_multicast(frame.attempts, frame.reached, frame.payload_bits, self.now)
+            self.finish_packet(frame.service)
 
-    def over(self, service: Service) -> None:
-        """Go on after a packet has been dealt with, one way or the other."""
+    def finish_packet(self, service: Service) -> None:
+        """Draw a new backoff after a frame and contend for the next packet, if there is one."""
         self.frame = None
-        self.engine.complete(service, self.now)
-        self.busy_until_ns = max(self.busy_until_ns, self.now)
+        self.engine.end_complete(service, self.now)
+        self.busy_ns = max(self.busy_ns, self.now)
         self.draw_backoff(service.failures)
         queue = self.engine.queues[self.node]
         self.contends = bool(queue)
         if queue:
             queue[0].begin(self.now)
-        if self.held is None:
+        if self.locked is None:
             self.resume()

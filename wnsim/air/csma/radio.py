@@ -1,9 +1,9 @@
-"""Who hears a station's frames and how well: the physics that the engines of `csma` share.
+"""Radio model shared by the CSMA engines: detection, capture, rates and error probabilities.
 
-Mean powers are taken at fixed instants, a few meters of motion apart, and only between nodes that
-are near enough; nobody hears what arrives with less than a tenth of the noise. The power with
-which a frame reaches its receiver follows the gain in the sample of the channel in which it
-begins, the mean over subbands; so does the interference that it meets there.
+Mean gains are evaluated at fixed instants, a few meters of motion apart, and only between nodes in
+range; a frame received with less than a tenth of the noise power is ignored. The signal power of a
+frame at its receiver follows from the gain, averaged over the subbands, in the channel sample in
+which the frame begins; the same holds for the interference during it.
 """
 
 from __future__ import annotations
@@ -23,33 +23,34 @@ from wnsim.mac.csma import Csma, require_match
 from wnsim.phy.wifi import RAREST, Scheme, Wifi
 
 if TYPE_CHECKING:
-    from wnsim.air.air import Setup
     from wnsim.air.csma.frame import Frame
+    from wnsim.air.setup import Setup
 
-# Power over the noise below which a frame is not there [dB].
+# Frames with a lower ratio of power to noise are ignored [dB].
 _FLOOR_DB = -10.0
-# Devices may move this far between two looks at mean gains [m].
+# Largest relative motion of two devices between two evaluations of mean gains [m].
 _MOVE_M = 5.0
 _SHORTEST_S, _LONGEST_S = 0.25, 10.0
 ACK_BITS = 14 * 8
 
-# Gain of a pair at an instant, and the uniform draw of a receiver on a source's frame.
+# Gain of a pair at an instant, and the uniform draw of a receiver for a frame of a source.
 Gain = Callable[[int, int, int], float]
 Draw = Callable[[int, int, int], float]
 
 
 class Radio:
-    """Powers, rates and errors.
+    """Powers, rates and error probabilities.
 
     Parameters
     ----------
-    setup : what the engine works with
+    setup : what the engine is built from
 
     Attributes
     ----------
     mac, phy : parameters
-    noise_w, tx_w : of each node [W]
-    backoff_key : key of the draws of backoffs
+    noise_w, tx_w : noise and transmit power of each node [W]
+    energy_w : energy detection threshold [W]
+    backoff_key : key of the backoff draws
 
     Raises
     ------
@@ -78,149 +79,156 @@ class Radio:
         capture_db = self.mac.capture_db
         self._capture = math.inf if capture_db is None else float(db_to_linear(capture_db))
         speed_mps = world.motion.max_speed_mps
-        epoch_s = _LONGEST_S if speed_mps <= 0 else _MOVE_M / (2.0 * speed_mps)
-        self._epoch_ns = round(min(max(epoch_s, _SHORTEST_S), _LONGEST_S) * NS_PER_S)
+        interval_s = _LONGEST_S if speed_mps <= 0 else _MOVE_M / (2.0 * speed_mps)
+        self._interval_ns = round(min(max(interval_s, _SHORTEST_S), _LONGEST_S) * NS_PER_S)
         budget_db = linear_to_db(world.tx_power_w).max() - linear_to_db(self.noise_w).min()
-        self._reach_m = world.channel.reach_m(float(budget_db) - _FLOOR_DB)
-        self._epoch = -1
+        self._range_m = world.channel.reach_m(float(budget_db) - _FLOOR_DB)
+        self._interval = -1
         self._tree: cKDTree | None = None
-        self._heard: dict[int, dict[int, float]] = {}
-        self._alone: dict[int, frozenset[int]] = {}
+        self._received: dict[int, dict[int, float]] = {}
+        self._locking: dict[int, frozenset[int]] = {}
         self._schemes: dict[tuple[int, tuple[int, ...], float], Scheme] = {}
         self._fixed = None if self.phy.rate_mbps is None else self.phy.scheme(0.0, 1)
 
     # Mean gains.
 
-    def epoch(self, now_ns: int) -> int:
-        """Return the number of the stretch of time in which mean gains stay what they are."""
-        number = now_ns // self._epoch_ns
-        if number != self._epoch:
-            self._epoch = number
-            at_s = np.array([number * self._epoch_ns / NS_PER_S])
-            places_m = self._world.position_m(np.arange(self._world.nodes), at_s)[:, 0]
-            self._tree = cKDTree(places_m)
-            self._heard, self._alone, self._schemes = {}, {}, {}
+    def gain_interval(self, now_ns: int) -> int:
+        """Return the number of the interval in which the mean gains of an instant are constant."""
+        number = now_ns // self._interval_ns
+        if number != self._interval:
+            self._interval = number
+            at_s = np.array([number * self._interval_ns / NS_PER_S])
+            positions_m = self._world.position_m(np.arange(self._world.nodes), at_s)[:, 0]
+            self._tree = cKDTree(positions_m)
+            self._received, self._locking, self._schemes = {}, {}, {}
         return number
 
-    def epoch_end_ns(self, now_ns: int) -> int:
-        """Return when the present mean gains are no longer used [ns]."""
-        return (now_ns // self._epoch_ns + 1) * self._epoch_ns
+    def gain_interval_end_ns(self, now_ns: int) -> int:
+        """Return the end of the interval in which the present mean gains are constant [ns]."""
+        return (now_ns // self._interval_ns + 1) * self._interval_ns
 
-    def heard_w(self, source: int, now_ns: int) -> dict[int, float]:
-        """Return the mean power of a node's frames at each node that can hear it [W]."""
-        epoch = self.epoch(now_ns)
-        if source not in self._heard and self._tree is not None:
+    def received_w(self, source: int, now_ns: int) -> dict[int, float]:
+        """Return the mean received power of a node's frames at each node in range [W]."""
+        gain_interval = self.gain_interval(now_ns)
+        if source not in self._received and self._tree is not None:
             near = self._tree.query_ball_point(
-                self._tree.data[source], self._reach_m, return_sorted=True
+                self._tree.data[source], self._range_m, return_sorted=True
             )
             target = np.array([node for node in near if node != source], dtype=np.int64)
-            at_s = np.array([epoch * self._epoch_ns / NS_PER_S])
+            at_s = np.array([gain_interval * self._interval_ns / NS_PER_S])
             gain_db = self._world.channel.large_scale_db(
                 np.full(target.size, source), target, at_s
             )[:, 0]
             power_w = self.tx_w[source] * db_to_linear(gain_db)
             floor_w = float(db_to_linear(_FLOOR_DB))
-            self._heard[source] = {
+            self._received[source] = {
                 node: power
                 for node, power in zip(target.tolist(), power_w.tolist(), strict=True)
                 if power >= floor_w * self.noise_w[node]
             }
-        return self._heard[source]
+        return self._received[source]
 
-    def alone(self, source: int, now_ns: int) -> frozenset[int]:
-        """Return the nodes that lock on to a node's frames if nothing else is on the air."""
-        heard_w = self.heard_w(source, now_ns)
-        if source not in self._alone:
-            self._alone[source] = frozenset(
-                node for node, power_w in heard_w.items() if self.locks(node, power_w, 0.0)
+    def locking_nodes(self, source: int, now_ns: int) -> frozenset[int]:
+        """Return the nodes that lock on to a node's frames in absence of interference."""
+        received_w = self.received_w(source, now_ns)
+        if source not in self._locking:
+            self._locking[source] = frozenset(
+                node for node, power_w in received_w.items() if self.locks(node, power_w, 0.0)
             )
-        return self._alone[source]
+        return self._locking[source]
 
     def locks(self, node: int, power_w: float, other_w: float) -> bool:
-        """Return whether a preamble of some power is noticed among other power [W]."""
+        """Return whether a preamble is detected at a power and an interference power [W]."""
         enough_w = self._detection * (self.noise_w[node] + other_w)
         return power_w >= self._detection_w and power_w >= enough_w
 
     def captures(self, node: int, frame: Frame, held: Frame) -> bool:
-        """Return whether a frame makes a node leave the one that it has locked on to."""
+        """Return whether a frame captures a receiver that is locked on to another frame."""
         return (
             frame.start_ns - held.start_ns <= 16_000
-            and frame.heard_w[node] >= self._capture * held.heard_w[node]
+            and frame.received_w[node] >= self._capture * held.received_w[node]
         )
 
-    def reads(self, node: int, frame: Frame) -> bool:
-        """Return whether a node that is no target of a frame it has listened to can read it."""
+    def decodes(self, node: int, frame: Frame) -> bool:
+        """Return whether a node that is locked on to a frame but not addressed can decode it."""
         needed = frame.scheme.threshold(frame.bits, 0.5)
         worst_w = 0.0
-        met = [other for other in frame.met if node in other.heard_w]
-        # The most that is there at once is there when the frame or one of the others begins.
-        for instant_ns in {frame.start_ns, *(other.start_ns for other in met)} if met else ():
-            there = [o.heard_w[node] for o in met if o.start_ns <= instant_ns < o.end_ns]
-            worst_w = max(worst_w, math.fsum(there))
-        return frame.heard_w[node] >= needed * (self.noise_w[node] + worst_w)
+        overlapping = [other for other in frame.overlapping if node in other.received_w]
+        # Interference peaks at the beginning of the frame or of one of the others.
+        starts_ns = {frame.start_ns, *(other.start_ns for other in overlapping)}
+        for at_ns in starts_ns if overlapping else ():
+            current = [o.received_w[node] for o in overlapping if o.start_ns <= at_ns < o.end_ns]
+            worst_w = max(worst_w, math.fsum(current))
+        return frame.received_w[node] >= needed * (self.noise_w[node] + worst_w)
 
     # Rates.
 
     def scheme(self, source: int, targets: tuple[int, ...], quantile: float, now_ns: int) -> Scheme:
-        """Return the modulation and code for some receivers."""
+        """Return the modulation and coding scheme for some receivers."""
         if self._fixed is not None:
             return self._fixed
-        heard_w = self.heard_w(source, now_ns)
-        known = self._schemes.get((source, targets, quantile))
-        if known is None:
-            snr = sorted(heard_w.get(node, 0.0) / self.noise_w[node] for node in targets)
+        received_w = self.received_w(source, now_ns)
+        scheme = self._schemes.get((source, targets, quantile))
+        if scheme is None:
+            snr = sorted(received_w.get(node, 0.0) / self.noise_w[node] for node in targets)
             place = min(int(quantile * len(snr)), len(snr) - 1)
-            known = self.phy.scheme(snr[place], self._packet_bits)
-            self._schemes[source, targets, quantile] = known
-        return known
+            scheme = self.phy.scheme(snr[place], self._packet_bits)
+            self._schemes[source, targets, quantile] = scheme
+        return scheme
 
     def air_bits(self, payload_bits: int) -> int:
-        """Return the length of a frame of data, a whole number of bytes [bit]."""
+        """Return the length of a data frame, a whole number of bytes [bit]."""
         return -(-payload_bits // 8) * 8 + 8 * self.mac.header_bytes
 
-    # What arrives.
+    # Reception.
 
     def sample(self, now_ns: int) -> int:
-        """Return the sample of the channel that holds at an instant."""
+        """Return the channel sample of an instant."""
         return now_ns // self._sample_ns
 
-    def count(self, frame: Frame, gain: Gain) -> None:
-        """Add a frame to what its flows were sent."""
+    def record_sent(self, frame: Frame, gain: Gain) -> None:
+        """Add the SNR and the Shannon bound of a frame to its attempts."""
         duration_s = (frame.end_ns - frame.start_ns) / NS_PER_S
-        for flow in frame.flows:
-            power_w = self.tx_w[frame.source] * gain(frame.source, flow.target, frame.start_ns)
-            snr = power_w / self.noise_w[flow.target]
-            flow.snr_sum += snr
-            flow.capacity_bits += self.capacity_bits(snr, duration_s)
+        for attempt in frame.attempts:
+            power_w = self.tx_w[frame.source] * gain(frame.source, attempt.target, frame.start_ns)
+            snr = power_w / self.noise_w[attempt.target]
+            attempt.snr_sum += snr
+            attempt.capacity_bits += self.capacity_bits(snr, duration_s)
 
     def capacity_bits(self, snr: float, duration_s: float) -> float:
-        """Return what Shannon's bound allows [bit]."""
+        """Return the Shannon bound on the bits sent in a duration."""
         return math.log2(1.0 + snr) * (self._bandwidth_hz * duration_s)
 
-    def arrives(self, node: int, frame: Frame, gain: Gain, draw: Draw) -> bool:
-        """Return whether a frame that a node has listened to arrives there."""
-        error = self.error(node, frame, gain)
-        return error == 0.0 or draw(frame.source, node, frame.number) >= error
+    def receives(self, node: int, frame: Frame, gain: Gain, draw: Draw) -> bool:
+        """Return whether an addressed node that is locked on to a frame receives it."""
+        error_probability = self.error_probability(node, frame, gain)
+        return (
+            error_probability == 0.0 or draw(frame.source, node, frame.number) >= error_probability
+        )
 
-    def error(self, node: int, frame: Frame, gain: Gain) -> float:
-        """Return the error probability of a frame at a node, piece by piece of its interference."""
+    def error_probability(self, node: int, frame: Frame, gain: Gain) -> float:
+        """Return the error probability of a frame at a node, from segments of its interference."""
         begin_ns = frame.start_ns + frame.scheme.preamble_ns
         signal_w = self.tx_w[frame.source] * gain(frame.source, node, frame.start_ns)
-        met = [
+        overlapping = [
             (
                 max(other.start_ns, begin_ns),
                 min(other.end_ns, frame.end_ns),
                 self.tx_w[other.source] * gain(other.source, node, other.start_ns),
             )
-            for other in sorted(frame.met, key=lambda each: (each.start_ns, each.source))
-            if node in other.heard_w and other.end_ns > begin_ns
+            for other in sorted(frame.overlapping, key=lambda each: (each.start_ns, each.source))
+            if node in other.received_w and other.end_ns > begin_ns
         ]
-        if not met:
-            return self.clean_error(frame.scheme, frame.bits, signal_w / self.noise_w[node])
-        edges = sorted({begin_ns, frame.end_ns, *(m[0] for m in met), *(m[1] for m in met)})
+        if not overlapping:
+            return self.interference_free_error(
+                frame.scheme, frame.bits, signal_w / self.noise_w[node]
+            )
+        edges = sorted(
+            {begin_ns, frame.end_ns, *(m[0] for m in overlapping), *(m[1] for m in overlapping)}
+        )
         sinr, share = [], []
         for first, last in pairwise(edges):
-            other_w = sum(power_w for start, end, power_w in met if start <= first < end)
+            other_w = sum(power_w for start, end, power_w in overlapping if start <= first < end)
             sinr.append(signal_w / (self.noise_w[node] + other_w))
             share.append((last - first) / (frame.end_ns - begin_ns) * frame.bits)
         if min(sinr) >= frame.scheme.threshold(frame.bits, 0.0):
@@ -230,7 +238,7 @@ class Radio:
         hazard = [frame.scheme.hazard(each) for each in sinr]
         return -math.expm1(-math.fsum(map(mul, hazard, share)))
 
-    def clean_error(self, scheme: Scheme, bits: int, snr: float) -> float:
+    def interference_free_error(self, scheme: Scheme, bits: int, snr: float) -> float:
         """Return the error probability of a frame without interference."""
         if snr >= scheme.threshold(bits, 0.0):
             return 0.0

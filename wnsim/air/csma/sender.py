@@ -1,4 +1,4 @@
-"""A station in rounds of contention: what it sends, and what became of its packets so far."""
+"""Station in the contention rounds of a clique: its full packets and their outcome."""
 
 from __future__ import annotations
 
@@ -7,93 +7,94 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from wnsim.air.csma.service import Service
-    from wnsim.air.flow import Flow
+    from wnsim.air.transmission import Attempt
     from wnsim.mac.csma import Csma
     from wnsim.phy.wifi import Scheme
 
 
 @dataclass(slots=True)
 class Sender:
-    """A station's present stream, what its full packets take, and what became of them.
+    """A station's current transmission, the duration of its full packets, and their outcome.
 
     Parameters
     ----------
-    service, flow, target : its stream, and who receives it
-    left : full packets that are to arrive before the last packet
-    bits, data, ack : length of packets with headers [bit]; modulation and code, of answers too
-    data_ns, exchange_ns : duration of a packet, and of one with its answer [ns]
-    steady : whether packets and their answers arrive if nothing collides
+    service, attempt, target : its transmission, and the receiver
+    remaining : full packets to be received before the last packet
+    bits, data, ack : length of packets with headers [bit]; modulation and coding scheme of packets
+        and of acknowledgements
+    data_ns, exchange_ns : duration of a packet, and of a packet with its acknowledgement [ns]
+    error_free : whether packets and acknowledgements are always received in absence of collisions
 
     Attributes
     ----------
-    again : whether the present packet was sent before
-    starts_ns : when it sent [ns]
-    ends_ns : when packets arrived for good [ns]; perhaps not all, if that is not to be told
-    won : how many came
-    kept, dropped : packets given up after too many retries: those that had arrived although no
-        answer came, and others
-    last_ns : when something last arrived for good [ns]
+    resent : whether the current packet was sent before
+    starts_ns : instants of transmission [ns]
+    ends_ns : instants of final reception, possibly incomplete without a trace [ns]
+    acked : number of acknowledged packets
+    received_unacked, dropped : packets that met the retry limit: received without an
+        acknowledgement, and others
+    last_ns : last final reception [ns]
     """
 
     service: Service
-    flow: Flow
+    attempt: Attempt
     target: int
-    left: int
+    remaining: int
     bits: int
     data: Scheme
     ack: Scheme
     data_ns: int
     exchange_ns: int
-    steady: bool
-    again: bool
+    error_free: bool
+    resent: bool
     starts_ns: list[int] = field(default_factory=list)
     ends_ns: list[int] = field(default_factory=list)
-    won: int = 0
-    kept: int = 0
+    acked: int = 0
+    received_unacked: int = 0
     dropped: int = 0
     last_ns: int = -1
 
-    def win(self, now_ns: int) -> None:
-        """Take in that the answer to a packet came."""
-        self.won += 1
-        self._arrive(now_ns)
-        self.flow.repeated += self.service.tries > 0
-        self._renew()
+    def on_ack(self, now_ns: int) -> None:
+        """Record the acknowledgement of a packet in a round with several senders."""
+        self.acked += 1
+        self._receive(now_ns)
+        self.attempt.repeated += self.service.tries > 0
+        self._next()
 
-    def fail(self, start_ns: int, now_ns: int, reached: bool, mac: Csma) -> None:
-        """Take in that no answer came to a packet, and whether it arrived all the same."""
-        flow, service = self.flow, self.service
-        flow.repeated += service.tries > 0
-        flow.lost += 1
-        flow.lost_ns += now_ns - start_ns
+    def on_failure(self, start_ns: int, now_ns: int, reached: bool, mac: Csma) -> None:
+        """Record a missing acknowledgement, and whether the packet was received nevertheless."""
+        attempt, service = self.attempt, self.service
+        attempt.repeated += service.tries > 0
+        attempt.failed += 1
+        attempt.failed_ns += now_ns - start_ns
         service.tries += 1
         service.failures += 1
         service.reached |= reached
-        self.again = True
+        self.resent = True
         if service.failures < mac.retry_limit:
             return
         if service.reached:
-            self.kept += 1
-            self._arrive(now_ns)
-            self._renew()
+            self.received_unacked += 1
+            self._receive(now_ns)
+            self._next()
         elif mac.arq:
             service.failures = 0
         else:
-            self.left -= 1
+            self.remaining -= 1
             self.dropped += 1
-            self._renew()
+            self._next()
 
-    def renew(self) -> None:
-        """Take in that a packet that was sent before has been answered."""
-        self.flow.repeated += self.service.tries > 0
-        self._renew()
+    def on_resent_ack(self) -> None:
+        """Record the acknowledgement of a packet that was sent before."""
+        self.attempt.repeated += self.service.tries > 0
+        self._next()
 
-    def _arrive(self, now_ns: int) -> None:
-        self.left -= 1
+    def _receive(self, now_ns: int) -> None:
+        self.remaining -= 1
         self.last_ns = now_ns
         self.ends_ns.append(now_ns)
 
-    def _renew(self) -> None:
-        """Go on to the next packet."""
+    def _next(self) -> None:
+        """Advance to the next packet."""
         self.service.failures = self.service.tries = 0
-        self.service.reached = self.again = False
+        self.service.reached = self.resent = False

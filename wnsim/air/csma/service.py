@@ -1,4 +1,4 @@
-"""A stream that a station serves packet by packet, and the book of what became of them."""
+"""Packet-by-packet service of a transmission, and the counters of its attempts."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ import numpy as np
 from wnsim.core.units import to_s
 
 if TYPE_CHECKING:
-    from wnsim.air.flow import Flow, Stream
+    from wnsim.air.transmission import Attempt, Transmission
     from wnsim.mac.csma import Csma
 
 
 @dataclass(slots=True)
-class Book:
-    """What is known of a flow besides its own fields.
+class Counters:
+    """Counters of an attempt besides its own fields.
 
     Attributes
     ----------
-    arrived_bits, dropped_bits : of its packets; given up after too many retries [bit]
-    air_ns, sent_ns : in exchanges that brought something; in frames [ns]
-    last_ns, last_bits : when something last arrived [ns], and how much [bit]
+    arrived_bits, dropped_bits : received; dropped at the retry limit [bit]
+    air_ns, sent_ns : duration of successful exchanges; of all frames [ns]
+    last_ns, last_bits : instant [ns] and size [bit] of the last reception
     """
 
     arrived_bits: int = 0
@@ -34,32 +34,34 @@ class Book:
 
 
 class Service:
-    """The packets of a stream.
+    """The packets of a transmission.
 
     Parameters
     ----------
-    stream : the stream
+    transmission : the transmission
     packet_bits : size of a packet; the last one may be shorter [bit]
-    mac : rules of repeating
-    trace : whether flows remember when their bits arrived
+    mac : retry rules
+    trace : whether attempts record when their bits arrive
 
     Attributes
     ----------
-    flows : those under way, in their order
-    failures : how often the present packet was sent in vain, since it was last begun anew
-    tries : how often it was sent
+    attempts : attempts under way, in order
+    failures : failed transmissions of the current packet since its last restart
+    tries : number of times that it was sent
     reached : whether the receiver has it, acknowledged or not
-    on_air_ns : when its present frame began; -1: there is none [ns]
+    on_air_ns : when its current frame began; -1 if there is none [ns]
     """
 
-    def __init__(self, stream: Stream, packet_bits: int, mac: Csma, trace: bool) -> None:
-        self.stream = stream
-        self.source = stream.source
-        self.priority = stream.flows[0].priority
-        self.serial = stream.serial
-        self.several = len(stream.flows) > 1
-        self.flows = list(stream.flows)
-        self.books = {flow: Book() for flow in stream.flows}
+    def __init__(
+        self, transmission: Transmission, packet_bits: int, mac: Csma, trace: bool
+    ) -> None:
+        self.transmission = transmission
+        self.source = transmission.source
+        self.priority = transmission.attempts[0].priority
+        self.serial = transmission.serial
+        self.multicast = len(transmission.attempts) > 1
+        self.attempts = list(transmission.attempts)
+        self.counters = {attempt: Counters() for attempt in transmission.attempts}
         self.failures = self.tries = 0
         self.reached = False
         self.on_air_ns = -1
@@ -69,63 +71,65 @@ class Service:
 
     @property
     def order(self) -> tuple[int, int]:
-        """Its place in a queue."""
+        """Sort key in a queue."""
         return (-self.priority, self.serial)
 
     def begin(self, now_ns: int) -> None:
-        """Take in that it is at the head of its queue."""
-        for flow in self.flows:
-            if flow.started_ns < 0:
-                flow.started_ns = now_ns
+        """Record that the transmission has reached the head of its queue."""
+        for attempt in self.attempts:
+            if attempt.started_ns < 0:
+                attempt.started_ns = now_ns
 
     def next_bits(self) -> int:
-        """Return the size of the present packet [bit]."""
-        return min(self._packet_bits, max(self.missing_bits(flow) for flow in self.flows))
+        """Return the size of the current packet [bit]."""
+        return min(
+            self._packet_bits, max(self.remaining_bits(attempt) for attempt in self.attempts)
+        )
 
-    def missing_bits(self, flow: Flow) -> int:
-        """Return what is still to be sent of a flow [bit]."""
-        book = self.books[flow]
-        return flow.size_bits - book.arrived_bits - book.dropped_bits
+    def remaining_bits(self, attempt: Attempt) -> int:
+        """Return the number of bits of an attempt still to be sent."""
+        counters = self.counters[attempt]
+        return attempt.size_bits - counters.arrived_bits - counters.dropped_bits
 
-    def sent(self, now_ns: int, duration_ns: int) -> None:
-        """Take in that a frame goes on the air."""
+    def on_sent(self, now_ns: int, duration_ns: int) -> None:
+        """Record that a frame goes on the air."""
         self.on_air_ns = now_ns
-        for flow in self.flows:
-            flow.sent += 1
-            flow.repeated += self.tries > 0
-            self.books[flow].sent_ns += duration_ns
+        for attempt in self.attempts:
+            attempt.sent += 1
+            attempt.repeated += self.tries > 0
+            self.counters[attempt].sent_ns += duration_ns
         self.tries += 1
 
-    def arrived(self, flow: Flow, bits: int, now_ns: int) -> None:
-        """Take in that a frame brought some bits of a flow."""
-        book = self.books[flow]
-        book.air_ns += now_ns - self.on_air_ns
-        self._credit(flow, bits, now_ns)
+    def _receive(self, attempt: Attempt, bits: int, now_ns: int) -> None:
+        """Record that a frame delivered bits of an attempt."""
+        counters = self.counters[attempt]
+        counters.air_ns += now_ns - self.on_air_ns
+        self._credit(attempt, bits, now_ns)
 
-    def lost(self, flow: Flow, now_ns: int) -> None:
-        """Take in that a frame brought a flow nothing."""
-        flow.lost += 1
-        flow.lost_ns += now_ns - self.on_air_ns
+    def _lose(self, attempt: Attempt, now_ns: int) -> None:
+        """Record that a frame delivered nothing of an attempt."""
+        attempt.failed += 1
+        attempt.failed_ns += now_ns - self.on_air_ns
 
-    def succeed(self, flows: tuple[Flow, ...], bits: int, now_ns: int) -> None:
-        """Take in the acknowledgement of the present packet."""
-        for flow in flows:
-            if flow in self.books:
-                self.arrived(flow, bits, now_ns)
+    def on_ack(self, attempts: tuple[Attempt, ...], bits: int, now_ns: int) -> None:
+        """Record the acknowledgement of the current packet."""
+        for attempt in attempts:
+            if attempt in self.counters:
+                self._receive(attempt, bits, now_ns)
         self._next()
 
-    def fail(self, flows: tuple[Flow, ...], bits: int, now_ns: int) -> None:
-        """Take in that no acknowledgement came; once too often, the packet is given up."""
+    def on_failure(self, attempts: tuple[Attempt, ...], bits: int, now_ns: int) -> None:
+        """Record a missing acknowledgement; at the retry limit, drop or restart the packet."""
         self.failures += 1
         last = self.failures >= self._mac.retry_limit
-        for flow in flows:
-            if flow not in self.books:
+        for attempt in attempts:
+            if attempt not in self.counters:
                 continue
-            self.lost(flow, now_ns)
+            self._lose(attempt, now_ns)
             if last and self.reached:
-                self._credit(flow, bits, now_ns)
+                self._credit(attempt, bits, now_ns)
             elif last and not self._mac.arq:
-                self.books[flow].dropped_bits += min(bits, self.missing_bits(flow))
+                self.counters[attempt].dropped_bits += min(bits, self.remaining_bits(attempt))
         if last and self._mac.arq and not self.reached:
             self.failures = 0
             self.on_air_ns = -1
@@ -134,52 +138,54 @@ class Service:
         else:
             self.on_air_ns = -1
 
-    def spread(self, flows: tuple[Flow, ...], reached: list[int], bits: int, now_ns: int) -> None:
-        """Take in the end of a broadcast frame."""
-        for flow in flows:
-            if flow in self.books:
-                if flow.target in reached:
-                    self.arrived(flow, bits, now_ns)
+    def on_multicast(
+        self, attempts: tuple[Attempt, ...], reached: list[int], bits: int, now_ns: int
+    ) -> None:
+        """Record the end of a multicast frame."""
+        for attempt in attempts:
+            if attempt in self.counters:
+                if attempt.target in reached:
+                    self._receive(attempt, bits, now_ns)
                 else:
-                    self.lost(flow, now_ns)
+                    self._lose(attempt, now_ns)
         self._next()
 
-    def complete(self) -> list[Flow]:
-        """Return the flows of which nothing is left to be sent."""
-        return [flow for flow in self.flows if self.missing_bits(flow) == 0]
+    def complete(self) -> list[Attempt]:
+        """Return the attempts with no bits left to send."""
+        return [attempt for attempt in self.attempts if self.remaining_bits(attempt) == 0]
 
-    def acked_bits(self, flow: Flow, now_ns: int) -> int:
-        """Return what had arrived of a flow before an instant [bit]."""
-        book = self.books[flow]
-        return book.arrived_bits - (book.last_bits if book.last_ns >= now_ns else 0)
+    def acked_bits(self, attempt: Attempt, now_ns: int) -> int:
+        """Return the number of bits of an attempt received before an instant."""
+        counters = self.counters[attempt]
+        return counters.arrived_bits - (counters.last_bits if counters.last_ns >= now_ns else 0)
 
-    def leave(self, flow: Flow, now_ns: int) -> None:
-        """Close the book of a flow that ends."""
-        done = self.missing_bits(flow) == 0
-        book = self.books.pop(flow)
-        self.flows.remove(flow)
+    def close(self, attempt: Attempt, now_ns: int) -> None:
+        """Write the outcome of an attempt that ends."""
+        done = self.remaining_bits(attempt) == 0
+        counters = self.counters.pop(attempt)
+        self.attempts.remove(attempt)
         if not done and self.on_air_ns >= 0:
-            flow.lost += 1
-            flow.lost_ns += now_ns - self.on_air_ns
-        flow.delivered = done and not book.dropped_bits
-        if done and not flow.delivered:
-            flow.limit_reason = "retry-limit"
-        flow.acked_bits = book.arrived_bits
-        flow.airtime_s = flow.receiving_s = to_s(book.sent_ns)
-        if flow.started_ns >= 0:
-            flow.access_ns = now_ns - flow.started_ns - flow.lost_ns - book.air_ns
+            attempt.failed += 1
+            attempt.failed_ns += now_ns - self.on_air_ns
+        attempt.delivered = done and not counters.dropped_bits
+        if done and not attempt.delivered:
+            attempt.limit_reason = "retry-limit"
+        attempt.acked_bits = counters.arrived_bits
+        attempt.airtime_s = attempt.receiving_s = to_s(counters.sent_ns)
+        if attempt.started_ns >= 0:
+            attempt.access_ns = now_ns - attempt.started_ns - attempt.failed_ns - counters.air_ns
 
-    def _credit(self, flow: Flow, bits: int, now_ns: int) -> None:
-        """Give a flow what has arrived."""
-        book = self.books[flow]
-        book.last_bits = min(bits, self.missing_bits(flow))
-        book.last_ns = now_ns
-        book.arrived_bits += book.last_bits
+    def _credit(self, attempt: Attempt, bits: int, now_ns: int) -> None:
+        """Add received bits to an attempt."""
+        counters = self.counters[attempt]
+        counters.last_bits = min(bits, self.remaining_bits(attempt))
+        counters.last_ns = now_ns
+        counters.arrived_bits += counters.last_bits
         if self._trace:
-            flow.progress.append((np.array([now_ns]), np.array([book.last_bits])))
+            attempt.progress.append((np.array([now_ns]), np.array([counters.last_bits])))
 
     def _next(self) -> None:
-        """Go on to the next packet."""
+        """Advance to the next packet."""
         self.failures = self.tries = 0
         self.reached = False
         self.on_air_ns = -1

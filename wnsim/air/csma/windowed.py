@@ -1,11 +1,11 @@
-"""The windowed engine: what happens on the air, ahead of the simulated clock.
+"""Windowed CSMA engine: event-driven simulation ahead of the simulated clock.
 
-Nothing from outside can change who is on the air before the clock's next appointment, so the
-engine goes through its own events up to there at one go, and stops where a flow ends; the clock
-sees one event for each of these stretches, none for a packet. Backoffs are not counted but
-computed: a station knows when it will send unless something stops it. Where all stations hear
-each other, `rounds` goes from one exchange to the next without even these events. `packet`, which
-looks at every slot of every station, gives the same results to the last bit.
+Between two events of the simulated clock nothing outside the engine can start or cancel a
+transmission. The engine therefore processes its own events up to the next one in one call, or to
+the end of an attempt; the clock sees one event for each such window and none for a frame. Backoffs
+are not counted slot by slot but computed (`states`), and in a fully connected network `clique`
+advances from one exchange to the next without even these events. `packet`, which simulates every
+slot of every station, gives bit-identical results.
 """
 
 from __future__ import annotations
@@ -14,23 +14,22 @@ import heapq
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from wnsim.air.csma.clique import Rounds
+from wnsim.air.csma.clique import Clique
 from wnsim.air.csma.contention import Contention
 from wnsim.air.csma.frame import Frame
-from wnsim.air.csma.lookahead import Backoffs, Draws, Paths
 from wnsim.air.csma.radio import ACK_BITS
+from wnsim.air.csma.states import NEVER_NS, StationStates
 from wnsim.core.clock import LAST
-from wnsim.core.invariants import at_once
+from wnsim.core.invariants import half_duplex_violation
 from wnsim.core.units import to_s
-from wnsim.phy.wifi import DIFS_NS, SENSE_NS, SIFS_NS, SLOT_NS, TIMEOUT_NS
+from wnsim.phy.wifi import SENSE_NS, SIFS_NS, TIMEOUT_NS
 
 if TYPE_CHECKING:
-    from wnsim.air.air import Setup
     from wnsim.air.csma.service import Service
-    from wnsim.air.flow import Flow
+    from wnsim.air.setup import Setup
+    from wnsim.air.transmission import Attempt
 
-_NEVER = 2**63 - 1
-_END, _MISSING, _SENSE, _ANSWER = range(4)
+_END, _TIMEOUT, _SENSE, _ACK = range(4)
 
 
 class Windowed(Contention):
@@ -38,39 +37,22 @@ class Windowed(Contention):
 
     Attributes
     ----------
-    busy_ns, eifs_ns : until when each node finds the medium busy, or waits after a frame that it
-        could not read [ns]
-    slots : what was left of each node's backoff when the medium last fell idle
-    starts_ns : when each node will send; a number that no instant reaches if it will not [ns]
-    sending : the frame of each node that is on the air or not yet answered
+    states : states of the stations
     """
 
-    def __init__(self, setup: Setup, ended: Callable[[Flow], None]) -> None:
+    def __init__(self, setup: Setup, ended: Callable[[Attempt], None]) -> None:
         super().__init__(setup, ended)
-        nodes = setup.world.nodes
-        self.busy_ns, self.eifs_ns = [0] * nodes, [0] * nodes
-        self.slots = [0] * nodes
-        self.asked_ns = [0] * nodes
-        self.contends = [False] * nodes
-        self.starts_ns = [_NEVER] * nodes
-        self.sending: list[Frame | None] = [None] * nodes
-        self.number = [0] * nodes
-        self._talked_ns = [0] * nodes
-        self._held: list[Frame | None] = [None] * nodes
+        self.states = StationStates(setup, self.radio)
         self._frames: list[Frame] = []
         self._events: list[tuple[int, int, int, Frame]] = []
-        self._starts: list[tuple[int, int]] = []
-        self._wake_ns = _NEVER
-        self.backoffs = Backoffs(self.radio.backoff_key, nodes)
-        self.draws = Draws(setup.error_key)
-        self.paths = Paths(setup)
+        self._wake_ns = NEVER_NS
         self._ack_ns = self.radio.phy.slowest.duration_ns(ACK_BITS)
-        self._rounds = Rounds(self)
+        self._clique = Clique(setup, self.radio, self.queues, self.states)
 
     # The clock.
 
     def wake(self) -> None:
-        """Go on at the end of this instant."""
+        """Schedule a run at the end of this instant."""
         self._arm(self.env.now_ns)
 
     def _arm(self, instant_ns: int) -> None:
@@ -82,22 +64,22 @@ class Windowed(Contention):
         now = self.env.now_ns
         if self._wake_ns != now:
             return
-        self._wake_ns = _NEVER
+        self._wake_ns = NEVER_NS
         while True:
             if self.done:
                 if self.done[0].ended_ns > now:
                     self._arm(self.done[0].ended_ns)
                     return
-                # What they set free, others may be about to use at this instant.
+                # The network may hand over more messages in response, at this same instant.
                 self.report()
                 self._arm(now)
                 return
             instant_ns = self._next_ns()
             if instant_ns <= now:
-                self._instant(instant_ns)
-            elif self.fresh:
-                self._look(now)
-            elif instant_ns == _NEVER:
+                self._process(instant_ns)
+            elif self.changed:
+                self._update_queues(now)
+            elif instant_ns == NEVER_NS:
                 return
             else:
                 horizon = self.env.peek()
@@ -107,273 +89,252 @@ class Windowed(Contention):
                 self._run(horizon)
 
     def _next_ns(self) -> int:
-        """Return when something happens next [ns]."""
+        """Return the instant of the next event on the air [ns]."""
         limit_ns = self.next_limit_ns()
-        instant_ns = _NEVER if limit_ns is None else limit_ns
+        instant_ns = NEVER_NS if limit_ns is None else limit_ns
         if self._events:
             instant_ns = min(instant_ns, self._events[0][0])
-        starts, starts_ns = self._starts, self.starts_ns
-        while starts and starts_ns[starts[0][1]] != starts[0][0]:
-            heapq.heappop(starts)
-        return min(instant_ns, starts[0][0]) if starts else instant_ns
+        return min(instant_ns, self.states.next_start_ns())
 
     def _run(self, horizon: float) -> None:
-        """Go ahead until a flow ends, or to the first instant that is not before the horizon."""
+        """Process events before a horizon [ns], up to the end of the first attempt."""
         while not self.done:
             if not self._events:
                 limit_ns = self.next_limit_ns()
                 bound = horizon if limit_ns is None else min(horizon, limit_ns)
-                self._rounds.run(bound)
+                self._clique.run(bound)
             instant_ns = self._next_ns()
-            if instant_ns >= horizon or instant_ns == _NEVER:
+            if instant_ns >= horizon or instant_ns == NEVER_NS:
                 return
-            self._instant(instant_ns)
+            self._process(instant_ns)
 
-    def _instant(self, now: int) -> None:
-        """Let happen what happens on the air at an instant."""
-        events = self._events
-        while events and events[0][0] == now and events[0][1] <= _MISSING:
+    def _process(self, now: int) -> None:
+        """Process all events of an instant, in the order given in `contention`."""
+        events, states = self._events, self.states
+        while events and events[0][0] == now and events[0][1] <= _TIMEOUT:
             _, kind, _, frame = heapq.heappop(events)
             if kind == _END:
                 self._end(frame)
             else:
-                self._missing(frame)
+                self._on_ack_timeout(frame)
         self.expire(now)
         while events and events[0][0] == now:
             _, kind, node, frame = heapq.heappop(events)
             if kind == _SENSE:
                 self._sense(frame)
             else:
-                self._acknowledge(node, frame)
-        starts = self._starts
-        while starts and starts[0][0] == now:
-            _, node = heapq.heappop(starts)
-            if self.starts_ns[node] == now:
-                self.starts_ns[node] = _NEVER
-                if self.queues[node]:
-                    self._send_packet(node, self.queues[node][0], now)
-                else:
-                    self.contends[node] = False
+                self._send_ack(node, frame)
+        while (starting := states.pop_start(now)) is not None:
+            if self.queues[starting]:
+                self._send_packet(starting, self.queues[starting][0], now)
+            else:
+                states.contends[starting] = False
 
-    # Backoff.
+    # Queues.
 
-    def _look(self, now: int) -> None:
-        """Take in that queues have changed."""
-        fresh, self.fresh = sorted(self.fresh), set()
-        for node in fresh:
+    def _update_queues(self, now: int) -> None:
+        """Let stations whose queue has changed begin or stop contending."""
+        states = self.states
+        changed, self.changed = sorted(self.changed), set()
+        for node in changed:
             queue = self.queues[node]
-            if self.sending[node] is not None:
+            if states.sending[node] is not None:
                 continue
             if not queue:
-                self.contends[node] = False
-                self.starts_ns[node] = _NEVER
+                states.withdraw(node)
                 continue
             queue[0].begin(now)
-            if not self.contends[node]:
-                self.contends[node] = True
-                self.asked_ns[node] = now
-                if self.busy_ns[node] > now and self.slots[node] == 0:
-                    self.slots[node] = self.backoffs.draw(node, self.mac.window(0))
-                if self._held[node] is None:
-                    self.plan(node)
-
-    def plan(self, node: int) -> None:
-        """Find out when a node will send if nothing stops it."""
-        if self.contends[node] and self.sending[node] is None:
-            free = max(self.busy_ns[node], self.eifs_ns[node])
-            start = free + DIFS_NS + SLOT_NS * self.slots[node]
-            start = max(start, self.asked_ns[node])
-            self.starts_ns[node] = start
-            heapq.heappush(self._starts, (start, node))
-
-    def _stop(self, node: int, now: int) -> None:
-        """Stop a node's backoff: it has found the medium busy."""
-        self.starts_ns[node] = _NEVER
-        if self.slots[node]:
-            free = max(self.busy_ns[node], self.eifs_ns[node])
-            passed = (now - free - DIFS_NS) // SLOT_NS
-            if passed > 0:
-                self.slots[node] = max(self.slots[node] - passed, 0)
+            if not states.contends[node]:
+                states.contends[node] = True
+                states.asked_ns[node] = now
+                if states.busy_ns[node] > now and states.slots[node] == 0:
+                    window = self.mac.contention_window(0)
+                    states.slots[node] = states.backoffs.draw(node, window)
+                if states.locked[node] is None:
+                    states.schedule(node)
 
     # Frames.
 
     def _send_packet(self, node: int, service: Service, now: int) -> None:
         """Send the packet at the head of a queue."""
-        radio = self.radio
+        radio, states = self.radio, self.states
         service.begin(now)
         payload = service.next_bits()
-        targets = tuple([flow.target for flow in service.flows])
-        scheme = radio.scheme(node, targets, service.stream.quantile, now)
+        targets = tuple([attempt.target for attempt in service.attempts])
+        scheme = radio.scheme(node, targets, service.transmission.quantile, now)
         bits = radio.air_bits(payload)
         end = now + scheme.duration_ns(bits)
         nav = 0
-        if not service.several:
+        if not service.multicast:
             nav = end + SIFS_NS + radio.phy.control(scheme).duration_ns(ACK_BITS)
         frame = Frame(
-            node, targets, self.number[node], now, end, scheme, bits,
-            radio.heard_w(node, now), nav, service, tuple(service.flows), payload,
+            node, targets, states.number[node], now, end, scheme, bits,
+            radio.received_w(node, now), nav, service, tuple(service.attempts), payload,
         )  # fmt: skip
-        self.slots[node] = 0
-        self.sending[node] = frame
-        service.sent(now, end - now)
-        radio.count(frame, self.paths.gain)
+        states.slots[node] = 0
+        states.sending[node] = frame
+        service.on_sent(now, end - now)
+        radio.record_sent(frame, states.gains.gain)
         self._send(frame)
 
-    def _acknowledge(self, node: int, frame: Frame) -> None:
-        """Answer a frame."""
+    def _send_ack(self, node: int, frame: Frame) -> None:
+        """Acknowledge a frame."""
         now = frame.end_ns + SIFS_NS
         scheme = self.radio.phy.control(frame.scheme)
-        heard_w = self.radio.heard_w(node, now)
+        received_w = self.radio.received_w(node, now)
+        number = self.states.number[node]
         ack = Frame(
-            node, (frame.source,), self.number[node], now, frame.nav_ns, scheme, ACK_BITS, heard_w
-        )
+            node, (frame.source,), number, now, frame.nav_ns, scheme, ACK_BITS, received_w
+        )  # fmt: skip
         self._send(ack)
 
     def _send(self, frame: Frame) -> None:
         """Put a frame on the air."""
-        node = frame.source
-        self.number[node] += 1
-        self._held[node] = None
-        self.busy_ns[node] = self._talked_ns[node] = frame.end_ns
+        node, states = frame.source, self.states
+        states.number[node] += 1
+        states.locked[node] = None
+        states.busy_ns[node] = states.tx_end_ns[node] = frame.end_ns
         now = frame.start_ns
         for other in self._frames:
             if other.end_ns > now:
-                other.met.append(frame)
-                frame.met.append(other)
+                other.overlapping.append(frame)
+                frame.overlapping.append(other)
         self._frames.append(frame)
         heapq.heappush(self._events, (now + SENSE_NS, _SENSE, node, frame))
         heapq.heappush(self._events, (frame.end_ns, _END, node, frame))
 
     def _sense(self, frame: Frame) -> None:
-        """Let all nodes that can hear a frame take notice of it, or not."""
-        held, talked, start = self._held, self._talked_ns, frame.start_ns
-        now, end, locked = start + SENSE_NS, frame.end_ns, frame.locked
-        busy, radio = self.busy_ns, self.radio
+        """Let all nodes in range sense a frame: lock on to it, or find the medium busy."""
+        states = self.states
+        locked, tx_end, start = states.locked, states.tx_end_ns, frame.start_ns
+        now, end, receivers = start + SENSE_NS, frame.end_ns, frame.receivers
+        busy, radio = states.busy_ns, self.radio
         others = [each for each in self._frames if each is not frame]
         others.sort(key=lambda each: (each.start_ns, each.source))
-        alone = radio.alone(frame.source, start) if not others else frozenset()
-        for node, power_w in frame.heard_w.items():
-            if talked[node] > start:
+        undisturbed = radio.locking_nodes(frame.source, start) if not others else frozenset()
+        for node, power_w in frame.received_w.items():
+            if tx_end[node] > start:
                 continue
             if not others:
-                notable = node in alone
+                locks = node in undisturbed
             else:
-                other_w = sum([o.heard_w[node] for o in others if node in o.heard_w])
-                notable = radio.locks(node, power_w, other_w)
-            mine = held[node]
-            if mine is not None:
-                if notable and radio.captures(node, frame, mine):
-                    held[node] = frame
-                    locked.append(node)
+                other_w = sum([o.received_w[node] for o in others if node in o.received_w])
+                locks = radio.locks(node, power_w, other_w)
+            current = locked[node]
+            if current is not None:
+                if locks and radio.captures(node, frame, current):
+                    locked[node] = frame
+                    receivers.append(node)
                     busy[node] = max(busy[node], end)
                 continue
-            until = end if notable else self._loud_until_ns(node, now)
+            until = end if locks else self._energy_until_ns(node, now)
             if until > now:
-                if self.contends[node] or self.slots[node]:
-                    self._stop(node, now)
+                if states.contends[node] or states.slots[node]:
+                    states.freeze(node, now)
                 busy[node] = max(busy[node], until)
-                if notable:
-                    held[node] = frame
-                    locked.append(node)
+                if locks:
+                    locked[node] = frame
+                    receivers.append(node)
                 else:
-                    self.plan(node)
+                    states.schedule(node)
 
-    def _loud_until_ns(self, node: int, now: int) -> int:
-        """Return until when a node hears more than its threshold if nothing is added [ns]."""
-        energy_w, alone, last = self.radio.energy_w, now, now
+    def _energy_until_ns(self, node: int, now: int) -> int:
+        """Return until when frames on the air exceed a node's energy detection threshold [ns]."""
+        energy_w, single, last = self.radio.energy_w, now, now
         for frame in self._frames:
-            power_w = frame.heard_w.get(node)
+            power_w = frame.received_w.get(node)
             if power_w is not None and frame.end_ns > last:
                 last = frame.end_ns
-            if power_w is not None and power_w >= energy_w and frame.end_ns > alone:
-                alone = frame.end_ns
-        if alone == last:
+            if power_w is not None and power_w >= energy_w and frame.end_ns > single:
+                single = frame.end_ns
+        if single == last:
             return last
-        heard = [frame for frame in self._frames if node in frame.heard_w]
-        heard.sort(key=lambda each: (each.start_ns, each.source))
-        for end in sorted({frame.end_ns for frame in heard}, reverse=True):
-            power_w = sum([each.heard_w[node] for each in heard if each.end_ns >= end])
+        audible = [frame for frame in self._frames if node in frame.received_w]
+        audible.sort(key=lambda each: (each.start_ns, each.source))
+        for end in sorted({frame.end_ns for frame in audible}, reverse=True):
+            power_w = sum([each.received_w[node] for each in audible if each.end_ns >= end])
             if power_w >= energy_w:
                 return end
         return now
 
     def _end(self, frame: Frame) -> None:
-        """Take in the end of a frame."""
-        now, source, held = frame.end_ns, frame.source, self._held
+        """Handle the end of a frame at its source and at all nodes that are locked on to it."""
+        states = self.states
+        now, source, locked = frame.end_ns, frame.source, states.locked
         self._frames.remove(frame)
-        busy, eifs, radio = self.busy_ns, self.eifs_ns, self.radio
+        busy, eifs, radio = states.busy_ns, states.eifs_ns, self.radio
         others = bool(self._frames)
         if others:
-            busy[source] = max(busy[source], self._loud_until_ns(source, now))
-        if frame.asks:
-            heapq.heappush(self._events, (now + TIMEOUT_NS, _MISSING, source, frame))
+            busy[source] = max(busy[source], self._energy_until_ns(source, now))
+        if frame.needs_ack:
+            heapq.heappush(self._events, (now + TIMEOUT_NS, _TIMEOUT, source, frame))
         elif frame.service is None:
-            self.plan(source)
+            states.schedule(source)
         eifs_ns = now + SIFS_NS + self._ack_ns
-        for node in sorted(frame.locked):
-            if held[node] is not frame:
+        for node in sorted(frame.receivers):
+            if locked[node] is not frame:
                 continue
-            held[node] = None
+            locked[node] = None
             if others:
-                busy[node] = max(busy[node], self._loud_until_ns(node, now))
+                busy[node] = max(busy[node], self._energy_until_ns(node, now))
             if node not in frame.targets:
-                if radio.reads(node, frame):
+                if radio.decodes(node, frame):
                     eifs[node] = 0
                     busy[node] = max(busy[node], frame.nav_ns)
                 else:
                     eifs[node] = eifs_ns
-                self.plan(node)
+                states.schedule(node)
                 continue
-            arrives = radio.arrives(node, frame, self.paths.gain, self.draws.draw)
-            eifs[node] = 0 if arrives else eifs_ns
-            mine = self.sending[node]
+            received = radio.receives(node, frame, states.gains.gain, states.draws.draw)
+            eifs[node] = 0 if received else eifs_ns
+            pending = states.sending[node]
             if frame.service is None:
-                if mine is not None and mine.targets[0] == source:
-                    self._answered(mine, arrives, now)
+                if pending is not None and pending.targets[0] == source:
+                    self._on_ack_result(pending, received, now)
                     continue
-            elif arrives:
-                if self._talked_ns[node] > frame.start_ns:
-                    raise at_once(self.setup.world.names[node], to_s(now))
+            elif received:
+                if states.tx_end_ns[node] > frame.start_ns:
+                    raise half_duplex_violation(self.setup.world.names[node], to_s(now))
                 frame.reached.append(node)
-                if frame.asks:
+                if frame.needs_ack:
                     frame.service.reached = True
                     busy[node] = max(busy[node], frame.nav_ns)
-                    heapq.heappush(self._events, (now + SIFS_NS, _ANSWER, node, frame))
+                    heapq.heappush(self._events, (now + SIFS_NS, _ACK, node, frame))
                     continue
-            self.plan(node)
-        if frame.service is not None and not frame.asks:
-            frame.service.spread(frame.flows, frame.reached, frame.payload_bits, now)
-            self._over(frame, now)
+            states.schedule(node)
+        if frame.service is not None and not frame.needs_ack:
+            frame.service.on_multicast(frame.attempts, frame.reached, frame.payload_bits, now)
+            self._finish_packet(frame, now)
 
-    def _missing(self, frame: Frame) -> None:
-        """Take in that it is too late for an acknowledgement to begin."""
-        held = self._held[frame.source]
-        if held is None or held.service is not None or frame.source not in held.targets:
-            self._answered(frame, False, frame.end_ns + TIMEOUT_NS)
+    def _on_ack_timeout(self, frame: Frame) -> None:
+        """Handle the expiry of an acknowledgement timeout, unless the node receives one."""
+        current = self.states.locked[frame.source]
+        if current is None or current.service is not None or frame.source not in current.targets:
+            self._on_ack_result(frame, False, frame.end_ns + TIMEOUT_NS)
 
-    def _answered(self, frame: Frame, arrived: bool, now: int) -> None:
-        """Take in whether a frame was acknowledged."""
-        if self.sending[frame.source] is not frame or frame.service is None:
+    def _on_ack_result(self, frame: Frame, acked: bool, now: int) -> None:
+        """Record whether a frame was acknowledged."""
+        if self.states.sending[frame.source] is not frame or frame.service is None:
             return
-        if arrived:
-            frame.service.succeed(frame.flows, frame.payload_bits, now)
+        if acked:
+            frame.service.on_ack(frame.attempts, frame.payload_bits, now)
         else:
-            frame.service.fail(frame.flows, frame.payload_bits, now)
-        self._over(frame, now)
+            frame.service.on_failure(frame.attempts, frame.payload_bits, now)
+        self._finish_packet(frame, now)
 
-    def _over(self, frame: Frame, now: int) -> None:
-        """Go on after a packet has been dealt with, one way or the other."""
-        node, service = frame.source, frame.service
-        self.sending[node] = None
+    def _finish_packet(self, frame: Frame, now: int) -> None:
+        """Draw a new backoff after a frame and contend for the next packet, if there is one."""
+        node, service, states = frame.source, frame.service, self.states
+        states.sending[node] = None
         if service is not None:
-            self.complete(service, now)
-            window = self.mac.window(service.failures)
-            self.slots[node] = self.backoffs.draw(node, window)
-        self.busy_ns[node] = max(self.busy_ns[node], now)
+            self.end_complete(service, now)
+            window = self.mac.contention_window(service.failures)
+            states.slots[node] = states.backoffs.draw(node, window)
+        states.busy_ns[node] = max(states.busy_ns[node], now)
         queue = self.queues[node]
-        self.contends[node] = bool(queue)
-        self.asked_ns[node] = now
+        states.contends[node] = bool(queue)
+        states.asked_ns[node] = now
         if queue:
             queue[0].begin(now)
-            if self._held[node] is None:
-                self.plan(node)
+            if states.locked[node] is None:
+                states.schedule(node)

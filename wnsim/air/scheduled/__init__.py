@@ -1,4 +1,4 @@
-"""The air where slots are given out: engines for scheduled medium access."""
+"""Slotted engines for scheduled medium access."""
 
 from __future__ import annotations
 

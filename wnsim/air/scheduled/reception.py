@@ -1,8 +1,4 @@
-"""What reaches the receivers of the flows on the air, and what their transmitters know of it.
-
-The gains of an era, who transmits with which power, and the ratios of signal to interference and
-noise that follow from both.
-"""
+"""Signal and interference at the receivers of attempts on the air, actual and estimated."""
 
 from __future__ import annotations
 
@@ -13,85 +9,91 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wnsim.air.gains import Gains
-from wnsim.air.quality import common, predict, sinr
-from wnsim.air.scheduled.interference import Disturbers, Emitters, disturbers, emitters, hears_any
+from wnsim.air.quality import multicast_quality, predict, sinr
+from wnsim.air.scheduled.interference import (
+    Emitters,
+    Interferers,
+    any_audible,
+    emitters,
+    find_interferers,
+)
 from wnsim.core.units import Floats, Ints
 
 if TYPE_CHECKING:
-    from wnsim.air.air import Setup
-    from wnsim.air.interference_graph import Hearing
-    from wnsim.air.scheduled.rows import Rows
+    from wnsim.air.interference_graph import InterferenceGraph
+    from wnsim.air.scheduled.attempt_table import AttemptTable
     from wnsim.air.scheduled.window import Window
+    from wnsim.air.setup import Setup
 
 
 @dataclass(frozen=True)
 class Links:
-    """What reaches the receivers of some rows (R,) in some slots (S,) [W].
+    """Received powers of some rows (R,) in some slots (S,) [W].
 
     Attributes
     ----------
     rows, slots : the rows, and the slots
-    signal_w, known_w : (R, S, B) of the transmitter's full power, and what is expected of it
+    signal_w, estimated_w : (R, S, B) at the transmitter's full power: actual and estimated
     targets : (R,) the receivers
-    disturbers : who disturbs them, or none
-    disturbing : (P,) rows of these pairs in the gains
+    interferers : the interferers, or none
+    interfering : (P,) rows of these pairs in the gains
     """
 
     rows: Ints
     slots: Ints
     signal_w: Floats
-    known_w: Floats
+    estimated_w: Floats
     targets: Ints
-    disturbers: Disturbers | None
-    disturbing: Ints
+    interferers: Interferers | None
+    interfering: Ints
 
 
 class Reception:
-    """Signal and interference at the receivers of the flows on the air.
+    """Signal and interference at the receivers of attempts on the air.
 
     Parameters
     ----------
-    setup : what the engine works with
-    table : the flows on the air
-    hearing : who can hear whom; none: nobody disturbs anybody
+    setup : what the engine is built from
+    table : the attempts on the air
+    graph : audible nodes of each receiver; none: no interference
 
     Attributes
     ----------
-    gains : of the present era
+    gains : gains in the present window of samples
     """
 
-    def __init__(self, setup: Setup, table: Rows, hearing: Hearing | None) -> None:
+    def __init__(self, setup: Setup, table: AttemptTable, graph: InterferenceGraph | None) -> None:
         world = setup.world
         self._setup = setup
         self._rows = table
-        self._hearing = hearing
+        self._graph = graph
         self._rules = setup.mac.rules()
         self._delays = setup.csi_delays
-        # Nothing is old, and mean powers are all that there is to know.
-        self._informed = self._delays == [0] and not self._rules.patterned
+        # Channel state information is not delayed, and powers do not vary.
+        self._perfect_csi = self._delays == [0] and not self._rules.patterned
         history = -(-self._delays[-1] // setup.sample_slots)
         self.gains = Gains(world.channel, setup.sample_ns, history)
         self._now_ns = 0
         self._emitters: Emitters | None = None
 
     def open(self, now_ns: int) -> None:
-        """Forget who transmits, and take who hears whom at an instant [ns] from here on."""
+        """Discard the emitters, and use the interference graph of an instant [ns] from now on."""
         self._now_ns = now_ns
         self._emitters = None
 
-    def emit(self, rows: Ints, window: Window, place: int) -> NDArray[np.bool_]:
-        """Bring up to date who transmits from a slot of the window on; return who hears it.
+    def update_emitters(self, rows: Ints, window: Window, offset: int) -> NDArray[np.bool_]:
+        """Update the emitters from a slot of the window on; return which receivers are affected.
 
         Parameters
         ----------
         rows : (R,) all rows, in order
-        window, place : what they are given, and the slot
+        window, offset : shares of the rows, and the slot in the window
 
         Returns
         -------
-        (R,) which rows hear another mean power than before
+        (R,) rows at which the mean power of an audible node has changed
         """
-        if self._hearing is None:
+        if self._graph is None:
             return np.zeros(rows.size, dtype=np.bool_)
         table = self._rows.table
         leader = self._rows.leaders(rows)
@@ -100,7 +102,7 @@ class Reception:
         mean_w = self._setup.mac.duty(self._rows.on_air(rows))[leader] * full_w
         power_w = mean_w[:, None]
         if self._rules.patterned:
-            part = slice(place, None)
+            part = slice(offset, None)
             share = np.where(window.active[leaders, part], window.power[leaders, part], 0.0)
             power_w = share * full_w[:, None]
         before = self._emitters
@@ -111,62 +113,69 @@ class Reception:
         marked = self._emitters.differ_from(before, self._setup.world.nodes)
         if not marked.any():
             return np.zeros(rows.size, dtype=np.bool_)
-        return hears_any(marked, self._hearing.heard(table["target"][rows].tolist(), self._now_ns))
+        return any_audible(
+            marked, self._graph.audible(table["target"][rows].tolist(), self._now_ns)
+        )
 
     def links(self, rows: Ints, slot: int, until: int) -> Links:
-        """Return what reaches the receivers of rows (R,) from one slot to another."""
+        """Return the received powers of rows (R,) from one slot to another."""
         setup, table = self._setup, self._rows.table
         source, target = table["source"][rows], table["target"][rows]
         power_w = setup.world.tx_power_w[source][:, None, None]
         slots = np.arange(slot, until)
-        met = None
-        if self._hearing is not None and self._emitters is not None:
+        interferers = None
+        if self._graph is not None and self._emitters is not None:
             group, carrier = table["group"][rows], table["carrier"][rows]
-            met = disturbers(
-                self._emitters, self._hearing, self._now_ns, source, target, group, carrier
+            interferers = find_interferers(
+                self._emitters, self._graph, self._now_ns, source, target, group, carrier
             )
-            ends = np.concatenate([source, met.node]), np.concatenate([target, target[met.row]])
-            pair, disturbing = np.split(self.gains.rows(*ends), [rows.size])
+            ends = (
+                np.concatenate([source, interferers.node]),
+                np.concatenate([target, target[interferers.row]]),
+            )
+            pair, interfering = np.split(self.gains.rows(*ends), [rows.size])
         else:
-            pair, disturbing = self.gains.rows(source, target), rows[:0]
-        signal_w = known_w = power_w * self.gains.at(pair, slots // setup.sample_slots)
-        if not self._informed:
+            pair, interfering = self.gains.rows(source, target), rows[:0]
+        signal_w = estimated_w = power_w * self.gains.at(pair, slots // setup.sample_slots)
+        if not self._perfect_csi:
             past = [
                 self.gains.at(pair, np.maximum(slots - delay, 0) // setup.sample_slots)
                 for delay in self._delays
             ]
-            known_w = power_w * predict(past)
+            estimated_w = power_w * predict(past)
         return Links(
             rows,
             slots,
             signal_w,
-            known_w,
+            estimated_w,
             target,
-            met,
-            disturbing,
+            interferers,
+            interfering,
         )
 
-    def known(self, links: Links, density: Floats) -> Floats:
-        """Return the ratios (R, S, B) that transmitters believe in: mean powers, delayed gains.
+    def estimated(self, links: Links, density: Floats) -> Floats:
+        """Return the SINRs (R, S, B) estimated by transmitters, from mean powers and delayed gains.
 
         Parameters
         ----------
         links : of rows (R,) in slots (S,)
-        density : (R, S, 1) or (1,) share of the power over that of the band it is spent on
+        density : (R, S, 1) or (1,) share of the power over the share of the band
         """
         slots = np.maximum(links.slots - self._setup.csi_delay_slots, 0)
-        met_w = self._interference_w(links, slots, mean=True)
+        interference_w = self._interference_w(links, slots, mean=True)
         noise_w = self._noise_w(links, slots)
-        return self._agreed(links.rows, sinr(links.known_w, density, noise_w, met_w))
+        return self._unify_multicast(
+            links.rows, sinr(links.estimated_w, density, noise_w, interference_w)
+        )
 
-    def ratios(self, links: Links, density: Floats) -> tuple[Floats, Floats]:
-        """Return the ratios that transmitters believe in and those that hold; see `known`."""
-        met_w = self._interference_w(links, links.slots, mean=False)
+    def sinrs(self, links: Links, density: Floats) -> tuple[Floats, Floats]:
+        """Return the estimated SINRs and the actual ones; see `estimated`."""
+        interference_w = self._interference_w(links, links.slots, mean=False)
         noise_w = self._noise_w(links, links.slots)
-        true = sinr(links.signal_w, density, noise_w, met_w)
-        if self._informed:
-            return self._agreed(links.rows, true.copy()), true
-        return self.known(links, density), true
+        true = sinr(links.signal_w, density, noise_w, interference_w)
+        if self._perfect_csi:
+            return self._unify_multicast(links.rows, true.copy()), true
+        return self.estimated(links, density), true
 
     def _noise_w(self, links: Links, slots: Ints) -> Floats:
         """Return the noise (R, S, 1) or (R, 1, 1) of the receivers in slots (S,) [W]."""
@@ -175,22 +184,22 @@ class Reception:
         return setup.world.noise_w(links.targets, at_ns)[..., None]
 
     def _interference_w(self, links: Links, slots: Ints, *, mean: bool) -> Floats:
-        """Return what receivers get (R, S, B) of mean or true powers with the gains in slots."""
-        met = links.disturbers
-        if met is None or self._emitters is None:
+        """Return the interference (R, S, B) from mean or actual powers and the gains in slots."""
+        interferers = links.interferers
+        if interferers is None or self._emitters is None:
             return np.zeros((1, 1, 1))
         power_w = self._emitters.mean_w[:, None] if mean else self._emitters.power_w
-        gain = self.gains.at(links.disturbing, slots // self._setup.sample_slots)
-        return met.sum(power_w[met.emitter], gain)
+        gain = self.gains.at(links.interfering, slots // self._setup.sample_slots)
+        return interferers.sum(power_w[interferers.emitter], gain)
 
-    def _agreed(self, rows: Ints, known: Floats) -> Floats:
-        """Let the receivers of one stream be known as one: that for which the rate is chosen."""
+    def _unify_multicast(self, rows: Ints, estimated: Floats) -> Floats:
+        """Give all receivers of a multicast the quality for which its rate is selected."""
         leader = self._rows.leaders(rows)
         if leader.all():
-            return known
+            return estimated
         begin = np.flatnonzero(leader)
         for first, last in zip(begin, [*begin[1:], rows.size], strict=True):
             if last - first > 1:
-                quantile = self._rows.streams[int(rows[first])].quantile
-                known[first:last] = common(known[first:last], quantile)
-        return known
+                quantile = self._rows.transmissions[int(rows[first])].quantile
+                estimated[first:last] = multicast_quality(estimated[first:last], quantile)
+        return estimated

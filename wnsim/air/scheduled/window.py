@@ -1,4 +1,4 @@
-"""The arrays of a window: what each flow is given in each slot, and what becomes of it."""
+"""Window of the windowed engine: shares and outcome of each attempt in each slot."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from wnsim.phy.modem import State
 
 
 class Window:
-    """Arrays by row of the flows and slot of the window.
+    """Arrays by row of the attempt and slot of the window.
 
     Parameters
     ----------
     rows, slots, bands : extent
-    later : (rows,) where the modem's memory at the end of the window goes
+    end_state : (rows,) state of the modem at the end of the window
 
     Attributes
     ----------
-    known, sinr : (rows, slots, bands) ratio that is believed in and that holds, linear
+    estimated, sinr : (rows, slots, bands) estimated and actual SINR, linear
     share, power : (rows, slots) share of the band and of the transmitter's power
-    active : (rows, slots) whether the flow may send
-    average : (rows, slots) what the scheduler remembers after each slot
-    bits : (rows, slots) bits that arrive
+    active : (rows, slots) whether the attempt may transmit
+    average : (rows, slots) state of the scheduler after each slot
+    bits : (rows, slots) bits received
     kind : (rows, slots) outcome, see `phy.modem`
-    draw, drawn : (rows, slots) draws that decide on errors, (rows,) whether they are known
+    draw, drawn : (rows, slots) draws of reception errors, (rows,) whether they are computed
     """
 
-    def __init__(self, rows: int, slots: int, bands: int, later: State) -> None:
-        self.known = np.zeros((rows, slots, bands))
+    def __init__(self, rows: int, slots: int, bands: int, end_state: State) -> None:
+        self.estimated = np.zeros((rows, slots, bands))
         self.sinr = np.zeros((rows, slots, bands))
         self.share = np.zeros((rows, slots))
         self.power = np.zeros((rows, slots))
@@ -40,36 +40,37 @@ class Window:
         self.kind = np.zeros((rows, slots), dtype=np.int8)
         self.draw = np.empty((rows, slots))
         self.drawn = np.zeros(rows, dtype=np.bool_)
-        self.later = later
+        self.end_state = end_state
 
-    def longer(self, rows: int) -> Window:
-        """Return the window with room for more rows."""
-        old, slots, bands = self.known.shape
-        new = Window(rows, slots, bands, np.zeros(rows, dtype=self.later.dtype))
+    def enlarged(self, rows: int) -> Window:
+        """Return the window with capacity for more rows."""
+        old, slots, bands = self.estimated.shape
+        new = Window(rows, slots, bands, np.zeros(rows, dtype=self.end_state.dtype))
         for name in (
-            "known", "sinr", "share", "power", "active", "average", "bits", "kind", "draw", "drawn",
+            "estimated", "sinr", "share", "power", "active", "average", "bits", "kind", "draw",
+            "drawn",
         ):  # fmt: skip
             getattr(new, name)[:old] = getattr(self, name)
-        new.later[: self.later.size] = self.later
+        new.end_state[: self.end_state.size] = self.end_state
         return new
 
     def clear(self, rows: list[int]) -> None:
-        """Forget what other flows did in rows that are used again."""
+        """Reset rows that are used again."""
         for array in (self.active, self.bits, self.kind, self.share, self.power, self.average):
             array[rows] = 0
         self.drawn[rows] = False
 
-    def allot(self, rows: Ints, place: int, shares: Shares) -> NDArray[np.bool_]:
-        """Give rows (R,) their shares from a slot of the window on; return which ones differ."""
-        if place == self.active.shape[1]:
+    def assign(self, rows: Ints, offset: int, shares: Shares) -> NDArray[np.bool_]:
+        """Assign rows (R,) their shares from a slot of the window on; return which ones changed."""
+        if offset == self.active.shape[1]:
             return np.zeros(rows.size, dtype=np.bool_)
-        old = (self.share[rows, place], self.power[rows, place], self.active[rows, place])
-        self.share[rows, place:] = shares.band
-        self.power[rows, place:] = shares.power
-        self.active[rows, place:] = shares.active
+        old = (self.share[rows, offset], self.power[rows, offset], self.active[rows, offset])
+        self.share[rows, offset:] = shares.band
+        self.power[rows, offset:] = shares.power
+        self.active[rows, offset:] = shares.active
         if shares.average is not None:
-            self.average[rows, place:] = shares.average
-        new = (self.share[rows, place], self.power[rows, place], self.active[rows, place])
+            self.average[rows, offset:] = shares.average
+        new = (self.share[rows, offset], self.power[rows, offset], self.active[rows, offset])
         differs = np.zeros(rows.size, dtype=np.bool_)
         for before, after in zip(old, new, strict=True):
             differs |= before != after

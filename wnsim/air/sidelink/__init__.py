@@ -1,4 +1,4 @@
-"""Engines for sidelink mode 2: selection of resources, what is sent in them, and what arrives."""
+"""Slotted engines for NR sidelink mode 2."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wnsim.channel import Channel
+from wnsim.channel import Carrier, Channel, Geometry, Propagation
 from wnsim.core.streams import generator
 from wnsim.core.units import Floats, dbm_to_w
 from wnsim.faults import Interrupted
@@ -55,22 +55,24 @@ def build_world(scenario: Scenario) -> World:
     models = scenario.channel
     try:
         channel = Channel(
-            models.path_loss,
-            models.shadowing,
-            models.fading,
-            radio.frequency_hz,
-            _nodes(scenario, count, "height_m"),
-            lambda nodes, t_s: positions_m(inner, stations_m, nodes, t_s),
-            motion.max_speed_mps,
+            Propagation(
+                models.path_loss,
+                models.shadowing,
+                models.fading,
+                station_path_loss=models.station_path_loss,
+                penetration=models.penetration,
+                replay=None if models.replay is None else models.replay.links(motion.names),
+            ),
+            Carrier(radio.frequency_hz, bandwidth_hz=radio.bandwidth_hz, subbands=models.subbands),
+            Geometry(
+                _nodes(scenario, count, "height_m"),
+                lambda nodes, t_s: positions_m(inner, stations_m, nodes, t_s),
+                motion.max_speed_mps,
+                stations=np.arange(count + len(stations_m)) >= count,
+                antennas=antennas,
+                indoor=np.array(draws + [1.0] * len(stations_m)) < devices.indoor_share,
+            ),
             scenario.seed,
-            bandwidth_hz=radio.bandwidth_hz,
-            subbands=models.subbands,
-            stations=np.arange(count + len(stations_m)) >= count,
-            station_path_loss=models.station_path_loss,
-            antennas=antennas,
-            indoor=np.array(draws + [1.0] * len(stations_m)) < devices.indoor_share,
-            penetration=models.penetration,
-            replay=None if models.replay is None else models.replay.links(motion.names),
             dark=faults.dark if faults is not None and faults.blacks_out else None,
         )
         radio.phy.modem(radio.bandwidth_hz, models.subbands, 1_000_000)

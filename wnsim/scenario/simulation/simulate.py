@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from wnsim.air import coherent_block_ns
 from wnsim.core.clock import Clock
-from wnsim.core.invariants import BrokenLawError, Spent
+from wnsim.core.invariants import EnergyMonotonicityCheck, InvariantError
 from wnsim.core.units import to_ns
 from wnsim.faults import Row
-from wnsim.network import Backhaul, Network
-from wnsim.network.energy_ledger import Ledger
+from wnsim.network import AirOptions, Backhaul, Network
+from wnsim.network.energy_ledger import EnergyLedger
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.progress import Progress, Watcher
 from wnsim.scenario.simulation.build import build_world
@@ -26,6 +26,7 @@ from wnsim.scenario.spec.faults import fault_rows
 from wnsim.scenario.spec.plan import Run
 from wnsim.scenario.spec.schema import Scenario
 from wnsim.storage import records
+from wnsim.storage.record_book import RecordBook
 from wnsim.world import World
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def run_one(
             if store is not None:
                 store.close()
     finally:
-        network.discard()
+        network.records.discard()
 
 
 @dataclass
@@ -102,7 +103,7 @@ class _Finished:
 
     world: World
     network: Network
-    ledger: Ledger | None
+    ledger: EnergyLedger | None
     trainer: Trainer | None
     session: Session | None
     adapters: list[Adapter | None]
@@ -127,10 +128,10 @@ def _simulate(
     """
     ledger = None
     if scenario.energy is not None:
-        ledger = Ledger(scenario.energy, network, world.tx_power_w[: world.count])
+        ledger = EnergyLedger(scenario.energy, network, world.tx_power_w[: world.count])
     for number, background in enumerate(scenario.background):
         background.start(network, world.count, scenario.seed, number)
-    spent = Spent(world.names)
+    spent = EnergyMonotonicityCheck(world.names)
 
     def progress(number: int, rounds: int, accuracy: float | None = None) -> None:
         if ledger is not None:
@@ -172,7 +173,7 @@ def _simulate(
         adapters = [] if session is None else session.adapters
     # Diverged training yields values that cannot be encoded; a violated invariant is an error
     # in the program, but concerns this run only.
-    except (ValueError, BrokenLawError) as error:
+    except (ValueError, InvariantError) as error:
         if _in_user_code(error, scenario):
             raise
         raise ScenarioError(str(error)) from error
@@ -189,7 +190,7 @@ def _write(
         faults = fault_rows(scenario.faults, world.faults, network.now_s, world.names, session)
     try:
         tables = run_tables(network, world, done.ledger, trainer, session, faults)
-    except BrokenLawError as error:
+    except InvariantError as error:
         raise ScenarioError(str(error)) from error
     digests = {name: records.write_table(folder / name, table) for name, table in tables.items()}
     digests["scenario.yaml"] = records.file_digest(folder / "scenario.yaml")
@@ -247,15 +248,17 @@ def network_of(scenario: Scenario, world: World, folder: Path | None = None) -> 
         Clock(),
         world,
         scenario.mac,
-        block_ns,
-        radio.csi_delay_s,
+        AirOptions(
+            block_ns,
+            radio.csi_delay_s,
+            engine=scenario.engine,
+            prediction=radio.csi_prediction,
+            replay=None if replay is None else replay.links(world.motion.names),
+        ),
         scenario.seed,
         transport=scenario.transport,
-        engine=scenario.engine,
-        prediction=radio.csi_prediction,
         backhaul=backhaul,
-        replay=None if replay is None else replay.links(world.motion.names),
-        folder=folder,
+        records=RecordBook(folder),
     )
     if scenario.probes is not None:
         scenario.probes.start(network, world.count, scenario.seed)

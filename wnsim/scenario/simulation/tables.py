@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from wnsim.core.transfer import Transfer
     from wnsim.faults import Row
     from wnsim.network import Network
-    from wnsim.network.energy_ledger import Ledger
+    from wnsim.network.energy_ledger import EnergyLedger
     from wnsim.world import World
 
 TABLES = (
@@ -75,7 +75,7 @@ ENERGY_COLUMNS = {
 def run_tables(
     network: Network,
     world: World,
-    ledger: Ledger | None,
+    ledger: EnergyLedger | None,
     trainer: Trainer | None,
     session: Session | None,
     faults: Sequence[Row] = (),
@@ -144,7 +144,7 @@ def _sums(network: Network, names: Sequence[str]) -> list[_Sums]:
 
     Raises
     ------
-    BrokenLawError
+    InvariantError
         if they do not add up to those of all messages
     """
     sums = [_Sums() for _ in names]
@@ -160,7 +160,7 @@ def _sums(network: Network, names: Sequence[str]) -> list[_Sums]:
 def _device_rows(
     network: Network,
     world: World,
-    ledger: Ledger | None,
+    ledger: EnergyLedger | None,
     trainer: Trainer | None,
     session: Session | None,
 ) -> list[list[Any]]:

@@ -1,4 +1,4 @@
-"""The flows on the air as rows of a table, so that many are worked on at once."""
+"""Table of the attempts on the air, for vectorized computation."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from wnsim.air.flow import Flow, Stream
+from wnsim.air.transmission import Attempt, Transmission
 from wnsim.core.units import NS_PER_S, Ints
 from wnsim.mac.scheduled import OnAir
 from wnsim.phy.modem import IDLE, OUTCOMES, efficiency, mean_of_bands
 
 if TYPE_CHECKING:
-    from wnsim.air.air import Setup
     from wnsim.air.scheduled.window import Window
+    from wnsim.air.setup import Setup
     from wnsim.phy import Modem
 
-# Fields that are sums over the slots in which something was sent.
+# Fields that are sums over the slots in which a block was sent.
 _SUMS = ("snr", "capacity", "airtime")
 _FIELDS = np.dtype(
     [
@@ -26,7 +26,7 @@ _FIELDS = np.dtype(
         ("target", np.int64),
         ("group", np.int64),
         ("carrier", np.int64),
-        ("stream", np.int64),
+        ("transmission", np.int64),
         ("batch", np.int64),
         ("power", np.float64),
         ("size", np.int64),
@@ -44,28 +44,28 @@ _FIELDS = np.dtype(
 )
 
 
-class Rows:
-    """A table with a row for each flow on the air, which keeps its number until the flow ends.
+class AttemptTable:
+    """A row for each attempt on the air, whose number stays the same until the attempt ends.
 
     Attributes
     ----------
-    table : (capacity,) records of the flows; those that are not in use mean nothing
-    streams : the stream of each flow
+    table : (capacity,) records of the attempts; unused ones are undefined
+    transmissions : the transmission of each attempt
     """
 
     def __init__(self) -> None:
         self.table = np.zeros(0, dtype=_FIELDS)
-        self.streams: dict[int, Stream] = {}
-        self._flow: dict[int, Flow] = {}
-        self._number: dict[Flow, int] = {}
+        self.transmissions: dict[int, Transmission] = {}
+        self._attempt: dict[int, Attempt] = {}
+        self._number: dict[Attempt, int] = {}
         self._free: list[int] = []
         self._order: Ints | None = None
 
     def __len__(self) -> int:
-        return len(self._flow)
+        return len(self._attempt)
 
-    def add(self, flow: Flow, stream: Stream, slot: int, setup: Setup) -> int:
-        """Give a flow that starts in a slot a row, and return its number."""
+    def add(self, attempt: Attempt, transmission: Transmission, slot: int, setup: Setup) -> int:
+        """Add an attempt that starts in a slot; return its row."""
         if not self._free:
             room = max(16, self.table.size)
             self._free = list(range(self.table.size + room - 1, self.table.size - 1, -1))
@@ -73,37 +73,41 @@ class Rows:
         number = self._free.pop()
         devices = setup.world.count
         record: Any = np.zeros((), dtype=_FIELDS)
-        record["serial"], record["source"], record["target"] = flow.serial, flow.source, flow.target
-        record["group"] = setup.mac.group(flow.source, flow.target, devices)
-        record["carrier"] = setup.mac.carrier(flow.source, flow.target, devices)
-        record["stream"], record["batch"] = stream.serial, flow.batch
-        record["power"] = flow.power
-        record["size"], record["limit"], record["begin"] = flow.size_bits, flow.limit_ns, slot
-        record["done"], record["due"] = -1, flow.limit_ns
+        record["serial"], record["source"], record["target"] = (
+            attempt.serial,
+            attempt.source,
+            attempt.target,
+        )
+        record["group"] = setup.mac.group(attempt.source, attempt.target, devices)
+        record["carrier"] = setup.mac.carrier(attempt.source, attempt.target, devices)
+        record["transmission"], record["batch"] = transmission.serial, attempt.batch
+        record["power"] = attempt.power
+        record["size"], record["limit"], record["begin"] = attempt.size_bits, attempt.limit_ns, slot
+        record["done"], record["due"] = -1, attempt.limit_ns
         self.table[number] = record
-        self._flow[number], self._number[flow] = flow, number
-        self.streams[number] = stream
+        self._attempt[number], self._number[attempt] = attempt, number
+        self.transmissions[number] = transmission
         self._order = None
         return number
 
-    def remove(self, flow: Flow) -> int:
-        """Take a flow's row from it, and return its number; the record stays until it is reused."""
-        number = self._number.pop(flow)
-        del self._flow[number], self.streams[number]
+    def remove(self, attempt: Attempt) -> int:
+        """Free the row of an attempt, and return it; the record stays until the row is reused."""
+        number = self._number.pop(attempt)
+        del self._attempt[number], self.transmissions[number]
         self._free.append(number)
         if self._order is not None:
             self._order = self._order[self._order != number]
         return number
 
-    def flow(self, number: int) -> Flow:
-        """Return the flow of a row."""
-        return self._flow[number]
+    def attempt(self, number: int) -> Attempt:
+        """Return the attempt of a row."""
+        return self._attempt[number]
 
-    def number(self, flow: Flow) -> int:
-        """Return the row of a flow."""
-        return self._number[flow]
+    def number(self, attempt: Attempt) -> int:
+        """Return the row of an attempt."""
+        return self._number[attempt]
 
-    def book(
+    def commit(
         self,
         rows: Ints,
         window: Window,
@@ -112,13 +116,13 @@ class Rows:
         slot_ns: int,
         bandwidth_hz: float,
     ) -> None:
-        """Add what rows (R,) did in the first slots of a window to what they did before.
+        """Add the first slots of a window to the records of rows (R,).
 
         Parameters
         ----------
         rows : the rows
-        window, first_slot : what they did, and the number of its first slot
-        slots : how many slots of it
+        window, first_slot : the window, and the number of its first slot
+        slots : how many of its slots
         slot_ns, bandwidth_hz : duration [ns] and band [Hz] of a slot
         """
         table, part = self.table, slice(0, slots)
@@ -128,11 +132,11 @@ class Rows:
         place = np.arange(rows.size)[:, None] * OUTCOMES + kind
         counts = np.bincount(place.ravel(), minlength=rows.size * OUTCOMES)
         counts = counts.reshape(rows.size, OUTCOMES)
-        # The window may have begun before a flow did.
+        # The window may have begun before an attempt did.
         counts[:, IDLE] -= np.maximum(table["begin"][rows] - first_slot, 0)
         table["counts"][rows] += counts
         slot_s = slot_ns / NS_PER_S
-        # What is summed goes one slot after the other, as an engine without windows adds.
+        # Sums are taken slot by slot, in the order of the packet engine.
         summed = np.empty((len(_SUMS), rows.size, slots + 1))
         for number, name in enumerate(_SUMS):
             summed[number, :, 0] = table[name][rows]
@@ -146,14 +150,16 @@ class Rows:
         table["average"][rows] = window.average[rows, slots - 1]
 
     def trace(self, rows: Ints, window: Window, first_slot: int, slots: int, slot_ns: int) -> None:
-        """Let flows remember in which slots how many of their bits arrived; see `book`."""
+        """Record in which slots bits of attempts were received; see `commit`."""
         for row in rows.tolist():
             bits = window.bits[row, :slots]
             arrived = np.flatnonzero(bits)
-            self._flow[row].progress.append(((first_slot + arrived + 1) * slot_ns, bits[arrived]))
+            self._attempt[row].progress.append(
+                ((first_slot + arrived + 1) * slot_ns, bits[arrived])
+            )
 
-    def foresee(self, rows: Ints, window: Window, first_slot: int, modem: Modem) -> None:
-        """Find out when rows (R,) end, as far as a window that begins at a slot tells."""
+    def predict_ends(self, rows: Ints, window: Window, first_slot: int, modem: Modem) -> None:
+        """Compute when rows (R,) end, as far as the window that begins at a slot determines it."""
         table, slot_ns = self.table, modem.slot_ns
         bits = window.bits[rows]
         acked = np.cumsum(bits, axis=1) + table["acked"][rows][:, None]
@@ -171,30 +177,34 @@ class Rows:
         table["due"][rows] = np.where(done >= 0, complete, limit)
 
     def ordered(self) -> Ints:
-        """Return the rows in use (R,), by group, then stream, then flow."""
+        """Return the rows in use (R,), by group, then transmission, then attempt."""
         if self._order is None:
-            used = np.fromiter(self._flow, np.int64, len(self._flow))
-            keys = [self.table[name][used] for name in ("serial", "stream", "group")]
+            used = np.fromiter(self._attempt, np.int64, len(self._attempt))
+            keys = [self.table[name][used] for name in ("serial", "transmission", "group")]
             self._order = used[np.lexsort(keys)]
         return self._order
 
-    def among(self, rows: Ints, name: str, wanted: set[int]) -> NDArray[np.bool_]:
+    def matching(self, rows: Ints, name: str, wanted: set[int]) -> NDArray[np.bool_]:
         """Return which of rows (R,) have one of some values in a field."""
         values = self.table[name][rows].tolist()
         return np.fromiter(map(wanted.__contains__, values), np.bool_, rows.size)
 
     def on_air(self, rows: Ints) -> OnAir:
-        """Return what medium access sees of rows in order."""
+        """Return the view of medium access on ordered rows."""
         table = self.table
         return OnAir(
             table["source"][rows],
             table["group"][rows],
-            table["stream"][rows],
+            table["transmission"][rows],
             table["batch"][rows],
             table["power"][rows],
         )
 
     def leaders(self, rows: Ints) -> NDArray[np.bool_]:
-        """Return which of rows (R,) in order are the first of their streams."""
-        stream = self.table["stream"][rows]
-        return np.r_[True, stream[1:] != stream[:-1]] if stream.size else np.zeros(0, np.bool_)
+        """Return which of ordered rows (R,) are the first of their transmissions."""
+        transmission = self.table["transmission"][rows]
+        return (
+            np.r_[True, transmission[1:] != transmission[:-1]]
+            if transmission.size
+            else np.zeros(0, np.bool_)
+        )

@@ -1,0 +1,135 @@
+"""Cellular routing: hops of a message over base stations and the backhaul between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from wnsim.core.units import to_ns, to_s
+
+if TYPE_CHECKING:
+    from wnsim.core.clock import Clock
+    from wnsim.network.delivery import Delivery
+    from wnsim.network.transport import Transport
+    from wnsim.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Backhaul:
+    """Links between base stations, without contention.
+
+    Parameters
+    ----------
+    rate_bps : rate for each message by itself [bit/s]; none: infinite
+    delay_s : propagation delay from station to station [s]
+    """
+
+    rate_bps: float | None = None
+    delay_s: float = 0.0
+
+    def delay_ns(self, bits: int) -> int:
+        """Return the transfer time of a message [ns]."""
+        return to_ns(self.delay_s + (bits / self.rate_bps if self.rate_bps else 0.0))
+
+
+class Router:
+    """Forwarding of messages from hop to hop.
+
+    Parameters
+    ----------
+    env : the simulation's clock
+    world : devices, base stations and faults
+    transport : size of messages on the air
+    backhaul : links between base stations
+    cellular : whether messages go through base stations, if there are any
+    start : called with a delivery and its size [bit] when its next hop may begin
+    finish : called with a delivery, whether it is delivered, and otherwise the reason
+
+    Attributes
+    ----------
+    server : address of the server behind the base stations; None if there are none
+    """
+
+    def __init__(
+        self,
+        env: Clock,
+        world: World,
+        transport: Transport,
+        backhaul: Backhaul,
+        *,
+        cellular: bool,
+        start: Callable[[Delivery, int], None],
+        finish: Callable[[Delivery, bool, str], None],
+    ) -> None:
+        self._env = env
+        self._world = world
+        self._transport = transport
+        self._backhaul = backhaul
+        self._stations = range(world.count, world.nodes) if cellular else range(0)
+        self._start = start
+        self._finish = finish
+        self.server = world.nodes if self._stations else None
+
+    def hops(self, source: int, target: int) -> list[tuple[int, int]]:
+        """Return the hops over the air from source to target, in order."""
+        devices, stations, ends = range(self._world.count), self._stations, (source, target)
+        if not stations or any(end in stations for end in ends):
+            return [ends]
+        # Between devices, or between a device and the server.
+        now_s = to_s(self._env.now_ns)
+        up = [(source, self._world.serving(source, now_s))] if source in devices else []
+        down = [(self._world.serving(target, now_s), target)] if target in devices else []
+        return up + down
+
+    def inject(self, delivery: Delivery) -> None:
+        """Forward a message that begins behind the base stations to its first hop."""
+        self._begin_hop(delivery, delivery.message.source)
+
+    def advance(self, delivery: Delivery) -> None:
+        """Forward a message that has completed a hop, to the next one or to its target."""
+        node, message = delivery.hops[delivery.hop][1], delivery.message
+        delivery.hop += 1
+        if delivery.hop < len(delivery.hops):
+            self._begin_hop(delivery, node)
+        elif node == message.target:
+            self._finish(delivery, True, "")
+        else:
+            end = partial(self._finish, delivery, True, "")
+            self._over_backhaul(delivery, node, message.target, end)
+
+    def reroute(self, delivery: Delivery) -> None:
+        """Restart a message at its source, after its base station failed, once one works."""
+        faults, source = self._world.faults, delivery.message.source
+        hops = self.hops(source, delivery.message.target)
+        now = self._env.now_ns
+        if faults is not None and any(faults.clear_ns(*hop, now) > now for hop in hops):
+            again_ns = faults.next_edge_ns(now)
+            if again_ns < delivery.expires_ns:
+                self._env.at(again_ns, partial(self.reroute, delivery))
+            else:
+                self._finish(delivery, False, "station-failure")
+            return
+        delivery.restart(hops)
+        self._begin_hop(delivery, source if source == self.server else hops[0][0])
+
+    def _begin_hop(self, delivery: Delivery, node: int) -> None:
+        """Start the current hop of a message that is at a node, over the backhaul if needed."""
+        bits = self._transport.air_bits(delivery.message.size_bytes)
+        start = partial(self._start, delivery, bits)
+        self._over_backhaul(delivery, node, delivery.hops[delivery.hop][0], start)
+
+    def _over_backhaul(
+        self, delivery: Delivery, source: int, target: int, action: Callable[[], None]
+    ) -> None:
+        """Schedule an action for the arrival of a message at a station, unless it expires."""
+        now = self._env.now_ns
+        bits = self._transport.air_bits(delivery.message.size_bytes)
+        wait_ns = self._backhaul.delay_ns(bits) if source != target else 0
+        if now + wait_ns >= delivery.expires_ns:
+            wait_ns = delivery.expires_ns - now
+            action = partial(self._finish, delivery, False, "deadline")
+        delivery.backhaul_ns += wait_ns
+        delivery.queued_since_ns = now + wait_ns
+        self._env.at(now + wait_ns, action)
