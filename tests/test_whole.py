@@ -271,7 +271,7 @@ def test_an_exported_adapter_is_a_start(results: Path, tmp_path: Path) -> None:
     source = results / "local,seed=1" / "adapters" / "device-0"
     shutil.copytree(source, tmp_path / "mine")
     text = SCENARIO.partition("variants:")[0]
-    text += "  method: {model: local, rank: 4}\n  start: mine\n"
+    text += "  method: {model: local, rank: 4}\n  initial_adapter: mine\n"
     (tmp_path / "whole.yaml").write_text(text)
     done = wnsim("whole.yaml", "--set", "fl.rounds=1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
