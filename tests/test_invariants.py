@@ -1,4 +1,4 @@
-"""What no simulation may break: books that are wrong are noticed, and right ones are not."""
+"""Invariants: violations are detected while a run lasts, and correct runs pass."""
 
 from __future__ import annotations
 
@@ -126,10 +126,10 @@ def test_bits_from_nowhere_stop_the_run(
         send_all(make_network(TRIANGLE))
 
 
-def test_books_are_counted_while_running(
+def test_the_ledger_is_checked_while_running(
     make_network: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(invariants, "_BETWEEN", 3)
+    monkeypatch.setattr(invariants, "_CHECK_INTERVAL", 3)
     net = make_network(TRIANGLE)
     monkeypatch.setattr(invariants.ByteLedger, "sent", lambda self, message: None)
     with pytest.raises(InvariantError, match=r"\(byte conservation\) for device 0"):
@@ -145,8 +145,8 @@ def test_a_radio_that_does_both_at_once(
     with pytest.raises(InvariantError, match=r"\(half duplex\) for device b at 2.0+ s"):
         duplex.begin(1, [2], 2.0)
     # An access that forgets its own rule is found out.
-    monkeypatch.setattr("wnsim.air.queues.Queues._fits", lambda self, stream, before: True)
-    monkeypatch.setattr("wnsim.air.queues.Queues._receivable", lambda self, stream: True)
+    monkeypatch.setattr("wnsim.air.queues.Queues._fits", lambda self, transmission, before: True)
+    monkeypatch.setattr("wnsim.air.queues.Queues._may_receive", lambda self, transmission: True)
     with pytest.raises(InvariantError, match=r"\(half duplex\) for device"):
         send_all(make_network(TRIANGLE, mac=Reuse()))
 
@@ -175,10 +175,10 @@ def test_sums_that_do_not_add_up() -> None:
         check_totals({"acked_bytes": [1, 2]}, {"acked_bytes": 4}, 1.0)
 
 
-def test_a_broken_law_ends_its_run_and_no_other(
+def test_a_violated_invariant_ends_its_run_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whole: of two runs the first breaks a law: code 2, a sentence, the other is there."""
+    """Whole: the first of two runs violates an invariant: code 2; the other one completes."""
     path = tmp_path / "invariants.yaml"
     path.write_text(TRAFFIC)
     closed = Network.close
