@@ -36,7 +36,7 @@ PROBABILITIES: dict[str, PathLoss] = {
     "UMi-StreetCanyon": UmiStreetCanyon(),
     "UMa": Uma(),
     "RMa": Rma(),
-    "InH-ExpertMixture": Inh(),
+    "InH-Mixed": Inh(),
     "InH-Open": Inh(variant="open"),
     "V2V-Urban-TR37885": V2vUrban(),
     "V2V-Highway-TR37885": V2vHighway(),
