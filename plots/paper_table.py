@@ -23,7 +23,7 @@ BASELINE = "lora"
 
 
 class Reported(NamedTuple):
-    """Values reported in the paper: averages in percent for two models, and the transmitted fraction."""
+    """Reported values: average accuracies in percent for two models, and transmitted fraction."""
 
     small: float
     large: float
