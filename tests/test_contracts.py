@@ -10,12 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fl.config import Random
+from fl.config import Iid, Random, Synchronous
+from fl.data.partition import PARTITIONS, Share
 from fl.methods import METHODS
+from fl.session import PROTOCOLS
+from fl.session.synchronous import SynchronousSession
 from fl.tasks import GENERATED, Example, Source
 from fl.topology import TOPOLOGIES
-from wnsim.channel import FADING, PATH_LOSS, FreeSpace, Rayleigh
+from wnsim.channel import ANTENNAS, FADING, PATH_LOSS, FreeSpace, Isotropic, Rayleigh, Sector
+from wnsim.core.params import parameters
+from wnsim.mac import MAC, Cell, Ofdma, Reuse, Shares, Tdma
 from wnsim.mobility import MOBILITY, RandomWaypoint
+from wnsim.phy import PHY, NrMcs, Outcome, Shannon
 from wnsim.scenario import contracts
 
 FAMILIES = (
@@ -26,9 +32,24 @@ FAMILIES = (
         for name, model in MOBILITY.items()
         if name != "trace"  # which needs a file
     ]
+    + [(contracts.antenna, model(), name) for name, model in ANTENNAS.items()]
+    + [(contracts.antenna, Sector(boresight_deg=100.0, downtilt_deg=12.0), "tilted")]
+    + [(contracts.physical_layer, model(), name) for name, model in PHY.items()]
+    + [(contracts.physical_layer, NrMcs(harq=harq), f"nr-{harq}") for harq in ("chase", "none")]
+    + [(contracts.medium_access, model(), name) for name, model in MAC.items()]
+    + [
+        (contracts.medium_access, model, f"{model.model}-{number}")
+        for number, model in enumerate(
+            [Ofdma(shared=True), Ofdma(power="required"), Tdma(turn_slots=7)]
+            + [Cell(scheduler=scheduler) for scheduler in ("round-robin", "equal")]
+        )
+    ]
     + [(contracts.method, config(), config.__name__) for config in METHODS]
     + [(contracts.topology, config(), config.__name__) for config in TOPOLOGIES]
     + [(contracts.task, source, name) for name, source in GENERATED.items()]
+    + [(contracts.partition, config(), config.__name__) for config in PARTITIONS]
+    + [(contracts.partition, config(size_spread=0.5), "spread") for config in PARTITIONS]
+    + [(contracts.protocol, config(), config.__name__) for config in PROTOCOLS]
 )
 
 
@@ -83,14 +104,215 @@ def test_a_broken_promise_is_found(check: Any, model: Any, complaint: str) -> No
     assert any(complaint in text for text in check(model))
 
 
+class Beyond(Isotropic):  # type: ignore[misc]
+    def pattern_dbi(self, azimuth_deg: Any, elevation_deg: Any) -> Any:
+        return super().pattern_dbi(azimuth_deg, elevation_deg) + elevation_deg / 90.0
+
+
+class Unwrapped(Sector):  # type: ignore[misc]
+    def pattern_dbi(self, azimuth_deg: Any, elevation_deg: Any) -> Any:
+        return self.gain_dbi - np.minimum(np.abs(azimuth_deg), 30.0) + 0.0 * elevation_deg
+
+
+@parameters
+class Listed(Isotropic):  # type: ignore[misc]
+    angles_deg: Any = dataclasses.field(default_factory=list)
+
+
+def changed_modem(**changes: Any) -> Any:
+    """Return a Shannon model whose modem has some methods replaced, given the original ones."""
+
+    class Changed(Shannon):  # type: ignore[misc]
+        def modem(self, *band: Any) -> Any:
+            modem = super().modem(*band)
+            for name, make in changes.items():
+                setattr(modem, name, make(getattr(modem, name)))
+            return modem
+
+    return Changed()
+
+
+def scan_with_bits(change: Any) -> Any:
+    """Return a change of `scan` by a function of its slots and its bits."""
+
+    def make(scan: Any) -> Any:
+        def changed(state: Any, slots: Any) -> Any:
+            outcome = scan(state, slots)
+            return Outcome(change(slots, outcome.bits), outcome.kind)
+
+        return changed
+
+    return make
+
+
+class FromZero(Tdma):  # type: ignore[misc]
+    def shares(self, attempts: Any, first_slot: int, *rest: Any) -> Any:
+        return super().shares(attempts, 0, *rest)
+
+
+class Unpatterned(Tdma):  # type: ignore[misc]
+    def rules(self) -> Any:
+        return dataclasses.replace(super().rules(), patterned=False)
+
+
+class Generous(Ofdma):  # type: ignore[misc]
+    def shares(self, *arguments: Any) -> Any:
+        shares = super().shares(*arguments)
+        return Shares(2.0 * shares.band, shares.power, shares.active)
+
+
+class Counting(Reuse):  # type: ignore[misc]
+    asked: list[int] = []  # noqa: RUF012
+
+    def group(self, *link: int) -> int:
+        self.asked.append(0)
+        return len(self.asked)
+
+
+@pytest.mark.parametrize(
+    ("check", "model", "complaint"),
+    [
+        (contracts.antenna, Beyond(), "pattern_dbi must be at most peak_dbi, 0, got"),
+        (contracts.antenna, Unwrapped(), "same after a whole turn"),
+        (contracts.antenna, Listed(), "antennas must be hashable: unhashable type: 'list'"),
+        (
+            contracts.physical_layer,
+            changed_modem(
+                scan=scan_with_bits(lambda slots, bits: bits * (slots.known.shape[1] > 9))
+            ),
+            "bits must be the same whether slots are scanned in one call or in several",
+        ),
+        (
+            contracts.physical_layer,
+            changed_modem(scan=scan_with_bits(lambda slots, bits: bits // len(bits))),
+            "bits of a link must not depend on which links are scanned together",
+        ),
+        (
+            contracts.physical_layer,
+            changed_modem(scan=scan_with_bits(lambda slots, bits: bits - 1)),
+            "bits must not be negative",
+        ),
+        (
+            contracts.physical_layer,
+            changed_modem(rate_bps=lambda rate_bps: lambda snr, share: rate_bps(1.0 / snr, share)),
+            "rate_bps must not fall",
+        ),
+        (
+            contracts.physical_layer,
+            changed_modem(factor=lambda factor: lambda *asked: 0.9 * factor(*asked)),
+            "factor must be the inverse of rate_bps",
+        ),
+        (contracts.medium_access, FromZero(), "active must be the same for one slot at a time"),
+        (contracts.medium_access, Unpatterned(), "active must not differ between slots unless"),
+        (contracts.medium_access, Generous(), "band must be from 0 to 1"),
+        (contracts.medium_access, Counting(), "must not depend on the order"),
+    ],
+)
+def test_a_violation_by_a_model_of_the_network_is_found(
+    check: Any, model: Any, complaint: str
+) -> None:
+    assert any(complaint in text for text in check(model))
+
+
+def repeated(config: Any, tasks: Any, devices: int, seed: int) -> list[Share]:
+    """Give each device the same example."""
+    return [Share(((0, tasks[0].train[0]),))] * devices
+
+
+def leaving_one_out(config: Any, tasks: Any, devices: int, seed: int) -> list[Share]:
+    """Give the last device nothing."""
+    return [*PARTITIONS_AS_SHIPPED[Iid](config, tasks, devices - 1, seed), Share(())]
+
+
+DRAWN: list[int] = []
+
+
+def unseeded(config: Any, tasks: Any, devices: int, seed: int) -> list[Share]:
+    """Draw other shares in each call."""
+    DRAWN.append(seed)
+    return PARTITIONS_AS_SHIPPED[Iid](config, tasks, devices, len(DRAWN))
+
+
+PARTITIONS_AS_SHIPPED = dict(PARTITIONS)
+
+
+@pytest.mark.parametrize(
+    ("rule", "complaint"),
+    [
+        (repeated, "no example may belong to two devices"),
+        (repeated, "each example must belong to a device if size_spread is 0"),
+        (leaving_one_out, "each device must have at least one example"),
+        (unseeded, "the shares must be the same for the same seed"),
+    ],
+)
+def test_a_violation_by_a_partition_is_found(
+    monkeypatch: pytest.MonkeyPatch, rule: Any, complaint: str
+) -> None:
+    monkeypatch.setitem(PARTITIONS, Iid, rule)
+    assert complaint in list(contracts.partition(Iid()))
+
+
+class Endless(SynchronousSession):
+    """A session that waits for a message that nobody sends."""
+
+    def run(self) -> Any:
+        yield self.network.env.event()
+
+
+class Short(SynchronousSession):
+    """A session that skips its last round."""
+
+    def run(self) -> Any:
+        self.evaluate(0)
+        for number in (1, 2):
+            yield from self._round(number, range(self.devices))
+            self.end_round(number, last=False)
+
+
+class Wasteful(SynchronousSession):
+    """A session in which device 0 also sends an update that it does not record."""
+
+    def _neighbors(self, me: int, this: Any) -> list[int]:
+        if me == 0:
+            self.send(0, [1], this.number, 50, None)
+        return super()._neighbors(me, this)
+
+
+class Deaf(SynchronousSession):
+    """A session whose devices aggregate nothing and leave all messages in their inboxes."""
+
+    def _receive_all(self, me: int, neighbors: Any, this: Any) -> Any:
+        yield self.network.timeout(0.0)
+        return []
+
+
+@pytest.mark.parametrize(
+    ("session", "complaint"),
+    [
+        (Endless, "the session must end, here within 1000 s"),
+        (Short, "3 rounds of 4 devices must be recorded, got {0: 2, 1: 2, 2: 2, 3: 2}"),
+        (Short, "each device must be tested once after each round from 0 to 3"),
+        (Wasteful, "the rounds must record all bytes sent"),
+        (Deaf, "no message may be left in an inbox at the end"),
+    ],
+)
+def test_a_violation_by_a_protocol_is_found(
+    monkeypatch: pytest.MonkeyPatch, session: Any, complaint: str
+) -> None:
+    monkeypatch.setitem(PROTOCOLS, Synchronous, session)
+    assert any(complaint in text for text in contracts.protocol(Synchronous()))
+
+
 THEIRS = """
 from typing import Literal
 
 import numpy as np
 
-from wnsim.channel import FreeSpace
+from wnsim.channel import FreeSpace, Isotropic
 from wnsim.channel.mean_loss import AlwaysLineOfSight
 from wnsim.core.params import parameters
+from wnsim.mac import Tdma
+from wnsim.phy import Shannon
 
 @parameters
 class Good(FreeSpace):
@@ -134,6 +356,20 @@ class Unknown(AlwaysLineOfSight):
     def loss_db(self, *_):
         return lose
 
+@parameters
+class Lens(Isotropic):
+    model: Literal["theirs:Lens"] = "theirs:Lens"
+    @property
+    def peak_dbi(self): return self.gain_dbi - 1.0
+
+@parameters
+class Modem(Shannon):
+    model: Literal["theirs:Modem"] = "theirs:Modem"
+
+@parameters
+class Turns(Tdma):
+    model: Literal["theirs:Turns"] = "theirs:Turns"
+
 nothing = 3
 """
 
@@ -148,6 +384,12 @@ def test_models_of_ones_own_by_name(
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "theirs:Good, a path loss: keeps what it promises"
     assert said[2] == "theirs:Bad, a path loss: shadow_db must be at least 0 dB"
+    assert contracts.main(["theirs:Lens", "theirs:Modem", "theirs:Turns"]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "theirs:Lens, an antenna: pattern_dbi must be at most peak_dbi, -1, got 0",
+        "theirs:Modem, a physical layer: keeps what it promises",
+        "theirs:Turns, a medium access: keeps what it promises",
+    ]
     for name, complaint in (
         ("theirs:nothing", "belongs to no family that has a check"),
         ("theirs:Nobody", "module theirs has no Nobody"),

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 import simpy
-from quadratic_trainer import QuadraticTrainer
 
 from fl.config import Asynchronous, Full, Learning, Local, Lora, Ring, Server, SoLora
 from fl.session import PROTOCOLS
+from fl.session.quadratic_trainer import QuadraticTrainer
 from wnsim.core.clock import Clock
 from wnsim.core.units import to_ns, to_s
 from wnsim.mac import Cell

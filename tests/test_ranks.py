@@ -146,7 +146,7 @@ def test_two_ranks_give_what_one_gives_and_end_together(tmp_path: Path) -> None:
     for rank, process in enumerate(both):
         out, err = process.communicate(timeout=200)
         assert process.returncode == 0, err
-        # The first one alone reports_progress.
+        # The first one alone reports progress.
         assert bool(out) == (rank == 0)
     # Micro-batches and threads are the same, so even the bits of the results are.
     first, second = tables(tmp_path / "one"), tables(tmp_path / "two")

@@ -39,7 +39,7 @@ class Browser:
 
     Parameters
     ----------
-    driver : what reports_progress to it
+    driver : what talks to it
     """
 
     driver: webdriver.Chrome

@@ -6,9 +6,9 @@ import inspect
 from typing import Any, Protocol
 
 import pytest
-from quadratic_trainer import QuadraticTrainer
 
 from fl.session import protocols
+from fl.session.quadratic_trainer import QuadraticTrainer
 
 PARTS = {
     "": protocols.SessionTrainer,

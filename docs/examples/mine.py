@@ -1,4 +1,4 @@
-"""One model of one's own of each kind, each in less than thirty lines; see ../own-models.md."""
+"""One user-defined model of each kind, each in less than thirty lines; see ../own-models.md."""
 
 # begin: imports
 import itertools
@@ -47,7 +47,7 @@ class Wood(FreeSpace):
 # begin: mobility
 @parameters
 class Shuttle:
-    """Each device goes to and fro between two places of its own, always at the same speed."""
+    """Each device moves to and fro between two positions at constant speed."""
 
     model: Literal["mine:Shuttle"] = "mine:Shuttle"
     speed_mps: float = 5.0
@@ -56,13 +56,13 @@ class Shuttle:
         paths = []
         for device in range(count):
             ends_m = streams.generator(seed, "mobility", device).random((2, 2)) * area_m
-            paths.append(Path(self._execution_options(ends_m)))
+            paths.append(Path(self._knots(ends_m)))
         return PathMotion(paths, self.speed_mps)
 
-    def _execution_options(self, ends_m):
+    def _knots(self, ends_m):
         leg_s = np.hypot(*(ends_m[1] - ends_m[0])) / self.speed_mps
         for n in itertools.count():
-            # Rows of an instant and a place, between which a device moves straight.
+            # Rows of an instant and a position, between which a device moves straight.
             yield np.array([[n * leg_s, *ends_m[n % 2]]])
 
 
@@ -84,8 +84,8 @@ class Guarded(Tdma):
     def shares(self, attempts, first_slot, slots, quality, average):
         turns = super().shares(attempts, first_slot, slots, quality, average)
         place = np.arange(first_slot, first_slot + slots) % self.turn_slots
-        reports_progress = place < self.turn_slots - self.guard_slots
-        return Shares(turns.band, turns.power, turns.active & reports_progress)
+        unguarded = place < self.turn_slots - self.guard_slots
+        return Shares(turns.band, turns.power, turns.active & unguarded)
 
 
 # end: medium access
@@ -94,7 +94,7 @@ class Guarded(Tdma):
 # begin: method
 @parameters
 class Wary:
-    """LoRA gossip in which a device goes only a part of the way to the mean of what it heard."""
+    """LoRA gossip in which a device moves only part of the way to the mean of the updates."""
 
     model: Literal["mine:Wary"] = "mine:Wary"
     rank: int = 8
@@ -112,9 +112,9 @@ class WaryMethod(LoraMethod):
         self._trust = config.trust
 
     def adopt(self, own, average):
-        heard = super().adopt(own, average)
-        a = [torch.lerp(*pair, self._trust) for pair in zip(own.a, heard.a, strict=True)]
-        b = [torch.lerp(*pair, self._trust) for pair in zip(own.b, heard.b, strict=True)]
+        mean = super().adopt(own, average)
+        a = [torch.lerp(*pair, self._trust) for pair in zip(own.a, mean.a, strict=True)]
+        b = [torch.lerp(*pair, self._trust) for pair in zip(own.b, mean.b, strict=True)]
         return replace(own, a=tuple(a), b=tuple(b))
 
 
@@ -124,7 +124,7 @@ class WaryMethod(LoraMethod):
 # begin: topology
 @parameters
 class Within:
-    """Everybody reports_progress with everybody within a radius."""
+    """Each device is a neighbor of all devices within a radius."""
 
     model: Literal["mine:Within"] = "mine:Within"
     radius_m: float = 100.0

@@ -7,9 +7,9 @@ is split over the devices, so that numbers of examples differ too.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -40,6 +40,29 @@ class Share:
     def examples(self) -> tuple[Example, ...]:
         """The examples without their tasks."""
         return tuple(example for _, example in self.owned)
+
+
+class Partition(Protocol):
+    """Interface of partitions, the members of `PARTITIONS`."""
+
+    def __call__(self, config: Any, tasks: Sequence[Task], devices: int, seed: int) -> list[Share]:
+        """Return the examples of each device; the same for the same arguments.
+
+        Each training example belongs to at most one device, and each device has at least one.
+
+        Parameters
+        ----------
+        config : parameters of the partition, among them `size_spread`, which `partition` applies
+        tasks : the tasks
+        devices : number of devices, the length of the result
+        seed : seed of the draws
+
+        Raises
+        ------
+        ValueError
+            if there are not enough examples
+        """
+        ...
 
 
 def one_task(config: OneTask, tasks: Sequence[Task], devices: int, seed: int) -> list[Share]:
@@ -117,7 +140,7 @@ def iid(config: Iid, tasks: Sequence[Task], devices: int, seed: int) -> list[Sha
     return [Share(tuple(examples[i] for i in order[d::devices])) for d in range(devices)]
 
 
-PARTITIONS: dict[type, Callable[[Any, Sequence[Task], int, int], list[Share]]] = {
+PARTITIONS: dict[type, Partition] = {
     OneTask: one_task,
     Dirichlet: dirichlet,
     Iid: iid,

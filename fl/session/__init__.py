@@ -2,16 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
 from ..config import Asynchronous, Server, Synchronous
 from .asynchronous import AsynchronousSession
 from .base import Session
 from .server import ServerSession
 from .synchronous import SynchronousSession
 
-PROTOCOLS: dict[type, type[Session]] = {
+if TYPE_CHECKING:
+    from wnsim.network import Network
+
+    from ..config import Learning
+    from .protocols import SessionTrainer
+
+
+class SessionFactory(Protocol):
+    """Interface of protocols, the members of `PROTOCOLS`: they start a session.
+
+    A session ends at its event `done`, with no message under way and none in an inbox. It records
+    each round of each device with all bytes sent in it, and tests all devices after each round.
+    """
+
+    def __call__(
+        self,
+        network: Network,
+        trainer: SessionTrainer,
+        learning: Learning,
+        compute_time_s: Callable[[int, float], float],
+        devices: int,
+        seed: int,
+        progress: Callable[[int, float, float | None], None],
+    ) -> Session:
+        """Return a session, whose processes start with the simulation; see `Session`."""
+        ...
+
+
+PROTOCOLS: dict[type, SessionFactory] = {
     Synchronous: SynchronousSession,
     Asynchronous: AsynchronousSession,
     Server: ServerSession,
 }
 
-__all__ = ["PROTOCOLS", "Session"]
+__all__ = ["PROTOCOLS", "Session", "SessionFactory"]

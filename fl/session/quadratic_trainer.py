@@ -1,4 +1,7 @@
-"""A trainer of numbers in closed form, which stands in for `fl.trainer.Trainer` in a session."""
+"""Trainer of numbers in closed form, in place of `fl.trainer.Trainer`, to check sessions.
+
+Each device minimizes (x - c)^2 / 2 by gradient descent; its adapter is the number x.
+"""
 
 from __future__ import annotations
 
@@ -8,71 +11,84 @@ from typing import Any
 
 import numpy as np
 
-from fl.engine.jobs import DerivedValue, LazyValue
+from ..engine.jobs import DerivedValue, LazyValue
 
 Number = LazyValue[float]
 
 
 class QuadraticCostModel:
-    """Messages of equal size; see `fl.session.protocols.SessionCostModel`."""
+    """Messages of equal size; see `SessionCostModel`."""
 
     average_bytes = 100
     centroid_bytes = 0
 
     def size_bytes(self, first_contact: bool) -> int:
+        """Return the size of an update's message [byte]."""
         return 100
 
     def cluster_update_bytes(self, active: float, includes_mask: bool, newcomers: int) -> int:
+        """Return the size of a cluster update's message [byte]."""
         return 100
 
     def control_bytes(self, embedding_size: int = 0) -> int:
+        """Return the size of a control message [byte]."""
         return 100
 
     def listing_bytes(self, groups: int) -> int:
+        """Return the size of a list of cluster updates [byte]."""
         return 100
 
     def stored_bytes(self, states: int, devices: int, centroids: int) -> int:
+        """Return the storage of cached numbers [byte]."""
         return 4 * states
 
 
 class QuadraticChannel:
-    """A channel without faults; see `fl.session.protocols.SessionChannel`."""
+    """A channel without faults; see `SessionChannel`."""
 
     def corrupted(
         self, receiver: int, sender: int, round_: int, update: Number, members: Sequence[int] = ()
     ) -> None:
-        return None
+        """Return None: there are no bit errors."""
+        return
 
 
 class QuadraticGroups:
-    """Groups of numbers; see `fl.session.protocols.SessionGroups`."""
+    """Groups of numbers; see `SessionGroups`."""
 
     def __init__(self, devices: int) -> None:
         self._devices = devices
 
     def own_update(self, state: Number) -> Number:
+        """Return the state."""
         return state
 
     def cluster_update(
         self, head: int, round_: int, state: Number, members: Sequence[int]
     ) -> Number:
+        """Return the state."""
         return state
 
     def densities(self) -> tuple[Any, Any]:
+        """Return ones: the only entry is active."""
         return np.ones((self._devices, 1)), np.ones(1)
 
     def prompt_embeddings(self) -> Any:
+        """Return zeros: all prompts are alike."""
         return np.zeros((self._devices, 1))
 
     def active_share(self, members: Sequence[int]) -> float:
+        """Return 1: the only entry is active."""
         return 1.0
 
     def collisions(
         self, members: Sequence[int], trained: Sequence[Number]
     ) -> tuple[float, float, float, float]:
+        """Return the statistics of one entry that all devices share."""
         return 1.0, 1.0, 1.0, 0.0
 
     def consensus(self, aggregated: Sequence[Number], mixing: Any) -> tuple[float, float]:
+        """Return the variance of the states, and a spectral gap of 1."""
         return float(np.var([each.value() for each in aggregated])), 1.0
 
 
@@ -96,12 +112,16 @@ class QuadraticTrainer:
         self.groups = QuadraticGroups(len(targets))
 
     def flops(self, device: int, first: bool) -> float:
+        """Return 1."""
         return 1.0
 
     def weight(self, device: int) -> float:
+        """Return 1."""
         return 1.0
 
     def train(self, device: int, round_: int, start: Number | None) -> Number:
+        """Return the state after one gradient step; the first start is 0."""
+
         def make() -> float:
             x = 0.0 if start is None else start.value()
             return x - self._rate * (x - self._targets[device])
@@ -109,17 +129,20 @@ class QuadraticTrainer:
         return DerivedValue(f"{device} {round_}", (), make)
 
     def loss(self, trained: Number) -> float:
+        """Return the state in place of a loss."""
         return trained.value()
 
     def check_agreement(self, round_: int, state: str) -> None:
-        """A single process agrees with itself."""
+        """Do nothing: a single process agrees with itself."""
 
     def outgoing_update(self, device: int, round_: int, state: Number) -> Number:
+        """Return the state."""
         return state
 
     def aggregate(
         self, device: int, own: Number, received: Sequence[Number], weights: Sequence[float]
     ) -> Number:
+        """Return the weighted mean of the own state and the received ones."""
         return _mean(f"aggregated {own.key}", [own, *received], weights)
 
     def average(
@@ -128,9 +151,11 @@ class QuadraticTrainer:
         weights: Sequence[float],
         previous: Number | None = None,
     ) -> Number:
+        """Return the weighted mean of the received states."""
         return _mean("average", received, weights)
 
     def adopt(self, device: int, own: Number | None, average: Number) -> Number:
+        """Return the average."""
         return average
 
     def test(
@@ -140,6 +165,7 @@ class QuadraticTrainer:
         state: Number | None,
         cached: Mapping[int, Number] | None = None,
     ) -> LazyValue[Any]:
+        """Return an accuracy of 0 on the only task."""
         result = SimpleNamespace(accuracies=[0.0], routing=0.0, expert_usage_entropy=0.0)
         return DerivedValue("test", (), lambda: result)
 

@@ -1,0 +1,222 @@
+"""Contract checks of the models of learning: method, topology, task, partition, protocol."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from wnsim.core.units import Floats, to_ns
+
+_SEED = 7
+
+
+def method(config: Any) -> Iterator[str]:
+    """Yield the violations of the contract of methods."""
+    from fl.adapters import Layer
+    from fl.methods import method_of
+    from fl.updates.codec import Update, decode, encode, encoded_bytes
+
+    made = method_of(config)
+    layers = (Layer("q", 96, 64), Layer("up", 64, 96))
+    first = made.initial(layers, _SEED, 0, 2)
+    if not first.is_zero():
+        yield "initial must return an adapter that changes nothing yet"
+    ranks = made.ranks(layers)
+    if [b.shape[1] for b in first.b] != ranks or [a.shape[0] for a in first.a] != ranks:
+        yield f"initial must have the ranks that ranks returns, {ranks}"
+        return
+    again = made.initial(layers, _SEED, 0, 2)
+    if not all(np.array_equal(x, y) for x, y in zip(first.a, again.a, strict=True)):
+        yield "initial must return the same for the same seed and device"
+    for contact in (True, False):
+        shape = made.shapes_update(layers, contact)
+        if not isinstance(shape, Update) or encoded_bytes(shape) != len(encode(shape)):
+            yield "shapes_update must return an update whose mask fits its factors"
+            return
+    if not made.exchanges or any(made.calibration):
+        # The result of a calibration needs a model.
+        return
+    update = made.update(first, 0, 1, True)
+    sent = decode(encode(update), layers, ranks)
+    if len(encode(update)) != encoded_bytes(made.shapes_update(layers, True)):
+        yield "shapes_update must be as large as an update is"
+    average = made.average([sent, sent], [1.0, 3.0])
+    kept = made.adopt(first, average)
+    if not all(np.allclose(x, y, atol=1e-3) for x, y in zip(first.b, kept.b, strict=True)):
+        yield "average of equal updates must be that update"
+
+
+@dataclass
+class _View:
+    """View of the network that a topology sees in its check; see `fl.topology.View`."""
+
+    present: Any
+    distance_m: Floats
+
+    @property
+    def tx_power_w(self) -> Floats:
+        return np.ones(self.present.size)
+
+    def required_power_w(self, bits: float, deadline_s: float, receivers: int) -> Floats:
+        return np.asarray(1e-6 * self.distance_m**2)
+
+
+def topology(config: Any) -> Iterator[str]:
+    """Yield the violations of the contract of topologies."""
+    from fl.topology import TopologyContext, policy_of
+
+    count = 10
+    places_m = np.random.default_rng(_SEED).random((count, 2)) * 100.0
+    apart_m = places_m[:, None] - places_m
+    there = np.ones(count, dtype=np.bool_)
+    there[[0, 4]] = False
+    view = _View(there, np.hypot(apart_m[..., 0], apart_m[..., 1]))
+    embeddings = np.random.default_rng(_SEED).normal(size=(count, 8))
+    context = TopologyContext(
+        count, _SEED, [(device % 3,) for device in range(count)],
+        densities=lambda: (np.full((count, 2), 0.25), np.ones(2)),
+        prompt_embeddings=lambda: embeddings,
+    )  # fmt: skip
+    graph, again = (policy_of(config, context)(view, 1) for _ in range(2))
+    if set(graph.nodes) != set(np.flatnonzero(there).tolist()):
+        yield "the graph must have exactly the devices that are there"
+    if any(one == other for one, other in graph.edges):
+        yield "nobody may be a neighbor of itself"
+    if set(map(frozenset, graph.edges)) != set(map(frozenset, again.edges)):
+        yield "the graph must be the same for the same view"
+
+
+def task(source: Any) -> Iterator[str]:
+    """Yield the violations of the contract of task sources."""
+    first, again = (
+        [source.draw(np.random.default_rng([_SEED, n]), n % source.strata) for n in range(40)]
+        for _ in range(2)
+    )
+    if first != again:
+        yield "draw must return the same for the same generator"
+    for example in first:
+        if not example.prompt or not example.answer:
+            yield f"prompt and answer must not be empty, got {example!r}"
+        elif example.choices and example.answer not in example.choices:
+            yield f"the answer must be one of the choices, got {example!r}"
+        else:
+            continue
+        break
+    if not (0.0 <= source.chance <= 1.0 and source.prompts >= source.strata >= 1):
+        yield "chance must be from 0 to 1, and prompts at least strata, at least 1"
+
+
+def partition(config: Any) -> Iterator[str]:
+    """Yield the violations of the contract of partitions."""
+    from fl.data.partition import partition as split
+    from fl.tasks import Example, Task
+
+    devices = 8
+    tasks = [
+        Task(f"task {k}", tuple(Example(f"{k} {n}", "x") for n in range(200)), (), 0.0)
+        for k in range(4)
+    ]
+    shares = split(config, tasks, devices, _SEED)
+    if len(shares) != devices:
+        yield f"there must be one share for each of {devices} devices, got {len(shares)}"
+        return
+    if shares != split(config, tasks, devices, _SEED):
+        yield "the shares must be the same for the same seed"
+    if not all(share.owned for share in shares):
+        yield "each device must have at least one example"
+    owned = Counter(each for share in shares for each in share.owned)
+    if max(owned.values(), default=0) > 1:
+        yield "no example may belong to two devices"
+    if not set(owned) <= {(k, each) for k, task in enumerate(tasks) for each in task.train}:
+        yield "each example must be one of its task's training examples"
+    elif not config.size_spread and len(owned) != sum(len(task.train) for task in tasks):
+        yield "each example must belong to a device if size_spread is 0"
+
+
+def protocol(config: Any) -> Iterator[str]:
+    """Yield the violations of the contract of protocols: of a session in a small network."""
+    first, again = (_session(config) for _ in range(2))
+    network, session, rounds, devices = *first, _ROUNDS, _DEVICES
+    if not session.done.triggered:
+        yield f"the session must end, here within {_LIMIT_S:g} s"
+        return
+    if network.in_flight:
+        yield f"no message may be under way at the end, got {network.in_flight}"
+    if any(store.items for store in network.inbox):
+        yield "no message may be left in an inbox at the end"
+    made = Counter(row.device for row in session.rounds)
+    if set(made) != set(range(devices)) or sum(made.values()) != rounds * devices:
+        found = dict(sorted(made.items()))
+        yield f"{rounds} rounds of {devices} devices must be recorded, got {found}"
+    tested = Counter(row.round for row in session.evaluations)
+    if set(tested) != set(range(rounds + 1)) or set(tested.values()) != {devices}:
+        yield f"each device must be tested once after each round from 0 to {rounds}"
+    offered = Counter(dict.fromkeys(range(devices), 0))
+    for row in session.rounds:
+        offered[row.device] += row.offered_bytes
+        if not row.start_s <= row.trained_s <= row.end_s:
+            yield "a round must start, train and end in this order"
+            break
+    sent = Counter(dict.fromkeys(range(devices), 0))
+    for transfer in network.transfers:
+        if transfer.message.source < devices and transfer.message.kind == "update":
+            sent[transfer.message.source] += transfer.message.size_bytes
+    if offered != sent:
+        yield f"the rounds must record all bytes sent, {dict(sent)}, got {dict(offered)}"
+    # As texts, since a NaN differs from itself.
+    if _texts(*first) != _texts(*again):
+        yield "the session must be the same for the same seed"
+
+
+_ROUNDS, _DEVICES = 3, 4
+# Simulated time by which a session must have ended.
+_LIMIT_S = 1000.0
+
+
+def _texts(network: Any, session: Any) -> list[str]:
+    """Return the records of a session as texts."""
+    return [repr(list(each)) for each in (network.transfers, session.rounds, session.evaluations)]
+
+
+def _session(config: Any) -> tuple[Any, Any]:
+    """Run a session of devices and a base station; return its network and the session."""
+    from fl.config import Full, Learning
+    from fl.session import PROTOCOLS
+    from fl.session.quadratic_trainer import QuadraticTrainer
+    from wnsim.mac import Cell
+    from wnsim.mobility import Static
+    from wnsim.scenario.simulation.build import build_world
+    from wnsim.scenario.simulation.simulate import network_of
+    from wnsim.scenario.spec.schema import Devices, Scenario
+    from wnsim.world.base_stations import BaseStations
+
+    learning = Learning(rounds=_ROUNDS, evaluate_every=1, topology=Full(), protocol=config)
+    scenario = Scenario(
+        name="contract",
+        fl=learning,
+        area_m=(100.0, 100.0),
+        devices=Devices(count=_DEVICES),
+        mobility=Static(),
+        mac=Cell(),
+        base_stations=BaseStations(),
+    )
+    network = network_of(scenario, build_world(scenario))
+    # Its adapters are numbers.
+    trainer: Any = QuadraticTrainer(range(_DEVICES), 0.1)
+    session = PROTOCOLS[type(config)](
+        network,
+        trainer,
+        learning,
+        # Devices of equal speed, so that all make equally many rounds.
+        lambda device, flops: 1.0,
+        _DEVICES,
+        _SEED,
+        lambda number, time_s, accuracy: None,
+    )
+    network.env.run(until=to_ns(_LIMIT_S))
+    network.close()
+    return network, session
