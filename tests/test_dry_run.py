@@ -68,7 +68,7 @@ def test_what_cannot_work_is_said(tmp_path: Path) -> None:
     (warning,) = warnings(found)
     assert warning.startswith("2 of 2 messages of a round do not arrive within 0.1 s")
     brief = replace(found, messages=3, arrived_s=np.array([13.0] * 3), contact_s=np.array([7.0]))
-    assert warnings(brief) == ["a message needs 13 s, the median contact lasts 7 s"]
+    assert warnings(brief) == ["the median message takes 13 s, the median contact 7 s"]
 
 
 def test_contacts_are_those_within_the_range_of_a_message(tmp_path: Path) -> None:

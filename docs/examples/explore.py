@@ -1,5 +1,5 @@
 # %% [markdown]
-# Who shares a band waits: a small scenario, its tables, and a figure of one's own.
+# Sharing a band costs time: a small scenario, its tables, and your own figure.
 
 # %%
 import matplotlib.pyplot as plt

@@ -20,7 +20,7 @@ class Row:
     against : closed form, standard table or simulator
     cases : number of values compared
     deviation : the largest deviation
-    tolerance : the largest one allowed; none: a figure that is told and not judged
+    tolerance : largest deviation allowed; None: informational value
     unit : of both; empty for plain numbers
     """
 

@@ -20,16 +20,16 @@ from wnsim.figures import COLUMN_IN, STYLE
 _COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _HEAD = """# Validation
 
-What this simulator gives, against closed forms, standard tables and other simulators. This page
-is written by `make validation` (`python tests/validation`); `tests/test_validation.py` asserts
+Results of this simulator compared with closed forms, standards' tables and other simulators. The
+page is written by `make validation` (`python tests/validation`); `tests/test_validation.py` asserts
 that every row passes, with the same functions, some of them on smaller samples.
 
-A row tells how many values were compared, the largest deviation among them, and the largest one
-that is allowed. A row that fails says so; *told* marks a figure that is given as it is, without a
-limit. Where values are drawn at random, limits follow from the size of the sample (three to four
-standard errors) unless they are round numbers, and the draws are the same in every run. Numbers
-of other simulators were made with the versions named in the rows; the head of each table in
-`tests/reference` says how. Where theory and another simulator disagree, theory counts.
+Each row gives the number of values compared, the largest deviation among them, and the tolerance.
+A row that fails says so; *info* marks a value without a tolerance. For random values, tolerances
+follow from the sample size (three to four standard errors) unless they are round numbers, and the
+draws are the same in every run. Numbers of other simulators were computed with the versions named
+in the rows; the head of each table in `tests/reference` describes how. If theory and another
+simulator disagree, theory decides.
 """
 
 
@@ -47,7 +47,7 @@ def write(folder: Path) -> None:
     parts = [
         _HEAD,
         f"Made with {versions}.",
-        f"{passed} of {len(judged)} rows pass; {len(every) - len(judged)} are told only.\n",
+        f"{passed} of {len(judged)} rows pass; {len(every) - len(judged)} are informational.\n",
     ]
     for room, members in groupby(findings, key=lambda item: item[0]):
         parts.append(_section(room, [finding for _, finding in members], folder))
@@ -67,7 +67,7 @@ def _section(room: str, findings: list[Finding], folder: Path) -> str:
 
 
 def _line(row: Row) -> str:
-    verdict = "told" if row.tolerance is None else "pass" if row.passed else "**FAIL**"
+    verdict = "info" if row.tolerance is None else "pass" if row.passed else "**FAIL**"
     allowed = "" if row.tolerance is None else _number(row.tolerance, row.unit)
     what, against = (text.replace("|", "\\|") for text in (row.what, row.against))
     found = _number(row.deviation, row.unit)

@@ -1,4 +1,4 @@
-"""Row numbers of undirected links, so that the data of many links lies in arrays."""
+"""Row numbers of undirected links, so that data of many links is stored in arrays."""
 
 from __future__ import annotations
 

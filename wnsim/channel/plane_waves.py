@@ -3,7 +3,7 @@
 The wave m of a link leaves one end in the direction u_m and reaches the other from v_m:
 h(t) = M^(-1/2) sum_m c_m exp j(2 pi/lambda (u_m . x_a(t) + v_m . x_b(t)) + 2 pi nu_m t).
 Positions, not speeds, make the phase, so that it is continuous when a device turns or stops, and
-a device that comes back meets the channel that it left, but for the residual Doppler shifts nu_m
+a device that returns meets the channel that it left, except for the residual Doppler shifts nu_m
 of a world that never stands quite still. The coefficient c_m is a random phase, or where paths
 have delays, a sum over them that differs between the parts of the band.
 

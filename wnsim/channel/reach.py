@@ -80,8 +80,11 @@ class MaximumRange:
             always = self._least_db(high_m, model, h_tx_m, h_rx_m) < limit_db
             for _ in range(_STEPS):
                 middle_m = 0.5 * (low_m + high_m)
-                heard = self._least_db(middle_m, model, h_tx_m, h_rx_m) < limit_db
-                low_m, high_m = np.where(heard, middle_m, low_m), np.where(heard, high_m, middle_m)
+                within = self._least_db(middle_m, model, h_tx_m, h_rx_m) < limit_db
+                low_m, high_m = (
+                    np.where(within, middle_m, low_m),
+                    np.where(within, high_m, middle_m),
+                )
             found_m = np.where(always, self.FAR_M, np.where(never, 0.0, high_m))
             max_range_m = max(max_range_m, float(found_m.max()))
         return min(float(np.hypot(max_range_m, self._merged_m)), self.FAR_M)

@@ -61,7 +61,7 @@ def _distribution(values_s: Floats, censored: int) -> dict[str, float | int | No
 
 def lines(values: dict[str, Any]) -> list[str]:
     """Return a summary as lines of plain text."""
-    told = [
+    shown = [
         f"{values['devices']} devices within {values['range_m']:g} m, to {values['until_s']:g} s",
         f"{values['contacts']} contacts of {values['pairs']} pairs",
     ]
@@ -73,11 +73,11 @@ def lines(values: dict[str, Any]) -> list[str]:
                 f"; mean {part['mean']:.4g} s, median {part['median']:.4g} s, quartiles "
                 f"{part['lower_quartile']:.4g} and {part['upper_quartile']:.4g} s"
             )
-        told.append(text)
-    told.append(f"devices at a time: {values['mean_devices']:.4g}")
+        shown.append(text)
+    shown.append(f"devices at a time: {values['mean_devices']:.4g}")
     if values["mean_degree"] is not None:
-        told.append(
+        shown.append(
             f"mean degree {values['mean_degree']:.4g}, "
             f"largest connected part {100.0 * values['largest_share']:.4g} % of the devices"
         )
-    return told
+    return shown

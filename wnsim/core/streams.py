@@ -2,7 +2,7 @@
 
 `generator` gives an ordinary sequential stream for things that are drawn once (a device's
 waypoints, the phases of a field). `uniforms` gives the draws of the air: each is a pure function
-of (seed, purpose, link, block), so cutting a window or adding traffic changes nobody's draws.
+of (seed, purpose, link, block), so cutting a window or adding traffic changes no other draws.
 
 Sources: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011
 (Philox4x32 with 10 rounds).

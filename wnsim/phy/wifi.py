@@ -199,10 +199,10 @@ def _soft(snr: Floats, order: int, twelfths: int) -> Floats:
     binary = snr
     if order > 1:
         # SNR at which BPSK has the same information per bit as this modulation.
-        told, of_bpsk = information(order)[0] / order, information(2)[0] / 2.0
+        per_bit, of_bpsk = information(order)[0] / order, information(2)[0] / 2.0
         grid_db = snr_grid_db()
-        told_here = np.interp(linear_to_db(snr), grid_db, told)
-        binary = db_to_linear(np.interp(told_here, of_bpsk, grid_db)) / 2.0
+        interpolated = np.interp(linear_to_db(snr), grid_db, per_bit)
+        binary = db_to_linear(np.interp(interpolated, of_bpsk, grid_db)) / 2.0
     period, first, events, _ = _SPECTRA[twelfths]
     total = np.zeros_like(binary)
     for extra, count in enumerate(events):

@@ -1,5 +1,5 @@
 
-// What is told beside the map: what its signs mean, and the numbers of a device.
+// Legend of the map, and the numbers of a selected device.
 
 const part = (id) => document.getElementById(id);
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 AWAY = 65535
-"""What stands for a coordinate of somebody who is not there."""
+"""Code for a coordinate of an absent device."""
 
 
 def packed(values: npt.ArrayLike, kind: str) -> str:

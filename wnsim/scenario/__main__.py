@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with warnings.catch_warnings():
             return _run(options)
     except BrokenPipeError:
-        # Whoever read our output has had enough of it.
+        # The reader of the output has closed it.
         sys.stderr.close()
         return 0
     except (ScenarioError, OSError, MemoryError) as error:

@@ -90,8 +90,8 @@ def _guess(start: bytes) -> str:
         return "gpx" if re.search(rb"<([\w.-]+:)?gpx\b", start) else "sumo-fcd"
     if b"$node_(" in start or b"$ns_ " in start:
         return "ns-2"
-    told = (line.strip() for line in start.splitlines())
-    line = next((line for line in told if line and not line.startswith(b"#")), b"")
+    content = (line.strip() for line in start.splitlines())
+    line = next((line for line in content if line and not line.startswith(b"#")), b"")
     if _TWO_NUMBERS.match(line):
         return "bonnmotion"
     names = {name.strip(b'"') for name in re.split(rb"[;,\t]", line)}

@@ -1,7 +1,7 @@
 """Reader of BonnMotion movements: one line per device with its waypoints t x y.
 
 A device moves straight from waypoint to waypoint and stays at the last one. With heights a waypoint
-is t x y z, which the file does not state: the reader has to be told.
+is t x y z; the file does not state which, so that `heights` has to be given.
 
 Sources: BonnMotion manual, "Native format".
 """

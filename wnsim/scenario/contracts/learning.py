@@ -85,7 +85,7 @@ def topology(config: Any) -> Iterator[str]:
     if set(graph.nodes) != set(np.flatnonzero(there).tolist()):
         yield "the graph must have exactly the devices that are there"
     if any(one == other for one, other in graph.edges):
-        yield "nobody may be a neighbor of itself"
+        yield "no device may be its own neighbor"
     if set(map(frozenset, graph.edges)) != set(map(frozenset, again.edges)):
         yield "the graph must be the same for the same view"
 

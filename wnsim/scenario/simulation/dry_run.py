@@ -34,7 +34,7 @@ _UTILIZATION = 0.3
 tests/benchmarks/training.py; the estimate is good within a factor of about two."""
 _HORIZON_S = 300.0
 _LOOKS_S = (0.0, 20.0, 40.0)
-"""When rates are looked at, to find out how far a message goes."""
+"""Instants at which rates are evaluated for the range of a message."""
 
 
 @dataclass(frozen=True)
@@ -121,39 +121,40 @@ def lines(scenario: Scenario, repeat: int, speed: float | None = None) -> list[s
         if the scenario cannot be run
     """
     found = forecast(scenario)
-    told = [f"message: {_bytes(found.size_bytes)}"]
+    texts = [f"message: {_bytes(found.size_bytes)}"]
     if found.first_bytes > found.size_bytes:
-        told[0] += f", {_bytes(found.first_bytes)} to whom a device has not told anything yet"
-    told.append(_message_lines(found))
-    told += _contact_lines(found)
+        texts[0] += f", {_bytes(found.first_bytes)} at first contact"
+    texts.append(_message_lines(found))
+    texts += _contact_lines(found)
     if found.compute_s.size:
         low, high = found.compute_s.min(), found.compute_s.max()
-        told.append(f"computing: a round takes devices {low:.3g} to {high:.3g} s")
+        texts.append(f"computing: {low:.3g} to {high:.3g} s per round and device")
     if found.wall_flop is not None:
         each_s = found.wall_flop / ((_speed(scenario) if speed is None else speed) * _UTILIZATION)
-        text = f"this machine: about {_duration(each_s)} a run"
+        text = f"this machine: about {_duration(each_s)} per run"
         if repeat > 1:
-            text += f", {_duration(each_s * repeat)} for all {repeat} one after the other"
-        told.append(f"{text} ({found.wall_flop:.2g} operations), besides the network")
-    return told + [f"warning: {text}" for text in warnings(found)]
+            text += f", {_duration(each_s * repeat)} for all {repeat} in sequence"
+        texts.append(f"{text} ({found.wall_flop:.2g} operations) of training, plus the network")
+    return texts + [f"warning: {text}" for text in warnings(found)]
 
 
 def warnings(found: Forecast) -> list[str]:
     """Return warnings about a scenario that is unlikely to work."""
-    told = []
+    texts = []
     late = found.messages - found.arrived_s.size
     if found.messages and late > found.messages / 2:
-        told.append(
+        texts.append(
             f"{late} of {found.messages} messages of a round do not arrive within "
-            f"{found.lifetime_s:g} s: smaller ones, fewer neighbors, more band or more time"
+            f"{found.lifetime_s:g} s; try smaller messages, fewer neighbors, more bandwidth or "
+            "a later deadline"
         )
     if found.contact_s is not None and found.contact_s.size and found.arrived_s.size:
         contact_s, takes_s = np.median(found.contact_s), np.median(found.arrived_s)
         if contact_s < takes_s:
-            told.append(
-                f"a message needs {takes_s:.3g} s, the median contact lasts {contact_s:.3g} s"
+            texts.append(
+                f"the median message takes {takes_s:.3g} s, the median contact {contact_s:.3g} s"
             )
-    return told
+    return texts
 
 
 def _degree(scenario: Scenario) -> int:
@@ -225,26 +226,27 @@ def _speed(scenario: Scenario) -> float:
 def _message_lines(found: Forecast) -> str:
     """Return lines on the messages of the first round."""
     if not found.messages:
-        return "air: nobody tells anybody anything, but what groups may share"
-    begin = f"air: of {found.messages} messages sent at once"
+        return "air: no messages, except for the cluster exchange"
+    begin = f"air: of {found.messages} messages at once"
     if not found.arrived_s.size:
-        return f"{begin} none arrives within {found.lifetime_s:g} s"
+        return f"{begin}, none arrives within {found.lifetime_s:g} s"
     half_s, most_s = np.quantile(found.arrived_s, [0.5, 0.9])
-    late = found.messages - found.arrived_s.size
     return (
-        f"{begin} half arrive within {half_s:.3g} s, nine in ten within {most_s:.3g} s, of those "
-        f"that do; {late} do not within {found.lifetime_s:g} s"
+        f"{begin}, {found.arrived_s.size} arrive within {found.lifetime_s:g} s, "
+        f"with median latency {half_s:.3g} s and 90th percentile {most_s:.3g} s"
     )
 
 
 def _contact_lines(found: Forecast) -> list[str]:
     """Return lines on contacts if devices move."""
     if found.range_m is None:
-        return [f"contacts: nowhere can a message be expected within {found.lifetime_s:g} s"]
-    text = f"contacts: a message can be expected in time within {found.range_m:.0f} m"
+        return [
+            f"contacts: at no distance is a message likely to arrive within {found.lifetime_s:g} s"
+        ]
+    text = f"contacts: messages are likely to arrive in time within {found.range_m:.0f} m"
     if found.contact_s is None or not found.contact_s.size:
         return [text]
-    return [f"{text}; there contacts last {np.median(found.contact_s):.3g} s (median)"]
+    return [f"{text}, where contacts last {np.median(found.contact_s):.3g} s (median)"]
 
 
 def _bytes(size: float) -> str:
