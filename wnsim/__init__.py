@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from wnsim.core.version import __version__
+
 if TYPE_CHECKING:
     from wnsim.scenario.api import Plan, Results, load, run
 
-__version__ = "0.1.0"
 __all__ = ["Plan", "Results", "__version__", "load", "run"]
 
 

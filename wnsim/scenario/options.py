@@ -6,7 +6,7 @@ import argparse
 import math
 import sys
 
-from wnsim import __version__
+from wnsim.core.version import __version__
 
 _LAUNCHERS = ("slurm", "local")
 
