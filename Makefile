@@ -1,14 +1,15 @@
-# make install: a virtual environment with everything.  make demo: install, then the scenario
-# urban.yaml to figures.  make test: install, then every check.  make validation: install, then
-# docs/validation.md and its pictures.  make docs: install, then the pages to docs/_build/html.
-# make audit: what is known of weaknesses of the pinned packages (asks PyPI).
+# make install: a virtual environment with all dependencies.  make demo: install, then the scenario
+# urban.yaml including its figures.  make test: install, then linters, types and all tests.
+# make quick: the quick part of the tests.  make validation: docs/validation.md and its pictures.
+# make docs: the pages in docs/_build/html.  make build: wheel and sdist in dist/, each installed and
+# run in a fresh environment.  make audit: known vulnerabilities of pinned packages (asks PyPI).
 PYTHON ?= python3
 VENV   ?= .venv
-# That share the training of the demo.
+# Processes that share the training of the demo.
 PROCESSES ?= 2
 BIN     = $(VENV)/bin
 
-.PHONY: install demo test docs validation audit clean
+.PHONY: install demo test quick docs validation build audit clean
 install: $(VENV)/.installed
 
 demo: $(VENV)/.installed
@@ -20,11 +21,26 @@ test: $(VENV)/.installed
 	$(BIN)/mypy
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
+quick: $(VENV)/.installed
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m quick
+
 docs: $(VENV)/.installed
 	$(BIN)/sphinx-build -W --keep-going -n -b html docs docs/_build/html
 
 validation: $(VENV)/.installed
 	$(BIN)/python tests/validation
+
+build: $(VENV)/.installed
+	rm -rf build/dist dist
+	$(BIN)/python -m pip install --quiet -c constraints.txt build hatchling
+	$(BIN)/python -m build --outdir dist
+	for kind in whl tar.gz; do \
+	  $(PYTHON) -m venv build/dist/$$kind && \
+	  build/dist/$$kind/bin/python -m pip install --quiet -c constraints.txt torch && \
+	  build/dist/$$kind/bin/python -m pip install --quiet -c constraints.txt dist/*.$$kind && \
+	  (cd build/dist && $$kind/bin/python -m wnsim.selftest && \
+	   $$kind/bin/wnsim network.yaml --set traffic.rounds=1 --out $$kind-results) || exit 1; \
+	done
 
 audit:
 	$(PYTHON) -m venv build/audit

@@ -16,14 +16,21 @@ import wnsim
 project = "wnsim"
 project_copyright = "the authors of wnsim"
 version = release = wnsim.__version__
-extensions = ["myst_parser"]
+extensions = ["myst_nb"]
 html_theme = "furo"
 html_title = f"wnsim {release}"
 html_show_copyright = False
 html_static_path = ["_static"]
+html_extra_path = ["gallery/report"]
 html_css_files = ["wide.css"]
 exclude_patterns = ["_build", "_generated", "examples"]
 myst_heading_anchors = 3
+# Notebooks are executed at each build, elsewhere than in the folder of the pages.
+nb_execution_mode = "force"
+nb_execution_in_temp = True
+nb_execution_raise_on_error = True
+nb_execution_timeout = 300
+nb_merge_streams = True
 nitpicky = True
 # Two hyphens start an option.
 smartquotes = False

@@ -1,11 +1,11 @@
-"""Does so-lora-plus beat lora fairly? python plots/fair.py results/fair [results/urban].
+"""Verdicts of the controlled comparison: python plots/fair.py results/fair [results/urban].
 
-Prints, for fair.yaml, the mean accuracy on all tasks and the bytes of each variant, as a share of
-lora's on the same seeds, and a verdict on each clause: 5 points more than lora, and than lora with
-the gate; at most a tenth of the bytes; more than training alone with one exchange (one-shot); no
-less than lori-s at equal density. A clause holds, or fails, only where its paired 95 % interval
-says so. With a folder of urban.yaml, also the simulated time in which so-lora-plus reaches the
-best accuracy of lora.
+Prints, for fair.yaml, the mean accuracy on all tasks and the bytes of each variant relative to
+lora's on the same seeds, and a verdict on each acceptance criterion: 5 points more than lora, and
+than lora with the gate; at most a tenth of the bytes; more than local training with one exchange
+(one-shot); no less than lori-s at equal density. A criterion holds, or fails, only if its paired
+95 % interval says so. With a results folder of urban.yaml, also prints the simulated time in which
+so-lora-plus reaches the best accuracy of lora.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from wnsim.core.statistics import mean, paired_difference
 from wnsim.scenario.summary.latex import MISSING
 
 PLUS, BASELINE = "so-lora-plus", "lora"
-# What so-lora-plus is to be ahead of, and by how many points at least.
+# Methods that so-lora-plus should outperform, and by how many points.
 CLAUSES = {"lora": 5.0, "lora gate": 5.0, "one-shot": 0.0, "lori-s gate": 0.0}
 MOST_BYTES, MOST_TIME, WINDOW = 0.1, 0.2, 3
 
@@ -63,7 +63,7 @@ def main() -> None:
 def _verdict(
     what: str, low: float, high: float, *, least: float = -math.inf, most: float = math.inf
 ) -> str:
-    """Return whether what lies in an interval is at least, or at most, so much, as a sentence."""
+    """Return whether the value of an interval is at least, or at most, a bound, as text."""
     asked = f"at most {most:g}" if math.isinf(least) else f"at least {least:g}"
     known = "holds" if low >= least and high <= most else "is not decided"
     if high < least or low > most:
@@ -72,7 +72,7 @@ def _verdict(
 
 
 def _times(folder: Path) -> None:
-    """Print when so-lora-plus comes to the best accuracy of lora, seed by seed."""
+    """Print when so-lora-plus reaches the best accuracy of lora, by seed."""
     lines = dict(list(runs([folder]).groupby("variant", sort=False)))
     shares = []
     for seed, run in lines[BASELINE].set_index("seed")["folder"].items():
@@ -93,7 +93,7 @@ def _times(folder: Path) -> None:
 
 
 def _curve(folder: Path) -> pd.DataFrame:
-    """Return the mean accuracy of each evaluation, in the mean of the last three, over time."""
+    """Return the mean accuracy over time, averaged over the last three evaluations."""
     table = pd.read_csv(folder / "evaluations.csv")
     curve = table.groupby("round")[["time_s", "accuracy"]].mean()
     return curve.assign(accuracy=curve["accuracy"].rolling(WINDOW, min_periods=1).mean())

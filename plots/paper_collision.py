@@ -1,10 +1,10 @@
-"""How many entries of B collide: python plots/paper_collision.py results/paper-collision.
+"""Collision rates: python plots/paper_collision.py results/paper-collision.
 
-One row per variant and density, from clusters.csv in the end: number and size of the clusters, and
-the share of entries that two or more devices of a cluster have active, in percent: by Eq. 19 of
-arXiv 2602.20492, which takes masks for independent, and as the masks are; and of the entries that
-anybody has active. Means over clusters by their size, with 95 % intervals over repetitions.
-Adapters without masks, such as those of lora, collide in all of their entries.
+One row per variant and density, from the last evaluation of clusters.csv: number and size of the
+clusters, and the percentage of entries of B that are active in two or more devices of a cluster: by
+Eq. 19 of arXiv 2602.20492, which assumes independent masks, and measured; and the same among the
+entries active in any device. Means over clusters weighted by size, with 95 % intervals over
+repetitions. Adapters without masks, such as those of lora, collide in all entries.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ def main() -> None:
 
 
 def _last(folder: Path) -> pd.DataFrame:
-    """Return the clusters at the end of a run."""
+    """Return the clusters of the last evaluation of a run."""
     table = pd.read_csv(folder / "clusters.csv")
     return table[table["round"] == table["round"].max()]
 
 
 def _rate(folder: Path, column: str) -> float:
-    """Return the mean over the entries of all clusters, each weighed by its devices."""
+    """Return the mean over clusters, weighted by their devices."""
     table = _last(folder)
     return float((table[column] * table["devices"]).sum() / table["devices"].sum())
 

@@ -1,9 +1,9 @@
-"""How fast each method learns: python plots/paper_convergence.py results/paper-convergence.
+"""Convergence of each method: python plots/paper_convergence.py results/paper-convergence.
 
-One row per method: accuracy on all tasks at the end, and for each of `fl.target_accuracies` how
-many runs reached it, and after how much simulated time and how many bytes those did, with 95 %
-intervals over repetitions. Where not all runs reached it, the means are of those that did, and so
-too low. Draws accuracy over rounds, over time and over bytes again, in the folder `figures`.
+One row per method: accuracy on all tasks at the end, and for each of `fl.target_accuracies` the
+number of runs that reached it, and the simulated time and bytes of those runs, with 95 % intervals
+over repetitions. If not all runs reached a target, the means are biased low. Also draws accuracy
+over rounds, time and bytes, in the folder `figures`.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def _known(line: pd.DataFrame, metric: str) -> dict[int, float]:
-    """Return a metric by seed; a metric that no run has is not in the summary."""
+    """Return a metric by seed; empty if no run has it."""
     return measured(line, metric) if metric in line else {}
 
 

@@ -1,11 +1,11 @@
-"""The paper's tables of accuracy: python plots/paper_table.py results/paper-table1.
+"""The paper's accuracy tables: python plots/paper_table.py results/paper-table1.
 
 One row per method: accuracy in percent on each task and on all of them, mean over devices, with
-95 % intervals over repetitions, and the paired difference to lora; what a message carries and what
-all messages weigh, as shares of lora's; and what the paper (arXiv 2602.20492, Tables I and II)
-reports for Qwen2.5-1.5B and 7B. Where nobody tells anybody anything (`topology: alone`), a device
-is judged on its own task, as in Table II; else on all tasks, as in Table I. The paper's tasks and
-models are others than ours: what can be compared is order and distance of methods.
+95 % intervals over repetitions, and the paired difference to lora; size of an update and of all
+messages relative to lora; and the values reported in the paper (arXiv 2602.20492, Tables I and II)
+for Qwen2.5-1.5B and 7B. Without communication (`topology: isolated`) a device is tested on its own
+task, as in Table II; otherwise on all tasks, as in Table I. The paper's tasks and models differ
+from ours: comparable are the order and the differences of methods.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ BASELINE = "lora"
 
 
 class Reported(NamedTuple):
-    """What the paper prints: averages in percent for two models, transmitted share of them."""
+    """Reported values: average accuracies in percent for two models, and transmitted fraction."""
 
     small: float
     large: float
     transmitted: float = math.nan
 
 
-# Table I: tasks of all devices; parameters transmitted of the 1.5B model, as shares of the model.
+# Table I: tasks of all devices; transmitted parameters relative to the 1.5B model.
 TABLE_1 = {
     "full-ft": Reported(76.95, 86.55, 1.0),
     "lora": Reported(68.03, 83.19, 0.0201),
@@ -39,7 +39,7 @@ TABLE_1 = {
     "so-lora one cluster": Reported(76.44, 85.96, 0.0027),
     "so-lora": Reported(78.00, 87.39, 0.0027),
 }
-# Table II: every device's own task.
+# Table II: own task of each device.
 TABLE_2 = {
     "full-ft": Reported(80.93, 90.62),
     "lora": Reported(76.53, 86.71),
@@ -92,7 +92,7 @@ def _accuracy(folder: Path, task: str | None, *, own: bool) -> float:
         table = table[table["own_task"]]
     if task is not None:
         return float(table.loc[table["task"] == task, "accuracy"].mean())
-    # Tasks count alike, however many devices have them.
+    # Tasks have equal weights, regardless of their number of devices.
     return float(table.groupby("task")["accuracy"].mean().mean())
 
 
@@ -107,7 +107,7 @@ def _message_bytes(line: pd.DataFrame) -> float:
 
 
 def _total_bytes(line: pd.DataFrame) -> float:
-    """Return the size of all messages of a run, updates or not, in the mean [byte]."""
+    """Return the total size of all messages of a run, mean over runs [byte]."""
     sums = [pd.read_csv(folder / "transfers.csv")["size_bytes"].sum() for folder in line["folder"]]
     return float(sum(sums)) / len(sums)
 

@@ -1,4 +1,4 @@
-"""What the scripts beside this one have in common: reading folders of results."""
+"""Readers of results folders, shared by the scripts in this folder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wnsim.scenario.summary.latex import MISSING, escape, latex, plus_minus
 
 
 def folders(description: str) -> list[Path]:
-    """Return the folders of results that the command line names."""
+    """Return the results folders named on the command line."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("results", nargs="+", type=Path, help="folders of results")
     named: list[Path] = parser.parse_args().results
@@ -28,12 +28,12 @@ def folders(description: str) -> list[Path]:
 
 
 def names(folder: Path) -> list[str]:
-    """Return the names of the complete runs in a folder of results."""
+    """Return the names of the complete runs in a results folder."""
     return list(pd.read_csv(folder / "summary.csv")["run"].unique())
 
 
 def runs(named: Sequence[Path]) -> pd.DataFrame:
-    """Return one row for each complete run: folder, variant, seed, and what was swept."""
+    """Return one row per complete run: folder, variant, seed, and swept values."""
     rows: list[dict[str, Any]] = []
     for folder in named:
         for name in names(folder):
@@ -50,7 +50,7 @@ def runs(named: Sequence[Path]) -> pd.DataFrame:
 
 
 def summary(named: Sequence[Path]) -> pd.DataFrame:
-    """Return the metrics of all runs, a column for each."""
+    """Return the metrics of all runs, one column each."""
     tables = [pd.read_csv(folder / "summary.csv") for folder in named]
     both = pd.concat(tables)
     keys = [column for column in both.columns if column not in ("metric", "value")]
@@ -59,23 +59,23 @@ def summary(named: Sequence[Path]) -> pd.DataFrame:
 
 
 def last_evaluation(folder: Path) -> pd.DataFrame:
-    """Return how every device does on every task in the end."""
+    """Return the accuracy of every device on every task at the last evaluation."""
     table = pd.read_csv(folder / "evaluations.csv")
     return table[table["round"] == table["round"].max()]
 
 
 def measured(line: pd.DataFrame, metric: str) -> dict[int, float]:
-    """Return a metric for each seed of the runs of one line of a summary."""
+    """Return a metric by seed for the runs of one line of a summary."""
     return dict(zip(line["seed"], line[metric], strict=True))
 
 
 def by_seed(table: pd.DataFrame, value: Callable[[Any], float]) -> dict[int, float]:
-    """Return a number for each seed of the runs of one line."""
+    """Return a number by seed for the runs of one line."""
     return {int(row.seed): value(row) for row in table.itertuples()}
 
 
 def cell(values: Mapping[int, float], decimals: int = 1, scale: float = 100.0) -> str:
-    """Return a mean with half of its 95 % interval as text, in percent if not told otherwise."""
+    """Return a mean with the half-width of its 95 % interval as text, in percent by default."""
     found = mean(value * scale for value in values.values())
     return _text(found.mean, found.half, decimals)
 
@@ -83,7 +83,7 @@ def cell(values: Mapping[int, float], decimals: int = 1, scale: float = 100.0) -
 def difference(
     values: Mapping[int, float], baseline: Mapping[int, float], decimals: int = 1
 ) -> str:
-    """Return a paired difference in percentage points with half of its 95 % interval as text."""
+    """Return a paired difference in percentage points, with its 95 % half-width, as text."""
     found = paired_difference(
         {seed: 100 * value for seed, value in values.items()},
         {seed: 100 * value for seed, value in baseline.items()},
@@ -103,8 +103,8 @@ def show(columns: Sequence[str], rows: Sequence[Sequence[str]], stem: Path) -> N
 
     Parameters
     ----------
-    columns, rows : its texts
-    stem : name of the files without their endings
+    columns, rows : headings and cells
+    stem : path of the files without their endings
     """
     table = pd.DataFrame(rows, columns=list(columns))
     print(table.to_string(index=False))

@@ -1,9 +1,9 @@
-"""Which learning rate each variant is to have: python plots/tuning.py results/fair-tuning.
+"""Choice of the learning rate of each variant: python plots/tuning.py results/fair-tuning.
 
-Reads a sweep of `fl.method.learning_rate` that was judged on validation examples, with seeds that
-no reported run has. The rate of the highest mean accuracy on all tasks is chosen, on devices' own
-tasks where they tell nobody anything; of equal ones the lowest. At an end of the grid it is
-marked, so that the grid can be extended.
+Reads a sweep of `fl.method.learning_rate` evaluated on validation examples, with seeds that no
+reported run uses. Chooses the rate with the highest mean accuracy on all tasks, or on the devices'
+own tasks without communication; of equal ones the lowest. A rate at an end of the grid is marked,
+so that the grid can be extended.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ RATE = "fl.method.learning_rate"
 
 
 def main() -> None:
-    """Print accuracies by variant and rate, and the rate to choose."""
+    """Print accuracies by variant and rate, and the chosen rate."""
     named = folders(str(__doc__))
     table = summary(named)
     rates = sorted(table[RATE].unique())

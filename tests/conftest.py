@@ -33,6 +33,38 @@ from wnsim.world import World
 from wnsim.world import positions_m as positions_of
 
 BLOCK_NS = 1_000_000
+QUICK = frozenset(
+    {
+        "access",
+        "antennas",
+        "attacks",
+        "clusters",
+        "codec",
+        "consensus",
+        "cost_model",
+        "density",
+        "examples",
+        "geography",
+        "journal",
+        "locks",
+        "metrics",
+        "mobility_errors",
+        "network",
+        "partition",
+        "path_loss",
+        "penetration",
+        "positions",
+        "robust",
+        "statistics",
+        "streams",
+        "tables",
+        "topology",
+        "trace_errors",
+        "trace_formats",
+        "transport",
+    }
+)
+"""Test modules of the marker `quick`: one or more of each package, less than a minute in total."""
 SMALL = {"local_steps": 3, "batch_size": 4, "train_examples": 24, "test_examples": 4}
 """A little to learn."""
 
@@ -48,6 +80,13 @@ def scenario_of(tmp_path: Path) -> Callable[[str], Scenario]:
         return run.scenario
 
     return read
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of quick modules."""
+    for item in items:
+        if item.path.stem.removeprefix("test_") in QUICK:
+            item.add_marker(pytest.mark.quick)
 
 
 @pytest.fixture(scope="session")

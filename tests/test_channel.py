@@ -82,9 +82,9 @@ def channel(
     )
 
 
-def at_rest(places_m: Floats) -> Callable[[Ints, Floats], Floats]:
+def at_rest(positions_m: Floats) -> Callable[[Ints, Floats], Floats]:
     """Return the positions of devices that stay where they are."""
-    return lambda devices, t_s: np.repeat(places_m[devices][:, None], len(t_s), axis=1)
+    return lambda devices, t_s: np.repeat(positions_m[devices][:, None], len(t_s), axis=1)
 
 
 def test_free_space_at_rest_is_friis() -> None:
@@ -261,9 +261,9 @@ def test_step_of_the_large_scale_grid(max_speed_mps: float, step_s: float) -> No
 
 def test_line_of_sight_in_the_channel_follows_its_probability() -> None:
     devices = 200
-    places_m = np.random.default_rng(4).random((devices, 2)) * 20_000.0
+    positions_m = np.random.default_rng(4).random((devices, 2)) * 20_000.0
     source = np.arange(0, devices, 2)
-    places_m[source + 1] = places_m[source] + [60.0, 0.0]
+    positions_m[source + 1] = positions_m[source] + [60.0, 0.0]
     states = []
     for seed in range(20):
         made = Channel(
@@ -271,7 +271,7 @@ def test_line_of_sight_in_the_channel_follows_its_probability() -> None:
             Carrier(3.5e9),
             Geometry(
                 np.full(devices, 1.5),
-                lambda d, t: np.repeat(places_m[d][:, None], len(t), axis=1),
+                lambda d, t: np.repeat(positions_m[d][:, None], len(t), axis=1),
                 0.0,
             ),
             seed,
@@ -283,7 +283,7 @@ def test_line_of_sight_in_the_channel_follows_its_probability() -> None:
 
 
 def test_links_of_stations_follow_their_own_model() -> None:
-    places_m = np.array([[0.0, 0.0], [300.0, 0.0], [0.0, 400.0], [900.0, 900.0]])
+    positions_m = np.array([[0.0, 0.0], [300.0, 0.0], [0.0, 400.0], [900.0, 900.0]])
     stations = np.array([False, True, False, True])
     heights_m = np.array([1.5, 25.0, 1.5, 25.0])
 
@@ -293,7 +293,7 @@ def test_links_of_stations_follow_their_own_model() -> None:
         return Channel(
             Propagation(FreeSpace(), Shadowing(sigma_db=0.0), NoFading(), station_path_loss),
             Carrier(2e9),
-            Geometry(heights_m, at_rest(places_m), 0.0, stations),
+            Geometry(heights_m, at_rest(positions_m), 0.0, stations),
             1,
         )
 
@@ -301,13 +301,13 @@ def test_links_of_stations_follow_their_own_model() -> None:
     cellular = made(stations=stations, station_path_loss=Uma())
     gain_db = cellular.large_scale_db(source, target, np.zeros(1))[:, 0]
     weight = cellular.large_scale.line_of_sight(source, target, np.zeros(1))[:, 0]
-    d2d_m = np.linalg.norm(places_m[source] - places_m[target], axis=-1)
+    d2d_m = np.linalg.norm(positions_m[source] - positions_m[target], axis=-1)
     assert weight[0] == 1.0
     assert gain_db[0] == pytest.approx(-FreeSpace().loss_db(d2d_m[0], 1.5, 1.5, 2e9, True))
     for link in (1, 2, 3):
         ends = (d2d_m[link], heights_m[source[link]], heights_m[target[link]], 2e9)
-        sight_db, blocked_db = (-Uma().loss_db(*ends, los) for los in (True, False))
-        expected = weight[link] * sight_db + (1 - weight[link]) * blocked_db
+        los_db, nlos_db = (-Uma().loss_db(*ends, los) for los in (True, False))
+        expected = weight[link] * los_db + (1 - weight[link]) * nlos_db
         assert gain_db[link] == pytest.approx(expected)
     # Without their own model, or without stations, all links are alike.
     plain_db = made().large_scale_db(source, target, np.zeros(1))
@@ -320,13 +320,13 @@ def test_shadow_fading_around_a_station_is_a_field() -> None:
     draws = np.random.default_rng(5)
     count = 400
     first_m = draws.random((count, 2)) * 4000.0
-    places_m = np.concatenate([[[2000.0, 2000.0]], first_m, first_m + np.array([0.01, 0.0])])
+    positions_m = np.concatenate([[[2000.0, 2000.0]], first_m, first_m + np.array([0.01, 0.0])])
 
     def there_and_back(devices: Ints, t_s: Floats) -> Floats:
         away_m = np.clip(100.0 - np.abs(np.asarray(t_s) - 100.0), 0.0, None)
         walkers = np.where(np.asarray(devices) > 0, 2.0, 0.0)
         shift_m = walkers[:, None] * away_m
-        return places_m[devices][:, None] + np.stack([shift_m, 0 * shift_m], axis=-1)
+        return positions_m[devices][:, None] + np.stack([shift_m, 0 * shift_m], axis=-1)
 
     made = Channel(
         Propagation(
@@ -362,14 +362,14 @@ def test_shadow_fading_around_a_station_is_a_field() -> None:
 def test_vehicles_block_as_often_and_as_much_as_stated(truck_share: float) -> None:
     # Pairs 200 m apart, far from each other: in line of sight, or behind a vehicle.
     pairs, d2d_m = 1500, 200.0
-    places_m = np.random.default_rng(6).random((pairs, 2)) * 1e6
-    places_m = np.concatenate([places_m, places_m + np.array([d2d_m, 0.0])])
+    positions_m = np.random.default_rng(6).random((pairs, 2)) * 1e6
+    positions_m = np.concatenate([positions_m, positions_m + np.array([d2d_m, 0.0])])
     losses_db, sights = [], []
     for seed in range(4):
         made = Channel(
             Propagation(V2vUrban(truck_share=truck_share), Shadowing(sigma_db=0.0), NoFading()),
             Carrier(5.9e9),
-            Geometry(np.full(2 * pairs, 1.5), at_rest(places_m), 0.0),
+            Geometry(np.full(2 * pairs, 1.5), at_rest(positions_m), 0.0),
             seed,
         )
         links = (np.arange(pairs), pairs + np.arange(pairs), np.zeros(1))
@@ -388,14 +388,14 @@ def test_vehicles_block_as_often_and_as_much_as_stated(truck_share: float) -> No
 
 
 def test_antennas_above_the_cars_see_over_them() -> None:
-    places_m = np.array([[0.0, 0.0], [3000.0, 0.0]])
+    positions_m = np.array([[0.0, 0.0], [3000.0, 0.0]])
     links = (np.array([0]), np.array([1]), np.zeros(1))
     for share, height_m, blocked in ((0.0, 2.0, False), (1.0, 2.0, True), (1.0, 4.0, False)):
         gains_db = [
             Channel(
                 Propagation(V2vUrban(truck_share=share), Shadowing(sigma_db=0.0), NoFading()),
                 Carrier(5.9e9),
-                Geometry(np.full(2, height_m), at_rest(places_m), 0.0),
+                Geometry(np.full(2, height_m), at_rest(positions_m), 0.0),
                 seed,
             ).large_scale_db(*links)[0, 0]
             for seed in range(8)
@@ -406,11 +406,11 @@ def test_antennas_above_the_cars_see_over_them() -> None:
 
 
 def test_leaving_the_range_of_a_model_is_said_once() -> None:
-    places_m = np.array([[0.0, 0.0], [4.2, 0.0], [7000.0, 0.0], [7001.0, 0.0]])
+    positions_m = np.array([[0.0, 0.0], [4.2, 0.0], [7000.0, 0.0], [7001.0, 0.0]])
     made = Channel(
         Propagation(UmiStreetCanyon(), Shadowing(), NoFading()),
         Carrier(3.5e9),
-        Geometry(np.full(4, 1.5), at_rest(places_m), 0.0),
+        Geometry(np.full(4, 1.5), at_rest(positions_m), 0.0),
         1,
     )
     near, far = (np.array([0]), np.array([1])), (np.array([2]), np.array([0]))
@@ -428,12 +428,12 @@ def test_leaving_the_range_of_a_model_is_said_once() -> None:
 def test_reach_is_where_the_loss_is() -> None:
     # By hand: 20 lg(4 pi d f/c) = 100 dB, with 2 x 5 dBi of antennas and without shadow fading.
     made = channel(FreeSpace(), antennas=[Isotropic(gain_dbi=5.0)] * DEVICES)
-    reach_m = 10 ** (110 / 20) * SPEED_OF_LIGHT_MPS / (4 * np.pi * 3.5e9)
-    assert made.reach_m(100.0) == pytest.approx(reach_m, rel=1e-9)
+    max_range_m = 10 ** (110 / 20) * SPEED_OF_LIGHT_MPS / (4 * np.pi * 3.5e9)
+    assert made.max_range_m(100.0) == pytest.approx(max_range_m, rel=1e-9)
     lucky = channel(FreeSpace(), sigma_db=3.0)
-    assert lucky.reach_m(98.0) == pytest.approx(reach_m, rel=1e-9)
-    assert made.reach_m(1000.0) == 1e7
-    assert made.reach_m(-10.0) == 0.0
+    assert lucky.max_range_m(98.0) == pytest.approx(max_range_m, rel=1e-9)
+    assert made.max_range_m(1000.0) == 1e7
+    assert made.max_range_m(-10.0) == 0.0
 
 
 @pytest.mark.filterwarnings("ignore::wnsim.channel.OutOfRangeWarning")
@@ -444,7 +444,7 @@ def test_nobody_is_heard_beyond_reach(name: str, kinds: int) -> None:
     nodes = 200
     heights_m = (1.2 + 20.0 * draws.random(kinds))[np.arange(nodes) % kinds]
     stations, indoor = draws.random(nodes) < 0.2, draws.random(nodes) < 0.3
-    places_m = 10 ** draws.uniform(0.0, 5.0, (nodes, 1)) * draws.normal(size=(nodes, 2))
+    positions_m = 10 ** draws.uniform(0.0, 5.0, (nodes, 1)) * draws.normal(size=(nodes, 2))
     made = Channel(
         Propagation(
             PATH_LOSS[name](),
@@ -456,7 +456,7 @@ def test_nobody_is_heard_beyond_reach(name: str, kinds: int) -> None:
         Carrier(2e9),
         Geometry(
             heights_m,
-            at_rest(places_m),
+            at_rest(positions_m),
             0.0,
             stations=stations,
             antennas=[Sector(boresight_deg=1.8 * n, gain_dbi=n / 20) for n in range(nodes)],
@@ -466,12 +466,12 @@ def test_nobody_is_heard_beyond_reach(name: str, kinds: int) -> None:
     )
     high, low = np.tril_indices(nodes, -1)
     loss_db = -made.large_scale_db(low, high, np.zeros(1))[:, 0]
-    d2d_m = np.linalg.norm(places_m[low] - places_m[high], axis=-1)
+    d2d_m = np.linalg.norm(positions_m[low] - positions_m[high], axis=-1)
     for limit_db in (60.0, 90.0, 120.0, 150.0):
         heard = loss_db < limit_db
-        reach_m = made.reach_m(limit_db)
-        assert np.max(d2d_m, where=heard, initial=0.0) <= reach_m
-    assert made.reach_m(60.0) <= made.reach_m(90.0) <= made.reach_m(120.0)
+        max_range_m = made.max_range_m(limit_db)
+        assert np.max(d2d_m, where=heard, initial=0.0) <= max_range_m
+    assert made.max_range_m(60.0) <= made.max_range_m(90.0) <= made.max_range_m(120.0)
 
 
 def test_errors() -> None:

@@ -309,7 +309,7 @@ from typing import Literal
 import numpy as np
 
 from wnsim.channel import FreeSpace, Isotropic
-from wnsim.channel.mean_loss import AlwaysInSight
+from wnsim.channel.mean_loss import AlwaysLineOfSight
 from wnsim.core.params import parameters
 from wnsim.mac import Tdma
 from wnsim.phy import Shannon
@@ -336,13 +336,13 @@ class Bare:
     def loss_db(self, *_): return 0.0
 
 @parameters
-class Log(AlwaysInSight):
+class Log(AlwaysLineOfSight):
     model: Literal["theirs:Log"] = "theirs:Log"
     title = "log"
     def loss_db(self, d2d_m, *_): return 40 + 30 * np.log10(d2d_m)
 
 @parameters
-class Branch(AlwaysInSight):
+class Branch(AlwaysLineOfSight):
     model: Literal["theirs:Branch"] = "theirs:Branch"
     title = "branch"
     def loss_db(self, d2d_m, *_):
@@ -350,7 +350,7 @@ class Branch(AlwaysInSight):
         return 2.0
 
 @parameters
-class Unknown(AlwaysInSight):
+class Unknown(AlwaysLineOfSight):
     model: Literal["theirs:Unknown"] = "theirs:Unknown"
     title = "unknown"
     def loss_db(self, *_):

@@ -20,7 +20,7 @@ from wnsim.storage.journal import Journal
 
 
 @dataclass(frozen=True, slots=True)
-class ExpertMixture:
+class MixedRecord:
     """One value of each type that a record may have."""
 
     number: int
@@ -31,7 +31,7 @@ class ExpertMixture:
 
 
 MIXED = st.builds(
-    ExpertMixture,
+    MixedRecord,
     st.integers(),
     st.floats(),
     st.booleans(),
@@ -41,10 +41,10 @@ MIXED = st.builds(
 
 
 @given(records=st.lists(MIXED, max_size=20), held=st.integers(1, 7), read=st.integers(0, 20))
-def test_records_come_back_to_the_bit(records: list[ExpertMixture], held: int, read: int) -> None:
+def test_records_come_back_to_the_bit(records: list[MixedRecord], held: int, read: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(journal, "_HELD", held)
-        kept = Journal(ExpertMixture)
+        kept = Journal(MixedRecord)
         for number, record in enumerate(records):
             if number == read:
                 # Reading in between changes nothing of what is written afterwards.
@@ -71,10 +71,10 @@ def test_what_is_added_while_it_is_read_is_not_seen(monkeypatch: pytest.MonkeyPa
 
 def test_numbers_of_numpy_are_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journal, "_HELD", 1)
-    kept = Journal(ExpertMixture)
+    kept = Journal(MixedRecord)
     number, share, good = np.int64(3), np.float64(0.1), np.bool_(True)
-    kept.append(ExpertMixture(number, share, good, "", Message(0, 1, 1, math.inf)))  # type: ignore[arg-type]
-    assert repr(list(kept)) == repr([ExpertMixture(3, 0.1, True, "", Message(0, 1, 1, math.inf))])
+    kept.append(MixedRecord(number, share, good, "", Message(0, 1, 1, math.inf)))  # type: ignore[arg-type]
+    assert repr(list(kept)) == repr([MixedRecord(3, 0.1, True, "", Message(0, 1, 1, math.inf))])
 
 
 def test_memory_does_not_grow_with_the_number_of_records() -> None:

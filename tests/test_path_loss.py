@@ -36,7 +36,7 @@ PROBABILITIES: dict[str, PathLoss] = {
     "UMi-StreetCanyon": UmiStreetCanyon(),
     "UMa": Uma(),
     "RMa": Rma(),
-    "InH-ExpertMixture": Inh(),
+    "InH-Mixed": Inh(),
     "InH-Open": Inh(variant="open"),
     "V2V-Urban-TR37885": V2vUrban(),
     "V2V-Highway-TR37885": V2vHighway(),
@@ -71,7 +71,7 @@ def test_line_of_sight_probability_equals_the_tables(scenario: str) -> None:
     assert len(table) >= 17
     for row in table:
         assert model.los_probability(*ends(row)) == pytest.approx(float(row["ns3_p_los"]), abs=1e-8)
-        assert model.clear_probability(*ends(row)) == pytest.approx(
+        assert model.los_or_nlosv_probability(*ends(row)) == pytest.approx(
             1.0 - float(row["ns3_p_nlos"]), abs=1e-8
         )
 
@@ -88,7 +88,7 @@ def test_three_states_of_vehicular_links_equal_the_table(name: str) -> None:
         # no probabilities: below 0, or adding up to more than 1.
         wrong = name == "Highway" and float(row["d2d_m"]) > 500.0
         if row["scenario"] == f"V2V-{name}-Boban2016" and not wrong:
-            clear = model.clear_probability(*ends(row))
+            clear = model.los_or_nlosv_probability(*ends(row))
             assert model.los_probability(*ends(row)) == pytest.approx(p_los, abs=1e-6)
             assert clear == pytest.approx(1.0 - max(p_nlos, 0.0), abs=1e-6) or p_los + p_nlos > 1.0
             assert p_los - 1e-6 <= clear <= 1.0
@@ -155,7 +155,7 @@ def test_contract(model: PathLoss) -> None:
         model.loss_db(far_m, 1.5, 1.7, 3.5e9, False) >= model.loss_db(far_m, 1.5, 1.7, 3.5e9, True)
     )
     probability = model.los_probability(distance_m, heights_m, 1.7)
-    clear = model.clear_probability(distance_m, heights_m, 1.7)
+    clear = model.los_or_nlosv_probability(distance_m, heights_m, 1.7)
     for values in (probability, clear):
         assert values.shape == (2, 400)
         assert np.all((values >= 0.0) & (values <= 1.0))

@@ -313,7 +313,7 @@ def first_losses(phy: NrMcs, level_db: Floats) -> tuple[Floats, Floats]:
     """Return the bits of first transmissions at constant SNRs, and how likely they are lost."""
     modem = phy.modem(W, 1, BLOCK_NS)
     outcome = constant(modem, linear(*level_db), slots=1, draws=np.ones((level_db.size, 1)))
-    # The expected goodput is that of first max_transmissions: bits (1 - loss).
+    # The expected goodput is that of first transmissions: bits (1 - loss).
     bits = outcome.bits[:, 0].astype(float)
     goodput = modem.rate_bps(linear(*level_db), np.ones(level_db.size)) * modem.slot_ns * 1e-9
     return bits, 1 - goodput / np.where(bits > 0, bits, np.nan)

@@ -24,13 +24,13 @@ from fl.config import Full
 from fl.methods.lora import LoraMethod
 from fl.tasks import Example, Source
 from fl.topology.graphs import full
-from wnsim.channel.mean_loss import AlwaysInSight
+from wnsim.channel.mean_loss import AlwaysLineOfSight
 from wnsim.mobility import Static
 from wnsim.core.params import parameters
 
 
 @parameters
-class Wall(AlwaysInSight):
+class Wall(AlwaysLineOfSight):
     model: Literal["mine:Wall"] = "mine:Wall"
     loss: float = 100.0
     title = "a wall"

@@ -97,7 +97,7 @@ def test_channel_replays_gains_in_place_of_all_models(tmp_path: Path) -> None:
     t_s = np.arange(4.0)
     assert np.abs(made.response(source, target, t_s)) ** 2 == pytest.approx(gain)
     assert made.gain_db(source[:2], target[:2], t_s)[0, :, 0].tolist() == [-80, -90, -90, -100]
-    assert made.reach_m(100.0) == 1e7
+    assert made.max_range_m(100.0) == 1e7
     rates_only = channel(table(tmp_path, "t_s,source,target,rate_bps\n0,a,b,1e6\n"))
     models = channel(None).gain_blocks(source, target, 0, 4, 1_000_000)
     assert np.array_equal(rates_only.gain_blocks(source, target, 0, 4, 1_000_000), models)

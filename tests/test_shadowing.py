@@ -5,8 +5,8 @@ import pytest
 from numpy.typing import NDArray
 from reference_tables import rows
 
+from wnsim.channel.link_states import LOS_RAMP, Threshold
 from wnsim.channel.shadowing import SQUARED_EXPONENTIAL, Field, Shadowing, shadow_field
-from wnsim.channel.sight import LOS_RAMP, Threshold
 from wnsim.core import streams
 
 Floats = NDArray[np.float64]
@@ -133,10 +133,10 @@ def test_between_is_the_field_at_both_ends() -> None:
 
 def test_states_have_independent_fields() -> None:
     draws = np.random.default_rng(7)
-    places_m = places(draws, 2 * SIDE)[:, None]
+    positions_m = places(draws, 2 * SIDE)[:, None]
     values = np.stack(
         [
-            shadow_field(10.0, 256, seed, los).between(places_m, FIRST, SECOND)[:, 0]
+            shadow_field(10.0, 256, seed, los).between(positions_m, FIRST, SECOND)[:, 0]
             for seed, los in ((1, True), (1, False), (2, True))
         ]
     )
@@ -149,10 +149,10 @@ def test_mean_state_is_the_probability_of_line_of_sight(probability: float) -> N
     draws = np.random.default_rng(8)
     states = []
     for seed in range(FIELDS):
-        places_m = places(draws, 2 * SIDE)[:, None]
+        positions_m = places(draws, 2 * SIDE)[:, None]
         wanted = np.full((PAIRS, 1), probability)
         sight = Threshold(50.0, 256, streams.generator(seed, "test"))
-        states += sight.states([wanted], places_m, FIRST, SECOND)
+        states += sight.states([wanted], positions_m, FIRST, SECOND)
     tolerance = 4 * np.sqrt(probability * (1 - probability) / (FIELDS * PAIRS))
     assert np.mean(states) == pytest.approx(probability, abs=tolerance)
 
@@ -179,9 +179,9 @@ def test_nested_states_add_up() -> None:
     sums = np.zeros(2)
     for seed in range(FIELDS):
         sight = Threshold(50.0, 256, streams.generator(seed, "test"))
-        places_m = places(draws, 2 * SIDE)[:, None]
+        positions_m = places(draws, 2 * SIDE)[:, None]
         wanted = [np.full((PAIRS, 1), share) for share in (0.3, 0.8)]
-        inner, outer = sight.states(wanted, places_m, FIRST, SECOND)
+        inner, outer = sight.states(wanted, positions_m, FIRST, SECOND)
         assert np.all(inner <= outer)
         sums += np.mean(inner), np.mean(outer)
     assert sums / FIELDS == pytest.approx([0.3, 0.8], abs=4 * np.sqrt(0.25 / (FIELDS * PAIRS)))

@@ -427,7 +427,7 @@ def test_shipped_networks_run_to_figures(tmp_path: Path, name: str, less: list[s
 def test_contacts_of_a_scenario_are_printed(tmp_path: Path) -> None:
     done = wnsim("highway.yaml", "--until", "60", cwd=tmp_path)
     assert done.returncode == 2
-    assert "give --contacts too" in done.stderr
+    assert "--until is the time span of --contacts" in done.stderr
     done = wnsim("highway.yaml", "--contacts", "100", "--until", "60", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "24 devices within 100 m" in done.stdout

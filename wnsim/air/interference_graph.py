@@ -46,7 +46,7 @@ class InterferenceGraph:
         self._receiver_db = -linear_to_db(noise_w) - FLOOR_DB
         self._sender_db = linear_to_db(world.tx_power_w)
         budget_db = float(self._receiver_db.max() + self._sender_db.max())
-        self._range_m = world.channel.reach_m(budget_db)
+        self._range_m = world.channel.max_range_m(budget_db)
         self._interval = -1
         self._tree: cKDTree | None = None
         self._audible: dict[int, Ints] = {}

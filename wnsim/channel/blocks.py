@@ -56,7 +56,7 @@ class Blocks:
         self._known = np.zeros(nodes, dtype=np.bool_)
         self._places_m = np.empty((nodes, self._edges_s.size, 2))
 
-    def places_m(self, nodes: Ints) -> Floats:
+    def positions_m(self, nodes: Ints) -> Floats:
         """Return the positions (n, C + 1, 2) of nodes (n,) at the edges of the C batches [m]."""
         new = nodes[~self._known[nodes]]
         if new.size:

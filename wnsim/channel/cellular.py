@@ -41,12 +41,12 @@ class Cellular(BuildingsOnly):
     sigmas_db: ClassVar[tuple[float, float]]
     correlations_m: ClassVar[tuple[float, float]]
 
-    def sight_db(self, d2d_m: Floats, d3d_m: Floats, low_m: Floats, high_m: Floats,
+    def los_db(self, d2d_m: Floats, d3d_m: Floats, low_m: Floats, high_m: Floats,
                  frequency_hz: float) -> Floats:  # fmt: skip
         """Return the LOS path loss [dB]."""
         raise NotImplementedError
 
-    def blocked_db(self, d3d_m: Floats, low_m: Floats, high_m: Floats,
+    def nlos_db(self, d3d_m: Floats, low_m: Floats, high_m: Floats,
                    frequency_hz: float) -> Floats:  # fmt: skip
         """Return the NLOS path loss [dB], where it exceeds the LOS path loss."""
         raise NotImplementedError
@@ -80,10 +80,10 @@ class Cellular(BuildingsOnly):
         low_m, high_m = lower_higher_m(h_tx_m, h_rx_m)
         d3d_m = distance_m(d2d_m, h_tx_m, h_rx_m)
         d2d_m = np.asarray(d2d_m, dtype=np.float64)
-        sight_db = self.sight_db(d2d_m, d3d_m, low_m, high_m, frequency_hz)
+        los_db = self.los_db(d2d_m, d3d_m, low_m, high_m, frequency_hz)
         if los:
-            return sight_db
-        return np.maximum(sight_db, self.blocked_db(d3d_m, low_m, high_m, frequency_hz))
+            return los_db
+        return np.maximum(los_db, self.nlos_db(d3d_m, low_m, high_m, frequency_hz))
 
     def shadow_db(
         self,

@@ -20,7 +20,7 @@ from wnsim.channel.links import members, ordered
 from wnsim.channel.nodes import checked
 from wnsim.channel.plane_waves import Complexes
 from wnsim.channel.propagation_scene import Scene
-from wnsim.channel.reach import Reach
+from wnsim.channel.reach import MaximumRange
 from wnsim.channel.replay import ReplayTable
 from wnsim.core.units import Floats, Ints, db_to_linear, linear_to_db
 
@@ -93,7 +93,7 @@ class Channel:
         self._fading = propagation.fading.process(
             frequency_hz, carrier.bandwidth_hz, carrier.subbands, seed
         )
-        self._reach = Reach(
+        self._reach = MaximumRange(
             path_loss, station_path_loss or path_loss, shadowing, frequency_hz, nodes
         )
         self._replayed = replay is not None and replay.has_gain
@@ -213,13 +213,13 @@ class Channel:
         for links in _slabs(source.size):
             amplitude = self._fading.response_grid(
                 source[links], target[links],
-                blocks.places_m(source[links]), blocks.places_m(target[links]),
+                blocks.positions_m(source[links]), blocks.positions_m(target[links]),
                 blocks.first_chunk, blocks.chunk_s, blocks.size,
             )  # fmt: skip
             np.multiply(mean[links], _power(amplitude[:, skip : skip + n_blocks]), out=gain[links])
         return self._spread(gain)
 
-    def reach_m(self, loss_db: float) -> float:
+    def max_range_m(self, loss_db: float) -> float:
         """Return a distance beyond which no two nodes can have less than a loss.
 
         Parameters
@@ -231,7 +231,7 @@ class Channel:
         ground distance [m], at most 1e7: the mean path loss in the most favourable state, less the
         antennas' peak gains and, with shadow fading, less 12 dB, is nowhere smaller beyond it
         """
-        return Reach.FAR_M if self._replayed else self._reach(loss_db)
+        return MaximumRange.FAR_M if self._replayed else self._reach(loss_db)
 
     def _spread(self, values: NDArray[_Number]) -> NDArray[_Number]:
         """Return values (L, T, 1 or B) as (L, T, B)."""

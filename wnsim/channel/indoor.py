@@ -36,12 +36,12 @@ class Inh(Cellular):
     model: Literal["inh"] = "inh"
     variant: Literal["mixed", "open"] = "mixed"
 
-    def sight_db(self, d2d_m: Floats, d3d_m: Floats, low_m: Floats, high_m: Floats,
+    def los_db(self, d2d_m: Floats, d3d_m: Floats, low_m: Floats, high_m: Floats,
                  frequency_hz: float) -> Floats:  # fmt: skip
         """Return the LOS path loss [dB]."""
         return np.asarray(32.4 + 17.3 * np.log10(d3d_m) + frequency_db(frequency_hz))
 
-    def blocked_db(self, d3d_m: Floats, low_m: Floats, high_m: Floats,
+    def nlos_db(self, d3d_m: Floats, low_m: Floats, high_m: Floats,
                    frequency_hz: float) -> Floats:  # fmt: skip
         """Return the NLOS path loss [dB]."""
         return np.asarray(17.3 + 38.3 * np.log10(d3d_m) + 24.9 * np.log10(frequency_hz / 1e9))

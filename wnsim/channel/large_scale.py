@@ -173,7 +173,7 @@ class LargeScale:
         at = self._geometry(low, high, grid.astype(np.float64) * self.step_s)
         antennas = self._nodes.antennas
         if antennas.directive:
-            towards_m = at.places_m[at.second] - at.places_m[at.first]
+            towards_m = at.positions_m[at.second] - at.positions_m[at.first]
             rise_m = at.h_high_m - at.h_low_m
             antenna_db = antennas.gain_db(low, towards_m, rise_m) + antennas.gain_db(
                 high, -towards_m, -rise_m
@@ -200,9 +200,9 @@ class LargeScale:
     def _geometry(self, low: Ints, high: Ints, t_s: Floats) -> Geometry:
         """Return the geometry of the ends of links."""
         nodes, first, second = members(low, high)
-        places_m = self._position(nodes, t_s)
-        apart_m = places_m[first] - places_m[second]
+        positions_m = self._position(nodes, t_s)
+        apart_m = positions_m[first] - positions_m[second]
         d2d_m = np.hypot(apart_m[..., 0], apart_m[..., 1])
         heights_m = self._nodes.heights_m[:, None]
         h_low_m, h_high_m = heights_m[low], heights_m[high]
-        return Geometry(low, high, places_m, first, second, h_low_m, h_high_m, d2d_m, t_s)
+        return Geometry(low, high, positions_m, first, second, h_low_m, h_high_m, d2d_m, t_s)

@@ -47,7 +47,9 @@ class PathLoss(Protocol):
     def los_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
         """Return the LOS probability."""
 
-    def clear_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
+    def los_or_nlosv_probability(
+        self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike
+    ) -> Floats:
         """Return the probability of LOS or NLOSv: no building, but perhaps a vehicle in between.
 
         Only used with `blockage`.
@@ -79,12 +81,14 @@ class BuildingsOnly:
         """Return the LOS probability."""
         raise NotImplementedError
 
-    def clear_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
+    def los_or_nlosv_probability(
+        self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike
+    ) -> Floats:
         """Return the LOS probability: there are no vehicles."""
         return self.los_probability(d2d_m, h_tx_m, h_rx_m)
 
 
-class AlwaysInSight(BuildingsOnly):
+class AlwaysLineOfSight(BuildingsOnly):
     """Part of a path-loss model without obstacles: always LOS."""
 
     # Only used if the scenario requests shadow fading, for which these models give no scale:

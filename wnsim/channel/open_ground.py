@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from pydantic import Field
 
-from wnsim.channel.mean_loss import AlwaysInSight
+from wnsim.channel.mean_loss import AlwaysLineOfSight
 from wnsim.channel.propagation import (
     MIN_DISTANCE_M,
     distance_m,
@@ -28,7 +28,7 @@ from wnsim.core.units import Floats
 
 
 @parameters
-class FreeSpace(AlwaysInSight):
+class FreeSpace(AlwaysLineOfSight):
     """Free-space path loss between isotropic antennas; always LOS, without shadow fading."""
 
     title: ClassVar[str] = "free space"
@@ -47,7 +47,7 @@ class FreeSpace(AlwaysInSight):
 
 
 @parameters
-class TwoRay(AlwaysInSight):
+class TwoRay(AlwaysLineOfSight):
     """Two-ray ground reflection: free space nearby, the fourth power of the distance beyond."""
 
     title: ClassVar[str] = "two-ray ground"
@@ -69,7 +69,7 @@ class TwoRay(AlwaysInSight):
 
 
 @parameters
-class LogDistance(AlwaysInSight):
+class LogDistance(AlwaysLineOfSight):
     """Free space up to a reference distance, and a power law of the distance beyond.
 
     Parameters
@@ -107,7 +107,7 @@ class LogDistance(AlwaysInSight):
 
 
 @parameters
-class DualSlope(AlwaysInSight):
+class DualSlope(AlwaysLineOfSight):
     """Free space up to a reference distance, one power law up to a breakpoint, another beyond.
 
     Parameters

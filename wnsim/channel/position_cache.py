@@ -37,7 +37,7 @@ class Table:
         self.phasors = np.empty((0, 2, 2 * waves), dtype=np.float32)
         self._known = np.zeros(0, dtype=np.bool_)
 
-    def fill(self, rows: Ints, places_m: Floats, phasors: Callable[[Floats], Singles]) -> None:
+    def fill(self, rows: Ints, positions_m: Floats, phasors: Callable[[Floats], Singles]) -> None:
         """Fill the rows (n, T) of positions (n, T, 2) [m] that are not known yet."""
         count = int(rows.max(initial=-1)) + 1
         if count > self._known.size:
@@ -46,7 +46,7 @@ class Table:
             self._known = np.concatenate([self._known, more])
         new = ~self._known[rows]
         if new.any():
-            self.phasors[rows[new]] = phasors(places_m[new])
+            self.phasors[rows[new]] = phasors(positions_m[new])
             self._known[rows[new]] = True
 
     def forget(self) -> None:
@@ -54,7 +54,7 @@ class Table:
         self._known[:] = False
 
 
-class Places:
+class PositionCache:
     """Recent positions and their rows in the tables of random fields.
 
     Parameters
@@ -69,11 +69,11 @@ class Places:
             self._most = _TABLE // max(4 * field.waves for field in fields)
         self._row: dict[complex, int] = {}
 
-    def rows(self, places_m: Floats) -> Ints | None:
+    def rows(self, positions_m: Floats) -> Ints | None:
         """Return the rows (n, T) of positions (n, T, 2) [m]; None if they are too many to keep."""
-        if places_m.size > 2 * self._most:
+        if positions_m.size > 2 * self._most:
             return None
-        names = np.ascontiguousarray(places_m).view(np.complex128).ravel().tolist()
+        names = np.ascontiguousarray(positions_m).view(np.complex128).ravel().tolist()
         new = dict.fromkeys(name for name in names if name not in self._row)
         if len(self._row) + len(new) > self._most:
             self._row, new = {}, dict.fromkeys(names)
@@ -82,21 +82,21 @@ class Places:
         known = len(self._row)
         self._row.update(zip(new, range(known, known + len(new)), strict=True))
         rows = np.fromiter(map(self._row.__getitem__, names), np.int64, len(names))
-        return rows.reshape(places_m.shape[:2])
+        return rows.reshape(positions_m.shape[:2])
 
 
-class Visit:
+class CachedPositions:
     """Positions at which fields are evaluated together.
 
     Parameters
     ----------
     places : cache that assigns rows
-    places_m : (n, T, 2) positions [m]
+    positions_m : (n, T, 2) positions [m]
     """
 
-    def __init__(self, places: Places, places_m: Floats) -> None:
+    def __init__(self, places: PositionCache, positions_m: Floats) -> None:
         self._places = places
-        self._places_m = places_m
+        self._places_m = positions_m
 
     @cached_property
     def rows(self) -> Ints | None:

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wnsim.channel.blockage import CAR_HEIGHT_M, TRUCK_HEIGHT_M, VehicleBlockage
+from wnsim.channel.link_states import Threshold
 from wnsim.channel.mean_loss import PathLoss
-from wnsim.channel.position_cache import Places, Visit
+from wnsim.channel.position_cache import CachedPositions, PositionCache
 from wnsim.channel.shadowing import Field, Shadowing, shadow_field
-from wnsim.channel.sight import Threshold
 from wnsim.core import streams
 from wnsim.core.units import Floats, Ints
 
@@ -37,33 +37,33 @@ class Geometry:
     Parameters
     ----------
     low, high : (L,) numbers of the two ends
-    places_m : (n, T, 2) positions of the n nodes that are an end of a link [m]
+    positions_m : (n, T, 2) positions of the n nodes that are an end of a link [m]
     first, second : (L,) indices of a link's low and high end among the n nodes
     h_low_m, h_high_m : (L, 1) antenna heights of the two ends [m]
     d2d_m : (L, T) ground distance between the ends [m]
     t_s : (T,) instants [s]
-    visit : cached positions of the nodes, if field values are to be kept
+    cached : cached positions of the nodes, if field values are to be kept
     """
 
     low: Ints
     high: Ints
-    places_m: Floats
+    positions_m: Floats
     first: Ints
     second: Ints
     h_low_m: Floats
     h_high_m: Floats
     d2d_m: Floats
     t_s: Floats
-    visit: Visit | None = None
+    cached: CachedPositions | None = None
 
     def of(self, links: NDArray[np.bool_]) -> Geometry:
         """Return the geometry of a subset of the links."""
         if links.all():
             return self
         return Geometry(
-            self.low[links], self.high[links], self.places_m, self.first[links],
+            self.low[links], self.high[links], self.positions_m, self.first[links],
             self.second[links], self.h_low_m[links], self.h_high_m[links], self.d2d_m[links],
-            self.t_s, self.visit,
+            self.t_s, self.cached,
         )  # fmt: skip
 
 
@@ -106,7 +106,7 @@ class Scene:
                 vehicle_m, shadowing.waves, streams.generator(seed, "trucks", kind)
             )
             fields += [self._vehicles, self._trucks.field]
-        self._places = Places(fields)
+        self._places = PositionCache(fields)
         self._warned: set[str] = set()
 
     def states(self, at: Geometry) -> tuple[Floats, Floats]:
@@ -120,8 +120,8 @@ class Scene:
         ends = (at.d2d_m, at.h_low_m, at.h_high_m)
         probabilities = [self._path_loss.los_probability(*ends)]
         if self._blockage is not None:
-            probabilities.append(self._path_loss.clear_probability(*ends))
-        states = self._sight.states(probabilities, at.places_m, at.first, at.second, at.visit)
+            probabilities.append(self._path_loss.los_or_nlosv_probability(*ends))
+        states = self._sight.states(probabilities, at.positions_m, at.first, at.second, at.cached)
         return states[0], states[-1]
 
     def gain_db(self, at: Geometry) -> Floats:
@@ -133,7 +133,7 @@ class Scene:
             if it is not finite, which is an error of the path-loss model
         """
         self._warn(at)
-        at = replace(at, visit=Visit(self._places, at.places_m))
+        at = replace(at, cached=CachedPositions(self._places, at.positions_m))
         sight, clear = self.states(at)
         gain_db = np.zeros(at.d2d_m.shape)
         for los, share in ((True, clear), (False, 1.0 - clear)):
@@ -163,15 +163,15 @@ class Scene:
         )
         if np.any(sigma_db > 0.0):
             gain_db += sigma_db * self._field[los].between(
-                at.places_m, at.first, at.second, at.visit
+                at.positions_m, at.first, at.second, at.cached
             )
         return gain_db
 
     def _blockage_db(self, blockage: VehicleBlockage, at: Geometry) -> Floats:
         """Return the loss (L, T) [dB] of blocking vehicles."""
-        normal = self._vehicles.between(at.places_m, at.first, at.second, at.visit)
+        normal = self._vehicles.between(at.positions_m, at.first, at.second, at.cached)
         truck = np.full(normal.shape, blockage.truck_share)
-        (truck,) = self._trucks.states([truck], at.places_m, at.first, at.second, at.visit)
+        (truck,) = self._trucks.states([truck], at.positions_m, at.first, at.second, at.cached)
         ends = (at.d2d_m, at.h_low_m, at.h_high_m)
         return truck * blockage.loss_db(normal, *ends, TRUCK_HEIGHT_M) + (
             1.0 - truck

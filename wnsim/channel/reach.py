@@ -18,7 +18,7 @@ _MAX_KINDS = 128
 _STEPS = 64
 
 
-class Reach:
+class MaximumRange:
     """Maximum distance at which two nodes can have at most a given loss.
 
     Nodes are grouped by role and height. If there are many heights, those of one role count as the
@@ -72,7 +72,7 @@ class Reach:
 
     def __call__(self, loss_db: float) -> float:
         """Return the distance [m], at most `FAR_M`; 0 if no pair has so small a loss."""
-        reach_m = 0.0
+        max_range_m = 0.0
         for model, h_tx_m, h_rx_m, gain_db in self._groups:
             limit_db = loss_db + gain_db
             low_m, high_m = np.zeros(gain_db.shape), np.full(gain_db.shape, self.FAR_M)
@@ -83,8 +83,8 @@ class Reach:
                 heard = self._least_db(middle_m, model, h_tx_m, h_rx_m) < limit_db
                 low_m, high_m = np.where(heard, middle_m, low_m), np.where(heard, high_m, middle_m)
             found_m = np.where(always, self.FAR_M, np.where(never, 0.0, high_m))
-            reach_m = max(reach_m, float(found_m.max()))
-        return min(float(np.hypot(reach_m, self._merged_m)), self.FAR_M)
+            max_range_m = max(max_range_m, float(found_m.max()))
+        return min(float(np.hypot(max_range_m, self._merged_m)), self.FAR_M)
 
     def _least_db(self, d2d_m: Floats, model: PathLoss, h_tx_m: Floats, h_rx_m: Floats) -> Floats:
         """Return the smallest path loss (P,) of all states at distances (P,) [dB]."""

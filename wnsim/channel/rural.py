@@ -41,7 +41,7 @@ class Rma(Cellular):
     building_m: Annotated[float, Field(ge=5.0, le=50.0)] = 5.0
     street_m: Annotated[float, Field(ge=5.0, le=50.0)] = 20.0
 
-    def sight_db(self, d2d_m: Floats, d3d_m: Floats, low_m: Floats, high_m: Floats,
+    def los_db(self, d2d_m: Floats, d3d_m: Floats, low_m: Floats, high_m: Floats,
                  frequency_hz: float) -> Floats:  # fmt: skip
         """Return PL1 up to the breakpoint and PL2 beyond [dB]."""
         break_m = self._break_m(low_m, high_m, frequency_hz)
@@ -50,7 +50,7 @@ class Rma(Cellular):
         near_db = self._near_db(np.where(beyond, break_m, d3d_m), frequency_hz)
         return near_db + np.where(beyond, 40.0 * np.log10(far_m), 0.0)
 
-    def blocked_db(self, d3d_m: Floats, low_m: Floats, high_m: Floats,
+    def nlos_db(self, d3d_m: Floats, low_m: Floats, high_m: Floats,
                    frequency_hz: float) -> Floats:  # fmt: skip
         """Return the NLOS path loss [dB]."""
         site = np.log10(high_m)

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wnsim.channel.links import members
-from wnsim.channel.position_cache import Table, Visit
+from wnsim.channel.position_cache import CachedPositions, Table
 from wnsim.core import streams
 from wnsim.core.params import parameters
 from wnsim.core.units import Floats, Ints
@@ -149,46 +149,46 @@ class Field:
         a_m, b_m = np.broadcast_arrays(a_m, b_m)
         near_m, far_m = a_m.reshape(-1, 1, 2), b_m.reshape(-1, 1, 2)
         first = np.arange(near_m.shape[0])
-        places_m = np.concatenate([near_m, far_m])
-        return self.between(places_m, first, first + first.size)[:, 0].reshape(a_m.shape[:-1])
+        positions_m = np.concatenate([near_m, far_m])
+        return self.between(positions_m, first, first + first.size)[:, 0].reshape(a_m.shape[:-1])
 
     def between(
-        self, places_m: Floats, first: Ints, second: Ints, visit: Visit | None = None
+        self, positions_m: Floats, first: Ints, second: Ints, cached: CachedPositions | None = None
     ) -> Floats:
         """Return the field between pairs of n moving positions, evaluating each position once.
 
         Parameters
         ----------
-        places_m : (n, T, 2) positions at T instants [m]
+        positions_m : (n, T, 2) positions at T instants [m]
         first, second : (L,) indices of the ends of each link
-        visit : cached positions, if phasors are to be kept
+        cached : cached positions, if phasors are to be kept
 
         Returns
         -------
         (L, T) values, equal to those of calling the field with the two ends of each link and
         instant
         """
-        rows = None if visit is None else visit.rows
+        rows = None if cached is None else cached.rows
         if rows is None:
             used, first, second = members(first, second)
-            places_m = places_m[used]
-            values = self._summed(places_m, first, second)
+            positions_m = positions_m[used]
+            values = self._summed(positions_m, first, second)
         else:
-            self.table.fill(rows, places_m, self._phasors)
+            self.table.fill(rows, positions_m, self._phasors)
             values = _sums(self.table.phasors, rows[first], rows[second])
-        apart_m = places_m[first] - places_m[second]
+        apart_m = positions_m[first] - positions_m[second]
         distance = np.hypot(apart_m[..., 0], apart_m[..., 1])
         # F(a, b) and F(b, a) are correlated where both ends are near each other.
         overlap = self._kernel.autocorrelation(distance / self.correlation_m) ** 2
         return self._scale * values / np.sqrt(2.0 * (1.0 + overlap))
 
-    def _summed(self, places_m: Floats, first: Ints, second: Ints) -> Floats:
+    def _summed(self, positions_m: Floats, first: Ints, second: Ints) -> Floats:
         """Return the sums of cosines (L, T) between positions that are not cached."""
-        values = np.zeros((first.size, places_m.shape[1]))
-        step = max(1, _PHASORS // (4 * _WAVES_AT_ONCE * max(1, places_m.shape[0])))
-        for start in range(0, places_m.shape[1], step):
+        values = np.zeros((first.size, positions_m.shape[1]))
+        step = max(1, _PHASORS // (4 * _WAVES_AT_ONCE * max(1, positions_m.shape[0])))
+        for start in range(0, positions_m.shape[1], step):
             window = slice(start, start + step)
-            some_m = places_m[:, window]
+            some_m = positions_m[:, window]
             rows = np.arange(some_m.size // 2).reshape(some_m.shape[:2])
             for wave in range(0, self.waves, _WAVES_AT_ONCE):
                 waves = slice(wave, wave + _WAVES_AT_ONCE)
@@ -196,19 +196,19 @@ class Field:
                 values[:, window] += _sums(phasors, rows[first], rows[second])
         return values
 
-    def _phasors(self, places_m: Floats, waves: slice = slice(None)) -> NDArray[np.float32]:
+    def _phasors(self, positions_m: Floats, waves: slice = slice(None)) -> NDArray[np.float32]:
         """Return factors (n, 2, 2 waves) of positions (n, 2) whose inner products are the sums.
 
         cos(p + q) = [cos p, -sin p] . [cos q, sin q], p of one end and q of the other.
         """
         x, y, phase = (part[:, waves] for part in (self._x, self._y, self._phase))
         count = x.shape[1]
-        phasors = np.empty((places_m.shape[0], 2, 2 * count), dtype=np.float32)
+        phasors = np.empty((positions_m.shape[0], 2, 2 * count), dtype=np.float32)
         step = max(1, _SLAB // (2 * count))
-        for top in range(0, places_m.shape[0], step):
+        for top in range(0, positions_m.shape[0], step):
             some = slice(top, top + step)
-            turns = places_m[some, None, 0, None] * x
-            turns += places_m[some, None, 1, None] * y
+            turns = positions_m[some, None, 0, None] * x
+            turns += positions_m[some, None, 1, None] * y
             turns += phase
             # Single precision only after whole turns are removed.
             turns -= np.rint(turns)

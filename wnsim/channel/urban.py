@@ -31,7 +31,7 @@ class UmiStreetCanyon(Cellular):
     correlations_m: ClassVar[tuple[float, float]] = (13.0, 10.0)
     model: Literal["umi"] = "umi"
 
-    def sight_db(self, d2d_m: Floats, d3d_m: Floats, low_m: Floats, high_m: Floats,
+    def los_db(self, d2d_m: Floats, d3d_m: Floats, low_m: Floats, high_m: Floats,
                  frequency_hz: float) -> Floats:  # fmt: skip
         """Return PL1 up to the breakpoint and PL2 beyond [dB]; antennas must be above 1 m."""
         break_m = _break_m(low_m, high_m, frequency_hz, self.title)
@@ -41,7 +41,7 @@ class UmiStreetCanyon(Cellular):
         )
         return np.asarray(32.4 + slopes_db + frequency_db(frequency_hz))
 
-    def blocked_db(self, d3d_m: Floats, low_m: Floats, high_m: Floats,
+    def nlos_db(self, d3d_m: Floats, low_m: Floats, high_m: Floats,
                    frequency_hz: float) -> Floats:  # fmt: skip
         """Return the NLOS path loss [dB]."""
         return np.asarray(
@@ -75,7 +75,7 @@ class Uma(Cellular):
     correlations_m: ClassVar[tuple[float, float]] = (50.0, 37.0)
     model: Literal["uma"] = "uma"
 
-    def sight_db(self, d2d_m: Floats, d3d_m: Floats, low_m: Floats, high_m: Floats,
+    def los_db(self, d2d_m: Floats, d3d_m: Floats, low_m: Floats, high_m: Floats,
                  frequency_hz: float) -> Floats:  # fmt: skip
         """Return PL1 up to the breakpoint and PL2 beyond [dB]; antennas must be above 1 m."""
         break_m = _break_m(low_m, high_m, frequency_hz, self.title)
@@ -85,7 +85,7 @@ class Uma(Cellular):
         )
         return np.asarray(28.0 + slopes_db + frequency_db(frequency_hz))
 
-    def blocked_db(self, d3d_m: Floats, low_m: Floats, high_m: Floats,
+    def nlos_db(self, d3d_m: Floats, low_m: Floats, high_m: Floats,
                    frequency_hz: float) -> Floats:  # fmt: skip
         """Return the NLOS path loss [dB]."""
         return np.asarray(

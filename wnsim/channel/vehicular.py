@@ -41,7 +41,7 @@ class Vehicular:
         """Loss of blocking vehicles on NLOSv links."""
         return VehicleBlockage(self.truck_share, self.shadow_correlation_m(False))
 
-    def sight_db(self, d3d_m: Floats, frequency_hz: float) -> Floats:
+    def los_db(self, d3d_m: Floats, frequency_hz: float) -> Floats:
         """Return the LOS path loss [dB], also that of NLOSv without the blockage."""
         raise NotImplementedError
 
@@ -56,7 +56,7 @@ class Vehicular:
         """Return the path loss without vehicle blockage [dB]; `los` False means NLOS."""
         d3d_m = distance_m(d2d_m, h_tx_m, h_rx_m)
         if los:
-            return self.sight_db(d3d_m, frequency_hz)
+            return self.los_db(d3d_m, frequency_hz)
         return np.asarray(36.85 + 30.0 * np.log10(d3d_m) + 18.9 * np.log10(frequency_hz / 1e9))
 
     def shadow_db(
@@ -94,7 +94,7 @@ class V2vUrban(Vehicular):
     truck_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     states: Literal["tr37885", "boban2016"] = "tr37885"
 
-    def sight_db(self, d3d_m: Floats, frequency_hz: float) -> Floats:
+    def los_db(self, d3d_m: Floats, frequency_hz: float) -> Floats:
         """Return the LOS path loss [dB], also that of NLOSv without the blockage."""
         return np.asarray(38.77 + 16.7 * np.log10(d3d_m) + 18.2 * np.log10(frequency_hz / 1e9))
 
@@ -105,7 +105,9 @@ class V2vUrban(Vehicular):
             return np.minimum(1.0, 0.8548 * np.exp(-0.0064 * d2d_m))
         return np.minimum(1.0, 1.05 * np.exp(-0.0114 * d2d_m))
 
-    def clear_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
+    def los_or_nlosv_probability(
+        self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike
+    ) -> Floats:
         """Return the probability of LOS or NLOSv, at most 1."""
         d2d_m = _spread(d2d_m, h_tx_m, h_rx_m)
         if self.states == "tr37885":
@@ -131,7 +133,7 @@ class V2vHighway(Vehicular):
     truck_share: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
     states: Literal["tr37885", "boban2016"] = "tr37885"
 
-    def sight_db(self, d3d_m: Floats, frequency_hz: float) -> Floats:
+    def los_db(self, d3d_m: Floats, frequency_hz: float) -> Floats:
         """Return the LOS path loss [dB], also that of NLOSv without the blockage."""
         return np.asarray(32.4 + 20.0 * np.log10(d3d_m) + 20.0 * np.log10(frequency_hz / 1e9))
 
@@ -145,7 +147,9 @@ class V2vHighway(Vehicular):
         far = 0.54 - 0.001 * (d2d_m - 475.0)
         return np.clip(np.where(d2d_m <= 475.0, near, far), 0.0, 1.0)
 
-    def clear_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
+    def los_or_nlosv_probability(
+        self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike
+    ) -> Floats:
         """Return the probability of LOS or NLOSv."""
         d2d_m = _spread(d2d_m, h_tx_m, h_rx_m)
         if self.states == "tr37885":

@@ -17,7 +17,7 @@ _VALUES_AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True)
-class Stays:
+class PresenceSegments:
     """Intervals of uninterrupted presence in one step, in order of the devices.
 
     Parameters
@@ -41,7 +41,7 @@ class Stays:
         return np.where(at_s == end_s, to_m, from_m + share * (to_m - from_m))
 
 
-def steps(motion: Motion, regular_s: Floats) -> Iterator[Stays]:
+def steps(motion: Motion, regular_s: Floats) -> Iterator[PresenceSegments]:
     """Yield the presence segments of each step between instants (steps + 1,) [s]."""
     everyone = np.arange(len(motion.names))
     grid_s = np.union1d(regular_s, _changes_s(motion, float(regular_s[-1])))
@@ -72,7 +72,7 @@ def _changes_s(motion: Motion, until_s: float) -> list[float]:
     return changes_s
 
 
-def _stays(instants_s: Floats, positions_m: Floats, there: NDArray[np.bool_]) -> Stays:
+def _stays(instants_s: Floats, positions_m: Floats, there: NDArray[np.bool_]) -> PresenceSegments:
     """Return the presence segments of a step.
 
     Parameters
@@ -85,7 +85,7 @@ def _stays(instants_s: Floats, positions_m: Floats, there: NDArray[np.bool_]) ->
     edges = np.diff(there.astype(np.int8), axis=1, prepend=0, append=0)
     device, begin = np.nonzero(edges > 0)
     end = np.nonzero(edges < 0)[1]
-    return Stays(
+    return PresenceSegments(
         device=device,
         begin_s=instants_s[begin],
         end_s=instants_s[end],

@@ -21,7 +21,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
-from wnsim.contacts.presence_segments import Stays, steps
+from wnsim.contacts.presence_segments import PresenceSegments, steps
 from wnsim.core.units import Floats, Ints
 from wnsim.mobility import Motion
 
@@ -118,7 +118,7 @@ class _Sweep:
         self._open = np.zeros(0, dtype=np.int64)
         self._since_s = np.zeros(0)
 
-    def step(self, number: int, begin_s: float, end_s: float, stays: Stays) -> None:
+    def step(self, number: int, begin_s: float, end_s: float, stays: PresenceSegments) -> None:
         """Process a step between two instants [s]."""
         first, second = _candidates(stays, self._range_m)
         # Common presence of both.
@@ -170,7 +170,7 @@ class _Sweep:
         self._rows.append(rows)
 
     def _measure(
-        self, number: int, begin_s: float, stays: Stays, first: Ints, second: Ints
+        self, number: int, begin_s: float, stays: PresenceSegments, first: Ints, second: Ints
     ) -> None:
         """Record presence, and connectivity by the links (l,) at the start of the step."""
         self.present_s[number] = np.sum(stays.end_s - stays.begin_s)
@@ -184,14 +184,14 @@ class _Sweep:
             self.largest_share[number] = np.max(np.bincount(part[there])) / count
 
 
-def _candidates(stays: Stays, range_m: float) -> tuple[Ints, Ints]:
+def _candidates(stays: PresenceSegments, range_m: float) -> tuple[Ints, Ints]:
     """Return pairs (p,), (p,) of segments of two devices that may come within range."""
     if stays.device.size < 2:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     # Each is at most half of its way from its middle; a little more for rounding.
-    reach_m = np.max(np.hypot(*(stays.to_m - stays.from_m).T))
+    max_range_m = np.max(np.hypot(*(stays.to_m - stays.from_m).T))
     tree = cKDTree((stays.from_m + stays.to_m) / 2.0)
-    pairs = tree.query_pairs((range_m + reach_m) * (1.0 + 1e-9), output_type="ndarray")
+    pairs = tree.query_pairs((range_m + max_range_m) * (1.0 + 1e-9), output_type="ndarray")
     first, second = pairs.astype(np.int64).T
     two = stays.device[first] != stays.device[second]
     return first[two], second[two]

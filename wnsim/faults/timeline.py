@@ -54,7 +54,7 @@ class Timeline:
 
     Attributes
     ----------
-    jams, blacks_out : whether there is any jamming, or any link outage
+    jams, has_link_outages : whether there is any jamming, or any link outage
 
     Raises
     ------
@@ -82,7 +82,7 @@ class Timeline:
         self._jamming = [(_interval(each), each) for each in jamming]
         self._failures = [(_interval(each), each) for each in station_failures]
         self._stragglers = [(_interval(each), each) for each in stragglers]
-        self.jams, self.blacks_out = bool(jamming), bool(link_outages)
+        self.jams, self.has_link_outages = bool(jamming), bool(link_outages)
         down: dict[int, list[tuple[int, int]]] = defaultdict(list)
         for when, crash in self._crashes:
             for device in crash.devices:
@@ -165,7 +165,7 @@ class Timeline:
         return min(
             (
                 max(when.from_ns, now_ns)
-                for when, each in self._blackouts_of(source, target)
+                for when, each in self._outages_of(source, target)
                 if each.transfers == "fail" and when.until_ns > now_ns
             ),
             default=FAR_NS,
@@ -185,7 +185,7 @@ class Timeline:
             ends = [self._down[node].end_ns(now_ns) for node in stations if node in self._down]
             ends += [
                 when.until_ns
-                for when, each in self._blackouts_of(source, target)
+                for when, each in self._outages_of(source, target)
                 if each.transfers == "fail" and when.from_ns <= now_ns < when.until_ns
             ]
             later_ns = max(ends, default=now_ns)
@@ -211,14 +211,14 @@ class Timeline:
 
     def dark_s(self, source: int, target: int) -> list[tuple[float, float]]:
         """Return start and end of the outages of a link, in order of time [s]."""
-        found = self._blackouts_of(source, target)
+        found = self._outages_of(source, target)
         spans = Spans((when.from_ns, when.until_ns) for when, _ in found)
         return [
             (to_s(begin), math.inf if end == FAR_NS else to_s(end))
             for begin, end in spans.until(FAR_NS)
         ]
 
-    def _blackouts_of(self, source: int, target: int) -> Iterator[tuple[_Interval, LinkOutage]]:
+    def _outages_of(self, source: int, target: int) -> Iterator[tuple[_Interval, LinkOutage]]:
         """Yield the outages of a link."""
         link = np.array([source]), np.array([target])
         return ((when, each) for when, each in self._blackouts if concerns(each, *link)[0])

@@ -294,7 +294,7 @@ class Snapshot:
         noise_w = world.noise_w(np.arange(world.count), at_ns)[target, 0]
         result = np.full((world.count, world.count), -np.inf)
         result[source, target] = gain_db + linear_to_db(world.tx_power_w[source] / noise_w)
-        if world.faults is not None and world.faults.blacks_out:
+        if world.faults is not None and world.faults.has_link_outages:
             outage = world.faults.dark(source, target, at_ns)[:, 0]
             result[source[outage], target[outage]] = -np.inf
         return result

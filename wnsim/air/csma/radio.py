@@ -82,7 +82,7 @@ class Radio:
         interval_s = _LONGEST_S if speed_mps <= 0 else _MOVE_M / (2.0 * speed_mps)
         self._interval_ns = round(min(max(interval_s, _SHORTEST_S), _LONGEST_S) * NS_PER_S)
         budget_db = linear_to_db(world.tx_power_w).max() - linear_to_db(self.noise_w).min()
-        self._range_m = world.channel.reach_m(float(budget_db) - _FLOOR_DB)
+        self._range_m = world.channel.max_range_m(float(budget_db) - _FLOOR_DB)
         self._interval = -1
         self._tree: cKDTree | None = None
         self._received: dict[int, dict[int, float]] = {}

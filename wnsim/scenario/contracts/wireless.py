@@ -39,11 +39,11 @@ def path_loss(model: Any) -> Iterator[str]:
         if not model.shadow_correlation_m(los) > 0.0:
             yield "shadow_correlation_m must be positive"
     sight = np.asarray(model.los_probability(d2d_m, low_m, high_m))
-    clear = np.asarray(model.clear_probability(d2d_m, low_m, high_m))
+    clear = np.asarray(model.los_or_nlosv_probability(d2d_m, low_m, high_m))
     if not ((sight >= 0.0) & (sight <= 1.0) & (clear <= 1.0)).all():
-        yield "los_probability and clear_probability must be from 0 to 1"
+        yield "los_probability and los_or_nlosv_probability must be from 0 to 1"
     elif (clear < sight).any():
-        yield "clear_probability must be at least los_probability"
+        yield "los_or_nlosv_probability must be at least los_probability"
     near_m, far_m = model.range_m
     if not 0.0 <= near_m < far_m:
         yield f"range_m must be two distances, the nearer one first, got {model.range_m}"

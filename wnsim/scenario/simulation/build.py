@@ -73,7 +73,7 @@ def build_world(scenario: Scenario) -> World:
                 indoor=np.array(draws + [1.0] * len(stations_m)) < devices.indoor_share,
             ),
             scenario.seed,
-            dark=faults.dark if faults is not None and faults.blacks_out else None,
+            dark=faults.dark if faults is not None and faults.has_link_outages else None,
         )
         radio.phy.modem(radio.bandwidth_hz, models.subbands, 1_000_000)
     except ValueError as error:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import ndtr, ndtri
 
-from wnsim.channel.position_cache import Visit
+from wnsim.channel.position_cache import CachedPositions
 from wnsim.channel.shadowing import SQUARED_EXPONENTIAL, Field
 from wnsim.core.units import Floats, Ints
 
@@ -50,10 +50,10 @@ class Threshold:
     def states(
         self,
         probabilities: Sequence[Floats],
-        places_m: Floats,
+        positions_m: Floats,
         first: Ints,
         second: Ints,
-        visit: Visit | None = None,
+        cached: CachedPositions | None = None,
     ) -> list[Floats]:
         """Return nested states of links between pairs of n moving positions.
 
@@ -61,9 +61,9 @@ class Threshold:
         ----------
         probabilities : (L, T) probability of each state; a state holds wherever a less probable one
             does
-        places_m : (n, T, 2) positions [m]
+        positions_m : (n, T, 2) positions [m]
         first, second : (L,) indices of the ends of each link
-        visit : cached positions, if field values are to be kept
+        cached : cached positions, if field values are to be kept
 
         Returns
         -------
@@ -75,7 +75,7 @@ class Threshold:
             open_links |= np.any((state > 0.0) & (state < 1.0), axis=1)
         if not open_links.any():
             return states
-        field = self.field.between(places_m, first[open_links], second[open_links], visit)
+        field = self.field.between(positions_m, first[open_links], second[open_links], cached)
         for state in states:
             threshold = ndtri(state[open_links]) * math.sqrt(1.0 + LOS_RAMP**2)
             weight = ndtr((threshold - field) / LOS_RAMP)
