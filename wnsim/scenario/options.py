@@ -6,8 +6,6 @@ import argparse
 import math
 import sys
 
-from wnsim import __version__
-
 _LAUNCHERS = ("slurm", "local")
 
 
@@ -112,6 +110,9 @@ def _add_where(made: argparse.ArgumentParser) -> None:
 
 def _add_questions(made: argparse.ArgumentParser) -> None:
     """Add the options that print information and run nothing."""
+    # The package imports this module for the types of its functions.
+    from wnsim import __version__
+
     made.add_argument(
         "--check", action="store_true", help="validate and print the resolved scenario; run nothing"
     )
