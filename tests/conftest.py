@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,8 @@ from wnsim.mac import Ofdma, Scheduled
 from wnsim.mobility import Motion, Static
 from wnsim.network import AirOptions, Network
 from wnsim.phy import Phy, Shannon
+from wnsim.scenario.spec.plan import plan
+from wnsim.scenario.spec.schema import Scenario
 from wnsim.world import World
 from wnsim.world import positions_m as positions_of
 
@@ -64,6 +67,19 @@ QUICK = frozenset(
 """Test modules of the marker `quick`: one or more of each package, less than a minute in total."""
 SMALL = {"local_steps": 3, "batch_size": 4, "train_examples": 24, "test_examples": 4}
 """A little to learn."""
+
+
+@pytest.fixture
+def scenario_of(tmp_path: Path) -> Callable[[str], Scenario]:
+    """Return a reader of scenarios from the text of a YAML file that describes one run."""
+
+    def read(text: str) -> Scenario:
+        file = tmp_path / "scenario.yaml"
+        file.write_text(text, "utf-8")
+        (run,) = plan(str(file))
+        return run.scenario
+
+    return read
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

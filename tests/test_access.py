@@ -14,6 +14,9 @@ from wnsim.core.transfer import Message, Transfer
 from wnsim.core.units import SPEED_OF_LIGHT_MPS, dbm_to_w, thermal_noise_w
 from wnsim.mac import Cell, Ideal, Reuse, Tdma
 from wnsim.network import Backhaul, Network
+from wnsim.scenario.simulation.build import build_world
+from wnsim.scenario.simulation.simulate import network_of
+from wnsim.scenario.spec.schema import Scenario
 
 Make = Callable[..., Network]
 POWER_W = float(dbm_to_w(23.0))
@@ -150,6 +153,37 @@ def test_over_the_backhaul(make_network: Make) -> None:
     (transfer,) = run(late, [Message(0, 1, 10**6, 0.5)])
     assert (transfer.delivered, transfer.reason) == (False, "deadline")
     assert transfer.latency_s == pytest.approx(0.5)
+
+
+BACKHAUL = """
+name: backhaul
+area_m: [20000, 200]
+devices: {count: 2}
+mobility: {model: static, layout: given, positions_m: [[0, 0], [20000, 0]]}
+channel: {path_loss: {model: free-space}, shadowing: {sigma_db: 0}, fading: {model: none}}
+mac: {model: cell}
+base_stations:
+  positions_m: [[0, 100], [20000, 100]]
+  backhaul_bps: 4e6
+  backhaul_delay_s: 0.125
+traffic: {size_bytes: 1}
+"""
+
+
+def test_the_rate_of_the_backhaul(scenario_of: Callable[[str], Scenario]) -> None:
+    """Law: a message spends the delay and its bits over the rate; without a rate, the delay.
+
+    Its bits are those of 10^6 bytes and the headers of 40 bytes of 685 packets of 1460.
+    """
+    for text, expected_s in (
+        (BACKHAUL, 0.125 + 8 * (10**6 + 685 * 40) / 4e6),
+        (BACKHAUL.replace("  backhaul_bps: 4e6\n", ""), 0.125),
+    ):
+        scenario = scenario_of(text)
+        network = network_of(scenario, build_world(scenario))
+        (transfer,) = run(network, [Message(0, 1, 10**6, 99.0)])
+        assert transfer.delivered
+        assert transfer.backhaul_s == pytest.approx(expected_s, rel=1e-9)
 
 
 def cell_goodput(make_network: Make, scheduler: str, users: int) -> float:

@@ -1,5 +1,7 @@
 """Antennas: the pattern of TR 38.901, and what it does to a link."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -17,6 +19,8 @@ from wnsim.channel import (
     Shadowing,
 )
 from wnsim.channel.antennas import Mounted
+from wnsim.scenario.simulation.build import build_world
+from wnsim.scenario.spec.schema import Scenario
 
 ZERO = np.zeros(1)
 
@@ -116,6 +120,51 @@ def test_a_link_gains_at_both_ends_in_either_direction() -> None:
         plain_db = link_db(None, source, target)
         assert link_db(antennas, source, target) - plain_db == pytest.approx(gain_db)
         assert link_db(antennas, target, source) == link_db(antennas, source, target)
+
+
+@pytest.mark.parametrize("most_db", [0.0, 10.0, 20.0])
+def test_attenuation_ends_at_the_front_to_back_ratio(most_db: float) -> None:
+    """Law: min(12 (angle / 65)^2, ratio) in each plane, and their sum up to the ratio again."""
+    antenna = Sector(front_to_back_db=most_db)
+    for azimuth_deg, elevation_deg in ((180.0, 0.0), (0.0, 90.0), (180.0, 90.0), (90.0, 0.0)):
+        assert pattern(antenna, azimuth_deg, elevation_deg) == pytest.approx(8.0 - most_db)
+    near_db = 12 * (32.5 / 65) ** 2
+    assert pattern(antenna, 32.5) == pytest.approx(8.0 - min(near_db, most_db))
+    assert pattern(antenna, 32.5, 32.5) == pytest.approx(8.0 - min(2 * near_db, most_db))
+
+
+STATION = """
+name: station
+area_m: [200, 200]
+devices: {{count: 2}}
+mobility: {{model: static, layout: given, positions_m: [[150, 100], [100, 20]]}}
+channel: {{path_loss: {{model: free-space}}, shadowing: {{sigma_db: 0}}, fading: {{model: none}}}}
+mac: {{model: cell}}
+base_stations: {{positions_m: [[100, 100]], sectors: {sectors}, antenna_gain_dbi: {gain_dbi}}}
+traffic: {{size_bytes: 1}}
+"""
+
+
+@pytest.mark.parametrize("sectors", [1, 3])
+def test_the_gain_of_a_station_is_on_its_links_only(
+    scenario_of: Callable[[str], Scenario], sectors: int
+) -> None:
+    """Law: 9 dB more of antenna gain are 9 dB more on each link of a station, in either way."""
+
+    def link_db(gain_dbi: float) -> np.ndarray:
+        text = STATION.format(sectors=sectors, gain_dbi=gain_dbi)
+        channel = build_world(scenario_of(text)).channel
+        nodes = np.arange(2 + sectors)
+        source, target = np.meshgrid(nodes[:2], nodes[2:])
+        ends = source.ravel(), target.ravel()
+        pairs = np.array([[0], [1]])
+        return np.concatenate(
+            [channel.large_scale_db(*each, ZERO)[:, 0] for each in (ends, ends[::-1], pairs)]
+        )
+
+    more_db = link_db(14.0) - link_db(5.0)
+    assert more_db[:-1] == pytest.approx(np.full(4 * sectors, 9.0))
+    assert more_db[-1] == 0.0
 
 
 def test_errors() -> None:

@@ -190,6 +190,20 @@ def test_nobody_there(engine: str) -> None:
 
 
 @ENGINE
+@pytest.mark.parametrize(("margin_db", "delivered"), [(-0.01, True), (0.01, False)])
+def test_preambles_are_detected_from_a_mean_power(
+    engine: str, margin_db: float, delivered: bool
+) -> None:
+    """Law: 16.0206 dBm less 46.6777 + 30 lg 5 dB arrive; a higher threshold makes a node deaf."""
+    world = make_world(at((0, 0), (5, 0)), Wifi(rate_mbps=24.0))
+    power_dbm = 16.0206 - LogDistance().loss_db(np.array(5.0), 1.5, 1.5, 5.15e9, True)
+    mac = Csma(detection_dbm=float(power_dbm) + margin_db, arq=False)
+    (attempt,), _ = drive(world, mac, [Offer(0, 0, (1,), PACKET_BITS)], engine=engine)
+    assert attempt.delivered == delivered
+    assert attempt.sent == (1 if delivered else 7)
+
+
+@ENGINE
 def test_broadcast_is_not_acknowledged(engine: str) -> None:
     world = make_world(at((0, 0), (5, 0), (0, 5)), Wifi(rate_mbps=24.0))
     attempts, _ = drive(world, Csma(), [Offer(0, 0, (1, 2), 3 * PACKET_BITS)], engine=engine)

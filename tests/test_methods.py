@@ -9,7 +9,7 @@ import torch
 
 from fl.adapters import Layer
 from fl.config import FfaLora, FullFt, Lora, LoriD, LoriS, SoLora
-from fl.methods import METHODS
+from fl.methods import METHODS, method_of
 from fl.methods.projections import device_a, overlaps
 
 LAYERS = (Layer("q", 128, 96), Layer("down", 352, 128))
@@ -65,6 +65,29 @@ def test_overlaps_are_reported_for_frozen_private_factors_only(make_trainer) -> 
 def test_too_many_orthogonal_blocks_are_refused() -> None:
     with pytest.raises(ValueError, match="17 devices times rank 8 of at most 128, the inputs of q"):
         device_a(LAYERS, 8, "block-qr", 5, 0, 17)
+
+
+SO_LORA = """
+name: init
+devices: {{count: 4}}
+fl: {{topology: {{model: full}}, method: {{model: so-lora, rank: 16, a_init: {a_init}}}}}
+"""
+
+
+@pytest.mark.parametrize("a_init", ["gaussian", "kaiming", "block-qr"])
+def test_the_frozen_factor_of_so_lora(scenario_of, a_init: str) -> None:  # type: ignore[no-untyped-def]
+    """Law: k times the variance of entries is 1 if normal, 1/3 if uniform within 1/sqrt(k), and 1
+    in orthonormal rows; A's of two devices are orthogonal in blocks of one matrix only."""
+    method = method_of(scenario_of(SO_LORA.format(a_init=a_init)).fl.method)
+    wide = (Layer("x", 2000, 10),)
+    first, second = (method.initial(wide, 5, device, 4).a[0] for device in (0, 1))
+    variance = {"gaussian": 1.0, "kaiming": 1 / 3, "block-qr": 1.0}[a_init]
+    # 32,000 entries: the variance is known to 0.8 %.
+    assert float(first.var() * 2000) == pytest.approx(variance, rel=0.03)
+    assert bool((first.abs() <= 2000**-0.5).all()) == (a_init == "kaiming")
+    orthogonal = a_init == "block-qr"
+    assert (float((first @ second.T).abs().max()) < 1e-6) == orthogonal
+    assert (float((first @ first.T - torch.eye(16)).abs().max()) < 1e-6) == orthogonal
 
 
 @pytest.mark.parametrize(("distribution", "variance"), [("gaussian", 1.0), ("kaiming", 1 / 3)])

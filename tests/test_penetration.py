@@ -1,5 +1,7 @@
 """Loss into buildings: the materials of TR 38.901, its spread, and both ends indoors."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,8 @@ from wnsim.channel import (
     Propagation,
     Shadowing,
 )
+from wnsim.scenario.simulation.build import build_world
+from wnsim.scenario.spec.schema import Scenario
 
 COUNT = 20_000
 
@@ -74,6 +78,41 @@ def test_each_indoor_end_adds_its_own() -> None:
     first_db, _, third_db = Penetration().loss_db(indoor, 3.5e9, 1)
     lost_db = gains_db(None) - gains_db(Penetration())
     assert lost_db == pytest.approx([first_db, third_db, first_db + third_db])
+
+
+INDOORS = """
+name: indoors
+area_m: [1000, 1000]
+devices: {{count: 400, indoor_share: {share}}}
+mobility: {{model: static}}
+channel: {{path_loss: {{model: free-space}}, shadowing: {{sigma_db: 0}}, fading: {{model: none}}}}
+mac: {{model: cell}}
+base_stations: {{}}
+traffic: {{size_bytes: 1}}
+"""
+
+
+def test_a_share_of_the_devices_is_indoors(scenario_of: Callable[[str], Scenario]) -> None:
+    """Law: each device is indoors with this probability and loses its own loss; stations do not."""
+    devices, station = np.arange(400), np.full(400, 400)
+
+    def lost_db(share: float) -> np.ndarray:
+        channel = build_world(scenario_of(INDOORS.format(share=share))).channel
+        return -channel.large_scale_db(devices, station, np.zeros(1))[:, 0]
+
+    outdoors_db = lost_db(0.0)
+    all_db = Penetration().loss_db(np.ones(401, dtype=bool), 3.5e9, 1)[:400]
+    assert lost_db(1.0) - outdoors_db == pytest.approx(all_db)
+    before = np.zeros(400, dtype=bool)
+    for share in (0.3, 0.6):
+        more_db = lost_db(share) - outdoors_db
+        indoor = more_db != 0.0
+        assert more_db == pytest.approx(np.where(indoor, all_db, 0.0))
+        # Four standard deviations: a false alarm in 16,000.
+        assert indoor.mean() == pytest.approx(share, abs=4 * np.sqrt(share * (1 - share) / 400))
+        # A larger share adds devices.
+        assert np.all(before <= indoor)
+        before = indoor
 
 
 def test_errors() -> None:

@@ -295,6 +295,20 @@ def test_effective_sinr_of_selective_channels() -> None:
         assert abs(found_db - float(row["simulated_db"])) < 0.3
 
 
+@pytest.mark.parametrize("gap_db", [0.0, 0.25, 3.0])
+def test_the_selective_gap_is_in_proportion_to_the_spread_of_subbands(gap_db: float) -> None:
+    """Law: subbands x dB above and below a mean spread by x; those of Rayleigh fading, whose power
+    is exponential, by pi / sqrt(6) 10 / ln 10 dB, from where on the gap is whole."""
+    phy = NrMcs(gap_db=1.0, selective_gap_db=gap_db)
+    rayleigh_db = np.pi / np.sqrt(6) * 10 / np.log(10)
+    for share in (0.0, 0.5, 1.0, 1.5):
+        level_db = 20.0 + share * rayleigh_db * np.array([[1.0, -1.0]])
+        expected_db = level_db - 1.0 - gap_db * min(share, 1.0)
+        assert usable_db(10 ** (level_db / 10), phy) == pytest.approx(expected_db, abs=2e-3)
+    # A flat channel has none.
+    assert usable_db(np.array([[100.0]]), phy) == pytest.approx(19.0)
+
+
 def first_losses(phy: NrMcs, level_db: Floats) -> tuple[Floats, Floats]:
     """Return the bits of first transmissions at constant SNRs, and how likely they are lost."""
     modem = phy.modem(W, 1, BLOCK_NS)

@@ -15,6 +15,8 @@ import pytest
 from fl.tasks import GENERATED, Example, from_folder, from_hub, generate, validation
 from fl.tasks.facts import answer
 from fl.tasks.words import FEELINGS, NOUNS, PEOPLE
+from wnsim.scenario.simulation.build import load_tasks
+from wnsim.scenario.spec.schema import Scenario
 
 
 def _letters_of(prompt: str) -> list[str]:
@@ -309,6 +311,36 @@ def test_hub_reads_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     assert task.name == "b"
     assert task.train == (Example("three", "x", ("x", "y")),)
     assert task.test == (Example("four", "y", ("x", "y")),)
+
+
+SPLITS = """
+name: splits
+devices: {count: 2}
+fl:
+  topology: {model: full}
+  train_examples: 2
+  test_examples: 1
+  tasks: {hub: [owner/letters], train_split: learn, test_split: judge}
+"""
+
+
+def test_splits_of_the_hub_by_name(
+    monkeypatch: pytest.MonkeyPatch, scenario_of: Callable[[str], Scenario]
+) -> None:
+    """Law: training examples are the first ones of one split, test examples those of the other."""
+    tables = {
+        split: _Table([{"prompt": f"{split} {n}", "answer": "x"} for n in range(3)])
+        for split in ("train", "test", "learn", "judge")
+    }
+    _hub(monkeypatch, tables)
+    for text, train, test in (
+        (SPLITS, "learn", "judge"),
+        (SPLITS.replace(", test_split: judge", ""), "learn", "test"),
+        (SPLITS.replace("train_split: learn, ", ""), "train", "judge"),
+    ):
+        (task,) = load_tasks(scenario_of(text))
+        assert [example.prompt for example in task.train] == [f"{train} 0", f"{train} 1"]
+        assert [example.prompt for example in task.test] == [f"{test} 0"]
 
 
 def test_hub_without_network(monkeypatch: pytest.MonkeyPatch) -> None:

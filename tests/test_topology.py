@@ -8,7 +8,16 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from fl.config import Agglomerative, ByTask, Full, Isolated, Nearest, Random, Ring
+from fl.config import (
+    Agglomerative,
+    ByTask,
+    Full,
+    Isolated,
+    Nearest,
+    Random,
+    Ring,
+    Similarity,
+)
 from fl.topology import CONTROL, TOPOLOGIES, TopologyContext, connected_groups
 
 
@@ -111,3 +120,25 @@ def test_clusters_are_kept_until_they_expire_or_devices_change() -> None:
     assert len(calls) == 4
     # At density 0.25 four devices collide in 26 % of the entries, five in 37 %.
     assert sorted(map(len, connected_groups(policy(view(6), 20)))) == [2, 4]
+
+
+def test_clusters_of_similar_prompts_are_made_every_so_many_rounds() -> None:
+    """Law: in rounds 1, 1 + n, 1 + 2 n the embeddings of the round make the clusters."""
+    calls = []
+
+    def prompt_embeddings() -> np.ndarray:
+        # Devices 0 and 1 are alike at first; 0 and 2 later.
+        calls.append(1)
+        other = [1, 0] if len(calls) == 1 else [0, 1]
+        return np.array([[5.0, 1.0], [5.0, float(other[0])], [5.0, float(other[1])]])
+
+    context = TopologyContext(3, 1, prompt_embeddings=prompt_embeddings)
+    config = Similarity(recluster_every=3, threshold=0.5)
+    policy = TOPOLOGIES[Similarity](config, context)
+    graphs = [policy(view(3), number) for number in range(1, 8)]
+    assert [bool(each.graph.get(CONTROL)) for each in graphs] == [
+        True, False, False, True, False, False, True,
+    ]  # fmt: skip
+    assert len(calls) == 3
+    groups = [connected_groups(each) for each in graphs]
+    assert groups == [[[0, 1], [2]]] * 3 + [[[0, 2], [1]]] * 4

@@ -233,6 +233,24 @@ def test_energy_is_the_sum_of_its_parts(make_network: Make) -> None:
     assert spent["compute"] == pytest.approx([2.0, 0.0])
 
 
+def test_a_radio_that_sleeps_takes_its_power_while_it_waits(make_network: Make) -> None:
+    """Law: the power of sleep for all the time in which it neither transmits nor receives."""
+    network = make_network()
+    power_w = np.full(2, float(dbm_to_w(23.0)))
+    ledgers = {
+        sleep_w: EnergyLedger(Energy(idle_w=0.05, sleep_w=sleep_w), network, power_w)
+        for sleep_w in (None, 0.0, 0.002)
+    }
+    (transfer,) = run(network, [Message(0, 1, 10**7, 9.0)])
+    network.env.run(until=10 * NS_PER_S)
+    waiting_s = 10 - transfer.blocks * 1e-3
+    spent = {sleep_w: ledger.spent_j() for sleep_w, ledger in ledgers.items()}
+    for sleep_w, waiting_w in ((None, 0.05), (0.0, 0.0), (0.002, 0.002)):
+        assert spent[sleep_w]["idle"] == pytest.approx([waiting_w * waiting_s] * 2)
+        for part in ("transmit", "receive", "compute"):
+            assert np.array_equal(spent[sleep_w][part], spent[None][part])
+
+
 def test_computing_energy_per_cycle() -> None:
     energy = Energy(capacitance=1e-28, cycle_hz=2e9, flops_per_cycle=4)
     assert energy.compute_j(np.array(4e9)) == pytest.approx(1e-28 * 4e18 * 1e9)
@@ -284,6 +302,22 @@ def test_probes_measure_what_is_true_and_cost_air(make_network: Make) -> None:
     network.down.update({0, 1, 2})
     network.env.run(until=20 * NS_PER_S)
     assert np.all(np.isneginf(network.snapshot().snr_db))
+
+
+def test_measurements_are_valid_for_a_while(make_network: Make) -> None:
+    """Law: a link is known from the end of its probe until `valid_s` later, and unknown between."""
+    network = make_network()
+    Probes(period_s=4.0, size_bytes=100, valid_s=1.5).start(network, 2, 1)
+    instants_s = np.arange(0.05, 30.0, 0.1)
+    known = []
+    for instant_s in instants_s:
+        network.env.run(until=round(instant_s * NS_PER_S))
+        known.append(np.isfinite(network.snapshot().snr_db[0, 1]))
+    ended_s = np.array([t.ended_s for t in network.transfers if t.message.source == 0])
+    assert ended_s.size in (7, 8)
+    age_s = instants_s[:, None] - ended_s
+    assert known == ((age_s >= 0.0) & (age_s <= 1.5)).any(axis=1).tolist()
+    assert 0 < sum(known) < instants_s.size
 
 
 def test_contact_time_of_devices_that_part(make_network: Make) -> None:
