@@ -37,19 +37,12 @@ QUICK = frozenset(
     {
         "access",
         "antennas",
-        "attacks",
-        "clusters",
-        "codec",
-        "consensus",
-        "cost_model",
         "density",
-        "examples",
         "geography",
         "journal",
         "locks",
         "metrics",
         "mobility_errors",
-        "network",
         "partition",
         "path_loss",
         "penetration",
@@ -61,10 +54,9 @@ QUICK = frozenset(
         "topology",
         "trace_errors",
         "trace_formats",
-        "transport",
     }
 )
-"""Test modules of the marker `quick`: one or more of each package, less than a minute in total."""
+"""Test modules of the marker `quick`: less than a minute in total."""
 SMALL = {"local_steps": 3, "batch_size": 4, "train_examples": 24, "test_examples": 4}
 """A little to learn."""
 

@@ -262,7 +262,7 @@ def test_old_and_unfinished_results_are_shown_as_far_as_they_go(
     assert capsys.readouterr().out == f"{tmp_path / 'report.html'}\n"
     text = (tmp_path / "report.html").read_text("utf-8")
     assert "there is nothing to replay" in text
-    assert f"Not complete, and not in this report: {other}" in text
+    assert f"Incomplete, not in this report: {other}" in text
     assert "Accuracy over simulated time" in text
 
 

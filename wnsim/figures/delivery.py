@@ -32,7 +32,7 @@ def latency(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
         latency_s = np.sort(transfers.loc[transfers["delivered"], "latency_s"].to_numpy())
         share = np.arange(1, len(latency_s) + 1) / len(transfers)
         lost = 1.0 - len(latency_s) / len(transfers)
-        label = line.name if lost == 0 else f"{line.name} ({lost:.1%} late or lost)"
+        label = line.name if lost == 0 else f"{line.name} ({lost:.1%} dropped)"
         style = {key: line.style[key] for key in ("color", "linestyle")}
         handles += axes.step(latency_s, share, where="post", label=label, **style)
         numbers.append(
@@ -41,7 +41,7 @@ def latency(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
     if not numbers:
         return None
     axes.set_xlabel("Transfer latency [s]")
-    axes.set_ylabel("Share of messages sent")
+    axes.set_ylabel("Fraction of messages")
     axes.set_xlim(left=0)
     axes.set_ylim(0, 1.02)
     legend_above(figure, handles)
@@ -75,7 +75,7 @@ def goodput(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
             )
         )
     scale(left.xaxis, "Goodput", "bit/s", float(numbers[0]["mean"].max()))
-    right.set_xlabel("Missed deadlines, share")
+    right.set_xlabel("Deadline miss ratio")
     stacks.name_rows(figure, [left, right], shown)
     say_sizes_below(figure, [line.sizes for line in shown])
     return pd.concat(numbers)

@@ -64,7 +64,7 @@ def accuracy_bytes(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None
     if numbers is None or not numbers["on_air_bytes"].any():
         return None
     sent = numbers["on_air_bytes"]
-    scale(axes.xaxis, "On the air, all devices", "B", float(sent.max()))
+    scale(axes.xaxis, "Bytes on the air, all devices", "B", float(sent.max()))
     least = float(sent[sent > 0].min())
     if sent.max() >= _DECADES * least:
         # Linear up to the first decade, so that the axis includes the start.
@@ -74,7 +74,7 @@ def accuracy_bytes(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None
         locator.set_params(numticks=6)
         axes.xaxis.set_major_locator(locator)
         axes.xaxis.set_major_formatter(EngFormatter())
-        axes.set_xlabel("On the air, all devices [B]")
+        axes.set_xlabel("Bytes on the air, all devices [B]")
     axes.set_xlim(left=0)
     say_sizes(axes, [line.sizes for line in lines])
     return numbers

@@ -68,7 +68,7 @@ def network_map(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
         on_air = transfers[(transfers["started_s"] <= time_s) & (time_s < transfers["ended_s"])]
         numbers += [_draw_links(axes, tracks, on_air, time_s)]
         numbers += [_draw_nodes(axes, tracks, member_of[time_s], groups, time_s)]
-        axes.set_title(f"{time_s:.2f} s, {len(on_air)} on the air")
+        axes.set_title(f"{time_s:.2f} s, {len(on_air)} messages")
         axes.set_aspect("equal")
         axes.set_xlim(low_x - margin_m, high_x + margin_m)
         axes.set_ylim(low_y - margin_m, high_y + margin_m)
@@ -249,6 +249,6 @@ def _handles(tracks: Tracks, groups: Sequence[int]) -> list[Line2D]:
         handles.append(Line2D([], [], label="no cluster", **point, **_ALONE))
     if tracks.stations:
         handles.append(Line2D([], [], label="base station", **_station_style()))
-    handles.append(Line2D([], [], label="message that arrives", **_ARRIVES))
-    handles.append(Line2D([], [], label="late or lost", **_MISSED))
+    handles.append(Line2D([], [], label="delivered message", **_ARRIVES))
+    handles.append(Line2D([], [], label="dropped message", **_MISSED))
     return handles

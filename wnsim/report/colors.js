@@ -1,5 +1,5 @@
 
-// Colors of the page, and how canvases are drawn sharply.
+// Colors of the page, and sharp drawing on canvases.
 
 const GROUPS = ["#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6A51A3", "#8C6D31"];
 const GROUPS_DARK = ["#4aa3df", "#35c799", "#e3a0c6", "#f2b632", "#8fd0f5", "#a594dd", "#c9a96a"];
@@ -55,7 +55,7 @@ function shape(context, kind, x, y, radius) {
   }
 }
 
-// Color and shape of a group by its place in the list, of devices in none if that is below 0.
+// Color and shape of a cluster by its index; of devices without a cluster if it is negative.
 function look(group, colors) {
   if (group < 0) return { color: colors.soft, kind: "circle" };
   const kind = SHAPES[(group + Math.floor(group / colors.groups.length)) % SHAPES.length];

@@ -1,5 +1,5 @@
 
-// What a run's data are, and what is asked of them: where devices are, what is on the air.
+// Data of a run: positions of devices and messages on the air over time.
 
 const AWAY = 65535;
 

@@ -26,8 +26,8 @@ function showLegend({ run, curve, colors, chosen }) {
       context.globalAlpha = 0.5; line(colors.accent, [], 1)(context, y);
       context.globalAlpha = 1; dot("circle", colors.accent, 2.6)(context, y);
     }, list, "li", 14);
-    item("arrived", line(colors.arrived, [], 1.6), list, "li", 14);
-    item("late or lost", (context, y) => {
+    item("delivered", line(colors.arrived, [], 1.6), list, "li", 14);
+    item("dropped", (context, y) => {
       line(colors.missed, [5, 4], 1.6)(context, y);
       context.setLineDash([]);
       context.beginPath(); context.moveTo(10, y - 3); context.lineTo(16, y + 3);
@@ -46,10 +46,10 @@ function showLegend({ run, curve, colors, chosen }) {
     const groups = run.members.groups;
     for (const [n, group] of groups.slice(0, 8).entries()) {
       const { color, kind } = look(n, colors);
-      item(`group ${group}`, dot(kind, color, 4.6), list, "li", 14);
+      item(`cluster ${group}`, dot(kind, color, 4.6), list, "li", 14);
     }
     if (groups.length > 8) item(`${groups.length - 8} more groups`, () => {}, list, "li", 14);
-    item("in no group", dot("circle", colors.soft, 4.6), list, "li", 14);
+    item("no cluster", dot("circle", colors.soft, 4.6), list, "li", 14);
   } else {
     item("device", dot("circle", plain, 4.6), list, "li", 14);
   }
@@ -80,7 +80,7 @@ function showCard({ run, time, chosen, map }, flying, shares) {
   rows.push(["Now", doing.join(", ") || "waiting"]);
   if (run.members) {
     const group = run.groups(time)[chosen];
-    rows.push(["Group", group < 0 ? "none" : String(run.members.groups[group])]);
+    rows.push(["Cluster", group < 0 ? "none" : String(run.members.groups[group])]);
   }
   const [x, y] = run.place(chosen, time);
   rows.push(["Place", `${x.toFixed(1)} m, ${y.toFixed(1)} m`]);

@@ -1,5 +1,5 @@
 
-// The replay: its state, its controls, and what is shown of an instant.
+// The replay: its state, its controls, and the display of an instant.
 
 class Player {
   constructor() {
