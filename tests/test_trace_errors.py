@@ -22,7 +22,10 @@ TABLE = as_sumo_csv(made_tracks())
         (NS2.replace("at 0.0 ", "at -1.0 ", 1), ":6: time and speed must be at least 0"),
         (NS2.replace(" 10.0\"", " -1.0\"", 1), ":6: time and speed must be at least 0"),
         (NS2.replace("setdest 10.0", "setdest", 1), r":6: a line about motion must be "),
-        (NS2.replace(" 10.0\"", " 1e-300\"", 1), ":6: speed must be 0 or reach the destination, got 1e-300"),
+        (
+            NS2.replace(" 10.0\"", " 1e-300\"", 1),
+            ":6: speed must be 0 or reach the destination, got 1e-300",
+        ),
         (NS2.encode().replace(b"God", b"G\xf6d"), ":2: text must be UTF-8"),
         (BONN.replace("1.0 10.0", "1.0 ten", 1), ":1: x must be a finite number, got 'ten'"),
         (BONN.replace("2.0 20.0", "0.5 20.0", 1), ":1: time must not run backwards, got 0.5 s"),

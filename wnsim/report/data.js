@@ -125,7 +125,7 @@ class Run {
     return { round, shares };
   }
 
-  // The place of each device's group in the list of groups, -1 if it is in none.
+  // Index of each device's cluster in the list of clusters, -1 without one.
   groups(time) {
     const none = this.names.map(() => -1);
     if (!this.members) return none;
