@@ -39,7 +39,6 @@ QUICK = frozenset(
         "antennas",
         "density",
         "geography",
-        "journal",
         "locks",
         "metrics",
         "mobility_errors",

@@ -112,7 +112,7 @@ class Cellular(BuildingsOnly):
         notes = []
         if not self.site_m[0] <= high_m <= self.site_m[1]:
             notes.append(
-                f"{self.title} was made for a base station at {_span(self.site_m)} m; between "
+                f"{self.title} is specified for a base station at {_span(self.site_m)} m; between "
                 f"antennas at {h_tx_m:g} m and {h_rx_m:g} m it is an extrapolation"
             )
         if not self.terminal_m[0] <= low_m <= self.terminal_m[1]:

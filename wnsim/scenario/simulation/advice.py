@@ -36,7 +36,7 @@ def notes(scenario: Scenario) -> list[str]:
         payload = scenario.fl.payload
         found.append(
             f"sizes and operations are emulated ({payload.emulate}, {payload.batch} sequences of "
-            f"{payload.length} tokens a step); what is learned is {scenario.fl.model}"
+            f"{payload.length} tokens a step); the trained model is {scenario.fl.model}"
         )
     return found
 
