@@ -33,7 +33,7 @@ validation: $(VENV)/.installed
 build: $(VENV)/.installed
 	rm -rf build/dist dist
 	$(BIN)/python -m pip install --quiet -c constraints.txt build hatchling
-	$(BIN)/python -m build --outdir dist
+	$(BIN)/python -m build --no-isolation --outdir dist
 	for kind in whl tar.gz; do \
 	  $(PYTHON) -m venv build/dist/$$kind && \
 	  build/dist/$$kind/bin/python -m pip install --quiet -c constraints.txt torch && \
