@@ -218,7 +218,7 @@ def test_notes_say_what_is_an_extrapolation() -> None:
     model = UmiStreetCanyon()
     assert model.notes(10.0, 1.5, 3.5e9) == []
     between_devices, *others = model.notes(1.5, 1.5, 3.5e9)
-    assert "made for a base station at 10 m" in between_devices
+    assert "specified for a base station at 10 m" in between_devices
     assert not others
     assert any("1.5 to 22.5 m" in note for note in model.notes(10.0, 1.2, 3.5e9))
     assert any("0.5 to 100 GHz" in note for note in model.notes(10.0, 1.5, 0.4e9))
