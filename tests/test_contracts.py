@@ -1,4 +1,4 @@
-"""Every member of each family keeps what its family promises, and a broken promise is found."""
+"""Every member of each family satisfies its contract, and a violation is found."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ FAMILIES = (
 @pytest.mark.parametrize(
     ("check", "model"), [pytest.param(c, m, id=f"{c.__name__}-{name}") for c, m, name in FAMILIES]
 )
-def test_every_member_keeps_its_promises(check: Any, model: Any) -> None:
+def test_every_member_satisfies_its_contract(check: Any, model: Any) -> None:
     if isinstance(model, Random):
         model = dataclasses.replace(model, degree=3)
     assert list(check(model)) == []
@@ -100,7 +100,7 @@ class Hasty(RandomWaypoint):  # type: ignore[misc]
         ),
     ],
 )
-def test_a_broken_promise_is_found(check: Any, model: Any, complaint: str) -> None:
+def test_a_violation_is_found(check: Any, model: Any, complaint: str) -> None:
     assert any(complaint in text for text in check(model))
 
 
@@ -382,13 +382,13 @@ def test_models_of_ones_own_by_name(
     assert contracts.main(["theirs:Good"]) == 0
     assert contracts.main(["theirs:Good", "theirs:Bad"]) == 1
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == "theirs:Good, a path loss: keeps what it promises"
+    assert said[0] == "theirs:Good, a path loss: satisfies its contract"
     assert said[2] == "theirs:Bad, a path loss: shadow_db must be at least 0 dB"
     assert contracts.main(["theirs:Lens", "theirs:Modem", "theirs:Turns"]) == 1
     assert capsys.readouterr().out.splitlines() == [
         "theirs:Lens, an antenna: pattern_dbi must be at most peak_dbi, -1, got 0",
-        "theirs:Modem, a physical layer: keeps what it promises",
-        "theirs:Turns, a medium access: keeps what it promises",
+        "theirs:Modem, a physical layer: satisfies its contract",
+        "theirs:Turns, a medium access: satisfies its contract",
     ]
     for name, complaint in (
         ("theirs:nothing", "belongs to no family that has a check"),

@@ -108,7 +108,7 @@ def main(names: Sequence[str]) -> int:
             wrong += 1
         else:
             wrong += bool(complaints)
-            said = "; ".join(complaints) if complaints else "keeps what it promises"
+            said = "; ".join(complaints) if complaints else "satisfies its contract"
             article = "an" if kind[0] in "aeiou" else "a"
             print(f"{name}, {article} {kind}: {said}")
     return 1 if wrong else 0
