@@ -30,7 +30,7 @@ def air_faults(
             LinkOutage(links=(draw(pairs),), **interval()),
             LinkOutage(
                 devices=(draw(nodes),),
-                transfers=draw(st.sampled_from(["wait", "break"])),
+                transfers=draw(st.sampled_from(["wait", "fail"])),
                 **interval(),
             ),
         ),
