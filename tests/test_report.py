@@ -242,7 +242,7 @@ def test_numbers_are_means_with_intervals_and_differences(tmp_path: Path) -> Non
     assert cells[1] == f"60.0 ± {half:.1f}"
     assert cells[2].startswith("2.40 ± ")
     assert cells[-1] == "+12.5 ± 2.5"
-    assert "On the air [GB]" in page.texts["th"]
+    assert "Bytes on the air [GB]" in page.texts["th"]
     # One run has no interval.
     single = Page(write_report(tmp_path, runs[1:2]))
     assert single.texts["td"][:2] == ["1", "60.0"]
