@@ -121,7 +121,7 @@ def test_what_a_cluster_refuses_is_said(net: Path, slurm: Path) -> None:
     (slurm.parent / "bin" / "sbatch").write_text("#!/bin/sh\necho no such account >&2\nexit 1\n")
     done = wnsim(net, "--launcher", "slurm")
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] == "--launcher: the jobs are refused: no such account"
+    assert done.stderr.splitlines()[-1] == "--launcher: the jobs were rejected: no such account"
     (slurm.parent / "bin" / "srun").unlink()
     done = wnsim(net, "--launcher", "slurm")
     assert done.returncode == 2
