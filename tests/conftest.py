@@ -1,4 +1,4 @@
-"""What several tests share: small worlds and small language models."""
+"""Shared fixtures: small worlds and small language models."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ QUICK = frozenset(
 )
 """Test modules of the marker `quick`: less than a minute in total."""
 SMALL = {"local_steps": 3, "batch_size": 4, "train_examples": 24, "test_examples": 4}
-"""A little to learn."""
+"""Parameters of a short training."""
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def make_network() -> Callable[..., Network]:
-    """Return a maker of networks: static devices in free space unless told otherwise."""
+    """Return a maker of networks: static devices in free space by default."""
 
     def make(
         positions_m: tuple[tuple[float, float], ...] = ((0.0, 0.0), (100.0, 0.0)),
@@ -224,7 +224,7 @@ def make_trainer(make_lm, tokenizer):  # type: ignore[no-untyped-def]
 
 @pytest.fixture
 def learn_over(make_trainer):  # type: ignore[no-untyped-def]
-    """Return what lets devices learn over a network; gives network, trainer and session."""
+    """Return a runner of federations on a network; it returns network, trainer and session."""
 
     def run(  # type: ignore[no-untyped-def]
         network,

@@ -1,4 +1,4 @@
-"""Random faults of the air, for the tests that hold two engines together."""
+"""Random faults of the air, for property tests of the engines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wnsim.faults import Churn, Crash, Jamming, LinkOutage, StationFailure
 def air_faults(
     draw: st.DrawFn, devices: int, stations: int, side_m: float, *, jams: bool = True
 ) -> dict[str, object]:
-    """Return faults of everything that the air knows of; their ends fall in the middle of slots."""
+    """Draw faults of every kind that affects the air; they end in the middle of slots."""
     instants = st.floats(0.0, 0.15)
 
     def interval() -> dict[str, float | None]:

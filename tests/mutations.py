@@ -1,4 +1,4 @@
-"""Scenarios, traces and folders that are spoiled at random, and what must come of them."""
+"""Random mutations of scenarios, traces and folders, and the check of their outcome."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def spoiled_values(data: dict[str, Any], draws: random.Random) -> dict[str, Any]
         elif kind == "move":
             holder[last] = json.loads(json.dumps(data[draws.choice(list(data))]))
         else:
-            # A copy: what is put in may be spoiled in its turn.
+            # A copy, as inserted values may be mutated again.
             holder[last] = json.loads(json.dumps(draws.choice(VALUES)))
         if not data:
             return {"name": "empty"}
@@ -185,12 +185,12 @@ def outcome(arguments: list[str], limit_s: float = LIMIT_S) -> tuple[int, str, f
     AssertionError
         if it is neither a run nor one clear sentence
     """
-    said, told = io.StringIO(), io.StringIO()
+    stdout, stderr = io.StringIO(), io.StringIO()
     began_s = time.monotonic()
-    with redirect_stderr(told), redirect_stdout(said):
+    with redirect_stderr(stderr), redirect_stdout(stdout):
         code = main(arguments)
     took_s = time.monotonic() - began_s
-    errors = told.getvalue()
+    errors = stderr.getvalue()
     assert code in (0, 2), (code, errors)
     assert "Traceback" not in errors, errors
     if code == 2:

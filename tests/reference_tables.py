@@ -1,4 +1,4 @@
-"""Reads the reference tables, whose first lines say where the numbers are from."""
+"""Reader of the reference tables, whose first lines name the source of the numbers."""
 
 import csv
 from pathlib import Path

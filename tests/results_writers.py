@@ -1,4 +1,4 @@
-"""Folders of results written by hand, for tests of what is made of them."""
+"""Hand-written results folders, for tests of figures, report and summary."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""When an answer is right, in the plainest way: the standard for faster ways of evaluating.
+"""Reference scoring of answers, for tests of faster evaluation.
 
-A free answer is right if every label is the likeliest next token in one pass over the whole row,
-which is what greedy decoding would give. Of several choices the one with the highest mean
-log-likelihood per label counts as the model's answer.
+A free answer is right if every label is the likeliest next token in one pass over the complete row,
+as in greedy decoding. Of several choices the one with the highest mean log-likelihood per label
+counts as the model's answer.
 """
 
 from __future__ import annotations

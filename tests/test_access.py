@@ -1,4 +1,4 @@
-"""Who gets the band: shares, turns, cells and interference against closed forms."""
+"""Sharing of the band: fixed shares, turns, cells and interference against closed forms."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_ideal_access_is_no_access(make_network: Make) -> None:
 
 @pytest.mark.parametrize("turn_slots", [1, 5])
 def test_turns_divide_the_time(make_network: Make, turn_slots: int) -> None:
-    """Law: of n transfers under way each one has every nth turn, and nobody disturbs it."""
+    """Law: of n transfers under way each one gets every nth turn, without interference."""
     positions = tuple((200.0 * pair, y) for pair in range(4) for y in (0.0, 100.0))
     network = make_network(positions, mac=Tdma(turn_slots=turn_slots))
     transfers = run(network, [Message(2 * pair, 2 * pair + 1, 10**7, 99.0) for pair in range(4)])
@@ -126,7 +126,7 @@ def test_protection_keeps_a_loud_neighbor_waiting(make_network: Make) -> None:
 
 
 def test_through_a_base_station(make_network: Make) -> None:
-    """Law: up and down one after the other, each at the rate of its own link."""
+    """Law: uplink and downlink follow one another, each at the rate of its own link."""
     network = make_network(((0.0, 0.0), (300.0, 0.0)), mac=Cell(), stations_m=((100.0, 0.0),))
     (transfer,) = run(network, [Message(0, 1, 10**6, 9.0)])
     expected_s = sum(8e6 / rate_bps(POWER_W * gain(d) / NOISE_W) for d in (100.0, 200.0))
@@ -208,7 +208,7 @@ def cell_goodput(make_network: Make, scheduler: str, users: int) -> float:
 @pytest.mark.parametrize("users", [2, 8])
 def test_schedulers_against_their_closed_forms(make_network: Make, users: int) -> None:
     """Law: with equal means in Rayleigh fading, turns give E log2(1 + s g), g exponential; the
-    proportionally fair scheduler serves who is best, E log2(1 + s max g). Within 3 %."""
+    proportionally fair scheduler serves the best user, E log2(1 + s max g). Within 3 %."""
     snr = float(dbm_to_w(0.0)) * gain(200.0) / NOISE_W
     # The gain of the chosen user is a gain's maximum over n: distribution (1 - e^-g)^n.
     of = {"round-robin": 1, "proportional-fair": users}
@@ -224,7 +224,8 @@ def test_schedulers_against_their_closed_forms(make_network: Make, users: int) -
 
 
 def test_equal_split_of_a_cell(make_network: Make) -> None:
-    """Law: up, each device has its whole power on its part; down, power and band are split."""
+    """Law: in the uplink each device puts its full power on its part; in the downlink power and
+    band are split."""
     positions = ((0.0, 0.0), (200.0, 0.0))
     network = make_network(positions, mac=Cell(scheduler="equal"), stations_m=((100.0, 0.0),))
     snr = POWER_W * gain(100.0) / NOISE_W
@@ -250,7 +251,7 @@ def test_a_device_that_sends_to_two_stations_splits_its_power(make_network: Make
         network.env.run(until=network.env.all_of([first, second]))
         seen.append([repr(transfer) for transfer in network.transfers])
         near, far = (gain(float(np.hypot(x - 100.0, 50.0))) for x in (0.0, 500.0))
-        # Nobody is disturbed by its own transmitter.
+        # A transmitter does not interfere with its own receiver.
         assert (
             10 ** (second.value.mean_snr_db / 10)
             == pytest.approx(POWER_W / 2 * far / NOISE_W, rel=1e-6)
@@ -273,7 +274,7 @@ def test_neighboring_cells_disturb_each_other_in_the_same_direction(make_network
     ):
         for transfer in run(network, messages):
             assert transfer.mean_snr_db == pytest.approx(sinr_db, abs=1e-6)
-    # Up and down are on bands of their own.
+    # Uplink and downlink use separate bands.
     for transfer in run(network, [Message(0, 2, 10**6, 9.0), Message(3, 1, 10**6, 9.0)]):
         alone_db = 10 * np.log10(POWER_W * near / NOISE_W)
         assert transfer.mean_snr_db == pytest.approx(alone_db, abs=1e-6)
@@ -307,8 +308,8 @@ def test_a_broadcast_goes_up_to_its_station_once(make_network: Make) -> None:
 
 
 def test_broadcast_at_a_quantile_leaves_the_worst_to_others_luck(make_network: Make) -> None:
-    """Law: half of four receivers may be worse; those hear nothing until the better ones are done,
-    and then get the whole message at the rate of the worst that is left."""
+    """Law: half of four receivers may be worse; those receive nothing until the others are done,
+    and then the complete message at the rate of the worst remaining receiver."""
     positions = ((0.0, 0.0), (50.0, 0.0), (100.0, 0.0), (200.0, 0.0), (400.0, 0.0))
     network = make_network(positions)
     events = network.broadcast(Message(0, 1, 10**6, 9.0), [1, 2, 3, 4], quantile=0.5)

@@ -1,4 +1,4 @@
-"""What methods make of adapters: stacked training of each, masks, export, and which modules."""
+"""Adapters of each method: stacked training, masks, export, and module selection."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_masks_have_the_configured_density_and_nothing_outside_moves(  # type: i
         assert adapter.mask is not None
         entries = sum(one.numel() for one in adapter.b)
         assert sum(int(one.sum()) for one in adapter.mask) == round(0.3 * entries)
-        # What others left outside the mask stays what it is, through momentum, decay and all.
+        # Entries outside the mask stay unchanged in spite of momentum and weight decay.
         b = tuple(
             torch.where(where, one, torch.full_like(one, 0.01))
             for one, where in zip(adapter.b, adapter.mask, strict=True)

@@ -1,4 +1,4 @@
-"""Antennas: the pattern of TR 38.901, and what it does to a link."""
+"""Antennas: the pattern of TR 38.901 and its effect on a link."""
 
 from collections.abc import Callable
 
@@ -85,7 +85,7 @@ def test_contract(name: str) -> None:
 
 def test_mounted_antennas_look_at_the_other_end() -> None:
     mounted = Mounted([Isotropic(gain_dbi=2.0), Sector(boresight_deg=90.0)], 2)
-    # North of the sector and as far up as away: in its main lobe but for 45 degrees of elevation.
+    # North of the sector at 45 degrees of elevation, otherwise in its main lobe.
     gain_db = mounted.gain_db(
         np.array([0, 1]), np.full((2, 3, 2), [0.0, 7.0]), np.full((2, 1), 7.0)
     )

@@ -1,4 +1,4 @@
-"""The program from Python: what the command line does, and tables as data frames."""
+"""The Python API: the same runs as on the command line, and tables as data frames."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_python_and_the_command_line_do_the_same(path: Path, tmp_path: Path) -> 
     assert list(transfers.columns[:4]) == ["run", "variant", "seed", "radio.bandwidth_hz"]
     assert set(transfers["radio.bandwidth_hz"]) == {1e6, 5e6}
     assert set(results.aggregate["variant"]) == {"ideal", "tdma"}
-    # What is complete is not run again, but read.
+    # Complete runs are read, not repeated.
     assert run(wanted, tmp_path / "api", jobs=2).transfers.equals(transfers)
 
 

@@ -123,7 +123,7 @@ def test_one_bit_changes_one_parameter(make_trainer) -> None:  # type: ignore[no
         assert found.rejected == (not finite)
         rejected += found.rejected
         assert all(torch.equal(x, y) for x, y in zip(found.mask, update.mask, strict=True))
-        # It passes the checksum again.
+        # It passes the checksum nevertheless.
         if finite:
             decode(encode(found), layers, ranks)
     # A bit of sixteen makes a value infinite if all other exponent bits are set: not here.

@@ -1,4 +1,5 @@
-"""The channel: pure in seed, link and time, reciprocal, and its fast way equal to the plain one."""
+"""The channel: pure in seed, link and time, reciprocal, and fast evaluation equal to the plain
+one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -46,7 +47,7 @@ Ints = NDArray[np.int64]
 
 
 def straight(devices: Ints, t_s: Floats) -> Floats:
-    """Motion at constant speed in a direction of each device's own."""
+    """Motion at constant speed, each device in another direction."""
     start_m = np.random.default_rng(1).random((DEVICES, 2)) * 200.0
     angle = 2.4 * np.arange(DEVICES)
     heading = np.stack([np.cos(angle), np.sin(angle)], axis=-1)
@@ -127,10 +128,10 @@ def test_contract(loss: PathLoss, fading: Fading) -> None:
     assert np.array_equal(made.gain_db(TARGET, SOURCE, t_s), gain_db)
     blocks = made.gain_blocks(SOURCE, TARGET, 0, t_s.size, BLOCK_NS)
     assert np.array_equal(made.gain_blocks(TARGET, SOURCE, 0, t_s.size, BLOCK_NS), blocks)
-    # The fast way is the plain one, relative to the mean gain: a fade to 0 has no accuracy.
+    # Tolerance relative to the mean gain: a deep fade has no relative accuracy.
     mean = 10 ** (made.large_scale_db(SOURCE, TARGET, t_s) / 10)[..., None]
     assert np.max(np.abs(blocks - np.abs(response) ** 2) / mean) < 1e-9
-    # The same seed is the same channel, in whatever order and for whichever links it is asked.
+    # The same seed gives the same channel in any order of queries and for any subset of links.
     fresh = channel(loss, fading, **everything)
     part = fresh.gain_blocks(SOURCE[3:4], TARGET[3:4], 717, 191, BLOCK_NS)
     assert np.array_equal(part, blocks[3:4, 717 : 717 + 191])
@@ -177,7 +178,7 @@ def test_one_block_of_one_link_is_that_of_a_large_call(fading: Fading) -> None:
 @pytest.mark.filterwarnings("ignore::wnsim.channel.OutOfRangeWarning")
 def test_windows_agree_where_they_overlap() -> None:
     made = channel()
-    # A long window goes around the memory of recent values, a short one through it.
+    # A long window bypasses the cache of recent values, a short one uses it.
     t_s = np.arange(0.0, 300.0, 0.037)
     whole_db = made.large_scale_db(SOURCE, TARGET, t_s)
     draws = np.random.default_rng(3)
@@ -234,9 +235,9 @@ def test_block_numbers_may_be_negative() -> None:
 
 def test_no_blocks() -> None:
     assert channel().gain_blocks(SOURCE, TARGET, 5, 0, BLOCK_NS).shape == (SOURCE.size, 0, 1)
-    nobody = np.empty(0, dtype=np.int64)
-    assert channel(subbands=4).gain_blocks(nobody, nobody, 5, 9, BLOCK_NS).shape == (0, 9, 4)
-    assert channel().large_scale_db(nobody, nobody, np.zeros(2)).shape == (0, 2)
+    empty = np.empty(0, dtype=np.int64)
+    assert channel(subbands=4).gain_blocks(empty, empty, 5, 9, BLOCK_NS).shape == (0, 9, 4)
+    assert channel().large_scale_db(empty, empty, np.zeros(2)).shape == (0, 2)
 
 
 def test_interpolation_is_close_to_the_model() -> None:
@@ -419,7 +420,7 @@ def test_leaving_the_range_of_a_model_is_said_once() -> None:
         made.large_scale_db(*near, np.array([12.0]))
     with pytest.warns(OutOfRangeWarning, match="devices 0 and 2, 7000 m apart"):
         made.large_scale_db(*far, np.array([12.0]))
-    # Warnings are errors here: nothing more is said.
+    # pytest turns warnings into errors, so none was given.
     made.large_scale_db(np.array([2, 0]), np.array([3, 3]), np.array([40.0]))
     quiet = channel(V2vHighway(), NoFading())
     quiet.large_scale_db(SOURCE, TARGET, np.zeros(1))
@@ -468,9 +469,9 @@ def test_nobody_is_heard_beyond_reach(name: str, kinds: int) -> None:
     loss_db = -made.large_scale_db(low, high, np.zeros(1))[:, 0]
     d2d_m = np.linalg.norm(positions_m[low] - positions_m[high], axis=-1)
     for limit_db in (60.0, 90.0, 120.0, 150.0):
-        heard = loss_db < limit_db
+        in_range = loss_db < limit_db
         max_range_m = made.max_range_m(limit_db)
-        assert np.max(d2d_m, where=heard, initial=0.0) <= max_range_m
+        assert np.max(d2d_m, where=in_range, initial=0.0) <= max_range_m
     assert made.max_range_m(60.0) <= made.max_range_m(90.0) <= made.max_range_m(120.0)
 
 

@@ -1,4 +1,4 @@
-"""Collisions and the clusters that avoid them: Eq. (19) and what follows from it."""
+"""Collisions and the clusters that avoid them: Eq. (19) and its consequences."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_layers_count_by_their_entries() -> None:
 @pytest.mark.parametrize("density", [0.1, 0.25, 0.5])
 @pytest.mark.parametrize("number", [2, 4, 10])
 def test_independent_masks_collide_as_expected(density: float, number: int) -> None:
-    """Law: Eq. (19), within three standard deviations of so many entries."""
+    """Law: Eq. (19), within three standard deviations for this number of entries."""
     generator = torch.Generator().manual_seed(3)
     masks = [[torch.rand(400, 100, generator=generator) < density] for _ in range(number)]
     of_all, of_used = collision_rates(masks)
@@ -77,7 +77,7 @@ def clusters(
     ("density", "largest"), [(0.05, 21), (0.1, 10), (0.25, 4), (0.5, 2), (0.54, 2), (0.56, 1)]
 )
 def test_largest_cluster_of_equal_densities(density: float, largest: int) -> None:
-    """Law: at most 0.3 of the entries collide: so many devices and not one more."""
+    """Law: the largest cluster in which at most 0.3 of the entries collide."""
     sizes = [len(cluster) for cluster in clusters(density, 0.3)]
     assert sum(sizes) == 24
     assert max(sizes) <= largest

@@ -1,4 +1,4 @@
-"""How far a group is from agreeing, and how fast mixing brings it there: closed forms."""
+"""Distance from consensus and the rate of mixing: closed forms."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def gap_of(graph: nx.Graph) -> float:
 
 @pytest.mark.parametrize("count", [3, 4, 5, 8, 21])
 def test_gap_of_a_ring(count: int) -> None:
-    """Law: eigenvalues (1 + 2 cos(2 pi k / n)) / 3, the second largest modulus at k = 1 but for
+    """Law: eigenvalues (1 + 2 cos(2 pi k / n)) / 3, the second largest modulus at k = 1 except for
     n = 4, where it is 1/3 at k = 1 and k = 2."""
     eigenvalues = [(1 + 2 * math.cos(2 * math.pi * k / count)) / 3 for k in range(1, count)]
     expected = 1 - max(abs(each) for each in eigenvalues)
@@ -41,7 +41,7 @@ def test_a_single_device_agrees_and_two_disconnected_ones_never_do() -> None:
 
 
 def test_updates_that_were_not_received_have_no_weight() -> None:
-    """Law: rows by weight: device 5 senders 7, which counts thrice, and 7 senders nobody."""
+    """Law: rows by weight: device 5 receives from 7, which counts thrice, and 7 from none."""
     mixing = mixing_matrix([5, 7], {5: [7]}, {5: 1.0, 7: 3.0}.__getitem__)
     assert mixing.tolist() == [[0.25, 0.75], [0.0, 1.0]]
     assert spectral_gap(mixing) == pytest.approx(0.75)

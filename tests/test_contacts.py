@@ -1,4 +1,4 @@
-"""Contacts: begin and end in closed form, and statistics that add up."""
+"""Contacts: begin and end in closed form, and consistent statistics."""
 
 import json
 import math
@@ -15,7 +15,7 @@ Track = list[tuple[float, float, float]]
 
 
 def moving(*tracks: Track, gap_s: float = math.inf) -> Motion:
-    """Return devices on given ways (t, x, y)."""
+    """Return devices on given paths of samples (t, x, y)."""
     names = tuple(str(n) for n in range(len(tracks)))
     return TraceMotion(names, [np.array(track) for track in tracks], gap_s)
 
@@ -45,7 +45,7 @@ def test_passing_on_straight_lines(step_s: float) -> None:
 
 
 def test_coming_and_going_again() -> None:
-    # To the other and back: two contacts with a gap, each pass at 10 m/s through 2 * 20 m.
+    # There and back: two contacts with a gap, each pass at 10 m/s through 2 * 20 m.
     motion = moving(
         [(0.0, 0.0, 0.0), (20.0, 200.0, 0.0), (40.0, 0.0, 0.0)],
         [(0.0, 100.0, 0.0), (40.0, 100.0, 0.0)],
@@ -109,7 +109,7 @@ def test_devices_that_appear_and_vanish(step_s: float) -> None:
     values = summary(result)
     assert values["mean_devices"] * 100.0 == pytest.approx(40.0 + 3.25 + 10.75 + 10.0)
     assert values["mean_degree"] == pytest.approx(2 * 14.0 / 64.0)
-    # Nobody is there from 60 s on.
+    # No device is present from 60 s on.
     assert np.all(result.present_s[result.time_s >= 60.0] == 0.0)
 
 

@@ -173,7 +173,7 @@ class Counting(Reuse):  # type: ignore[misc]
     ("check", "model", "complaint"),
     [
         (contracts.antenna, Beyond(), "pattern_dbi must be at most peak_dbi, 0, got"),
-        (contracts.antenna, Unwrapped(), "same after a whole turn"),
+        (contracts.antenna, Unwrapped(), "same after a full turn"),
         (contracts.antenna, Listed(), "antennas must be hashable: unhashable type: 'list'"),
         (
             contracts.physical_layer,
@@ -253,7 +253,7 @@ def test_a_violation_by_a_partition_is_found(
 
 
 class Endless(SynchronousSession):
-    """A session that waits for a message that nobody sends."""
+    """A session that waits for a message that is never sent."""
 
     def run(self) -> Any:
         yield self.network.env.event()
@@ -395,7 +395,7 @@ def test_models_of_ones_own_by_name(
         ("theirs:Nobody", "module theirs has no Nobody"),
         ("nowhere:Good", "--plugin nowhere: cannot be imported"),
         ("theirs", "usage"),
-        # What a scenario refuses is refused here too.
+        # Parameters that a scenario rejects are rejected here too.
         ("theirs:Plain", "must be a class made with wnsim.core.params.parameters"),
         ("theirs:Other", 'must have the field model: Literal["theirs:Other"]'),
         ("theirs:Bare", "must have blockage, as each path loss has"),

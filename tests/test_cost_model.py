@@ -1,4 +1,4 @@
-"""Sizes of messages: shapes of public architectures, and the ratios that the paper is about."""
+"""Sizes of messages: shapes of public architectures, and the ratios stated in the paper."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_unknown_architectures_are_refused() -> None:
 
 @pytest.mark.parametrize("density", [0.1, 0.25, 0.54])
 def test_emulated_message_ratio_is_beta_times_density(make_lm, density: float) -> None:  # type: ignore[no-untyped-def]
-    """Law: once A and mask are known, bytes fall to beta times density (header apart)."""
+    """Law: once A and mask are known, bytes fall to beta times density (headers excluded)."""
     model = AdaptedModel(make_lm())
     layers, _ = architecture("qwen2.5-1.5b")
     emulate = Emulate(emulate="qwen2.5-1.5b")
@@ -70,7 +70,7 @@ def test_actual_message_ratio_is_beta_times_density(make_trainer, density: float
         adapter = trainer.train(0, 1, None).value().adapter
         for first in (True, False):
             size = len(encode(trainer.method.update(adapter, 0, 1, first)))
-            # What is charged before anything is computed is what comes out.
+            # The size charged in advance is the size of the encoded update.
             assert trainer.cost_model.size_bytes(first) == size
         sizes.append(size)
     layers = dense.model.layers
@@ -78,7 +78,7 @@ def test_actual_message_ratio_is_beta_times_density(make_trainer, density: float
         layer.inputs + layer.outputs for layer in layers
     )
     ratio = (sizes[1] - HEADER_BYTES) / (sizes[0] - HEADER_BYTES)
-    # The budget is a whole number of entries, of values of two bytes.
+    # The budget is an integer number of entries of two bytes.
     rounding = 0.5 * 2 / (sizes[0] - HEADER_BYTES)
     assert ratio == pytest.approx(beta * density, abs=rounding)
 
@@ -91,7 +91,7 @@ def test_presets_have_the_ratios_of_the_paper(make_lm, preset: str, ratio: float
         dense = CostModel(emulate, METHODS[Lora](Lora(rank=8)), model)
         sparse = CostModel(emulate, METHODS[SoLora](SoLora(rank=8, preset=preset)), model)
         whole = dense.size_bytes(False) - HEADER_BYTES
-        # A whole number of values of two bytes.
+        # An integer number of values of two bytes.
         found = (sparse.size_bytes(False) - HEADER_BYTES) / whole
         assert found == pytest.approx(ratio, abs=0.5 * 2 / whole)
 
@@ -128,7 +128,7 @@ def encoded_values(config: SoLora) -> int:
 @pytest.mark.parametrize("density", [None, 0.25])
 def test_ratio_over_many_rounds(make_lm, density: float | None, rounds: int) -> None:  # type: ignore[no-untyped-def]
     """Law: R = beta s + beta / (16 T) + (1 - beta) / T with mask and dense A at first contact,
-    within 1 % of the serialiser, headers apart."""
+    within 1 % of the serialiser, headers excluded."""
     emulate = Emulate(emulate="qwen2.5-1.5b")
     model = AdaptedModel(make_lm())
     preset = "paper-73" if density is None else None
@@ -213,7 +213,7 @@ def test_sizes_of_few_bits_are_those_of_the_bytes(make_lm, bits: int) -> None:  
 
 
 def test_the_size_of_a_whole_model_takes_no_memory_of_its_size(make_lm) -> None:  # type: ignore[no-untyped-def]
-    """Law: full fine-tuning of 7 billion parameters tells two bytes of each adapted one."""
+    """Law: full fine-tuning of 7 billion parameters sends two bytes for each adapted one."""
     method = METHODS[FullFt](FullFt())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     payload = CostModel(Emulate(emulate="qwen2.5-7b"), method, AdaptedModel(make_lm()))

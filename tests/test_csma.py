@@ -44,7 +44,7 @@ NEVER = 10**15
 
 @dataclass(frozen=True)
 class Offer:
-    """What is handed over when, by whom to whom."""
+    """Packets with their instants, sources and destinations."""
 
     at_ns: int
     source: int
@@ -96,7 +96,7 @@ def drive(
     cancels: tuple[tuple[int, int], ...] = (),
     drops: tuple[tuple[int, int], ...] = (),
 ) -> tuple[list[Attempt], list[int]]:
-    """Let stations contend; return all attempts, and their numbers in the order of ending."""
+    """Let stations contend; return all attempts, and their indices in order of completion."""
     env, ended = Clock(), []
     modem = world.phy.modem(world.bandwidth_hz, 1, 1_000_000)
     key = streams.key(seed, "errors")
@@ -213,7 +213,7 @@ def test_broadcast_is_not_acknowledged(engine: str) -> None:
         waited, rest = divmod(attempt.ended_ns - 3 * DATA - 3 * DIFS, SLOT)
         assert rest == 0
         assert 0 <= waited <= 30
-    # One of them cannot hear: the other one ends all the same.
+    # One of them is deaf; the other one still completes.
     world = make_world(at((0, 0), (5, 0), (300, 0)), Wifi(rate_mbps=24.0))
     offers = [Offer(0, 0, (1, 2), 3 * PACKET_BITS, 20_000_000)]
     near, far = drive(world, Csma(), offers, engine=engine)[0]
@@ -273,14 +273,14 @@ def offered(count: int, each: int) -> list[Offer]:
 def mean_of_seeds(
     count: int, radius_m: float, rate_mbps: float, each: int, seeds: int
 ) -> tuple[float, float]:
-    """Return the time until all is over [s], and the packets delivered."""
+    """Return the time until all packets are done [s], and the number delivered."""
     world = make_world(circle(count, radius_m), Wifi(rate_mbps=rate_mbps))
     times_s, delivered = [], []
     for seed in range(seeds):
         attempts, _ = drive(world, Csma(arq=False), offered(count, each), seed=seed)
         times_s.append(max(attempt.ended_ns for attempt in attempts) * 1e-9)
         delivered.append(packets(attempts))
-        # What is offered is delivered or dropped after seven tries, nothing else.
+        # Every packet is delivered, or dropped after seven attempts.
         dropped = each * count - delivered[-1]
         assert dropped == int(dropped) >= 0
         lost = sum(attempt.failed for attempt in attempts)
@@ -320,8 +320,8 @@ def test_hidden_terminals_equal_ns3(
     count: int, radius_m: float, time_s: float, delivered: float
 ) -> None:
     mine_s, arrived = mean_of_seeds(count, radius_m, 24.0, 75, 3)
-    # Where only the two next stations are heard all hangs on frames and acknowledgements that meet
-    # interference 7 to 8 dB below them, where errors fall tenfold within 1 dB.
+    # Where only the two nearest stations are in range, the result depends on frames and ACKs that
+    # meet interference 7 to 8 dB below them, where errors fall tenfold within 1 dB.
     sparse = count == 10 and radius_m >= 60
     assert mine_s == pytest.approx(time_s, rel=0.15 if sparse else 0.12)
     assert arrived == pytest.approx(delivered, rel=0.15 if sparse else 0.02)
@@ -341,7 +341,7 @@ def test_capture(engine: str) -> None:
     early, late = drive(world, Csma(capture_db=5.0), offers, engine=engine)[0]
     assert early.failed >= 1
     assert late.failed == 0
-    # Of two that begin together the strong one is read.
+    # Of two frames that begin together the stronger one is received.
     together = [dataclasses.replace(offer, at_ns=1_000_000) for offer in offers]
     early, late = drive(world, Csma(), together, engine=engine)[0]
     assert early.failed >= 1

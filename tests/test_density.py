@@ -1,4 +1,4 @@
-"""How many entries are active, exactly; and which."""
+"""Density: the exact number of active entries, and their choice."""
 
 from __future__ import annotations
 

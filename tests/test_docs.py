@@ -1,6 +1,6 @@
-"""The documentation: it builds without a warning, and its examples do what it says of them.
+"""The documentation: it builds without warnings, and its examples match the program.
 
-The code blocks on its pages are tests of their own, see test_pages.py.
+The code blocks of its pages are separate tests, see test_pages.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EXAMPLES = DOCS / "examples"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the built pages, of which nothing was there before."""
+    """Return the freshly built pages."""
     folder = tmp_path_factory.mktemp("docs")
     ignored = shutil.ignore_patterns("_build", "_generated", "keys", "__pycache__")
     shutil.copytree(DOCS, folder / "docs", ignore=ignored)
@@ -85,7 +85,7 @@ def test_each_example_model_is_short() -> None:
     ]  # fmt: skip
     for name, piece in pieces:
         assert len([line for line in piece.splitlines() if line.strip()]) < 30, name
-    # All of the module is on the page.
+    # Every public member of the module is on the page.
     outside = re.sub(r"# begin: (.+)\n(.*?)# end: \1\n", "", text, flags=re.DOTALL)
     assert re.fullmatch(r'""".*?"""\s*', outside, flags=re.DOTALL)
 
@@ -109,9 +109,9 @@ def test_models_of_ones_own_run_alike_in_both_engines(tmp_path: Path) -> None:
     assert len((fast / "transfers.csv").read_text("utf-8").splitlines()) > 2
     manifest = json.loads((fast / "manifest.json").read_text("utf-8"))
     page = (DOCS / "results.md").read_text("utf-8").partition("## The manifest")[2]
-    told = [name for cell in re.findall(r"^\| (`.+?`) \|", page, re.MULTILINE) for name in
+    documented = [name for cell in re.findall(r"^\| (`.+?`) \|", page, re.MULTILINE) for name in
             re.findall(r"`(\w+)`", cell)]  # fmt: skip
-    assert sorted(told) == sorted(manifest)
+    assert sorted(documented) == sorted(manifest)
 
 
 def test_the_example_of_exploring_runs(

@@ -1,4 +1,4 @@
-"""What is said of a scenario before it is run, against closed forms and against the run."""
+"""The dry run's predictions, against closed forms and against the run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The windowed engine against the one that looks at one slot at a time: equal to the last bit."""
+"""The windowed engine against the slot-by-slot engine: identical to the last bit."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ PHYS = [
 
 @st.composite
 def sendings(draw: st.DrawFn, devices: int) -> tuple[float, Message, list[int]]:
-    """Return when a message is sent, the message, and to whom."""
+    """Return instant, message and receivers."""
     source = draw(st.integers(0, devices - 1))
     others = [device for device in range(devices) if device != source]
     targets = draw(st.lists(st.sampled_from(others), min_size=1, max_size=3, unique=True))
@@ -191,6 +191,6 @@ def test_ends_at_an_instant_come_in_one_order(make_network: Callable[..., Networ
         seen[engine] = [repr(transfer) for transfer in network.transfers]
         late = [transfer for transfer in network.transfers if transfer.message.source == 3]
         assert {transfer.ended_s for transfer in late} == {0.03}
-        # The last one is in the backhaul, the others on the air.
+        # The last one is on the backhaul, the others are on the air.
         assert [transfer.message.target for transfer in late] == [0, 1, 2]
     assert seen["windowed"] == seen["packet"]

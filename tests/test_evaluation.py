@@ -29,7 +29,7 @@ def adapters(model: AdaptedModel, count: int) -> list[Adapter]:
 def test_accuracies_equal_those_of_models_with_the_weights_changed(  # type: ignore[no-untyped-def]
     monkeypatch, merged_tokens: int
 ) -> None:
-    """Law: the score of the whole model's logits, adapter by adapter, task by task."""
+    """Law: the score from the logits of a single model, adapter by adapter, task by task."""
     monkeypatch.setattr("fl.evaluation._MERGED_TOKENS", merged_tokens)
     lm, tokenizer = load("tiny")
     tasks = [generate(name, 1, 12, seed=3) for name in GENERATED]
@@ -49,7 +49,7 @@ def test_accuracies_equal_those_of_models_with_the_weights_changed(  # type: ign
 
 
 def test_rows_of_different_lengths_are_scored_where_they_belong(make_lm, tokenizer) -> None:  # type: ignore[no-untyped-def]
-    """Law: an example's score does not depend on the company it is in."""
+    """Law: an example's score does not depend on the rest of its batch."""
     examples = [
         Example("a b c " * (7 * index % 5 + 1), "d", ("d", "e f", "g h i")) for index in range(9)
     ]

@@ -1,4 +1,4 @@
-"""The examples in docstrings do what they show."""
+"""The examples in docstrings, run as doctests."""
 
 from __future__ import annotations
 

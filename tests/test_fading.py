@@ -135,7 +135,7 @@ def test_deep_fades_are_as_frequent_as_they_should_be(model: Fading) -> None:
 
 
 def test_level_crossings_and_fade_durations() -> None:
-    # One end at 1 m/s, all waves from all sides: time in units of 1/f_d is way in wavelengths.
+    # One end at 1 m/s, isotropic scattering: time in units of 1/f_d is distance in wavelengths.
     count, way, steps = 250, 64, 256
     source, target = links(count)
     edges_m = np.arange(way + 1.0) * LAMBDA_M
@@ -303,7 +303,7 @@ def test_delays_and_powers_equal_the_table(name: str) -> None:
 
 
 def frequency_correlation(name: str, apart_hz: Floats, spread_s: float) -> NDArray[np.complex128]:
-    """Return the correlation of the response at frequencies apart, from the reference table."""
+    """Return the frequency correlation of the response, from the reference table."""
     table = [row for row in rows("tdl_profiles.csv") if row["model"] == name]
     power = np.array([float(row["mean_power"]) for row in table])
     delay_s = np.array([float(row["delay_s"]) for row in table]) * spread_s / 100e-9

@@ -58,7 +58,7 @@ def make(kind: str) -> Any:
         torch.manual_seed(0)
         model = auto.from_config(AutoConfig.for_model(kind, **settings))
         for parameter in model.parameters():
-            # Fresh models have biases of zero and norms of one, which hides what leaves them out.
+            # Fresh models have zero biases and unit norms, which would hide their omission.
             parameter.data += 0.05 * torch.randn(parameter.shape)
     return model.requires_grad_(False).eval()
 

@@ -1,4 +1,4 @@
-"""Two engines of contention and of the sidelink agree to the last bit whatever goes wrong."""
+"""The engines of contention and sidelink under faults: identical to the last bit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The section `faults` of a scenario: what it refuses, and the table that it leaves."""
+"""The section `faults` of a scenario: rejected values, and the table of faults."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ def test_what_makes_no_sense_is_refused_in_a_sentence(
     path = tmp_path / "s.yaml"
     path.write_text(text)
     assert main(["--check", str(path)]) == 2
-    told = capsys.readouterr().err
-    assert re.search(message, told), told
-    assert "Traceback" not in told
+    output = capsys.readouterr().err
+    assert re.search(message, output), output
+    assert "Traceback" not in output
 
 
 def test_each_fault_is_a_row_with_a_digest(tmp_path: Path) -> None:
-    """Whole: what happens by the end of the run is in the table, with a digest."""
+    """End to end: all faults up to the end of the run are in the table, with a digest."""
     (tmp_path / "churn.csv").write_text("t_s,id,event\n0.5,3,leave\n0.75,3,join\n")
     path = tmp_path / "s.yaml"
     path.write_text(
@@ -120,7 +120,8 @@ faults:
 
 
 def test_what_devices_do_wrong_is_in_the_tables(tmp_path: Path) -> None:
-    """Whole: a straggler trains three times as long, liars and damaged updates have their rows."""
+    """End to end: a straggler trains three times as long; Byzantine and damaged updates have
+    rows."""
     tables = {}
     for name, text in (("right", LEARNING), ("wrong", LEARNING + WRONG)):
         (tmp_path / "s.yaml").write_text(text)
@@ -139,14 +140,14 @@ def test_what_devices_do_wrong_is_in_the_tables(tmp_path: Path) -> None:
         factor = 3.0 if row["device"] == "0" else 1.0
         assert wrong == pytest.approx(factor * right, rel=1e-6)
     rows = tables["wrong", "faults"]
-    told = [(row["location"], row["description"]) for row in rows if row["kind"] == "byzantine"]
-    assert told == [("1", "sign-flip 3"), ("2", "label-flip")]
+    output = [(row["location"], row["description"]) for row in rows if row["kind"] == "byzantine"]
+    assert output == [("1", "sign-flip 3"), ("2", "label-flip")]
     assert [row["location"] for row in rows if row["kind"] == "straggler"] == ["0"]
-    # Every update that arrives is damaged, once for each that hears it.
+    # Every update that arrives is damaged, separately at each receiver.
     arrived = [row for row in tables["wrong", "transfers"] if row["delivered"] == "True"]
     damaged = sorted(row["location"] for row in rows if row["kind"] == "corruption")
     assert damaged == sorted(f"{row['source']} to {row['target']}" for row in arrived)
-    # Of the two liars one trains on wrong labels, and so learns something else.
+    # One of the two Byzantine devices trains on wrong labels, and so learns something else.
     losses = [
         {row["device"]: row["loss"] for row in tables[name, "rounds"] if row["round"] == "1"}
         for name in ("right", "wrong")
@@ -155,7 +156,7 @@ def test_what_devices_do_wrong_is_in_the_tables(tmp_path: Path) -> None:
 
 
 def test_faults_of_measured_links(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Whole: blackouts let latencies stand still; there is no noise that jamming could raise."""
+    """End to end: blackouts suspend measured links; jamming is rejected, as they have no noise."""
     links = ["t_s,source,target,latency_s", "0,0,1,0.5", "0,0,2,0.5", "0,0,3,0.5", "0,1,2,0.5"]
     (tmp_path / "links.csv").write_text("\n".join([*links, "0,1,3,0.5", "0,2,3,0.5", ""]))
     path = tmp_path / "s.yaml"

@@ -1,4 +1,4 @@
-"""Faults of the world: what each does to transfers and times is predicted, and found."""
+"""Faults of the world: the predicted effect of each on transfers and times."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_a_blackout_that_breaks_transfers(
         assert (broken.delivered, broken.reason, broken.ended_s) == (False, "link-outage", 0.02)
         assert broken.acked_bytes == pytest.approx(2_000_000 * 0.02 / clear.latency_s, rel=2e-3)
     else:
-        # Taken up again when the blackout is over, with what was left.
+        # Resumed with the remainder when the blackout is over.
         assert (broken.delivered, broken.attempts) == (True, 2)
         assert broken.latency_s - clear.latency_s == pytest.approx(0.037, abs=1e-9)
 
@@ -108,7 +108,7 @@ def test_a_crash_ends_what_is_under_way(make_network: Make, engine: str, crashed
     network = make_network(engine=engine, faults={"crashes": (crash,)})
     (lost,) = run(network, Message(0, 1, 2_000_000, 10.0))
     assert (lost.delivered, lost.reason, lost.ended_s) == (False, "crash", 0.0203)
-    # While it is down nothing even begins; afterwards everything is as ever.
+    # While it is down no transfer begins; afterwards all is as before.
     (refused,) = run(network, Message(0, 1, 1000, 10.0), at_s=0.05)
     assert (refused.reason, refused.latency_s, refused.attempts) == ("crash", 0.0, 0)
     assert network.snapshot().present.tolist() == [crashed != 0, crashed != 1]
@@ -160,7 +160,7 @@ def test_rates_of_churn_are_those_asked_for() -> None:
     assert low - count < len(rows) < high + count
     whole = np.array([row.until_s - row.time_s for row in rows])
     assert stats.kstest(whole, stats.expon(scale=1 / back).cdf).pvalue > 1e-4
-    # And none of them depends on how far anybody has looked.
+    # None of them depends on how far the timeline was evaluated before.
     short = [row for row in timeline.rows(20.0) if row.kind == "churn"]
     assert short == [row for row in rows if row.time_s <= 20.0]
 
@@ -286,7 +286,7 @@ def test_a_station_that_fails_loses_or_hands_over(
     # Each hop begins with a slot, of which there is one in a millisecond.
     assert transfer.ended_s - 0.01 == pytest.approx(2 * leg_s, abs=2.1e-3)
     assert transfer.acked_bytes == transfer.air_bytes
-    # After it is back it is the best one again.
+    # Once it is back it is the best one again.
     (again,) = run(network, message, at_s=5.0 - network.now_s)
     near_s = 8e6 / (BANDWIDTH_HZ * np.log2(1 + snr(math.hypot(50.0, 10.0))))
     assert again.latency_s == pytest.approx(2 * near_s, abs=2.1e-3)
@@ -326,7 +326,7 @@ def test_a_straggler_takes_factor_times_as_long() -> None:
     assert timeline.compute_s(2, 10.0, 1.7) == 1.7
     assert timeline.compute_s(0, 20.0, 1.7) == 1.7
     assert timeline.compute_s(1, 12.0, 0.1) == pytest.approx(0.1 * 10.0, rel=1e-12)
-    # From 9 s: a second as ever, ten for 2.5 seconds' work, and the rest as ever.
+    # From 9 s: one second at full speed, ten for 2.5 s of work, the rest at full speed.
     assert timeline.compute_s(0, 9.0, 5.0) == pytest.approx(1 + 10 + 1.5, rel=1e-12)
     # From 10 s: 0.5 s of work until 12, 0.2 until 14, 1.5 until 20.
     assert timeline.compute_s(1, 10.0, 3.0) == pytest.approx(10 + 0.8, rel=1e-12)

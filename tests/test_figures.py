@@ -1,4 +1,4 @@
-"""Figures from a folder of results alone: the numbers plotted, all kinds of labels, no data."""
+"""Figures from a results folder alone: the plotted numbers, all kinds of labels, missing data."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_latency_counts_what_never_arrives(tmp_path: Path) -> None:
     ],
 )
 def test_any_label_makes_a_figure_of_the_right_width(tmp_path: Path, labels: list[str]) -> None:
-    """pytest turns every warning into an error: of layouts that collapse, of missing letters."""
+    """pytest turns warnings into errors: collapsed layouts and missing glyphs are found."""
     rows = "1,0,1,10,True,2.0\n1,1,0,10,True,5.0\n"
     runs = [make_run(tmp_path, label, 1, [0.0, 0.5], rows) for label in labels]
     for path in draw(tmp_path, runs):

@@ -1,4 +1,4 @@
-"""Last month's numbers still hold: tables of shortened scenarios against golden digests."""
+"""Golden digests: tables of shortened scenarios must not change."""
 
 from __future__ import annotations
 

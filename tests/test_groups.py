@@ -1,4 +1,4 @@
-"""Groups that aggregate inside and exchange outside: cached updates, and sizes of messages."""
+"""Clusters that aggregate inside and exchange outside: cached updates, and sizes of messages."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_cluster_updates_are_exchanged(federate) -> None:  # type: ignore[no-unt
         assert sizes == {2: {first}, 4: {later}}
     for device in range(4):
         assert set(session.cached_updates(device)) == {0, 1, 2, 3}
-    # A device caches its own group's state in full precision, that of the other one in half.
+    # A device caches its own cluster's state in single precision, the other's in half precision.
     own = session.cached_updates(0)[2].value().b[0]
     assert torch.equal(own, session.adapters[0].b[0])
     received = session.cached_updates(0)[1].value().b[0]
@@ -139,7 +139,7 @@ def test_cluster_updates_come_from_the_sender_with_the_best_link(federate) -> No
     )  # fmt: skip
     share = sent(network, "cluster-exchange")
     assert len(share) == 2 * 12
-    # All updates are of this round, which only their own devices have at the exchange.
+    # All updates are of this round, which only their authors have at the exchange.
     assert {(s, t) for _, s, t, _ in share} == {
         (s, t) for s in range(4) for t in range(4) if s != t
     }

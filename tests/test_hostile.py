@@ -1,6 +1,6 @@
-"""What strangers send: each spoiled file is a run or one clear sentence, and nothing else happens.
+"""Malformed input: each spoiled file gives a run or one clear sentence, and no other effect.
 
-The counts here are small; tests/benchmarks/hostile.py has thousands.
+The counts here are small; tests/benchmarks/hostile.py runs thousands.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ repeat: 1
 
 @pytest.fixture
 def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder to work in, with others beside it that nobody may touch."""
+    """Return a working folder, with others beside it that must not be touched."""
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "canary").write_text("alive")
     work = tmp_path / "a" / "work"
@@ -59,7 +59,7 @@ def test_spoiled_scenarios_are_checked_or_refused(sandbox: Path, part: int) -> N
     for _ in range(60):
         (sandbox / "s.yaml").write_bytes(spoiled(draws.choice(texts), draws))
         codes.append(outcome(["s.yaml", "--check"])[0])
-    # Both kinds occur, so that neither is tested in vain.
+    # Both outcomes occur, so that neither test is empty.
     assert set(codes) == {0, 2}
     assert inside(sandbox.parent.parent) == {
         sandbox / "s.yaml", sandbox.parent.parent / "outside" / "canary"
@@ -172,7 +172,7 @@ def test_keys_that_are_mappings_are_refused(sandbox: Path, text: str) -> None:
 
 
 def test_bombs_are_refused_within_bounds(sandbox: Path) -> None:
-    """A laughing billion of anchors, deep nesting, and a large file: one sentence each, at once."""
+    """Exponential aliases, deep nesting and a large file: one sentence each, at once."""
     levels = "".join(
         f"x{n}: &x{n} [{', '.join([f'*x{n - 1}'] * 10)}]\n" if n else "x0: &x0 [1]\n"
         for n in range(12)

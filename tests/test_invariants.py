@@ -144,7 +144,7 @@ def test_a_radio_that_does_both_at_once(
     duplex.begin(0, [1], 1.0)
     with pytest.raises(InvariantError, match=r"\(half duplex\) for device b at 2.0+ s"):
         duplex.begin(1, [2], 2.0)
-    # An access that forgets its own rule is found out.
+    # A medium access that breaks its own rule is detected.
     monkeypatch.setattr("wnsim.air.queues.Queues._fits", lambda self, transmission, before: True)
     monkeypatch.setattr("wnsim.air.queues.Queues._may_receive", lambda self, transmission: True)
     with pytest.raises(InvariantError, match=r"\(half duplex\) for device"):
@@ -178,7 +178,7 @@ def test_sums_that_do_not_add_up() -> None:
 def test_a_violated_invariant_ends_its_run_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Whole: the first of two runs violates an invariant: code 2; the other one completes."""
+    """End to end: one of two runs violates an invariant: code 2; the other one completes."""
     path = tmp_path / "invariants.yaml"
     path.write_text(TRAFFIC)
     closed = Network.close
@@ -192,9 +192,9 @@ def test_a_violated_invariant_ends_its_run_and_no_other(
 
     monkeypatch.setattr(Network, "close", broken)
     assert main([str(path), "--out", str(tmp_path / "one")]) == 2
-    told = capsys.readouterr().err
-    assert "invariant violated (byte conservation) for device" in told
-    assert "Traceback" not in told
+    output = capsys.readouterr().err
+    assert "invariant violated (byte conservation) for device" in output
+    assert "Traceback" not in output
     runs.clear()
     path.write_text(TRAFFIC + "repeat: 2\n")
     assert main([str(path), "--out", str(tmp_path / "two")]) == 2

@@ -1,4 +1,4 @@
-"""Runs in processes of their own: the same bytes, failures apart, and ends that leave nothing."""
+"""Runs in separate processes: the same bytes, isolated failures, and clean interruption."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def wnsim(folder: Path, *arguments: str, **variables: str) -> subprocess.Complet
 
 
 def written(results: Path) -> dict[str, bytes]:
-    """Return all files but those that tell of the machine and the clock."""
+    """Return all files except those that depend on the machine or the clock."""
     return {
         str(path.relative_to(results)): path.read_bytes()
         for path in results.glob("**/*")
@@ -81,7 +81,7 @@ def started(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
         [*COMMAND, *arguments], cwd=folder, text=True, stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        # A shell may have told those that it starts in the background to ignore this one.
+        # Background processes of a shell may ignore this signal.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:  # fmt: skip
         try:
@@ -94,7 +94,7 @@ def holders(results: Path, runs: int) -> dict[str, int]:
     """Wait until so many runs are being computed; return the processes that do."""
     until = time.monotonic() + 60
     while time.monotonic() < until:
-        # A run has begun when its scenario is there, which comes after its lock.
+        # A run has begun once its scenario exists, which is written after its lock.
         files = [path.parent / FILE for path in results.glob("*/scenario.yaml")]
         with contextlib.suppress(ValueError):
             found = {path.parent.name: json.loads(path.read_text())["process"] for path in files}
@@ -200,7 +200,7 @@ def test_an_end_ends_the_children_and_says_how_to_go_on(
         _, said = process.communicate(timeout=30)
     assert process.returncode == code
     assert "Traceback" not in said
-    assert said.endswith("stopped; the same command goes on with the runs not done yet\n")
+    assert said.endswith("stopped; run the same command again for the remaining runs\n")
     assert not any(is_alive(each) for each in processes.values())
     (net / "net.yaml").write_text(NET)
     assert wnsim(net).returncode == 0

@@ -1,4 +1,4 @@
-"""Records that lie on disk come back as they were, in a bounded part of memory."""
+"""Records on disk: read back unchanged, with bounded memory."""
 
 from __future__ import annotations
 
@@ -167,8 +167,8 @@ def test_a_full_disk_amid_a_run_is_told_in_a_sentence(
     monkeypatch.setattr("wnsim.storage.journal.tempfile.TemporaryFile", full)
     (tmp_path / "w.yaml").write_text(WHOLE)
     assert main([str(tmp_path / "w.yaml"), "--out", str(tmp_path / "out")]) == 2
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert told == f"{tmp_path / 'out' / 'seed=1'}: No space left on device"
+    output = capsys.readouterr().err.splitlines()[-1]
+    assert output == f"{tmp_path / 'out' / 'seed=1'}: No space left on device"
 
 
 def test_no_journal_outlives_its_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Runs as jobs: by submitit's local executor, and by a Slurm that is played by three scripts."""
+"""Runs as jobs: by submitit's local executor, and by a Slurm imitated by three scripts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def net(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Put an sbatch on the path that notes down what it is given, and a srun that is there."""
+    """Put an sbatch that records its input, and an srun, on the path."""
     folder = tmp_path / "bin"
     folder.mkdir()
     script = f'#!/bin/sh\ncat "$1" > {tmp_path}/sbatch.sh\necho Submitted batch job 12\n'
@@ -100,7 +100,7 @@ def test_slurm_gets_one_array_whose_jobs_may_be_requeued(net: Path, slurm: Path)
         )  # fmt: skip
         assert ended.returncode == 0, ended.stderr
         assert json.loads((results / RUNS[number + 1] / "manifest.json").read_text())["complete"]
-    # There is nothing to send any more.
+    # Nothing is left to submit.
     done = wnsim(net, "--launcher", "slurm")
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("complete already") == 4

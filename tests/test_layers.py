@@ -1,4 +1,4 @@
-"""The architecture: who may import whom, read off the syntax trees."""
+"""The architecture: permitted imports, from the syntax trees."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LAYERS = {
     "scenario": 4,
     "figures": 5, "report": 5, "selftest": 5,
 }  # fmt: skip
-# What learning may use of the simulator, and its session alone.
+# Modules of the simulator that fl may import, the last ones in its session alone.
 FOR_LEARNING = ("wnsim.core.units", "wnsim.core.streams", "wnsim.core.params")
 FOR_SESSION = ("wnsim.network", "wnsim.core.transfer", "wnsim.storage.journal")
 ONLY_IN = {
@@ -53,7 +53,7 @@ def module_of(path: Path) -> str:
 
 
 def imports(path: Path, *, top_level: bool = False) -> Iterator[str]:
-    """Yield what a file imports, absolute names; lazily imported things too unless told not to."""
+    """Yield what a file imports, absolute names; imports inside functions included by default."""
     module = module_of(path)
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     tree = ast.parse(path.read_text("utf-8"))

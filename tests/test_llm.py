@@ -63,7 +63,7 @@ def rows(name: str, numbers: range) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def hub(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The hub's library with made-up rows: 12 to train on, 4 to be judged by."""
+    """The hub's library with made-up rows: 12 for training, 4 for the test."""
     names = {(one.source, one.config): name for name, one in BENCHMARKS.items()}
 
     def load_dataset(source: str, config: str | None, split: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""One process at a time writes in a folder: who comes second hears who is first."""
+"""Locks: one process at a time writes in a folder, and the second one names the first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The laws of the methods: what is orthogonal, what is sparse, what equals what."""
+"""Laws of the methods: orthogonality, sparsity, and special cases in which two are equal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Metrics of a run: tables made by hand, numbers known beforehand."""
+"""Metrics of a run: hand-made tables with known results."""
 
 from __future__ import annotations
 
@@ -278,7 +278,7 @@ def test_a_round_that_waits_for_nobody_is_computing() -> None:
     assert found["straggler_ratio"] == 0.0
 
 
-def test_a_client_is_told_trains_and_answers() -> None:
+def test_a_client_receives_trains_and_answers() -> None:
     """Law: 2 s down, 3 s of training, 4 s up over the backhaul and the air."""
     path = [
         transfer("server", "0", 1.0, 3.0, backhaul_s=0.5),

@@ -146,7 +146,7 @@ def test_half_precision_models_train_adapters_in_full_precision(make_lm, kind) -
 
 
 class Packed(nn.Linear):
-    """A linear layer that does not hold its weight as it is, as 4-bit layers do."""
+    """A linear layer with a packed weight, like 4-bit layers."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__(linear.in_features, linear.out_features, linear.bias is not None)

@@ -1,4 +1,4 @@
-"""The implicit mixture of experts: limits in which it is something simpler, and plain loops."""
+"""The implicit mixture of experts: limiting cases, and plain loops."""
 
 from __future__ import annotations
 
@@ -293,7 +293,7 @@ def test_centroids_equal_the_means_of_plain_hooks(make_lm, tokenizer, targets) -
 
 @pytest.mark.parametrize("choice", ["softmax", "argmax"])
 def test_each_prompt_is_answered_with_its_own_weights(make_lm, tokenizer, choice) -> None:  # type: ignore[no-untyped-def]
-    """Law: a model merged anew for every example, by features that plain hooks see."""
+    """Law: equals a model merged afresh for every example, with features captured by hooks."""
     model = AdaptedModel(make_lm())
     tasks = [CHOICES, FREE]
     some = []

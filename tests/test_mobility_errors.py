@@ -1,4 +1,4 @@
-"""Mobility: one clear sentence for whatever a model cannot do."""
+"""Mobility: one clear sentence for each impossible parameter."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""The shipped model and any other in its format: loading, encoding, and when an answer is right."""
+"""The bundled model and others in its format: loading, encoding, and correct answers."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_shipped_model_knows_almost_nothing_of_the_tasks(name: str) -> None:
 
 
 class Letters:
-    """A tokenizer of single characters: what `encode` needs to know of one."""
+    """A tokenizer of single characters, with what `encode` requires."""
 
     def __init__(self, start: int | None = None, pad: int | None = 0) -> None:
         self.eos_token_id: int | None = 1
@@ -260,7 +260,7 @@ def _alter(folder: Path, config: dict[str, Any], weights: Callable[[dict[str, An
 def test_a_configuration_of_another_model_is_refused(
     tmp_path: Path, config: dict[str, Any], message: str
 ) -> None:
-    """Nothing is drawn at random in place of what is missing, and nothing large is built."""
+    """Missing weights are not initialised at random, and nothing large is allocated."""
     _alter(tmp_path / "m", config, lambda tensors: None)
     with pytest.raises(ValueError, match=message):
         load(str(tmp_path / "m"))

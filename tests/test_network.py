@@ -1,4 +1,4 @@
-"""Transfers against closed forms, and the rules of who is on the air when."""
+"""Transfers against closed forms, and the rules of medium access."""
 
 from __future__ import annotations
 
@@ -107,16 +107,16 @@ def test_deadline_gives_a_row_and_not_a_delivery(make_network: Make) -> None:
 
 def test_delivery_reaches_the_inbox_at_its_instant(make_network: Make) -> None:
     network = make_network()
-    heard = []
+    received = []
 
     def listen():  # type: ignore[no-untyped-def]
         message = yield network.inbox[1].get()
-        heard.append((message.payload, network.now_s))
+        received.append((message.payload, network.now_s))
 
     network.env.process(listen())
     (transfer,) = run(network, [Message(0, 1, 1000, 1.0, payload="hello")])
     network.env.run(until=network.env.timeout(1))
-    assert heard == [("hello", transfer.ended_s)]
+    assert received == [("hello", transfer.ended_s)]
 
 
 def test_a_device_that_vanishes_takes_its_transfers_along(make_network: Make) -> None:
@@ -222,7 +222,7 @@ def test_a_hopeless_link_costs_few_events(make_network: Make) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(data=st.data(), shared=st.booleans())
-def test_cutting_the_windows_changes_nobodys_numbers(
+def test_cutting_the_windows_changes_no_result(
     make_network: Make, data: st.DataObject, shared: bool
 ) -> None:
     """Property: other transmitters' traffic does not change a transfer where bands are orthogonal,

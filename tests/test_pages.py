@@ -1,9 +1,9 @@
-"""The code blocks of the documentation and of the README are so: what they show is what happens.
+"""The code blocks of the documentation and of the README, executed.
 
-The blocks of a page are taken one after the other, in a folder with the files of docs/examples.
-Python is run. YAML must be a scenario, or sections that go into one; a block that begins with a
-file's name in a comment is written to that file. In a block of console a command under which an
-output stands is run and must print that, `...` standing for anything; one without is only parsed.
+The blocks of a page run in order, in a folder with the files of docs/examples. Python is run.
+YAML must be a scenario, or sections that belong in one; a block that begins with a file's name in
+a comment is written to that file. In a console block a command with an output below it is run and
+must print that output, `...` matching anything; a command without output is only parsed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ TOOLS = ("make", "pip", "python")
 
 
 def scenario(example: Example) -> str | None:
-    """Check a block of YAML: a whole scenario, or sections that go into one."""
+    """Check a block of YAML: a scenario, or sections that belong in one."""
     text = str(example.parsed)
     keys = YAML(typ="safe").load(text)
     if not {"fl", "traffic"} & set(keys) and "variants" not in keys:
@@ -58,7 +58,7 @@ def scenario(example: Example) -> str | None:
 
 
 def console(example: Example) -> str | None:
-    """Run the commands of a block under which outputs stand, and understand the others."""
+    """Run the commands that have an output below them, and parse the others."""
     for part in re.split(r"^\$ ", str(example.parsed), flags=re.MULTILINE)[1:]:
         command, _, wanted = re.sub(r"\\\n\s*", "", part).partition("\n")
         words = shlex.split(command, comments=True)
@@ -70,7 +70,7 @@ def console(example: Example) -> str | None:
 
 
 def _answer(words: list[str], *, run: bool) -> str:
-    """Return what a command prints, if it is to be run."""
+    """Return the output of a command, if it is to be run."""
     ours = words[1:] if words[0] == "wnsim" else None
     if words[:3] == ["python", "-m", "wnsim.scenario"]:
         ours = words[3:]

@@ -1,4 +1,4 @@
-"""Who learns what: nothing lost, nothing twice, shares as the laws say, seeds of their own."""
+"""Partitions: every example assigned once, shares as the laws say, independent seeds."""
 
 from __future__ import annotations
 

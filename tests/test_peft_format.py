@@ -1,4 +1,5 @@
-"""Adapters from PEFT and to PEFT: every kind of scaling, and a sentence for what cannot be."""
+"""Adapters in PEFT's format, read and written: every kind of scaling, and a sentence for each
+refusal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loss into buildings: the materials of TR 38.901, its spread, and both ends indoors."""
+"""Building penetration loss: the materials of TR 38.901, its spread, and both ends indoors."""
 
 from collections.abc import Callable
 

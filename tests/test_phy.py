@@ -41,7 +41,7 @@ def constant(
     size_bits: int = 10**12,
     seed: int = 0,
 ) -> Outcome:
-    """Return what becomes of slots of links (L,) at constant ratios."""
+    """Return the outcome of slots of links (L,) at constant SINR."""
     links = snr.size
     held = np.broadcast_to(snr[:, None, None], (links, slots, 1))
     believed = held if known is None else np.broadcast_to(known[:, None, None], held.shape)
@@ -71,13 +71,13 @@ def test_contract(phy: Phy) -> None:
     assert outcome.bits.shape == outcome.kind.shape == (161, 64)
     assert np.all((outcome.bits > 0) <= np.isin(outcome.kind, (NEW, REPEATED)))
     slot_s = modem.slot_ns * 1e-9
-    # Nobody does better than the bound.
+    # No scheme exceeds the bound.
     assert np.all(outcome.bits.sum(axis=1) <= 64 * W * slot_s * np.log2(1 + level))
     rate_bps = modem.rate_bps(level, np.ones(161))
     assert rate_bps.shape == level.shape
     assert np.all(np.diff(rate_bps) >= -0.1 * rate_bps[:-1])
     assert np.all(rate_bps <= W * np.log2(1 + level) * (1 + 1e-12))
-    # The expected rate is what many slots carry, but for the outer loop and for repetitions.
+    # The expected rate is the mean over many slots, without outer loop and repetitions.
     carried = outcome.bits.mean(axis=1) / slot_s
     assert np.all(carried[rate_bps > 1e6] > 0.6 * rate_bps[rate_bps > 1e6])
     # Without power or band nothing is carried.
@@ -118,7 +118,7 @@ def test_looking_at_slots_at_once_or_one_by_one_is_the_same(phy: Phy, bands: int
         assert np.array_equal(np.concatenate(kind, axis=1), expected.kind)
         assert state.tobytes() == whole.tobytes()
     assert not expected.kind[~active].any()
-    # One link's outcome does not depend on which others are looked at.
+    # A link's outcome does not depend on the other links of the call.
     for link in range(links):
         alone = modem.start(size[[link]], several[[link]])
         one = slice(link, link + 1)
@@ -298,7 +298,7 @@ def test_effective_sinr_of_selective_channels() -> None:
 @pytest.mark.parametrize("gap_db", [0.0, 0.25, 3.0])
 def test_the_selective_gap_is_in_proportion_to_the_spread_of_subbands(gap_db: float) -> None:
     """Law: subbands x dB above and below a mean spread by x; those of Rayleigh fading, whose power
-    is exponential, by pi / sqrt(6) 10 / ln 10 dB, from where on the gap is whole."""
+    is exponential, by pi / sqrt(6) 10 / ln 10 dB, above which the full gap applies."""
     phy = NrMcs(gap_db=1.0, selective_gap_db=gap_db)
     rayleigh_db = np.pi / np.sqrt(6) * 10 / np.log(10)
     for share in (0.0, 0.5, 1.0, 1.5):

@@ -1,4 +1,4 @@
-"""The scripts that make the tables of the page of results: from folders whose numbers are known."""
+"""The scripts that make the result tables of the documentation, on folders with known numbers."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_fair_compares_seeds_that_both_have(
     assert verdicts["bytes of so-lora-plus / lora"] == "holds"
 
 
-def test_fair_tells_when_the_best_of_lora_is_reached(
+def test_fair_reports_when_the_best_of_lora_is_reached(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """In means of three tests: lora has 0.6 at 30 s, so-lora-plus at 5 s, or never."""
@@ -149,9 +149,9 @@ def test_fair_tells_when_the_best_of_lora_is_reached(
 def test_the_rate_of_the_highest_mean_is_chosen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Of devices that tell nobody anything by their own task, else by all tasks."""
+    """Without communication by each device's own task, otherwise by all tasks."""
     own = {0.001: 0.5, 0.002: 0.9, 0.005: 0.7}
-    for variant, sent in (("alone", 0.0), ("told", 9.0)):
+    for variant, sent in (("alone", 0.0), ("shared", 9.0)):
         for rate, share in own.items():
             for seed in (1, 2):
                 found = {
@@ -163,7 +163,7 @@ def test_the_rate_of_the_highest_mean_is_chosen(
                 write(tmp_path, variant, seed, metrics=found, swept=swept)
     rows, _ = made("tuning.py", tmp_path, monkeypatch, capsys)
     assert rows["alone"] == ["50.0 ± 0.0", "90.0 ± 0.0", "70.0 ± 0.0", "0.002"]
-    assert rows["told"][-1] == "0.001 (end of the grid)"
+    assert rows["shared"][-1] == "0.001 (end of the grid)"
 
 
 @pytest.mark.parametrize("alone", [False, True])

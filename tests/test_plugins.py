@@ -1,4 +1,4 @@
-"""Models of a user's own: they run like those on board, and never without being allowed."""
+"""Plug-ins: models of the user run like bundled ones, and only if allowed."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_models_of_ones_own_run_like_those_on_board(folder: Path) -> None:
     assert done.returncode == 0, done.stderr
     run = folder / "results" / "own" / "seed=1"
     transfers = pd.read_csv(run / "transfers.csv")
-    # Each of three devices tells both others.
+    # Each of three devices sends to both others.
     assert len(transfers) == 6
     # Law: 23 dBm less 90 dB over noise of -173.98 dBm/Hz in 20 MHz and a noise figure of 9 dB;
     # power and noise are in the same proportion in each receiver's share of the band.
@@ -163,7 +163,7 @@ def test_nothing_is_imported_that_was_not_allowed(folder: Path) -> None:
         "own.yaml:7: fl.tasks.0: 'mine:repeat' is user code, not a built-in; "
         "if you trust it: --plugin mine\n"
     )
-    # Not even what is imported anyway.
+    # Not even modules that are already imported.
     (folder / "sent.yaml").write_text(
         "name: sent\ntraffic: {size_bytes: 9}\nmac: {model: 'os:system'}"
     )

@@ -1,4 +1,4 @@
-"""Rows of positions.csv: those of the motion at their instants, of who is there; not too many."""
+"""Rows of positions.csv: the motion at their instants, presence, and a bounded number."""
 
 from __future__ import annotations
 
@@ -58,8 +58,9 @@ def test_rows_are_where_the_motion_has_the_devices(model: type[Mobility]) -> Non
     assert rows[-1].time_s == 100.0
 
 
-def test_straight_lines_between_instants_keep_to_the_way() -> None:
-    """Half a meter of the fastest device's way apart, no line leaves it by more than half that."""
+def test_straight_lines_between_instants_follow_the_path() -> None:
+    """Instants half a meter of the fastest device's path apart: no chord leaves it by more than
+    half that."""
     motion = RandomWaypoint(speed_mps=(1.0, 2.0)).motion(4, AREA_M, 3)
     rows = position_rows(motion, NONE_M, 60.0)
     times_s = sorted({row.time_s for row in rows})
@@ -77,8 +78,8 @@ def test_who_is_away_has_no_row() -> None:
     there = [row for row in rows if row.device is not None]
     assert all(row.device <= row.time_s < row.device + 3.0 for row in there)
     # The last one has gone after 6 s; that is said once when it begins, and once in the end.
-    nobody = [row.time_s for row in rows if row.device is None]
-    assert nobody == [pytest.approx(6.0, abs=0.11), 10.0]
+    absent = [row.time_s for row in rows if row.device is None]
+    assert absent == [pytest.approx(6.0, abs=0.11), 10.0]
     for device in range(4):
         mine_s = [row.time_s for row in rows if row.device == device]
         assert mine_s[0] == pytest.approx(device, abs=0.11)
@@ -98,7 +99,7 @@ def test_of_those_who_rest_the_ends_are_kept() -> None:
 
 
 class Many(AlwaysPresent):
-    """Devices that go on for ever, without names worth the memory."""
+    """Devices that move forever; names take no memory."""
 
     max_speed_mps = 30.0
 

@@ -22,7 +22,7 @@ POSITIONS = ((0.0, 0.0), (100.0, 0.0), (0.0, 300.0), (200.0, 200.0))
 
 
 def snr_at(distance_m: float) -> float:
-    """Return the ratio in free space at full power on the whole band."""
+    """Return the SNR in free space at full power on the full band."""
     gain = (SPEED_OF_LIGHT_MPS / 3.5e9 / (4 * np.pi * distance_m)) ** 2
     return float(dbm_to_w(23.0) * gain / thermal_noise_w(BAND_HZ, 9.0))
 
@@ -143,14 +143,14 @@ def test_too_much_is_scaled_down_to_the_power_there_is(make_network: Make) -> No
     late = run(network, [Message(0, to, 200_000, 0.1) for to in (1, 2)])
     assert {transfer.reason for transfer in late} == {"deadline"}
     assert network.tx_s[0] == pytest.approx(0.1, rel=1e-9)
-    # Both have as much of the ratio that they want.
+    # Both get the same share of the SNR they need.
     total = 0.95 * (1 + (100 / 300) ** 2)
     for transfer in late:
         assert 10 ** (transfer.mean_snr_db / 10) == pytest.approx(wanted / total, rel=1e-9)
 
 
 def test_what_no_power_reaches_gets_no_more_than_all(make_network: Make) -> None:
-    """Law: one that needs more than the whole power and one that needs p share it 1 to p."""
+    """Law: a message that needs more than full power and one that needs p share it 1 to p."""
     phy = Shannon(max_bps_hz=1.0)
     network = make_network(POSITIONS, mac=REQUIRED, phy=phy)
     hopeless, other = Message(0, 1, 10**9, 0.1), Message(0, 2, 25_000, 0.1)

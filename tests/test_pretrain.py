@@ -1,4 +1,4 @@
-"""The pretraining documents keep the tasks secret, and the recipe gives the shipped tokenizer."""
+"""The pretraining documents do not reveal the tasks, and the recipe gives the bundled tokenizer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who waits for whom: gossip without a barrier, and a server with its clients."""
+"""Protocols: gossip without a barrier, and a server with its clients."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SQUARE = ((0.0, 0.0), (100.0, 0.0), (0.0, 100.0), (100.0, 100.0))
 
 
 class Wire:
-    """A network that takes the same time for every message; see `wnsim.network.Network`."""
+    """A network of constant latency; see `wnsim.network.Network`."""
 
     def __init__(self, devices: int, latency_s: float) -> None:
         self.env = Clock()
@@ -59,7 +59,7 @@ class Wire:
             self.sent.append((self.now_s, message.source, target))
             event = self.env.event()
             events.append(event)
-            # Nothing waits at a latency of zero: it is there at once.
+            # At zero latency a message arrives at once.
             if self._latency_s == 0.0:
                 self._arrive(message, target, event)
             else:
@@ -121,7 +121,7 @@ def test_a_latency_below_a_round_is_a_delay_of_one_round() -> None:
 
 def test_stale_updates_count_less() -> None:
     """Law: the weight of an update is (1 + s)^-a, s aggregations after it was made."""
-    # Device 1 makes one round while device 0 makes four; what it says takes 3 s.
+    # Device 1 makes one round while device 0 makes four; its messages take 3 s.
     session, _ = gossip(
         [1.0, 9.0], [1.0, 4.0], 3.0, topology=Full(), rounds=6,
         protocol={"staleness_exponent": 2.0},

@@ -1,4 +1,4 @@
-"""Several processes that share the work: they know the same, and end together."""
+"""Several processes that share the work: the same state, and a common end."""
 
 from __future__ import annotations
 

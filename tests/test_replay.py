@@ -1,4 +1,4 @@
-"""Replayed links: what holds when, in both directions, and what is wrong with a file."""
+"""Replayed links: validity of samples, both directions, and malformed files."""
 
 import gzip
 from pathlib import Path
@@ -59,19 +59,19 @@ def test_two_measured_directions_differ(tmp_path: Path) -> None:
 
 def test_links_that_were_not_measured(tmp_path: Path) -> None:
     made = table(tmp_path)
-    nobody = (np.array([0, 3]), np.array([3, 2]), np.zeros(1))
-    assert np.all(np.isneginf(made.gain_db(*nobody)))
-    rate_bps = made.rate_bps(*nobody)
+    unlinked = (np.array([0, 3]), np.array([3, 2]), np.zeros(1))
+    assert np.all(np.isneginf(made.gain_db(*unlinked)))
+    rate_bps = made.rate_bps(*unlinked)
     assert rate_bps is not None
     assert not rate_bps.any()
-    assert made.latency_s(*nobody) is None
+    assert made.latency_s(*unlinked) is None
     slow = table(tmp_path, "t_s,source,target,latency_s\n0,a,b,0.5\n")
     latency_s = slow.latency_s(np.array([1, 0]), np.array([0, 3]), np.zeros(1))
     assert latency_s is not None
     assert latency_s[:, 0].tolist() == [0.5, np.inf]
     assert not slow.has_gain
     with pytest.raises(ValueError, match="gain_db must be a column of a replayed table"):
-        slow.gain_db(*nobody)
+        slow.gain_db(*unlinked)
 
 
 def test_channel_replays_gains_in_place_of_all_models(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The report of a folder of results: nothing in it but what is meant, and not too much of that."""
+"""The report of a results folder: its content, its size, and escaping."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ EVILS = (
 
 
 class Page(HTMLParser):
-    """What a browser makes of a page: its elements, and the texts in them."""
+    """A parsed page: its elements and their texts."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -59,7 +59,7 @@ class Page(HTMLParser):
             self.texts[self._within[-1]][-1] += data
 
     def data(self) -> list[dict[str, Any]]:
-        """Return what is replayed."""
+        """Return the data of the replay."""
         return [json.loads(text) for text in self.texts["script"][:-1]]
 
 
@@ -206,7 +206,7 @@ def test_between_instants_devices_are_on_the_straight_line(tmp_path: Path) -> No
     assert tracks is not None
     assert tracks.at(34.0).tolist() == pytest.approx(np.array([[34, 0], [34, 10], [34, 20]]))
     assert tracks.at(1000.0)[:, 0].tolist() == [100.0] * 3
-    # Who goes from one end to the other at once has left, and come in again.
+    # A jump from one end to the other counts as leaving and entering.
     tracks.place_m[5, 1, 0] = 0.0
     assert tracks.at(49.0)[:, 0].tolist() == pytest.approx([49, 40, 49])
 

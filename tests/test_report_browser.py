@@ -1,4 +1,4 @@
-"""The report in a browser: it loads alone, plays, answers keys and pointers, and runs nothing else.
+"""The report in a browser: it loads offline, plays, answers keys and pointers, runs nothing else.
 
 Debian's Chromium is used: apt-get install chromium chromium-driver. Without it these tests are
 skipped, or fail if WNSIM_REQUIRE_BROWSER is 1.
@@ -231,7 +231,7 @@ def test_a_device_shows_its_numbers(browser: Browser) -> None:
         canvas, round(x - size["width"] / 2), round(y - size["height"] / 2)
     ).perform()
     card = browser["card"].text
-    # It is on the line y = 10 m; after the fifth of ten rounds everybody is right in half; at 56 s
+    # It is on the line y = 10 m; after the fifth of ten rounds all accuracies are one half; at 56 s
     # it has done a fifth of the training of the sixth.
     for part in ("Device b", "reverse", "50.0 %", "56.0 m, 10.0 m", "6 of 11"):
         assert part in card
@@ -300,6 +300,6 @@ def test_names_that_look_like_markup_stay_text(chromium: Browser, tmp_path: Path
         Select(chromium["device"]).select_by_index(1)
         assert evil in chromium["card"].text
     assert f"Device {EVIL}" in chromium["card"].text
-    # An alert would stop this, and the policy would have told of a script that it stopped.
+    # An alert would stop this, and the policy would report a script that it blocked.
     assert chromium.driver.get_log("browser") == []
     assert chromium.state()["run"] == 0

@@ -1,4 +1,4 @@
-"""Runs that are killed, or find no room to write, and end in the same bytes when taken up again."""
+"""Runs that are killed, or run out of disk space, and end in the same bytes when resumed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ runpy.run_module("wnsim.scenario", run_name="__main__")
 
 
 def tables(folder: Path) -> dict[str, bytes]:
-    """Return what a run says of what was simulated."""
+    """Return the tables of a run."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -51,7 +51,7 @@ def tables(folder: Path) -> dict[str, bytes]:
 
 
 def kill_amid(folder: Path, name: str) -> None:
-    """Start a scenario and kill it when some of its training is done."""
+    """Start a scenario and kill it in the middle of its training."""
     (folder / "r.yaml").write_text(SCENARIOS[name])
     with subprocess.Popen([*COMMAND, "out"], cwd=folder, stderr=subprocess.DEVNULL) as process:
         while process.poll() is None and len(list(folder.glob("out/store/??/*.json"))) < 5:
@@ -61,7 +61,7 @@ def kill_amid(folder: Path, name: str) -> None:
 
 
 def ends_as_another(folder: Path) -> bool:
-    """Whether what was begun ends as what was not disturbed."""
+    """Return whether a resumed run ends like an undisturbed one."""
     for out in ("out", "fresh"):
         done = subprocess.run([*COMMAND, out], cwd=folder, capture_output=True, check=False)
         assert done.returncode == 0, done.stderr
@@ -99,8 +99,8 @@ def test_a_file_that_cannot_be_written_is_named_and_leaves_nothing(tmp_path: Pat
 def test_a_folder_that_may_not_be_made_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Nobody makes folders in /sys, not even who may do everything else."""
+    """Not even root can make folders in /sys."""
     (tmp_path / "r.yaml").write_text("name: r\ntraffic: {size_bytes: 9, neighbors: 1, rounds: 1}\n")
     assert main([str(tmp_path / "r.yaml"), "--out", "/sys/wnsim"]) == 2
-    told = capsys.readouterr().err.splitlines()[-1]
-    assert re.match(r"/sys/wnsim\S*: .*(permitted|denied|[Rr]ead-only)", told)
+    output = capsys.readouterr().err.splitlines()[-1]
+    assert re.match(r"/sys/wnsim\S*: .*(permitted|denied|[Rr]ead-only)", output)

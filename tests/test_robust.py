@@ -52,7 +52,7 @@ def update(*matrices: torch.Tensor, mask: torch.Tensor | None = None) -> Update:
 
 
 def test_clipping_bounds_the_distance_and_keeps_the_direction() -> None:
-    """Law: distances 1, 2 and 30, of median 2: the far one comes to lie at 2, the others stay."""
+    """Law: distances 1, 2 and 30, of median 2: the far one moves to distance 2, the others stay."""
     own = update(torch.full((2, 2), 0.5), torch.zeros(1, 2))
     direction = torch.tensor([[3.0, 0.0], [0.0, 0.0]]), torch.tensor([[0.0, 4.0]])
     received = [
@@ -77,7 +77,7 @@ def test_clipping_uses_entries_under_the_mask() -> None:
         update(torch.tensor([[11.0, 0.0]]), mask=mask),
     ]
     (far,) = clipped(own, received, 1.0, with_a=False)[2:]
-    # One's own 7 is nothing that the other has said anything about.
+    # Entry 7 is the device's own; the other one sent nothing for it.
     assert torch.allclose(far.b[0], torch.tensor([[2.0, 0.0]]))
 
 

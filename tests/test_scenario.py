@@ -1,4 +1,4 @@
-"""Scenarios: what they resolve to, and one clear sentence for whatever is wrong with them."""
+"""Scenarios: their resolved form, and one clear sentence for each error."""
 
 from __future__ import annotations
 
@@ -388,7 +388,7 @@ def test_shipped_scenarios_are_valid_and_short(name: str) -> None:
     assert text.startswith("# yaml-language-server: $schema=wnsim.schema.json\n# ")
     assert len(text.splitlines()) <= 60
     runs = plan(name)
-    # Tasks of a hub are not to be had without a network.
+    # Tasks of a hub require a network.
     if not (runs[0].scenario.fl is not None and isinstance(runs[0].scenario.fl.tasks, Hub)):
         check(runs, name)
 

@@ -1,4 +1,4 @@
-"""The test that travels with the package: it passes where all is well, and sees what is broken."""
+"""The self-test of the installed package: it passes on a sound installation and detects faults."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wnsim.selftest.__main__ import main
 
 
 def test_a_sound_installation_passes(tmp_path: Path) -> None:
-    """Whole: from a folder without the tests, in a process of its own."""
+    """End to end: from a folder without the tests, in a separate process."""
     done = subprocess.run(
         [sys.executable, "-m", "wnsim.selftest"],
         cwd=tmp_path, capture_output=True, text=True, check=False,
@@ -40,8 +40,8 @@ def test_what_is_broken_is_seen(
     )
     monkeypatch.setattr(checks, "_network", lambda *given: None)
     assert main() == 1
-    told = capsys.readouterr().out
-    assert "FAILED path loss, UMi, los: 85.4142 dB (expected 85.3142 +- 0.001 dB)" in told
-    assert "ok     probability of line of sight" in told
-    assert "FAILED airtime: AttributeError" in told
-    assert told.splitlines()[-1].startswith("1 of 4 checks passed")
+    output = capsys.readouterr().out
+    assert "FAILED path loss, UMi, los: 85.4142 dB (expected 85.3142 +- 0.001 dB)" in output
+    assert "ok     probability of line of sight" in output
+    assert "FAILED airtime: AttributeError" in output
+    assert output.splitlines()[-1].startswith("1 of 4 checks passed")

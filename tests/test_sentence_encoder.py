@@ -116,7 +116,7 @@ def test_devices_learn_their_tasks(folder: Path, gate: Mixture | None) -> None:
         local_steps=60, max_length=16, partition=OneTask(), inference=gate,
     )  # fmt: skip
     model, tokenizer = load(str(folder), encoder=True)
-    # Judged by what they were trained on: that they learn at all is the question here.
+    # Tested on the training examples: the question is whether they learn at all.
     tasks = [Task(task.name, task.train, task.train, task.chance) for task in TASKS]
     trainer = Trainer(learning, tasks, model, tokenizer, 2, 1)
     states = [trainer.train(device, 1, None) for device in range(2)]

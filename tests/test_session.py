@@ -257,7 +257,8 @@ def test_the_state_tested_before_aggregation_is_the_trained_one(federate, protoc
 
 
 def test_evaluation_equals_decoding_token_by_token(make_trainer, tokenizer) -> None:  # type: ignore[no-untyped-def]
-    """Law: one teacher-forced pass finds right exactly what greedy decoding would write."""
+    """Law: one teacher-forced pass accepts exactly the answers that greedy decoding would
+    produce."""
     from fl.evaluation import Evaluator
     from fl.tasks import Example, Task
 

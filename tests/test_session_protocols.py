@@ -1,4 +1,4 @@
-"""What a session requires of a trainer is what the trainer and its stand-in offer, exactly."""
+"""The protocols between session and trainer, against the trainer and its stand-in."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ def test_two_that_speak_at_once_do_not_hear_each_other() -> None:
     # The same slot, whatever the subchannels; of 2000 periods.
     assert abs(lost - 0.1) < 3.0 * sqrt(0.1 * 0.9 / 2000)
     assert done[0].failed_blocks == done[1].failed_blocks
-    # Who sends does not listen.
+    # A sender does not receive (half duplex).
     assert net.rx_s[0] == pytest.approx((done[1].blocks - done[1].failed_blocks) * 0.01)
     assert net.tx_s[0] == pytest.approx(done[0].blocks * 0.01)
 
@@ -209,21 +209,21 @@ def _slots_of_a_delivered_message(mac: Sidelink, transport: Transport, blocks: i
 def test_what_was_heard_is_left_out_and_the_threshold_raised_by_3_db() -> None:
     mac = Sidelink(subchannels=2, period_slots=5, resources_per_period=1, rsrp_threshold_dbm=-100.0)
     quiet = np.zeros(5, dtype=bool)
-    heard = np.full((5, 2), -np.inf)
-    heard[0, 0], heard[1, 1] = -100.0, -100.1
-    left = remaining(mac, heard, quiet, 1)
+    received_dbm = np.full((5, 2), -np.inf)
+    received_dbm[0, 0], received_dbm[1, 1] = -100.0, -100.1
+    left = remaining(mac, received_dbm, quiet, 1)
     assert not left[0, 0]
     assert left.sum() == 9
-    # Everything heard at -98 dBm but one resource at -95 dBm: two of ten are to remain.
-    heard[:] = -95.0
-    heard[2, 1] = -98.0
-    assert remaining(mac, heard, quiet, 1).sum() == 10
-    heard[3, 0] = -96.9
+    # All resources at -98 dBm except one at -95 dBm: two of ten are to remain.
+    received_dbm[:] = -95.0
+    received_dbm[2, 1] = -98.0
+    assert remaining(mac, received_dbm, quiet, 1).sum() == 10
+    received_dbm[3, 0] = -96.9
     # -97 leaves one resource, -94 all.
-    assert remaining(mac, heard, quiet, 1).sum() == 10
-    heard[3, 0] = -97.1
-    assert np.argwhere(remaining(mac, heard, quiet, 1)).tolist() == [[2, 1], [3, 0]]
-    # Slots of one's own transmissions are unknown, unless that leaves too little.
+    assert remaining(mac, received_dbm, quiet, 1).sum() == 10
+    received_dbm[3, 0] = -97.1
+    assert np.argwhere(remaining(mac, received_dbm, quiet, 1)).tolist() == [[2, 1], [3, 0]]
+    # Slots of own transmissions are excluded, unless too few would remain.
     deaf = np.array([True, False, False, False, False])
     assert not remaining(mac, np.full((5, 2), -np.inf), deaf, 1)[0].any()
     assert remaining(mac, np.full((5, 2), -np.inf), deaf, 5).all()
@@ -234,8 +234,10 @@ def test_enough_resources_always_remain(share: float) -> None:
     rng = np.random.default_rng(1)
     mac = Sidelink(remaining_share=share, resources_per_period=30, rsrp_threshold_dbm=-128.0)
     for _ in range(50):
-        heard = np.where(rng.random((100, 4)) < 0.9, rng.uniform(-130, -40, (100, 4)), -np.inf)
-        left = remaining(mac, heard, rng.random(100) < 0.3, 30)
+        received_dbm = np.where(
+            rng.random((100, 4)) < 0.9, rng.uniform(-130, -40, (100, 4)), -np.inf
+        )
+        left = remaining(mac, received_dbm, rng.random(100) < 0.3, 30)
         assert left.sum() >= share * 400
         place, _ = select(left, rng.random(400), 30)
         assert np.unique(place).size == 30

@@ -1,4 +1,4 @@
-"""Intervals hold what they promise: over many trials, the true value is inside as often as said."""
+"""Confidence intervals: their coverage over many trials is the nominal one."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_paired_interval_covers_the_difference_as_often_as_it_says(n: int, rho
     assert 0.93 <= covered / TRIALS <= 0.97
 
 
-def test_pairs_of_like_randomness_are_told_apart_better() -> None:
+def test_pairs_with_common_random_numbers_have_shorter_intervals() -> None:
     """Law: by sqrt(1 - rho), against two independent means; to 5 % with 200 pairs and 50 trials."""
     draws = np.random.default_rng(0)
     rho, ratios = 0.9, []

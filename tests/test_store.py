@@ -1,4 +1,4 @@
-"""The result cache: found by its dependencies, written atomically, bounded in size."""
+"""The result cache: keyed by dependencies, written atomically, bounded in size."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_what_another_unfinished_run_needs_is_kept_too(tmp_path: Path) -> None:
     theirs = Store(tmp_path, "theirs", 10_000)
     entry = theirs.put("aa00", [{}], bytes(2000))
     assert entry is not None
-    # That process was killed: its list is all that counts for it.
+    # That process was killed; its list alone protects its entries.
     store = Store(tmp_path, "mine", 10_000)
     for number in range(40):
         store.put(f"bb{number:02}", [{}], bytes(2000))

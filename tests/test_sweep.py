@@ -1,4 +1,4 @@
-"""What a scenario sweeps, and what its variants are compared with."""
+"""Sweeps: the variants of a scenario, and their comparison."""
 
 from __future__ import annotations
 

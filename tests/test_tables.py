@@ -1,4 +1,4 @@
-"""Tables for papers: whatever a user calls a thing, LaTeX shows it and does nothing else."""
+"""Tables for papers: any name is shown literally by LaTeX and has no other effect."""
 
 from __future__ import annotations
 

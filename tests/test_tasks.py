@@ -269,7 +269,7 @@ def test_hub_needs_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class _Table:
-    """What the hub's library returns, as far as it is used."""
+    """The used part of what the hub's library returns."""
 
     def __init__(self, rows: list[dict[str, object]], names: list[str] | None = None) -> None:
         self.rows = rows

@@ -1,4 +1,4 @@
-"""Graphs: what every topology promises, absent devices included."""
+"""Topologies: the guarantees of each, absent devices included."""
 
 from __future__ import annotations
 

@@ -41,13 +41,13 @@ def assert_same(made: Motion, tracks: Tracks, *, rounding_m: float) -> None:
     assert made.max_speed_mps == pytest.approx(fastest_mps, rel=1e-4)
 
 
-@pytest.mark.parametrize("told", [False, True], ids=["auto", "told"])
+@pytest.mark.parametrize("named", [False, True], ids=["auto", "named"])
 @pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzip"])
 @pytest.mark.parametrize("name", sorted(WRITERS))
-def test_same_movement(tmp_path: Path, name: str, compressed: bool, told: bool) -> None:
+def test_same_movement(tmp_path: Path, name: str, compressed: bool, named: bool) -> None:
     tracks = made_tracks()
     content = WRITERS[name](tracks).encode()
-    options = {"format": name.split(" ")[0]} if told else {}
+    options = {"format": name.split(" ")[0]} if named else {}
     if "heights" in name:
         options["heights"] = "drop"
     made = motion(tmp_path / "t", gzip.compress(content) if compressed else content, **options)
@@ -64,14 +64,14 @@ def test_same_movement(tmp_path: Path, name: str, compressed: bool, told: bool) 
 @pytest.mark.parametrize("writer", [as_sumo_xml, as_sumo_csv])
 def test_sumo_in_degrees(tmp_path: Path, writer: Callable[[Tracks], str]) -> None:
     tracks = {"0": np.array([[0.0, 8.5, 47.4], [1.0, 8.501, 47.401]])}
-    told = motion(tmp_path / "t", writer(tracks), count=1, coordinates="degrees")
+    named = motion(tmp_path / "t", writer(tracks), count=1, coordinates="degrees")
     east_m, north_m = (
         np.subtract(degrees_to, degrees_from)
         for degrees_to, degrees_from in zip((8.501, 47.401), (8.5, 47.4), strict=True)
     )
     # A thousandth of a degree there: 75.5 m east, 111.2 m north.
     lon_m, lat_m = (1000.0 / np.subtract(degrees(1000.0, 1000.0), (LON_DEG, LAT_DEG))).tolist()
-    at_m = told.position_m(np.array([0]), np.array([0.0, 1.0]))[0]
+    at_m = named.position_m(np.array([0]), np.array([0.0, 1.0]))[0]
     assert at_m[0].tolist() == [0.0, 0.0]
     assert at_m[1] == pytest.approx([east_m * lon_m, north_m * lat_m], rel=1e-4)
     plain = motion(tmp_path / "t", writer(tracks), count=1)

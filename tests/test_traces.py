@@ -1,4 +1,4 @@
-"""Traces: what is read from good files, and one clear sentence for each bad one."""
+"""Traces: contents of good files, and one clear sentence for each bad one."""
 
 import gzip
 import re

@@ -1,4 +1,4 @@
-"""Packets, queues, broken links, and what else uses the air."""
+"""Transport: packets, queues, broken links, energy, and background traffic."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_background_traffic_has_its_rate(make_network: Make, model: str, on_s: f
     assert {t.message.kind for t in network.transfers} == {"background"}
     sent = sum(transfer.message.size_bytes for transfer in network.transfers) * 8 / 25 / 2
     expected = 1e6 * (0.25 if model == "on-off" else 1.0)
-    # On-off: 60 periods in all, exponential; four standard errors of 16 %.
+    # On-off: 60 exponential periods; four standard errors of 16 %.
     assert sent == pytest.approx(expected, rel=0.65 if model == "on-off" else 0.05)
 
 
@@ -147,7 +147,7 @@ def test_background_traffic_has_its_rate(make_network: Make, model: str, on_s: f
 
 
 def away(*spans: tuple[float, float]) -> Motion:
-    """Return two devices, the second of which is there only at times."""
+    """Return two devices, the second of which is present only at times."""
     second = [(t, 100.0, 0.0) for span in spans for t in np.arange(span[0], span[1] + 0.05, 0.1)]
     return passing([(0.0, 0.0, 0.0), (100.0, 0.0, 0.0)], second, max_gap_s=200.0)
 
@@ -270,7 +270,7 @@ def test_an_empty_battery_takes_a_device_down(make_network: Make) -> None:
     assert not network.snapshot().present.any()
     (late,) = run(network, [Message(0, 1, 10, 9.0)])
     assert (late.delivered, late.reason) == (False, "battery")
-    # The dead spend nothing: hours later no more than the battery held, but for the last look.
+    # After depletion nothing is spent: hours later no more than the battery held, up to one check.
     network.env.run(until=1000 * NS_PER_S)
     assert 0.49 < sum(joules[0] for joules in ledger.spent_j().values()) < 0.505
 
@@ -428,7 +428,7 @@ def test_a_measured_ramp_goes_on_after_the_dark(make_network: Make, measured: Me
 def test_a_blackout_breaks_a_measured_transfer(
     make_network: Make, measured: Measured, on_link_failure: str
 ) -> None:
-    """At 1 Mbit/s for 1 s, and at 2 Mbit/s from 3 s on; a latency begins anew."""
+    """At 1 Mbit/s for 1 s, and at 2 Mbit/s from 3 s on; a latency starts again."""
     ends = {}
     for column in ("latency_s\n0,0,1,2", "rate_bps\n0,0,1,1e6\n2,0,1,2e6"):
         network = make_network(
@@ -471,7 +471,7 @@ def test_a_measured_transfer_ends_with_its_device(make_network: Make, measured: 
 @pytest.mark.parametrize(
     ("column", "until_s", "ended_s"),
     [
-        # A latency says nothing of when parts arrive, but they do not in the dark.
+        # A latency does not say when parts arrive, but none does during a blackout.
         ("latency_s\n0,0,1,2", 0.0, 2.0),
         ("latency_s\n0,0,1,0", 0.0, 0.0),
         ("latency_s\n0,0,1,0", 9.0, None),
@@ -482,7 +482,7 @@ def test_a_measured_transfer_ends_with_its_device(make_network: Make, measured: 
 def test_a_measured_link_breaks_if_nothing_arrives(
     make_network: Make, measured: Measured, column: str, until_s: float, ended_s: float | None
 ) -> None:
-    """A message of one byte, looked after each 20 ms; dark from 10 ms on, or not at all."""
+    """A message of one byte, checked every 20 ms; dark from 10 ms on, or not at all."""
     dark = [] if not until_s else [LinkOutage(from_s=0.01, until_s=until_s)]
     network = make_network(
         replay=measured(column),

@@ -1,4 +1,4 @@
-"""The command line from a clean folder: tables, figures and adapters, twice the same bytes."""
+"""End-to-end runs of the command line: tables, figures and adapters, reproducible to the byte."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_a_resolved_scenario_runs_again_to_the_same_bytes(results: Path, tmp_pat
 
 
 def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
-    """It repeats the chunk in flight at most, and ends in the bytes of a run that was not."""
+    """It repeats at most the chunk in flight, and ends in the bytes of an undisturbed run."""
     text = SCENARIO.replace("  rounds: 2\n", "  rounds: 6\n").partition("variants:")[0]
     text += "  method: {model: so-lora, rank: 4, calibration_prompts: 8}\n"
     text += "  trainer: {micro_batch_tokens: 1}\n"
@@ -149,7 +149,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
                 time.sleep(0.02)
             process.kill()
         assert not (tmp_path / "results" / "whole" / "seed=1" / "manifest.json").exists()
-    # Every job of training is a chunk of its own here.
+    # Every training job is a separate chunk here.
     stored = sum("loss" in path.read_text() for path in store.glob("??/*.json"))
     assert wnsim("whole.yaml", cwd=tmp_path).returncode == 0
     assert wnsim("whole.yaml", "--out", "fresh", cwd=tmp_path).returncode == 0
@@ -267,7 +267,7 @@ def test_adapters_load_in_peft(results: Path) -> None:
 
 
 def test_an_exported_adapter_is_a_start(results: Path, tmp_path: Path) -> None:
-    """Law: what a device of one run ends with is what all devices of another begin with."""
+    """Law: the final adapter of a device of one run is the initial adapter of another run."""
     source = results / "local,seed=1" / "adapters" / "device-0"
     shutil.copytree(source, tmp_path / "mine")
     text = SCENARIO.partition("variants:")[0]
@@ -337,7 +337,7 @@ def test_summary_has_the_metrics_of_every_run(results: Path) -> None:
 
 
 def test_own_tasks_and_vehicles_from_a_trace(tmp_path: Path) -> None:
-    """A folder of tasks, emulated sizes, devices that appear and vanish: to figures."""
+    """A folder of tasks, emulated sizes, devices that come and go: up to the figures."""
     for task, pairs in {"colors": ("sky", "blue"), "sums": ("1 + 1", "2")}.items():
         (tmp_path / "tasks" / task).mkdir(parents=True)
         for split in ("train", "test"):

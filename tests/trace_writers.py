@@ -1,4 +1,4 @@
-"""Writes the same movement in each format of traces."""
+"""Writers of the same movement in each trace format."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

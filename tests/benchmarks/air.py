@@ -1,4 +1,4 @@
-"""Speed of the network side, each figure beside its bar and its lower bounds; run by hand.
+"""Speed of the network side, each figure beside its target and lower bounds; run by hand.
 
     python tests/benchmarks/air.py [links] [ofdma] [reuse] [gain]
 
@@ -100,7 +100,7 @@ def links(count: int, engine: str, size_bytes: int) -> tuple[float, Network, Wor
 def benchmark_links() -> None:
     """20 links x 10 MiB: windowed against packet (bar: 7), and 500 links against 20 (bar: 10)."""
     links(4, "windowed", 10_000)
-    # The oracle is measured on a part of the bits, the same part for both.
+    # The packet engine is measured on a part of the bits, the same part for both.
     part = 10 * 2**20 // 20
     ratios = []
     for _ in range(3):
@@ -214,7 +214,7 @@ def benchmark_gain() -> None:
 
 
 def main() -> None:
-    """Run the benchmarks that are named, or all."""
+    """Run the named benchmarks, or all."""
     warnings.simplefilter("ignore")
     known = {
         "links": benchmark_links, "ofdma": benchmark_ofdma, "gain": benchmark_gain,

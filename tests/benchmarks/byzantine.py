@@ -1,11 +1,11 @@
-"""What robust aggregation keeps of accuracy when two devices of ten lie.
+"""Accuracy of robust aggregation when two devices of ten are Byzantine.
 
-Ten devices with equal shares of one task tell all others what they have learned, in synchronous
-rounds on a channel that loses nothing. Two of them (20 %) send their updates with the opposite
-sign and `--scale` times as large, or with Gaussian noise `--noise` times as large as they are.
-The accuracy is the mean of all ten after the last round (liars learn and merge like the others), 0
-where training diverged, which the run says; shares are of the accuracy of the same seed without
-liars, with Student-t intervals over seeds.
+Ten devices with equal shares of one task exchange their updates with all others, in synchronous
+rounds on a channel that loses nothing. Two of them (20 %) send their updates with the opposite sign
+and `--scale` times as large, or replaced by Gaussian noise of `--noise` times their size. The
+accuracy is the mean of all ten after the last round (Byzantine devices learn and merge like the
+others), 0 where training diverged, which the run reports; shares are of the accuracy of the same
+seed without attack, with Student-t intervals over seeds.
 
     python tests/benchmarks/byzantine.py
 """
@@ -26,7 +26,7 @@ import numpy as np
 from wnsim.core.statistics import mean
 from wnsim.scenario.__main__ import main as run_scenario
 
-LIARS = (4, 9)
+BYZANTINE = (4, 9)
 RULES = {
     "mean": "null",
     "median": "{model: median}",
@@ -56,12 +56,14 @@ variants:
 
 
 def variants(scales: dict[str, float]) -> dict[str, str]:
-    """Return the variants of the study, by label, as they stand in a scenario."""
+    """Return the variants of the study by label, as sections of a scenario."""
     found = {"clean": "{}"}
     for attack, scale in scales.items():
-        liars = f"[{{devices: {list(LIARS)}, attack: {attack}, scale: {scale:g}}}]"
+        attackers = f"[{{devices: {list(BYZANTINE)}, attack: {attack}, scale: {scale:g}}}]"
         for rule, robust in RULES.items():
-            found[f"{attack} {rule}"] = f"fl: {{robust: {robust}}}, faults: {{byzantine: {liars}}}"
+            found[f"{attack} {rule}"] = (
+                f"fl: {{robust: {robust}}}, faults: {{byzantine: {attackers}}}"
+            )
     return found
 
 

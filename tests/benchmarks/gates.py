@@ -1,9 +1,9 @@
-"""What each gate makes of devices that learned one task each, all alone, and are then mixed.
+"""Gates of the mixture, on experts that learned one task each in isolation.
 
     python tests/benchmarks/gates.py [seeds]
 
 Printed: the accuracy on all tasks, and the share of prompts of which the heaviest expert is the
-right one, means over seeds. `own adapter` is what a device does without the others, on its own task
+right one, means over seeds. `own adapter` is a device without the others, on its own task
 and on all; `two clusters` has two devices share the mean of their B's, the tasks in two pairs.
 """
 
@@ -47,7 +47,7 @@ Rows = dict[str, tuple[list[float], float]]
 
 
 def trained(seed: int) -> tuple[Trainer, list[Expert]]:
-    """Return a trainer, and what each of its devices learned alone."""
+    """Return a trainer, and the adapter that each of its devices learned alone."""
     model, tokenizer = load("tiny")
     learning = Learning(
         method=SoLora(rank=RANK, density=0.54),

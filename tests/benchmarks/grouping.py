@@ -1,9 +1,9 @@
-"""Whole runs with devices trained together and one after another: the same, up to chaos.
+"""Runs with devices trained together and one after another: equal up to rounding.
 
     python tests/benchmarks/grouping.py [repetitions]
 
-One batch agrees to 1e-5 (tests); over many rounds rounding grows, as in any training, so whole runs
-are compared by what they come to: the paired difference of the final accuracies over seeds, with
+One batch agrees to 1e-5 (tests); over many rounds rounding grows, as in any training, so runs
+are compared by the paired difference of the final accuracies over seeds, with
 its 95 % interval of Student's t. CPU seconds of both stand beside it.
 """
 

@@ -1,12 +1,12 @@
-"""Thousands of spoiled files of strangers, each a run or one clear sentence; run by hand.
+"""Thousands of malformed files, each a run or one clear sentence; run by hand.
 
     python tests/benchmarks/hostile.py [--checks 10000] [--runs 300] [--traces 2000]
                                        [--folders 300] [--seed 1]
 
-In one process: scenarios through --check, others through the whole command to figures and report,
-traces through their readers, and folders with tasks or a model through the whole command. Stops at
-the first that ends in anything else, is too slow, or writes where it should not, and keeps what it
-was given beside it. Prints counts and bounds.
+In one process: scenarios through --check, others through the complete command to figures and
+report, traces through their readers, and folders with tasks or a model through the complete
+command. Stops at the first that ends otherwise, is too slow, or writes outside its folder, and
+keeps its input. Prints counts and bounds.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def checks(count: int, draws: random.Random) -> None:
 
 
 def runs(count: int, draws: random.Random) -> None:
-    """Send spoiled scenarios through the whole command."""
+    """Send spoiled scenarios through the complete command."""
     codes: collections.Counter[int] = collections.Counter()
     slowest_s = 0.0
     for number in range(count):
@@ -88,7 +88,9 @@ def runs(count: int, draws: random.Random) -> None:
         codes[code] += 1
         slowest_s = max(slowest_s, took_s)
         progress("runs", number, count)
-    print(f"{count} whole commands: {codes[0]} ran, {codes[2]} refused; slowest {slowest_s:.1f} s")
+    print(
+        f"{count} complete commands: {codes[0]} ran, {codes[2]} refused; slowest {slowest_s:.1f} s"
+    )
 
 
 def traces(count: int, draws: random.Random) -> None:
@@ -115,7 +117,7 @@ def traces(count: int, draws: random.Random) -> None:
 
 
 def folders(count: int, draws: random.Random) -> None:
-    """Send scenarios with spoiled folders of tasks and models through the whole command."""
+    """Send scenarios with spoiled folders of tasks and models through the complete command."""
     write_tasks(Path("whole/tasks"))
     shutil.copytree(TINY, "whole/model")
     Path("s.yaml").write_text(WITH_FOLDERS)
@@ -136,13 +138,13 @@ def folders(count: int, draws: random.Random) -> None:
 
 
 def progress(what: str, number: int, count: int) -> None:
-    """Tell how far a long study has come."""
+    """Report the progress of a long study."""
     if number % 500 == 499 and number + 1 < count:
         print(f"{what}: {number + 1} of {count}", file=sys.stderr)
 
 
 def main() -> None:
-    """Run all studies in a folder with others beside it that nobody may touch."""
+    """Run all studies in a folder with others beside it that must not be touched."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checks", type=int, default=10_000)
     parser.add_argument("--runs", type=int, default=300)

@@ -1,8 +1,8 @@
-"""How good the generated tasks and the shipped model are as instruments; run by hand.
+"""Quality of the generated tasks and the bundled model as instruments; run by hand.
 
 `python -m tests.benchmarks.instruments --seeds 0 1` prints a row per task: accuracy before
 training, after 300 steps of LoRA on this task alone, the step at which 90 % was reached, and the
-same with A frozen; then what one averaging of four and of twelve devices' factors does to them.
+same with A frozen; then the effect of averaging the factors of four and of twelve devices once.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class LoraLinear(nn.Module):
 
 
 class Bench:
-    """The shipped model with one adapter that is trained, read and written."""
+    """The bundled model with one adapter that is trained, read and written."""
 
     def __init__(self, name: str, seed: int) -> None:
         self.model, self.tokenizer = load(name)

@@ -1,7 +1,7 @@
-"""The work of the training benchmark, done by a PEFT loop, stacked, and by Flower's simulation.
+"""The work of the training benchmark: by a PEFT loop, stacked, and by Flower's simulation.
 
-python tests/benchmarks/jobs.py (flower | stacked) ROWS LENGTH ROUNDS does a whole job of 32 devices
-and federated averaging, and prints the norm of the adapter that comes out.
+python tests/benchmarks/jobs.py (flower | stacked) ROWS LENGTH ROUNDS does a complete job of 32
+devices and federated averaging, and prints the norm of the adapter that comes out.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class Loop:
 
 
 class Stacked:
-    """All devices of a chunk at once."""
+    """Stacked training of all devices of a chunk."""
 
     def __init__(self, lm: Any = None) -> None:
         from fl.adapters import AdaptedModel
@@ -162,7 +162,7 @@ class Stacked:
     def train(
         self, works: Sequence[LocalTraining], chunk: int | None = None
     ) -> list[TrainingResult]:
-        """Train every device, in chunks of the best size unless told."""
+        """Train every device, in chunks of the best size by default."""
         from fl.config import AdamW
         from fl.training.local_steps import BEST_BATCH_TOKENS, train
 

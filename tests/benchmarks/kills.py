@@ -1,4 +1,4 @@
-"""Runs that are killed at random instants, and taken up again by the same command; run by hand.
+"""Runs that are killed at random instants and resumed by the same command; run by hand.
 
     python tests/benchmarks/kills.py [--times 30] [--seed 1] [synchronous asynchronous swept]
 
@@ -50,7 +50,7 @@ SCENARIOS = {
 
 
 def start(folder: Path) -> int:
-    """Start the command in a process of its own; return its id."""
+    """Start the command in a separate process; return its id."""
     child = os.fork()
     if child == 0:
         nothing = os.open(os.devnull, os.O_RDWR)
@@ -67,7 +67,7 @@ def ended(child: int) -> int:
 
 
 def digests(folder: Path) -> dict[str, str]:
-    """Return the digests of all that a run says of what was simulated."""
+    """Return the digests of a run's tables and adapters."""
     kinds = {".csv", ".safetensors", ".json", ".yaml"}
     return {
         str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
@@ -109,13 +109,13 @@ def study(name: str, times: int, draws: random.Random, root: Path) -> int:
 
 
 def differing(folder: Path, expected: dict[str, str]) -> list[str]:
-    """Return the files that are not what they should be."""
+    """Return the files that differ from the undisturbed run's."""
     found = digests(folder / "out")
     return sorted(path for path in expected | found if expected.get(path) != found.get(path))
 
 
 def main() -> None:
-    """Run the studies that are named, or all."""
+    """Run the named studies, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("scenarios", nargs="*", choices=[*SCENARIOS, []])
     parser.add_argument("--times", type=int, default=30)

@@ -2,9 +2,9 @@
 
     python tests/benchmarks/memory.py [--devices 200] [--rounds 100] [--method lora]
 
-Runs a scenario in a process of its own and reads its resident memory once a round; prints the
-largest in the second and in the last fifth of the rounds, the peak (bar: 4 GiB), and what it grows
-by per message in between, which is to be nothing: records are on disk.
+Runs a scenario in a separate process and reads its resident memory once a round; prints the
+largest in the second and in the last fifth of the rounds, the peak (bar: 4 GiB), and the
+growth per message in between, which should be zero: records are on disk.
 """
 
 from __future__ import annotations

@@ -99,12 +99,12 @@ def training(devices: int, rows: int, length: int, bar: float, share_bar: float 
 
 
 def rounds() -> None:
-    """Compare whole rounds: copying the common adapter, local steps, averaging."""
+    """Compare rounds: copying the common adapter, local steps, averaging."""
     loop, stacked = Loop(), Stacked()
     works = [make_work(device, 4, 16) for device in range(32)]
     slow, fast = alternating(lambda: loop.round(works), lambda: stacked.round(works))
     line(
-        "32 devices, 4 x 16, whole rounds", f"{slow:.2f} -> {fast:.2f} s: {slow / fast:.2f} times",
+        "32 devices, 4 x 16, full rounds", f"{slow:.2f} -> {fast:.2f} s: {slow / fast:.2f} times",
         "3.5", slow / fast >= 3.5, "the loop: Python and small kernels",
     )  # fmt: skip
 
@@ -155,7 +155,7 @@ def evaluation(devices: int, prompts: int, length: int, bar: float) -> None:
 
 
 def adapters_of_a_thousand_devices() -> None:
-    """Add up what a thousand devices keep on the shipped model."""
+    """Add up the state of a thousand devices on the bundled model."""
     model = AdaptedModel(load("tiny")[0])
     a = draw_a(model.layers, RANK, "kaiming", 0)
     b = tuple(torch.zeros(layer.outputs, RANK) for layer in model.layers)
@@ -175,12 +175,12 @@ def adapters_of_a_thousand_devices() -> None:
 
 
 def peak_growth() -> None:
-    """Measure the peak of memory for more and more devices, each in a process of its own."""
+    """Measure the peak of memory for more and more devices, each in a separate process."""
     peaks = []
     for devices in (8, 32, 128):
         command = [sys.executable, __file__, PEAK_PROGRAM, str(devices)]
-        told = subprocess.run(command, check=True, capture_output=True, text=True)
-        peaks.append(float(told.stdout))
+        output = subprocess.run(command, check=True, capture_output=True, text=True)
+        peaks.append(float(output.stdout))
     line(
         "peak memory of 8, 32, 128 devices, 4 x 32, less what devices keep",
         ", ".join(f"{peak:.0f}" for peak in peaks) + " MiB", "the chunk's",
@@ -209,15 +209,15 @@ def print_peak(devices: int) -> None:
 
 
 def job_wall(job: str, rows: int, length: int, rounds: int) -> tuple[float, str]:
-    """Return the wall time of a whole job in a process of its own [s], and what it printed."""
+    """Return the wall time of a complete job in a separate process [s], and its output."""
     start = time.perf_counter()
     command = [sys.executable, str(HERE / "jobs.py"), job, *map(str, (rows, length, rounds))]
-    told = subprocess.run(command, check=True, capture_output=True, text=True)
-    return time.perf_counter() - start, told.stdout.strip().splitlines()[-1]
+    output = subprocess.run(command, check=True, capture_output=True, text=True)
+    return time.perf_counter() - start, output.stdout.strip().splitlines()[-1]
 
 
 def flower() -> None:
-    """Compare rounds, and whole jobs of 3 rounds with start-up, of 32 devices."""
+    """Compare rounds, and complete jobs of 3 rounds with start-up, of 32 devices."""
     each = []
     for job in ("flower", "stacked"):
         one, more = job_wall(job, 4, 16, 1)[0], job_wall(job, 4, 16, 5)[0]

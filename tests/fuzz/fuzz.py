@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of what reads files of others; run by hand.
+"""Coverage-guided fuzzing of the readers of untrusted files; run by hand.
 
     pip install atheris
     python tests/fuzz/fuzz.py scenario|trace|update [libFuzzer options, e.g. -max_total_time=1200]
@@ -52,7 +52,7 @@ def scenario(data: bytes) -> None:
 
 
 def trace(data: bytes) -> None:
-    """Read a trace, of whichever format its beginning says."""
+    """Read a trace in the format detected from its beginning."""
     path = WORK / "trace"
     path.write_bytes(data)
     motion = Trace(file=str(path)).motion(3, (100.0, 100.0), 1)
@@ -93,7 +93,7 @@ def seeds(target: str) -> Iterator[bytes]:
 
 
 def guarded(target: Callable[[bytes], None]) -> Callable[[bytes], None]:
-    """Return a target to which its documented error is no finding."""
+    """Return a target that accepts its documented error."""
 
     def one(data: bytes) -> None:
         try:
@@ -105,7 +105,7 @@ def guarded(target: Callable[[bytes], None]) -> Callable[[bytes], None]:
 
 
 def main() -> None:
-    """Fuzz the target that is named."""
+    """Fuzz the named target."""
     targets = {"scenario": scenario, "trace": trace, "update": update}
     if len(sys.argv) < 2 or sys.argv[1] not in targets:
         sys.exit(__doc__)

@@ -1,4 +1,4 @@
-"""Writes docs/validation.md and its pictures: `python tests/validation`, from the repository."""
+"""Writer of docs/validation.md and its pictures: `python tests/validation`, from the repository."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a check is: a function that returns rows, and perhaps a picture."""
+"""A check: a function that returns rows, and perhaps a picture."""
 
 from __future__ import annotations
 
@@ -69,12 +69,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check and its place.
+    """A check and its section.
 
     Parameters
     ----------
     room : heading of the table it belongs to
-    run : makes the finding; told whether it may take all the time it needs, otherwise it uses a
+    run : returns the finding; its argument is whether to use the full sample, otherwise it uses a
         sample, with tolerances wide enough for that
     """
 

@@ -181,7 +181,7 @@ def hidden_terminals(full: bool) -> Finding:
         "wifi_hidden",
         "Time until stations on a circle have delivered or dropped 75 packets each: from 40 m on "
         "not all hear each other (hidden terminals). Circles are this simulator, crosses ns-3. "
-        "Where only the two neighbors are heard, many frames meet interference a few decibels "
+        "Where only the two neighbors are in range, many frames meet interference a few decibels "
         "below them, where models of decoders differ most.",
         draw,
     )

@@ -64,7 +64,7 @@ def network(
     ----------
     motion : of the devices
     phy, mac, fading, path_loss : Shannon's bound, a band for each transmitter, none, and free
-        space unless told otherwise
+        space by default
     snr_db : mean SNR between the first two devices, in place of a power [dB]
     power_w : of each transmitter [W]
     block_ns, csi_delay_s, engine, prediction : see `AirOptions`
@@ -104,7 +104,7 @@ def network(
 
 
 def run(network: Network, messages: list[Message]) -> list[Transfer]:
-    """Send messages now and return what became of them."""
+    """Send messages now and return their transfers."""
     events = [network.send(message) for message in messages]
     network.env.run(until=network.env.all_of(events))
     return [event.value for event in events]

@@ -1,4 +1,4 @@
-"""The page: a table for each room, and the pictures."""
+"""The validation page: a table for each section, and the pictures."""
 
 from __future__ import annotations
 

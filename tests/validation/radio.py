@@ -211,7 +211,7 @@ def link_adaptation(full: bool) -> Finding:
 
 
 def distance_from_shannon(full: bool) -> Finding:
-    """Tell which share of Shannon's bound is reached with late knowledge of the channel."""
+    """Report the share of Shannon's bound that is reached with outdated channel knowledge."""
     doppler_hz, frequency_hz, links = 5.0, 3.5e9, 20 if full else 4
     speed_mps = doppler_hz * SPEED_OF_LIGHT_MPS / frequency_hz
     levels_db = np.arange(0.0, 31.0, 5.0)

@@ -22,7 +22,7 @@ from wnsim.network.transport import Transport
 
 
 def collisions(full: bool) -> Finding:
-    """Compare how many blocks collide when everybody selects at random in every period."""
+    """Compare how many blocks collide when all devices select at random in every period."""
     counts = (2, 4, 6, 9, 12) if full else (6,)
     seconds = 60.0 if full else 20.0
     resources = 10

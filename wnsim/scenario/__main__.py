@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from wnsim.scenario.execution.execute import Outcome
     from wnsim.scenario.spec.plan import Run
 
-_STOPPED = "\nstopped; the same command goes on with the runs not done yet"
+_STOPPED = "\nstopped; run the same command again for the remaining runs"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
