@@ -8,8 +8,9 @@ from reference_tables import rows
 from wnsim.phy import PHY, Modem, NrMcs, Outcome, Phy, Shannon, Slots
 from wnsim.phy.bicm import SNR_STEP_DB, information, snr_grid_db
 from wnsim.phy.coding import code_block_error, segment, transport_block_error
-from wnsim.phy.formats import schemes, usable_db
+from wnsim.phy.formats import schemes
 from wnsim.phy.modem import IDLE, NEW, NEW_LOST, REPEATED, REPEATED_LOST
+from wnsim.phy.nr import usable_db
 from wnsim.phy.transport_block import elements, resource_blocks, transport_bits
 
 Floats = NDArray[np.float64]

@@ -20,7 +20,8 @@ from typing import Any
 import simpy
 
 from ..config import Asynchronous
-from .base import ReceivedUpdate, Session, Steps, topology_policy
+from .base import Session, Steps, topology_policy
+from .received_update import ReceivedUpdate
 
 
 class AsynchronousSession(Session):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import simpy
@@ -18,6 +17,7 @@ from wnsim.network import Message, Network, Transfer
 from ..engine.streams import key
 from ..topology import CONTROL, TopologyContext, policy_of
 from ..updates.codec import HEADER_BYTES
+from .received_update import ReceivedUpdate
 from .recorder import Recorder
 
 if TYPE_CHECKING:
@@ -30,23 +30,6 @@ if TYPE_CHECKING:
     from .protocols import SessionTrainer
 
 Steps = Generator[simpy.Event, Any, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class ReceivedUpdate:
-    """Payload of a message.
-
-    Parameters
-    ----------
-    device, round : sender, and its round
-    made_s : time at which the update was made [s]
-    update : the update
-    """
-
-    device: int
-    round: int
-    made_s: float
-    update: LazyValue[Update]
 
 
 class Session:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .base import ReceivedUpdate, Steps
+from .base import Steps
+from .received_update import ReceivedUpdate
 
 if TYPE_CHECKING:
     from ..engine.jobs import LazyValue

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ..engine.jobs import Job, LazyValue
     from ..trainer.state import Evaluation, State
     from ..updates.codec import Update
-    from .base import ReceivedUpdate
     from .protocols import SessionTrainer
+    from .received_update import ReceivedUpdate
 
 
 class Recorder:

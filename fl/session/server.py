@@ -20,7 +20,8 @@ import simpy
 
 from ..config import Server
 from ..engine.streams import generator
-from .base import ReceivedUpdate, Session, Steps
+from .base import Session, Steps
+from .received_update import ReceivedUpdate
 
 if TYPE_CHECKING:
     from ..engine.jobs import LazyValue

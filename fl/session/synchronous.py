@@ -19,8 +19,9 @@ from ..aggregation.consensus import mixing_matrix
 from ..config import Similarity
 from ..mixture.features import EMBEDDING_SIZE
 from ..topology import CONTROL, connected_groups
-from .base import ReceivedUpdate, Session, Steps, topology_policy
+from .base import Session, Steps, topology_policy
 from .cluster_exchange import AdapterCache
+from .received_update import ReceivedUpdate
 from .records import ClusterRow, MemberRow
 
 if TYPE_CHECKING:

@@ -15,8 +15,9 @@ from wnsim.core.units import SPEED_OF_LIGHT_MPS, Floats
 from wnsim.phy import NrMcs, Slots
 from wnsim.phy.bicm import information, snr_grid_db
 from wnsim.phy.coding import code_block_error, segment, transport_block_error
-from wnsim.phy.formats import schemes, usable_db
+from wnsim.phy.formats import schemes
 from wnsim.phy.modem import NEW, NEW_LOST
+from wnsim.phy.nr import usable_db
 from wnsim.phy.transport_block import elements, transport_bits
 
 _LDPC = "simulated NR LDPC code"

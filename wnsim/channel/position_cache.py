@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +11,12 @@ from numpy.typing import NDArray
 from wnsim.channel.links import grown
 from wnsim.core.units import Floats, Ints
 
-if TYPE_CHECKING:
-    from wnsim.channel.shadowing import Field
-
 Singles = NDArray[np.float32]
 
 # Numbers kept as phasors of the largest field.
 _TABLE = 1 << 22
+# Fields of more waves are evaluated without a table.
+_MOST_WAVES = 256
 
 
 class Table:
@@ -30,10 +28,12 @@ class Table:
 
     Attributes
     ----------
+    waves : number of plane waves of the field
     phasors : (rows, 2, 2 waves) phasors; rows that were not filled are undefined
     """
 
     def __init__(self, waves: int) -> None:
+        self.waves = waves
         self.phasors = np.empty((0, 2, 2 * waves), dtype=np.float32)
         self._known = np.zeros(0, dtype=np.bool_)
 
@@ -59,14 +59,13 @@ class PositionCache:
 
     Parameters
     ----------
-    fields : the fields
+    tables : of the fields
     """
 
-    def __init__(self, fields: Sequence[Field]) -> None:
-        self._fields = fields
-        self._most = 0
-        if all(field.tabular for field in fields):
-            self._most = _TABLE // max(4 * field.waves for field in fields)
+    def __init__(self, tables: Sequence[Table]) -> None:
+        self._tables = tables
+        waves = max(table.waves for table in tables)
+        self._most = _TABLE // (4 * waves) if waves <= _MOST_WAVES else 0
         self._row: dict[complex, int] = {}
 
     def rows(self, positions_m: Floats) -> Ints | None:
@@ -77,8 +76,8 @@ class PositionCache:
         new = dict.fromkeys(name for name in names if name not in self._row)
         if len(self._row) + len(new) > self._most:
             self._row, new = {}, dict.fromkeys(names)
-            for field in self._fields:
-                field.table.forget()
+            for table in self._tables:
+                table.forget()
         known = len(self._row)
         self._row.update(zip(new, range(known, known + len(new)), strict=True))
         rows = np.fromiter(map(self._row.__getitem__, names), np.int64, len(names))

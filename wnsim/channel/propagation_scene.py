@@ -106,7 +106,7 @@ class Scene:
                 vehicle_m, shadowing.waves, streams.generator(seed, "trucks", kind)
             )
             fields += [self._vehicles, self._trucks.field]
-        self._places = PositionCache(fields)
+        self._places = PositionCache([field.table for field in fields])
         self._warned: set[str] = set()
 
     def states(self, at: Geometry) -> tuple[Floats, Floats]:

@@ -107,7 +107,6 @@ class Field:
     ----------
     waves : number of plane waves
     table : phasors of recent positions
-    tabular : whether the field has few enough waves for phasors to be worth keeping
     """
 
     def __init__(
@@ -132,7 +131,6 @@ class Field:
         self._phase = np.stack([np.zeros(waves), draws.random(waves)])
         self._scale = math.sqrt(2.0 / waves)
         self.waves = waves
-        self.tabular = waves <= _WAVES_AT_ONCE
         self.table = Table(waves)
 
     def __call__(self, a_m: Floats, b_m: Floats) -> Floats:

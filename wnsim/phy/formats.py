@@ -10,37 +10,19 @@ import csv
 import functools
 from dataclasses import dataclass
 from importlib import resources
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from wnsim.core.units import Floats, Ints, linear_to_db
+from wnsim.core.units import Floats, Ints
 from wnsim.phy.bicm import SNR_MAX_DB, SNR_MIN_DB, SNR_STEP_DB, information
 from wnsim.phy.coding import code_block_error, segment, transport_block_error
 from wnsim.phy.modem import mean_of_bands
 from wnsim.phy.transport_block import transport_bits
 
-if TYPE_CHECKING:
-    from wnsim.phy.nr import NrMcs
-
 _BISECTIONS = 40
-# Standard deviation of the power of Rayleigh fading in decibels: pi/sqrt(6) 10/ln(10).
-_RAYLEIGH_SPREAD_DB = 5.57
 # Without the grid's last value, so that each has a successor.
 _LAST_STEP = round((SNR_MAX_DB - SNR_MIN_DB) / SNR_STEP_DB) - 1e-6
-
-
-def usable_db(sinr: Floats, phy: NrMcs) -> Floats:
-    """Return the SINR (..., B) of subbands less the implementation gaps [dB]."""
-    sinr_db = linear_to_db(sinr)
-    gap_db = phy.gap_db
-    if sinr.shape[-1] == 1:
-        return sinr_db - gap_db
-    finite_db = np.maximum(sinr_db, SNR_MIN_DB)
-    spread_db = finite_db.std(axis=-1, keepdims=True)
-    selective = np.minimum(spread_db / _RAYLEIGH_SPREAD_DB, 1.0)
-    return np.asarray(sinr_db - gap_db - phy.selective_gap_db * selective)
 
 
 def schemes(table: int) -> tuple[Ints, Floats]:
@@ -74,11 +56,18 @@ class _Format:
 
 
 class Formats:
-    """Formats of all allocation sizes used so far, concatenated in arrays."""
+    """Formats of all allocation sizes used so far, concatenated in arrays.
 
-    def __init__(self, phy: NrMcs) -> None:
-        self._phy = phy
-        self.schemes = schemes(phy.table)[0].size
+    Parameters
+    ----------
+    table : number of the MCS table, 1 to 4
+    target_bler : block error rate at the threshold of an MCS
+    gap_db : implementation gap added to the thresholds [dB]
+    """
+
+    def __init__(self, table: int, target_bler: float, gap_db: float) -> None:
+        self._choice = (table, target_bler, gap_db)
+        self.schemes = schemes(table)[0].size
         self._number: dict[float, int] = {}
         self.bits = np.empty(0, dtype=np.int64)
         self._order = np.empty(0, dtype=np.int64)
@@ -118,7 +107,7 @@ class Formats:
         number = self._number.get(data_elements)
         if number is None:
             number = self._number[data_elements] = len(self._number)
-            new = _format(self._phy, data_elements)
+            new = _format(*self._choice, data_elements)
             self.bits = np.concatenate([self.bits, new.bits])
             self._order = np.concatenate([self._order, new.order])
             self._count = np.concatenate([self._count, new.count])
@@ -129,9 +118,9 @@ class Formats:
 
 
 @functools.lru_cache(maxsize=4096)
-def _format(phy: NrMcs, data_elements: float) -> _Format:
+def _format(table: int, target_bler: float, gap_db: float, data_elements: float) -> _Format:
     """Return the content of a number of resource elements with each MCS, and its threshold."""
-    order, rate = schemes(phy.table)
+    order, rate = schemes(table)
     bits = transport_bits(data_elements, order, rate)
     count, code_block_bits = segment(bits, rate)
     symbols = np.maximum(data_elements / count, 1.0)
@@ -142,10 +131,10 @@ def _format(phy: NrMcs, data_elements: float) -> _Format:
         error = transport_block_error(
             code_block_error(code_block_bits, symbols, symbols * mean, symbols * variance), count
         )
-        high_db = np.where(error <= phy.target_bler, middle_db, high_db)
-        low_db = np.where(error <= phy.target_bler, low_db, middle_db)
+        high_db = np.where(error <= target_bler, middle_db, high_db)
+        low_db = np.where(error <= target_bler, low_db, middle_db)
     usable = (bits > 0) & (high_db < SNR_MAX_DB)
-    threshold_db = np.where(usable, high_db + phy.gap_db, np.inf)
+    threshold_db = np.where(usable, high_db + gap_db, np.inf)
     # An MCS with a higher threshold than a faster one is never chosen.
     threshold_db = np.minimum.accumulate(threshold_db[::-1])[::-1]
     return _Format(order, bits, count, code_block_bits, symbols, threshold_db)

@@ -29,8 +29,9 @@ from numpy.typing import NDArray
 
 from wnsim.core.params import parameters
 from wnsim.core.units import NS_PER_S, Floats, Ints, linear_to_db
+from wnsim.phy.bicm import SNR_MIN_DB
 from wnsim.phy.coding import code_block_error, transport_block_error
-from wnsim.phy.formats import Formats, grid, moments, schemes, usable_db
+from wnsim.phy.formats import Formats, grid, moments, schemes
 from wnsim.phy.inverse import factor_to, snr_for
 from wnsim.phy.modem import NEW, REPEATED, Outcome, Slots, State, efficiency
 from wnsim.phy.transport_block import elements, resource_blocks
@@ -38,6 +39,8 @@ from wnsim.phy.turns import Turns
 
 # Largest offset of the outer loop [dB].
 _LARGEST_OFFSET_DB = 10.0
+# Standard deviation of the power of Rayleigh fading in decibels: pi/sqrt(6) 10/ln(10).
+_RAYLEIGH_SPREAD_DB = 5.57
 _SLOT_15_KHZ_NS = 1_000_000
 
 # Fields of the state as separate arrays.
@@ -111,6 +114,17 @@ class NrMcs:
         return NrModem(self, bandwidth_hz, subbands)
 
 
+def usable_db(sinr: Floats, phy: NrMcs) -> Floats:
+    """Return the SINR (..., B) of subbands less the implementation gaps [dB]."""
+    sinr_db = linear_to_db(sinr)
+    if sinr.shape[-1] == 1:
+        return sinr_db - phy.gap_db
+    finite_db = np.maximum(sinr_db, SNR_MIN_DB)
+    spread_db = finite_db.std(axis=-1, keepdims=True)
+    selective = np.minimum(spread_db / _RAYLEIGH_SPREAD_DB, 1.0)
+    return np.asarray(sinr_db - phy.gap_db - phy.selective_gap_db * selective)
+
+
 class NrModem:
     """NR on a band; see `Modem`."""
 
@@ -148,7 +162,7 @@ class NrModem:
                 ("snr", np.float64, (phy.harq_processes, subbands if phy.harq == "chase" else 0)),
             ]
         )
-        self._formats = Formats(phy)
+        self._formats = Formats(phy.table, phy.target_bler, phy.gap_db)
 
     def start(self, size_bits: Ints, broadcast: NDArray[np.bool_]) -> State:
         """Return the state of links before their first slot; see `Modem`."""
