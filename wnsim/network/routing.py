@@ -22,7 +22,7 @@ class Backhaul:
 
     Parameters
     ----------
-    rate_bps : rate for each message by itself [bit/s]; none: infinite
+    rate_bps : rate for each message by itself, packet headers included [bit/s]; none: infinite
     delay_s : propagation delay from station to station [s]
     """
 

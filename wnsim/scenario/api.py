@@ -42,6 +42,12 @@ class Plan:
     settings : overrides as `key=value`
     plugins : modules whose models the scenario may use
     runs : the runs, validated and resolved
+
+    Examples
+    --------
+    >>> plan = load("network.yaml", settings={"repeat": 3})
+    >>> sorted({run.scenario.seed for run in plan})
+    [1, 2, 3]
     """
 
     scenario: str
@@ -72,6 +78,18 @@ class Results:
     ------
     ScenarioError
         if the folder has no summary, hence no complete run
+
+    Examples
+    --------
+    >>> small = {"traffic.rounds": 1, "devices.count": 4, "traffic.size_bytes": 1000, "repeat": 2}
+    >>> folder = run(load("network.yaml", settings=small), "results/read").folder
+    >>> results = Results(folder)
+    >>> results.transfers.columns[:3].tolist()
+    ['run', 'variant', 'seed']
+    >>> results.aggregate.query("metric == 'messages'")["n"].unique().tolist()
+    [2]
+    >>> {manifest["seed"] for manifest in results.manifests.values()} == {1, 2}
+    True
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -109,6 +127,13 @@ class Results:
         ------
         ScenarioError
             if no run has such a table
+
+        Examples
+        --------
+        >>> small = {"traffic.rounds": 1, "devices.count": 4, "traffic.size_bytes": 1000}
+        >>> results = run(load("network.yaml", settings=small), "results/table")
+        >>> results.table("devices")["device"].nunique()
+        4
         """
         import pandas as pd
 
