@@ -286,7 +286,8 @@ def test_line_of_sight_in_the_channel_follows_its_probability() -> None:
 def test_links_of_stations_follow_their_own_model() -> None:
     positions_m = np.array([[0.0, 0.0], [300.0, 0.0], [0.0, 400.0], [900.0, 900.0]])
     stations = np.array([False, True, False, True])
-    heights_m = np.array([1.5, 25.0, 1.5, 25.0])
+    # A terminal above its base station; of two stations the higher one takes that role.
+    heights_m = np.array([1.5, 15.0, 22.5, 25.0])
 
     def made(
         stations: NDArray[np.bool_] | None = None, station_path_loss: PathLoss | None = None
@@ -304,9 +305,9 @@ def test_links_of_stations_follow_their_own_model() -> None:
     weight = cellular.large_scale.line_of_sight(source, target, np.zeros(1))[:, 0]
     d2d_m = np.linalg.norm(positions_m[source] - positions_m[target], axis=-1)
     assert weight[0] == 1.0
-    assert gain_db[0] == pytest.approx(-FreeSpace().loss_db(d2d_m[0], 1.5, 1.5, 2e9, True))
-    for link in (1, 2, 3):
-        ends = (d2d_m[link], heights_m[source[link]], heights_m[target[link]], 2e9)
+    assert gain_db[0] == pytest.approx(-FreeSpace().loss_db(d2d_m[0], 1.5, 22.5, 2e9, True))
+    for link, h_bs_m, h_ut_m in ((1, 15.0, 1.5), (2, 25.0, 15.0), (3, 15.0, 22.5)):
+        ends = (d2d_m[link], h_bs_m, h_ut_m, 2e9)
         los_db, nlos_db = (-Uma().loss_db(*ends, los) for los in (True, False))
         expected = weight[link] * los_db + (1 - weight[link]) * nlos_db
         assert gain_db[link] == pytest.approx(expected)

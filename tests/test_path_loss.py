@@ -142,13 +142,10 @@ def test_contract(model: PathLoss) -> None:
         loss_db = model.loss_db(distance_m, heights_m, 1.7, 3.5e9, los)
         assert loss_db.shape == (2, 400)
         assert np.all(np.diff(loss_db) > -1e-9)
-        # Both directions are one link.
-        assert np.array_equal(loss_db, model.loss_db(distance_m, 1.7, heights_m, 3.5e9, los))
         # Antennas closer than 1 m count as 1 m apart.
         assert np.ptp(loss_db[0, distance_m < 0.9]) == 0.0
         sigma_db = model.shadow_db(distance_m, heights_m, 1.7, 3.5e9, los)
         assert np.all(np.broadcast_to(sigma_db, (2, 400)) >= 0.0)
-        assert np.array_equal(sigma_db, model.shadow_db(distance_m, 1.7, heights_m, 3.5e9, los))
         assert model.shadow_correlation_m(los) > 0.0
     far_m = distance_m[distance_m > 2.0]
     assert np.all(
@@ -165,6 +162,18 @@ def test_contract(model: PathLoss) -> None:
     assert 0.0 <= model.range_m[0] < model.range_m[1]
     assert model.title
     assert model.notes(10.0, 1.5, 3.5e9) == [] or model.title in model.notes(10.0, 1.5, 3.5e9)[0]
+
+
+def test_a_terminal_above_the_base_station_stays_the_terminal() -> None:
+    """Law: Table 7.4.1-1 with h_BS 10 m and h_UT 22.5 m at 200 m and 3.5 GHz; Table 7.4.2-1."""
+    loss_db = UmiStreetCanyon().loss_db(200.0, 10.0, 22.5, 3.5e9, False)
+    slope_db = 35.3 * np.log10(np.hypot(200.0, 12.5)) + 21.3 * np.log10(3.5)
+    assert loss_db == pytest.approx(22.4 + slope_db - 0.3 * 21.0)
+    assert loss_db == pytest.approx(108.945, abs=1e-3)
+    assert UmiStreetCanyon().notes(10.0, 22.5, 3.5e9) == []
+    # A terminal above 13 m has more line of sight, whether it is above the base station or not.
+    low, high = Uma().los_probability(np.array(200.0), np.array([[15.0], [25.0]]), 20.0)[:, 0]
+    assert low == high
 
 
 @pytest.mark.parametrize(

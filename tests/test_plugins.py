@@ -35,7 +35,7 @@ class Wall(AlwaysLineOfSight):
     loss: float = 100.0
     title = "a wall"
 
-    def loss_db(self, d2d_m, h_tx_m, h_rx_m, frequency_hz, los):
+    def loss_db(self, d2d_m, h_bs_m, h_ut_m, frequency_hz, los):
         return np.full(np.shape(d2d_m), self.loss)
 
 

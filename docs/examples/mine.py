@@ -33,12 +33,12 @@ class Wood(FreeSpace):
     depth_m: float = 50.0
     title = "a wood"
 
-    def loss_db(self, d2d_m, h_tx_m, h_rx_m, frequency_hz, los):
+    def loss_db(self, d2d_m, h_bs_m, h_ut_m, frequency_hz, los):
         trees_m = np.minimum(d2d_m, min(self.depth_m, 400.0))
         near = 0.45 * trees_m
         far = 1.33 * np.maximum(trees_m, 14.0) ** 0.588
         trees_db = (frequency_hz / 1e9) ** 0.284 * np.where(trees_m < 14.0, near, far)
-        return super().loss_db(d2d_m, h_tx_m, h_rx_m, frequency_hz, los) + trees_db
+        return super().loss_db(d2d_m, h_bs_m, h_ut_m, frequency_hz, los) + trees_db
 
 
 # end: path loss

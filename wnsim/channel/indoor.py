@@ -36,17 +36,17 @@ class Inh(Cellular):
     model: Literal["inh"] = "inh"
     variant: Literal["mixed", "open"] = "mixed"
 
-    def los_db(self, d2d_m: Floats, d3d_m: Floats, low_m: Floats, high_m: Floats,
+    def los_db(self, d2d_m: Floats, d3d_m: Floats, h_bs_m: Floats, h_ut_m: Floats,
                  frequency_hz: float) -> Floats:  # fmt: skip
         """Return the LOS path loss [dB]."""
         return np.asarray(32.4 + 17.3 * np.log10(d3d_m) + frequency_db(frequency_hz))
 
-    def nlos_db(self, d3d_m: Floats, low_m: Floats, high_m: Floats,
+    def nlos_db(self, d3d_m: Floats, h_bs_m: Floats, h_ut_m: Floats,
                    frequency_hz: float) -> Floats:  # fmt: skip
         """Return the NLOS path loss [dB]."""
         return np.asarray(17.3 + 38.3 * np.log10(d3d_m) + 24.9 * np.log10(frequency_hz / 1e9))
 
-    def los_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
+    def los_probability(self, d2d_m: ArrayLike, h_bs_m: ArrayLike, h_ut_m: ArrayLike) -> Floats:
         """Return the LOS probability, which does not depend on the heights."""
         # 1 up to a first distance, then one exponential, and another beyond a second distance.
         first_m, near_m, second_m, far_m, share = {
@@ -59,4 +59,4 @@ class Inh(Cellular):
         # TR 38.901: the limit belongs to the far part of the mixed office, to the near one of the
         # open.
         last_near = d2d_m < second_m if self.variant == "mixed" else d2d_m <= second_m
-        return spread(np.where(last_near, near, far), h_tx_m, h_rx_m)
+        return spread(np.where(last_near, near, far), h_bs_m, h_ut_m)

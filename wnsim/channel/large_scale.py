@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from wnsim.channel.links import LinkRows, grown, members, ordered
 from wnsim.channel.nodes import Nodes
+from wnsim.channel.propagation import heights_by_role_m
 from wnsim.channel.propagation_scene import Geometry, Scene
 from wnsim.core.units import Floats, Ints
 
@@ -204,5 +205,7 @@ class LargeScale:
         apart_m = positions_m[first] - positions_m[second]
         d2d_m = np.hypot(apart_m[..., 0], apart_m[..., 1])
         heights_m = self._nodes.heights_m[:, None]
-        h_low_m, h_high_m = heights_m[low], heights_m[high]
-        return Geometry(low, high, positions_m, first, second, h_low_m, h_high_m, d2d_m, t_s)
+        stations = self._nodes.stations[:, None]
+        ends_m = heights_m[low], heights_m[high]
+        roles_m = heights_by_role_m(ends_m, (stations[low], stations[high]))
+        return Geometry(low, high, positions_m, first, second, *ends_m, *roles_m, d2d_m, t_s)

@@ -15,7 +15,9 @@ from wnsim.core.units import Floats
 class PathLoss(Protocol):
     """Interface of a path-loss model.
 
-    A model is symmetric in its two ends; antenna heights and distances broadcast.
+    The first height is that of the base station, the second one that of the terminal. On a link
+    between two devices, or between two base stations, the higher antenna counts as the base
+    station, so that both directions have the same loss. Heights and distances broadcast.
     """
 
     @property
@@ -37,18 +39,18 @@ class PathLoss(Protocol):
     def loss_db(
         self,
         d2d_m: ArrayLike,
-        h_tx_m: ArrayLike,
-        h_rx_m: ArrayLike,
+        h_bs_m: ArrayLike,
+        h_ut_m: ArrayLike,
         frequency_hz: float,
         los: bool,
     ) -> Floats:
         """Return the mean path loss [dB], LOS or NLOS."""
 
-    def los_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
+    def los_probability(self, d2d_m: ArrayLike, h_bs_m: ArrayLike, h_ut_m: ArrayLike) -> Floats:
         """Return the LOS probability."""
 
     def los_or_nlosv_probability(
-        self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike
+        self, d2d_m: ArrayLike, h_bs_m: ArrayLike, h_ut_m: ArrayLike
     ) -> Floats:
         """Return the probability of LOS or NLOSv: no building, but perhaps a vehicle in between.
 
@@ -58,8 +60,8 @@ class PathLoss(Protocol):
     def shadow_db(
         self,
         d2d_m: ArrayLike,
-        h_tx_m: ArrayLike,
-        h_rx_m: ArrayLike,
+        h_bs_m: ArrayLike,
+        h_ut_m: ArrayLike,
         frequency_hz: float,
         los: bool,
     ) -> Floats:
@@ -68,7 +70,7 @@ class PathLoss(Protocol):
     def shadow_correlation_m(self, los: bool) -> float:
         """Return the decorrelation distance of shadow fading [m]."""
 
-    def notes(self, h_tx_m: float, h_rx_m: float, frequency_hz: float) -> list[str]:
+    def notes(self, h_bs_m: float, h_ut_m: float, frequency_hz: float) -> list[str]:
         """Return a note for each way in which heights or carrier leave the validity range."""
 
 
@@ -77,15 +79,15 @@ class BuildingsOnly:
 
     blockage: ClassVar[VehicleBlockage | None] = None
 
-    def los_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
+    def los_probability(self, d2d_m: ArrayLike, h_bs_m: ArrayLike, h_ut_m: ArrayLike) -> Floats:
         """Return the LOS probability."""
         raise NotImplementedError
 
     def los_or_nlosv_probability(
-        self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike
+        self, d2d_m: ArrayLike, h_bs_m: ArrayLike, h_ut_m: ArrayLike
     ) -> Floats:
         """Return the LOS probability: there are no vehicles."""
-        return self.los_probability(d2d_m, h_tx_m, h_rx_m)
+        return self.los_probability(d2d_m, h_bs_m, h_ut_m)
 
 
 class AlwaysLineOfSight(BuildingsOnly):
@@ -96,15 +98,15 @@ class AlwaysLineOfSight(BuildingsOnly):
     los_correlation_m: ClassVar[float] = 10.0
     range_m: ClassVar[tuple[float, float]] = (0.0, math.inf)
 
-    def los_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
+    def los_probability(self, d2d_m: ArrayLike, h_bs_m: ArrayLike, h_ut_m: ArrayLike) -> Floats:
         """Return ones."""
-        return np.ones(np.broadcast_shapes(np.shape(d2d_m), np.shape(h_tx_m), np.shape(h_rx_m)))
+        return np.ones(np.broadcast_shapes(np.shape(d2d_m), np.shape(h_bs_m), np.shape(h_ut_m)))
 
     def shadow_db(
         self,
         d2d_m: ArrayLike,
-        h_tx_m: ArrayLike,
-        h_rx_m: ArrayLike,
+        h_bs_m: ArrayLike,
+        h_ut_m: ArrayLike,
         frequency_hz: float,
         los: bool,
     ) -> Floats:
@@ -115,6 +117,6 @@ class AlwaysLineOfSight(BuildingsOnly):
         """Return the decorrelation distance of shadow fading [m]."""
         return self.los_correlation_m
 
-    def notes(self, h_tx_m: float, h_rx_m: float, frequency_hz: float) -> list[str]:
+    def notes(self, h_bs_m: float, h_ut_m: float, frequency_hz: float) -> list[str]:
         """Return an empty list: the formula's parameters are the user's."""
         return []

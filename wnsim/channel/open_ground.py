@@ -37,13 +37,13 @@ class FreeSpace(AlwaysLineOfSight):
     def loss_db(
         self,
         d2d_m: ArrayLike,
-        h_tx_m: ArrayLike,
-        h_rx_m: ArrayLike,
+        h_bs_m: ArrayLike,
+        h_ut_m: ArrayLike,
         frequency_hz: float,
         los: bool,
     ) -> Floats:
         """Return the path loss [dB], equal in both line-of-sight states."""
-        return free_space_db(distance_m(d2d_m, h_tx_m, h_rx_m), frequency_hz)
+        return free_space_db(distance_m(d2d_m, h_bs_m, h_ut_m), frequency_hz)
 
 
 @parameters
@@ -56,16 +56,16 @@ class TwoRay(AlwaysLineOfSight):
     def loss_db(
         self,
         d2d_m: ArrayLike,
-        h_tx_m: ArrayLike,
-        h_rx_m: ArrayLike,
+        h_bs_m: ArrayLike,
+        h_ut_m: ArrayLike,
         frequency_hz: float,
         los: bool,
     ) -> Floats:
         """Return the path loss [dB], equal in both line-of-sight states."""
-        lowest_m = float(min(np.min(h_tx_m), np.min(h_rx_m)))
+        lowest_m = float(min(np.min(h_bs_m), np.min(h_ut_m)))
         if not lowest_m > 0.0:
             raise ValueError(f"antenna height must be positive over ground, got {lowest_m:g}")
-        return two_ray_db(distance_m(d2d_m, h_tx_m, h_rx_m), h_tx_m, h_rx_m, frequency_hz)
+        return two_ray_db(distance_m(d2d_m, h_bs_m, h_ut_m), h_bs_m, h_ut_m, frequency_hz)
 
 
 @parameters
@@ -94,13 +94,13 @@ class LogDistance(AlwaysLineOfSight):
     def loss_db(
         self,
         d2d_m: ArrayLike,
-        h_tx_m: ArrayLike,
-        h_rx_m: ArrayLike,
+        h_bs_m: ArrayLike,
+        h_ut_m: ArrayLike,
         frequency_hz: float,
         los: bool,
     ) -> Floats:
         """Return the path loss [dB], equal in both line-of-sight states."""
-        d3d_m = distance_m(d2d_m, h_tx_m, h_rx_m)
+        d3d_m = distance_m(d2d_m, h_bs_m, h_ut_m)
         return free_space_db(d3d_m, frequency_hz) + power_law_db(
             d3d_m, self.reference_m, self.exponent
         )
@@ -134,13 +134,13 @@ class DualSlope(AlwaysLineOfSight):
     def loss_db(
         self,
         d2d_m: ArrayLike,
-        h_tx_m: ArrayLike,
-        h_rx_m: ArrayLike,
+        h_bs_m: ArrayLike,
+        h_ut_m: ArrayLike,
         frequency_hz: float,
         los: bool,
     ) -> Floats:
         """Return the path loss [dB], equal in both line-of-sight states."""
-        d3d_m = distance_m(d2d_m, h_tx_m, h_rx_m)
+        d3d_m = distance_m(d2d_m, h_bs_m, h_ut_m)
         near_m = np.minimum(d3d_m, self.break_m)
         beyond_db = 10.0 * self.far_exponent * np.log10(d3d_m / near_m)
         return (

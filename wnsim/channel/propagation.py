@@ -7,7 +7,7 @@ Communications", 2nd ed., 2002, section 4.6 (two-ray ground reflection).
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from wnsim.core.units import SPEED_OF_LIGHT_MPS, Floats
 
@@ -30,10 +30,24 @@ def distance_m(d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats
     return np.maximum(np.hypot(np.asarray(d2d_m, dtype=np.float64), height_m), MIN_DISTANCE_M)
 
 
-def lower_higher_m(h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> tuple[Floats, Floats]:
-    """Return the lower and the higher of two antenna heights [m]: terminal and base station."""
-    h_tx_m, h_rx_m = np.asarray(h_tx_m, dtype=np.float64), np.asarray(h_rx_m, dtype=np.float64)
-    return np.minimum(h_tx_m, h_rx_m), np.maximum(h_tx_m, h_rx_m)
+def heights_by_role_m(
+    heights_m: tuple[Floats, Floats], stations: tuple[NDArray[np.bool_], NDArray[np.bool_]]
+) -> tuple[Floats, Floats]:
+    """Return the antenna heights of base station and terminal of links.
+
+    Parameters
+    ----------
+    heights_m : (...,) antenna heights of both ends [m]
+    stations : (...,) whether each end is a base station
+
+    Returns
+    -------
+    h_bs_m, h_ut_m : (...,) heights [m]; of two ends with the same role the higher one counts as the
+        base station
+    """
+    one_m, other_m = heights_m
+    first = np.where(stations[0] == stations[1], one_m >= other_m, stations[0])
+    return np.where(first, one_m, other_m), np.where(first, other_m, one_m)
 
 
 def free_space_db(d3d_m: ArrayLike, frequency_hz: float) -> Floats:

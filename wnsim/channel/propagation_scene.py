@@ -40,6 +40,7 @@ class Geometry:
     positions_m : (n, T, 2) positions of the n nodes that are an end of a link [m]
     first, second : (L,) indices of a link's low and high end among the n nodes
     h_low_m, h_high_m : (L, 1) antenna heights of the two ends [m]
+    h_bs_m, h_ut_m : (L, 1) the same heights, of base station and terminal [m]
     d2d_m : (L, T) ground distance between the ends [m]
     t_s : (T,) instants [s]
     cached : cached positions of the nodes, if field values are to be kept
@@ -52,6 +53,8 @@ class Geometry:
     second: Ints
     h_low_m: Floats
     h_high_m: Floats
+    h_bs_m: Floats
+    h_ut_m: Floats
     d2d_m: Floats
     t_s: Floats
     cached: CachedPositions | None = None
@@ -62,8 +65,8 @@ class Geometry:
             return self
         return Geometry(
             self.low[links], self.high[links], self.positions_m, self.first[links],
-            self.second[links], self.h_low_m[links], self.h_high_m[links], self.d2d_m[links],
-            self.t_s, self.cached,
+            self.second[links], self.h_low_m[links], self.h_high_m[links], self.h_bs_m[links],
+            self.h_ut_m[links], self.d2d_m[links], self.t_s, self.cached,
         )  # fmt: skip
 
 
@@ -117,7 +120,7 @@ class Scene:
         sight : (L, T) weight of LOS, 0 to 1
         clear : (L, T) weight of LOS or NLOSv, at least that of LOS
         """
-        ends = (at.d2d_m, at.h_low_m, at.h_high_m)
+        ends = (at.d2d_m, at.h_bs_m, at.h_ut_m)
         probabilities = [self._path_loss.los_probability(*ends)]
         if self._blockage is not None:
             probabilities.append(self._path_loss.los_or_nlosv_probability(*ends))
@@ -156,7 +159,7 @@ class Scene:
 
     def _state_db(self, at: Geometry, los: bool) -> Floats:
         """Return the gain (L, T) [dB] in one state."""
-        ends = (at.d2d_m, at.h_low_m, at.h_high_m, self._frequency_hz, los)
+        ends = (at.d2d_m, at.h_bs_m, at.h_ut_m, self._frequency_hz, los)
         gain_db = -self._path_loss.loss_db(*ends)
         sigma_db = (
             self._path_loss.shadow_db(*ends) if self._sigma_db is None else np.array(self._sigma_db)
@@ -172,7 +175,7 @@ class Scene:
         normal = self._vehicles.between(at.positions_m, at.first, at.second, at.cached)
         truck = np.full(normal.shape, blockage.truck_share)
         (truck,) = self._trucks.states([truck], at.positions_m, at.first, at.second, at.cached)
-        ends = (at.d2d_m, at.h_low_m, at.h_high_m)
+        ends = (at.d2d_m, at.h_bs_m, at.h_ut_m)
         return truck * blockage.loss_db(normal, *ends, TRUCK_HEIGHT_M) + (
             1.0 - truck
         ) * blockage.loss_db(normal, *ends, CAR_HEIGHT_M)

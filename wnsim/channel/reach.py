@@ -8,6 +8,7 @@ import numpy as np
 
 from wnsim.channel.nodes import Nodes
 from wnsim.channel.path_loss import PathLoss
+from wnsim.channel.propagation import heights_by_role_m
 from wnsim.channel.shadowing import Shadowing
 from wnsim.core.units import Floats
 
@@ -64,8 +65,11 @@ class MaximumRange:
         one, other = one[pairs], other[pairs]
         both_db = best_db[one] + np.where(one == other, second_db[one], best_db[other])
         with_station = (kinds[one, 0] > 0.0) | (kinds[other, 0] > 0.0)
+        h_bs_m, h_ut_m = heights_by_role_m(
+            (kinds[one, 1], kinds[other, 1]), (kinds[one, 0] > 0.0, kinds[other, 0] > 0.0)
+        )
         self._groups = [
-            (model, kinds[one[some], 1], kinds[other[some], 1], both_db[some])
+            (model, h_bs_m[some], h_ut_m[some], both_db[some])
             for model, some in ((path_loss, ~with_station), (station_path_loss, with_station))
             if some.any()
         ]
@@ -73,14 +77,14 @@ class MaximumRange:
     def __call__(self, loss_db: float) -> float:
         """Return the distance [m], at most `FAR_M`; 0 if no pair has so small a loss."""
         max_range_m = 0.0
-        for model, h_tx_m, h_rx_m, gain_db in self._groups:
+        for model, h_bs_m, h_ut_m, gain_db in self._groups:
             limit_db = loss_db + gain_db
             low_m, high_m = np.zeros(gain_db.shape), np.full(gain_db.shape, self.FAR_M)
-            never = self._least_db(low_m, model, h_tx_m, h_rx_m) >= limit_db
-            always = self._least_db(high_m, model, h_tx_m, h_rx_m) < limit_db
+            never = self._least_db(low_m, model, h_bs_m, h_ut_m) >= limit_db
+            always = self._least_db(high_m, model, h_bs_m, h_ut_m) < limit_db
             for _ in range(_STEPS):
                 middle_m = 0.5 * (low_m + high_m)
-                within = self._least_db(middle_m, model, h_tx_m, h_rx_m) < limit_db
+                within = self._least_db(middle_m, model, h_bs_m, h_ut_m) < limit_db
                 low_m, high_m = (
                     np.where(within, middle_m, low_m),
                     np.where(within, high_m, middle_m),
@@ -89,11 +93,11 @@ class MaximumRange:
             max_range_m = max(max_range_m, float(found_m.max()))
         return min(float(np.hypot(max_range_m, self._merged_m)), self.FAR_M)
 
-    def _least_db(self, d2d_m: Floats, model: PathLoss, h_tx_m: Floats, h_rx_m: Floats) -> Floats:
+    def _least_db(self, d2d_m: Floats, model: PathLoss, h_bs_m: Floats, h_ut_m: Floats) -> Floats:
         """Return the smallest path loss (P,) of all states at distances (P,) [dB]."""
         least_db = np.full(d2d_m.shape, np.inf)
         for los in (True, False):
-            ends = (d2d_m, h_tx_m, h_rx_m, self._frequency_hz, los)
+            ends = (d2d_m, h_bs_m, h_ut_m, self._frequency_hz, los)
             sigma_db = model.shadow_db(*ends) if self._sigma_db is None else self._sigma_db
             luck_db = np.where(np.asarray(sigma_db) > 0.0, _LUCK_DB, 0.0)
             least_db = np.minimum(least_db, model.loss_db(*ends) - luck_db)

@@ -14,7 +14,6 @@ from numpy.typing import ArrayLike
 from pydantic import Field
 
 from wnsim.channel.cellular import ROUNDED_SPEED_OF_LIGHT_MPS, Cellular, frequency_db, spread
-from wnsim.channel.propagation import lower_higher_m
 from wnsim.core.params import parameters
 from wnsim.core.units import Floats
 
@@ -41,55 +40,54 @@ class Rma(Cellular):
     building_m: Annotated[float, Field(ge=5.0, le=50.0)] = 5.0
     street_m: Annotated[float, Field(ge=5.0, le=50.0)] = 20.0
 
-    def los_db(self, d2d_m: Floats, d3d_m: Floats, low_m: Floats, high_m: Floats,
+    def los_db(self, d2d_m: Floats, d3d_m: Floats, h_bs_m: Floats, h_ut_m: Floats,
                  frequency_hz: float) -> Floats:  # fmt: skip
         """Return PL1 up to the breakpoint and PL2 beyond [dB]."""
-        break_m = self._break_m(low_m, high_m, frequency_hz)
+        break_m = self._break_m(h_bs_m, h_ut_m, frequency_hz)
         far_m = np.maximum(d3d_m / break_m, 1.0)
         beyond = d2d_m > break_m
         near_db = self._near_db(np.where(beyond, break_m, d3d_m), frequency_hz)
         return near_db + np.where(beyond, 40.0 * np.log10(far_m), 0.0)
 
-    def nlos_db(self, d3d_m: Floats, low_m: Floats, high_m: Floats,
+    def nlos_db(self, d3d_m: Floats, h_bs_m: Floats, h_ut_m: Floats,
                    frequency_hz: float) -> Floats:  # fmt: skip
         """Return the NLOS path loss [dB]."""
-        site = np.log10(high_m)
+        site = np.log10(h_bs_m)
         return np.asarray(
             161.04
             - 7.1 * np.log10(self.street_m)
             + 7.5 * np.log10(self.building_m)
-            - (24.37 - 3.7 * (self.building_m / high_m) ** 2) * site
+            - (24.37 - 3.7 * (self.building_m / h_bs_m) ** 2) * site
             + (43.42 - 3.1 * site) * (np.log10(d3d_m) - 3.0)
             + frequency_db(frequency_hz)
-            - (3.2 * np.log10(11.75 * low_m) ** 2 - 4.97)
+            - (3.2 * np.log10(11.75 * h_ut_m) ** 2 - 4.97)
         )
 
-    def los_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
+    def los_probability(self, d2d_m: ArrayLike, h_bs_m: ArrayLike, h_ut_m: ArrayLike) -> Floats:
         """Return the LOS probability, which does not depend on the heights."""
         beyond_m = np.maximum(np.asarray(d2d_m, dtype=np.float64) - 10.0, 0.0)
-        return spread(np.exp(-beyond_m / 1000.0), h_tx_m, h_rx_m)
+        return spread(np.exp(-beyond_m / 1000.0), h_bs_m, h_ut_m)
 
     def shadow_db(
         self,
         d2d_m: ArrayLike,
-        h_tx_m: ArrayLike,
-        h_rx_m: ArrayLike,
+        h_bs_m: ArrayLike,
+        h_ut_m: ArrayLike,
         frequency_hz: float,
         los: bool,
     ) -> Floats:
         """Return the standard deviation of shadow fading [dB], larger beyond the breakpoint."""
         if not los:
             return np.asarray(self.sigmas_db[los])
-        break_m = self._break_m(*lower_higher_m(h_tx_m, h_rx_m), frequency_hz)
+        break_m = self._break_m(np.asarray(h_bs_m), np.asarray(h_ut_m), frequency_hz)
         return np.where(np.asarray(d2d_m) <= break_m, self.sigmas_db[los], 6.0)
 
-    def _break_m(self, low_m: Floats, high_m: Floats, frequency_hz: float) -> Floats:
+    def _break_m(self, h_bs_m: Floats, h_ut_m: Floats, frequency_hz: float) -> Floats:
         """Return the breakpoint distance [m]."""
-        if np.any(low_m <= 0.0):
-            raise ValueError(
-                f"antenna height must be positive in RMa, got {float(np.min(low_m)):g}"
-            )
-        return 2.0 * np.pi * high_m * low_m * (frequency_hz / ROUNDED_SPEED_OF_LIGHT_MPS)
+        lowest_m = min(float(np.min(h_bs_m)), float(np.min(h_ut_m)))
+        if lowest_m <= 0.0:
+            raise ValueError(f"antenna height must be positive in RMa, got {lowest_m:g}")
+        return 2.0 * np.pi * h_bs_m * h_ut_m * (frequency_hz / ROUNDED_SPEED_OF_LIGHT_MPS)
 
     def _near_db(self, d3d_m: Floats, frequency_hz: float) -> Floats:
         """Return PL1 [dB]."""

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from wnsim.channel.cellular import ROUNDED_SPEED_OF_LIGHT_MPS, Cellular, frequency_db, spread
-from wnsim.channel.propagation import lower_higher_m
 from wnsim.core.params import parameters
 from wnsim.core.units import Floats
 
@@ -31,32 +30,32 @@ class UmiStreetCanyon(Cellular):
     correlations_m: ClassVar[tuple[float, float]] = (13.0, 10.0)
     model: Literal["umi"] = "umi"
 
-    def los_db(self, d2d_m: Floats, d3d_m: Floats, low_m: Floats, high_m: Floats,
+    def los_db(self, d2d_m: Floats, d3d_m: Floats, h_bs_m: Floats, h_ut_m: Floats,
                  frequency_hz: float) -> Floats:  # fmt: skip
         """Return PL1 up to the breakpoint and PL2 beyond [dB]; antennas must be above 1 m."""
-        break_m = _break_m(low_m, high_m, frequency_hz, self.title)
-        far_db = 9.5 * np.log10(break_m**2 + (high_m - low_m) ** 2)
+        break_m = _break_m(h_bs_m, h_ut_m, frequency_hz, self.title)
+        far_db = 9.5 * np.log10(break_m**2 + (h_bs_m - h_ut_m) ** 2)
         slopes_db = np.where(
             d2d_m <= break_m, 21.0 * np.log10(d3d_m), 40.0 * np.log10(d3d_m) - far_db
         )
         return np.asarray(32.4 + slopes_db + frequency_db(frequency_hz))
 
-    def nlos_db(self, d3d_m: Floats, low_m: Floats, high_m: Floats,
+    def nlos_db(self, d3d_m: Floats, h_bs_m: Floats, h_ut_m: Floats,
                    frequency_hz: float) -> Floats:  # fmt: skip
         """Return the NLOS path loss [dB]."""
         return np.asarray(
             22.4
             + 35.3 * np.log10(d3d_m)
             + 21.3 * np.log10(frequency_hz / 1e9)
-            - 0.3 * (low_m - 1.5)
+            - 0.3 * (h_ut_m - 1.5)
         )
 
-    def los_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
+    def los_probability(self, d2d_m: ArrayLike, h_bs_m: ArrayLike, h_ut_m: ArrayLike) -> Floats:
         """Return the LOS probability, which does not depend on the heights."""
         # At 18 m and below the table says 1, which the formula gives at 18 m.
         d2d_m = np.maximum(np.asarray(d2d_m, dtype=np.float64), 18.0)
         probability = 18.0 / d2d_m + np.exp(-d2d_m / 36.0) * (1.0 - 18.0 / d2d_m)
-        return spread(probability, h_tx_m, h_rx_m)
+        return spread(probability, h_bs_m, h_ut_m)
 
 
 @parameters
@@ -75,43 +74,44 @@ class Uma(Cellular):
     correlations_m: ClassVar[tuple[float, float]] = (50.0, 37.0)
     model: Literal["uma"] = "uma"
 
-    def los_db(self, d2d_m: Floats, d3d_m: Floats, low_m: Floats, high_m: Floats,
+    def los_db(self, d2d_m: Floats, d3d_m: Floats, h_bs_m: Floats, h_ut_m: Floats,
                  frequency_hz: float) -> Floats:  # fmt: skip
         """Return PL1 up to the breakpoint and PL2 beyond [dB]; antennas must be above 1 m."""
-        break_m = _break_m(low_m, high_m, frequency_hz, self.title)
-        far_db = 9.0 * np.log10(break_m**2 + (high_m - low_m) ** 2)
+        break_m = _break_m(h_bs_m, h_ut_m, frequency_hz, self.title)
+        far_db = 9.0 * np.log10(break_m**2 + (h_bs_m - h_ut_m) ** 2)
         slopes_db = np.where(
             d2d_m <= break_m, 22.0 * np.log10(d3d_m), 40.0 * np.log10(d3d_m) - far_db
         )
         return np.asarray(28.0 + slopes_db + frequency_db(frequency_hz))
 
-    def nlos_db(self, d3d_m: Floats, low_m: Floats, high_m: Floats,
+    def nlos_db(self, d3d_m: Floats, h_bs_m: Floats, h_ut_m: Floats,
                    frequency_hz: float) -> Floats:  # fmt: skip
         """Return the NLOS path loss [dB]."""
         return np.asarray(
-            13.54 + 39.08 * np.log10(d3d_m) + frequency_db(frequency_hz) - 0.6 * (low_m - 1.5)
+            13.54 + 39.08 * np.log10(d3d_m) + frequency_db(frequency_hz) - 0.6 * (h_ut_m - 1.5)
         )
 
-    def los_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
+    def los_probability(self, d2d_m: ArrayLike, h_bs_m: ArrayLike, h_ut_m: ArrayLike) -> Floats:
         """Return the LOS probability, larger for terminals above 13 m."""
-        low_m, _ = lower_higher_m(h_tx_m, h_rx_m)
         d2d_m = np.maximum(np.asarray(d2d_m, dtype=np.float64), 18.0)
         street = 18.0 / d2d_m + np.exp(-d2d_m / 63.0) * (1.0 - 18.0 / d2d_m)
         # The table ends at 23 m.
-        height = (np.clip(low_m - 13.0, 0.0, 10.0) / 10.0) ** 1.5
+        height = (np.clip(np.asarray(h_ut_m) - 13.0, 0.0, 10.0) / 10.0) ** 1.5
         above = 1.25 * height * (d2d_m / 100.0) ** 3 * np.exp(-d2d_m / 150.0)
-        return np.asarray(np.where(d2d_m > 18.0, np.minimum(street * (1.0 + above), 1.0), 1.0))
+        probability = np.where(d2d_m > 18.0, np.minimum(street * (1.0 + above), 1.0), 1.0)
+        return spread(probability, h_bs_m, h_ut_m)
 
 
-def _break_m(low_m: Floats, high_m: Floats, frequency_hz: float, title: str) -> Floats:
+def _break_m(h_bs_m: Floats, h_ut_m: Floats, frequency_hz: float, title: str) -> Floats:
     """Return the breakpoint distance in UMi and UMa [m]."""
-    if np.any(low_m <= _ENVIRONMENT_HEIGHT_M):
+    lowest_m = min(float(np.min(h_bs_m)), float(np.min(h_ut_m)))
+    if lowest_m <= _ENVIRONMENT_HEIGHT_M:
         raise ValueError(
             "antenna height must be above the effective environment height of "
-            f"{_ENVIRONMENT_HEIGHT_M:g} m in {title}, got {float(np.min(low_m)):g}"
+            f"{_ENVIRONMENT_HEIGHT_M:g} m in {title}, got {lowest_m:g}"
         )
     return (
         (4.0 * frequency_hz / ROUNDED_SPEED_OF_LIGHT_MPS)
-        * (high_m - _ENVIRONMENT_HEIGHT_M)
-        * (low_m - _ENVIRONMENT_HEIGHT_M)
+        * (h_bs_m - _ENVIRONMENT_HEIGHT_M)
+        * (h_ut_m - _ENVIRONMENT_HEIGHT_M)
     )

@@ -48,13 +48,13 @@ class Vehicular:
     def loss_db(
         self,
         d2d_m: ArrayLike,
-        h_tx_m: ArrayLike,
-        h_rx_m: ArrayLike,
+        h_bs_m: ArrayLike,
+        h_ut_m: ArrayLike,
         frequency_hz: float,
         los: bool,
     ) -> Floats:
         """Return the path loss without vehicle blockage [dB]; `los` False means NLOS."""
-        d3d_m = distance_m(d2d_m, h_tx_m, h_rx_m)
+        d3d_m = distance_m(d2d_m, h_bs_m, h_ut_m)
         if los:
             return self.los_db(d3d_m, frequency_hz)
         return np.asarray(36.85 + 30.0 * np.log10(d3d_m) + 18.9 * np.log10(frequency_hz / 1e9))
@@ -62,8 +62,8 @@ class Vehicular:
     def shadow_db(
         self,
         d2d_m: ArrayLike,
-        h_tx_m: ArrayLike,
-        h_rx_m: ArrayLike,
+        h_bs_m: ArrayLike,
+        h_ut_m: ArrayLike,
         frequency_hz: float,
         los: bool,
     ) -> Floats:
@@ -74,7 +74,7 @@ class Vehicular:
         """Return the decorrelation distance of shadow fading [m]."""
         return 10.0 if los else 13.0
 
-    def notes(self, h_tx_m: float, h_rx_m: float, frequency_hz: float) -> list[str]:
+    def notes(self, h_bs_m: float, h_ut_m: float, frequency_hz: float) -> list[str]:
         """Return an empty list: the formulas have no limits on heights and carriers."""
         return []
 
@@ -98,23 +98,23 @@ class V2vUrban(Vehicular):
         """Return the LOS path loss [dB], also that of NLOSv without the blockage."""
         return np.asarray(38.77 + 16.7 * np.log10(d3d_m) + 18.2 * np.log10(frequency_hz / 1e9))
 
-    def los_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
+    def los_probability(self, d2d_m: ArrayLike, h_bs_m: ArrayLike, h_ut_m: ArrayLike) -> Floats:
         """Return the LOS probability."""
-        d2d_m = _spread(d2d_m, h_tx_m, h_rx_m)
+        d2d_m = _spread(d2d_m, h_bs_m, h_ut_m)
         if self.states == "boban2016":
             return np.minimum(1.0, 0.8548 * np.exp(-0.0064 * d2d_m))
         return np.minimum(1.0, 1.05 * np.exp(-0.0114 * d2d_m))
 
     def los_or_nlosv_probability(
-        self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike
+        self, d2d_m: ArrayLike, h_bs_m: ArrayLike, h_ut_m: ArrayLike
     ) -> Floats:
         """Return the probability of LOS or NLOSv, at most 1."""
-        d2d_m = _spread(d2d_m, h_tx_m, h_rx_m)
+        d2d_m = _spread(d2d_m, h_bs_m, h_ut_m)
         if self.states == "tr37885":
             return np.ones(d2d_m.shape)
         near_m = np.maximum(d2d_m, 1e-3)
         vehicle = np.exp(-((np.log(near_m) - 5.2718) ** 2) / 3.4827) / (0.0396 * near_m)
-        return np.minimum(1.0, self.los_probability(d2d_m, h_tx_m, h_rx_m) + vehicle)
+        return np.minimum(1.0, self.los_probability(d2d_m, h_bs_m, h_ut_m) + vehicle)
 
 
 @parameters
@@ -137,9 +137,9 @@ class V2vHighway(Vehicular):
         """Return the LOS path loss [dB], also that of NLOSv without the blockage."""
         return np.asarray(32.4 + 20.0 * np.log10(d3d_m) + 20.0 * np.log10(frequency_hz / 1e9))
 
-    def los_probability(self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
+    def los_probability(self, d2d_m: ArrayLike, h_bs_m: ArrayLike, h_ut_m: ArrayLike) -> Floats:
         """Return the LOS probability."""
-        d2d_m = _spread(d2d_m, h_tx_m, h_rx_m)
+        d2d_m = _spread(d2d_m, h_bs_m, h_ut_m)
         if self.states == "boban2016":
             near_m = np.minimum(d2d_m, _BOBAN_HIGHWAY_M)
             return np.clip(1.5e-6 * near_m**2 - 0.0015 * near_m + 1.0, 0.0, 1.0)
@@ -148,21 +148,21 @@ class V2vHighway(Vehicular):
         return np.clip(np.where(d2d_m <= 475.0, near, far), 0.0, 1.0)
 
     def los_or_nlosv_probability(
-        self, d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike
+        self, d2d_m: ArrayLike, h_bs_m: ArrayLike, h_ut_m: ArrayLike
     ) -> Floats:
         """Return the probability of LOS or NLOSv."""
-        d2d_m = _spread(d2d_m, h_tx_m, h_rx_m)
+        d2d_m = _spread(d2d_m, h_bs_m, h_ut_m)
         if self.states == "tr37885":
             return np.ones(d2d_m.shape)
         near_m = np.minimum(d2d_m, _BOBAN_HIGHWAY_M)
         building = -2.9e-7 * near_m**2 + 0.00059 * near_m + 0.0017
         # The formulas sum to slightly more than 1 within a few meters.
-        return np.maximum(1.0 - building, self.los_probability(d2d_m, h_tx_m, h_rx_m))
+        return np.maximum(1.0 - building, self.los_probability(d2d_m, h_bs_m, h_ut_m))
 
 
-def _spread(d2d_m: ArrayLike, h_tx_m: ArrayLike, h_rx_m: ArrayLike) -> Floats:
+def _spread(d2d_m: ArrayLike, h_bs_m: ArrayLike, h_ut_m: ArrayLike) -> Floats:
     """Broadcast distances to the shape of the heights."""
     d2d_m = np.asarray(d2d_m, dtype=np.float64)
     return np.broadcast_to(
-        d2d_m, np.broadcast_shapes(d2d_m.shape, np.shape(h_tx_m), np.shape(h_rx_m))
+        d2d_m, np.broadcast_shapes(d2d_m.shape, np.shape(h_bs_m), np.shape(h_ut_m))
     )

@@ -25,21 +25,19 @@ def path_loss(model: Any) -> Iterator[str]:
     for los in (True, False):
         if not np.isfinite(model.loss_db(d2d_m, low_m, low_m, 3.5e9, los)).all():
             yield "loss_db must be finite at any distance, 0 m too, between equal heights too"
-        loss_db = np.asarray(model.loss_db(d2d_m, low_m, high_m, 3.5e9, los))
+        loss_db = np.asarray(model.loss_db(d2d_m, high_m, low_m, 3.5e9, los))
         if loss_db.shape != d2d_m.shape or not np.isfinite(loss_db).all():
             yield f"loss_db must be finite, of shape {d2d_m.shape}, got shape {loss_db.shape}"
-        elif not np.array_equal(loss_db, model.loss_db(d2d_m, high_m, low_m, 3.5e9, los)):
-            yield "loss_db must be the same with the two ends exchanged"
         elif not np.array_equal(
-            loss_db[1, 1], model.loss_db(d2d_m[1, 1], low_m, high_m, 3.5e9, los)
+            loss_db[1, 1], model.loss_db(d2d_m[1, 1], high_m, low_m, 3.5e9, los)
         ):
             yield "loss_db must not depend on which distances are asked for together"
-        if np.any(np.asarray(model.shadow_db(d2d_m, low_m, high_m, 3.5e9, los)) < 0.0):
+        if np.any(np.asarray(model.shadow_db(d2d_m, high_m, low_m, 3.5e9, los)) < 0.0):
             yield "shadow_db must be at least 0 dB"
         if not model.shadow_correlation_m(los) > 0.0:
             yield "shadow_correlation_m must be positive"
-    sight = np.asarray(model.los_probability(d2d_m, low_m, high_m))
-    clear = np.asarray(model.los_or_nlosv_probability(d2d_m, low_m, high_m))
+    sight = np.asarray(model.los_probability(d2d_m, high_m, low_m))
+    clear = np.asarray(model.los_or_nlosv_probability(d2d_m, high_m, low_m))
     if not ((sight >= 0.0) & (sight <= 1.0) & (clear <= 1.0)).all():
         yield "los_probability and los_or_nlosv_probability must be from 0 to 1"
     elif (clear < sight).any():
@@ -129,7 +127,7 @@ def antenna(model: Any) -> Iterator[str]:
     if not (gain_dbi <= model.peak_dbi + 1e-9).all():
         yield f"pattern_dbi must be at most peak_dbi, {model.peak_dbi:g}, got {gain_dbi.max():g}"
     if not np.allclose(gain_dbi, model.pattern_dbi(azimuth_deg + 360.0, elevation_deg), atol=1e-6):
-        yield "pattern_dbi must be the same after a whole turn of 360 degrees"
+        yield "pattern_dbi must be the same after a full turn of 360 degrees"
     part = np.asarray(model.pattern_dbi(azimuth_deg[1:2, :7], elevation_deg[1:2, :7]))
     if not np.array_equal(part, gain_dbi[1:2, :7]):
         yield "pattern_dbi must not depend on which directions are asked for together"
