@@ -30,7 +30,7 @@ def main() -> None:
             for column in COLUMNS
         ]
         rows.append([str(variant), f"{density:g}", cell(count, 1, 1.0), cell(size, 1, 1.0), *rates])
-    heads = ["masks", "density", "clusters", "largest", "Eq. 19", "measured", "of used"]
+    heads = ["masks", "density", "clusters", "largest", "Eq. 19", "measured", "of active"]
     show(heads, rows, named[0] / "tables" / "collision")
 
 
