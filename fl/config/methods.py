@@ -112,7 +112,7 @@ class LoriS:
 
 @parameters
 class FullFt:
-    """Full fine-tuning of every adapted linear layer, averaged with the neighbors: an upper bound.
+    """Full fine-tuning of every adapted linear layer, averaged with the neighbors.
 
     Parameters
     ----------

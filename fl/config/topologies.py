@@ -102,7 +102,7 @@ class ClusterExchange:
     ----------
     every : rounds between two exchanges; the last round always has one
     source : sender: the `head` of each cluster, its member with the best links to the outside; or,
-        for each device, the `nearest` device that has the update, member or not
+        for each device, with `nearest` the device of highest SNR that has the update, member or not
     """
 
     every: Count = 5
