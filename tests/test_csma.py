@@ -148,6 +148,7 @@ def test_a_lone_packet_goes_at_once(engine: str) -> None:
     assert (attempt.sent, attempt.failed, attempt.repeated) == (1, 0, 0)
     assert (attempt.access_ns, attempt.failed_ns) == (0, 0)
     assert attempt.airtime_s == attempt.receiving_s == DATA / 1e9
+    assert attempt.ack_s == ACK / 1e9
     # 16.0206 dBm less the loss at 5 m over thermal noise.
     snr_db = 16.0206 - 46.6777 - 30 * math.log10(5) + 93.9655
     assert 10 * math.log10(attempt.snr_sum) == pytest.approx(snr_db, abs=0.05)
@@ -168,11 +169,12 @@ def test_packets_in_a_row_are_apart_by_whole_slots(engine: str) -> None:
     assert set(slots.tolist()) == set(range(16))
     assert np.mean(slots) == pytest.approx(7.5, abs=3 * 4.61 / math.sqrt(200))
     assert attempt.ended_ns == arrived[-1]
+    assert attempt.ack_s == pytest.approx(201 * ACK / 1e9)
     assert attempt.access_ns == attempt.ended_ns - 200 * (DATA + SIFS + ACK) - (68_000 + SIFS + ACK)
 
 
 @ENGINE
-def test_nobody_there(engine: str) -> None:
+def test_no_receiver_in_range(engine: str) -> None:
     # 400 m apart nothing arrives: each packet is sent seven times, from growing windows.
     world = make_world(at((0, 0), (400, 0)), Wifi(rate_mbps=24.0))
     offers = [Offer(0, 0, (1,), 2 * PACKET_BITS)]

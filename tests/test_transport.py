@@ -15,12 +15,13 @@ from wnsim.channel import Replay, ReplayTable
 from wnsim.core.transfer import Message, Transfer
 from wnsim.core.units import NS_PER_S, dbm_to_w
 from wnsim.faults import LinkOutage
+from wnsim.mac import Csma
 from wnsim.mobility import Motion
 from wnsim.mobility.traces import TraceMotion
 from wnsim.network import Network
 from wnsim.network.energy_ledger import EnergyLedger
 from wnsim.network.transport import Transport
-from wnsim.phy import NrMcs, Shannon
+from wnsim.phy import NrMcs, Shannon, Wifi
 from wnsim.workload.background import Background
 from wnsim.workload.probes import Probes
 from wnsim.world.energy import Energy
@@ -231,6 +232,19 @@ def test_energy_is_the_sum_of_its_parts(make_network: Make) -> None:
     assert spent["receive"] == pytest.approx([0.0, 0.2 * on_s])
     assert spent["idle"] == pytest.approx([0.05 * (10 - on_s)] * 2)
     assert spent["compute"] == pytest.approx([2.0, 0.0])
+
+
+def test_acknowledgements_cost_energy(make_network: Make) -> None:
+    """Law: at 24 Mbit/s an acknowledgement lasts 28 us (16 + 8 n + 6 bits in 96-bit symbols)."""
+    network = make_network(
+        ((0.0, 0.0), (5.0, 0.0)), mac=Csma(), phy=Wifi(rate_mbps=24.0), tx_power_dbm=16.0
+    )
+    (transfer,) = run(network, [Message(0, 1, 10**6, 9.0)])
+    ack_s = transfer.packets * 28e-6
+    assert transfer.failed_blocks == 0
+    assert network.tx_s[1] == pytest.approx(ack_s)
+    assert network.rx_s[0] == pytest.approx(ack_s)
+    assert network.tx_s[0] == pytest.approx(network.rx_s[1])
 
 
 def test_a_radio_that_sleeps_takes_its_power_while_it_waits(make_network: Make) -> None:

@@ -33,6 +33,7 @@ class Attempt:
     failed_ns : time spent on blocks that were not received [ns]
     airtime_s : transmission time at full power of its transmitter [s]
     receiving_s : time for which its receiver listened to it [s]
+    ack_s : time for which its receiver sent acknowledgements, and its transmitter received them [s]
     snr_sum : sum of the linear SINR over blocks sent
     capacity_bits : sum of the Shannon bound over blocks sent [bit]
     progress : instants [ns] and bits received then, if traced
@@ -61,6 +62,7 @@ class Attempt:
     failed_ns: int = 0
     airtime_s: float = 0.0
     receiving_s: float = 0.0
+    ack_s: float = 0.0
     snr_sum: float = 0.0
     capacity_bits: float = 0.0
     progress: list[tuple[Ints, Ints]] = field(default_factory=list)

@@ -288,6 +288,8 @@ class Network:
         delivery.account(attempt)
         self.tx_s[attempt.source] += transmission.take_airtime(attempt)
         self.rx_s[attempt.target] += attempt.receiving_s
+        self.tx_s[attempt.target] += attempt.ack_s
+        self.rx_s[attempt.source] += attempt.ack_s
         if attempt.delivered:
             if self._transport.trace:
                 self.packets.extend(delivery.packets(attempt, self._transport))

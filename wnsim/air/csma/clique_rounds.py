@@ -139,6 +139,7 @@ class CliqueRounds:
                     break
                 sender.remaining -= 1
                 sender.acked += 1
+                sender.answered += 1
                 sender.starts_ns.append(start_ns)
                 sender.last_ns = start_ns + sender.exchange_ns
                 acks[sender.target] += 1
@@ -247,6 +248,7 @@ class CliqueRounds:
             sender = self._senders[node]
             sender.starts_ns.append(start_ns)
             self._acks[sender.target] += outcome.reached[place]
+            sender.answered += outcome.reached[place]
             if outcome.acked[place]:
                 sender.on_ack(start_ns + outcome.known_ns[place])
             else:
@@ -334,6 +336,7 @@ class CliqueRounds:
         attempt.sent += count
         counters.sent_ns += count * sender.data_ns
         counters.air_ns += sender.acked * sender.exchange_ns
+        counters.ack_ns += sender.answered * sender.ack_ns
         counters.arrived_bits += (sender.acked + sender.received_unacked) * payload
         counters.dropped_bits += sender.dropped * payload
         if sender.last_ns >= 0:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from wnsim.phy.wifi import SIFS_NS
+
 if TYPE_CHECKING:
     from wnsim.air.csma.service import Service
     from wnsim.air.transmission import Attempt
@@ -49,6 +51,11 @@ class Frame:
     overlapping: list[Frame] = field(default_factory=list)
     receivers: list[int] = field(default_factory=list)
     reached: list[int] = field(default_factory=list)
+
+    @property
+    def ack_ns(self) -> int:
+        """Duration of its acknowledgement [ns]."""
+        return self.nav_ns - self.end_ns - SIFS_NS
 
     @property
     def needs_ack(self) -> bool:

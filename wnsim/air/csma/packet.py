@@ -325,7 +325,7 @@ class _Station:
             frame.reached.append(self.node)
             if frame.needs_ack:
                 if frame.service is not None:
-                    frame.service.reached = True
+                    frame.service.on_reached(frame.attempts, frame.ack_ns)
                 self.busy_ns = max(self.busy_ns, frame.nav_ns)
                 engine.env.at(now + SIFS_NS, partial(self.send_ack, frame), late=_BEGIN)
                 return

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from wnsim.phy.wifi import SIFS_NS
+
 if TYPE_CHECKING:
     from wnsim.air.csma.service import Service
     from wnsim.air.transmission import Attempt
@@ -30,7 +32,7 @@ class Sender:
     resent : whether the current packet was sent before
     starts_ns : instants of transmission [ns]
     ends_ns : instants of final reception, possibly incomplete without a trace [ns]
-    acked : number of acknowledged packets
+    acked, answered : number of acknowledged packets; of acknowledgements sent
     received_unacked, dropped : packets that met the retry limit: received without an
         acknowledgement, and others
     last_ns : last final reception [ns]
@@ -50,9 +52,15 @@ class Sender:
     starts_ns: list[int] = field(default_factory=list)
     ends_ns: list[int] = field(default_factory=list)
     acked: int = 0
+    answered: int = 0
     received_unacked: int = 0
     dropped: int = 0
     last_ns: int = -1
+
+    @property
+    def ack_ns(self) -> int:
+        """Duration of an acknowledgement [ns]."""
+        return self.exchange_ns - self.data_ns - SIFS_NS
 
     def on_ack(self, now_ns: int) -> None:
         """Record the acknowledgement of a packet in a round with several senders."""

@@ -21,7 +21,8 @@ class Counters:
     Attributes
     ----------
     arrived_bits, dropped_bits : received; dropped at the retry limit [bit]
-    air_ns, sent_ns : duration of successful exchanges; of all frames [ns]
+    air_ns, sent_ns, ack_ns : duration of successful exchanges; of all frames; of the
+        acknowledgements that answer them [ns]
     last_ns, last_bits : instant [ns] and size [bit] of the last reception
     """
 
@@ -29,6 +30,7 @@ class Counters:
     dropped_bits: int = 0
     air_ns: int = 0
     sent_ns: int = 0
+    ack_ns: int = 0
     last_ns: int = -1
     last_bits: int = 0
 
@@ -99,6 +101,13 @@ class Service:
             attempt.repeated += self.tries > 0
             self.counters[attempt].sent_ns += duration_ns
         self.tries += 1
+
+    def on_reached(self, attempts: tuple[Attempt, ...], ack_ns: int) -> None:
+        """Record that the receiver has the current packet and answers with an acknowledgement."""
+        self.reached = True
+        for attempt in attempts:
+            if attempt in self.counters:
+                self.counters[attempt].ack_ns += ack_ns
 
     def _receive(self, attempt: Attempt, bits: int, now_ns: int) -> None:
         """Record that a frame delivered bits of an attempt."""
@@ -172,6 +181,7 @@ class Service:
             attempt.limit_reason = "retry-limit"
         attempt.acked_bits = counters.arrived_bits
         attempt.airtime_s = attempt.receiving_s = to_s(counters.sent_ns)
+        attempt.ack_s = to_s(counters.ack_ns)
         if attempt.started_ns >= 0:
             attempt.access_ns = now_ns - attempt.started_ns - attempt.failed_ns - counters.air_ns
 

@@ -297,7 +297,7 @@ class Windowed(Contention):
                     raise half_duplex_violation(self.setup.world.names[node], to_s(now))
                 frame.reached.append(node)
                 if frame.needs_ack:
-                    frame.service.reached = True
+                    frame.service.on_reached(frame.attempts, frame.ack_ns)
                     busy[node] = max(busy[node], frame.nav_ns)
                     heapq.heappush(self._events, (now + SIFS_NS, _ACK, node, frame))
                     continue
