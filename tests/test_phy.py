@@ -1,5 +1,7 @@
 """Radios: the Shannon bound, NR tables, segmentation, mutual information and block errors."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -12,6 +14,9 @@ from wnsim.phy.formats import schemes
 from wnsim.phy.modem import IDLE, NEW, NEW_LOST, REPEATED, REPEATED_LOST
 from wnsim.phy.nr import usable_db
 from wnsim.phy.transport_block import elements, resource_blocks, transport_bits
+from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.simulation.build import build_world
+from wnsim.scenario.spec.schema import Scenario
 
 Floats = NDArray[np.float64]
 W = 20e6
@@ -265,14 +270,62 @@ def test_transport_block_sizes_equal_38214() -> None:
 
 
 @pytest.mark.parametrize(
-    ("bandwidth_hz", "subcarrier_hz", "blocks"),
-    [(20e6, 15e3, 106), (20e6, 30e3, 51), (100e6, 30e3, 273), (10e6, 60e3, 11), (1.4e6, 15e3, 7)],
+    ("bandwidth_hz", "subcarrier_hz", "frequency_range", "blocks"),
+    [
+        (20e6, 15e3, "fr1", 106),
+        (20e6, 30e3, "fr1", 51),
+        (100e6, 30e3, "fr1", 273),
+        (10e6, 60e3, "fr1", 11),
+        (100e6, 60e3, "fr1", 135),
+        (100e6, 60e3, "fr2", 132),
+        (100e6, 120e3, "fr2", 66),
+        (400e6, 120e3, "fr2", 264),
+        (1.4e6, 15e3, "fr1", 7),
+    ],
 )
 def test_resource_blocks_of_a_band(
-    bandwidth_hz: float, subcarrier_hz: float, blocks: float
+    bandwidth_hz: float, subcarrier_hz: float, frequency_range: str, blocks: float
 ) -> None:
-    """The first four are in TS 38.101-1, Table 5.3.2-1; the last one is 90 % of its band."""
-    assert resource_blocks(bandwidth_hz, subcarrier_hz) == blocks
+    """TS 38.101-1 and 38.101-2, Tables 5.3.2-1; the last one is 90 % of its band."""
+    assert resource_blocks(bandwidth_hz, subcarrier_hz, frequency_range) == blocks
+
+
+@pytest.mark.parametrize(
+    ("radio", "sentence"),
+    [
+        (
+            "bandwidth_hz: 60e6",
+            "at most 50 MHz at a subcarrier spacing of 15 kHz in FR1, got 60 MHz",
+        ),
+        ("bandwidth_hz: 20e6, frequency_hz: 28e9", "must be one of 60, 120 kHz in FR2, got 15 kHz"),
+        (
+            "bandwidth_hz: 20e6, phy: {model: nr, subcarrier_hz: 120000}",
+            "must be one of 15, 30, 60 kHz in FR1, got 120 kHz",
+        ),
+    ],
+)
+def test_carriers_that_nr_does_not_have_are_refused(
+    scenario_of: Callable[[str], Scenario], radio: str, sentence: str
+) -> None:
+    text = radio if "phy" in radio else f"{radio}, phy: {{model: nr}}"
+    with pytest.raises(ScenarioError, match=sentence):
+        build_world(scenario_of(f"name: s\ntraffic: {{size_bytes: 1000}}\nradio: {{{text}}}\n"))
+
+
+def test_the_frequency_range_is_that_of_the_carrier() -> None:
+    assert NrMcs().on_carrier(3.5e9).frequency_range == "fr1"
+    assert NrMcs().on_carrier(28e9).frequency_range == "fr2"
+    assert NrMcs(frequency_range="fr2").on_carrier(3.5e9).frequency_range == "fr2"
+
+
+def test_the_smallest_transport_block_has_24_bits() -> None:
+    """TS 38.214, clause 5.1.3.2: N'_info is at least 24 for any number of resource elements."""
+    assert transport_bits(np.array([0.0, 6.0, 12.0, 100.0]), 2, 30 / 1024).tolist() == [
+        0,
+        24,
+        24,
+        24,
+    ]
 
 
 def test_effective_sinr_of_selective_channels() -> None:

@@ -14,9 +14,9 @@ from importlib import resources
 import numpy as np
 from numpy.typing import NDArray
 
-from wnsim.core.units import Floats, Ints
+from wnsim.core.units import Floats, Ints, linear_to_db
 from wnsim.phy.bicm import SNR_MAX_DB, SNR_MIN_DB, SNR_STEP_DB, information
-from wnsim.phy.coding import code_block_error, segment, transport_block_error
+from wnsim.phy.coding import code_block_error, repetition, segment, transport_block_error
 from wnsim.phy.modem import mean_of_bands
 from wnsim.phy.transport_block import transport_bits
 
@@ -51,7 +51,8 @@ class _Format:
     bits: Ints
     count: Ints
     code_block_bits: Floats
-    symbols: Floats  # of a code block
+    symbols: Floats  # of a code block, without repetitions
+    repeat_steps: Floats  # SNR gain of repetition, in steps of the grid
     threshold_db: Floats  # ascending: threshold of this or a higher MCS
 
 
@@ -74,6 +75,7 @@ class Formats:
         self._count = np.empty(0, dtype=np.int64)
         self._code_block_bits = np.empty(0)
         self._symbols = np.empty(0)
+        self._repeat_steps = np.empty(0)
         self._threshold_db = np.empty((0, self.schemes))
 
     def sizes(self, share: Floats, band_elements: float) -> Ints:
@@ -95,13 +97,18 @@ class Formats:
         return np.asarray(reached.sum(axis=-1) - 1)
 
     def of(self, form: Ints) -> tuple[Ints, Ints, Floats, Floats]:
-        """Return order, number of code blocks, and bits and symbols of a code block."""
+        """Return order, number of code blocks, and bits and distinct symbols of a code block."""
         return (
             self._order[form],
             self._count[form],
             self._code_block_bits[form],
             self._symbols[form],
         )
+
+    def combined(self, form: Ints, steps: Floats) -> Floats:
+        """Return SNRs (..., B) on the grid after the repetition of formats (...,), in steps."""
+        raised = steps + self._repeat_steps[form][..., None]
+        return np.asarray(np.minimum(raised, _LAST_STEP))
 
     def _size(self, data_elements: float) -> int:
         number = self._number.get(data_elements)
@@ -113,6 +120,7 @@ class Formats:
             self._count = np.concatenate([self._count, new.count])
             self._code_block_bits = np.concatenate([self._code_block_bits, new.code_block_bits])
             self._symbols = np.concatenate([self._symbols, new.symbols])
+            self._repeat_steps = np.concatenate([self._repeat_steps, new.repeat_steps])
             self._threshold_db = np.concatenate([self._threshold_db, new.threshold_db[None]])
         return number
 
@@ -124,10 +132,13 @@ def _format(table: int, target_bler: float, gap_db: float, data_elements: float)
     bits = transport_bits(data_elements, order, rate)
     count, code_block_bits = segment(bits, rate)
     symbols = np.maximum(data_elements / count, 1.0)
+    repeated = repetition(bits, rate, symbols * order)
+    symbols, repeat_db = symbols / repeated, linear_to_db(repeated)
     low_db, high_db = np.full(order.shape, SNR_MIN_DB), np.full(order.shape, SNR_MAX_DB)
     for _ in range(_BISECTIONS):
         middle_db = (low_db + high_db) / 2.0
-        mean, variance = moments(grid(middle_db[:, None]), order[:, None], int(order.max()) // 2)
+        steps = grid((middle_db + repeat_db)[:, None])
+        mean, variance = moments(steps, order[:, None], int(order.max()) // 2)
         error = transport_block_error(
             code_block_error(code_block_bits, symbols, symbols * mean, symbols * variance), count
         )
@@ -137,7 +148,9 @@ def _format(table: int, target_bler: float, gap_db: float, data_elements: float)
     threshold_db = np.where(usable, high_db + gap_db, np.inf)
     # An MCS with a higher threshold than a faster one is never chosen.
     threshold_db = np.minimum.accumulate(threshold_db[::-1])[::-1]
-    return _Format(order, bits, count, code_block_bits, symbols, threshold_db)
+    return _Format(
+        order, bits, count, code_block_bits, symbols, repeat_db / SNR_STEP_DB, threshold_db
+    )
 
 
 def grid(snr_db: Floats) -> Floats:

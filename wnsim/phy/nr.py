@@ -22,6 +22,7 @@ IEEE VTC 1997 (the outer loop's two steps); see `coding` and `bicm` for the erro
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -41,6 +42,9 @@ from wnsim.phy.turns import Turns
 _LARGEST_OFFSET_DB = 10.0
 # Standard deviation of the power of Rayleigh fading in decibels: pi/sqrt(6) 10/ln(10).
 _RAYLEIGH_SPREAD_DB = 5.57
+# Lowest carrier of FR2, and the subcarrier spacing that only FR2 has.
+_FR2_HZ = 24.25e9
+_FR2_ONLY_HZ = 120_000
 _SLOT_15_KHZ_NS = 1_000_000
 
 # Fields of the state as separate arrays.
@@ -64,6 +68,9 @@ class NrMcs:
         fading, in proportion if they differ less [dB]
     subcarrier_hz : subcarrier spacing [Hz]; a slot lasts 1 ms at 15 kHz and half of that at twice
         the spacing
+    frequency_range : `fr1` up to 7.125 GHz, `fr2` from 24.25 GHz on; they differ in the subcarrier
+        spacings, and in the resource blocks of a band; `auto`: that of the scenario's carrier, and
+        `fr1` in between
     overhead_elements : resource elements per resource block and slot without data; 12 are one
         symbol with reference signals
     harq : combining of retransmissions: ir (incremental redundancy), chase, or none (every loss is
@@ -80,6 +87,7 @@ class NrMcs:
     gap_db: float = 0.9
     selective_gap_db: float = 0.25
     subcarrier_hz: Literal[15000, 30000, 60000, 120000] = 15000
+    frequency_range: Literal["auto", "fr1", "fr2"] = "auto"
     overhead_elements: int = 12
     harq: Literal["ir", "chase", "none"] = "ir"
     max_transmissions: int = 4
@@ -109,6 +117,12 @@ class NrMcs:
                 f"got {self.outer_step_db}"
             )
 
+    def on_carrier(self, frequency_hz: float) -> NrMcs:
+        """Return this radio with the frequency range of a carrier [Hz] in place of `auto`."""
+        if self.frequency_range != "auto":
+            return self
+        return replace(self, frequency_range="fr2" if frequency_hz >= _FR2_HZ else "fr1")
+
     def modem(self, bandwidth_hz: float, subbands: int, block_ns: int) -> NrModem:
         """Return the modem of a band; see `Phy`."""
         return NrModem(self, bandwidth_hz, subbands)
@@ -136,8 +150,14 @@ class NrModem:
         self._phy = phy
         self._orders = int(schemes(phy.table)[0].max()) // 2
         self._limit = 1 if phy.harq == "none" else phy.max_transmissions
+        frequency_range = phy.frequency_range
+        if frequency_range == "auto":
+            frequency_range = "fr2" if phy.subcarrier_hz == _FR2_ONLY_HZ else "fr1"
         self._elements = float(
-            elements(resource_blocks(bandwidth_hz, phy.subcarrier_hz), phy.overhead_elements)
+            elements(
+                resource_blocks(bandwidth_hz, phy.subcarrier_hz, frequency_range),
+                phy.overhead_elements,
+            )
         )
         # Acknowledgements raise the estimated SINR so that steps balance at the target.
         self._up_db = phy.outer_step_db * phy.target_bler / (1.0 - phy.target_bler)
@@ -218,9 +238,9 @@ class NrModem:
         form = size * self._formats.schemes + np.maximum(scheme, 0)
         order, count, code_block_bits, symbols = self._formats.of(form)
         bits = self._formats.bits[form]
-        mean, variance = moments(
-            grid(linear_to_db(snr)[..., None] - self._phy.gap_db), order[..., None], self._orders
-        )
+        steps = grid(linear_to_db(snr)[..., None] - self._phy.gap_db)
+        steps = self._formats.combined(form, steps)
+        mean, variance = moments(steps, order[..., None], self._orders)
         error = transport_block_error(
             code_block_error(code_block_bits, symbols, symbols * mean, symbols * variance), count
         )
@@ -284,7 +304,8 @@ class NrModem:
             gathered = np.where(new[..., None], 0.0, state["snr"]) + sinr
             state["snr"] = np.where(valid[..., None], gathered, state["snr"])
             steps = grid(usable_db(gathered, self._phy))
-        mean, variance = moments(steps, order[..., None], self._orders)
+        combined = self._formats.combined(form, steps)
+        mean, variance = moments(combined, order[..., None], self._orders)
         mean, variance, total = symbols * mean, symbols * variance, symbols
         if sinr is None:
             mean += np.where(new, 0.0, state["mean"])

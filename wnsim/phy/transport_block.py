@@ -1,7 +1,7 @@
 """NR transport block sizes, and resource blocks of a band.
 
-Sources: 3GPP TS 38.214, clause 5.1.3.2 and Table 5.1.3.2-1 (sizes, one layer); TS 38.101-1,
-Table 5.3.2-1 (resource blocks of a band below 7 GHz).
+Sources: 3GPP TS 38.214, clause 5.1.3.2 and Table 5.1.3.2-1 (sizes, one layer); TS 38.101-1
+and 38.101-2, Table 5.3.2-1 of each (resource blocks of a band in FR1 and in FR2).
 """
 
 from __future__ import annotations
@@ -25,35 +25,57 @@ _SMALL = np.array(
     ],
     dtype=np.int64,
 )  # fmt: skip
-# Resource blocks by subcarrier spacing [kHz] and band [MHz].
-_RESOURCE_BLOCKS: dict[int, dict[int, int]] = {
-    15: {5: 25, 10: 52, 15: 79, 20: 106, 25: 133, 30: 160, 35: 188, 40: 216, 45: 242, 50: 270},
-    30: {
-        5: 11, 10: 24, 15: 38, 20: 51, 25: 65, 30: 78, 35: 92, 40: 106, 45: 119, 50: 133,
-        60: 162, 70: 189, 80: 217, 90: 245, 100: 273,
+# Resource blocks by frequency range, subcarrier spacing [kHz] and band [MHz].
+_RESOURCE_BLOCKS: dict[str, dict[int, dict[int, int]]] = {
+    "fr1": {
+        15: {5: 25, 10: 52, 15: 79, 20: 106, 25: 133, 30: 160, 35: 188, 40: 216, 45: 242, 50: 270},
+        30: {
+            5: 11, 10: 24, 15: 38, 20: 51, 25: 65, 30: 78, 35: 92, 40: 106, 45: 119, 50: 133,
+            60: 162, 70: 189, 80: 217, 90: 245, 100: 273,
+        },
+        60: {
+            10: 11, 15: 18, 20: 24, 25: 31, 30: 38, 35: 44, 40: 51, 45: 58, 50: 65,
+            60: 79, 70: 93, 80: 107, 90: 121, 100: 135,
+        },
     },
-    60: {
-        10: 11, 15: 18, 20: 24, 25: 31, 30: 38, 35: 44, 40: 51, 45: 58, 50: 65,
-        60: 79, 70: 93, 80: 107, 90: 121, 100: 135,
+    "fr2": {
+        60: {50: 66, 100: 132, 200: 264},
+        120: {50: 32, 100: 66, 200: 132, 400: 264},
     },
 }  # fmt: skip
 _USED_SHARE = 0.9
 
 
-def resource_blocks(bandwidth_hz: float, subcarrier_hz: float) -> float:
+def resource_blocks(bandwidth_hz: float, subcarrier_hz: float, frequency_range: str) -> float:
     """Return the number of resource blocks of a band.
 
     Parameters
     ----------
     bandwidth_hz : channel bandwidth, guard bands included [Hz]
     subcarrier_hz : subcarrier spacing [Hz]
+    frequency_range : `fr1` or `fr2`
 
     Returns
     -------
-    number of TS 38.101-1 if it has one; for other bands 90 % of the band in whole blocks, or in a
+    number of TS 38.101 if it has one; for other bands 90 % of the band in whole blocks, or in a
     fraction of one block if the band is narrower than that
+
+    Raises
+    ------
+    ValueError
+        if the range has no such subcarrier spacing, or no band as wide as this one
     """
-    table = _RESOURCE_BLOCKS.get(round(subcarrier_hz / 1e3), {})
+    spacings, khz = _RESOURCE_BLOCKS[frequency_range], round(subcarrier_hz / 1e3)
+    title = frequency_range.upper()
+    if khz not in spacings:
+        known = ", ".join(map(str, spacings))
+        raise ValueError(f"subcarrier_hz must be one of {known} kHz in {title}, got {khz} kHz")
+    table, widest = spacings[khz], max(spacings[khz])
+    if bandwidth_hz > widest * 1e6:
+        raise ValueError(
+            f"bandwidth_hz must be at most {widest} MHz at a subcarrier spacing of {khz} kHz in "
+            f"{title}, got {bandwidth_hz / 1e6:g} MHz"
+        )
     count = table.get(round(bandwidth_hz / 1e6)) if bandwidth_hz % 1e6 == 0 else None
     if count is not None:
         return float(count)
@@ -84,7 +106,7 @@ def transport_bits(data_elements: ArrayLike, order: ArrayLike, rate: ArrayLike) 
 
     Returns
     -------
-    (...,) size [bit]; 0 where not even the information bits of one byte fit
+    (...,) size [bit]; 0 without resource elements
     """
     rate = np.asarray(rate, dtype=np.float64)
     info = np.asarray(data_elements, dtype=np.float64) * rate * np.asarray(order)
@@ -102,4 +124,4 @@ def transport_bits(data_elements: ArrayLike, order: ArrayLike, rate: ArrayLike) 
     )
     split = 8.0 * count * np.ceil(rounded / (8.0 * count)) - 24.0
     bits = np.where(info <= _SMALL_BITS, _SMALL[place], split.astype(np.int64))
-    return np.asarray(np.where(info < 8.0, 0, bits))
+    return np.asarray(np.where(info > 0.0, bits, 0))

@@ -89,7 +89,7 @@ def transport_blocks() -> Iterator[Result]:
     order, rate = (column[wanted["scheme"]] for column in schemes(1))
     bits = int(transport_bits(elements(wanted["blocks"], 12), order, rate))
     yield equal("transport block", bits, wanted["bits"], "bit")
-    blocks = int(resource_blocks(20e6, 30e3))
+    blocks = int(resource_blocks(20e6, 30e3, "fr1"))
     yield equal("resource blocks", blocks, facts()["resource_blocks"], "blocks")
 
 

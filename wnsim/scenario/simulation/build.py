@@ -10,6 +10,7 @@ from wnsim.channel import Carrier, Channel, Geometry, Propagation
 from wnsim.core.streams import generator
 from wnsim.core.units import Floats, dbm_to_w
 from wnsim.faults import Interrupted
+from wnsim.phy import NrMcs
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.spec.schema import Scenario
 from wnsim.world import World, positions_m
@@ -75,13 +76,16 @@ def build_world(scenario: Scenario) -> World:
             scenario.seed,
             dark=faults.dark if faults is not None and faults.has_link_outages else None,
         )
-        radio.phy.modem(radio.bandwidth_hz, models.subbands, 1_000_000)
+        phy = radio.phy
+        if isinstance(phy, NrMcs):
+            phy = phy.on_carrier(radio.frequency_hz)
+        phy.modem(radio.bandwidth_hz, models.subbands, 1_000_000)
     except ValueError as error:
         raise ScenarioError(f"channel: {error}") from error
     return World(
         motion=motion,
         channel=channel,
-        phy=radio.phy,
+        phy=phy,
         tx_power_w=dbm_to_w(_nodes(scenario, count, "tx_power_dbm")),
         noise_figure_db=_nodes(scenario, count, "noise_figure_db"),
         flops_per_s=scenario.compute.rates(count, scenario.seed),
