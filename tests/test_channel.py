@@ -280,7 +280,7 @@ def test_line_of_sight_in_the_channel_follows_its_probability() -> None:
         states.append(made.large_scale.line_of_sight(source, source + 1, np.zeros(1)))
     probability = 18 / 60 + np.exp(-60 / 36) * (1 - 18 / 60)
     tolerance = 4 * np.sqrt(probability * (1 - probability) / (20 * source.size))
-    assert np.mean(states) == pytest.approx(probability, abs=tolerance)
+    assert np.mean(np.array(states) > 0.5) == pytest.approx(probability, abs=tolerance)
 
 
 def test_links_of_stations_follow_their_own_model() -> None:
@@ -309,7 +309,9 @@ def test_links_of_stations_follow_their_own_model() -> None:
     for link, h_bs_m, h_ut_m in ((1, 15.0, 1.5), (2, 25.0, 15.0), (3, 15.0, 22.5)):
         ends = (d2d_m[link], h_bs_m, h_ut_m, 2e9)
         los_db, nlos_db = (-Uma().loss_db(*ends, los) for los in (True, False))
-        expected = weight[link] * los_db + (1 - weight[link]) * nlos_db
+        # TR 38.901, eq. 7.6-19: amplitudes with the weights s and sqrt(1 - s^2).
+        los, nlos = weight[link] ** 2, 1.0 - weight[link] ** 2
+        expected = 10 * np.log10(los * 10 ** (los_db / 10) + nlos * 10 ** (nlos_db / 10))
         assert gain_db[link] == pytest.approx(expected)
     # Without their own model, or without stations, all links are alike.
     plain_db = made().large_scale_db(source, target, np.zeros(1))
@@ -379,14 +381,15 @@ def test_vehicles_block_as_often_and_as_much_as_stated(truck_share: float) -> No
         sights.append(made.large_scale.line_of_sight(*links)[:, 0])
     sight, loss_db = np.concatenate(sights), np.concatenate(losses_db)
     probability = 1.05 * np.exp(-0.0114 * d2d_m)
-    assert np.mean(sight) == pytest.approx(probability, abs=0.02)
-    behind = loss_db[sight == 0.0] - V2vUrban().loss_db(d2d_m, 1.5, 1.5, 5.9e9, True)
+    assert np.mean(sight > 0.5) == pytest.approx(probability, abs=0.02)
+    behind = loss_db[sight < 0.1] - V2vUrban().loss_db(d2d_m, 1.5, 1.5, 5.9e9, True)
     # Antennas at 1.5 m are below cars of 1.6 m as below trucks: 9 dB and 4.5 dB.
     assert np.median(behind) == pytest.approx(9.0, abs=0.5)
     assert behind.min() >= -1e-9
     assert np.quantile(behind, 0.8413) - np.median(behind) == pytest.approx(4.5, abs=0.5)
-    in_sight = loss_db[sight == 1.0] - V2vUrban().loss_db(d2d_m, 1.5, 1.5, 5.9e9, True)
-    assert in_sight == pytest.approx(0.0, abs=1e-9)
+    # A soft state of 0.98 leaves at most 1 - 0.98^2 of the power behind the vehicle: 0.18 dB.
+    in_sight = loss_db[sight > 0.98] - V2vUrban().loss_db(d2d_m, 1.5, 1.5, 5.9e9, True)
+    assert in_sight == pytest.approx(0.0, abs=0.18)
 
 
 def test_antennas_above_the_cars_see_over_them() -> None:

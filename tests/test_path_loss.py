@@ -4,14 +4,20 @@ import numpy as np
 import pytest
 from reference_tables import rows
 
+from wnsim.channel.oxygen import oxygen_db_per_m
 from wnsim.channel.path_loss import (
     PATH_LOSS,
+    Cost231Hata,
     DualSlope,
     FreeSpace,
+    Inf,
     Inh,
     LogDistance,
+    OkumuraHata,
     PathLoss,
     Rma,
+    Sma,
+    ThreeSlope,
     TwoRay,
     Uma,
     UmiStreetCanyon,
@@ -21,6 +27,8 @@ from wnsim.channel.path_loss import (
 
 MODELS = [pytest.param(model(), id=name) for name, model in PATH_LOSS.items()] + [
     pytest.param(Inh(variant="open"), id="inh-open"),
+    pytest.param(Inf(variant="dh"), id="inf-dh"),
+    pytest.param(OkumuraHata(environment="open"), id="okumura-hata-open"),
     pytest.param(V2vUrban(states="boban2016"), id="v2v-urban-boban2016"),
     pytest.param(V2vHighway(states="boban2016"), id="v2v-highway-boban2016"),
 ]
@@ -253,3 +261,92 @@ def test_errors_name_thing_rule_and_value() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             Rma(**values)
+
+
+def test_empirical_models_equal_ns3() -> None:
+    checked = 0
+    for row in rows("empirical_path_loss_ns3.csv"):
+        model: PathLoss = ThreeSlope()
+        if row["model"] == "okumura-hata":
+            model = OkumuraHata(environment=row["environment"])  # type: ignore[arg-type]
+        loss_db = model.loss_db(*ends(row), float(row["fc_mhz"]) * 1e6, True)
+        # ns-3 rounds the loss at 1 m to 46.6777 dB, at a rounded speed of light.
+        tolerance_db = 7e-3 if row["model"] == "three-slope" else 2e-6
+        assert loss_db == pytest.approx(float(row["pathloss_db"]), abs=tolerance_db)
+        checked += 1
+    assert checked == 200
+
+
+def test_cost231_hata_by_hand() -> None:
+    """Law: COST 231 final report, eq. 4.4.3, at 1 km and 10 km."""
+    found_db = Cost231Hata().loss_db(np.array([1000.0, 10_000.0]), 30.0, 1.5, 1.8e9, True)
+    lg = np.log10(1800.0)
+    at_1_km_db = 46.3 + 33.9 * lg - 13.82 * np.log10(30.0)
+    at_1_km_db -= (1.1 * lg - 0.7) * 1.5 - (1.56 * lg - 0.8)
+    # The distance is that of the antennas.
+    km = np.hypot([1.0, 10.0], 28.5e-3)
+    assert found_db == pytest.approx(at_1_km_db + (44.9 - 6.55 * np.log10(30.0)) * np.log10(km))
+    more_db = Cost231Hata(environment="metropolitan").loss_db(1000.0, 30.0, 1.5, 1.8e9, True)
+    assert more_db - found_db[0] == pytest.approx(3.0)
+
+
+def test_factories_by_hand() -> None:
+    """Law: Tables 7.4.1-1 and 7.4.2-1 at 50 m and 3.5 GHz; d3D is 50.42 m from 8 m to 1.5 m."""
+    lg_d, lg_f = np.log10(np.hypot(50.0, 6.5)), np.log10(3.5)
+    los_db = 31.84 + 21.5 * lg_d + 19.0 * lg_f
+    nlos_db = {
+        "sl": 33.0 + 25.5 * lg_d + 20.0 * lg_f,
+        "dl": max(18.6 + 35.7 * lg_d, 33.0 + 25.5 * lg_d) + 20.0 * lg_f,
+        "sh": 32.4 + 23.0 * lg_d + 20.0 * lg_f,
+        "dh": 33.63 + 21.9 * lg_d + 20.0 * lg_f,
+    }
+    for variant, expected_db in nlos_db.items():
+        model = Inf(variant=variant)  # type: ignore[arg-type]
+        assert model.loss_db(50.0, 8.0, 1.5, 3.5e9, True) == pytest.approx(los_db)
+        assert model.loss_db(50.0, 8.0, 1.5, 3.5e9, False) == pytest.approx(expected_db)
+    shadows_db = {"sl": 5.7, "dl": 7.2, "sh": 5.9, "dh": 4.0}
+    for variant, sigma_db in shadows_db.items():
+        model = Inf(variant=variant)  # type: ignore[arg-type]
+        assert model.shadow_db(50.0, 8.0, 1.5, 3.5e9, False) == sigma_db
+        assert model.shadow_db(50.0, 8.0, 1.5, 3.5e9, True) == 4.3
+    low = Inf(variant="sl", clutter_m=10.0, clutter_density=0.2)
+    assert low.los_probability(50.0, 1.5, 1.5) == pytest.approx(0.8**5)
+    high = Inf(variant="dh", clutter_m=2.0, clutter_density=0.6, clutter_height_m=6.0)
+    # A ray from 8 m to 1.5 m is below 6 m on 4.5/6.5 of its way.
+    assert high.los_probability(50.0, 8.0, 1.5) == pytest.approx(0.4 ** (25 * 4.5 / 6.5))
+    assert Inf(variant="hh").los_probability(500.0, 8.0, 7.0) == 1.0
+    assert low.los_correlation_m == 5.0
+
+
+def test_suburbs_by_hand() -> None:
+    """Law: Tables 7.4.1-1 and 7.4.2-1 of V19.4.0 at 300 m, from 30 m to 1.5 m at 7 GHz."""
+    model = Sma(vegetation="dense")
+    d3d_m, h = np.hypot(300.0, 28.5), 10.0
+    los_db = (
+        20 * np.log10(40 * np.pi * d3d_m * 7.0 / 3)
+        + min(0.03 * h**1.72, 10) * np.log10(d3d_m)
+        - min(0.044 * h**1.72, 14.77)
+        + 0.002 * np.log10(h) * d3d_m
+    )
+    nlos_db = (
+        161.04
+        - 7.1 * np.log10(10.0)
+        + 7.5 * np.log10(h)
+        - (24.37 - 3.7 * (h / 30.0) ** 2) * np.log10(30.0)
+        + (43.42 - 3.1 * np.log10(30.0)) * (np.log10(d3d_m) - 3)
+        + 20 * np.log10(7.0)
+        - (3.2 * np.log10(11.75 * 1.5) ** 2 - 4.97)
+    )
+    assert model.loss_db(300.0, 30.0, 1.5, 7e9, True) == pytest.approx(los_db)
+    assert model.loss_db(300.0, 30.0, 1.5, 7e9, False) == pytest.approx(nlos_db)
+    exponent = np.log(0.98) * 18.5 + np.log(0.82) * 6.5 + np.log(0.8) * 13.5
+    probability = np.exp(300.0 / 30.0 * exponent / 28.5)
+    assert model.los_probability(300.0, 30.0, 1.5) == pytest.approx(probability)
+    assert model.shadow_correlation_m(True) == 40.0
+    assert model.shadow_correlation_m(False) == 50.0
+
+
+def test_oxygen_absorbs_most_at_60_ghz() -> None:
+    """Law: TR 38.901, Table 7.6.1-1."""
+    found = [1e3 * oxygen_db_per_m(ghz * 1e9) for ghz in (52, 53, 57, 60, 63, 67, 68, 3.5, 100)]
+    assert found == pytest.approx([0.0, 1.0, 9.7, 15.0, 10.5, 1.0, 0.0, 0.0, 0.0])

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from reference_tables import rows
+from scipy.special import ndtr
 
-from wnsim.channel.link_states import LOS_RAMP, Threshold
+from wnsim.channel.link_states import Threshold
 from wnsim.channel.shadowing import SQUARED_EXPONENTIAL, Field, Shadowing, shadow_field
 from wnsim.core import streams
 
@@ -13,6 +14,8 @@ Floats = NDArray[np.float64]
 SIDE = 150
 FIELDS = 3
 PAIRS = SIDE**2
+# At 3.5 GHz.
+WAVELENGTH_M = 0.0857
 # All places of one side with all of the other: far apart, so that the values are uncorrelated.
 FIRST, SECOND = (index.ravel() for index in np.meshgrid(np.arange(SIDE), SIDE + np.arange(SIDE)))
 
@@ -145,29 +148,43 @@ def test_states_have_independent_fields() -> None:
 
 
 @pytest.mark.parametrize("probability", [0.02, 0.2, 0.5, 0.9])
-def test_mean_state_is_the_probability_of_line_of_sight(probability: float) -> None:
+def test_states_above_one_half_have_the_probability_of_line_of_sight(probability: float) -> None:
     draws = np.random.default_rng(8)
     states = []
     for seed in range(FIELDS):
         positions_m = places(draws, 2 * SIDE)[:, None]
         wanted = np.full((PAIRS, 1), probability)
-        sight = Threshold(50.0, 256, streams.generator(seed, "test"))
+        sight = Threshold(50.0, 256, streams.generator(seed, "test"), WAVELENGTH_M)
         states += sight.states([wanted], positions_m, FIRST, SECOND)
     tolerance = 4 * np.sqrt(probability * (1 - probability) / (FIELDS * PAIRS))
-    assert np.mean(states) == pytest.approx(probability, abs=tolerance)
+    assert np.mean(np.array(states) > 0.5) == pytest.approx(probability, abs=tolerance)
+
+
+@pytest.mark.parametrize("wavelength_m", [0.0857, 0.0107])
+def test_the_transition_is_as_wide_as_the_wavelength_says(wavelength_m: float) -> None:
+    """Law: TR 38.901 clause 7.6.3.3: 5 to 95 % within tan(0.45 pi) / sqrt(20 / lambda) of F."""
+    draws = np.random.default_rng(9)
+    inside = []
+    for seed in range(FIELDS):
+        sight = Threshold(50.0, 256, streams.generator(seed, "test"), wavelength_m)
+        positions_m = places(draws, 2 * SIDE)[:, None]
+        (state,) = sight.states([np.full((PAIRS, 1), 0.5)], positions_m, FIRST, SECOND)
+        inside.append(np.mean((state > 0.05) & (state < 0.95)))
+    width = np.tan(0.45 * np.pi) / np.sqrt(20.0 / wavelength_m)
+    share = 2.0 * ndtr(width) - 1.0
+    tolerance = 4 * np.sqrt(share * (1 - share) / (FIELDS * PAIRS))
+    assert np.mean(inside) == pytest.approx(share, abs=tolerance)
 
 
 def test_state_is_certain_at_the_ends_and_does_not_jump() -> None:
     draws = np.random.default_rng(9)
-    sight = Threshold(50.0, 256, streams.generator(1, "test"))
+    sight = Threshold(50.0, 256, streams.generator(1, "test"), WAVELENGTH_M)
     tracks_m = np.repeat(places(draws, 2 * SIDE)[:, None], 2, axis=1)
     tracks_m[:SIDE, 1] += shifts(draws, 1.0)
     (state,) = sight.states([np.full((PAIRS, 2), 0.5)], tracks_m, FIRST, SECOND)
-    # Most links are clearly in one state: the ramp covers about LOS_RAMP of the field's range.
-    assert np.mean((state > 0.05) & (state < 0.95)) < 2 * LOS_RAMP
     # A meter changes the field by a deviation of sqrt(2 (1 - exp(-1/50^2))) = 0.028, and the
-    # state by at most 1/sqrt(2 pi) / LOS_RAMP times that: six deviations.
-    slope = np.sqrt(2 * (1 - np.exp(-1 / 50.0**2))) / np.sqrt(2 * np.pi) / LOS_RAMP
+    # state by at most sqrt(20 / lambda) / pi times that: six deviations.
+    slope = np.sqrt(2 * (1 - np.exp(-1 / 50.0**2))) * np.sqrt(20.0 / WAVELENGTH_M) / np.pi
     assert np.max(np.abs(np.diff(state))) < 6 * slope
     for certain in (0.0, 1.0):
         (state,) = sight.states([np.full((PAIRS, 2), certain)], tracks_m, FIRST, SECOND)
@@ -178,12 +195,12 @@ def test_nested_states_add_up() -> None:
     draws = np.random.default_rng(10)
     sums = np.zeros(2)
     for seed in range(FIELDS):
-        sight = Threshold(50.0, 256, streams.generator(seed, "test"))
+        sight = Threshold(50.0, 256, streams.generator(seed, "test"), WAVELENGTH_M)
         positions_m = places(draws, 2 * SIDE)[:, None]
         wanted = [np.full((PAIRS, 1), share) for share in (0.3, 0.8)]
         inner, outer = sight.states(wanted, positions_m, FIRST, SECOND)
         assert np.all(inner <= outer)
-        sums += np.mean(inner), np.mean(outer)
+        sums += np.mean(inner > 0.5), np.mean(outer > 0.5)
     assert sums / FIELDS == pytest.approx([0.3, 0.8], abs=4 * np.sqrt(0.25 / (FIELDS * PAIRS)))
 
 

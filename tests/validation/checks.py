@@ -18,9 +18,9 @@ from validation.check import Check
 
 _ROOMS = {
     "Path loss, line of sight and shadow fading": (
-        large_scale.path_loss, large_scale.open_ground, large_scale.line_of_sight,
-        large_scale.penetration, shadows.shadow_parameters,
-        shadows.shadow_autocorrelation, shadows.shadow_places,
+        large_scale.path_loss, large_scale.open_ground, large_scale.empirical,
+        large_scale.line_of_sight, large_scale.penetration, shadows.shadow_parameters,
+        shadows.shadow_autocorrelation, shadows.shadow_places, shadows.soft_states,
     ),
     "Small-scale fading": (
         fading.power_laws, fading.deep_fades, fading.autocorrelations, fading.crossings,

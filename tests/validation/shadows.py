@@ -5,14 +5,17 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from reference_tables import rows
+from scipy.special import ndtri
+from scipy.stats import ks_2samp
+from test_channel import at_rest
 from test_path_loss import SCENARIOS, ends
 from test_shadowing import FIELDS, FIRST, SECOND, SIDE, places, shifts
 
 from validation.check import Finding, Picture, Row, largest
 from wnsim.channel import Carrier, Channel, Geometry, NoFading, Propagation, Shadowing
-from wnsim.channel.path_loss import FreeSpace
+from wnsim.channel.path_loss import FreeSpace, UmiStreetCanyon
 from wnsim.channel.shadowing import shadow_field
-from wnsim.core.units import Floats, Ints
+from wnsim.core.units import SPEED_OF_LIGHT_MPS, Floats, Ints
 
 NS3 = "ns-3 3.44"
 
@@ -146,3 +149,59 @@ def shadow_places(full: bool) -> Finding:
                 float(allowed)),
         ]
     )  # fmt: skip
+
+
+def soft_states(full: bool) -> Finding:
+    """Compare the loss at one distance with the standard's equation and with its two states."""
+    count, d2d_m = (40_000 if full else 6_000), 100.0
+    model, draws = UmiStreetCanyon(), np.random.default_rng(12)
+    result, samples = [], {}
+    for frequency_hz in (3.5e9, 28e9):
+        begin_m = draws.random((count, 2)) * 1e6
+        positions_m = np.concatenate([begin_m, begin_m + np.array([d2d_m, 0.0])])
+        heights_m = np.repeat([10.0, 1.5], count)
+        channel = Channel(
+            Propagation(model, Shadowing(), NoFading()),
+            Carrier(frequency_hz),
+            Geometry(heights_m, at_rest(positions_m), 0.0),
+            1,
+        )
+        links = np.arange(count), count + np.arange(count)
+        found_db = -channel.large_scale_db(*links, np.zeros(1))[:, 0]
+        ends = (d2d_m, 10.0, 1.5)
+        states_db = [
+            model.loss_db(*ends, frequency_hz, los)
+            + model.shadow_db(*ends, frequency_hz, los) * draws.standard_normal(count)
+            for los in (True, False)
+        ]
+        # Clause 7.6.3.3 and eq. 7.6-19, for independent phases.
+        ahead = ndtri(float(model.los_probability(*ends))) - draws.standard_normal(count)
+        steepness = np.sqrt(20.0 * frequency_hz / SPEED_OF_LIGHT_MPS)
+        soft = 0.5 + np.arctan(steepness * ahead) / np.pi
+        los_db, nlos_db = states_db
+        power = soft**2 * 10 ** (-los_db / 10) + (1 - soft**2) * 10 ** (-nlos_db / 10)
+        equation_db = -10 * np.log10(power)
+        hard_db = np.where(ahead > 0.0, los_db, nlos_db)
+        what = f"law of the UMi loss at {d2d_m:g} m and {frequency_hz / 1e9:g} GHz"
+        # The distance of Kolmogorov and Smirnov is larger in one of a thousand pairs of samples.
+        allowed = 1.95 * float(np.sqrt(2 / count))
+        distance = float(ks_2samp(found_db, equation_db).statistic)
+        result.append(Row(what, "TR 38.901, eq. 7.6-19, drawn directly", count, distance, allowed))
+        between = float(np.mean((soft > 0.05) & (soft < 0.95)))
+        distance = float(ks_2samp(found_db, hard_db).statistic)
+        against = "two states; at most the share of links in between"
+        result.append(Row(what, against, count, distance, between))
+        samples[frequency_hz] = (found_db, hard_db)
+
+    def draw(axes: Axes) -> None:
+        for color, (frequency_hz, (found_db, hard_db)) in zip(("C0", "C1"), samples.items(),
+                                                              strict=True):  # fmt: skip
+            share = (np.arange(count) + 0.5) / count
+            label = f"{frequency_hz / 1e9:g} GHz"
+            axes.plot(np.sort(found_db), share, color=color, label=f"{label}, soft states")
+            axes.plot(np.sort(hard_db), share, "--", color=color, label=f"{label}, two states")
+        axes.set(xlabel="Path loss with shadow fading [dB]", ylabel="Share of links")
+        axes.legend(loc="lower right")
+
+    text = "Loss of UMi links of 100 m: with the soft states of TR 38.901, and with hard ones."
+    return Finding(result, (Picture("soft_states", text, draw),))

@@ -18,6 +18,7 @@ from wnsim.channel.configuration import Carrier, Geometry, Propagation
 from wnsim.channel.large_scale import LargeScale
 from wnsim.channel.links import members, ordered
 from wnsim.channel.nodes import checked
+from wnsim.channel.oxygen import oxygen_db_per_m
 from wnsim.channel.plane_waves import Complexes
 from wnsim.channel.propagation_scene import Scene
 from wnsim.channel.reach import MaximumRange
@@ -81,13 +82,20 @@ class Channel:
             frequency_hz,
             seed,
         )
-        scene = Scene(path_loss, shadowing, frequency_hz, seed, 0)
+        indoor = bool(nodes.indoor.any())
+        scene = Scene(path_loss, shadowing, frequency_hz, seed, 0, indoor)
         station_scene = scene
         if station_path_loss is not None:
-            station_scene = Scene(station_path_loss, shadowing, frequency_hz, seed, 1)
+            station_scene = Scene(station_path_loss, shadowing, frequency_hz, seed, 1, indoor)
         self._position = geometry.position
+        absorption_db_per_m = oxygen_db_per_m(frequency_hz) if propagation.oxygen_loss else 0.0
         self.large_scale = LargeScale(
-            scene, station_scene, nodes, geometry.position, geometry.max_speed_mps
+            scene,
+            station_scene,
+            nodes,
+            geometry.position,
+            geometry.max_speed_mps,
+            absorption_db_per_m,
         )
         self._gain: LargeScale | ReplayTable = self.large_scale
         self._fading = propagation.fading.process(

@@ -98,6 +98,7 @@ class Propagation:
     station_path_loss : path loss of links with at least one base station, with independent line of
         sight and shadow fading; none: `path_loss`
     penetration : outdoor-to-indoor loss, at each indoor end of a link; none: no loss
+    oxygen_loss : whether oxygen absorbs power around 60 GHz
     replay : measured links; measured gains replace all models, and the gain of pairs that are not
         in the table is zero
     """
@@ -107,4 +108,5 @@ class Propagation:
     fading: Fading
     station_path_loss: PathLoss | None = None
     penetration: Penetration | None = None
+    oxygen_loss: bool = True
     replay: ReplayTable | None = None

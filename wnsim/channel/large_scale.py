@@ -64,6 +64,7 @@ class LargeScale:
     nodes : heights, roles, antennas and O2I losses of all nodes
     position : positions (n, T, 2) [m] of nodes (n,) at instants (T,) [s]
     max_speed_mps : upper bound of all nodes' speed [m/s]
+    absorption_db_per_m : loss of the air on top of the path loss [dB/m]
 
     Attributes
     ----------
@@ -78,7 +79,9 @@ class LargeScale:
         nodes: Nodes,
         position: Position,
         max_speed_mps: float,
+        absorption_db_per_m: float = 0.0,
     ) -> None:
+        self._absorption_db_per_m = absorption_db_per_m
         self._scene, self._station_scene = scene, station_scene
         self._nodes = nodes
         self._any_station = bool(nodes.stations.any())
@@ -129,7 +132,7 @@ class LargeScale:
         return gain_db
 
     def line_of_sight(self, source: Ints, target: Ints, t_s: Floats) -> Floats:
-        """Return the weight of the LOS state, 0 to 1, of links (L,) at instants (T,)."""
+        """Return the soft LOS state, 0 to 1, of links (L,) at instants (T,)."""
         low, high = ordered(source, target)
         at = self._geometry(low, high, np.asarray(t_s, dtype=np.float64))
         weight = np.empty(at.d2d_m.shape)
@@ -188,6 +191,9 @@ class LargeScale:
         )
         for scene, links in self._scenes(low, high):
             gain_db[links] += scene.gain_db(at.of(links))
+        if self._absorption_db_per_m > 0.0:
+            apart_m = np.hypot(at.d2d_m, at.h_high_m - at.h_low_m)
+            gain_db -= self._absorption_db_per_m * apart_m
         return gain_db
 
     def _scenes(self, low: Ints, high: Ints) -> list[tuple[Scene, NDArray[np.bool_]]]:
@@ -208,4 +214,7 @@ class LargeScale:
         stations = self._nodes.stations[:, None]
         ends_m = heights_m[low], heights_m[high]
         roles_m = heights_by_role_m(ends_m, (stations[low], stations[high]))
-        return Geometry(low, high, positions_m, first, second, *ends_m, *roles_m, d2d_m, t_s)
+        indoor = self._nodes.indoor[low] | self._nodes.indoor[high]
+        return Geometry(
+            low, high, positions_m, first, second, *ends_m, *roles_m, d2d_m, t_s, indoor
+        )

@@ -1,7 +1,6 @@
 """Link states, such as line of sight, as thresholded random fields.
 
-Source: 3GPP TR 38.901, clause 7.6.3.3 (line-of-sight state from a thresholded Gaussian field, with
-a soft transition).
+Source: 3GPP TR 38.901 V19.4.0, clause 7.6.3.3 (soft line-of-sight state).
 """
 
 from __future__ import annotations
@@ -10,39 +9,36 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
 from wnsim.channel.position_cache import CachedPositions
 from wnsim.channel.shadowing import SQUARED_EXPONENTIAL, Field
 from wnsim.core.units import Floats, Ints
 
-# Width of the transition between the line-of-sight states, as the standard deviation of a
-# Gaussian ramp in units of the (unit variance) field: 10 % to 90 % within 0.4, like the arctan
-# ramp of TR 38.901 clause 7.6.3.3 at a few GHz.
-LOS_RAMP = 0.15
-# A state this close to 0 or 1 is rounded, which saves the other state's shadow fading.
-_LOS_CERTAIN = 1e-6
 _LOS_WAVES = 64
 
 
 class Threshold:
-    """Link states: 1 if the state holds, 0 if not, and in between in the transition zone.
+    """Soft link states: near 1 where a state holds, near 0 elsewhere, in between at its edges.
 
-    A Gaussian field, transformed by its distribution function, is compared with the probability
-    of the state at the link's length. The comparison is a Gaussian ramp of deviation
-    `LOS_RAMP` in the field's units, whose threshold is widened so that the mean state equals the
-    probability exactly. TR 38.901 gives the field's decorrelation distance, not its shape; with
-    an exponential one the state would flicker at each meter, so the field here is squared
-    exponential: the transition from LOS to NLOS takes about ten meters.
+    A state is 1/2 + arctan(sqrt(20/lambda) (F - G)) / pi, with a field G of unit variance and the
+    quantile F of its probability at the link's length: it is above 1/2 with this probability, and
+    its transition is the narrower the shorter the wavelength lambda [m] is. TR 38.901 gives the
+    field's decorrelation distance, not its shape; with an exponential one the state would flicker
+    at each meter, so the field here is squared exponential.
 
     Parameters
     ----------
     correlation_m : decorrelation distance of the state [m]
     waves : number of plane waves of a field with an exponential autocorrelation
     draws : generator of wave vectors and phases
+    wavelength_m : wavelength of the carrier [m]
     """
 
-    def __init__(self, correlation_m: float, waves: int, draws: np.random.Generator) -> None:
+    def __init__(
+        self, correlation_m: float, waves: int, draws: np.random.Generator, wavelength_m: float
+    ) -> None:
+        self._steepness = math.sqrt(20.0 / wavelength_m)
         # The spectrum has no tail, so fewer waves do than for an exponential autocorrelation.
         waves = max(_LOS_WAVES, waves // 4)
         self.field = Field(correlation_m, waves, draws, SQUARED_EXPONENTIAL)
@@ -67,7 +63,7 @@ class Threshold:
 
         Returns
         -------
-        (L, T) weight of each state, 0 to 1
+        (L, T) each soft state, 0 to 1
         """
         states = [np.array(probability, dtype=np.float64) for probability in probabilities]
         open_links = np.zeros(first.size, dtype=bool)
@@ -77,9 +73,6 @@ class Threshold:
             return states
         field = self.field.between(positions_m, first[open_links], second[open_links], cached)
         for state in states:
-            threshold = ndtri(state[open_links]) * math.sqrt(1.0 + LOS_RAMP**2)
-            weight = ndtr((threshold - field) / LOS_RAMP)
-            weight[weight < _LOS_CERTAIN] = 0.0
-            weight[weight > 1.0 - _LOS_CERTAIN] = 1.0
-            state[open_links] = weight
+            ahead = ndtri(state[open_links]) - field
+            state[open_links] = 0.5 + np.arctan(self._steepness * ahead) / np.pi
         return states

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -10,6 +11,20 @@ from numpy.typing import ArrayLike
 
 from wnsim.channel.blockage import VehicleBlockage
 from wnsim.core.units import Floats
+
+
+@dataclass(frozen=True)
+class IndoorShadow:
+    """Shadow fading of links with an indoor end.
+
+    Parameters
+    ----------
+    sigma_db : standard deviation [dB]
+    correlation_m : decorrelation distance [m]
+    """
+
+    sigma_db: float
+    correlation_m: float
 
 
 class PathLoss(Protocol):
@@ -31,6 +46,10 @@ class PathLoss(Protocol):
     @property
     def los_correlation_m(self) -> float:
         """Decorrelation distance of the line-of-sight state [m]."""
+
+    @property
+    def indoor_shadow(self) -> IndoorShadow | None:
+        """Shadow fading of links with an indoor end; None if it is that of other links."""
 
     @property
     def blockage(self) -> VehicleBlockage | None:
@@ -78,6 +97,7 @@ class BuildingsOnly:
     """Part of a path-loss model whose links are obstructed by buildings, not by vehicles."""
 
     blockage: ClassVar[VehicleBlockage | None] = None
+    indoor_shadow: ClassVar[IndoorShadow | None] = None
 
     def los_probability(self, d2d_m: ArrayLike, h_bs_m: ArrayLike, h_ut_m: ArrayLike) -> Floats:
         """Return the LOS probability."""

@@ -23,12 +23,14 @@ class Nodes:
     stations : (N,) whether a node is a base station
     antennas : antennas of all nodes
     penetration_db : (N,) O2I loss of a node [dB]
+    indoor : (N,) whether a node is in a building
     """
 
     heights_m: Floats
     stations: NDArray[np.bool_]
     antennas: Mounted
     penetration_db: Floats
+    indoor: NDArray[np.bool_]
 
 
 def checked(
@@ -55,9 +57,9 @@ def checked(
     penetration_db = np.zeros(count)
     if penetration is not None:
         penetration_db = penetration.loss_db(is_indoor, frequency_hz, seed)
-    return Nodes(
-        heights_m, _flags("stations", stations, count), Mounted(antennas, count), penetration_db
-    )
+    is_station = _flags("stations", stations, count)
+    in_building = is_indoor & (penetration is None or penetration.building)
+    return Nodes(heights_m, is_station, Mounted(antennas, count), penetration_db, in_building)
 
 
 def _flags(name: str, flags: NDArray[np.bool_] | None, count: int) -> NDArray[np.bool_]:

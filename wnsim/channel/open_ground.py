@@ -4,7 +4,7 @@ Shadow fading is 0 dB unless the scenario gives `sigma_db`.
 
 Sources: as `propagation`; Feuerstein et al., "Path loss, delay spread, and outage models as
 functions of antenna height for microcellular system design", IEEE Trans. Veh. Technol. 43, 1994
-(two slopes).
+(two slopes); three slopes as in ns-3's ThreeLogDistancePropagationLossModel.
 """
 
 from __future__ import annotations
@@ -147,4 +147,53 @@ class DualSlope(AlwaysLineOfSight):
             free_space_db(near_m, frequency_hz)
             + power_law_db(near_m, self.reference_m, self.near_exponent)
             + beyond_db
+        )
+
+
+@parameters
+class ThreeSlope(AlwaysLineOfSight):
+    """Free space up to a reference distance, and power laws with two breakpoints beyond.
+
+    Parameters
+    ----------
+    near_exponent, middle_exponent, far_exponent : path-loss exponents from the reference distance
+        to the first breakpoint, between the breakpoints, and beyond the second one
+    reference_m : reference distance [m], at least 1
+    break_m : first and second breakpoint distance [m], in this order, beyond the reference distance
+    """
+
+    title: ClassVar[str] = "three-slope"
+    model: Literal["three-slope"] = "three-slope"
+    near_exponent: Annotated[float, Field(gt=0.0, le=20.0)] = 1.9
+    middle_exponent: Annotated[float, Field(gt=0.0, le=20.0)] = 3.8
+    far_exponent: Annotated[float, Field(gt=0.0, le=20.0)] = 3.8
+    reference_m: Annotated[float, Field(ge=1.0)] = 1.0
+    break_m: tuple[float, float] = (200.0, 500.0)
+
+    def __post_init__(self) -> None:
+        if not self.reference_m < self.break_m[0] < self.break_m[1]:
+            raise ValueError(
+                f"break_m must be two distances above reference_m, {self.reference_m:g} m, the "
+                f"nearer one first, got {list(self.break_m)}"
+            )
+
+    def loss_db(
+        self,
+        d2d_m: ArrayLike,
+        h_bs_m: ArrayLike,
+        h_ut_m: ArrayLike,
+        frequency_hz: float,
+        los: bool,
+    ) -> Floats:
+        """Return the path loss [dB], equal in both line-of-sight states."""
+        d3d_m = distance_m(d2d_m, h_bs_m, h_ut_m)
+        first_m, second_m = self.break_m
+        near_m = np.minimum(d3d_m, first_m)
+        middle_m = np.clip(d3d_m, first_m, second_m)
+        far_m = np.maximum(d3d_m, second_m)
+        return (
+            free_space_db(near_m, frequency_hz)
+            + power_law_db(near_m, self.reference_m, self.near_exponent)
+            + 10.0 * self.middle_exponent * np.log10(middle_m / first_m)
+            + 10.0 * self.far_exponent * np.log10(far_m / second_m)
         )

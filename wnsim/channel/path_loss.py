@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from wnsim.channel.hata import Cost231Hata, OkumuraHata
 from wnsim.channel.indoor import Inh
+from wnsim.channel.industrial import Inf
 from wnsim.channel.mean_loss import PathLoss
-from wnsim.channel.open_ground import DualSlope, FreeSpace, LogDistance, TwoRay
-from wnsim.channel.rural import Rma
+from wnsim.channel.open_ground import DualSlope, FreeSpace, LogDistance, ThreeSlope, TwoRay
+from wnsim.channel.rural import Rma, Sma
 from wnsim.channel.urban import Uma, UmiStreetCanyon
 from wnsim.channel.vehicular import V2vHighway, V2vUrban
 
 __all__ = [
     "PATH_LOSS",
+    "Cost231Hata",
     "DualSlope",
     "FreeSpace",
+    "Inf",
     "Inh",
     "LogDistance",
+    "OkumuraHata",
     "PathLoss",
     "Rma",
+    "Sma",
+    "ThreeSlope",
     "TwoRay",
     "Uma",
     "UmiStreetCanyon",
@@ -33,6 +40,11 @@ PATH_LOSS: dict[str, type[PathLoss]] = {
     "uma": Uma,
     "rma": Rma,
     "inh": Inh,
+    "inf": Inf,
+    "sma": Sma,
+    "okumura-hata": OkumuraHata,
+    "cost231-hata": Cost231Hata,
+    "three-slope": ThreeSlope,
     "v2v-urban": V2vUrban,
     "v2v-highway": V2vHighway,
 }

@@ -3,10 +3,13 @@
 A link is LOS, NLOSv (behind a vehicle) or NLOS (behind a building). The three states follow from
 one Gaussian field over the positions of both ends, compared with their probabilities, so that they
 change over meters and are reproducible in space. LOS and NLOSv share path loss and shadow fading; a
-vehicle adds its blockage loss.
+vehicle adds its blockage loss. Between two states their amplitudes add up with the weights s and
+sqrt(1 - s^2) of the soft state s (eq. 7.6-19); their phases are independent, so that their mean
+powers add up with the weights s^2 and 1 - s^2. Links with an end in a building have one shadow
+fading in both states, that of the O2I column of Table 7.5-6, where the model has one.
 
-Sources: 3GPP TR 38.901, clauses 7.4.1, 7.4.2 and 7.6.3.3; 3GPP TR 37.885, clause 6.2.1 (vehicle
-blockage).
+Sources: 3GPP TR 38.901 V19.4.0, clauses 7.4.1, 7.4.2, 7.5 and 7.6.3.3; 3GPP TR 37.885, clause 6.2.1
+(vehicle blockage).
 """
 
 from __future__ import annotations
@@ -23,7 +26,10 @@ from wnsim.channel.mean_loss import PathLoss
 from wnsim.channel.position_cache import CachedPositions, PositionCache
 from wnsim.channel.shadowing import Field, Shadowing, shadow_field
 from wnsim.core import streams
-from wnsim.core.units import Floats, Ints
+from wnsim.core.units import SPEED_OF_LIGHT_MPS, Floats, Ints, db_to_linear, linear_to_db
+
+# Below any soft state, which are at least 1e-2 next to a state's edge.
+_LEAST = 1e-12
 
 
 class OutOfRangeWarning(UserWarning):
@@ -43,6 +49,7 @@ class Geometry:
     h_bs_m, h_ut_m : (L, 1) the same heights, of base station and terminal [m]
     d2d_m : (L, T) ground distance between the ends [m]
     t_s : (T,) instants [s]
+    indoor : (L,) whether an end is indoors
     cached : cached positions of the nodes, if field values are to be kept
     """
 
@@ -57,6 +64,7 @@ class Geometry:
     h_ut_m: Floats
     d2d_m: Floats
     t_s: Floats
+    indoor: NDArray[np.bool_]
     cached: CachedPositions | None = None
 
     def of(self, links: NDArray[np.bool_]) -> Geometry:
@@ -66,7 +74,8 @@ class Geometry:
         return Geometry(
             self.low[links], self.high[links], self.positions_m, self.first[links],
             self.second[links], self.h_low_m[links], self.h_high_m[links], self.h_bs_m[links],
-            self.h_ut_m[links], self.d2d_m[links], self.t_s, self.cached,
+            self.h_ut_m[links], self.d2d_m[links], self.t_s, self.indoor[links],
+            self.cached,
         )  # fmt: skip
 
 
@@ -79,6 +88,7 @@ class Scene:
     frequency_hz : carrier frequency [Hz]
     seed : seed of the scenario
     kind : number of the scene; scenes with different numbers have independent fields
+    indoor : whether any node is indoors
 
     Attributes
     ----------
@@ -86,39 +96,51 @@ class Scene:
     """
 
     def __init__(
-        self, path_loss: PathLoss, shadowing: Shadowing, frequency_hz: float, seed: int, kind: int
+        self,
+        path_loss: PathLoss,
+        shadowing: Shadowing,
+        frequency_hz: float,
+        seed: int,
+        kind: int,
+        indoor: bool = False,
     ) -> None:
         self._path_loss = path_loss
         self._frequency_hz = frequency_hz
         self._sigma_db = shadowing.sigma_db
-        self._sight = Threshold(
-            path_loss.los_correlation_m, shadowing.waves, streams.generator(seed, "los", kind)
-        )
+        wavelength_m = SPEED_OF_LIGHT_MPS / frequency_hz
+        draws = streams.generator(seed, "los", kind)
+        self._sight = Threshold(path_loss.los_correlation_m, shadowing.waves, draws, wavelength_m)
         self._field = {}
         for los in (True, False):
             correlation_m = shadowing.correlation_m or path_loss.shadow_correlation_m(los)
             self._field[los] = shadow_field(correlation_m, shadowing.waves, seed, los, kind)
-        fields = [self._sight.field, *self._field.values()]
-        self.correlation_m = min(field.correlation_m for field in self._field.values())
+        self._indoor_field = None
+        fades = list(self._field.values())
+        if indoor and path_loss.indoor_shadow is not None:
+            correlation_m = shadowing.correlation_m or path_loss.indoor_shadow.correlation_m
+            draws = streams.generator(seed, "shadowing indoors", kind)
+            self._indoor_field = Field(correlation_m, shadowing.waves, draws)
+            fades.append(self._indoor_field)
+        fields = [self._sight.field, *fades]
+        self.correlation_m = min(field.correlation_m for field in fades)
         self._blockage = path_loss.blockage
         if self._blockage is not None:
             vehicle_m = self._blockage.correlation_m
             draws = streams.generator(seed, "vehicles", kind)
             self._vehicles = Field(vehicle_m, shadowing.waves, draws)
-            self._trucks = Threshold(
-                vehicle_m, shadowing.waves, streams.generator(seed, "trucks", kind)
-            )
+            draws = streams.generator(seed, "trucks", kind)
+            self._trucks = Threshold(vehicle_m, shadowing.waves, draws, wavelength_m)
             fields += [self._vehicles, self._trucks.field]
         self._places = PositionCache([field.table for field in fields])
         self._warned: set[str] = set()
 
     def states(self, at: Geometry) -> tuple[Floats, Floats]:
-        """Return the weights of the states of links.
+        """Return the soft states of links.
 
         Returns
         -------
-        sight : (L, T) weight of LOS, 0 to 1
-        clear : (L, T) weight of LOS or NLOSv, at least that of LOS
+        sight : (L, T) LOS, 0 to 1
+        clear : (L, T) LOS or NLOSv, at least the former
         """
         ends = (at.d2d_m, at.h_bs_m, at.h_ut_m)
         probabilities = [self._path_loss.los_probability(*ends)]
@@ -138,16 +160,18 @@ class Scene:
         self._warn(at)
         at = replace(at, cached=CachedPositions(self._places, at.positions_m))
         sight, clear = self.states(at)
-        gain_db = np.zeros(at.d2d_m.shape)
-        for los, share in ((True, clear), (False, 1.0 - clear)):
-            links = np.any(share, axis=1)
-            if links.any():
-                gain_db[links] += share[links] * self._state_db(at.of(links), los)
-        if self._blockage is not None:
-            behind = clear - sight
-            links = np.any(behind, axis=1)
-            if links.any():
-                gain_db[links] -= behind[links] * self._blockage_db(self._blockage, at.of(links))
+        gain_db = np.empty(at.d2d_m.shape)
+        power = np.zeros(at.d2d_m.shape)
+        mixed, los = np.any(clear < 1.0, axis=1), np.any(clear > 0.0, axis=1)
+        if los.any():
+            clear_db = self._clear_db(at.of(los), sight[los], clear[los])
+            gain_db[los] = clear_db
+            power[los] = clear[los] ** 2 * db_to_linear(clear_db)
+        if mixed.any():
+            power[mixed] += (1.0 - clear[mixed] ** 2) * db_to_linear(
+                self._state_db(at.of(mixed), False)
+            )
+            gain_db = np.where(clear < 1.0, linear_to_db(power), gain_db)
         if not np.isfinite(gain_db).all():
             link, instant = np.argwhere(~np.isfinite(gain_db))[0]
             raise ValueError(
@@ -157,18 +181,44 @@ class Scene:
             )
         return gain_db
 
+    def _clear_db(self, at: Geometry, sight: Floats, clear: Floats) -> Floats:
+        """Return the gain (L, T) [dB] without buildings in between, given both soft states."""
+        gain_db = self._state_db(at, True)
+        behind = np.any(sight < clear, axis=1)
+        if self._blockage is None or not behind.any():
+            return gain_db
+        # Share of NLOSv in the power.
+        share = 1.0 - (sight[behind] / np.maximum(clear[behind], _LEAST)) ** 2
+        loss_db = self._blockage_db(self._blockage, at.of(behind))
+        gain_db[behind] += linear_to_db(1.0 - share * (1.0 - db_to_linear(-loss_db)))
+        return gain_db
+
     def _state_db(self, at: Geometry, los: bool) -> Floats:
         """Return the gain (L, T) [dB] in one state."""
         ends = (at.d2d_m, at.h_bs_m, at.h_ut_m, self._frequency_hz, los)
         gain_db = -self._path_loss.loss_db(*ends)
-        sigma_db = (
-            self._path_loss.shadow_db(*ends) if self._sigma_db is None else np.array(self._sigma_db)
+        sigma_db = np.asarray(
+            self._path_loss.shadow_db(*ends) if self._sigma_db is None else self._sigma_db
         )
-        if np.any(sigma_db > 0.0):
-            gain_db += sigma_db * self._field[los].between(
-                at.positions_m, at.first, at.second, at.cached
-            )
+        outdoor = np.ones(at.indoor.shape, dtype=np.bool_)
+        if self._indoor_field is not None and self._path_loss.indoor_shadow is not None:
+            outdoor = ~at.indoor
+            indoor_db = np.asarray(self._path_loss.indoor_shadow.sigma_db)
+            indoor_db = indoor_db if self._sigma_db is None else sigma_db
+            self._fade(gain_db, at, at.indoor, self._indoor_field, indoor_db)
+        self._fade(gain_db, at, outdoor, self._field[los], sigma_db)
         return gain_db
+
+    @staticmethod
+    def _fade(
+        gain_db: Floats, at: Geometry, links: NDArray[np.bool_], field: Field, sigma_db: Floats
+    ) -> None:
+        """Add shadow fading to the gain (L, T) [dB] of some links."""
+        if not links.any() or not np.any(sigma_db > 0.0):
+            return
+        some = at.of(links)
+        values = field.between(some.positions_m, some.first, some.second, some.cached)
+        gain_db[links] += np.broadcast_to(sigma_db, gain_db.shape)[links] * values
 
     def _blockage_db(self, blockage: VehicleBlockage, at: Geometry) -> Floats:
         """Return the loss (L, T) [dB] of blocking vehicles."""

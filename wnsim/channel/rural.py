@@ -1,7 +1,7 @@
-"""Rural path loss of TR 38.901.
+"""Rural and suburban path loss of TR 38.901.
 
-Sources: 3GPP TR 38.901, Tables 7.4.1-1 (path loss, standard deviation of shadow fading), 7.4.2-1
-(line-of-sight probability), 7.5-6 (decorrelation distance of shadow fading) and 7.6.3.1-2
+Sources: 3GPP TR 38.901 V19.4.0, Tables 7.4.1-1 (path loss, standard deviation of shadow fading),
+7.4.2-1 (line-of-sight probability), 7.5-6 (decorrelation distance of shadow fading) and 7.6.3.1-2
 (decorrelation distance of the line-of-sight state).
 """
 
@@ -14,8 +14,12 @@ from numpy.typing import ArrayLike
 from pydantic import Field
 
 from wnsim.channel.cellular import ROUNDED_SPEED_OF_LIGHT_MPS, Cellular, frequency_db, spread
+from wnsim.channel.mean_loss import IndoorShadow
 from wnsim.core.params import parameters
 from wnsim.core.units import Floats
+
+# Typical distance between obstacles in SMa [m].
+_CLUTTER_M = 30.0
 
 
 @parameters
@@ -36,6 +40,7 @@ class Rma(Cellular):
     los_correlation_m: ClassVar[float] = 60.0
     sigmas_db: ClassVar[tuple[float, float]] = (8.0, 4.0)
     correlations_m: ClassVar[tuple[float, float]] = (120.0, 37.0)
+    indoor_shadow: ClassVar[IndoorShadow | None] = IndoorShadow(8.0, 120.0)
     model: Literal["rma"] = "rma"
     building_m: Annotated[float, Field(ge=5.0, le=50.0)] = 5.0
     street_m: Annotated[float, Field(ge=5.0, le=50.0)] = 20.0
@@ -98,3 +103,43 @@ class Rma(Cellular):
             - min(0.044 * roofs, 14.77)
             + 0.002 * np.log10(self.building_m) * d3d_m
         )
+
+
+@parameters
+class Sma(Rma):
+    """Suburban macro cell of TR 38.901, which is in its release 19 only.
+
+    The formulas are those of the rural cell; the line-of-sight probability is that of a ray through
+    commercial and residential buildings and vegetation.
+
+    Parameters
+    ----------
+    building_m : average building height [m], 5 to 50
+    street_m : average street width [m], 5 to 50
+    vegetation : `none`, `sparse` or `dense`: trees on 0, 10 or 20 % of the ground
+    """
+
+    title: ClassVar[str] = "SMa"
+    site_m: ClassVar[tuple[float, float]] = (25.0, 35.0)
+    terminal_m: ClassVar[tuple[float, float]] = (1.0, 14.0)
+    range_m: ClassVar[tuple[float, float]] = (10.0, 5000.0)
+    los_correlation_m: ClassVar[float] = 50.0
+    correlations_m: ClassVar[tuple[float, float]] = (50.0, 40.0)
+    indoor_shadow: ClassVar[IndoorShadow | None] = IndoorShadow(8.0, 50.0)
+    model: Literal["sma"] = "sma"  # type: ignore[assignment]
+    building_m: Annotated[float, Field(ge=5.0, le=50.0)] = 10.0
+    street_m: Annotated[float, Field(ge=5.0, le=50.0)] = 10.0
+    vegetation: Literal["none", "sparse", "dense"] = "sparse"
+
+    def los_probability(self, d2d_m: ArrayLike, h_bs_m: ArrayLike, h_ut_m: ArrayLike) -> Floats:
+        """Return the LOS probability."""
+        d2d_m = np.asarray(d2d_m, dtype=np.float64)
+        h_ut_m = np.asarray(h_ut_m, dtype=np.float64)
+        rise_m = np.maximum(np.asarray(h_bs_m, dtype=np.float64) - h_ut_m, 1.0)
+        trees = {"none": 0.0, "sparse": 0.1, "dense": 0.2}[self.vegetation]
+        # Height and share of the ground of commercial and residential buildings and of trees.
+        per_m = np.zeros(np.broadcast_shapes(rise_m.shape, h_ut_m.shape))
+        for height_m, share in ((20.0, 0.02), (8.0, 0.18), (15.0, trees)):
+            obstructed = np.maximum(height_m - h_ut_m, 0.0) / rise_m
+            per_m = per_m - np.log1p(-share) / _CLUTTER_M * obstructed
+        return spread(np.where(d2d_m <= 10.0, 1.0, np.exp(-d2d_m * per_m)), h_bs_m, h_ut_m)

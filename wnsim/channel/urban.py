@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from wnsim.channel.cellular import ROUNDED_SPEED_OF_LIGHT_MPS, Cellular, frequency_db, spread
+from wnsim.channel.mean_loss import IndoorShadow
 from wnsim.core.params import parameters
 from wnsim.core.units import Floats
 
@@ -28,6 +29,7 @@ class UmiStreetCanyon(Cellular):
     terminal_m: ClassVar[tuple[float, float]] = (1.5, 22.5)
     sigmas_db: ClassVar[tuple[float, float]] = (7.82, 4.0)
     correlations_m: ClassVar[tuple[float, float]] = (13.0, 10.0)
+    indoor_shadow: ClassVar[IndoorShadow | None] = IndoorShadow(7.0, 7.0)
     model: Literal["umi"] = "umi"
 
     def los_db(self, d2d_m: Floats, d3d_m: Floats, h_bs_m: Floats, h_ut_m: Floats,
@@ -72,6 +74,7 @@ class Uma(Cellular):
     terminal_m: ClassVar[tuple[float, float]] = (1.5, 22.5)
     sigmas_db: ClassVar[tuple[float, float]] = (6.0, 4.0)
     correlations_m: ClassVar[tuple[float, float]] = (50.0, 37.0)
+    indoor_shadow: ClassVar[IndoorShadow | None] = IndoorShadow(7.0, 7.0)
     model: Literal["uma"] = "uma"
 
     def los_db(self, d2d_m: Floats, d3d_m: Floats, h_bs_m: Floats, h_ut_m: Floats,

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from pydantic import Field
 
 from wnsim.channel.blockage import VehicleBlockage
+from wnsim.channel.mean_loss import IndoorShadow
 from wnsim.channel.propagation import distance_m
 from wnsim.core.params import parameters
 from wnsim.core.units import Floats
@@ -35,6 +36,7 @@ class Vehicular:
     # Decorrelation distance of the LOS state; TR 37.885 gives none, this is that of UMi.
     los_correlation_m: ClassVar[float] = 50.0
     truck_share: float
+    indoor_shadow: ClassVar[IndoorShadow | None] = None
 
     @property
     def blockage(self) -> VehicleBlockage:

@@ -62,6 +62,7 @@ def build_world(scenario: Scenario) -> World:
                 models.fading,
                 station_path_loss=models.station_path_loss,
                 penetration=models.penetration,
+                oxygen_loss=models.oxygen_loss,
                 replay=None if models.replay is None else models.replay.links(motion.names),
             ),
             Carrier(radio.frequency_hz, bandwidth_hz=radio.bandwidth_hz, subbands=models.subbands),

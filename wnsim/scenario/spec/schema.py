@@ -92,6 +92,7 @@ class ChannelModel:
     fading : small-scale fading
     station_path_loss : path loss of links with a base station, in place of `path_loss`
     penetration : outdoor-to-indoor loss of indoor devices
+    oxygen_loss : whether oxygen absorbs power, from 52 to 68 GHz
     subbands : number of subbands with separate fading, for frequency-selective models
     replay : measured links in place of all models
     """
@@ -101,6 +102,7 @@ class ChannelModel:
     fading: Fading = Field(default_factory=Rayleigh)
     station_path_loss: PathLoss | None = None
     penetration: Penetration = Field(default_factory=Penetration)
+    oxygen_loss: bool = True
     subbands: Annotated[int, Field(ge=1, le=256)] = 1
     replay: Replay | None = None
 
