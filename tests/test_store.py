@@ -230,7 +230,7 @@ def test_processes_share_a_store(tmp_path: Path) -> None:
 def test_files_of_terminated_processes_are_evicted_first(tmp_path: Path) -> None:
     store = Store(tmp_path, "run", 10_000)
     store.put("aa00", [{}], bytes(2000))
-    old, new = (tmp_path / "aa" / f".{name}.tmp" for name in ("old", "new"))
+    old, new = (tmp_path / "aa" / f".aa0{n}.json.host.{n}.tmp" for n in (2, 3))
     for path in (old, new):
         path.write_bytes(bytes(5000))
     os.utime(old, (0, 0))
@@ -392,3 +392,64 @@ def test_jobs_of_similar_size_share_a_micro_batch() -> None:
         lambda kind, count, size: count * size.width * size.rows <= 200,
     )
     assert [[job.device for job in batch] for batch in plan] == [[0, 2, 4], [1], [3], [5]]
+
+
+FOREIGN = {
+    "a hexadecimal name": "ab/ab12.json",
+    "tensors of others": "ab/model.safetensors",
+    "a note": "ab/notes.tmp",
+    "another folder's entry": "ab/cd12.json",
+    "a hidden file": "ab/.ab12.tmp",
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN.values(), ids=FOREIGN)
+def test_a_folder_of_others_is_refused_and_left_as_it_is(tmp_path: Path, name: str) -> None:
+    file = tmp_path / name
+    file.parent.mkdir()
+    file.write_text("theirs")
+    with pytest.raises(ValueError, match="is not empty and not a store"):
+        Store(tmp_path, "run", 1)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
+
+
+def test_files_of_others_in_a_store_are_never_evicted(tmp_path: Path) -> None:
+    store = Store(tmp_path, "run", 1000)
+    outside = tmp_path.parent / f"{tmp_path.name}-outside"
+    outside.mkdir()
+    (outside / "ab34.json").write_text("theirs")
+    (tmp_path / "ab").mkdir()
+    theirs = [tmp_path / "ab" / each for each in ("notes.json", "cd12.json", "ab12.txt")]
+    for path in theirs:
+        path.write_text("theirs")
+        os.utime(path, (0, 0))
+    (tmp_path / "ab" / "ab34.json").symlink_to(outside / "ab34.json")
+    (tmp_path / "cd").symlink_to(outside)
+    for number in range(5):
+        store.put(f"ab{number:04x}", [{}], bytes(900))
+    assert all(path.read_text() == "theirs" for path in [*theirs, outside / "ab34.json"])
+    assert (tmp_path / "ab" / "ab34.json").is_symlink()
+    assert len(list((tmp_path / "ab").glob("ab000*.safetensors"))) < 5
+
+
+def test_a_lock_file_that_is_a_link_is_not_followed(tmp_path: Path) -> None:
+    target = tmp_path / "precious"
+    target.write_text("theirs")
+    folder = tmp_path / "store"
+    folder.mkdir()
+    (folder / "store.lock").symlink_to(target)
+    with pytest.raises(ValueError, match="is not the lock file of a store"):
+        Store(folder, "run", 1000)
+    assert target.read_text() == "theirs"
+
+
+def test_an_entry_under_another_key_is_not_believed(tmp_path: Path) -> None:
+    store = Store(tmp_path, "run", MIB)
+    store.put("aa01", [{"loss": 1.0}], b"one")
+    store.put("aa02", [{"loss": 2.0}], b"two")
+    for suffix in (".json", ".safetensors"):
+        (tmp_path / "aa" / f"aa01{suffix}").replace(tmp_path / "aa" / f"aa02{suffix}")
+    with pytest.warns(UserWarning, match=r"aa02\.json: was altered"):
+        assert store.scalars("aa02") is None
+    with pytest.warns(UserWarning, match=r"aa02\.json: was altered"):
+        assert store.tensors("aa02") is None

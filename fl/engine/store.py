@@ -3,6 +3,9 @@
 An entry is the result of one micro-batch of jobs: its scalars, a small JSON file, and its tensors,
 a safetensors file. Files are written atomically, and an altered file counts as missing.
 
+The lock file marks a folder as a store: any other folder that is not empty is refused. Only files
+with the names of entries are ever removed, and links are neither followed nor removed.
+
 Above its maximum size a store evicts the least recently used entries, except those that an
 unfinished run needs: each process lists these in a file beside the entries until its run is
 complete. A resumed run takes over the lists of its terminated processes on the same host. The lists
@@ -16,7 +19,9 @@ import errno
 import hashlib
 import json
 import os
+import re
 import socket
+import stat
 import sys
 import time
 import warnings
@@ -24,13 +29,16 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 if sys.platform != "win32":
     import fcntl
 
 _SCALARS, _TENSORS, _LIST, _TEMPORARY = ".json", ".safetensors", ".needed", ".tmp"
 _LOCK, _PARTS = "store.lock", 16
+_MARK = b"store of wnsim\n"
+_OF_ENTRY = re.compile(r"([0-9a-f]{2})[0-9a-f]*\.(json|safetensors)")
+_OF_TEMPORARY = re.compile(r"\.([0-9a-f]{2})[0-9a-f]*\.(json|safetensors)\..+\.\d+\.tmp")
 # No file takes as long to write: the process that began it has terminated.
 _WRITTEN_WITHIN_NS = 3600 * 10**9
 
@@ -52,6 +60,11 @@ class Store:
     folder : the folder, created if missing
     run : name of the run that uses the store; a run of the same name resumes an unfinished one
     size_bytes : maximum size of the store [byte]
+
+    Raises
+    ------
+    ValueError
+        if the folder is not empty and not a store
     """
 
     def __init__(self, folder: Path, run: str, size_bytes: int) -> None:
@@ -63,6 +76,7 @@ class Store:
         self._holder = [run, socket.gethostname(), os.getpid()]
         self._list_file = self._list_of(self._holder)
         folder.mkdir(parents=True, exist_ok=True)
+        _claim(folder)
         with self._locked(exclusive=True):
             left = [each for each in self._lists() if self._takes_over(each["holder"])]
             self._since_ns = min([each["since_ns"] for each in left] or [time.time_ns()])
@@ -78,7 +92,7 @@ class Store:
         """Return the scalars of each job of a micro-batch; None if they are missing."""
         path = self._path(key, _SCALARS)
         with self._locked(), suppress(FileNotFoundError):
-            if (record := _read(path)) is not None:
+            if (record := _read(path, key)) is not None:
                 os.utime(path)
                 return list(record["scalars"])
         return None
@@ -93,7 +107,7 @@ class Store:
         """Return the tensors of a micro-batch as written; None if they are missing."""
         path = self._path(key, _TENSORS)
         with self._locked(), suppress(FileNotFoundError):
-            record, tensors = _read(self._path(key, _SCALARS)), path.read_bytes()
+            record, tensors = _read(self._path(key, _SCALARS), key), path.read_bytes()
             if record is not None and record["tensors"] == _digest(tensors):
                 os.utime(path)
                 return tensors
@@ -105,7 +119,7 @@ class Store:
         """Write the result of a micro-batch; return its entry, None without tensors."""
         entry = None
         self._before.clear()
-        record = _sealed({"scalars": scalars, "tensors": _digest(tensors)})
+        record = _sealed({"key": key, "scalars": scalars, "tensors": _digest(tensors)})
         with self._locked(exclusive=True):
             if tensors:
                 entry = self._needed(key)
@@ -122,7 +136,7 @@ class Store:
     def _locked(self, *, exclusive: bool = False) -> Iterator[None]:
         """Hold a shared lock against evictions, or an exclusive lock of the store."""
         # NFS requires read permission for shared and write permission for exclusive locks.
-        with (self._folder / _LOCK).open("a+b") as file:
+        with _opened(self._folder / _LOCK) as file:
             try:
                 if sys.platform != "win32":
                     fcntl.flock(file, fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH)
@@ -187,9 +201,13 @@ class Store:
         self._written = 0
         found = []
         for path in self._folder.glob("??/*"):
+            name = _OF_ENTRY.fullmatch(path.name) or _OF_TEMPORARY.fullmatch(path.name)
+            if name is None or name[1] != path.parent.name or path.parent.is_symlink():
+                continue
             with suppress(FileNotFoundError):
-                status = path.stat()
-                found.append((status.st_mtime_ns, path, status.st_size))
+                status = path.lstat()
+                if stat.S_ISREG(status.st_mode):
+                    found.append((status.st_mtime_ns, path, status.st_size))
         total = sum(size for _, _, size in found)
         lists = self._lists()
         needed = {key for each in lists for key in each["needed"]}
@@ -203,6 +221,30 @@ class Store:
                 if total > self._size_bytes and path.suffix == suffix and not is_needed:
                     path.unlink(missing_ok=True)
                     total -= size
+
+
+def _claim(folder: Path) -> None:
+    """Mark a folder as a store.
+
+    Raises
+    ------
+    ValueError
+        if it is not empty and not a store
+    """
+    path = folder / _LOCK
+    if path.is_symlink() or (path.exists() and path.read_bytes()[:64] not in (b"", _MARK)):
+        raise ValueError(f"{path}: is not the lock file of a store; choose another --store")
+    if not path.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder}: is not empty and not a store; choose another --store")
+    with _opened(path) as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            file.write(_MARK)
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open a lock file, created if missing, without following a link."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0)
+    return os.fdopen(os.open(path, flags, 0o666), "r+b")
 
 
 def _temporary(holder: Sequence[Any]) -> str:
@@ -219,15 +261,15 @@ def _sealed(record: Mapping[str, Any]) -> bytes:
     return json.dumps([_digest(json.dumps(record).encode()), record]).encode()
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    """Return a sealed record; None if it is missing or altered."""
+def _read(path: Path, key: str | None = None) -> dict[str, Any] | None:
+    """Return a sealed record; None if it is missing or altered, or not the one of a key."""
     try:
         data = path.read_bytes()
     except OSError:
         return None
     with suppress(ValueError, TypeError, LookupError):
         record: dict[str, Any] = json.loads(data)[1]
-        if _sealed(record) == data:
+        if _sealed(record) == data and (key is None or record.get("key") == key):
             return record
     _warn(path)
     return None

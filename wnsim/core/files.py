@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import stat
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,9 @@ def opened(file: str, error: Callable[[str], ValueError]) -> Iterator[BinaryIO]:
         the result of `error`, if the file cannot be read to the end
     """
     try:
+        # A pipe or a device may have no end.
+        if not stat.S_ISREG(Path(file).stat().st_mode):
+            raise error("is not a regular file")
         with Path(file).open("rb") as raw:
             compressed = raw.read(2) == _GZIP_MAGIC
             raw.seek(0)

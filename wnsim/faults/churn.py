@@ -104,6 +104,8 @@ def _read(path: Path, names: Sequence[str]) -> dict[int, list[tuple[int, int]]]:
     away_since: dict[int, int | None] = {}
     spans: dict[int, list[tuple[int, int]]] = defaultdict(list)
     last_s = 0.0
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{path}: is not a regular file")
     try:
         with path.open(newline="", encoding="utf-8") as file:
             lines = csv.reader(file)

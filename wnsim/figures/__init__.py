@@ -6,6 +6,7 @@ CSV file beside each figure holds the plotted numbers.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,7 +16,15 @@ from matplotlib.figure import Figure
 
 from wnsim.figures import clusters, delivery, learning, maps, stacks
 from wnsim.figures.lines import Line, read_lines
-from wnsim.figures.style import COLUMN_IN, PAGE_WIDTH_IN, STYLE, legend_above, line_style, save
+from wnsim.figures.style import (
+    COLUMN_IN,
+    PAGE_WIDTH_IN,
+    STYLE,
+    SUFFIXES,
+    legend_above,
+    line_style,
+    save,
+)
 
 __all__ = [
     "COLUMN_IN",
@@ -30,7 +39,9 @@ __all__ = [
     "save",
 ]
 
-FIGURES: dict[str, Callable[[Figure, Sequence[Line]], pd.DataFrame | None]] = {
+Plot = Callable[[Figure, Sequence[Line]], pd.DataFrame | None]
+
+FIGURES: dict[str, Plot] = {
     "latency": delivery.latency,
     "goodput": delivery.goodput,
     "accuracy": learning.accuracy,
@@ -57,13 +68,36 @@ def draw(results: Path, runs: Sequence[str]) -> list[Path]:
     Returns
     -------
     paths of the PDF files
+
+    Warns
+    -----
+    UserWarning
+        for each figure that cannot be drawn; the others are drawn nevertheless
     """
     lines = read_lines(results, runs)
     drawn = []
     with mpl.rc_context({**mpl.rcParamsDefault, **STYLE}):
         for name, plot in FIGURES.items():
-            figure = Figure(figsize=COLUMN_IN)
-            numbers = plot(figure, lines)
-            if numbers is not None:
-                drawn.append(save(figure, numbers, results / "figures" / name))
+            path = _drawn(plot, lines, results / "figures" / name)
+            if path is not None:
+                drawn.append(path)
     return drawn
+
+
+def _drawn(plot: Plot, lines: Sequence[Line], stem: Path) -> Path | None:
+    """Draw a figure; return its path, None if it has no numbers or cannot be drawn."""
+    try:
+        figure = Figure(figsize=COLUMN_IN)
+        numbers = plot(figure, lines)
+        if numbers is not None:
+            return save(figure, numbers, stem)
+    except OSError:
+        raise
+    # Runs take hours: no error in a picture may hide their numbers.
+    except Exception as error:
+        why = f"{type(error).__name__}: {error}"
+        warnings.warn(f"figure {stem.name}: cannot be drawn: {why}", stacklevel=3)
+    # One of an earlier state of the results would be taken for this one's.
+    for suffix in SUFFIXES:
+        stem.with_suffix(suffix).unlink(missing_ok=True)
+    return None

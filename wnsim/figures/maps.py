@@ -194,7 +194,9 @@ def _draw_nodes(
             "y_m": tracks.station_m[:, 1],
         }
     )
-    return pd.concat([each for each in (devices[there], stations) if len(each)])
+    parts = [each for each in (devices[there], stations) if len(each)]
+    # Nothing at all if no device is present at this instant.
+    return pd.concat(parts) if parts else devices[there]
 
 
 def _places(tracks: Tracks, time_s: float) -> dict[str, Floats]:

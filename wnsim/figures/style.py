@@ -20,11 +20,13 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter
 
 from wnsim.storage import records
 
 COLUMN_IN = (3.5, 2.4)
+SUFFIXES = (".pdf", ".svg", ".png", ".csv")
 PAGE_WIDTH_IN = 7.16
 STYLE: dict[Any, Any] = {
     "font.family": "serif",
@@ -177,6 +179,13 @@ def _sizes(sizes: Iterable[str]) -> str:
     )
 
 
+def printable(text: str) -> str:
+    """Return a text with control characters escaped; XML cannot hold them."""
+    return "".join(
+        each if each.isprintable() or each == "\n" else ascii(each)[1:-1] for each in text
+    )
+
+
 def save(figure: Figure, numbers: pd.DataFrame, stem: Path) -> Path:
     """Save a figure as PDF, SVG and PNG and its numbers as CSV; return the PDF's path."""
     drawn: dict[str, dict[str, Any]] = {
@@ -184,6 +193,8 @@ def save(figure: Figure, numbers: pd.DataFrame, stem: Path) -> Path:
         ".svg": {"metadata": {"Date": None}},
         ".png": {"dpi": 300},
     }
+    for text in figure.findobj(Text):
+        text.set_text(printable(text.get_text()))
     for suffix, options in drawn.items():
         picture = io.BytesIO()
         figure.savefig(picture, format=suffix[1:], **options)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
+import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from wnsim.scenario.errors import ScenarioError, Terminated, error_message
+from wnsim.scenario.execution.parent import end_with_parent
 from wnsim.scenario.options import parser
 from wnsim.scenario.spec.learning_package import check_learning_package
 
@@ -26,17 +31,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code.
 
     The code is 0 on success, 2 if the input is invalid or a run failed, and 128 plus the number of
-    the signal if a signal ended the program.
+    the signal if a signal ended the program, or if the reader of its output has closed it.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal without UTF-8 gets escapes in place of an error.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     options = parser().parse_args(arguments)
     try:
+        end_with_parent()
         check_learning_package()
         with warnings.catch_warnings():
             return _run(options)
     except BrokenPipeError:
-        # The reader of the output has closed it.
-        sys.stderr.close()
-        return 0
+        # Python would fail once more when it flushes these at its end.
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return 128 + signal.SIGPIPE
     except (ScenarioError, OSError, MemoryError) as error:
         print(error_message(error), file=sys.stderr)
         return 2

@@ -17,14 +17,18 @@ _LONGEST = 1000
 def error_message(error: ScenarioError | OSError | MemoryError) -> str:
     """Return a one-line message for an error of the input, the files or the machine."""
     if isinstance(error, MemoryError):
-        return "not enough memory on this machine for this scenario"
+        why = f": {error}" if str(error) else ""
+        return printable(f"not enough memory on this machine for this scenario{why}")
     text = f"{_file(error)}: {error.strerror}" if isinstance(error, OSError) else str(error)
     # The input may have any length; its place comes first and the problem last.
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST * 2 // 3]} ... {text[-_LONGEST // 3 :]}"
-    # Control characters must not move the cursor or start another line.
-    shown = (each if each.isprintable() else ascii(each)[1:-1] for each in text)
-    return "".join(shown)
+    return printable(text)
+
+
+def printable(text: str) -> str:
+    """Return a text in one line, whose control characters cannot move the cursor of a terminal."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def _file(error: BaseException | None) -> object:

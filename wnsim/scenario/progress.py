@@ -11,6 +11,8 @@ from typing import Never, Protocol, Self, TextIO
 
 from tqdm import tqdm
 
+from wnsim.scenario.errors import printable
+
 _SECONDS_BETWEEN_LINES = 5.0
 # The unit is the largest of which the duration has at least two.
 _UNITS = ((172_800.0, "days"), (7200.0, "h"), (120.0, "min"), (0.0, "s"))
@@ -100,6 +102,8 @@ class Display:
 
     def say(self, text: str) -> None:
         """Print a line that stays."""
+        # A note may quote a file; the traceback of a failure has several lines.
+        text = "\n".join(map(printable, text.split("\n")))
         if self._bar is not None:
             self._bar.write(text, file=self._stream)
         else:

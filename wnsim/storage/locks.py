@@ -1,7 +1,8 @@
 """Folder locks: one writing process at a time, robust against killed processes.
 
 The lock is a kernel lock on an open file and ends with its process, so that a remaining lock file
-blocks no one. The content of the file only names the holder.
+blocks no one. The content of the file names the holder, and marks the folder as one of results: any
+other folder that is not empty is refused, so that no file of the user is replaced.
 
 Sources: flock(2); on NFS it is a lock on the whole file, seen by all hosts.
 """
@@ -15,6 +16,7 @@ import os
 import socket
 import time
 import warnings
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -23,9 +25,12 @@ from typing import Self
 from wnsim.core.files import naming
 
 FILE = ".lock"
+_MARK = "process"
 # Errors of file systems without locks.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 _LOOKS, _BETWEEN_LOOKS_S = 10, 0.02
+# Bytes of a lock file that are read.
+_LONGEST = 4096
 
 
 class Lock:
@@ -34,18 +39,24 @@ class Lock:
     Parameters
     ----------
     folder : folder to lock; created if missing
+    own : returns whether an unmarked folder that is not empty may be used nevertheless
 
     Raises
     ------
     ValueError
-        if another process holds the lock
+        if another process holds the lock, or if the folder is not one of results
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, own: Callable[[Path], bool] = lambda folder: False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / FILE
-        # Not inheritable: a child process must not keep the lock alive.
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        if not is_marked(folder) and not own(folder):
+            raise ValueError(
+                f"{folder}: is not empty and holds no results of wnsim; choose another folder"
+            )
+        # Not inheritable: a child process must not keep the lock alive. A link is not followed.
+        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+        self._file = os.open(path, flags, 0o666)
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -61,7 +72,7 @@ class Lock:
                 stacklevel=2,
             )
         facts = {
-            "process": os.getpid(),
+            _MARK: os.getpid(),
             "host": socket.gethostname(),
             "since": datetime.now(UTC).astimezone().isoformat(sep=" ", timespec="seconds"),
         }
@@ -87,6 +98,21 @@ class Lock:
     def close(self) -> None:
         """Release the lock."""
         os.close(self._file)
+
+
+def is_marked(folder: Path) -> bool:
+    """Return whether a folder is missing, empty, or marked as one of results by its lock file."""
+    path = folder / FILE
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        return False
+    if not path.exists():
+        return not folder.exists() or not any(folder.iterdir())
+    try:
+        text = path.read_bytes()[:_LONGEST]
+        # Empty: a process was killed before it wrote its name.
+        return text == b"" or _MARK in json.loads(text)
+    except (OSError, ValueError, TypeError):
+        return False
 
 
 def _holder(path: Path) -> str:

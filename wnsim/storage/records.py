@@ -16,6 +16,7 @@ import json
 import math
 import os
 import platform
+import re
 import subprocess
 import sys
 import warnings
@@ -30,8 +31,15 @@ if TYPE_CHECKING:
     from wnsim.core.transfer import Packet, Transfer
 
 MANIFEST = "manifest.json"
+# Entries that every manifest has.
+_SHAPE = {
+    "scenario": str, "variant": str, "seed": int, "swept": dict, "fingerprint": str,
+    "config_hash": str, "sha256": dict,
+}  # fmt: skip
 # Rows of a table in memory at once.
 _ROWS = 1024
+# Names of files that `write` has begun.
+_TEMPORARY = re.compile(r"\..+\.(csv|html|json|pdf|png|safetensors|tex|yaml)\.\d+\.tmp")
 _PACKAGES = ("wnsim", "numpy", "scipy", "simpy", "torch", "transformers")
 
 _OF_TRANSFER = (
@@ -153,7 +161,9 @@ def _write(path: Path, pieces: Iterable[bytes]) -> str:
     sha256 = hashlib.sha256()
     with naming(path):
         try:
-            with temporary.open("wb") as file:
+            # Left by a killed process with this number.
+            temporary.unlink(missing_ok=True)
+            with temporary.open("xb") as file:
                 for piece in pieces:
                     file.write(piece)
                     sha256.update(piece)
@@ -169,9 +179,10 @@ def _write(path: Path, pieces: Iterable[bytes]) -> str:
 
 
 def remove_half_written(folder: Path) -> None:
-    """Remove temporary files that killed processes have left in a folder."""
-    for temporary in folder.glob(".*.[0-9]*.tmp"):
-        temporary.unlink(missing_ok=True)
+    """Remove temporary files that killed processes have left in a folder of results."""
+    for temporary in folder.glob(".*.tmp"):
+        if _TEMPORARY.fullmatch(temporary.name):
+            temporary.unlink(missing_ok=True)
 
 
 def digest(data: bytes) -> str:
@@ -213,11 +224,21 @@ def write_manifest(folder: Path, digests: Mapping[str, str], facts: Mapping[str,
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """Return a complete run's manifest; None if it is missing or incomplete."""
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-    except (OSError, ValueError):
+    path = folder / MANIFEST
+    if path.is_symlink() or not path.is_file():
         return None
-    return manifest if isinstance(manifest, dict) and manifest.get("complete") is True else None
+    try:
+        manifest = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return manifest if _is_manifest(manifest) else None
+
+
+def _is_manifest(manifest: object) -> bool:
+    """Return whether an object has the shape of a complete run's manifest."""
+    if not isinstance(manifest, dict) or manifest.get("complete") is not True:
+        return False
+    return all(isinstance(manifest.get(key), kind) for key, kind in _SHAPE.items())
 
 
 def is_intact(folder: Path, manifest: Mapping[str, Any]) -> bool:
@@ -230,12 +251,13 @@ def is_intact(folder: Path, manifest: Mapping[str, Any]) -> bool:
 
 
 def _spoilt(folder: Path, manifest: Mapping[str, Any]) -> Path | None:
-    digests = manifest.get("sha256", {})
-    if not isinstance(digests, dict):
+    # A run has tables in any case.
+    if not manifest["sha256"]:
         return folder / MANIFEST
-    for name, known in digests.items():
-        path = folder / str(name)
-        if not path.is_file() or file_digest(path) != known:
+    for name, known in manifest["sha256"].items():
+        path = Path(folder / name)
+        outside = Path(name).is_absolute() or ".." in Path(name).parts
+        if outside or not path.is_file() or file_digest(path) != known:
             return path
     return None
 
@@ -250,7 +272,7 @@ def manifests(results: Path, scenario: str) -> dict[str, dict[str, Any]]:
     """
     found = {
         path.parent.name: manifest
-        for path in results.glob(f"*/{MANIFEST}")
+        for path in sorted(results.glob(f"*/{MANIFEST}"))
         if (manifest := read_manifest(path.parent)) is not None
     }
     return {name: each for name, each in found.items() if each.get("scenario") == scenario}

@@ -20,6 +20,7 @@ from types import FrameType, TracebackType
 from typing import Any, Never, Self, TextIO
 
 from wnsim.scenario.errors import Terminated
+from wnsim.scenario.execution.parent import PARENT
 from wnsim.scenario.progress import Progress, Watcher
 
 _GRACE_S = 10.0
@@ -94,7 +95,7 @@ class _Child:
         # A process group of its own, so that Ctrl-C reaches it once, through this process.
         self.process = subprocess.Popen(  # noqa: S603  (the command is our own)
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-            process_group=0,
+            process_group=0, env={**os.environ, PARENT: str(os.getpid())},
         )  # fmt: skip
 
     def fileno(self) -> int:

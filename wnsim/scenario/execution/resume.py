@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from wnsim.core.version import RESULTS
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.simulation import tables
 from wnsim.scenario.simulation.identity import fingerprint, inputs, resolved
 from wnsim.scenario.spec.plan import Run
 from wnsim.storage import records
-from wnsim.storage.locks import Lock
+from wnsim.storage.locks import Lock, is_marked
 
 
 def pending_runs(runs: Sequence[Run], out: Path) -> tuple[list[Run], list[str]]:
@@ -28,6 +31,9 @@ def pending_runs(runs: Sequence[Run], out: Path) -> tuple[list[Run], list[str]]:
         if a folder holds the results of another scenario
     """
     there = records.manifests(out, runs[0].scenario.name)
+    for folder, manifest in there.items():
+        if manifest.get("results") != RESULTS:
+            raise _outdated(out / folder, manifest)
     lines = {
         (manifest["variant"], json.dumps(manifest["swept"])): (folder, manifest["config_hash"])
         for folder, manifest in there.items()
@@ -45,9 +51,10 @@ def pending_runs(runs: Sequence[Run], out: Path) -> tuple[list[Run], list[str]]:
             skipped.append(run.folder)
         else:
             todo.append(run)
-    # Fail before the computation if the folder cannot be created.
+    # Fail before the computation if a folder cannot be created or used.
     for run in todo:
         (out / run.folder).mkdir(parents=True, exist_ok=True)
+        _check_own(out / run.folder)
     return todo, skipped
 
 
@@ -60,7 +67,7 @@ def locked(folder: Path) -> Lock:
         if another process holds the lock
     """
     try:
-        return Lock(folder)
+        return Lock(folder, _holds_results)
     except ValueError as error:
         raise ScenarioError(str(error)) from error
 
@@ -86,10 +93,52 @@ def prepare_folder(run: Run, out: Path) -> bool:
 
 
 def _is_complete(run: Run, out: Path, own: str) -> bool:
-    manifest = records.read_manifest(out / run.folder)
-    if manifest is not None and manifest.get("fingerprint") != own:
-        raise _other(out / run.folder)
-    return manifest is not None and records.is_intact(out / run.folder, manifest)
+    folder = out / run.folder
+    manifest = records.read_manifest(folder)
+    if manifest is None:
+        if os.path.lexists(folder / records.MANIFEST) and not _is_of(run, folder):
+            raise ScenarioError(
+                f"{folder / records.MANIFEST}: is damaged, or not the manifest of a run; move it "
+                "away, or choose another folder with --out"
+            )
+        return False
+    if manifest.get("results") != RESULTS:
+        raise _outdated(folder, manifest)
+    if manifest["fingerprint"] != own:
+        raise _other(folder)
+    return records.is_intact(folder, manifest)
+
+
+def _is_of(run: Run, folder: Path) -> bool:
+    """Return whether a folder was begun by a run of this scenario."""
+    path = folder / "scenario.yaml"
+    return path.is_file() and path.read_bytes() == resolved(run.scenario).encode()
+
+
+def _holds_results(folder: Path) -> bool:
+    """Return whether an unmarked folder is one of results, or of one run."""
+    folders = (folder, *(path for path in folder.iterdir() if path.is_dir()))
+    return any(records.read_manifest(each) is not None for each in folders)
+
+
+def _check_own(folder: Path) -> None:
+    """Raise ScenarioError if the folder of a run is a link, or holds files of the user."""
+    for path in (folder, folder / "adapters"):
+        if path.is_symlink():
+            raise ScenarioError(f"{path}: is a link; remove it, or choose another folder")
+    if not is_marked(folder) and not _holds_results(folder):
+        raise ScenarioError(
+            f"{folder}: is not empty and holds no results of wnsim; choose another folder with "
+            "--out"
+        )
+
+
+def _outdated(folder: Path, manifest: Mapping[str, Any]) -> ScenarioError:
+    version = manifest.get("versions", {}).get("wnsim", "another version")
+    return ScenarioError(
+        f"{folder}: holds results of wnsim {version}, whose numbers may differ from those of this "
+        "program; choose another folder with --out, or move it away"
+    )
 
 
 def _other(folder: Path) -> ScenarioError:

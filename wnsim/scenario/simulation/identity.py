@@ -10,6 +10,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from wnsim.core.version import RESULTS
 from wnsim.scenario.spec.schema import SCENARIO, Scenario
 from wnsim.storage import records
 
@@ -64,7 +65,7 @@ def plugin_sources(scenario: Scenario) -> list[Path]:
 
 
 def fingerprint(scenario: Scenario, used: Mapping[str, str], *, seed: bool = True) -> str:
-    """Return a digest that identifies a scenario: its values and the contents of its files.
+    """Return a digest that identifies results: values, contents of files, and code that counts.
 
     Parameters
     ----------
@@ -97,4 +98,4 @@ def fingerprint(scenario: Scenario, used: Mapping[str, str], *, seed: bool = Tru
         (path.parts[-2:] if path.suffix == ".jsonl" else path.parts[-1:], found)
         for path, found in ((Path(name), found) for name, found in used.items())
     )
-    return records.digest(json.dumps([data, contents], sort_keys=True).encode())
+    return records.digest(json.dumps([RESULTS, data, contents], sort_keys=True).encode())

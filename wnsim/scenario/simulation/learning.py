@@ -37,10 +37,19 @@ class StoreConfig:
     size_bytes: int
 
     def store(self, name: str) -> Store:
-        """Return the cache for a run by name."""
+        """Return the cache for a run by name.
+
+        Raises
+        ------
+        ScenarioError
+            if the folder is not empty and not a cache
+        """
         from fl.engine.store import Store
 
-        return Store(self.folder, name, self.size_bytes)
+        try:
+            return Store(self.folder, name, self.size_bytes)
+        except ValueError as error:
+            raise ScenarioError(str(error)) from error
 
 
 def launcher_rank() -> ProcessRank | None:

@@ -13,6 +13,7 @@ from wnsim.air import coherent_block_ns
 from wnsim.core.clock import Clock
 from wnsim.core.invariants import EnergyMonotonicityCheck, InvariantError
 from wnsim.core.units import to_ns
+from wnsim.core.version import RESULTS
 from wnsim.faults import Row
 from wnsim.network import AirOptions, Backhaul, Network
 from wnsim.network.energy_ledger import EnergyLedger
@@ -82,6 +83,7 @@ def run_one(
         if first:
             digests, facts = _write(scenario, folder, done)
             facts |= {
+                "results": RESULTS,
                 "fingerprint": own,
                 "config_hash": fingerprint(scenario, used, seed=False),
                 "inputs": used,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -231,4 +231,10 @@ def clear(folder: Path) -> None:
         (folder / name).unlink(missing_ok=True)
     records.remove_half_written(folder)
     for device in (folder / "adapters").glob("device-*"):
-        shutil.rmtree(device)
+        if device.is_symlink() or not device.is_dir():
+            continue
+        records.remove_half_written(device)
+        for name in ("adapter_config.json", "adapter_model.safetensors"):
+            (device / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            device.rmdir()

@@ -173,6 +173,10 @@ def _variants(document: Document) -> list[Document | None]:
         label = variant.get("label")
         if not isinstance(label, str) or not label:
             raise document.error(("variants", index, "label"), f"must be a text, got {label!r}")
+        if not label.isprintable():
+            raise document.error(
+                ("variants", index, "label"), f"must not hold control characters, got {label!r}"
+            )
         if label in labels:
             raise document.error(("variants", index, "label"), f"is given twice: {label!r}")
         labels.append(label)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.spec.plan import Run
 from wnsim.scenario.summary import comparison
 from wnsim.storage import records
@@ -23,6 +24,8 @@ def summarize(runs: Sequence[Run], out: Path) -> None:
     complete = records.complete_runs(out, runs[0].scenario.name, [run.folder for run in runs])
     if not complete:
         return
+    if (out / "figures").is_symlink():
+        raise ScenarioError(f"{out / 'figures'}: is a link; remove it, or choose another folder")
     for folder in (out, out / "figures"):
         records.remove_half_written(folder)
     # Imported late: slow to import.
