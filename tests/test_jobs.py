@@ -132,6 +132,9 @@ def test_two_at_once_write_the_same_bytes_as_one_after_the_other(net: Path, text
 def test_a_run_that_fails_does_not_stop_the_others(net: Path, jobs: str) -> None:
     broken = net / "results" / "net" / "a,seed=2"
     (broken / "transfers.csv").mkdir(parents=True)
+    # Folders that earlier runs have used.
+    for folder in (broken, broken.parent):
+        (folder / ".lock").write_text('{"process": 1}')
     done = wnsim(net, "--jobs", jobs)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr

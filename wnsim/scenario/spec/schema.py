@@ -179,6 +179,8 @@ class Scenario:
     faults: Faults | None = None
 
     def __post_init__(self) -> None:
+        if not self.name.isprintable():
+            raise ValueError(f"name must not hold control characters, got {self.name!r}")
         if self.fl is None and self.traffic is None:
             raise ValueError("there is nothing to simulate: give a section fl, or traffic")
         if self.fl is not None and self.traffic is not None:
