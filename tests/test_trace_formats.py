@@ -74,7 +74,9 @@ def test_sumo_in_degrees(tmp_path: Path, writer: Callable[[Tracks], str]) -> Non
     at_m = named.position_m(np.array([0]), np.array([0.0, 1.0]))[0]
     assert at_m[0].tolist() == [0.0, 0.0]
     assert at_m[1] == pytest.approx([east_m * lon_m, north_m * lat_m], rel=1e-4)
-    plain = motion(tmp_path / "t", writer(tracks), count=1)
+    guessed = motion(tmp_path / "t", writer(tracks), count=1)
+    assert np.array_equal(guessed.position_m(np.array([0]), np.array([0.0, 1.0]))[0], at_m)
+    plain = motion(tmp_path / "t", writer(tracks), count=1, coordinates="meters")
     assert plain.position_m(np.array([0]), np.zeros(1))[0, 0].tolist() == [8.5, 47.4]
 
 
@@ -120,9 +122,7 @@ def test_gpx_names_and_segments(tmp_path: Path) -> None:
         ("", [(47.0, 50, "Z")]),
     ]
     text = "".join(
-        f"<trk>{name}"
-        + "".join(f"<trkseg>{point.format(*one)}</trkseg>" for one in points)
-        + "</trk>"
+        f"<trk>{name}<trkseg>" + "".join(point.format(*one) for one in points) + "</trkseg></trk>"
         for name, points in tracks
     )
     made = motion(tmp_path / "t", f"<gpx>{text}<rte><rtept lat='1' lon='1'/></rte></gpx>")

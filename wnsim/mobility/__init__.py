@@ -6,7 +6,7 @@ from wnsim.mobility.gauss_markov import GaussMarkov
 from wnsim.mobility.group import Group
 from wnsim.mobility.highway import Highway
 from wnsim.mobility.manhattan import Manhattan
-from wnsim.mobility.motion import Mobility, Motion
+from wnsim.mobility.motion import Mobility, Motion, first_presence_s
 from wnsim.mobility.random_direction import RandomDirection
 from wnsim.mobility.random_walk import RandomWalk
 from wnsim.mobility.random_waypoint import RandomWaypoint
@@ -26,6 +26,7 @@ __all__ = [
     "RandomWaypoint",
     "Static",
     "Trace",
+    "first_presence_s",
 ]
 
 MOBILITY: dict[str, type[Mobility]] = {

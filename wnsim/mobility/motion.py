@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Protocol
 
 import numpy as np
@@ -58,6 +59,26 @@ class Mobility(Protocol):
         seed : seed of the scenario
         """
         ...
+
+
+def first_presence_s(motion: Motion, until_s: float = math.inf) -> float:
+    """Return the first instant from 0 s on at which a device is present [s].
+
+    Parameters
+    ----------
+    motion : motion of the devices
+    until_s : last instant that counts [s]
+
+    Returns
+    -------
+    the instant; infinite if no device is present until then
+    """
+    devices, t_s = np.arange(len(motion.names)), 0.0
+    while t_s <= until_s and not math.isinf(t_s):
+        if np.any(motion.present(devices, np.array([t_s]))):
+            return t_s
+        t_s = motion.next_change_s(t_s)
+    return math.inf
 
 
 class AlwaysPresent:

@@ -50,9 +50,10 @@ def _check_length(samples: Samples, size: int, longest: int, number: int) -> Non
 
 
 def _text(samples: Samples, line: bytes, number: int) -> str:
-    """Return a line as text, without the byte order mark of the first."""
+    """Return a line as text, without the byte order mark of the first; empty if left out."""
     try:
         text = line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError:
-        raise samples.error("text must be UTF-8", number) from None
+        samples.skip(samples.bad_row("text must be UTF-8", number))
+        return ""
     return text.rstrip("\r")

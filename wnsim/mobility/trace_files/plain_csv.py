@@ -1,35 +1,46 @@
-"""Reader of comma-separated samples with the header t_s,id,x_m,y_m or t_s,id,lon_deg,lat_deg."""
+"""Reader of comma-separated samples, in order of time or device by device.
+
+The header has t_s [s] or time (dates in ISO 8601), id, and x_m and y_m [m] or lon_deg and lat_deg
+[degrees], in any order; z_m [m] is optional and other columns are ignored.
+"""
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 
-from wnsim.mobility.trace_files.content import lines
-from wnsim.mobility.trace_files.samples import Samples
+from wnsim.mobility.trace_files.clock import date
+from wnsim.mobility.trace_files.samples import BadRowError, Samples
+from wnsim.mobility.trace_files.table import table
 
-_METRES = ["t_s", "id", "x_m", "y_m"]
-_DEGREES = ["t_s", "id", "lon_deg", "lat_deg"]
+_METERS = ("x_m", "y_m")
+_DEGREES = ("lon_deg", "lat_deg")
 
 
 def read_csv(samples: Samples, content: Iterator[bytes]) -> None:
-    """Read samples in order of time."""
-    rows = csv.reader(lines(samples, content), strict=True)
-    try:
-        header = next(rows, [])
-        if header not in (_METRES, _DEGREES):
-            raise samples.error(
-                f"the first line must be {','.join(_METRES)}, or {','.join(_DEGREES)}, "
-                f"got {','.join(header)[:60]!r}",
-                1,
-            )
-        samples.degrees = header == _DEGREES
-        for row in rows:
-            line = rows.line_num
-            if len(row) != len(header):
-                raise samples.error(f"a line must have {len(header)} values, got {len(row)}", line)
-            samples.advance(samples.number(row[0], header[0], line), line)
-            x, y = (samples.number(row[n], header[n], line) for n in (2, 3))
-            samples.add(row[1], x, y, line)
-    except csv.Error as problem:
-        raise samples.error(f"the line is not comma-separated: {problem}", rows.line_num) from None
+    """Read samples, which are in order of time for each device."""
+    header, rows = table(samples, content)
+    time = next((name for name in ("t_s", "time") if name in header), None)
+    axes = next((names for names in (_METERS, _DEGREES) if set(names) <= set(header)), None)
+    if time is None or axes is None or "id" not in header or len(set(header)) < len(header):
+        raise samples.error(
+            "the first line must be t_s,id,x_m,y_m, or t_s,id,lon_deg,lat_deg, "
+            f"got {','.join(header)[:60]!r}",
+            1,
+        )
+    samples.degrees = axes == _DEGREES
+    samples.wall_clock = time == "time"
+    place = {name: number for number, name in enumerate(header)}
+    for line, row in rows:
+        try:
+            text = row[place[time]]
+            if time == "t_s":
+                time_s = samples.number(text, time, line)
+            else:
+                time_s = samples.elapsed_s(date(samples, text, "row", line))
+            x, y = (samples.number(row[place[name]], name, line) for name in axes)
+            if samples.degrees:
+                samples.place_deg(x, y, line)
+            z_m = samples.optional(row[place["z_m"]]) if "z_m" in place else float("nan")
+            samples.add_at(row[place["id"]], time_s, x, y, line, z_m=z_m)
+        except BadRowError as problem:
+            samples.skip(problem)

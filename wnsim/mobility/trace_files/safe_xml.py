@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Protocol
 from xml.etree.ElementTree import ParseError
+from xml.parsers.expat import errors
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
-from wnsim.mobility.trace_files.samples import Samples
+from wnsim.mobility.trace_files.other_formats import xml_kind
+from wnsim.mobility.trace_files.samples import BadRowError, Samples
 
 _MAX_DEPTH = 100
 _MAX_ELEMENTS = 50_000_000
 _MAX_TEXT = 1000
+# Codes of the parser for a document that ends early.
+_TRUNCATED = (
+    errors.codes[errors.XML_ERROR_NO_ELEMENTS],
+    errors.codes[errors.XML_ERROR_UNCLOSED_TOKEN],
+    errors.codes[errors.XML_ERROR_PARTIAL_CHAR],
+)
 # A single tag or comment; the parser keeps it in memory until its end.
 MAX_TOKEN = 4 << 20
 
@@ -30,9 +38,17 @@ class Handler(Protocol):
         ...
 
 
-def parse(samples: Samples, content: Iterator[bytes], handler: Handler) -> None:
-    """Parse a document as UTF-8 and pass its elements to a handler."""
-    target = _Target(samples, handler)
+def parse(samples: Samples, content: Iterator[bytes], handler: Handler, root: str) -> None:
+    """Parse a document as UTF-8 and pass its elements to a handler.
+
+    Parameters
+    ----------
+    samples : makes errors; may omit the rest of a truncated document
+    content : the document in pieces
+    handler : receives the elements
+    root : name that the root element must have
+    """
+    target = _Target(samples, handler, root)
     parser = DefusedXMLParser(target=target, encoding="utf-8", forbid_dtd=True)
     target.parser = parser
     fed = 0
@@ -48,21 +64,25 @@ def parse(samples: Samples, content: Iterator[bytes], handler: Handler) -> None:
         line = parser.parser.CurrentLineNumber
         raise samples.error("document types and entities are refused in XML", line) from None
     except ParseError as problem:
-        raise samples.error(f"the XML is not well-formed: {problem}") from None
+        what = f"the XML is not well-formed: {problem}"
+        if problem.code not in _TRUNCATED:
+            raise samples.error(what) from None
+        samples.skip(BadRowError(f"{samples.file}: {what}"))
 
 
 def attribute(samples: Samples, tag: str, attributes: dict[str, str], name: str, line: int) -> str:
     """Return a required attribute of an element."""
     if name not in attributes:
-        raise samples.error(f"a {tag} must have the attribute {name!r}", line)
+        raise samples.bad_row(f"a {tag} must have the attribute {name!r}", line)
     return attributes[name]
 
 
 class _Target:
     """Receiver of the parser's events."""
 
-    def __init__(self, samples: Samples, handler: Handler) -> None:
+    def __init__(self, samples: Samples, handler: Handler, root: str) -> None:
         self.parser: DefusedXMLParser | None = None
+        self._root = root
         self._samples = samples
         self._handler = handler
         self._depth = 0
@@ -80,7 +100,12 @@ class _Target:
                 f"elements may lie at most {_MAX_DEPTH} deep, got more", self._line()
             )
         self._text = ""
-        self._handler.start(tag.rpartition("}")[2], attributes, self._line())
+        name = tag.rpartition("}")[2]
+        if self._count == 1 and name != self._root:
+            raise self._samples.error(
+                f"this is {xml_kind(name)}, and not a trace with the root element {self._root}"
+            )
+        self._handler.start(name, attributes, self._line())
 
     def end(self, tag: str) -> None:
         """Handle the end of an element."""

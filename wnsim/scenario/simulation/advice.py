@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from wnsim.mobility import Trace, first_presence_s
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.simulation.build import build_world, load_tasks
 from wnsim.scenario.spec.plan import Run
@@ -23,6 +24,15 @@ def notes(scenario: Scenario) -> list[str]:
         site_m = scenario.base_stations.height_m
         found = path_loss.notes(site_m, height, scenario.radio.frequency_hz)
     count, learning = scenario.devices.count, scenario.fl
+    if isinstance(scenario.mobility, Trace):
+        motion = scenario.mobility.motion(count, scenario.area_m, scenario.seed)
+        found += motion.notes
+        first_s = first_presence_s(motion)
+        if first_s > 0.0:
+            found.append(
+                f"no device is present before {first_s:g} s; mobility.start sets which instant of "
+                "the trace is 0 s"
+            )
     degree = getattr(learning.topology, "degree", 0) if learning is not None else 0
     degree = scenario.traffic.neighbors if scenario.traffic is not None else degree
     if degree >= count:

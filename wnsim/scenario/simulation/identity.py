@@ -11,6 +11,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from wnsim.core.version import RESULTS
+from wnsim.mobility.trace_files import sources
 from wnsim.scenario.spec.schema import SCENARIO, Scenario
 from wnsim.storage import records
 
@@ -38,7 +39,7 @@ def inputs(scenario: Scenario) -> dict[str, str]:
     paths: list[Path] = []
     file = getattr(scenario.mobility, "file", None)
     if file is not None:
-        paths.append(Path(file))
+        paths += map(Path, sources(file))
     churn = None if scenario.faults is None else scenario.faults.churn
     if churn is not None and churn.file is not None:
         paths.append(Path(churn.file))
@@ -60,8 +61,8 @@ def plugin_sources(scenario: Scenario) -> list[Path]:
     """Return the source files of the user-defined models of a scenario, sorted."""
     from fl.plugins import plugin_names, source_file
 
-    sources = map(source_file, plugin_names(SCENARIO.dump_python(scenario, mode="json")))
-    return sorted({path for path in sources if path is not None})
+    found = map(source_file, plugin_names(SCENARIO.dump_python(scenario, mode="json")))
+    return sorted({path for path in found if path is not None})
 
 
 def fingerprint(scenario: Scenario, used: Mapping[str, str], *, seed: bool = True) -> str:
@@ -85,10 +86,11 @@ def fingerprint(scenario: Scenario, used: Mapping[str, str], *, seed: bool = Tru
     )
     for section, key in files:
         value = None if section is None else section.get(key)
+        named = tuple(value) if isinstance(value, list) else (value,)
         if (
             section is not None
             and value is not None
-            and any(path.startswith(value) for path in used)
+            and any(path.startswith(named) for path in used)
         ):
             del section[key]
     if used and data["fl"] and isinstance(data["fl"]["tasks"], dict):

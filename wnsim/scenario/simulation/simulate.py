@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import traceback
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from wnsim.core.invariants import EnergyMonotonicityCheck, InvariantError
 from wnsim.core.units import to_ns
 from wnsim.core.version import RESULTS
 from wnsim.faults import Row
+from wnsim.mobility import first_presence_s
 from wnsim.network import AirOptions, Backhaul, Network
 from wnsim.network.energy_ledger import EnergyLedger
 from wnsim.scenario.errors import ScenarioError
@@ -82,8 +84,12 @@ def run_one(
         done = _simulate(scenario, world, network, tell, store, ranks)
         if first:
             digests, facts = _write(scenario, folder, done)
+            ending = _ending_notes(world, network)
+            for note in ending:
+                watcher.say(f"note: {run.folder}: {note}")
             facts |= {
                 "results": RESULTS,
+                "notes": ending,
                 "fingerprint": own,
                 "config_hash": fingerprint(scenario, used, seed=False),
                 "inputs": used,
@@ -220,6 +226,13 @@ def _write(
         "tasks_computed": trainer.executor.computed if trainer else None,
         "tasks_from_store": trainer.executor.found if trainer else None,
     }
+
+
+def _ending_notes(world: World, network: Network) -> list[str]:
+    """Return what a user should know about a run that has ended."""
+    if math.isinf(first_presence_s(world.motion, network.now_s)):
+        return [f"no device was present from 0 s to the end of the run at {network.now_s:g} s"]
+    return []
 
 
 def _in_user_code(error: Exception, scenario: Scenario) -> bool:

@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,8 @@ class _Plain:
             return float(value)
         if isinstance(value, str):
             return str(value)
+        if isinstance(value, date):
+            return value.isoformat()
         raise self._error(path, f"must be text, a number, a list or keys, got a {_kind(value)}")
 
     def _key(self, key: Any, path: Place) -> str:

@@ -121,13 +121,25 @@ def _with_absolute_files(document: Document) -> dict[str, Any]:
             section = section.get(key) if isinstance(section, dict) else None
         value = section.get(path[-1]) if isinstance(section, dict) else None
         if isinstance(value, str) and value:
-            if "\0" in value:
-                raise document.error(path, f"must be the name of a file, got {value!r}")
-            candidate = document.folder / value
-            # A model may also be bundled or on the hub; its name then stays as it is.
-            if path != _MODEL or (value != "tiny" and candidate.is_dir()):
-                section[path[-1]] = str(candidate.resolve())
+            section[path[-1]] = _absolute(document, path, value)
+        elif isinstance(value, list):
+            # The files of a trace.
+            section[path[-1]] = [
+                _absolute(document, path, name) if isinstance(name, str) and name else name
+                for name in value
+            ]
     return data
+
+
+def _absolute(document: Document, path: Place, value: str) -> str:
+    """Return the absolute path of a file, which is relative to the scenario's folder."""
+    if "\0" in value:
+        raise document.error(path, f"must be the name of a file, got {value!r}")
+    candidate = document.folder / value
+    # A model may also be bundled or on the hub; its name then stays as it is.
+    if path == _MODEL and (value == "tiny" or not candidate.is_dir()):
+        return value
+    return str(candidate.resolve())
 
 
 def _explain(document: Document, error: ValidationError) -> ScenarioError:

@@ -1,0 +1,5 @@
+$ns_ at 0.0 "$node_(0) set X_ 100.0"
+$ns_ at 0.0 "$node_(0) set Y_ 50.0"
+$ns_ at 1.0 "$node_(0) setdest 140.0 50.0 10.0"
+$ns_ at 8.0 "$node_(0) set X_ 300.0"
+$ns_ at 9.0 "$node_(0) setdest 300.0 70.0 20.0"
