@@ -1,53 +1,91 @@
-"""Measured links: gains, rates or latencies over time from a table, in place of a model.
+"""Measured links: gains, rates or latencies over time from files, in place of a model.
 
-Before a link's first sample and after its last one the nearest sample holds. A pair of devices with
-samples in one direction only has the same values in the other.
+Before a link's first sample the first one holds, and after its last one `Replay.end` decides. A
+pair of nodes with samples in one direction only has the same values in the other.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from wnsim.channel.links import ordered
+from wnsim.channel.periodic_rate import SLACK, SLACK_BITS, PeriodicRate
 from wnsim.channel.replay_file import read
+from wnsim.channel.replay_lines import OnBadRow
+from wnsim.channel.replay_recordings import Recording
 from wnsim.core.params import parameters
 from wnsim.core.units import Floats, Ints
 
 Interpolation = Literal["hold", "linear"]
+End = Literal["auto", "hold", "wrap", "stop"]
+Files = str | Annotated[tuple[str, ...], Field(min_length=1)]
 
 
 @parameters
 class Replay:
-    """File of measured links.
+    """Files of measured links.
 
     Parameters
     ----------
-    file : path of a CSV file, plain or compressed with gzip
+    file : path of a table of links, plain or compressed with gzip; or of recordings of the downlink
+        of each device, in their order
+    uplink : paths of recordings of the uplink of each device, if they have files of their own
+    format : "table" with the header t_s,source,target and one or more of gain_db, rate_bps and
+        latency_s, where source and target are devices, stations (station-0) or the server;
+        recordings of rates between a device and the server: "mahimahi", "ucc" (Raca), "lumos5g" (a
+        device per run), "nyu-mets", "ghent"; "auto" infers the format from the content
     interpolate : `hold` for the value of the last sample, `linear` for interpolation between
         samples, in decibels for gains
+    end : after the last sample `hold` its value, `wrap` to the first sample, or `stop`, so that the
+        link carries nothing; `auto` is wrap for mahimahi, and otherwise hold
+    on_bad_row : "error" for the first invalid row; "skip" leaves invalid rows out, and notes how
+        many and which
     """
 
-    file: str
+    file: Files
+    uplink: Files | None = None
+    format: Recording = "auto"
     interpolate: Interpolation = "hold"
+    end: End = "auto"
+    on_bad_row: OnBadRow = "error"
 
-    def links(self, names: Sequence[str]) -> ReplayTable:
-        """Read the measured links between devices.
+    def links(self, names: Sequence[str], stations: int = 0) -> ReplayTable:
+        """Read the measured links between devices, base stations and the server.
 
         Parameters
         ----------
         names : names of the devices in the order of their numbers
+        stations : number of base stations, whose numbers follow, and with any a server
 
         Raises
         ------
         ValueError
-            if the file cannot be read or is malformed
+            if a file cannot be read or is malformed
         """
-        return ReplayTable(*read(self.file, names), self.interpolate)
+        found = read(
+            several(self.file),
+            several(self.uplink),
+            names,
+            stations,
+            layout=self.format,
+            on_bad_row=self.on_bad_row,
+        )
+        wraps = {"auto": list(found.wraps), "wrap": list(found.samples)}.get(self.end, [])
+        ending = list(found.samples) if self.end == "stop" else wraps
+        return ReplayTable(
+            found.columns,
+            found.samples,
+            self.interpolate,
+            ends_s={pair: found.ends_s[pair] for pair in ending},
+            wraps=wraps,
+            notes=found.notes,
+        )
 
 
 class ReplayTable:
@@ -58,6 +96,14 @@ class ReplayTable:
     columns : names of the measured quantities
     samples : (S, 1 + columns) instants [s], ascending, and values, by source and target
     interpolate : interpolation between samples
+    ends_s : instant at which the measurement of a link ends, by source and target; without it its
+        last value holds [s]
+    wraps : links whose measurement repeats from its end on, rather than stops
+    notes : what a user should know about how the files were read
+
+    Attributes
+    ----------
+    notes : as above
     """
 
     def __init__(
@@ -65,11 +111,57 @@ class ReplayTable:
         columns: Sequence[str],
         samples: dict[tuple[int, int], Floats],
         interpolate: Interpolation,
+        *,
+        ends_s: Mapping[tuple[int, int], float] | None = None,
+        wraps: Collection[tuple[int, int]] = (),
+        notes: tuple[str, ...] = (),
     ) -> None:
         self._columns = {name: 1 + n for n, name in enumerate(columns)}
-        reverse = {(target, source): track for (source, target), track in samples.items()}
-        self._samples = reverse | samples
+        self.notes = notes
+        # Of a link that was measured in one direction only, the values hold for both.
+        measured = {(target, source): (source, target) for source, target in samples}
+        measured |= {pair: pair for pair in samples}
+        self._samples = {pair: samples[origin] for pair, origin in measured.items()}
         self._interpolate = interpolate
+        ends_s = ends_s or {}
+        self._ends_s = {
+            pair: ends_s[origin] for pair, origin in measured.items() if origin in ends_s
+        }
+        self._wraps = {pair for pair, origin in measured.items() if origin in wraps}
+        self._periodic: dict[tuple[int, int], PeriodicRate] = {}
+        if "rate_bps" in self._columns:
+            column = self._columns["rate_bps"]
+            self._periodic = {
+                pair: PeriodicRate(
+                    self._samples[pair][:, [0, column]],
+                    self._ends_s[pair],
+                    linear=interpolate == "linear",
+                )
+                for pair in self._wraps
+            }
+
+    def measures(self, source: int, target: int) -> bool:
+        """Return whether a link was measured, in either direction."""
+        return (source, target) in self._samples
+
+    def best(self, device: int, nodes: Sequence[int], now_s: float, *, up: bool) -> int:
+        """Return the node with the best measured link to or from a device, the first of equals.
+
+        Parameters
+        ----------
+        device : the device
+        nodes : the nodes
+        now_s : the instant [s]
+        up : whether the device sends
+        """
+        others, own = np.array(nodes), np.full(len(nodes), device)
+        source, target = (own, others) if up else (others, own)
+        at_s = np.array([now_s])
+        latency_s = self.latency_s(source, target, at_s)
+        if latency_s is not None:
+            return int(others[np.argmin(latency_s[:, 0])])
+        rate_bps = self.rate_bps(source, target, at_s)
+        return int(others[0 if rate_bps is None else np.argmax(rate_bps[:, 0])])
 
     @property
     def has_gain(self) -> bool:
@@ -142,9 +234,12 @@ class ReplayTable:
         latency_s = self.latency_s(*ends, np.array([now_s]))
         if latency_s is not None:
             return np.full(len(bits), _after(now_s, float(latency_s[0, 0]), dark_s))
+        if (source, target) in self._periodic:
+            return self._periodic[source, target].arrivals_s(now_s, bits.tolist(), dark_s)
         pieces = self._pieces(source, target, now_s, dark_s)
         reached = np.cumsum(pieces.bits(math.inf))
-        place = np.searchsorted(reached, bits)
+        # Sums of rounded numbers must not miss the end of a piece.
+        place = np.searchsorted(reached, bits - SLACK_BITS - SLACK * bits)
         never = place == reached.size
         place[never] = 0
         missing = bits - np.concatenate([[0.0], reached])[place]
@@ -173,6 +268,8 @@ class ReplayTable:
         """
         if self.has_latency:
             return 0.0
+        if (source, target) in self._periodic:
+            return self._periodic[source, target].carried_between(now_s, until_s, dark_s)
         return float(self._pieces(source, target, now_s, dark_s).bits(until_s).sum())
 
     def _pieces(
@@ -181,6 +278,8 @@ class ReplayTable:
         """Return the rate of a link from an instant on."""
         track = self._samples.get((source, target), np.empty((0, 2)))
         edges_s = [edge for span in dark_s for edge in span if now_s < edge < math.inf]
+        end_s = self._ends_s.get((source, target), math.inf)
+        edges_s += [end_s] if now_s < end_s < math.inf else []
         begin_s = np.unique([now_s, *track[track[:, 0] > now_s, 0], *edges_s])
         ends = np.array([source]), np.array([target])
         rate = self.rate_bps(*ends, begin_s)
@@ -188,7 +287,12 @@ class ReplayTable:
         length_s = np.append(np.diff(begin_s), math.inf)
         slope = np.zeros(begin_s.size)
         if self._interpolate == "linear":
-            slope[:-1] = np.diff(rate_bps) / length_s[:-1]
+            # The last value holds until the end of the measurement.
+            slope[:-1] = np.where(
+                begin_s[:-1] < np.max(track[:, 0], initial=-math.inf),
+                np.diff(rate_bps) / length_s[:-1],
+                0.0,
+            )
         light = np.ones(begin_s.size, dtype=np.bool_)
         for since_s, until_s in dark_s:
             light &= (begin_s < since_s) | (begin_s >= until_s)
@@ -207,11 +311,19 @@ class ReplayTable:
         ends = zip(np.asarray(source).tolist(), np.asarray(target).tolist(), strict=True)
         for link, pair in enumerate(ends):
             track = self._samples.get(pair)
-            if track is not None and self._interpolate == "linear":
-                values[link] = np.interp(t_s, track[:, 0], track[:, column])
-            elif track is not None:
-                last = np.searchsorted(track[:, 0], t_s, side="right") - 1
+            if track is None:
+                continue
+            end_s, at_s = self._ends_s.get(pair, math.inf), t_s
+            if pair in self._wraps:
+                first_s = track[0, 0]
+                at_s = np.where(t_s < first_s, t_s, first_s + (t_s - first_s) % (end_s - first_s))
+            if self._interpolate == "linear":
+                values[link] = np.interp(at_s, track[:, 0], track[:, column])
+            else:
+                last = np.searchsorted(track[:, 0], at_s, side="right") - 1
                 values[link] = track[np.maximum(last, 0), column]
+            if pair not in self._wraps:
+                values[link, t_s >= end_s] = missing
         return values
 
 
@@ -233,6 +345,11 @@ class _Pieces:
         mean_bps = self.begin_bps + 0.5 * self.slope * np.where(self.slope == 0.0, 0.0, length_s)
         # A rate of zero carries nothing, even in an unbounded piece.
         return mean_bps * np.where(mean_bps == 0.0, 0.0, length_s)
+
+
+def several(files: str | tuple[str, ...] | None) -> tuple[str, ...]:
+    """Return names of files as a tuple."""
+    return () if files is None else (files,) if isinstance(files, str) else files
 
 
 def _after(now_s: float, wait_s: float, dark_s: Sequence[tuple[float, float]]) -> float:

@@ -94,7 +94,7 @@ class Network:
             world,
             self._transport,
             Backhaul() if backhaul is None else backhaul,
-            cellular=not air.replays_messages,
+            measured=air.replay if air.replays_messages else None,
             start=lambda delivery, bits: self._start([delivery], bits),
             finish=self._finish,
         )
@@ -286,10 +286,15 @@ class Network:
         """Handle the end of an attempt: forward the message, retry, or drop it."""
         delivery, transmission = self._under_way.pop(attempt)
         delivery.account(attempt)
-        self.tx_s[attempt.source] += transmission.take_airtime(attempt)
-        self.rx_s[attempt.target] += attempt.receiving_s
-        self.tx_s[attempt.target] += attempt.ack_s
-        self.rx_s[attempt.source] += attempt.ack_s
+        airtime_s = transmission.take_airtime(attempt)
+        for node, tx_s, rx_s in (
+            (attempt.source, airtime_s, attempt.ack_s),
+            (attempt.target, attempt.ack_s, attempt.receiving_s),
+        ):
+            # The server, which is an end of measured links, has no radio.
+            if node != self.server:
+                self.tx_s[node] += tx_s
+                self.rx_s[node] += rx_s
         if attempt.delivered:
             if self._transport.trace:
                 self.packets.extend(delivery.packets(attempt, self._transport))

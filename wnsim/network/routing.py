@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from wnsim.core.units import to_ns, to_s
 
 if TYPE_CHECKING:
+    from wnsim.channel import ReplayTable
     from wnsim.core.clock import Clock
     from wnsim.network.delivery import Delivery
     from wnsim.network.transport import Transport
@@ -43,7 +44,8 @@ class Router:
     world : devices, base stations and faults
     transport : size of messages on the air
     backhaul : links between base stations
-    cellular : whether messages go through base stations, if there are any
+    measured : measured rates or latencies of links, in place of the air; messages then go through
+        base stations or the server as far as their links were measured
     start : called with a delivery and its size [bit] when its next hop may begin
     finish : called with a delivery, whether it is delivered, and otherwise the reason
 
@@ -59,7 +61,7 @@ class Router:
         transport: Transport,
         backhaul: Backhaul,
         *,
-        cellular: bool,
+        measured: ReplayTable | None = None,
         start: Callable[[Delivery, int], None],
         finish: Callable[[Delivery, bool, str], None],
     ) -> None:
@@ -67,21 +69,46 @@ class Router:
         self._world = world
         self._transport = transport
         self._backhaul = backhaul
-        self._stations = range(world.count, world.nodes) if cellular else range(0)
         self._start = start
         self._finish = finish
-        self.server = world.nodes if self._stations else None
+        self._measured = measured
+        stations = range(world.count, world.nodes)
+        if measured is not None and not any(
+            measured.measures(device, node)
+            for device in range(world.count)
+            for node in (*stations, world.nodes)
+        ):
+            stations = range(0)
+        self._stations = stations
+        self.server = world.nodes if stations else None
 
     def hops(self, source: int, target: int) -> list[tuple[int, int]]:
         """Return the hops over the air from source to target, in order."""
         devices, stations, ends = range(self._world.count), self._stations, (source, target)
         if not stations or any(end in stations for end in ends):
             return [ends]
+        if self._measured is not None and self._measured.measures(*ends):
+            return [ends]
         # Between devices, or between a device and the server.
-        now_s = to_s(self._env.now_ns)
-        up = [(source, self._world.serving(source, now_s))] if source in devices else []
-        down = [(self._world.serving(target, now_s), target)] if target in devices else []
+        up = [(source, self._access(source, up=True))] if source in devices else []
+        down = [(self._access(target, up=False), target)] if target in devices else []
         return up + down
+
+    def _access(self, device: int, *, up: bool) -> int:
+        """Return the node by which a device reaches the network: the serving station.
+
+        With measured links it is the server, if its link was measured, or else the measured station
+        with the best link now.
+        """
+        now_s = to_s(self._env.now_ns)
+        if self._measured is None:
+            return self._world.serving(device, now_s)
+        if self._measured.measures(device, self._world.nodes):
+            return self._world.nodes
+        known = [node for node in self._stations if self._measured.measures(device, node)]
+        if not known:
+            return self._stations[0]
+        return self._measured.best(device, known, now_s, up=up)
 
     def inject(self, delivery: Delivery) -> None:
         """Forward a message that begins behind the base stations to its first hop."""

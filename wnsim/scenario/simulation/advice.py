@@ -10,7 +10,7 @@ import numpy as np
 
 from wnsim.mobility import Trace, first_presence_s
 from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.simulation.build import build_world, load_tasks
+from wnsim.scenario.simulation.build import build_world, load_tasks, measured_links
 from wnsim.scenario.spec.plan import Run
 from wnsim.scenario.spec.schema import SCENARIO, Scenario
 
@@ -33,6 +33,10 @@ def notes(scenario: Scenario) -> list[str]:
                 f"no device is present before {first_s:g} s; mobility.start sets which instant of "
                 "the trace is 0 s"
             )
+    if scenario.channel.replay is not None:
+        motion_names = scenario.mobility.motion(count, scenario.area_m, scenario.seed).names
+        measured = measured_links(scenario, motion_names)
+        found += () if measured is None else measured.notes
     degree = getattr(learning.topology, "degree", 0) if learning is not None else 0
     degree = scenario.traffic.neighbors if scenario.traffic is not None else degree
     if degree >= count:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wnsim.channel import Carrier, Channel, Geometry, Propagation
+from wnsim.channel import Carrier, Channel, Geometry, Propagation, ReplayTable
 from wnsim.core.streams import generator
 from wnsim.core.units import Floats, dbm_to_w
 from wnsim.faults import Interrupted
@@ -33,6 +34,10 @@ def build_world(scenario: Scenario) -> World:
     except ValueError as error:
         raise ScenarioError(f"mobility: {error}") from error
     faults, inner = None, motion
+    try:
+        measured = measured_links(scenario, motion.names)
+    except ValueError as error:
+        raise ScenarioError(f"channel: {error}") from error
     if scenario.faults is not None:
         sites = scenario.base_stations
         places = 0 if sites is None else len(sites.sites_m(scenario.area_m))
@@ -41,8 +46,7 @@ def build_world(scenario: Scenario) -> World:
             faults = scenario.faults.timeline(names, len(motion.names), scenario.seed)
         except ValueError as error:
             raise ScenarioError(f"faults: {error}") from error
-        replay = scenario.channel.replay
-        if replay is not None and faults.jams and replay.links(motion.names).times_messages:
+        if measured is not None and faults.jams and measured.times_messages:
             raise ScenarioError(
                 "faults: jamming raises the noise of receivers, but replayed rates and latencies "
                 "have no noise"
@@ -63,7 +67,7 @@ def build_world(scenario: Scenario) -> World:
                 station_path_loss=models.station_path_loss,
                 penetration=models.penetration,
                 oxygen_loss=models.oxygen_loss,
-                replay=None if models.replay is None else models.replay.links(motion.names),
+                replay=measured,
             ),
             Carrier(radio.frequency_hz, bandwidth_hz=radio.bandwidth_hz, subbands=models.subbands),
             Geometry(
@@ -94,6 +98,25 @@ def build_world(scenario: Scenario) -> World:
         stations_m=stations_m,
         faults=faults,
     )
+
+
+def measured_links(scenario: Scenario, names: Sequence[str]) -> ReplayTable | None:
+    """Return the measured links of a scenario; None if there are none.
+
+    Parameters
+    ----------
+    scenario : the scenario
+    names : names of its devices
+
+    Raises
+    ------
+    ValueError
+        if a file cannot be read or is malformed
+    """
+    replay, sites = scenario.channel.replay, scenario.base_stations
+    if replay is None:
+        return None
+    return replay.links(names, 0 if sites is None else len(sites.sites_m(scenario.area_m)))
 
 
 def _nodes(scenario: Scenario, count: int, name: str) -> Floats:

@@ -10,6 +10,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from wnsim.channel.replay import several
 from wnsim.core.version import RESULTS
 from wnsim.mobility.trace_files import sources
 from wnsim.scenario.spec.schema import SCENARIO, Scenario
@@ -43,8 +44,9 @@ def inputs(scenario: Scenario) -> dict[str, str]:
     churn = None if scenario.faults is None else scenario.faults.churn
     if churn is not None and churn.file is not None:
         paths.append(Path(churn.file))
-    if scenario.channel.replay is not None:
-        paths.append(Path(scenario.channel.replay.file))
+    replay = scenario.channel.replay
+    if replay is not None:
+        paths += [Path(name) for name in (*several(replay.file), *several(replay.uplink))]
     if scenario.fl is not None:
         if isinstance(scenario.fl.tasks, Folder):
             paths += sorted(Path(scenario.fl.tasks.folder).glob("*/*.jsonl"))
@@ -82,6 +84,7 @@ def fingerprint(scenario: Scenario, used: Mapping[str, str], *, seed: bool = Tru
         (data["fl"], "model"),
         (data["fl"], "initial_adapter"),
         (data["channel"]["replay"], "file"),
+        (data["channel"]["replay"], "uplink"),
         ((data["faults"] or {}).get("churn"), "file"),
     )
     for section, key in files:

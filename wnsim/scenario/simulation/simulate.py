@@ -21,7 +21,7 @@ from wnsim.network import AirOptions, Backhaul, Network
 from wnsim.network.energy_ledger import EnergyLedger
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.progress import Progress, Watcher
-from wnsim.scenario.simulation.build import build_world
+from wnsim.scenario.simulation.build import build_world, measured_links
 from wnsim.scenario.simulation.identity import fingerprint, inputs, plugin_sources
 from wnsim.scenario.simulation.learning import StoreConfig, learn
 from wnsim.scenario.simulation.tables import export_adapters, run_tables
@@ -255,7 +255,7 @@ def network_of(scenario: Scenario, world: World, folder: Path | None = None) -> 
         block_ns = coherent_block_ns(radio.frequency_hz, world.motion.max_speed_mps)
     else:
         block_ns = to_ns(radio.block_s)
-    stations, replay = scenario.base_stations, scenario.channel.replay
+    stations = scenario.base_stations
     backhaul = None
     if stations is not None:
         backhaul = Backhaul(stations.backhaul_bps, stations.backhaul_delay_s)
@@ -268,7 +268,7 @@ def network_of(scenario: Scenario, world: World, folder: Path | None = None) -> 
             radio.csi_delay_s,
             engine=scenario.engine,
             prediction=radio.csi_prediction,
-            replay=None if replay is None else replay.links(world.motion.names),
+            replay=measured_links(scenario, world.motion.names),
         ),
         scenario.seed,
         transport=scenario.transport,

@@ -30,6 +30,7 @@ _FILES: tuple[Place, ...] = (
     ("fl", "initial_adapter"),
     ("mobility", "file"),
     ("channel", "replay", "file"),
+    ("channel", "replay", "uplink"),
     ("faults", "churn", "file"),
 )
 
@@ -123,7 +124,7 @@ def _with_absolute_files(document: Document) -> dict[str, Any]:
         if isinstance(value, str) and value:
             section[path[-1]] = _absolute(document, path, value)
         elif isinstance(value, list):
-            # The files of a trace.
+            # The files of a trace or of measured links.
             section[path[-1]] = [
                 _absolute(document, path, name) if isinstance(name, str) and name else name
                 for name in value
