@@ -324,3 +324,26 @@ def test_heights_are_kept_where_a_format_has_them(
         assert [found_m[at] for at in heights_m] == pytest.approx(
             list(heights_m.values()), abs=0.16
         )
+
+
+@pytest.mark.parametrize("on_bad_row", ["error", "skip"])
+@pytest.mark.parametrize("seed", range(3))
+def test_damaged_files_end_in_one_sentence(tmp_path: Path, seed: int, on_bad_row: str) -> None:
+    draws = np.random.default_rng(seed)
+    for name in [*READ, *REFUSED]:
+        source = FILES / name
+        if source.is_dir() or name.endswith(("parquet", "gz")):
+            continue
+        data = bytearray(source.read_bytes())
+        for place in draws.integers(len(data), size=5):
+            data[place] = draws.integers(256)
+        damaged = tmp_path / source.name
+        damaged.write_bytes(data[: draws.integers(1, len(data) + 1)])
+        options = {**(READ[name].options if name in READ else {}), "on_bad_row": on_bad_row}
+        for key in ("present_at", "start"):
+            options.pop(key, None)
+        try:
+            Trace(file=str(damaged), **options).motion(1, (1.0, 1.0), 1)
+        except ValueError as error:
+            assert str(error).startswith(str(damaged))
+            assert "\n" not in str(error)

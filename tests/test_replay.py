@@ -366,3 +366,28 @@ def test_messages_with_the_server_go_through_the_best_measured_station(
     assert latencies_s(network, [(0, 4), (4, 0), (0, 1)], 500_000) == pytest.approx(
         [1.0 + 0.125, 0.5 + 0.125, 0.25]
     )
+
+
+@pytest.mark.parametrize("on_bad_row", ["error", "skip"])
+@pytest.mark.parametrize("seed", range(5))
+def test_damaged_files_end_in_one_sentence(tmp_path: Path, seed: int, on_bad_row: str) -> None:
+    draws = np.random.default_rng(seed)
+    for source in sorted(FILES.iterdir()):
+        data = bytearray(source.read_bytes()[:3000])
+        for place in draws.integers(len(data), size=5):
+            data[place] = draws.integers(256)
+        damaged = tmp_path / source.name
+        damaged.write_bytes(data[: draws.integers(1, len(data) + 1)])
+        try:
+            Replay(file=str(damaged), on_bad_row=on_bad_row).links(["0"], 1)  # type: ignore[arg-type]
+        except ValueError as error:
+            assert str(error).startswith(str(damaged))
+            assert "\n" not in str(error)
+
+
+def test_a_table_names_stations() -> None:
+    made = recordings("stations.csv", devices=2)
+    at_s = np.array([0.0, 2.0])
+    rate_bps = made.rate_bps(np.array([0, 2, 1]), np.array([2, 0, 2]), at_s)
+    assert rate_bps is not None
+    assert rate_bps.tolist() == [[4e6, 6e6], [8e6, 8e6], [4e6, 6e6]]
