@@ -342,8 +342,10 @@ def test_damaged_files_end_in_one_sentence(tmp_path: Path, seed: int, on_bad_row
         options = {**(READ[name].options if name in READ else {}), "on_bad_row": on_bad_row}
         for key in ("present_at", "start"):
             options.pop(key, None)
+        problem = ""
         try:
             Trace(file=str(damaged), **options).motion(1, (1.0, 1.0), 1)
         except ValueError as error:
-            assert str(error).startswith(str(damaged))
-            assert "\n" not in str(error)
+            problem = str(error)
+        assert problem == "" or problem.startswith(str(damaged))
+        assert "\n" not in problem

@@ -148,7 +148,7 @@ def test_errors_name_file_line_rule_and_value(tmp_path: Path, text: str, message
 def test_errors_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match=r"nothing\.csv: no such file"):
         Replay(file=str(tmp_path / "nothing.csv")).links(NAMES)
-    with pytest.raises(ValueError, match="the file cannot be read"):
+    with pytest.raises(ValueError, match="is not a regular file"):
         Replay(file=str(tmp_path)).links(NAMES)
     monkeypatch.setattr("wnsim.channel.replay_lines._MAX_LINES", 3)
     with pytest.raises(ValueError, match="at most 10000000 samples, got more"):
@@ -378,11 +378,13 @@ def test_damaged_files_end_in_one_sentence(tmp_path: Path, seed: int, on_bad_row
             data[place] = draws.integers(256)
         damaged = tmp_path / source.name
         damaged.write_bytes(data[: draws.integers(1, len(data) + 1)])
+        problem = ""
         try:
             Replay(file=str(damaged), on_bad_row=on_bad_row).links(["0"], 1)  # type: ignore[arg-type]
         except ValueError as error:
-            assert str(error).startswith(str(damaged))
-            assert "\n" not in str(error)
+            problem = str(error)
+        assert problem == "" or problem.startswith(str(damaged))
+        assert "\n" not in problem
 
 
 def test_a_table_names_stations() -> None:
