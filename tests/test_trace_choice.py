@@ -1,5 +1,6 @@
 """What a run uses of a trace: its origin of time, its duration, and its devices."""
 
+import json
 import math
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from trace_writers import motion
 
 from wnsim.mobility import Trace, first_presence_s
+from wnsim.scenario.__main__ import main
 
 pytestmark = pytest.mark.quick
 
@@ -121,3 +123,23 @@ def test_several_files(tmp_path: Path) -> None:
         Trace(file=(str(tmp_path / "t.csv"), files[0])).motion(1, (1.0, 1.0), 1)
     with pytest.raises(ValueError, match="a file must be named once, got it twice"):
         Trace(file=(files[0], files[0])).motion(1, (1.0, 1.0), 1)
+
+
+def test_a_run_without_any_device_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "t.csv").write_text("t_s,id,x_m,y_m\n500,a,0,0\n500,b,9,0\n510,a,0,9\n510,b,9,9\n")
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "name: s\ndevices: {count: 2}\nmobility: {model: trace, file: t.csv}\n"
+        "traffic: {size_bytes: 1000, neighbors: 1, rounds: 1}\n"
+    )
+    out = tmp_path / "out"
+    assert main([str(path), "--out", str(out)]) == 0
+    said = capsys.readouterr().err
+    assert "note: no device is present before 500 s" in said
+    assert "note: seed=1: no device was present from 0 s to the end of the run at " in said
+    (note,) = json.loads((out / "seed=1" / "manifest.json").read_text("utf-8"))["notes"]
+    assert note.startswith("no device was present")
+    assert main([str(path), "--out", str(tmp_path / "b"), "--set", "mobility.start=first"]) == 0
+    assert "no device" not in capsys.readouterr().err
