@@ -171,6 +171,10 @@ def make_lm(tokenizer):  # type: ignore[no-untyped-def]
                 "num_attention_heads": 4, "num_key_value_heads": 2,
             },
             "gpt2": {"n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128},
+            "mixtral": {
+                "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
+                "num_attention_heads": 4, "num_key_value_heads": 2, "num_local_experts": 4,
+            },
         }[kind]  # fmt: skip
         config = AutoConfig.for_model(
             kind,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -220,6 +221,37 @@ def test_target_modules_mean_what_they_mean_in_peft(make_lm, targets) -> None:  
     theirs = [name for name, module in peft.base_model.model.named_modules()
               if hasattr(module, "lora_A")]  # fmt: skip
     assert [layer.name for layer in model.layers] == theirs
+
+
+# PEFT matches the patterns of experts against the names of modules, and misses them.
+@pytest.mark.filterwarnings("ignore:The following rank_pattern keys did not match")
+@pytest.mark.filterwarnings("ignore:The following alpha_pattern keys did not match")
+def test_experts_that_stay_unadapted_are_named(make_lm) -> None:  # type: ignore[no-untyped-def]
+    """Law: the note counts what PEFT adapts beyond linear modules."""
+    from peft import LoraConfig, get_peft_model
+
+    peft = get_peft_model(make_lm("mixtral"), LoraConfig(r=2, target_modules="all-linear"))
+    adapted = {
+        re.sub(r"(\.base_layer)*(\.lora_A\.default)?(\.weight)?$", "", name)
+        for name, _ in peft.base_model.model.named_parameters()
+        if "lora_A" in name
+    }
+    attention = {name for name in adapted if name.endswith("_proj") and "self_attn" in name}
+    assert adapted - attention
+    # Router, and two fused weights of the experts, in each of two blocks.
+    with pytest.warns(UserWarning, match="6 weights of the model, .*stay unadapted") as caught:
+        model = AdaptedModel(make_lm("mixtral"))
+    assert "model.layers.0.mlp" in str(caught[0].message)
+    assert {layer.name for layer in model.layers} == attention
+
+
+@pytest.mark.filterwarnings("ignore:6 weights of the model")
+@pytest.mark.parametrize("targets", [["gate"], ["q_proj", "down_proj"], r".*(q_proj|experts\..*)"])
+def test_experts_are_refused_as_targets(make_lm, targets) -> None:  # type: ignore[no-untyped-def]
+    with pytest.raises(
+        ValueError, match=r"must match linear modules only, but match model\.layers"
+    ):
+        AdaptedModel(make_lm("mixtral"), targets)
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])

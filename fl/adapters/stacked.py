@@ -8,6 +8,7 @@ experts, cannot be stacked.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -24,7 +25,7 @@ from .fused_linear import GradientBuffers
 from .linear import AdaptedLinear, Scale, is_transposed, parameter_count
 from .norm import replace_norms
 from .rotary import replace_rotations
-from .targets import find, output_layer
+from .targets import find, output_layer, weights_outside
 
 
 class AdaptedModel:
@@ -34,8 +35,8 @@ class AdaptedModel:
     ----------
     model : Hugging Face model, a causal LM for `answer_logits`; its linear modules are wrapped in
         place
-    target_modules : which modules are adapted, as in PEFT: suffixes of names, or a regular
-        expression for whole names; empty for every linear module except the output layer
+    target_modules : which linear modules are adapted: suffixes of names, or a regular expression
+        for whole names; empty for every linear module except the output layer
     checkpointing : whether the backward pass recomputes the activations of each block
     choices : candidate answers of an encoder without a head, in place of a vocabulary
 
@@ -63,6 +64,7 @@ class AdaptedModel:
         lm: Any = model
         self.model = lm
         self._choices = choices
+        _warn_of_weights_outside(model)
         self._head = output_layer(model)
         self.parameter_count = parameter_count(model)
         self.modules: list[AdaptedLinear] = []
@@ -220,6 +222,20 @@ class AdaptedModel:
         if not self._checkpoints or not torch.is_grad_enabled():
             return forward(*arguments, **options)
         return checkpoint(forward, *arguments, use_reentrant=False, **options)
+
+
+def _warn_of_weights_outside(model: nn.Module) -> None:
+    """Warn of weights that take no adapter, such as those of experts and routers."""
+    outside = weights_outside(model)
+    if outside:
+        total = sum(parameter.numel() for parameter in model.parameters())
+        share = sum(parameter.numel() for parameter in outside.values()) / total
+        warnings.warn(
+            f"{len(outside)} weights of the model, {share:.0%} of its parameters, are in no linear "
+            f"module and stay unadapted, such as {next(iter(outside))}; PEFT adapts experts and "
+            "routers with all-linear",
+            stacklevel=3,
+        )
 
 
 def _checkpoint_blocks(model: nn.Module, run: Callable[..., Any]) -> int:

@@ -1,6 +1,10 @@
-"""Target modules: selection of the linear modules to adapt, with the semantics of PEFT.
+"""Target modules: selection of the linear modules to adapt.
 
-Sources: `check_target_module_exists` and `get_pattern_key` of PEFT 0.18.
+Names and expressions select linear modules as in PEFT. Weights outside of linear modules, such as
+the experts and routers of a mixture-of-experts model, which transformers 5 stores as parameters of
+all experts together, take no adapter here, while PEFT adapts them as `target_parameters`.
+
+Sources: `check_target_module_exists` and `get_pattern_key` of PEFT 0.21.
 """
 
 from __future__ import annotations
@@ -37,8 +41,10 @@ def find(model: nn.Module, targets: Sequence[str] | str) -> dict[str, nn.Module]
     Raises
     ------
     ValueError
-        if no linear module matches, or one of the names matches none
+        if no linear module matches, one of the names matches none, or a name or the expression
+        matches a weight outside of linear modules
     """
+    _check_weights(model, targets)
     linear = {name: module for name, module in model.named_modules() if is_linear(module)}
     if not targets or (isinstance(targets, str) and targets.lower() == ALL_LINEAR):
         head = output_layer(model)
@@ -59,17 +65,49 @@ def find(model: nn.Module, targets: Sequence[str] | str) -> dict[str, nn.Module]
 def matches(name: str, targets: Sequence[str] | str) -> bool:
     """Return whether a module's name has one of the suffixes, or matches a regular expression."""
     if isinstance(targets, str):
-        return targets.lower() == ALL_LINEAR or _fits(targets, name)
+        return targets.lower() == ALL_LINEAR or fits(targets, name)
     return any(name == target or name.endswith(f".{target}") for target in targets)
 
 
 def of_pattern(name: str, patterns: Mapping[str, Any], default: Any) -> Any:
     """Return the value of the first pattern that matches the end of a module's name."""
-    fitting = (value for key, value in patterns.items() if _fits(rf"(.*\.)?({key})", name))
+    fitting = (value for key, value in patterns.items() if fits(rf"(.*\.)?({key})", name))
     return next(fitting, default)
 
 
-def _fits(pattern: str, name: str) -> bool:
+def weights_outside(model: nn.Module) -> dict[str, nn.Parameter]:
+    """Return the weights that multiply activations outside of linear modules, by name."""
+    found = {}
+    for prefix, module in model.named_modules():
+        if is_linear(module) or isinstance(module, nn.Embedding | nn.modules.conv._ConvNd):
+            continue
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter.ndim > 1 and not name.endswith("bias"):
+                found[f"{prefix}.{name}"] = parameter
+    return found
+
+
+def _check_weights(model: nn.Module, targets: Sequence[str] | str) -> None:
+    """Raise ValueError if a name or an expression matches a weight that takes no adapter."""
+    if not targets or (isinstance(targets, str) and targets.lower() == ALL_LINEAR):
+        return
+    for name in weights_outside(model):
+        for candidate in (name, name.removesuffix(".weight")):
+            if matches(candidate, targets):
+                raise ValueError(
+                    f"target_modules must match linear modules only, but match {name}, a weight "
+                    "outside of them, which cannot be adapted"
+                )
+
+
+def fits(pattern: str, name: str) -> bool:
+    """Return whether a regular expression matches a whole name.
+
+    Raises
+    ------
+    ValueError
+        if it is not a regular expression
+    """
     try:
         return re.fullmatch(pattern, name) is not None
     except re.error as error:
