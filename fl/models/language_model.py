@@ -1,8 +1,8 @@
 """Language models and their tokenizers, and encoding of examples as token rows.
 
-Convention: a row consists of the tokens of the prompt, those of a space and the answer, and the
-end-of-text token, so that no token spans prompt and answer. The labels are the tokens of the answer
-and the end-of-text token.
+Convention: a row consists of the tokens of the prompt, those that a space and the answer add to it,
+and the end-of-text token, so that no token spans prompt and answer. The labels are the tokens after
+the prompt: what greedy decoding of the prompt would have to yield.
 """
 
 from __future__ import annotations
@@ -161,11 +161,12 @@ def _encode(
     end = tokenizer.eos_token_id
     if end is None:
         raise ValueError("tokenizer must define an end-of-text token, got none")
-    start = tokenizer.bos_token_id
     # Some tokenizers prepend a token to every text; it is kept when the prompt is cut.
-    prefix = [start] if start is not None and start in tokenizer("")["input_ids"] else []
+    of_empty_text = tokenizer("")["input_ids"]
+    starts = (tokenizer.bos_token_id, getattr(tokenizer, "cls_token_id", None))
+    prefix = [start for start in starts if start is not None and start in of_empty_text][:1]
     prompts = _tokens(tokenizer, [prompt for prompt, _ in texts])
-    answers = _tokens(tokenizer, [f" {answer}" for _, answer in texts])
+    answers = continuations(texts, prompts, tokenizer)
     rows: list[tuple[list[int], int]] = []
     for (_, text), prompt, answer in zip(texts, prompts, answers, strict=True):
         left = max_length - len(prefix) - len(answer) - 1
@@ -178,6 +179,37 @@ def _encode(
         rows.append(([*head, *answer, end], len(head)))
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end
     return padded([row for row, _ in rows], [head for _, head in rows], pad)
+
+
+def continuations(
+    texts: Sequence[tuple[str, str]],
+    prompts: Sequence[Sequence[int]],
+    tokenizer: PreTrainedTokenizerBase,
+) -> list[list[int]]:
+    """Return the tokens that a space and the answer add to those of each prompt.
+
+    They come from prompt and answer encoded together, as many tokenizers encode the beginning of a
+    text in another way. Where a token spans the two, the answer encoded alone is taken, with or
+    without the space, by which the row is the same text.
+
+    Parameters
+    ----------
+    texts : (n,) prompt and answer
+    prompts : (n,) tokens of each prompt
+    tokenizer : the model's
+    """
+    together = _tokens(tokenizer, [f"{prompt} {answer}" for prompt, answer in texts])
+    found: list[list[int]] = []
+    for (_, answer), prompt, whole in zip(texts, prompts, together, strict=True):
+        head = list(prompt)
+        if whole[: len(head)] == head and len(whole) > len(head):
+            found.append(whole[len(head) :])
+            continue
+        apart = _tokens(tokenizer, [f" {answer}", answer])
+        wanted = tokenizer.decode(whole)
+        same = (each for each in apart if tokenizer.decode([*head, *each]) == wanted)
+        found.append(next(same, apart[0]))
+    return found
 
 
 def padded(rows: Sequence[Sequence[int]], heads: Sequence[int], pad: int) -> Encoded:
