@@ -229,6 +229,10 @@ def test_test_prompts_that_were_trained_on_are_left_out(tmp_path: Path) -> None:
             b'{"prompt": "p", "answer": "a", "choices": ["a", "a"]}',
             r"train.jsonl:2: choices must be at least two different texts",
         ),
+        (
+            b'{"prompt": "p", "answer": "a", "choices": ["a", "b", "a"]}',
+            r"train.jsonl:2: answer must be one of the choices only",
+        ),
         (b"\xff\xfe", r"train.jsonl:2: must be UTF-8 text, byte 1 is not"),
         (b"[" * 100_000, r"train.jsonl:2: must be one JSON object, but is malformed"),
         (b'"' + b"x" * 1_000_001, r"train.jsonl:2: a line must be at most 1000000 bytes long"),
@@ -320,7 +324,7 @@ fl:
   topology: {model: full}
   train_examples: 2
   test_examples: 1
-  tasks: {hub: [owner/letters], train_split: learn, test_split: judge}
+  tasks: {hub: [owner/letters], train_split: learn, test_split: judge, draw: first}
 """
 
 
@@ -335,7 +339,7 @@ def test_splits_of_the_hub_by_name(
     _hub(monkeypatch, tables)
     for text, train, test in (
         (SPLITS, "learn", "judge"),
-        (SPLITS.replace(", test_split: judge", ""), "learn", "test"),
+        (SPLITS.replace(" test_split: judge,", ""), "learn", "test"),
         (SPLITS.replace("train_split: learn, ", ""), "train", "judge"),
     ):
         (task,) = load_tasks(scenario_of(text))
@@ -372,3 +376,111 @@ def test_validation_of_other_tasks_follows_on_what_is_trained_on(tmp_path: Path)
     assert [example.prompt for example in judged.test] == list("ef")
     with pytest.raises(ValueError, match="training examples after the first 7, got 7"):
         validation(task, 7, endless=False)
+
+
+def test_a_repeated_wrong_choice_is_usable(tmp_path: Path) -> None:
+    """Law: guessing picks one of four choices, whatever their texts."""
+    row = {"prompt": "p", "answer": "a", "choices": ["b", "a", "b ", "c"]}
+    _folder(tmp_path, json.dumps(row).encode(), json.dumps(row | {"prompt": "q"}).encode())
+    (task,) = from_folder(tmp_path, None, None)
+    assert task.train[0].choices == ("b", "a", "b", "c")
+    assert task.chance == pytest.approx(1 / 4)
+
+
+def _numbered(path: Path, name: str, train: int, test: int) -> None:
+    (path / name).mkdir(parents=True)
+    for part, count in (("train", train), ("test", test)):
+        lines = [json.dumps({"prompt": f"{part} {n}", "answer": str(n % 3)}) for n in range(count)]
+        (path / name / f"{part}.jsonl").write_text("\n".join(lines))
+
+
+DRAWN = """
+name: drawn
+devices: {count: 2}
+fl: {tasks: {folder: FOLDER}, train_examples: 10, test_examples: 5, topology: {model: full}}
+"""
+
+
+def _prompts(scenario: Scenario) -> tuple[list[str], list[str]]:
+    (task,) = load_tasks(scenario)
+    return [e.prompt for e in task.train], [e.prompt for e in task.test]
+
+
+def test_the_seed_draws_the_examples_of_a_folder(
+    tmp_path: Path, scenario_of: Callable[[str], Scenario]
+) -> None:
+    """Law: of 100 rows, 10 drawn at random have 1 in common with 10 others in the mean."""
+    _numbered(tmp_path / "tasks", "one", 100, 50)
+    text = DRAWN.replace("FOLDER", str(tmp_path / "tasks"))
+    drawn = [_prompts(scenario_of(f"seed: {seed}\n{text}")) for seed in range(40)]
+    for train, test in drawn:
+        assert len(set(train)) == 10
+        assert len(set(test)) == 5
+    common = [
+        len(set(one[0]) & set(other[0])) for one, other in zip(drawn[::2], drawn[1::2], strict=True)
+    ]
+    # Hypergeometric with variance 0.82: 20 pairs are off by 0.2 on average, five of which are 1e-6.
+    assert abs(sum(common) / 20 - 1) < 1.0
+    assert _prompts(scenario_of(f"seed: 3\n{text}")) == drawn[3]
+    first = text.replace("FOLDER}", "FOLDER").replace("tasks},", "tasks, draw: first},")
+    for seed in (1, 2):
+        train, test = _prompts(scenario_of(f"seed: {seed}\n{first}"))
+        assert train == [f"train {n}" for n in range(10)]
+        assert test == [f"test {n}" for n in range(5)]
+
+
+def test_validation_examples_are_drawn_besides_the_training_examples(
+    tmp_path: Path, scenario_of: Callable[[str], Scenario]
+) -> None:
+    """Contract: hyperparameters are tuned on the training examples of the test runs."""
+    _numbered(tmp_path / "tasks", "one", 100, 50)
+    text = DRAWN.replace("FOLDER", str(tmp_path / "tasks"))
+    train, _ = _prompts(scenario_of(text))
+    tuned, judged = _prompts(scenario_of(text.replace("fl: {", "fl: {evaluate_on: validation, ")))
+    assert tuned == train
+    assert len(judged) == 5
+    assert not set(judged) & set(train)
+    assert all(prompt.startswith("train") for prompt in judged)
+
+
+def test_some_subfolders_of_a_folder(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        _numbered(tmp_path, name, 4, 2)
+    assert [task.name for task in from_folder(tmp_path, 2, 1, ("c", "a"))] == ["c", "a"]
+    with pytest.raises(ValueError, match="subfolders must be among a, b, c, got 'd'"):
+        from_folder(tmp_path, 2, 1, ("d",))
+
+
+def test_the_seed_draws_the_examples_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"prompt": f"p {n}", "answer": "x"} for n in range(60)]
+    _hub(monkeypatch, {"train": _Table(rows), "test": _Table([{"prompt": "q", "answer": "y"}])})
+    drawn = [[e.prompt for e in from_hub("a/b", n_train=10, seed=seed).train] for seed in (1, 2, 1)]
+    assert drawn[0] == drawn[2] != drawn[1]
+    assert len(set(drawn[0])) == 10
+    more = [e.prompt for e in from_hub("a/b", n_train=20, seed=1).train]
+    assert more[:10] == drawn[0]
+
+
+@pytest.mark.parametrize("key", ["prompt", "answer", "choices", "config"])
+def test_keys_that_a_benchmark_knows_are_refused(
+    scenario_of: Callable[[str], Scenario], key: str
+) -> None:
+    text = f"name: s\nfl: {{tasks: {{hub: [owner/mine, boolq], {key}: mine}}}}\n"
+    with pytest.raises(ValueError, match=f"{key} must not be set for the benchmark boolq"):
+        scenario_of(text)
+
+
+def test_splits_of_a_benchmark_are_those_that_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def load_dataset(name: str, config: str | None, split: str) -> list[dict[str, object]]:
+        asked.append((name, config, split))
+        return [{"passage": split, "question": f"is {n}", "answer": True} for n in range(3)]
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    from_hub("boolq")
+    from_hub("boolq", train_split="train[:80%]", test_split="train[80%:]")
+    assert asked == [
+        ("google/boolq", None, "train"), ("google/boolq", None, "validation"),
+        ("google/boolq", None, "train[:80%]"), ("google/boolq", None, "train[80%:]"),
+    ]  # fmt: skip

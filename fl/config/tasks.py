@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -18,9 +18,18 @@ class Folder:
     Parameters
     ----------
     folder : the folder, relative to the scenario's
+    subfolders : the subfolders that are tasks, in this order; default: all, in alphabetical order
+    draw : which examples are taken: `seed` draws them anew for each seed; `first`: the first ones
+        of each file, equal for all seeds
     """
 
     folder: Text
+    subfolders: tuple[Text, ...] = ()
+    draw: Literal["seed", "first"] = "seed"
+
+    def __post_init__(self) -> None:
+        if len(set(self.subfolders)) < len(self.subfolders):
+            raise ValueError(f"subfolders must be distinct, got {', '.join(self.subfolders)}")
 
 
 @parameters
@@ -31,15 +40,31 @@ class Hub:
     ----------
     hub : names of the data sets; or boolq, piqa, siqa, gsm8k, arc-easy, arc-challenge, hellaswag,
         scienceqa, whose columns and splits are known
-    prompt, answer, choices : names of the columns
-    config : configuration of a data set, if it has several
-    train_split, test_split : names of the splits
+    prompt, answer, choices : names of the columns, by default prompt, answer and none; not for the
+        named benchmarks
+    config : configuration of a data set, if it has several; not for the named benchmarks
+    train_split, test_split : names of the splits, by default train and test, or the benchmark's
+    draw : which examples are taken: `seed` draws them anew for each seed; `first`: the first ones
+        of each split, equal for all seeds
     """
 
     hub: Annotated[tuple[Text, ...], Field(min_length=1)]
-    prompt: str = "prompt"
-    answer: str = "answer"
-    choices: str | None = None
-    config: str | None = None
-    train_split: str = "train"
-    test_split: str = "test"
+    prompt: Text | None = None
+    answer: Text | None = None
+    choices: Text | None = None
+    config: Text | None = None
+    train_split: Text | None = None
+    test_split: Text | None = None
+    draw: Literal["seed", "first"] = "seed"
+
+    def __post_init__(self) -> None:
+        from ..tasks.benchmarks import BENCHMARKS
+
+        for name in self.hub:
+            for key in ("prompt", "answer", "choices", "config"):
+                value = getattr(self, key)
+                if name in BENCHMARKS and value is not None:
+                    raise ValueError(
+                        f"{key} must not be set for the benchmark {name}, whose columns and "
+                        f"configuration are known, got {value!r}"
+                    )

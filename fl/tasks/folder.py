@@ -7,26 +7,38 @@ list of texts. Other keys are ignored.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
+
+import numpy as np
 
 from .task import Example, Task
 
 _LONGEST_LINE_BYTES = 1_000_000
 
 
-def from_folder(path: str | Path, n_train: int | None, n_test: int | None) -> list[Task]:
-    """Return the tasks of a folder, one per subfolder, in alphabetical order.
+def from_folder(
+    path: str | Path,
+    n_train: int | None,
+    n_test: int | None,
+    subfolders: Sequence[str] = (),
+    seed: int | None = None,
+) -> list[Task]:
+    """Return the tasks of a folder, one per subfolder.
 
     Parameters
     ----------
     path : the folder with the subfolders
-    n_train, n_test : maximum numbers of examples, the first ones; None for all
+    n_train, n_test : maximum numbers of examples; None for all
+    subfolders : names of the tasks; empty for all, in alphabetical order
+    seed : seed of the draw of the examples; None for the first ones
 
     Raises
     ------
     ValueError
-        if a file is missing, too short or malformed; the message names file and line
+        if a subfolder or a file is missing, too short or malformed; the message names file and
+        line
     """
     for label, count in (("n_train", n_train), ("n_test", n_test)):
         if count is not None and count < 1:
@@ -34,20 +46,38 @@ def from_folder(path: str | Path, n_train: int | None, n_test: int | None) -> li
     folder = Path(path)
     if not folder.is_dir():
         raise ValueError(f"{folder}: must be a folder with one subfolder per task")
-    tasks = [
-        _task(entry, n_train, n_test)
+    names = [
+        entry.name
         for entry in sorted(folder.iterdir())
         if entry.is_dir() and not entry.name.startswith(".")
     ]
-    if not tasks:
+    if not names:
         raise ValueError(f"{folder}: must hold at least one task folder, found none")
-    return tasks
+    for name in subfolders:
+        if name not in names:
+            raise ValueError(f"{folder}: subfolders must be among {', '.join(names)}, got {name!r}")
+    return [_task(folder / name, n_train, n_test, seed) for name in subfolders or names]
 
 
-def _task(folder: Path, n_train: int | None, n_test: int | None) -> Task:
-    train = _examples(folder / "train.jsonl", n_train)
-    test = _examples(folder / "test.jsonl", n_test)
+def _task(folder: Path, n_train: int | None, n_test: int | None, seed: int | None) -> Task:
+    train = _examples(folder / "train.jsonl", n_train, seed)
+    test = _examples(folder / "test.jsonl", n_test, seed)
     return split(folder.name, train, test)
+
+
+def draw_order(count: int, seed: int | None, name: str) -> list[int]:
+    """Return the order in which examples are taken; a smaller draw is the beginning of a larger.
+
+    Parameters
+    ----------
+    count : number of examples
+    seed : 0 or more; seed of the draw; None keeps their order
+    name : of the task and its part, so that their draws are independent
+    """
+    if seed is None:
+        return list(range(count))
+    order: list[int] = np.random.default_rng([seed, *name.encode()]).permutation(count).tolist()
+    return order
 
 
 def split(name: str, train: list[Example], test: list[Example]) -> Task:
@@ -72,7 +102,7 @@ def chance(examples: list[Example]) -> float:
     return 1.0 / len({example.answer for example in examples})
 
 
-def _examples(path: Path, count: int | None) -> list[Example]:
+def _examples(path: Path, count: int | None, seed: int | None) -> list[Example]:
     if not path.is_file():
         raise ValueError(f"{path}: file is missing; a task folder needs train.jsonl and test.jsonl")
     examples: list[Example] = []
@@ -87,11 +117,12 @@ def _examples(path: Path, count: int | None) -> list[Example]:
                 )
             if line.strip():
                 examples.append(_example(line, f"{path}:{number}"))
-            if count is not None and len(examples) == count:
+            if seed is None and count is not None and len(examples) == count:
                 break
     if not examples:
         raise ValueError(f"{path}: must hold at least one example, found none")
-    return examples
+    order = draw_order(len(examples), seed, f"{path.parent.name} {path.name}")
+    return [examples[index] for index in order[:count]]
 
 
 def _example(line: bytes, source: str) -> Example:
@@ -140,8 +171,10 @@ def _choices(choices: object, answer: str, source: str) -> tuple[str, ...]:
     if not isinstance(choices, list) or not all(isinstance(choice, str) for choice in choices):
         raise ValueError(f"{source}: choices must be a list of texts, got {shown}")
     stripped = tuple(choice.strip() for choice in choices)
-    if len(stripped) < 2 or len(set(stripped)) < len(stripped) or not all(stripped):
+    if len(set(stripped)) < 2 or not all(stripped):
         raise ValueError(f"{source}: choices must be at least two different texts, got {shown}")
     if answer not in stripped:
         raise ValueError(f"{source}: answer must be among the choices, got {answer[:80]!r}")
+    if stripped.count(answer) > 1:
+        raise ValueError(f"{source}: answer must be one of the choices only, got {shown}")
     return stripped

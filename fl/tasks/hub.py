@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 from .benchmarks import BENCHMARKS, Benchmark, Row
-from .folder import example_of, split
+from .folder import draw_order, example_of, split
 from .task import Example, Task
 
 
 def from_hub(
     name: str,
-    prompt: str = "prompt",
-    answer: str = "answer",
+    prompt: str | None = None,
+    answer: str | None = None,
     choices: str | None = None,
     config: str | None = None,
-    train_split: str = "train",
-    test_split: str = "test",
+    train_split: str | None = None,
+    test_split: str | None = None,
     n_train: int | None = None,
     n_test: int | None = None,
+    seed: int | None = None,
 ) -> Task:
     """Return a task from the columns of a dataset.
 
@@ -28,11 +29,12 @@ def from_hub(
     ----------
     name : dataset, as in `owner/dataset`; or a key of `BENCHMARKS`, whose columns, splits and
         configuration are known
-    prompt, answer, choices : columns; an integer answer is an index into the class names of the
-        column or into the choices
+    prompt, answer, choices : columns, prompt, answer and none by default; an integer answer is an
+        index into the class names of the column or into the choices
     config : configuration of the dataset, if it has several
-    train_split, test_split : splits
-    n_train, n_test : maximum numbers of examples, the first ones; None for all
+    train_split, test_split : splits, train and test by default, or those of the benchmark
+    n_train, n_test : maximum numbers of examples; None for all
+    seed : seed of the draw of the examples; None for the first ones
 
     Raises
     ------
@@ -48,13 +50,13 @@ def from_hub(
             "(pip install datasets)"
         ) from error
     known = BENCHMARKS.get(name)
-    source = name
+    source, splits = name, ("train", "test")
     if known is not None:
-        source, config, train_split, test_split = (
-            known.source, known.config, known.train, known.test,
-        )  # fmt: skip
+        source, config, splits = known.source, known.config, (known.train, known.test)
+    parts = (train_split or splits[0], test_split or splits[1])
+    columns = (prompt or "prompt", answer or "answer", choices)
     samples: list[list[Example]] = []
-    for part, count in ((train_split, n_train), (test_split, n_test)):
+    for part, count in zip(parts, (n_train, n_test), strict=True):
         try:
             table = datasets.load_dataset(source, config, split=part)
         # The library raises its own errors, and those of the hub client and the network.
@@ -63,30 +65,32 @@ def from_hub(
                 f"dataset {name!r}, split {part!r}, cannot be loaded: {error}"
             ) from error
         where = f"{source}/{part}"
+        order = draw_order(len(table), seed, f"{name} {part}")
         if known is None:
-            samples.append(_examples(table, count, (prompt, answer, choices), where))
+            samples.append(_examples(table, order[:count], columns, where))
         else:
-            samples.append(_of_benchmark(table, count, known, where))
+            samples.append(_of_benchmark(table, order, count, known, where))
     return split(name.rsplit("/", 1)[-1], *samples)
 
 
 def _of_benchmark(
-    table: Iterable[Row], count: int | None, known: Benchmark, where: str
+    table: Any, order: Sequence[int], count: int | None, known: Benchmark, where: str
 ) -> list[Example]:
-    """Return the first examples of a benchmark."""
+    """Return the first examples of a benchmark in an order of its rows."""
     examples: list[Example] = []
-    for number, row in enumerate(table, start=1):
+    for number in order:
         if len(examples) == count:
             break
+        row: Row = table[number]
         try:
             example = known.read(row)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"{where}:{number}: not a row as expected: {error}") from error
+            raise ValueError(f"{where}:{number + 1}: not a row as expected: {error}") from error
         if example is not None:
             examples.append(
                 example_of(
                     example.prompt, example.answer, list(example.choices) or None,
-                    f"{where}:{number}",
+                    f"{where}:{number + 1}",
                 )
             )  # fmt: skip
     if not examples:
@@ -95,7 +99,7 @@ def _of_benchmark(
 
 
 def _examples(
-    table: Any, count: int | None, columns: tuple[str, str, str | None], where: str
+    table: Any, order: Sequence[int], columns: tuple[str, str, str | None], where: str
 ) -> list[Example]:
     for column in columns:
         if column is not None and column not in table.column_names:
@@ -103,9 +107,8 @@ def _examples(
             raise ValueError(f"{where}: no column {column!r}; it has: {known}")
     prompt, answer, choices = columns
     names = getattr(table.features[answer], "names", None)
-    part = table if count is None else table.select(range(min(count, len(table))))
     examples = []
-    for number, row in enumerate(part, start=1):
+    for number, row in zip((index + 1 for index in order), table.select(order), strict=True):
         options = row[choices] if choices is not None else None
         value = row[answer]
         index_into = options if options is not None else names

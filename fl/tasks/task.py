@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -39,6 +40,22 @@ class Task:
     train: tuple[Example, ...]
     test: tuple[Example, ...]
     chance: float
+
+    @property
+    def majority_accuracy(self) -> float:
+        """Accuracy of the best constant answer on the test examples, 0 to 1.
+
+        If choices differ from example to example, it is the place among the choices that is
+        constant.
+        """
+        by_place = len({example.choices for example in self.test}) > 1 and all(
+            example.choices for example in self.test
+        )
+        answers = Counter(
+            example.choices.index(example.answer) if by_place else example.answer
+            for example in self.test
+        )
+        return max(answers.values()) / len(self.test)
 
 
 @dataclass(frozen=True)

@@ -151,13 +151,16 @@ def load_tasks(scenario: Scenario) -> list[Task]:
     more_test = 2 * test if validates and named else test
     try:
         if isinstance(learning.tasks, Folder):
-            tasks = from_folder(learning.tasks.folder, more_train, test)
+            source = learning.tasks
+            seed = scenario.seed if source.draw == "seed" else None
+            tasks = from_folder(source.folder, more_train, test, source.subfolders, seed)
         elif isinstance(learning.tasks, Hub):
             hub = learning.tasks
+            seed = scenario.seed if hub.draw == "seed" else None
             tasks = [
                 from_hub(
                     name, hub.prompt, hub.answer, hub.choices, hub.config, hub.train_split,
-                    hub.test_split, more_train, test,
+                    hub.test_split, more_train, test, seed,
                 )
                 for name in hub.hub
             ]  # fmt: skip
