@@ -252,12 +252,25 @@ def test_what_is_shown_tells_speed_and_time_left() -> None:
                 time_s += 3.0
                 display.watch(Progress(run, number, 4, 1.0, None, 1500 * number, 2 + 3.0 * number))
             display.over(run)
-    half = "round 2/4, 1.0 s simulated, accuracy so far 0.250, 375 events/s, about 6 s left"
+    half = "round 2/4, 1.0 s simulated, 375 events/s, about 6 s left"
     assert stream.getvalue().splitlines() == [
         "a (1/2): round 0/4, 0.0 s simulated, accuracy 0.250",
         f"a (1/2): {half}",
-        "a (1/2): round 4/4, 1.0 s simulated, accuracy so far 0.250, 429 events/s",
+        "a (1/2): round 4/4, 1.0 s simulated, 429 events/s",
         "b (2/2): round 0/4, 0.0 s simulated, accuracy 0.250, all runs in about 12 s",
         f"b (2/2): {half}, all runs in about 6 s",
-        "b (2/2): round 4/4, 1.0 s simulated, accuracy so far 0.250, 429 events/s",
+        "b (2/2): round 4/4, 1.0 s simulated, 429 events/s",
+    ]
+
+
+def test_the_accuracy_so_far_is_one_after_training() -> None:
+    stream = io.StringIO()
+    with Display(stream, lambda: 0.0) as display:
+        display.expect(["a"])
+        for number, accuracy in enumerate((0.25, None, 0.5, None)):
+            display.watch(Progress("a", number, 3, 1.0, accuracy, 0, 2.0 + number))
+    assert stream.getvalue().splitlines() == [
+        "a (1/1): round 0/3, 1.0 s simulated, accuracy 0.250",
+        "a (1/1): round 2/3, 1.0 s simulated, accuracy 0.500, about 1 s left",
+        "a (1/1): round 3/3, 1.0 s simulated, accuracy so far 0.500",
     ]

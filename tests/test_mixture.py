@@ -18,7 +18,7 @@ from fl.config.inference import Mixture
 from fl.evaluation import Evaluator
 from fl.mixture import Expert, ExpertMixture, centroid, pooled, stored_bytes
 from fl.mixture.gates import keep_largest, kept_components
-from fl.mixture.routing import centroid_weights, normalized_usage_entropy
+from fl.mixture.routing import centroid_weights, normalized_usage_entropy, routed_correctly
 from fl.models.language_model import encode
 from fl.tasks import Example, Task
 
@@ -335,6 +335,19 @@ def test_gates_of_tokens_have_no_routing(make_lm, tokenizer) -> None:  # type: i
         assert len(found) == 2
     with pytest.raises(ValueError, match="at least one expert, got none"):
         evaluator.mixture([], Mixture())
+
+
+def test_experts_of_one_merged_b_have_the_tasks_of_all_its_devices() -> None:
+    """Law: devices 0 and 1 share a B, trained on tasks 0 and 1; device 2 has its own."""
+    merged, other = (torch.randn(3, 2, generator=torch.Generator().manual_seed(n)) for n in (1, 2))
+    some = [
+        Expert((torch.full((2, 4), float(n)),), (b,), 1.0, (), (n,))
+        # A copy, as another device decodes it.
+        for n, b in enumerate((merged, merged.clone(), other))
+    ]
+    weights = torch.eye(3)
+    for task, expected in enumerate(([1, 1, 0], [1, 1, 0], [0, 0, 1], [0, 0, 0])):
+        assert routed_correctly(weights, task, some).tolist() == [bool(x) for x in expected]
 
 
 def test_usage_entropy_of_known_loads() -> None:

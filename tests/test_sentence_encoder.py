@@ -131,6 +131,18 @@ def test_devices_learn_their_tasks(folder: Path, gate: Mixture | None) -> None:
         assert min(trainer.test(0, 1, states[0], cached).value().accuracies) >= 0.6
 
 
+def test_long_prompts_are_cut_from_the_left_and_long_choices_refused(folder: Path) -> None:
+    """Law: as for language models; the tokens that the encoder puts at both ends stay."""
+    model, tokenizer = load(str(folder), encoder=True)
+    choices = Choices(TASKS, model, tokenizer, 5)
+    long = Example("one two three four red blue", "red", COLORS)
+    (ids,) = choices.encode([long], 5).ids.tolist()
+    assert tokenizer.convert_ids_to_tokens(ids) == ["[CLS]", "four", "red", "blue", "[SEP]"]
+    wordy = Task("wordy", (Example("one", "red", ("red", "one two three four")),), (), 0.5)
+    with pytest.raises(ValueError, match="choice must fit into max_length 5, got 6 tokens: 'one"):
+        Choices([wordy], model, tokenizer, 5)
+
+
 def test_what_does_not_fit_is_refused(folder: Path) -> None:
     model, tokenizer = load(str(folder), encoder=True)
     free = Task("free", (Example("one", "two"),), (Example("two", "one"),), 0.5)

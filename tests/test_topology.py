@@ -142,3 +142,15 @@ def test_clusters_of_similar_prompts_are_made_every_so_many_rounds() -> None:
     assert len(calls) == 3
     groups = [connected_groups(each) for each in graphs]
     assert groups == [[[0, 1], [2]]] * 3 + [[[0, 2], [1]]] * 4
+
+
+@pytest.mark.parametrize("count", [8, 20])
+def test_random_graphs_are_connected(count: int) -> None:
+    """Law: of graphs of degree 2 most are several rings, and are drawn again."""
+    seen = view(count)
+    for seed in range(50):
+        drawn = graph(Random(degree=2), seen, seed)
+        assert nx.is_connected(drawn)
+        assert {degree for _, degree in drawn.degree} == {2}
+    # Of degree 1 none is connected.
+    assert graph(Random(degree=1), seen).number_of_edges() == count // 2

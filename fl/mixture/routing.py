@@ -50,9 +50,22 @@ def oracle_weights(task: int, sequences: int, experts: Sequence[Expert]) -> torc
 
 
 def routed_correctly(weights: torch.Tensor, task: int, experts: Sequence[Expert]) -> torch.Tensor:
-    """Return whether the heaviest expert of each sequence has the task, (sequences,)."""
-    has = torch.tensor([task in expert.tasks for expert in experts])
+    """Return whether the heaviest expert of each sequence has the task, (sequences,).
+
+    An expert has the tasks of its device, and of all devices whose experts have the same B: the
+    merged B of a cluster is trained on the tasks of all members.
+    """
+    own = [expert for expert in experts if task in expert.tasks]
+    has = torch.tensor([any(_same_b(expert, other) for other in own) for expert in experts])
     return has[weights.argmax(1)]
+
+
+def _same_b(one: Expert, other: Expert) -> bool:
+    """Return whether two experts have the same B."""
+    if one is other:
+        return True
+    pairs = list(zip(one.b, other.b, strict=True))
+    return bool(pairs) and all(x is y or torch.equal(x, y) for x, y in pairs)
 
 
 def normalized_usage_entropy(weights: torch.Tensor) -> float:

@@ -39,12 +39,13 @@ class Choices:
     ----------
     tasks : the tasks
     encoder, tokenizer : the frozen encoder; its padding token is 0
-    max_length : maximum length of a text, truncated at its end [token]
+    max_length : maximum length of a text [token]; longer prompts are cut from the left, as for
+        language models, and longer choices are refused
 
     Raises
     ------
     ValueError
-        if an example has no choices, or the padding token is not 0
+        if an example has no choices, a choice does not fit, or the padding token is not 0
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Choices:
                 f"got {tokenizer.pad_token_id}"
             )
         self._tokenizer = tokenizer
+        self._tokenizer.truncation_side = "left"
         # Index of the first choice of each set; equal texts in different sets are distinct.
         self._begins: dict[tuple[str, ...], int] = {}
         texts: list[str] = []
@@ -130,15 +132,22 @@ class Choices:
         parts = []
         for start in range(0, len(texts), _BATCH_SIZE):
             some = [text.replace("_", " ") for text in texts[start : start + _BATCH_SIZE]]
-            rows = self._tokens(some, max_length)
+            rows = self._tokens(some, None)
+            for text, row in zip(some, rows, strict=True):
+                if len(row) > max_length:
+                    raise ValueError(
+                        f"choice must fit into max_length {max_length}, "
+                        f"got {len(row)} tokens: {text[:80]!r}"
+                    )
             ids = padded(rows, [len(row) for row in rows], 0).ids.to(encoder.device)
             with torch.no_grad():
                 parts.append(normalize(pool(encoder, ids).float(), dim=-1))
         return torch.cat(parts)
 
-    def _tokens(self, texts: Sequence[str], max_length: int) -> list[list[int]]:
+    def _tokens(self, texts: Sequence[str], max_length: int | None) -> list[list[int]]:
+        """Return the tokens of texts, cut from the left; the special ones at the ends stay."""
         rows: list[list[int]] = self._tokenizer(
-            list(texts), truncation=True, max_length=max_length, verbose=False
+            list(texts), truncation=max_length is not None, max_length=max_length, verbose=False
         )["input_ids"]
         return rows
 

@@ -21,6 +21,9 @@ Graph: TypeAlias = "nx.Graph[int]"
 Policy = Callable[["View", int], Graph]
 """Maps the observed state of the network and the number of the round to a graph."""
 
+_DRAWS = 1000
+"""Draws of a random graph until it is connected."""
+
 CONTROL = "control"
 """Attribute of a graph that the devices have just negotiated by all-to-all control messages."""
 
@@ -86,6 +89,8 @@ def ring(config: Ring, context: TopologyContext) -> Policy:
 def random(config: Random, context: TopologyContext) -> Policy:
     """Return the policy of a random regular graph, drawn once and restricted to present devices.
 
+    Graphs that are not connected are drawn again. Those of degree 1 never are.
+
     Raises
     ------
     ValueError
@@ -100,7 +105,14 @@ def random(config: Random, context: TopologyContext) -> Policy:
         raise ValueError(
             f"degree times the number of devices must be even, got {config.degree} times {count}"
         )
-    drawn = nx.random_regular_graph(config.degree, count, seed=context.seed % 2**32)
+    seeds = ((context.seed + extra) % 2**32 for extra in range(_DRAWS))
+    draws = (nx.random_regular_graph(config.degree, count, seed=seed) for seed in seeds)
+    drawn = next((each for each in draws if config.degree < 2 or nx.is_connected(each)), None)
+    if drawn is None:
+        raise ValueError(
+            f"none of {_DRAWS} random graphs of degree {config.degree} over {count} devices is "
+            "connected"
+        )
 
     def graph(view: View, number: int) -> Graph:
         present = [int(device) for device in np.flatnonzero(view.present)]

@@ -120,7 +120,8 @@ class Display:
         run = progress.run
         self._first.setdefault(run, progress)
         self._share[run] = progress.round / max(1, progress.rounds)
-        if progress.accuracy is not None:
+        # The accuracy before the first round is that of the untrained model.
+        if progress.accuracy is not None and progress.round > 0:
             self._accuracy[run] = progress.accuracy
         if self._bar is not None:
             self._bar.n = round(sum(self._share.values()), 2)
