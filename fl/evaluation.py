@@ -1,8 +1,8 @@
 """Evaluation of adapters on every task; it takes no simulated time.
 
 A free answer is correct if each of its tokens, and the end of text, has the highest likelihood in
-one teacher-forced pass, which is equivalent to greedy decoding. Among choices, the one with the
-highest mean log-likelihood per token is the model's answer.
+one teacher-forced pass, which is equivalent to greedy decoding. Among choices, a scoring rule
+selects the model's answer by the log-likelihoods of all.
 
 With few test tokens several adapters run in one batch; with many, one adapter at a time is merged
 into the weights, which then costs no more than the bare model. The experts of a mixture run beside
@@ -24,8 +24,9 @@ from numpy.typing import NDArray
 from .adapters.flat_parameters import FlatParameters
 from .mixture import ExpertMixture, pooled, routing
 from .models.checks import check_token
-from .models.language_model import Encoded, encode_choices, predicted
+from .models.language_model import IGNORED, Encoded, encode_choices, predicted
 from .models.sentence_encoder import Choices, ExampleEncoder, encode_examples
+from .scoring import ChoiceScorer, Score
 
 if TYPE_CHECKING:
     from .adapters import AdaptedModel, Adapter
@@ -67,29 +68,42 @@ class Batch:
         parts = (ids, positions, labels.flatten()[positions + 1], row)
         return Batch(*(part.to(device) for part in parts))
 
-    def scores(self, model: AdaptedModel, adapters: int, exact: bool) -> torch.Tensor:
-        """Return the score of each row, (adapters, rows).
+    def exact(self, model: AdaptedModel, adapters: int) -> torch.Tensor:
+        """Return 1 for each row whose answer is exact and 0 for others, (1, adapters, rows)."""
+        logits, tokens = self._logits(model, adapters)
+        sums = self._sums((logits.argmax(-1) == tokens).float().view(adapters, -1))
+        return (sums / torch.bincount(self.row, minlength=len(self.ids)) == 1.0).float()[None]
+
+    def log_likelihoods(self, model: AdaptedModel, adapters: int) -> torch.Tensor:
+        """Return the log-likelihood of each row's answer, and of its last token alone [nat].
 
         Parameters
         ----------
         model : the shared model, with the adapters attached
         adapters : number of adapters
-        exact : whether the score is 1 for an exact answer and 0 else, in place of the mean
-            log-likelihood of the answer
+
+        Returns
+        -------
+        (2, adapters, rows)
         """
+        logits, tokens = self._logits(model, adapters)
+        value = -torch.nn.functional.cross_entropy(logits, tokens, reduction="none")
+        value = value.view(adapters, -1)
+        last = torch.bincount(self.row, minlength=len(self.ids)).cumsum(0) - 1
+        return torch.stack((self._sums(value), value[:, last]))
+
+    def _logits(self, model: AdaptedModel, adapters: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the logits of all answer tokens for all adapters, and these tokens."""
         shift = torch.arange(adapters, device=self.positions.device)[:, None]
         positions = (self.positions + shift * self.ids.numel()).flatten()
         tokens = self.tokens.repeat(adapters)
         logits = model.logits_at(self.ids.repeat(adapters, 1), positions).float()
-        logits = model.restrict_to_choices(logits, tokens)
-        if exact:
-            value = (logits.argmax(-1) == tokens).float()
-        else:
-            value = -torch.nn.functional.cross_entropy(logits, tokens, reduction="none")
-        sums = torch.zeros(adapters, len(self.ids), device=value.device)
-        sums = sums.index_add(1, self.row, value.view(adapters, -1))
-        mean = sums / torch.bincount(self.row, minlength=len(self.ids))
-        return (mean == 1.0).float() if exact else mean
+        return model.restrict_to_choices(logits, tokens), tokens
+
+    def _sums(self, values: torch.Tensor) -> torch.Tensor:
+        """Return sums over the answer tokens of each row, (adapters, rows)."""
+        sums = torch.zeros(len(values), len(self.ids), device=values.device)
+        return sums.index_add(1, self.row, values)
 
 
 class TestSet:
@@ -100,6 +114,7 @@ class TestSet:
     examples : scored by choice if all of them have choices
     example_encoder, max_length : encoder of the examples, and maximum length of a row [token]
     device : torch device of the model
+    scoring : scoring rule of choices
     """
 
     def __init__(
@@ -108,18 +123,21 @@ class TestSet:
         example_encoder: ExampleEncoder,
         max_length: int,
         device: torch.device,
+        scoring: str,
     ) -> None:
-        self._correct: NDArray[np.bool_] | None = None
+        self._scorer: ChoiceScorer | None = None
+        self._scoring = scoring
         by_choice = all(example.choices for example in examples)
         if not isinstance(example_encoder, Choices) and by_choice:
-            encoded, self._owner, self._correct = encode_choices(
-                examples, example_encoder, max_length
-            )
+            encoded, owner, correct = encode_choices(examples, example_encoder, max_length)
+            texts = [choice for example in examples for choice in example.choices]
+            tokens = (encoded.labels != IGNORED).sum(1).numpy()
+            self._scorer = ChoiceScorer(texts, tokens, owner, correct)
         else:
             encoded = encode_examples(examples, example_encoder, max_length)
-            self._owner = np.arange(len(examples))
+            owner = np.arange(len(examples))
         # All rows of an example start with its prompt.
-        first = torch.from_numpy(np.unique(self._owner, return_index=True)[1])
+        first = torch.from_numpy(np.unique(owner, return_index=True)[1])
         self._prompts = Encoded(encoded.ids[first], encoded.mask[first], encoded.labels[first])
         self._features: tuple[torch.Tensor, ...] | None = None
         self.count = len(first)
@@ -128,8 +146,7 @@ class TestSet:
         self._order = torch.argsort(encoded.mask.sum(1), stable=True)
         step = max(1, _BATCH_TOKENS // encoded.ids.shape[1])
         self._batches = [Batch.of(encoded, chosen, device) for chosen in self._order.split(step)]
-        owner = torch.from_numpy(self._owner)[self._order]
-        self._owners = owner.split(step)
+        self._owners = torch.from_numpy(owner)[self._order].split(step)
 
     def features(self, model: AdaptedModel) -> tuple[torch.Tensor, ...]:
         """Return the features of the prompts in the frozen model, per layer (examples, inputs)."""
@@ -137,13 +154,13 @@ class TestSet:
             self._features = pooled(model, self._prompts)
         return self._features
 
-    def accuracies(
+    def scores(
         self,
         model: AdaptedModel,
         adapters: int,
         before_batch: Callable[[torch.Tensor], None] | None = None,
-    ) -> list[float]:
-        """Return the accuracy of each attached adapter.
+    ) -> list[Score]:
+        """Return the score of each attached adapter.
 
         Parameters
         ----------
@@ -151,24 +168,23 @@ class TestSet:
         adapters : number of attached adapters
         before_batch : called before each pass with the example of each row, (rows,)
         """
-        exact = self._correct is None
         parts = []
         for batch, owner in zip(self._batches, self._owners, strict=True):
             if before_batch is not None:
                 before_batch(owner)
-            parts.append(batch.scores(model, adapters, exact))
-        sorted_scores = torch.cat(parts, dim=1).cpu()
-        scores = torch.empty_like(sorted_scores)
-        scores[:, self._order] = sorted_scores
-        return [self._accuracy(row) for row in scores.numpy()]
+            measure = batch.exact if self._scorer is None else batch.log_likelihoods
+            parts.append(measure(model, adapters))
+        in_order = torch.cat(parts, dim=2).cpu()
+        found = torch.empty_like(in_order)
+        found[:, :, self._order] = in_order
+        return [self._score(*found[:, adapter].numpy()) for adapter in range(adapters)]
 
-    def _accuracy(self, score: NDArray[np.float32]) -> float:
-        if self._correct is None:
-            return float(score.mean(dtype=np.float64))
-        # The choice of highest likelihood of each example, the first one of equals.
-        order = np.lexsort((np.arange(len(score)), -score, self._owner))
-        first = np.unique(self._owner[order], return_index=True)[1]
-        return float(np.mean(self._correct[order][first]))
+    def _score(self, *values: NDArray[np.float32]) -> Score:
+        """Return the score of exact answers (rows,), or of two kinds of log-likelihoods."""
+        if self._scorer is None:
+            return Score(float(values[0].mean(dtype=np.float64)), {})
+        by_rule = self._scorer.accuracies(*values)
+        return Score(by_rule[self._scoring], by_rule)
 
 
 class Evaluator:
@@ -179,6 +195,7 @@ class Evaluator:
     model : the shared model
     tasks : the tasks
     example_encoder, max_length : encoder of the examples, and maximum length of a row [token]
+    scoring : scoring rule of choices, one of `SCORING_RULES`
     """
 
     def __init__(
@@ -187,28 +204,40 @@ class Evaluator:
         tasks: Sequence[Task],
         example_encoder: ExampleEncoder,
         max_length: int,
+        scoring: str = "mean",
     ) -> None:
         self._model = model
         self._sets = [
-            TestSet(task.test, example_encoder, max_length, model.device) for task in tasks
+            TestSet(task.test, example_encoder, max_length, model.device, scoring) for task in tasks
         ]
         check_token(model.model, max(one.largest_token for one in self._sets))
         self._token_count = sum(one.token_count for one in self._sets)
-        self._without_adapter: list[float] | None = None
+        self._without_adapter: list[Score] | None = None
 
     def accuracies(self, adapters: Sequence[Adapter]) -> list[list[float]]:
         """Return the accuracy of each adapter on each task, between 0 and 1."""
+        return [[one.accuracy for one in of_adapter] for of_adapter in self.scores(adapters)]
+
+    def scores(self, adapters: Sequence[Adapter]) -> list[list[Score]]:
+        """Return the score of each adapter on each task."""
         # Devices that aggregated the same updates, or none, may share one adapter.
         distinct = {id(adapter): adapter for adapter in adapters}
         trained = [adapter for adapter in distinct.values() if not adapter.is_zero()]
         with torch.inference_mode():
             if len(trained) < len(distinct) and self._without_adapter is None:
                 self._without_adapter = self._measure(1)[0]
-            known = dict(zip(map(id, trained), self._accuracies_of(trained), strict=True))
+            known = dict(zip(map(id, trained), self._scores_of(trained), strict=True))
         return [known.get(id(adapter)) or list(self._without_adapter or ()) for adapter in adapters]
 
     def mixture(self, experts: Sequence[Expert], gate: Mixture) -> tuple[list[float], float, float]:
-        """Return the accuracies and routing statistics of a mixture of experts.
+        """Return the accuracies and routing statistics of a mixture; see `mixture_scores`."""
+        found, *routed = self.mixture_scores(experts, gate)
+        return [one.accuracy for one in found], routed[0], routed[1]
+
+    def mixture_scores(
+        self, experts: Sequence[Expert], gate: Mixture
+    ) -> tuple[list[Score], float, float]:
+        """Return the scores and routing statistics of a mixture of experts.
 
         Parameters
         ----------
@@ -216,11 +245,12 @@ class Evaluator:
 
         Returns
         -------
-        the accuracy on each task; the routing accuracy, the share of all test prompts whose
-        heaviest expert is of a device with the prompt's task; and the normalized usage entropy of
-        the experts; both NaN if the gate has no weights for a whole prompt
+        the score on each task; the routing accuracy, the share of all test prompts whose heaviest
+        expert has the update of a device with the prompt's task; and the normalized usage entropy
+        of the experts; both NaN if the gate has no weights for a whole prompt
         """
-        found, correct, routed = [], [], []
+        found: list[Score] = []
+        correct, routed = [], []
         mixture = ExpertMixture(experts, gate, self._model.device)
         with torch.inference_mode():
             for task, one in enumerate(self._sets):
@@ -233,14 +263,14 @@ class Evaluator:
                     routed.append(weights)
                     before_batch = partial(mixture.set_weights, weights)
                 with mixture.attached(self._model):
-                    found += one.accuracies(self._model, 1, before_batch)
+                    found += one.scores(self._model, 1, before_batch)
         if not correct:
             return found, math.nan, math.nan
         entropy = routing.normalized_usage_entropy(torch.cat(routed))
         return found, float(torch.cat(correct).double().mean()), entropy
 
-    def _accuracies_of(self, adapters: Sequence[Adapter]) -> list[list[float]]:
-        results: list[list[float]] = []
+    def _scores_of(self, adapters: Sequence[Adapter]) -> list[list[Score]]:
+        results: list[list[Score]] = []
         if self._token_count >= _MERGED_TOKENS:
             for adapter in adapters:
                 with self._model.merged(adapter):
@@ -256,7 +286,7 @@ class Evaluator:
                 results += self._measure(len(some))
         return results
 
-    def _measure(self, adapters: int) -> list[list[float]]:
-        """Return the accuracy of each attached adapter on each task."""
-        of_tasks = [one.accuracies(self._model, adapters) for one in self._sets]
+    def _measure(self, adapters: int) -> list[list[Score]]:
+        """Return the score of each attached adapter on each task."""
+        of_tasks = [one.scores(self._model, adapters) for one in self._sets]
         return [list(of_adapter) for of_adapter in zip(*of_tasks, strict=True)]

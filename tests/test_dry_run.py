@@ -111,3 +111,20 @@ def test_sizes_are_those_of_the_run_and_nothing_is_trained(
     second = rounds[rounds["round"] == 2].sort_values("device")
     took_s = (second["trained_s"] - second["start_s"]).to_numpy()
     assert took_s == pytest.approx(found.compute_s, abs=1e-8)
+
+
+def test_first_messages_carry_prompt_centroids_too(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = f"{LEARNING}  inference: {{}}\n"
+    found = forecast(scenario(tmp_path, text))
+    assert main([str(tmp_path / "s.yaml"), "--out", str(tmp_path / "out")]) == 0
+    transfers = pd.read_csv(tmp_path / "out" / "seed=1" / "transfers.csv")
+    transfers = transfers[transfers["kind"] == "update"]
+    first, later = (transfers[transfers["round"] == number]["size_bytes"] for number in (1, 2))
+    assert set(first) == {found.first_bytes}
+    assert set(later) == {found.size_bytes}
+    # Two bytes for each input of the seven layers of each of the bundled model's four blocks.
+    without = forecast(scenario(tmp_path, LEARNING))
+    assert found.first_bytes - without.first_bytes == 2 * 4 * (6 * 128 + 352)
+    assert found.size_bytes == without.size_bytes

@@ -31,6 +31,7 @@ from .topologies import (
 )
 
 __all__ = [
+    "SCORING_RULES",
     "AdamW",
     "Agglomerative",
     "Asynchronous",
@@ -70,6 +71,10 @@ __all__ = [
     "UpdateFaults",
     "names_a_folder",
 ]
+
+
+SCORING_RULES = ("mean", "sum", "per-byte", "harness", "harness-norm")
+"""Rules by which the likelihoods of choices are compared."""
 
 
 @parameters
@@ -158,12 +163,16 @@ class Learning:
     ----------
     model : `tiny`, the built-in model; or a Hugging Face causal LM by folder or hub name
     payload : `actual` sizes of the model's updates, or `{emulate: architecture}`
-    scoring : how answers are scored: by the `likelihood` of their tokens under a causal language
-        model; or, for a sentence encoder given by its folder or hub name, by the `similarity` of
-        the prompt's embedding to those of the choices
+    scoring : which choice is the answer of a causal language model: the one of highest `mean`
+        log-likelihood per token, `sum`, or sum `per-byte`, all with the end of text; or, without
+        it, of highest sum (`harness`) or sum per character (`harness-norm`), as `acc` and
+        `acc_norm` of EleutherAI's harness. evaluations.csv has the accuracy by each rule. Or, for a
+        sentence encoder given by its folder or hub name, the choice whose embedding has the highest
+        `similarity` to the prompt's. Answers without choices must be decoded exactly
     tasks : names of built-in tasks (default: all), `{folder: path}` or `{hub: [names]}`
-    target_modules : modules that take adapters, as in PEFT: suffixes of their names, or a regular
-        expression for whole names; default: every linear module except the output layer
+    target_modules : linear modules that take adapters: suffixes of their names, or a regular
+        expression for whole names; default: every linear module except the output layer. Experts
+        and routers that are no linear modules stay unadapted, which a note says
     method : fine-tuning method
     initial_adapter : folder of an initial adapter in PEFT's format, common to all devices, relative
         to the scenario's; for methods that train both factors
@@ -202,7 +211,7 @@ class Learning:
     """
 
     model: Text = "tiny"
-    scoring: Literal["likelihood", "similarity"] = "likelihood"
+    scoring: Literal["mean", "sum", "per-byte", "harness", "harness-norm", "similarity"] = "mean"
     payload: Payload = "actual"
     tasks: Tasks = Field(default_factory=_all_tasks)
     target_modules: Text | tuple[Text, ...] = ()
@@ -250,6 +259,8 @@ class Learning:
                 "cluster_exchange and inference are for protocol synchronous, "
                 f"got protocol {self.protocol.model}"
             )
+        if self.scoring == "similarity" and self.model == "tiny":
+            raise ValueError("scoring similarity needs a sentence encoder, and model tiny is none")
         low, high = self.step_range
         if low > high:
             raise ValueError(f"local_steps must be minimum and maximum, got {low} and {high}")

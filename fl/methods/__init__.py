@@ -40,7 +40,12 @@ class Method(Protocol):
         """Return the adapter calibrated on a device's own data before its first round."""
 
     def update(self, adapter: Adapter, device: int, round_: int, first_contact: bool) -> Update:
-        """Return the update that a device sends, at first contact or later."""
+        """Return the update that a device sends, at first contact or later.
+
+        It is called once per device and round with `first_contact`, whether or not the device has
+        neighbors; and once without it, if these updates differ in size and a receiver has had one
+        before.
+        """
 
     def average(
         self,
@@ -57,7 +62,12 @@ class Method(Protocol):
         """Return a device's adapter with the factors of an aggregate."""
 
     def shapes_update(self, layers: Sequence[Layer], first_contact: bool) -> Update:
-        """Return an update of zeros for any shapes, from which a message's size is computed."""
+        """Return an update of zeros for any shapes, as large as every update of these shapes.
+
+        The built-in methods are charged by it. User-defined ones are charged as their updates are
+        serialised, and by it under `payload: {emulate: ...}` only, which refuses methods that
+        redefine `update` alone, or have `variable_size = True`.
+        """
 
 
 METHODS: dict[type, Callable[[Any], Method]] = {

@@ -197,15 +197,20 @@ class Session:
         events: dict[int, simpy.Event] = {}
         for group in self._multicast_groups(me, targets):
             first = (me, group[0]) not in self.acknowledged
-            one = self.trainer.cost_model.size_bytes(first)
-            if first and self.learning.inference is not None:
-                one += self.trainer.cost_model.centroid_bytes
+            one = self.trainer.update_bytes(me, number, trained, first)
+            one += self.profile_bytes(first)
             sent = self.send(me, group, number, one, payload)
             events |= zip(group, sent, strict=True)
             size += one * len(group)
         for event in events.values():
             event.callbacks.append(self._on_transfer_end)
         return size, events
+
+    def profile_bytes(self, first_contact: bool) -> int:
+        """Return the size of what a mixture of experts adds to an update's message [byte]."""
+        if first_contact and self.learning.inference is not None:
+            return self.trainer.cost_model.centroid_bytes
+        return 0
 
     def send(
         self,

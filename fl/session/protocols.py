@@ -31,10 +31,6 @@ class SessionCostModel(Protocol):
     """Sizes of messages and of stored adapters."""
 
     @property
-    def average_bytes(self) -> int:
-        """Size of the message with a server's average [byte]."""
-
-    @property
     def centroid_bytes(self) -> int:
         """Size of a device's prompt centroid [byte]."""
 
@@ -145,6 +141,14 @@ class SessionTrainer(Protocol):
         self, device: int, round_: int, state: LazyValue[State]
     ) -> LazyValue[Update]:
         """Return the update that neighbors decode from a device's message."""
+
+    def update_bytes(
+        self, device: int, round_: int, state: LazyValue[State], first_contact: bool
+    ) -> int:
+        """Return the size of the message with a device's update [byte]."""
+
+    def average_bytes(self, average: LazyValue[Update]) -> int:
+        """Return the size of the message with a server's average [byte]."""
 
     def aggregate(
         self,

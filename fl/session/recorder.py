@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from wnsim.network import Network
 
+from ..config import SCORING_RULES
 from ..engine.jobs import digest
 from .records import ClusterRow, CorruptionRow, EvaluationRow, MemberRow, RoundRow
 
@@ -97,7 +98,8 @@ class Recorder:
         self.evaluations.extend(
             EvaluationRow(
                 number, now_s, device, task.name, index in own, result.accuracies[index],
-                before[index], result.routing, result.expert_usage_entropy,
+                before[index], result.routing, result.expert_usage_entropy, task.majority_accuracy,
+                *(result.by_rule[index].get(rule, math.nan) for rule in SCORING_RULES),
             )
             for index, task in enumerate(tasks)
         )  # fmt: skip

@@ -48,9 +48,14 @@ class EvaluationRow:
     accuracy_before_aggregation : accuracy after the device's last local steps, before aggregation;
         NaN unless `fl.evaluate_before_aggregation`, and before the first round
     routing_accuracy : share of all test prompts whose heaviest expert is of a device that trains on
-        the prompt's task; NaN without a mixture, or if its gate has no weights for a whole prompt
+        the prompt's task, or has the same merged B as one; NaN without a mixture, or if its gate
+        has no weights for a whole prompt
     expert_usage_entropy : entropy of the experts' shares of the prompts, each prompt counted for
         its heaviest expert, over the logarithm of the number of experts; NaN likewise
+    majority_accuracy : accuracy of the best constant answer: the share of the test examples with
+        the most frequent answer, or, if choices differ from example to example, place of it
+    accuracy_mean, accuracy_sum, accuracy_per_byte, accuracy_harness, accuracy_harness_norm :
+        accuracy by each rule of `fl.scoring`; NaN for answers without choices, and for encoders
     """
 
     round: int
@@ -62,6 +67,12 @@ class EvaluationRow:
     accuracy_before_aggregation: float
     routing_accuracy: float
     expert_usage_entropy: float
+    majority_accuracy: float
+    accuracy_mean: float
+    accuracy_sum: float
+    accuracy_per_byte: float
+    accuracy_harness: float
+    accuracy_harness_norm: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ class ServerSession(Session):
         start, received = self.states[me], []
         if self._average is not None:
             average = ReceivedUpdate(self._server, number, start_s, self._average)
-            size = self.trainer.cost_model.average_bytes
+            size = self.trainer.average_bytes(self._average)
             (sent,) = self.send(self._server, [me], number, size, average)
             transfer = yield sent
             if not transfer.delivered:

@@ -19,6 +19,7 @@ import torch
 
 from ..adapters.adapter import Layer
 from ..config import Emulate
+from ..methods.user_updates import is_user_defined, probe, rule_for_shapes
 from ..updates.codec import (
     BITS_PER_PARAMETER,
     HEADER_BYTES,
@@ -76,6 +77,17 @@ class CostModel:
     model : the actual model
     target_modules : modules of an emulated architecture that take adapters
     bits_per_parameter : width of a transmitted trained parameter
+
+    Attributes
+    ----------
+    is_by_rule : whether all updates have one size by the method's rule for shapes; else each one is
+        charged as it is serialised
+    trains_a : whether every message carries the values of A
+
+    Raises
+    ------
+    ValueError
+        if a method without a rule for shapes, or of variable size, is to be emulated
     """
 
     def __init__(
@@ -102,19 +114,33 @@ class CostModel:
             for layer, rank in zip(layers, method.ranks(layers), strict=True)
             if rank < layer.inputs
         )
+        self.is_by_rule = emulate is not None or not is_user_defined(method)
+        example = rule_for_shapes if self.is_by_rule else probe
         updates = {
-            first: replace(method.shapes_update(layers, first), bits=bits_per_parameter)
+            first: replace(example(method, layers, first), bits=bits_per_parameter)
             for first in (True, False)
         }
         self._sizes = {first: encoded_bytes(update) for first, update in updates.items()}
         self._average, self._first = method.average, updates[True]
         # A trained A is sent in every message, a device's own frozen A in the first one.
-        self._trains_a = updates[False].a is not None
-        self._own_a_bytes = 0 if self._trains_a else _a_bytes(updates[True])
+        self.trains_a = updates[False].a is not None
+        self._own_a_bytes = 0 if self.trains_a else _a_bytes(updates[True])
+
+    @property
+    def distinguishes_contacts(self) -> bool:
+        """Whether the first update to a receiver differs in size from later ones."""
+        return self._sizes[True] != self._sizes[False]
 
     def size_bytes(self, first_contact: bool) -> int:
-        """Return the size of an update's message [byte]."""
+        """Return the size of an update's message [byte].
+
+        That of random factors, if each update must be serialised to know its size.
+        """
         return self._sizes[first_contact]
+
+    def serialised_bytes(self, update: Update) -> int:
+        """Return the size of the message of one update [byte]."""
+        return encoded_bytes(replace(update, bits=self._bits))
 
     @cached_property
     def average_bytes(self) -> int:
@@ -146,7 +172,7 @@ class CostModel:
         newcomers : members whose A and prompt centroid the receiver does not have
         """
         size = HEADER_BYTES + self._trained_bytes(round(active * self._b_entries))
-        if self._trains_a:
+        if self.trains_a:
             size += self._trained_bytes(self._a_entries)
         if includes_mask and active < 1.0:
             size += -(-self._b_entries // 8)
@@ -165,7 +191,7 @@ class CostModel:
         devices : number of devices whose states these are, each with its own A if it is frozen
         centroids : number of prompt centroids, by which a mixture routes
         """
-        of_a = states if self._trains_a else devices if self._own_a_bytes else min(devices, 1)
+        of_a = states if self.trains_a else devices if self._own_a_bytes else min(devices, 1)
         entries = states * self._b_entries + of_a * self._a_entries
         return _PARAMETER_BYTES * entries + centroids * self.centroid_bytes
 

@@ -16,6 +16,7 @@ from ..engine.executor import Outcome
 from ..engine.streams import key
 from ..evaluation import Evaluator
 from ..mixture.features import centroid
+from ..scoring import Score
 from ..training.local_steps import LocalTraining, train
 from .state import State, to_parts
 
@@ -74,7 +75,12 @@ class Kernels:
         self.profiles_prompts = learning.inference is not None or isinstance(
             learning.topology, Similarity
         )
-        self.evaluator = Evaluator(model, tasks, example_encoder, learning.max_length)
+        if learning.initial_adapter is not None:
+            # Refused at once if it does not fit.
+            self.initial_adapter(0)
+        self.evaluator = Evaluator(
+            model, tasks, example_encoder, learning.max_length, learning.scoring
+        )
 
     def initial_adapter(self, device: int) -> Adapter:
         """Return the initial adapter of a device; one object if it is common to all devices."""
@@ -100,8 +106,8 @@ class Kernels:
             for job in micro_batch
         ]
         return [
-            Outcome({"accuracies": found, "routing": None, "expert_usage_entropy": None}, {})
-            for found in self.evaluator.accuracies(adapters)
+            Outcome(_scalars(found) | {"routing": None, "expert_usage_entropy": None}, {})
+            for found in self.evaluator.scores(adapters)
         ]
 
     @functools.cache  # noqa: B019  (a trainer lives as long as its run)
@@ -110,7 +116,8 @@ class Kernels:
         drawn = self._method.initial(self._model.layers, self._seed, device, self._devices)
         if self._learning.initial_adapter is None:
             return drawn
-        found = read_adapter(Path(self._learning.initial_adapter), self._model.layers)
+        folder = Path(self._learning.initial_adapter)
+        found = read_adapter(folder, self._model.layers, self._model.model)
         if [len(a) for a in found.a] != [len(a) for a in drawn.a]:
             raise ValueError(
                 f"initial_adapter must be an adapter of rank {drawn.rank} on every adapted layer, "
@@ -139,10 +146,9 @@ class Kernels:
     def _test_mixture(self, job: Job[Any]) -> Outcome:
         experts = [each.value() for each in job.dependencies]
         gate = self._learning.inference or Mixture()
-        accuracies, *routed = self.evaluator.mixture(experts, gate)
+        found, *routed = self.evaluator.mixture_scores(experts, gate)
         routing, load = (None if math.isnan(value) else value for value in routed)
-        scalars = {"accuracies": accuracies, "routing": routing, "expert_usage_entropy": load}
-        return Outcome(scalars, {})
+        return Outcome(_scalars(found) | {"routing": routing, "expert_usage_entropy": load}, {})
 
     def _calibrate(self, job: Job[Any]) -> Outcome:
         count = self._method.calibration[1]
@@ -184,3 +190,11 @@ class Kernels:
             scalars, tensors = to_parts(State(found.adapter, found.moments, found.loss))
             outcomes.append(Outcome(scalars, tensors))
         return outcomes
+
+
+def _scalars(found: Sequence[Score]) -> dict[str, Any]:
+    """Return the accuracies on all tasks, and those by each rule."""
+    return {
+        "accuracies": [one.accuracy for one in found],
+        "by_rule": [dict(one.by_rule) for one in found],
+    }

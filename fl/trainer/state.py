@@ -56,11 +56,13 @@ class Evaluation:
     ----------
     accuracies : on each task, between 0 and 1
     routing, expert_usage_entropy : see `EvaluationRow`
+    by_rule : per task, accuracy by each scoring rule; none for answers without choices
     """
 
     accuracies: list[float]
     routing: float
     expert_usage_entropy: float
+    by_rule: list[dict[str, float]]
 
 
 def to_parts(state: State) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

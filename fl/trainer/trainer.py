@@ -25,6 +25,7 @@ from ..engine.jobs import DerivedValue, Job, LazyValue, digest
 from ..methods import method_of
 from ..methods.aggregation import Aggregation
 from ..methods.projections import overlaps
+from ..methods.user_updates import OwnUpdates, is_user_defined
 from ..models.checks import check_length, check_token
 from ..models.sentence_encoder import Choices
 from ..updates.channel import UpdateChannel
@@ -106,7 +107,8 @@ class Trainer:
         )
         faults = update_faults or UpdateFaults()
         # Whether every message carries the values of A, which are then aggregated.
-        with_a = self.method.shapes_update(self.model.layers, False).a is not None
+        with_a = self.cost_model.trains_a
+        self._updates = OwnUpdates(self.method)
         self.channel = UpdateChannel(
             self.model.layers,
             ranks_of_layers,
@@ -205,14 +207,30 @@ class Trainer:
         self, device: int, round_: int, state: LazyValue[State]
     ) -> LazyValue[Update]:
         """Return the update that neighbors decode from a device's message."""
+        if self.method.exchanges and is_user_defined(self.method):
+            # The update of a user may depend on those before it.
+            self._updates.of(device, round_, state)
 
         def make() -> Update:
-            return self.channel.sent(
-                self.method.update(state.value().adapter, device, round_, True)
-            )
+            return self.channel.sent(self._updates.of(device, round_, state))
 
         name = digest("sent", state.key, device, *self.channel.attack_key(device, round_))
         return DerivedValue(name, (state,), make)
+
+    def update_bytes(
+        self, device: int, round_: int, state: LazyValue[State], first_contact: bool
+    ) -> int:
+        """Return the size of the message with a device's update [byte]."""
+        cost = self.cost_model
+        if cost.is_by_rule:
+            return cost.size_bytes(first_contact)
+        contact = first_contact or not cost.distinguishes_contacts
+        return cost.serialised_bytes(self._updates.of(device, round_, state, contact))
+
+    def average_bytes(self, average: LazyValue[Update]) -> int:
+        """Return the size of the message with a server's average [byte]."""
+        cost = self.cost_model
+        return cost.average_bytes if cost.is_by_rule else cost.serialised_bytes(average.value())
 
     def aggregate(
         self,
@@ -232,7 +250,7 @@ class Trainer:
 
         def make() -> State:
             state = own.value()
-            local = self.method.update(state.adapter, device, 0, True)
+            local = self._updates.of(device, None, own)
             updates = [update.value() for update in received]
             aggregate = self._aggregation.peers(local, updates, weights)
             return replace(state, adapter=self.method.adopt(state.adapter, aggregate))
@@ -266,7 +284,7 @@ class Trainer:
             if len(dependencies) > len(received):
                 before = dependencies[-1].value()
             else:
-                before = self.method.update(self._kernels.initial_adapter(0), 0, 0, True)
+                before = self._updates.initial(self._kernels.initial_adapter(0))
             return self.channel.transmitted(self._aggregation.clients(before, updates, weights))
 
         keys = [each.key for each in dependencies]
@@ -377,4 +395,4 @@ def _evaluation(scalars: Mapping[str, Any], _: Mapping[str, torch.Tensor]) -> Ev
         math.nan if scalars[name] is None else scalars[name]
         for name in ("routing", "expert_usage_entropy")
     )
-    return Evaluation(list(scalars["accuracies"]), routing, load)
+    return Evaluation(list(scalars["accuracies"]), routing, load, list(scalars["by_rule"]))

@@ -87,7 +87,8 @@ def _run(options: argparse.Namespace) -> int:
     runs = plan(options.scenario, options.set, allow(options.plugin))
     runs = only(runs, options.only)
     warnings.simplefilter("ignore", OutOfRangeWarning)
-    check(runs, options.scenario)
+    warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
+    check(runs, options.scenario, trains=options.check)
     if options.contacts is not None:
         from wnsim.scenario.simulation.advice import contact_lines
 

@@ -18,6 +18,7 @@ def method(config: Any) -> Iterator[str]:
     """Yield the violations of the contract of methods."""
     from fl.adapters import Layer
     from fl.methods import method_of
+    from fl.methods.user_updates import has_shapes_rule, random_adapter
     from fl.updates.codec import Update, decode, encode, encoded_bytes
 
     made = method_of(config)
@@ -32,22 +33,49 @@ def method(config: Any) -> Iterator[str]:
     again = made.initial(layers, _SEED, 0, 2)
     if not all(np.array_equal(x, y) for x, y in zip(first.a, again.a, strict=True)):
         yield "initial must return the same for the same seed and device"
-    for contact in (True, False):
-        shape = made.shapes_update(layers, contact)
-        if not isinstance(shape, Update) or encoded_bytes(shape) != len(encode(shape)):
-            yield "shapes_update must return an update whose mask fits its factors"
-            return
-    if not made.exchanges or any(made.calibration):
-        # The result of a calibration needs a model.
+    has_rule = has_shapes_rule(made) and not getattr(made, "variable_size", False)
+    if has_rule:
+        for contact in (True, False):
+            shape = made.shapes_update(layers, contact)
+            if not isinstance(shape, Update) or encoded_bytes(shape) != len(encode(shape)):
+                yield "shapes_update must return an update whose mask fits its factors"
+                return
+    if not made.exchanges:
         return
-    update = made.update(first, 0, 1, True)
-    sent = decode(encode(update), layers, ranks)
-    if len(encode(update)) != encoded_bytes(made.shapes_update(layers, True)):
-        yield "shapes_update must be as large as an update is"
-    average = made.average([sent, sent], [1.0, 3.0])
-    kept = made.adopt(first, average)
-    if not all(np.allclose(x, y, atol=1e-3) for x, y in zip(first.b, kept.b, strict=True)):
+    one, other = (random_adapter(made, layers, seed) for seed in (_SEED, _SEED + 1))
+    sent: dict[bool, bytes] = {}
+    for contact in (True, False):
+        fresh = method_of(config)
+        update = fresh.update(one, 0, 1, contact)
+        sent[contact] = encode(update)
+        if len(sent[contact]) != encoded_bytes(update):
+            yield "update must return an update whose mask fits its factors"
+            return
+        # The mask of a calibration has another density than this random one.
+        if has_rule and not any(made.calibration):
+            ruled = encoded_bytes(made.shapes_update(layers, contact))
+            if len(sent[contact]) != ruled:
+                yield (
+                    "shapes_update must be as large as an update is, "
+                    f"{len(sent[contact])} bytes, got {ruled}"
+                )
+    if encode(method_of(config).update(one, 0, 1, True)) != sent[True]:
+        yield "update must return the same for the same adapter, device and round"
+    after = method_of(config)
+    after.update(other, 1, 1, True)
+    if encode(after.update(one, 0, 1, True)) != sent[True]:
+        yield "update must not depend on updates of other devices"
+    try:
+        received = decode(sent[True], layers, ranks)
+    except ValueError as error:
+        yield f"a receiver must be able to decode an update at first contact, but {error}"
+        return
+    average = made.average([received, received], [1.0, 3.0])
+    if not all(np.allclose(x, y, atol=1e-3) for x, y in zip(received.b, average.b, strict=True)):
         yield "average of equal updates must be that update"
+    kept = made.adopt(one, average)
+    if [b.shape for b in kept.b] != [b.shape for b in one.b]:
+        yield "adopt must return an adapter of the same shapes"
 
 
 @dataclass

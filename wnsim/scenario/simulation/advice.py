@@ -5,14 +5,23 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from wnsim.mobility import Trace, first_presence_s
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.simulation.build import build_world, load_tasks, measured_links
+from wnsim.scenario.simulation.simulate import network_of
 from wnsim.scenario.spec.plan import Run
 from wnsim.scenario.spec.schema import SCENARIO, Scenario
+
+if TYPE_CHECKING:
+    from fl.config import Learning
+    from wnsim.world import World
+
+_USUAL_RANK, _USUAL_LENGTH = 64, 128
+"""Largest rank and length of rows [token] that fit the bundled model for certain."""
 
 
 def notes(scenario: Scenario) -> list[str]:
@@ -46,6 +55,14 @@ def notes(scenario: Scenario) -> list[str]:
             f"{len(learning.tasks)} tasks are more than {count} devices: no device trains some of "
             "them, but they count in the accuracy on all tasks"
         )
+    if learning is not None and getattr(learning.tasks, "draw", None) == "first":
+        found.append(
+            "tasks.draw is first: each seed trains and tests on the same examples, so that "
+            "intervals over seeds leave out how results depend on the data"
+        )
+    topology = None if learning is None else learning.topology
+    if getattr(topology, "model", "") == "random" and 0 < degree < 2 < count:
+        found.append(f"random graphs of degree {degree} are never connected")
     if scenario.fl is not None and not isinstance(scenario.fl.payload, str):
         payload = scenario.fl.payload
         found.append(
@@ -78,13 +95,15 @@ def contact_lines(scenario: Scenario, range_m: float, until_s: float) -> list[st
         raise ScenarioError(f"contacts: {error}") from error
 
 
-def check(runs: Sequence[Run], shown: str) -> None:
-    """Check what can be checked without training; torch is not imported.
+def check(runs: Sequence[Run], shown: str, *, trains: bool = False) -> None:
+    """Check what can be checked without training.
 
     Parameters
     ----------
     runs : runs of one scenario file
     shown : the file as the user named it
+    trains : whether everything is built that a run trains with, its model above all; torch is
+        imported only then, and not for the bundled model in usual settings
 
     Raises
     ------
@@ -103,6 +122,11 @@ def check(runs: Sequence[Run], shown: str) -> None:
                     world.channel.large_scale_db(np.array([0]), np.array([1]), np.zeros(1))
                 load_tasks(run.scenario)
                 _check_model(run.scenario)
+                learning = run.scenario.fl
+                # A trace may have other devices than the scenario says.
+                usual = world.count == run.scenario.devices.count
+                if trains and learning is not None and not (usual and _is_usual(learning)):
+                    _build_learning(run.scenario, world)
             except ValueError as error:
                 raise ScenarioError(f"{shown}: {error}") from error
 
@@ -117,3 +141,36 @@ def _check_model(scenario: Scenario) -> None:
     start = None if scenario.fl is None else scenario.fl.initial_adapter
     if start is not None and not Path(start).is_dir():
         raise ScenarioError(f"fl.initial_adapter: no such folder: {start!r}")
+
+
+def _is_usual(learning: Learning) -> bool:
+    """Return whether learning is known to fit: the bundled model in settings that suit it."""
+    method, topology = learning.method, learning.topology
+    return (
+        learning.model == "tiny"
+        and isinstance(learning.tasks, tuple)
+        and not any(":" in name for name in (*learning.tasks, method.model, topology.model))
+        and learning.initial_adapter is None
+        and not learning.target_modules
+        and getattr(method, "rank", 0) <= _USUAL_RANK
+        and learning.max_length <= _USUAL_LENGTH
+        and learning.trainer.device != "cuda"
+        and learning.trainer.quantization == "none"
+    )
+
+
+def _build_learning(scenario: Scenario, world: World) -> None:
+    """Build what a run trains with.
+
+    Raises
+    ------
+    ScenarioError
+        if a run would be refused
+    """
+    from wnsim.scenario.simulation.learning import learn
+
+    network = network_of(scenario, world)
+    try:
+        learn(scenario, network, world.compute_time_s, world.count, lambda *_: None, None, None)
+    finally:
+        network.records.discard()

@@ -79,10 +79,13 @@ def forecast(scenario: Scenario) -> Forecast:
     if scenario.fl is not None:
         lifetime_s, degree = scenario.fl.deadline_s, _degree(scenario)
         quiet = network_of(scenario, world)
-        trainer, _ = learn(
+        trainer, session = learn(
             scenario, quiet, world.compute_time_s, world.count, lambda *_: None, None, None
         )
-        first_bytes, size_bytes = (trainer.cost_model.size_bytes(each) for each in (True, False))
+        first_bytes, size_bytes = (
+            trainer.cost_model.size_bytes(first) + session.profile_bytes(first)
+            for first in (True, False)
+        )
         compute_s = np.array(
             [world.compute_time_s(each, trainer.flops(each, False)) for each in range(world.count)]
         )

@@ -31,7 +31,8 @@ TABLES = (
 _MAX_NAME = 120
 _EVALUATION_COLUMNS = (
     "round", "time_s", "device", "task", "own_task", "accuracy", "accuracy_before_aggregation",
-    "routing_accuracy", "expert_usage_entropy",
+    "routing_accuracy", "expert_usage_entropy", "majority_accuracy", "accuracy_mean",
+    "accuracy_sum", "accuracy_per_byte", "accuracy_harness", "accuracy_harness_norm",
 )  # fmt: skip
 _CLUSTER_COLUMNS = (
     "round", "time_s", "cluster", "devices", "expected_collision_rate", "collision_rate",

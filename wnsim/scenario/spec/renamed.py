@@ -15,6 +15,7 @@ RENAMED = {
     "regroup_every": "recluster_every",
     "alone": "isolated",
     "similar": "similarity",
+    "likelihood": "mean",
     "seq_centroid": "seq-centroid",
     "paper_cosine": "paper-cosine",
     "paper_hadamard": "paper-hadamard",
@@ -31,4 +32,4 @@ RENAMED = {
     "break": "fail",
     "metres": "meters",
 }
-"""Names of development versions before 0.1, by former name."""
+"""Today's names by former name."""
