@@ -246,6 +246,24 @@ def test_experts_that_stay_unadapted_are_named(make_lm) -> None:  # type: ignore
 
 
 @pytest.mark.filterwarnings("ignore:6 weights of the model")
+def test_devices_share_frozen_experts(make_lm, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """Law: two devices trained together give PEFT's logits, each with its own attention."""
+    from peft import PeftModel
+
+    model = AdaptedModel(make_lm("mixtral"))
+    ids = torch.arange(20).reshape(2, 10)
+    for device, done in enumerate(trained(model, Lora(rank=4), 2)):
+        folder = tmp_path / str(device)
+        folder.mkdir()
+        export(folder, done.adapter, model)
+        peft = PeftModel.from_pretrained(make_lm("mixtral"), folder)
+        with torch.no_grad(), model.merged(done.adapter):
+            mine = model.model(ids).logits
+            torch.testing.assert_close(mine, peft(ids).logits, rtol=0, atol=1e-5)
+        assert not torch.allclose(mine, make_lm("mixtral")(ids).logits, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore:6 weights of the model")
 @pytest.mark.parametrize("targets", [["gate"], ["q_proj", "down_proj"], r".*(q_proj|experts\..*)"])
 def test_experts_are_refused_as_targets(make_lm, targets) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(

@@ -54,7 +54,7 @@ class EvaluationRow:
         its heaviest expert, over the logarithm of the number of experts; NaN likewise
     majority_accuracy : accuracy of the best constant answer: the share of the test examples with
         the most frequent answer, or, if choices differ from example to example, place of it
-    accuracy_mean, accuracy_sum, accuracy_per_byte, accuracy_harness, accuracy_harness_norm :
+    accuracy_mean, accuracy_sum, accuracy_per_byte, accuracy_harness, accuracy_harness_norm : the
         accuracy by each rule of `fl.scoring`; NaN for answers without choices, and for encoders
     """
 
