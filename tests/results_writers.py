@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 
 from wnsim import figures, report
+from wnsim.storage import records
 
 MANIFEST = {
     "complete": True,
     "swept": {},
+    "fingerprint": "0" * 64,
+    "config_hash": "0" * 64,
     "sizes": "actual",
     "wall_s": 12.5,
     "events": 1234,
@@ -56,8 +59,10 @@ def write_run(
     count = len(devices)
     facts = {"scenario": scenario, "description": description, "variant": label, "seed": seed}
     facts["simulated_s"] = until_s
+    text = f"name: {json.dumps(scenario)}\n"
+    (folder / "scenario.yaml").write_text(text, "utf-8")
+    facts["sha256"] = {"scenario.yaml": records.digest(text.encode())}
     (folder / "manifest.json").write_text(json.dumps(MANIFEST | facts), "utf-8")
-    (folder / "scenario.yaml").write_text(f"name: {json.dumps(scenario)}\n", "utf-8")
     times_s = np.linspace(0.0, until_s, instants).round(9).tolist()
     write_table(
         folder / "positions.csv",
