@@ -9,7 +9,7 @@ from reference_tables import rows
 
 from wnsim.phy import PHY, Modem, NrMcs, Outcome, Phy, Shannon, Slots
 from wnsim.phy.bicm import SNR_STEP_DB, information, snr_grid_db
-from wnsim.phy.coding import code_block_error, segment, transport_block_error
+from wnsim.phy.coding import code_block_error, repetition, segment, transport_block_error
 from wnsim.phy.formats import schemes
 from wnsim.phy.modem import IDLE, NEW, NEW_LOST, REPEATED, REPEATED_LOST
 from wnsim.phy.nr import usable_db
@@ -242,6 +242,40 @@ def test_block_error_thresholds_of_simulated_ldpc() -> None:
     assert deviation_db.size == 8
     assert np.max(np.abs(deviation_db)) < 0.25
     assert np.mean(np.abs(deviation_db)) < 0.12
+
+
+def repetition_thresholds_db() -> tuple[Floats, Floats]:
+    """Return the SNR of 10 % block errors at rates below 1/5: by the radio, and simulated."""
+    points: dict[tuple[int, int, int], list[tuple[float, float]]] = {}
+    for row in rows("nr_ldpc_repetition_simulated.csv"):
+        if float(row["bler"]) > 0.0:
+            case = (int(row["mcs"]), int(row["k_info_bits"]), int(row["n_air_bits"]))
+            points.setdefault(case, []).append((float(row["snr_db"]), float(row["bler"])))
+    found_db, simulated_db = [], []
+    for (_, k, n_air), curve in points.items():
+        snr_db, bler = np.array(sorted(curve)).T
+        simulated_db.append(float(np.interp(1.0, -np.log10(bler), snr_db)))
+        # 16 bits of it are the CRC.
+        times = float(repetition(k - 16, k / n_air, n_air))
+        size = np.full(snr_grid_db().shape, float(k))
+        mean, variance = information(2)
+        symbols = n_air / 2 / times
+        error = code_block_error(size, size * 0 + symbols, symbols * mean, symbols * variance)
+        at_db = float(np.interp(-0.1, -error, snr_grid_db()))
+        found_db.append(at_db - 10 * np.log10(times) + NrMcs().gap_db)
+    return np.array(found_db), np.array(simulated_db)
+
+
+def test_rates_below_the_mother_codes_are_repetitions_of_it() -> None:
+    """Law: 5,200 bits of the mother code for 1,040 bits, sent 1.71 times at a rate of 120/1024."""
+    assert repetition(1024, 120 / 1024, 8874) == pytest.approx(8874 / 5200)
+    assert repetition(1024, 0.3, 3467) == 1.0
+    # 512 bits have eight columns of information bits, and a mother code of a sixth.
+    assert repetition(496, 0.1, 5120) == pytest.approx(5120 / 3072)
+    found_db, simulated_db = repetition_thresholds_db()
+    assert found_db.size == 3
+    # As for codes that are not repeated.
+    assert np.max(np.abs(found_db - simulated_db)) < 0.25
 
 
 def test_block_error_falls_with_snr() -> None:

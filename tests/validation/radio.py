@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from reference_tables import rows
-from test_phy import BLOCK_NS, W, at_db, constant, first_losses, linear, lost_after, threshold_db
+from test_phy import (
+    BLOCK_NS,
+    W,
+    at_db,
+    constant,
+    first_losses,
+    linear,
+    lost_after,
+    repetition_thresholds_db,
+    threshold_db,
+)
 
 from validation.check import Finding, Picture, Row, largest
 from validation.networks import network, pairs, run
@@ -76,6 +86,7 @@ def block_errors(full: bool) -> Finding:
         if row["sionna_default_db"]
     ]
     what = "SNR of 10 % block errors"
+    repeated_db = repetition_thresholds_db()
 
     def draw(axes: Axes) -> None:
         points = rows("nr_ldpc_bler_simulated.csv")
@@ -106,6 +117,8 @@ def block_errors(full: bool) -> Finding:
             Row(what, _LDPC, len(table), largest(found_db, simulated_db), 0.25, "dB"),
             Row(f"{what}, mean absolute deviation", _LDPC, len(table),
                 float(np.mean(np.abs(found_db - simulated_db))), 0.12, "dB"),
+            Row(f"{what}, code rates below 1/5", f"{_LDPC}, repeated", repeated_db[0].size,
+                largest(*repeated_db), 0.25, "dB"),
             Row(f"for comparison: {what} by Sionna 2.2.0's default tables", _LDPC, len(other_db),
                 float(np.max(np.abs(other_db))), None, "dB"),
         ],
