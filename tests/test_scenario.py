@@ -474,3 +474,34 @@ def test_mutated_scenarios_run_or_say_why_not(tmp_path: Path, section: str, valu
     except ScenarioError as error:
         said = str(error)
     assert said.startswith(path)
+
+
+def test_a_run_in_which_nothing_arrives_says_so(tmp_path: Path) -> None:
+    """Two devices 90 km apart: 20 lg(4 pi d f/c) is 142 dB, and 7 dB of SNR are needed at 0 dBm."""
+    path = write(
+        tmp_path,
+        "name: far\narea_m: [100000, 100]\ndevices: {count: 2, tx_power_dbm: 0}\n"
+        "mobility: {model: static, layout: given, positions_m: [[0, 0], [90000, 0]]}\n"
+        "channel: {path_loss: {model: free-space}, fading: {model: none}}\n"
+        "radio: {phy: {model: nr}}\n"
+        "traffic: {size_bytes: 1000, rounds: 3, neighbors: 1, lifetime_s: 0.1}\n",
+    )
+    assert main([str(path), "--out", str(tmp_path / "out")]) == 0
+    manifest = json.loads((tmp_path / "out" / "seed=1" / "manifest.json").read_text())
+    assert manifest["notes"] == ["0 of 6 messages arrived; most were lost for: deadline (6)"]
+    assert "0 of 6 messages arrived" in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("setting", "note"),
+    [
+        ("radio.bandwidth_hz=20", r"radio\.bandwidth_hz is 20 Hz, less than any radio"),
+        ("devices.tx_power_dbm=100", r"devices\.tx_power_dbm is 100 dBm, or 1e\+07 W"),
+    ],
+)
+def test_implausible_values_get_a_note(
+    tmp_path: Path, setting: str, note: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = write(tmp_path, "name: s\ntraffic: {size_bytes: 1000}\n")
+    assert main(["--check", str(path), "--set", setting]) == 0
+    assert re.search(note, capsys.readouterr().out)

@@ -78,6 +78,7 @@ def facts(
         ("Variants", _listed(line.name for line in lines)),
         ("Seeds", _listed(map(str, seeds))),
         ("Versions", _listed(versions)),
+        ("Notes", _listed(note for each in every for note in each.get("notes", ()))),
         ("Commit", _listed(str(each["commit"]) for each in every if each.get("commit"))),
         ("Machine", _listed(machines)),
         ("Events", _total(every, "events")),

@@ -33,7 +33,8 @@ class Background:
     on_s, off_s : mean duration of the on and off periods of `on-off` [s]
     senders : devices that send; none: all
     to : `nearest`, or a `random` device among those present
-    priority : priority of the messages in queues; updates and rounds of traffic have 0
+    priority : priority of the messages in queues; updates and rounds of traffic have 0, which
+        leaves all messages of a device in their order
     lifetime_s : time after submission until a message expires [s]
     """
 
@@ -44,7 +45,7 @@ class Background:
     off_s: float = Field(default=1.0, gt=0, le=1e9)
     senders: tuple[Annotated[int, Field(ge=0)], ...] | None = None
     to: Literal["nearest", "random"] = "nearest"
-    priority: int = Field(default=-1, ge=-1000, le=1000)
+    priority: int = Field(default=0, ge=-1000, le=1000)
     lifetime_s: float = Field(default=10.0, gt=0, le=1e9)
 
     def __post_init__(self) -> None:

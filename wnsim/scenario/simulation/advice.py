@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from fl.config import Learning
     from wnsim.world import World
 
+# Narrowest band [Hz] and largest power [dBm] without a note.
+_LEAST_BAND_HZ, _MOST_POWER_DBM = 1e3, 60.0
 _USUAL_RANK, _USUAL_LENGTH = 64, 128
 """Largest rank and length of rows [token] that fit the bundled model for certain."""
 
@@ -32,6 +34,7 @@ def notes(scenario: Scenario) -> list[str]:
         path_loss = scenario.channel.station_path_loss or scenario.channel.path_loss
         site_m = scenario.base_stations.height_m
         found = path_loss.notes(site_m, height, scenario.radio.frequency_hz)
+    found += _implausible(scenario)
     count, learning = scenario.devices.count, scenario.fl
     if isinstance(scenario.mobility, Trace):
         motion = scenario.mobility.motion(count, scenario.area_m, scenario.seed)
@@ -69,6 +72,25 @@ def notes(scenario: Scenario) -> list[str]:
             f"sizes and operations are emulated ({payload.emulate}, {payload.batch} sequences of "
             f"{payload.length} tokens a step); the trained model is {scenario.fl.model}"
         )
+    return found
+
+
+def _implausible(scenario: Scenario) -> list[str]:
+    """Return a note for each value that is possible, but hardly meant."""
+    found = []
+    if scenario.radio.bandwidth_hz < _LEAST_BAND_HZ:
+        found.append(
+            f"radio.bandwidth_hz is {scenario.radio.bandwidth_hz:g} Hz, less than any radio of "
+            "this kind has; 20 MHz is written 20e6"
+        )
+    for section, power_dbm in (
+        ("devices", scenario.devices.tx_power_dbm),
+        ("base_stations", getattr(scenario.base_stations, "tx_power_dbm", 0.0)),
+    ):
+        if power_dbm > _MOST_POWER_DBM:
+            found.append(
+                f"{section}.tx_power_dbm is {power_dbm:g} dBm, or {10 ** (power_dbm / 10 - 3):g} W"
+            )
     return found
 
 

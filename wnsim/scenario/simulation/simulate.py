@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from wnsim.core.invariants import EnergyMonotonicityCheck, InvariantError
 from wnsim.core.units import to_ns
 from wnsim.core.version import RESULTS
 from wnsim.faults import Row
+from wnsim.metrics.delivery import OTHERS
 from wnsim.mobility import first_presence_s
 from wnsim.network import AirOptions, Backhaul, Network
 from wnsim.network.energy_ledger import EnergyLedger
@@ -40,6 +42,9 @@ if TYPE_CHECKING:
     from fl.engine.store import Store
     from fl.session import Session
     from fl.trainer import Trainer
+
+# Share of messages that must arrive for a run to end without a note.
+_FEW = 0.01
 
 
 def run_one(
@@ -232,7 +237,16 @@ def _ending_notes(world: World, network: Network) -> list[str]:
     """Return what a user should know about a run that has ended."""
     if math.isinf(first_presence_s(world.motion, network.now_s)):
         return [f"no device was present from 0 s to the end of the run at {network.now_s:g} s"]
-    return []
+    reasons = Counter(
+        "" if transfer.delivered else transfer.reason
+        for transfer in network.transfers
+        if transfer.message.kind not in OTHERS
+    )
+    count, arrived = reasons.total(), reasons.pop("", 0)
+    if not count or arrived >= _FEW * count:
+        return []
+    (reason, lost), *_ = reasons.most_common(1)
+    return [f"{arrived} of {count} messages arrived; most were lost for: {reason} ({lost})"]
 
 
 def _in_user_code(error: Exception, scenario: Scenario) -> bool:
