@@ -18,8 +18,10 @@ from validation.networks import (
     rate_bps,
     run,
 )
-from wnsim.channel import Rayleigh
+from wnsim.channel import Carrier, Channel, Geometry, Propagation, Rayleigh, Shadowing
+from wnsim.channel.path_loss import LogDistance
 from wnsim.core.transfer import Message
+from wnsim.core.units import Floats
 from wnsim.mac import Cell, Reuse, Tdma
 
 
@@ -123,3 +125,72 @@ def _cell_bps_hz(scheduler: str, users: int, snr: float, seconds: float) -> floa
     # To the station itself: the uplink alone.
     done = run(made, [Message(user, users, 10**9, seconds) for user in range(users)])
     return sum(8 * transfer.acked_bytes for transfer in done) / seconds / BANDWIDTH_HZ
+
+
+def _poisson_field(
+    density: float, radius_m: float, number: int, extra_m: Floats
+) -> tuple[Channel, int]:
+    """Return the channel of a Poisson field in a disc, with further nodes first, and its size."""
+    draws = np.random.default_rng(number)
+    count = int(draws.poisson(density * np.pi * radius_m**2))
+    r_m, angle = radius_m * np.sqrt(draws.random(count)), 2 * np.pi * draws.random(count)
+    field_m = np.stack([r_m * np.cos(angle), r_m * np.sin(angle)], axis=1)
+    places_m = np.concatenate([extra_m, field_m])
+    channel = Channel(
+        Propagation(LogDistance(exponent=4.0), Shadowing(sigma_db=0.0), Rayleigh()),
+        Carrier(2e9),
+        Geometry(
+            np.full(len(places_m), 1.5),
+            lambda nodes, t_s: np.repeat(places_m[nodes][:, None], len(t_s), axis=1),
+            0.0,
+        ),
+        number,
+    )
+    return channel, count
+
+
+def _powers(channel: Channel, first: int, count: int) -> Floats:
+    """Return the power at node 0 of the nodes from one on, at equal transmit powers."""
+    source = first + np.arange(count)
+    gain_db = channel.gain_db(source, np.zeros(count, dtype=np.int64), np.zeros(1))
+    return np.asarray(10 ** (gain_db[:, 0, 0] / 10))
+
+
+def poisson_cells(full: bool) -> Finding:
+    """Compare the SIR of the nearest of a Poisson field of base stations with its closed form."""
+    trials = 4000 if full else 400
+    user_m = np.zeros((1, 2))
+    ratio_db = []
+    for number in range(trials):
+        channel, count = _poisson_field(1e-4, 1000.0, number, user_m)
+        power = _powers(channel, 1, count)
+        source, target = 1 + np.arange(count), np.zeros(count, dtype=np.int64)
+        nearest = int(np.argmax(channel.large_scale_db(source, target, np.zeros(1))))
+        ratio_db.append(10 * np.log10(power[nearest] / (power.sum() - power[nearest])))
+    levels_db = np.array([-5.0, 0.0, 5.0, 10.0])
+    found = np.array([np.mean(np.array(ratio_db) > level) for level in levels_db])
+    root = np.sqrt(10 ** (levels_db / 10))
+    expected = 1 / (1 + root * (np.pi / 2 - np.arctan(1 / root)))
+    allowed = 4 * float(np.max(np.sqrt(expected * (1 - expected) / trials)))
+    what = "coverage by the nearest of a Poisson field of base stations, exponent 4"
+    against = "Andrews, Baccelli and Ganti, IEEE Trans. Commun. 59, 2011"
+    return Finding([Row(what, against, levels_db.size, largest(found, expected), allowed)])
+
+
+def poisson_links(full: bool) -> Finding:
+    """Compare the outage of a link of given length among a Poisson field of interferers."""
+    trials, length_m, density = (4000 if full else 400), 20.0, 2e-4
+    ends_m = np.array([[0.0, 0.0], [length_m, 0.0]])
+    ratio = []
+    for number in range(trials):
+        channel, count = _poisson_field(density, 700.0, 100_000 + number, ends_m)
+        power = _powers(channel, 1, count + 1)
+        ratio.append(power[0] / power[1:].sum())
+    levels_db = np.array([-5.0, 0.0, 5.0, 10.0])
+    level = 10 ** (levels_db / 10)
+    found = np.array([np.mean(np.array(ratio) > each) for each in level])
+    expected = np.exp(-density * np.pi * length_m**2 * np.sqrt(level) * np.pi / 2)
+    allowed = 4 * float(np.max(np.sqrt(expected * (1 - expected) / trials)))
+    what = "success of a link of 20 m among a Poisson field of interferers, exponent 4"
+    against = "Baccelli and Blaszczyszyn, Stochastic geometry and wireless networks, 2009"
+    return Finding([Row(what, against, levels_db.size, largest(found, expected), allowed)])

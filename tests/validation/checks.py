@@ -36,10 +36,11 @@ _ROOMS = {
     ),
     "Transfers, queues and energy": (
         delivery.static_links, delivery.rayleigh_rate, delivery.outage, delivery.waiting_time,
-        delivery.energy,
+        delivery.priorities, delivery.energy,
     ),
     "Scheduled access and interference": (
-        access.interference, access.turns, access.schedulers,
+        access.interference, access.turns, access.schedulers, access.poisson_cells,
+        access.poisson_links,
     ),
     "Sidelink": (sidelink.collisions, sidelink.half_duplex, sidelink.reservations),
     "Wi-Fi": (

@@ -173,3 +173,33 @@ def energy(full: bool) -> Finding:
     worst = max(largest(spent_j[name], joules) for name, joules in expected_j.items())
     what = "energy of sending, receiving, idling and computing"
     return Finding([Row(what, "powers times durations", 8, worst, 1e-6, "J")])
+
+
+def priorities(full: bool) -> Finding:
+    """Compare the time that messages of two priorities wait at a device."""
+    bandwidth_hz, service_s, until_s = 1e6, 8.05e-3, 200.0 if full else 30.0
+    size = round(service_s * bandwidth_hz / 8)
+    # The service and half a slot of 0.1 ms until the next begins.
+    occupied_s, load = service_s + 0.05e-3, 0.35
+    made = network(
+        pairs(1, 100.0), bandwidth_hz=bandwidth_hz, block_ns=100_000, phy=Shannon(max_bps_hz=1.0)
+    )
+    for number, priority in enumerate((1, 0)):
+        rate = load * 8 * size / occupied_s
+        traffic = Background(rate_bps=rate, size_bytes=size, senders=(0,), priority=priority)
+        traffic.start(made, 2, 21 + number, number)
+    made.env.run(until=int(until_s * NS_PER_S))
+    # Work ahead on arrival, rho S / 2; the urgent messages wait for it and for each other.
+    work_s = 2 * load * occupied_s / 2
+    expected = (work_s / (1 - load), work_s / ((1 - load) * (1 - 2 * load)))
+    off = []
+    for priority, mean_s in zip((1, 0), expected, strict=True):
+        waits_s = np.array(
+            [each.queue_s for each in made.transfers if each.message.priority == priority]
+        )
+        batches = waits_s[: waits_s.size // 20 * 20].reshape(20, -1).mean(axis=1)
+        error_s = float(batches.std(ddof=1) / np.sqrt(20))
+        off.append(abs(float(waits_s.mean()) - mean_s - 0.05e-3) / error_s)
+    what = "mean waiting time of two priorities, load 0.35 each"
+    against = "Cobham, Operations Research 2, 1954 (no preemption)"
+    return Finding([Row(what, against, 2, max(off), _STUDENT, "standard errors")])
