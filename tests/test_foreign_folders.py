@@ -155,6 +155,7 @@ def test_a_damaged_manifest_is_not_replaced_without_a_word(
     assert json.loads((run / "manifest.json").read_text())["complete"] is True
 
 
+@pytest.mark.filterwarnings("default::UserWarning")
 def test_a_manifest_without_digests_makes_no_table_true(
     away: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
