@@ -50,7 +50,7 @@ class Lock:
     def __init__(self, folder: Path, own: Callable[[Path], bool] = lambda folder: False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / FILE
-        if not is_marked(folder) and not own(folder):
+        if not may_be_used(folder) and not own(folder):
             raise ValueError(
                 f"{folder}: is not empty and holds no results of wnsim; choose another folder"
             )
@@ -100,13 +100,16 @@ class Lock:
         os.close(self._file)
 
 
+def may_be_used(folder: Path) -> bool:
+    """Return whether a folder is missing, empty, or marked as one of results."""
+    return is_marked(folder) or not folder.exists() or not any(folder.iterdir())
+
+
 def is_marked(folder: Path) -> bool:
-    """Return whether a folder is missing, empty, or marked as one of results by its lock file."""
+    """Return whether the lock file of a folder marks it as one of results."""
     path = folder / FILE
-    if path.is_symlink() or (path.exists() and not path.is_file()):
+    if path.is_symlink() or not path.is_file():
         return False
-    if not path.exists():
-        return not folder.exists() or not any(folder.iterdir())
     try:
         text = path.read_bytes()[:_LONGEST]
         # Empty: a process was killed before it wrote its name.

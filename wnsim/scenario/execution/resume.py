@@ -14,7 +14,7 @@ from wnsim.scenario.simulation import tables
 from wnsim.scenario.simulation.identity import fingerprint, inputs, resolved
 from wnsim.scenario.spec.plan import Run
 from wnsim.storage import records
-from wnsim.storage.locks import Lock, is_marked
+from wnsim.storage.locks import Lock, is_marked, may_be_used
 
 
 def pending_runs(runs: Sequence[Run], out: Path) -> tuple[list[Run], list[str]]:
@@ -117,8 +117,10 @@ def _is_of(run: Run, folder: Path) -> bool:
 
 def _holds_results(folder: Path) -> bool:
     """Return whether an unmarked folder is one of results, or of one run."""
-    folders = (folder, *(path for path in folder.iterdir() if path.is_dir()))
-    return any(records.read_manifest(each) is not None for each in folders)
+    inside = [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
+    ended = any(records.read_manifest(each) is not None for each in (folder, *inside))
+    # Runs under way that were started one by one.
+    return ended or any(is_marked(each) for each in inside)
 
 
 def _check_own(folder: Path) -> None:
@@ -126,7 +128,7 @@ def _check_own(folder: Path) -> None:
     for path in (folder, folder / "adapters"):
         if path.is_symlink():
             raise ScenarioError(f"{path}: is a link; remove it, or choose another folder")
-    if not is_marked(folder) and not _holds_results(folder):
+    if not may_be_used(folder) and not _holds_results(folder):
         raise ScenarioError(
             f"{folder}: is not empty and holds no results of wnsim; choose another folder with "
             "--out"
