@@ -128,13 +128,13 @@ def test_files_of_others_in_a_folder_of_results_stay(away: Path) -> None:
 def test_results_of_another_version_are_not_mixed(
     away: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["net.yaml", "--out", "out"]) == 0
+    assert main(["net.yaml", "--out", "out", "--only", RUN]) == 0
     path = away.parent / "out" / RUN / "manifest.json"
     old = json.loads(path.read_text())
     path.write_text(json.dumps(old | {"results": old["results"] - 1}))
     for change in ("repeat=1", "repeat=2"):
         before = state(away.parent / "out" / RUN)
-        assert main(["net.yaml", "--out", "out", "--set", change]) == 2
+        assert main(["net.yaml", "--out", "out", "--only", RUN, "--set", change]) == 2
         assert "holds results of wnsim 0.1.0, whose numbers may differ" in capsys.readouterr().err
         assert state(away.parent / "out" / RUN) == before
 
@@ -143,15 +143,17 @@ def test_results_of_another_version_are_not_mixed(
 def test_a_damaged_manifest_is_not_replaced_without_a_word(
     away: Path, text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["net.yaml", "--out", "out"]) == 0
+    assert main(["net.yaml", "--out", "out", "--only", RUN]) == 0
     run = away.parent / "out" / RUN
     written(run / "manifest.json", text)
     before = state(run)
     # Of another scenario: refused.  Of the same one: done again.
-    assert main(["net.yaml", "--out", "out", "--set", "traffic.size_bytes=2000"]) == 2
+    assert (
+        main(["net.yaml", "--out", "out", "--only", RUN, "--set", "traffic.size_bytes=2000"]) == 2
+    )
     assert "manifest.json: is damaged, or not the manifest of a run" in capsys.readouterr().err
     assert state(run) == before
-    assert main(["net.yaml", "--out", "out"]) == 0
+    assert main(["net.yaml", "--out", "out", "--only", RUN]) == 0
     assert json.loads((run / "manifest.json").read_text())["complete"] is True
 
 
@@ -159,12 +161,12 @@ def test_a_damaged_manifest_is_not_replaced_without_a_word(
 def test_a_manifest_without_digests_makes_no_table_true(
     away: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["net.yaml", "--out", "out"]) == 0
+    assert main(["net.yaml", "--out", "out", "--only", RUN]) == 0
     run = away.parent / "out" / RUN
     facts = json.loads((run / "manifest.json").read_text())
     intact = (run / "transfers.csv").read_bytes()
     (run / "transfers.csv").write_text("round\n1\n")
     written(run / "manifest.json", json.dumps(facts | {"sha256": {}}))
-    assert main(["net.yaml", "--out", "out"]) == 0
+    assert main(["net.yaml", "--out", "out", "--only", RUN]) == 0
     assert "manifest.json: was altered or cut short" in capsys.readouterr().err
     assert (run / "transfers.csv").read_bytes() == intact
