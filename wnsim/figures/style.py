@@ -195,6 +195,9 @@ def save(figure: Figure, numbers: pd.DataFrame, stem: Path) -> Path:
     }
     for text in figure.findobj(Text):
         text.set_text(printable(text.get_text()))
+    # The layout takes most of the time, and is the same in each format.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     for suffix, options in drawn.items():
         picture = io.BytesIO()
         figure.savefig(picture, format=suffix[1:], **options)
