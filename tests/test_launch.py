@@ -59,6 +59,8 @@ def wnsim(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_local_jobs_are_waited_for_and_gathered(net: Path) -> None:
     results = net / "results" / "net"
     (results / RUNS[2] / "transfers.csv").mkdir(parents=True)
+    # A folder that an earlier run has used.
+    (results / RUNS[2] / ".lock").write_text('{"process": 1}')
     done = wnsim(net, "--launcher", "local", "--jobs", "2", "--launcher-option", "timeout_min=5")
     assert done.returncode == 2, done.stderr
     assert "1 run failed:" in done.stderr
