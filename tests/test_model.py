@@ -266,6 +266,14 @@ def test_a_configuration_of_another_model_is_refused(
         load(str(tmp_path / "m"))
 
 
+def test_an_adapter_in_the_folder_of_a_model_is_refused(tmp_path: Path) -> None:
+    """The library would add it to the model without a word."""
+    _alter(tmp_path / "m", {}, lambda tensors: None)
+    (tmp_path / "m" / "adapter_config.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"m: a model folder must not hold adapter_config\.json"):
+        load(str(tmp_path / "m"))
+
+
 def test_weights_that_are_missing_or_no_numbers_are_named(tmp_path: Path) -> None:
     name = "model.layers.1.mlp.up_proj.weight"
     _alter(tmp_path / "lost", {}, lambda tensors: tensors.pop(name))

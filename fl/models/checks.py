@@ -30,11 +30,16 @@ def check_folder(folder: Path) -> None:
     Raises
     ------
     ValueError
-        if a file is missing, weights are in pickle format only, or there are more layers than
-        tensors
+        if a file is missing, weights are in pickle format only, there is an adapter too, or there
+        are more layers than tensors
     """
     if not (folder / "config.json").is_file():
         raise ValueError(f"{folder}: a model folder must hold config.json")
+    if (folder / "adapter_config.json").exists():
+        raise ValueError(
+            f"{folder}: a model folder must not hold adapter_config.json, whose adapter would be "
+            "loaded with the model; name the adapter's folder as fl.initial_adapter"
+        )
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         pickled = [file.name for pattern in _PICKLE_PATTERNS for file in folder.glob(pattern)]
