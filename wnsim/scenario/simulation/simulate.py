@@ -17,7 +17,6 @@ from wnsim.core.invariants import EnergyMonotonicityCheck, InvariantError
 from wnsim.core.units import to_ns
 from wnsim.core.version import RESULTS
 from wnsim.faults import Row
-from wnsim.metrics.delivery import OTHERS
 from wnsim.mobility import first_presence_s
 from wnsim.network import AirOptions, Backhaul, Network
 from wnsim.network.energy_ledger import EnergyLedger
@@ -237,6 +236,9 @@ def _ending_notes(world: World, network: Network) -> list[str]:
     """Return what a user should know about a run that has ended."""
     if math.isinf(first_presence_s(world.motion, network.now_s)):
         return [f"no device was present from 0 s to the end of the run at {network.now_s:g} s"]
+    # Imported late: it imports pandas, which a check does without.
+    from wnsim.metrics.delivery import OTHERS
+
     reasons = Counter(
         "" if transfer.delivered else transfer.reason
         for transfer in network.transfers
