@@ -232,7 +232,8 @@ def _claim(folder: Path) -> None:
         if it is not empty and not a store
     """
     path = folder / _LOCK
-    if path.is_symlink() or (path.exists() and path.read_bytes()[:64] not in (b"", _MARK)):
+    own = path.is_file() and path.read_bytes()[: len(_MARK) + 1] in (b"", _MARK)
+    if path.is_symlink() or (path.exists() and not own):
         raise ValueError(f"{path}: is not the lock file of a store; choose another --store")
     if not path.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder}: is not empty and not a store; choose another --store")

@@ -21,6 +21,7 @@ from wnsim.channel.propagation import (
     distance_m,
     free_space_db,
     power_law_db,
+    slopes_db,
     two_ray_db,
 )
 from wnsim.core.params import parameters
@@ -141,13 +142,8 @@ class DualSlope(AlwaysLineOfSight):
     ) -> Floats:
         """Return the path loss [dB], equal in both line-of-sight states."""
         d3d_m = distance_m(d2d_m, h_bs_m, h_ut_m)
-        near_m = np.minimum(d3d_m, self.break_m)
-        beyond_db = 10.0 * self.far_exponent * np.log10(d3d_m / near_m)
-        return (
-            free_space_db(near_m, frequency_hz)
-            + power_law_db(near_m, self.reference_m, self.near_exponent)
-            + beyond_db
-        )
+        exponents = (self.near_exponent, self.far_exponent)
+        return slopes_db(d3d_m, frequency_hz, self.reference_m, exponents, (self.break_m,))
 
 
 @parameters
@@ -187,13 +183,5 @@ class ThreeSlope(AlwaysLineOfSight):
     ) -> Floats:
         """Return the path loss [dB], equal in both line-of-sight states."""
         d3d_m = distance_m(d2d_m, h_bs_m, h_ut_m)
-        first_m, second_m = self.break_m
-        near_m = np.minimum(d3d_m, first_m)
-        middle_m = np.clip(d3d_m, first_m, second_m)
-        far_m = np.maximum(d3d_m, second_m)
-        return (
-            free_space_db(near_m, frequency_hz)
-            + power_law_db(near_m, self.reference_m, self.near_exponent)
-            + 10.0 * self.middle_exponent * np.log10(middle_m / first_m)
-            + 10.0 * self.far_exponent * np.log10(far_m / second_m)
-        )
+        exponents = (self.near_exponent, self.middle_exponent, self.far_exponent)
+        return slopes_db(d3d_m, frequency_hz, self.reference_m, exponents, self.break_m)

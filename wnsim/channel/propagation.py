@@ -6,6 +6,8 @@ Communications", 2nd ed., 2002, section 4.6 (two-ray ground reflection).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -77,6 +79,33 @@ def two_ray_db(
     crossover_m = 4.0 * np.pi * heights_m2 * (frequency_hz / SPEED_OF_LIGHT_MPS)
     far_db = 40.0 * np.log10(d3d_m) - 20.0 * np.log10(heights_m2)
     return np.where(d3d_m <= crossover_m, free_space_db(d3d_m, frequency_hz), far_db)
+
+
+def slopes_db(
+    d3d_m: ArrayLike,
+    frequency_hz: float,
+    reference_m: float,
+    exponents: Sequence[float],
+    breaks_m: Sequence[float],
+) -> Floats:
+    """Return free space up to a reference distance, and power laws between breakpoints beyond.
+
+    Parameters
+    ----------
+    d3d_m : (...,) distance of the antennas [m]
+    frequency_hz : carrier frequency [Hz]
+    reference_m : reference distance [m]
+    exponents : path-loss exponent up to each breakpoint, and beyond the last one
+    breaks_m : breakpoint distances, ascending, beyond the reference distance [m]
+    """
+    d3d_m = np.asarray(d3d_m, dtype=np.float64)
+    near_m = np.minimum(d3d_m, breaks_m[0])
+    loss_db = free_space_db(near_m, frequency_hz) + power_law_db(near_m, reference_m, exponents[0])
+    for begin_m, end_m, exponent in zip(
+        breaks_m, (*breaks_m[1:], np.inf), exponents[1:], strict=True
+    ):
+        loss_db = loss_db + 10.0 * exponent * np.log10(np.clip(d3d_m, begin_m, end_m) / begin_m)
+    return np.asarray(loss_db)
 
 
 def power_law_db(d3d_m: ArrayLike, reference_m: float, exponent: float) -> Floats:

@@ -28,7 +28,7 @@ from wnsim.channel.shadowing import Field, Shadowing, shadow_field
 from wnsim.core import streams
 from wnsim.core.units import SPEED_OF_LIGHT_MPS, Floats, Ints, db_to_linear, linear_to_db
 
-# Below any soft state, which are at least 1e-2 next to a state's edge.
+# Divisor in place of a soft state of zero, whose share does not count.
 _LEAST = 1e-12
 
 
@@ -160,18 +160,16 @@ class Scene:
         self._warn(at)
         at = replace(at, cached=CachedPositions(self._places, at.positions_m))
         sight, clear = self.states(at)
-        gain_db = np.empty(at.d2d_m.shape)
-        power = np.zeros(at.d2d_m.shape)
+        # A soft state of zero has no power.
+        gain_db = np.full(at.d2d_m.shape, -np.inf)
         mixed, los = np.any(clear < 1.0, axis=1), np.any(clear > 0.0, axis=1)
         if los.any():
-            clear_db = self._clear_db(at.of(los), sight[los], clear[los])
-            gain_db[los] = clear_db
-            power[los] = clear[los] ** 2 * db_to_linear(clear_db)
+            gain_db[los] = self._clear_db(at.of(los), sight[los], clear[los])
         if mixed.any():
-            power[mixed] += (1.0 - clear[mixed] ** 2) * db_to_linear(
-                self._state_db(at.of(mixed), False)
-            )
-            gain_db = np.where(clear < 1.0, linear_to_db(power), gain_db)
+            share = clear[mixed] ** 2
+            power = share * db_to_linear(gain_db[mixed])
+            power += (1.0 - share) * db_to_linear(self._state_db(at.of(mixed), False))
+            gain_db[mixed] = np.where(clear[mixed] < 1.0, linear_to_db(power), gain_db[mixed])
         if not np.isfinite(gain_db).all():
             link, instant = np.argwhere(~np.isfinite(gain_db))[0]
             raise ValueError(

@@ -50,10 +50,7 @@ class Lock:
     def __init__(self, folder: Path, own: Callable[[Path], bool] = lambda folder: False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / FILE
-        if not may_be_used(folder) and not own(folder):
-            raise ValueError(
-                f"{folder}: is not empty and holds no results of wnsim; choose another folder"
-            )
+        require_usable(folder, own)
         # Not inheritable: a child process must not keep the lock alive. A link is not followed.
         flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
         self._file = os.open(path, flags, 0o666)
@@ -100,9 +97,18 @@ class Lock:
         os.close(self._file)
 
 
-def may_be_used(folder: Path) -> bool:
-    """Return whether a folder is missing, empty, or marked as one of results."""
-    return is_marked(folder) or not folder.exists() or not any(folder.iterdir())
+def require_usable(folder: Path, own: Callable[[Path], bool]) -> None:
+    """Raise ValueError if a folder holds files of others.
+
+    Parameters
+    ----------
+    folder : folder that may be missing, empty, or marked as one of results
+    own : returns whether another one may be used nevertheless
+    """
+    if not is_marked(folder) and folder.exists() and any(folder.iterdir()) and not own(folder):
+        raise ValueError(
+            f"{folder}: is not empty and holds no results of wnsim; choose another folder"
+        )
 
 
 def is_marked(folder: Path) -> bool:

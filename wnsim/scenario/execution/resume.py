@@ -14,7 +14,7 @@ from wnsim.scenario.simulation import tables
 from wnsim.scenario.simulation.identity import fingerprint, inputs, resolved
 from wnsim.scenario.spec.plan import Run
 from wnsim.storage import records
-from wnsim.storage.locks import Lock, is_marked, may_be_used
+from wnsim.storage.locks import Lock, is_marked, require_usable
 
 
 def pending_runs(runs: Sequence[Run], out: Path) -> tuple[list[Run], list[str]]:
@@ -128,11 +128,10 @@ def _check_own(folder: Path) -> None:
     for path in (folder, folder / "adapters"):
         if path.is_symlink():
             raise ScenarioError(f"{path}: is a link; remove it, or choose another folder")
-    if not may_be_used(folder) and not _holds_results(folder):
-        raise ScenarioError(
-            f"{folder}: is not empty and holds no results of wnsim; choose another folder with "
-            "--out"
-        )
+    try:
+        require_usable(folder, _holds_results)
+    except ValueError as error:
+        raise ScenarioError(str(error)) from error
 
 
 def _outdated(folder: Path, manifest: Mapping[str, Any]) -> ScenarioError:
