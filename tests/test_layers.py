@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LAYERS = {
     "core": 0, "storage": 0,
-    "mobility": 1, "channel": 1, "phy": 1, "faults": 1,
+    "mobility": 1, "channel": 1, "phy": 1, "faults": 1, "kernels": 1,
     "world": 2, "contacts": 2,
     "mac": 3, "air": 3, "network": 3, "workload": 3, "metrics": 3,
     "scenario": 4,
@@ -34,6 +34,7 @@ ONLY_IN = {
     },
     "matplotlib": {"wnsim.figures"},
     "jinja2": {"wnsim.report"},
+    "numba": {"wnsim.kernels.compiling"},
     "submitit": {"wnsim.scenario.execution.cluster_jobs"},
     "ruamel": {"wnsim.scenario"},
     "torch": {"fl"},
@@ -223,7 +224,7 @@ def test_only_safe_serialisation() -> None:
 def test_questions_do_not_pay_for_torch(option: list[str]) -> None:
     code = (
         "import sys; from wnsim.scenario.__main__ import main; code = main(sys.argv[1:]);"
-        "assert code == 0; heavy = {'torch', 'transformers', 'matplotlib', 'pandas', 'networkx'};"
+        "assert code == 0; heavy = {'torch', 'transformers', 'matplotlib', 'pandas', 'networkx', 'numba'};"
         "print(heavy & set(sys.modules), file=sys.stderr); sys.exit(bool(heavy & set(sys.modules)))"
     )
     done = subprocess.run(

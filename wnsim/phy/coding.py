@@ -26,7 +26,7 @@ _PARITY_COLUMNS = (44, 40)
 _LIFTING = np.unique(
     [a << j for a in (2, 3, 5, 7, 9, 11, 13, 15) for j in range(8) if a << j <= 384]
 )
-_MIN_VARIANCE = 1e-9
+MIN_VARIANCE = 1e-9
 
 
 def segment(transport_bits: ArrayLike, code_rate: ArrayLike) -> tuple[Ints, Floats]:
@@ -98,7 +98,7 @@ def code_block_error(bits: Floats, symbols: Floats, mean: Floats, variance: Floa
     (...,) Q((mean - k + log2(n) / 2) / sqrt(variance))
     """
     margin = mean - bits + 0.5 * np.log2(symbols)
-    return np.asarray(ndtr(-margin / np.sqrt(np.maximum(variance, _MIN_VARIANCE * symbols))))
+    return np.asarray(ndtr(-margin / np.sqrt(np.maximum(variance, MIN_VARIANCE * symbols))))
 
 
 def transport_block_error(code_block_error_probability: Floats, count: Ints) -> Floats:

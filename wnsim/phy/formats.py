@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import csv
 import functools
-from dataclasses import dataclass
 from importlib import resources
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ from wnsim.phy.transport_block import transport_bits
 
 _BISECTIONS = 40
 # Without the grid's last value, so that each has a successor.
-_LAST_STEP = round((SNR_MAX_DB - SNR_MIN_DB) / SNR_STEP_DB) - 1e-6
+LAST_STEP = round((SNR_MAX_DB - SNR_MIN_DB) / SNR_STEP_DB) - 1e-6
 
 
 def schemes(table: int) -> tuple[Ints, Floats]:
@@ -43,40 +43,52 @@ def schemes(table: int) -> tuple[Ints, Floats]:
     return order, np.array([float(row["code_rate_x1024"]) / 1024.0 for row in rows])
 
 
-@dataclass(frozen=True)
-class _Format:
-    """Content of an allocation with each MCS (M,) of a table."""
+class FormatTables(NamedTuple):
+    """Formats of Z allocation sizes with each of M MCS, number z M + m.
 
+    Parameters
+    ----------
+    threshold_db : (Z, M) SNR from which this or a higher MCS is chosen, ascending [dB]
+    order : (Z M,) bits per symbol
+    bits : (Z M,) content
+    code_blocks : (Z M,) code blocks of the content
+    code_block_bits : (Z M,) information bits of a code block
+    symbols : (Z M,) symbols of a code block, without repetitions
+    repeat_steps : (Z M,) SNR gain of repetition, in steps of the grid
+    """
+
+    threshold_db: Floats
     order: Ints
     bits: Ints
-    count: Ints
+    code_blocks: Ints
     code_block_bits: Floats
-    symbols: Floats  # of a code block, without repetitions
-    repeat_steps: Floats  # SNR gain of repetition, in steps of the grid
-    threshold_db: Floats  # ascending: threshold of this or a higher MCS
+    symbols: Floats
+    repeat_steps: Floats
 
 
 class Formats:
-    """Formats of all allocation sizes used so far, concatenated in arrays.
+    """Formats of all allocation sizes used so far.
 
     Parameters
     ----------
     table : number of the MCS table, 1 to 4
     target_bler : block error rate at the threshold of an MCS
     gap_db : implementation gap added to the thresholds [dB]
+
+    Attributes
+    ----------
+    tables : the formats
+    schemes : number M of MCS
     """
 
     def __init__(self, table: int, target_bler: float, gap_db: float) -> None:
         self._choice = (table, target_bler, gap_db)
         self.schemes = schemes(table)[0].size
         self._number: dict[float, int] = {}
-        self.bits = np.empty(0, dtype=np.int64)
-        self._order = np.empty(0, dtype=np.int64)
-        self._count = np.empty(0, dtype=np.int64)
-        self._code_block_bits = np.empty(0)
-        self._symbols = np.empty(0)
-        self._repeat_steps = np.empty(0)
-        self._threshold_db = np.empty((0, self.schemes))
+        none, nothing = np.empty(0, dtype=np.int64), np.empty(0)
+        self.tables = FormatTables(
+            np.empty((0, self.schemes)), none, none, none, nothing, nothing, nothing
+        )
 
     def sizes(self, share: Floats, band_elements: float) -> Ints:
         """Return the index of the allocation size of each share (...,) of the band."""
@@ -89,44 +101,41 @@ class Formats:
 
     def choose(self, known_db: Floats, size: Ints) -> Ints:
         """Return the highest MCS whose threshold is reached, -1 if none is."""
+        threshold_db = self.tables.threshold_db
         first = size.flat[0] if size.size else 0
         if (size == first).all():
             # Counts the thresholds that are at most the known SNR, like the comparison below.
-            return np.searchsorted(self._threshold_db[first], known_db, side="right") - 1
-        reached = known_db[..., None] >= self._threshold_db[size]
+            return np.searchsorted(threshold_db[first], known_db, side="right") - 1
+        reached = known_db[..., None] >= threshold_db[size]
         return np.asarray(reached.sum(axis=-1) - 1)
 
     def of(self, form: Ints) -> tuple[Ints, Ints, Floats, Floats]:
         """Return order, number of code blocks, and bits and distinct symbols of a code block."""
+        tables = self.tables
         return (
-            self._order[form],
-            self._count[form],
-            self._code_block_bits[form],
-            self._symbols[form],
+            tables.order[form],
+            tables.code_blocks[form],
+            tables.code_block_bits[form],
+            tables.symbols[form],
         )
 
     def combined(self, form: Ints, steps: Floats) -> Floats:
         """Return SNRs (..., B) on the grid after the repetition of formats (...,), in steps."""
-        raised = steps + self._repeat_steps[form][..., None]
-        return np.asarray(np.minimum(raised, _LAST_STEP))
+        raised = steps + self.tables.repeat_steps[form][..., None]
+        return np.asarray(np.minimum(raised, LAST_STEP))
 
     def _size(self, data_elements: float) -> int:
         number = self._number.get(data_elements)
         if number is None:
             number = self._number[data_elements] = len(self._number)
-            new = _format(*self._choice, data_elements)
-            self.bits = np.concatenate([self.bits, new.bits])
-            self._order = np.concatenate([self._order, new.order])
-            self._count = np.concatenate([self._count, new.count])
-            self._code_block_bits = np.concatenate([self._code_block_bits, new.code_block_bits])
-            self._symbols = np.concatenate([self._symbols, new.symbols])
-            self._repeat_steps = np.concatenate([self._repeat_steps, new.repeat_steps])
-            self._threshold_db = np.concatenate([self._threshold_db, new.threshold_db[None]])
+            new = _formats(*self._choice, data_elements)
+            both: Any = zip(self.tables, new, strict=True)
+            self.tables = FormatTables(*map(np.concatenate, both))
         return number
 
 
 @functools.lru_cache(maxsize=4096)
-def _format(table: int, target_bler: float, gap_db: float, data_elements: float) -> _Format:
+def _formats(table: int, target_bler: float, gap_db: float, data_elements: float) -> FormatTables:
     """Return the content of a number of resource elements with each MCS, and its threshold."""
     order, rate = schemes(table)
     bits = transport_bits(data_elements, order, rate)
@@ -148,15 +157,15 @@ def _format(table: int, target_bler: float, gap_db: float, data_elements: float)
     threshold_db = np.where(usable, high_db + gap_db, np.inf)
     # An MCS with a higher threshold than a faster one is never chosen.
     threshold_db = np.minimum.accumulate(threshold_db[::-1])[::-1]
-    return _Format(
-        order, bits, count, code_block_bits, symbols, repeat_db / SNR_STEP_DB, threshold_db
+    return FormatTables(
+        threshold_db[None], order, bits, count, code_block_bits, symbols, repeat_db / SNR_STEP_DB
     )
 
 
 def grid(snr_db: Floats) -> Floats:
     """Return SNRs as positions on the grid of `information`, in steps."""
     steps = (snr_db - SNR_MIN_DB) * (1.0 / SNR_STEP_DB)
-    return np.asarray(np.minimum(np.maximum(steps, 0.0), _LAST_STEP))
+    return np.asarray(np.minimum(np.maximum(steps, 0.0), LAST_STEP))
 
 
 def moments(steps: Floats, order: Ints, orders: int) -> tuple[Floats, Floats]:
@@ -172,7 +181,7 @@ def moments(steps: Floats, order: Ints, orders: int) -> tuple[Floats, Floats]:
     -------
     mean, variance : (...,) interpolated between the grid's values
     """
-    value, slope = _information_tables(orders)
+    value, slope = information_tables(orders)
     left = steps.astype(np.int64)
     at = (order // 2 - 1) * value.shape[1] + left
     mean = mean_of_bands(value.ravel()[at] + (steps - left) * slope.ravel()[at])
@@ -180,7 +189,7 @@ def moments(steps: Floats, order: Ints, orders: int) -> tuple[Floats, Floats]:
 
 
 @functools.cache
-def _information_tables(orders: int) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
+def information_tables(orders: int) -> tuple[NDArray[np.complex128], NDArray[np.complex128]]:
     """Return mean + j variance (orders, G) of QPSK, 16-QAM, ..., and its slope per step."""
     moments = (information(2 * bits) for bits in range(1, orders + 1))
     tables = np.stack([mean + 1j * variance for mean, variance in moments])

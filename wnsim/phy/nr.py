@@ -23,23 +23,22 @@ IEEE VTC 1997 (the outer loop's two steps); see `coding` and `bicm` for the erro
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wnsim.core.params import parameters
 from wnsim.core.units import NS_PER_S, Floats, Ints, linear_to_db
-from wnsim.phy.bicm import SNR_MIN_DB
-from wnsim.phy.coding import code_block_error, transport_block_error
-from wnsim.phy.formats import Formats, grid, moments, schemes
+from wnsim.phy.bicm import SNR_MIN_DB, SNR_STEP_DB
+from wnsim.phy.coding import MIN_VARIANCE, code_block_error, transport_block_error
+from wnsim.phy.formats import LAST_STEP, Formats, grid, information_tables, moments, schemes
 from wnsim.phy.inverse import factor_to, snr_for
-from wnsim.phy.modem import NEW, REPEATED, Outcome, Slots, State, efficiency
+from wnsim.phy.modem import Outcome, Slots, State
 from wnsim.phy.transport_block import elements, resource_blocks
-from wnsim.phy.turns import Turns
 
 # Largest offset of the outer loop [dB].
-_LARGEST_OFFSET_DB = 10.0
+LARGEST_OFFSET_DB = 10.0
 # Standard deviation of the power of Rayleigh fading in decibels: pi/sqrt(6) 10/ln(10).
 _RAYLEIGH_SPREAD_DB = 5.57
 # Lowest carrier of FR2, and the subcarrier spacing that only FR2 has.
@@ -47,8 +46,70 @@ _FR2_HZ = 24.25e9
 _FR2_ONLY_HZ = 120_000
 _SLOT_15_KHZ_NS = 1_000_000
 
-# Fields of the state as separate arrays.
-_Memory = dict[str, NDArray[Any]]
+
+class HarqRules(NamedTuple):
+    """Parameters of link adaptation and HARQ.
+
+    Parameters
+    ----------
+    processes : HARQ processes of a link
+    transmissions : maximum number of transmissions of a block
+    chase : whether retransmissions add up SNR; otherwise information
+    up_db, down_db : steps of the outer loop after a received and a lost first transmission [dB]
+    largest_offset_db : bound of the outer loop's offset [dB]
+    gap_db, selective_gap_db : implementation gaps, see `NrMcs` [dB]
+    full_spread_db : standard deviation over subbands from which on the selective gap is whole [dB]
+    snr_min_db, steps_per_db, last_step : grid of `information`, see `formats.grid`
+    min_variance : least variance of the information density of a symbol [bit^2]
+    """
+
+    processes: int
+    transmissions: int
+    chase: bool
+    up_db: float
+    down_db: float
+    largest_offset_db: float
+    gap_db: float
+    selective_gap_db: float
+    full_spread_db: float
+    snr_min_db: float
+    steps_per_db: float
+    last_step: float
+    min_variance: float
+
+
+class HarqLinks(NamedTuple):
+    """State of links (L,) and of the blocks of their HARQ processes (L, N).
+
+    Parameters
+    ----------
+    turn : slots in which the link could send
+    left : bits not received
+    grant : bits for which new blocks may still be sent in this round
+    broadcast : whether the link is not adapted to its receiver
+    offset_db : of the outer loop
+    arrived, lost : first transmissions of this round
+    sent : (L, N) transmissions of the block, 0 where there is none
+    bits, format : (L, N) its content and its number in `FormatTables`
+    error : (L, N) its error probability so far
+    mean, variance : (L, N) moments of the information density gathered
+    snr : (L, N, B) SNRs gathered by chase combining, otherwise (L, N, 0)
+    """
+
+    turn: Ints
+    left: Ints
+    grant: Ints
+    broadcast: NDArray[np.bool_]
+    offset_db: Floats
+    arrived: Ints
+    lost: Ints
+    sent: Ints
+    bits: Ints
+    format: Ints
+    error: Floats
+    mean: Floats
+    variance: Floats
+    snr: Floats
 
 
 @parameters
@@ -111,9 +172,9 @@ class NrMcs:
             )
         if not 1 <= self.harq_processes <= 64:
             raise ValueError(f"harq_processes must be from 1 to 64, got {self.harq_processes}")
-        if not 0.0 <= self.outer_step_db <= _LARGEST_OFFSET_DB:
+        if not 0.0 <= self.outer_step_db <= LARGEST_OFFSET_DB:
             raise ValueError(
-                f"outer_step_db must be from 0 to {_LARGEST_OFFSET_DB:g} dB, "
+                f"outer_step_db must be from 0 to {LARGEST_OFFSET_DB:g} dB, "
                 f"got {self.outer_step_db}"
             )
 
@@ -149,7 +210,6 @@ class NrModem:
         self.slot_ns = round(_SLOT_15_KHZ_NS * 15_000 / phy.subcarrier_hz)
         self._phy = phy
         self._orders = int(schemes(phy.table)[0].max()) // 2
-        self._limit = 1 if phy.harq == "none" else phy.max_transmissions
         frequency_range = phy.frequency_range
         if frequency_range == "auto":
             frequency_range = "fr2" if phy.subcarrier_hz == _FR2_ONLY_HZ else "fr1"
@@ -159,27 +219,40 @@ class NrModem:
                 phy.overhead_elements,
             )
         )
-        # Acknowledgements raise the estimated SINR so that steps balance at the target.
-        self._up_db = phy.outer_step_db * phy.target_bler / (1.0 - phy.target_bler)
-        turns = (phy.harq_processes,)
+        self._rules = HarqRules(
+            processes=phy.harq_processes,
+            transmissions=1 if phy.harq == "none" else phy.max_transmissions,
+            chase=phy.harq == "chase",
+            # Acknowledgements raise the estimated SINR so that steps balance at the target.
+            up_db=phy.outer_step_db * phy.target_bler / (1.0 - phy.target_bler),
+            down_db=phy.outer_step_db,
+            largest_offset_db=LARGEST_OFFSET_DB,
+            gap_db=phy.gap_db,
+            selective_gap_db=phy.selective_gap_db,
+            full_spread_db=_RAYLEIGH_SPREAD_DB,
+            snr_min_db=SNR_MIN_DB,
+            steps_per_db=1.0 / SNR_STEP_DB,
+            last_step=LAST_STEP,
+            min_variance=MIN_VARIANCE,
+        )
+        blocks = (phy.harq_processes,)
+        sums = (phy.harq_processes, subbands if phy.harq == "chase" else 0)
         self.memory = np.dtype(
             [
-                ("turn", np.int64),  # slots in which the link could send
-                ("left", np.int64),  # bits not received
-                ("grant", np.int64),  # bits for which new blocks may still be sent in this round
+                ("turn", np.int64),
+                ("left", np.int64),
+                ("grant", np.int64),
                 ("broadcast", np.bool_),
                 ("offset_db", np.float64),
-                ("arrived", np.int64),  # first transmissions of this round
+                ("arrived", np.int64),
                 ("lost", np.int64),
-                # Block of each process: transmissions (0: none), bits, format, ...
-                ("sent", np.int64, turns),
-                ("bits", np.int64, turns),
-                ("format", np.int64, turns),
-                # ... error probability so far, and soft information gathered.
-                ("error", np.float64, turns),
-                ("mean", np.float64, turns),
-                ("variance", np.float64, turns),
-                ("snr", np.float64, (phy.harq_processes, subbands if phy.harq == "chase" else 0)),
+                ("sent", np.int64, blocks),
+                ("bits", np.int64, blocks),
+                ("format", np.int64, blocks),
+                ("error", np.float64, blocks),
+                ("mean", np.float64, blocks),
+                ("variance", np.float64, blocks),
+                ("snr", np.float64, sums),
             ]
         )
         self._formats = Formats(phy.table, phy.target_bler, phy.gap_db)
@@ -193,39 +266,31 @@ class NrModem:
 
     def scan(self, state: State, slots: Slots) -> Outcome:
         """Return the outcome of slots; see `Modem`."""
-        processes = self._phy.harq_processes
-        order = Turns(slots.active, state["turn"] % processes, processes)
-        state["turn"] += slots.active.sum(axis=1)
+        # Not at the top: who only checks a scenario needs no kernel.
+        from wnsim.kernels import harq
+        from wnsim.kernels.compiling import plain
+
         # Field by field, as the fields of records lie far apart.
-        memory = {name: state[name].copy() for name in self.memory.fields or ()}
-        # One number for selective channels: the SNR of the same mean capacity.
-        known = slots.known[..., 0]
-        if slots.known.shape[-1] > 1:
-            known = np.expm1(efficiency(slots.known) * np.log(2.0))
-        known_db = order.arranged(linear_to_db(known))
-        size = order.arranged(self._formats.sizes(slots.share, self._elements))
-        steps = order.arranged(grid(usable_db(slots.sinr, self._phy)))
-        sinr = order.arranged(slots.sinr) if self._phy.harq == "chase" else None
-        draws = order.arranged(slots.draws)
-        bits = np.zeros(order.valid.shape, dtype=np.int64)
-        kind = np.zeros(order.valid.shape, dtype=np.int8)
-        for begin in range(0, order.valid.shape[1], processes):
-            part = slice(begin, begin + processes)
-            beginning = order.valid[:, begin]
-            if beginning.any():
-                self._begin_round(memory, beginning)
-            bits[:, part], kind[:, part] = self._turns(
-                memory,
-                order.valid[:, part],
-                size[:, part],
-                known_db[:, part],
-                steps[:, part],
-                None if sinr is None else sinr[:, part],
-                draws[:, part],
-            )
-        for name, values in memory.items():
+        memory = HarqLinks(*(state[name].copy() for name in HarqLinks._fields))
+        size = self._formats.sizes(slots.share, self._elements)
+        bits = np.empty(slots.active.shape, dtype=np.int64)
+        kind = np.empty(slots.active.shape, dtype=np.int8)
+        harq.scan(
+            self._rules,
+            self._formats.tables,
+            *information_tables(self._orders),
+            memory,
+            plain(slots.known),
+            plain(slots.sinr),
+            plain(size),
+            plain(slots.active),
+            plain(slots.draws),
+            bits,
+            kind,
+        )
+        for name, values in zip(HarqLinks._fields, memory, strict=True):
             state[name] = values
-        return Outcome(order.restored(bits), order.restored(kind))
+        return Outcome(bits, kind)
 
     def rate_bps(self, snr: Floats, share: Floats) -> Floats:
         """Return the expected goodput of first transmissions at a known, constant SNR."""
@@ -237,7 +302,7 @@ class NrModem:
         sent = scheme >= 0
         form = size * self._formats.schemes + np.maximum(scheme, 0)
         order, count, code_block_bits, symbols = self._formats.of(form)
-        bits = self._formats.bits[form]
+        bits = self._formats.tables.bits[form]
         steps = grid(linear_to_db(snr)[..., None] - self._phy.gap_db)
         steps = self._formats.combined(form, steps)
         mean, variance = moments(steps, order[..., None], self._orders)
@@ -251,84 +316,3 @@ class NrModem:
         snr = snr_for(lambda ratio: self.rate_bps(ratio, share), np.asarray(rate_bps))
         # As in `scan`, the SNR of the same mean capacity.
         return factor_to(np.log2(1.0 + snr), known)
-
-    def _begin_round(self, state: _Memory, beginning: NDArray[np.bool_]) -> None:
-        """Apply the last round's feedback and grant new blocks to links (L,) that start a round."""
-        moved = (
-            state["offset_db"]
-            + self._up_db * state["arrived"]
-            - self._phy.outer_step_db * state["lost"]
-        )
-        moved = np.clip(moved, -_LARGEST_OFFSET_DB, _LARGEST_OFFSET_DB)
-        adapted = beginning & ~state["broadcast"]
-        state["offset_db"] = np.where(adapted, moved, state["offset_db"])
-        state["arrived"][beginning] = 0
-        state["lost"][beginning] = 0
-        under_way = np.where(state["sent"] > 0, state["bits"], 0).sum(axis=1)
-        state["grant"] = np.where(beginning, state["left"] - under_way, state["grant"])
-
-    def _turns(
-        self,
-        state: _Memory,
-        valid: NDArray[np.bool_],
-        size: Ints,
-        known_db: Floats,
-        steps: Floats,
-        sinr: Floats | None,
-        draws: Floats,
-    ) -> tuple[Ints, NDArray[np.int8]]:
-        """Return received bits and outcome (L, N) of each process's slot."""
-        every = bool(valid.all())
-
-        def kept(value: Floats, before: Floats) -> Floats:
-            """Return a value where it is a process's slot, elsewhere the previous value."""
-            return value if every else np.where(valid, value, before)
-
-        empty = state["sent"] == 0
-        scheme = self._formats.choose(known_db + state["offset_db"][:, None], size)
-        form = size * self._formats.schemes + np.maximum(scheme, 0)
-        new = valid & empty & (scheme >= 0)
-        offered = np.where(new, self._formats.bits[form], 0)
-        granted = np.cumsum(offered, axis=1) - offered < state["grant"][:, None]
-        broadcast = state["broadcast"][:, None]
-        new &= (granted | broadcast) & (offered > 0)
-        offered *= new
-        state["grant"] -= offered.sum(axis=1)
-        sending = new | (valid & ~empty)
-        state["format"] = form = np.where(new, form, state["format"])
-        state["bits"] = bits = np.where(new, offered, state["bits"])
-        before = np.where(new, 1.0, state["error"])
-        order, count, code_block_bits, symbols = self._formats.of(form)
-        sent = state["sent"] + sending
-        if sinr is not None:
-            gathered = np.where(new[..., None], 0.0, state["snr"]) + sinr
-            state["snr"] = np.where(valid[..., None], gathered, state["snr"])
-            steps = grid(usable_db(gathered, self._phy))
-        combined = self._formats.combined(form, steps)
-        mean, variance = moments(combined, order[..., None], self._orders)
-        mean, variance, total = symbols * mean, symbols * variance, symbols
-        if sinr is None:
-            mean += np.where(new, 0.0, state["mean"])
-            variance += np.where(new, 0.0, state["variance"])
-            total = symbols * np.maximum(sent, 1)
-            state["mean"] = kept(mean, state["mean"])
-            state["variance"] = kept(variance, state["variance"])
-        error = transport_block_error(
-            code_block_error(code_block_bits, total, mean, variance), count
-        )
-        # Symbols at zero SINR do not count, though they would lengthen the code.
-        silent = (steps <= 0.0).all(axis=-1)
-        error = np.where(silent, np.maximum(error, before), error)
-        # Condition on the block having been lost so far.
-        lost = sending & (draws * before < error)
-        arrives = sending & ~lost
-        state["error"] = kept(np.minimum(error, before), state["error"])
-        over = arrives | (lost & ((sent >= self._limit) | broadcast))
-        state["sent"] = sent * ~over
-        received = bits * arrives
-        state["left"] = np.maximum(state["left"] - received.sum(axis=1), 0)
-        first_lost = (new & lost).sum(axis=1)
-        state["lost"] += first_lost
-        state["arrived"] += new.sum(axis=1) - first_lost
-        kind = sending * (NEW + lost + (REPEATED - NEW) * ~new)
-        return received, kind.astype(np.int8)

@@ -1,0 +1,135 @@
+"""Kernels: equal to the same calculation on arrays, and what their cache relies on."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from wnsim.kernels.arrays.harq import NrModemOfArrays
+from wnsim.phy import NrMcs, Slots
+from wnsim.phy.nr import NrModem
+
+KERNELS = Path(__file__).parent.parent / "wnsim" / "kernels"
+
+
+def slots_of(seed: int, links: int, count: int, bands: int) -> Slots:
+    """Return slots of links at 0 to 30 dB, estimated with an error of 2 dB."""
+    draws = np.random.default_rng(seed)
+    sinr = 10 ** draws.uniform(0.0, 3.0, (links, count, bands))
+    sinr[draws.random((links, count)) < 0.05] = 0.0
+    return Slots(
+        known=sinr * 10 ** draws.normal(0.0, 0.2, sinr.shape),
+        sinr=sinr,
+        share=np.repeat(draws.choice([1.0, 0.5, 0.01], (links, 1)), count, axis=1),
+        active=draws.random((links, count)) < draws.uniform(0.2, 1.1, (links, 1)),
+        draws=draws.random((links, count)),
+    )
+
+
+@pytest.mark.parametrize("bands", [1, 4])
+@pytest.mark.parametrize(
+    "phy",
+    [
+        NrMcs(),
+        NrMcs(table=2, harq_processes=3, max_transmissions=2, outer_step_db=0.5),
+        NrMcs(harq="chase", harq_processes=4, max_transmissions=3),
+        NrMcs(table=3, harq="none", outer_step_db=0.0, target_bler=0.01),
+    ],
+    ids=["ir", "256-qam", "chase", "none"],
+)
+def test_harq_is_as_on_arrays(phy: NrMcs, bands: int) -> None:
+    kernel, arrays = NrModem(phy, 20e6, bands), NrModemOfArrays(phy, 20e6, bands)
+    size_bits = np.array([10**9, 10**9, 300_000, 50_000, 3000] * 4)
+    states = [
+        modem.start(size_bits, np.arange(size_bits.size) % 7 == 3) for modem in (kernel, arrays)
+    ]
+    kinds: set[int] = set()
+    for seed in range(5):
+        slots = slots_of(seed, size_bits.size, 50 if seed else 1, bands)
+        found, expected = kernel.scan(states[0], slots), arrays.scan(states[1], slots)
+        assert np.array_equal(found.kind, expected.kind)
+        assert np.array_equal(found.bits, expected.bits)
+        kinds |= set(found.kind.flat)
+    assert kinds == ({0, 1, 2} if phy.harq == "none" else {0, 1, 2, 3, 4})
+    for name in ("turn", "left", "sent", "offset_db"):
+        assert states[0][name] == pytest.approx(states[1][name], rel=1e-12)
+    waiting = states[0]["sent"] > 0
+    for name in ("error", "mean", "variance"):
+        assert states[0][name][waiting] == pytest.approx(states[1][name][waiting], rel=1e-9)
+
+
+@pytest.mark.parametrize("path", sorted(KERNELS.glob("*.py")), ids=lambda path: path.stem)
+def test_what_a_kernel_calls_stands_in_its_own_file(path: Path) -> None:
+    # The cache of a kernel is not renewed when another file changes.
+    if path.stem in ("__init__", "compiling"):
+        return
+    names = set()
+    for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add(node.module)
+    assert names <= {
+        "__future__",
+        "math",
+        "numpy",
+        "numpy.typing",
+        "typing",
+        "wnsim.kernels.compiling",
+    }
+
+
+SCAN = """
+import sys
+import numpy as np
+sys.path.insert(0, {tests!r})
+from test_kernels import slots_of
+from wnsim.phy import NrMcs
+modem = NrMcs().modem(20e6, 2, 1_000_000)
+state = modem.start(np.full(4, 10**6), np.zeros(4, dtype=bool))
+outcome = modem.scan(state, slots_of(1, 4, 60, 2))
+print(outcome.bits.tobytes().hex(), state["left"].tolist(), state["offset_db"].tobytes().hex())
+"""
+
+
+def outcome_with(**environment: str) -> str:
+    """Return the outcome of slots in a new process."""
+    code = SCAN.format(tests=str(Path(__file__).parent))
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def test_results_do_not_depend_on_compilation_and_its_cache(tmp_path: Path) -> None:
+    cold = outcome_with(NUMBA_CACHE_DIR=str(tmp_path / "cache"))
+    assert list((tmp_path / "cache").rglob("*.nbc"))
+    assert outcome_with(NUMBA_CACHE_DIR=str(tmp_path / "cache")) == cold
+    assert outcome_with(NUMBA_DISABLE_JIT="1") == cold
+
+
+def test_a_kernel_is_compiled_where_no_cache_can_be_kept(tmp_path: Path) -> None:
+    code = (
+        "from wnsim.kernels.compiling import compiled\n"
+        "@compiled\ndef inverse(x):\n    return 1.0 / x\nprint(inverse(4.0), inverse(0.0))"
+    )
+    (tmp_path / "inverse.py").write_text(code, "utf-8")
+    done = subprocess.run(
+        [sys.executable, "inverse.py"],
+        cwd=tmp_path,
+        env=os.environ | {"NUMBA_CACHE_DIR": "/proc/nowhere"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "0.25 inf\n"

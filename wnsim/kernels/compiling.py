@@ -1,0 +1,43 @@
+"""Compilation of kernels, cached where the installation or the user's cache can be written.
+
+The cache of a kernel is renewed when its own file changes, not when another one does. So kernels
+call kernels of their own module alone, and take constants of others as arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+_Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
+_Number = TypeVar("_Number", bound=np.generic)
+
+
+def compiled(kernel: _Kernel) -> _Kernel:
+    """Return a function compiled at its first call.
+
+    Operations keep their order and rounding, and results do not depend on threads. Divisions by
+    zero give infinity or NaN as in NumPy. The machine code is kept in the package's folder or, if
+    that is read-only, in the user's cache; where neither can be written, each process compiles.
+    """
+    try:
+        return _compiled(kernel, cache=True)
+    except RuntimeError:  # no folder for the cache
+        return _compiled(kernel, cache=False)
+
+
+def _compiled(kernel: _Kernel, cache: bool) -> _Kernel:
+    compiler: Any = numba.njit(cache=cache, error_model="numpy", nogil=True)
+    return compiler(kernel)  # type: ignore[no-any-return]
+
+
+def plain(values: NDArray[_Number]) -> NDArray[_Number]:
+    """Return an array, or a copy, that is contiguous and may be written to.
+
+    Kernels are compiled once for each kind of memory layout; with one layout, once.
+    """
+    return np.require(values, requirements=["C", "W"])
