@@ -14,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import commands
 import pytest
 
 from wnsim.scenario.spec.schema import PLAN_KEYS, json_schema
@@ -94,12 +95,9 @@ def test_models_of_ones_own_run_alike_in_both_engines(tmp_path: Path) -> None:
     for name in ("mine.py", "mine.yaml"):
         shutil.copy(EXAMPLES / name, tmp_path)
     for out, more in (("fast", ()), ("slow", ("--set", "engine=packet", "--only", "seed=1"))):
-        done = subprocess.run(
-            [sys.executable, "-m", "wnsim.scenario", "mine.yaml", "--plugin", "mine",
-             "--out", out, *more],
-            cwd=tmp_path, capture_output=True, text=True, check=False,
-            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
+        done = commands.wnsim(
+            "mine.yaml", "--no-figures", "--plugin", "mine", "--out", out, *more, cwd=tmp_path
+        )
         assert done.returncode == 0, done.stderr
     fast, slow = tmp_path / "fast" / "seed=1", tmp_path / "slow" / "seed=1"
     tables = sorted(path.name for path in fast.glob("*.csv"))

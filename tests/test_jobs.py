@@ -9,13 +9,13 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
+import commands
 import pandas as pd
 import pytest
+from commands import Command
 
 from wnsim.scenario.errors import Terminated
 from wnsim.scenario.execution.local_jobs import termination_as_exception
@@ -47,14 +47,10 @@ variants:
   - {label: ffa-lora, fl: {method: {model: ffa-lora, rank: 2}}}
 """
 RUNS = ("a,seed=1", "a,seed=2", "b,seed=1", "b,seed=2")
-COMMAND = (sys.executable, "-m", "wnsim.scenario", "net.yaml")
 
 
 def wnsim(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [*COMMAND, *arguments], cwd=folder, capture_output=True, text=True, check=False,
-        timeout=120, env=os.environ | variables,
-    )  # fmt: skip
+    return commands.wnsim("net.yaml", *arguments, cwd=folder, timeout=120.0, **variables)
 
 
 def written(results: Path) -> dict[str, bytes]:
@@ -74,20 +70,10 @@ def net(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@contextlib.contextmanager
-def started(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """Start a scenario that takes long; end it in any case."""
+def started(folder: Path, *arguments: str) -> Command:
+    """Start a scenario that takes long; leaving it as a context ends it."""
     (folder / "net.yaml").write_text(LONG)
-    with subprocess.Popen(
-        [*COMMAND, *arguments], cwd=folder, text=True, stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        # Background processes of a shell may ignore this signal.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    ) as process:  # fmt: skip
-        try:
-            yield process
-        finally:
-            process.kill()
+    return Command(("net.yaml", *arguments), folder, {})
 
 
 def holders(results: Path, runs: int) -> dict[str, int]:

@@ -9,6 +9,7 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+import commands
 import pytest
 
 from wnsim.scenario.__main__ import main
@@ -49,10 +50,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def wnsim(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "wnsim.scenario", "net.yaml", *arguments], cwd=folder,
-        capture_output=True, text=True, check=False, timeout=120,
-    )  # fmt: skip
+    return commands.wnsim("net.yaml", *arguments, cwd=folder, timeout=120.0)
 
 
 @needs_submitit

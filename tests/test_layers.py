@@ -224,7 +224,8 @@ def test_only_safe_serialisation() -> None:
 def test_questions_do_not_pay_for_torch(option: list[str]) -> None:
     code = (
         "import sys; from wnsim.scenario.__main__ import main; code = main(sys.argv[1:]);"
-        "assert code == 0; heavy = {'torch', 'transformers', 'matplotlib', 'pandas', 'networkx', 'numba'};"
+        "assert code == 0;"
+        "heavy = {'torch', 'transformers', 'matplotlib', 'pandas', 'networkx', 'numba'};"
         "print(heavy & set(sys.modules), file=sys.stderr); sys.exit(bool(heavy & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
+import commands
 import pandas as pd
 import pytest
 
@@ -118,16 +118,13 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    root = Path(__file__).parent.parent
-    environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        [sys.executable, "-m", "wnsim.scenario", *arguments],
-        cwd=folder, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    return commands.wnsim(*arguments, cwd=folder)
 
 
 def test_models_of_ones_own_run_like_those_on_board(folder: Path) -> None:
-    done = command(folder, "--plugin", "mine", "own.yaml", "--jobs", "2", "--set", "repeat=2")
+    done = command(
+        folder, "--plugin", "mine", "own.yaml", "--no-figures", "--jobs", "2", "--set", "repeat=2"
+    )
     assert done.returncode == 0, done.stderr
     run = folder / "results" / "own" / "seed=1"
     transfers = pd.read_csv(run / "transfers.csv")

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from commands import Command, wnsim
 
 from wnsim.scenario.__main__ import main
 from wnsim.storage import records
@@ -31,12 +32,12 @@ SCENARIOS = {
     "asynchronous": f"name: r{_BASE}  protocol: {{model: asynchronous}}\n",
     "swept": f"name: r{_BASE}sweep: {{fl.method.rank: [2, 4]}}\n",
 }
-COMMAND = [sys.executable, "-m", "wnsim.scenario", "r.yaml", "--out"]
+COMMAND = ("r.yaml", "--no-figures", "--out")
 NO_ROOM = """
 import resource, runpy, sys
 # The largest file that may be written; some of the store's are larger.
 resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
-sys.argv = ["wnsim.scenario", "r.yaml", "--out", "out"]
+sys.argv = ["wnsim.scenario", "r.yaml", "--no-figures", "--out", "out"]
 runpy.run_module("wnsim.scenario", run_name="__main__")
 """
 
@@ -53,7 +54,7 @@ def tables(folder: Path) -> dict[str, bytes]:
 def kill_amid(folder: Path, name: str) -> None:
     """Start a scenario and kill it in the middle of its training."""
     (folder / "r.yaml").write_text(SCENARIOS[name])
-    with subprocess.Popen([*COMMAND, "out"], cwd=folder, stderr=subprocess.DEVNULL) as process:
+    with Command((*COMMAND, "out"), folder, {}) as process:
         while process.poll() is None and len(list(folder.glob("out/store/??/*.json"))) < 5:
             time.sleep(0.02)
         process.kill()
@@ -63,7 +64,7 @@ def kill_amid(folder: Path, name: str) -> None:
 def ends_as_another(folder: Path) -> bool:
     """Return whether a resumed run ends like an undisturbed one."""
     for out in ("out", "fresh"):
-        done = subprocess.run([*COMMAND, out], cwd=folder, capture_output=True, check=False)
+        done = wnsim(*COMMAND, out, cwd=folder)
         assert done.returncode == 0, done.stderr
     fresh = tables(folder / "fresh")
     return len(fresh) > 8 and tables(folder / "out") == fresh

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from commands import Command, wnsim, wnsim_started_anew
 
 from wnsim.metrics import definition
 
@@ -41,14 +39,6 @@ variants:
   - {label: so-lora, fl: {method: {model: so-lora, rank: 4, density: 0.3, calibration_prompts: 8}}}
 """
 TABLES = ("transfers.csv", "rounds.csv", "evaluations.csv", "devices.csv", "positions.csv")
-
-
-def wnsim(*arguments: str, cwd: Path, hash_seed: str = "0") -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "wnsim.scenario", *arguments],
-        cwd=cwd, capture_output=True, text=True, check=False, timeout=300,
-        env={**os.environ, "PYTHONHASHSEED": hash_seed},
-    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -113,11 +103,9 @@ def test_the_same_scenario_gives_the_same_bytes_and_another_seed_others(
         "calibration_prompts: 8}}}]"
     )
     settings = ["--set", f"variants={variants}"]
-    assert (
-        wnsim("whole.yaml", "--out", "again", *settings, cwd=tmp_path, hash_seed="7").returncode
-        == 0
-    )
-    done = wnsim("whole.yaml", "--out", "other", *settings, "--set", "seed=2", cwd=tmp_path)
+    command = ("whole.yaml", "--no-figures", *settings)
+    wnsim_started_anew(*command, "--out", "again", cwd=tmp_path, PYTHONHASHSEED="7")
+    done = wnsim(*command, "--out", "other", "--set", "seed=2", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for table in TABLES:
         first = (results / "so-lora,seed=1" / table).read_bytes()
@@ -128,7 +116,7 @@ def test_the_same_scenario_gives_the_same_bytes_and_another_seed_others(
 
 def test_a_resolved_scenario_runs_again_to_the_same_bytes(results: Path, tmp_path: Path) -> None:
     source = results / "lora,seed=1" / "scenario.yaml"
-    done = wnsim(str(source), "--out", "again", cwd=tmp_path)
+    done = wnsim(str(source), "--out", "again", "--no-figures", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     for table in TABLES:
         again = tmp_path / "again" / "lora,seed=1" / table
@@ -141,18 +129,18 @@ def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     text += "  method: {model: so-lora, rank: 4, calibration_prompts: 8}\n"
     text += "  trainer: {micro_batch_tokens: 1}\n"
     (tmp_path / "whole.yaml").write_text(text)
-    command = [sys.executable, "-m", "wnsim.scenario", "whole.yaml"]
+    command = ("whole.yaml", "--no-figures")
     store = tmp_path / "results" / "whole" / "store"
     for number in (7, 19):
-        with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
+        with Command(command, tmp_path, {}) as process:
             while process.poll() is None and len(list(store.glob("??/*.json"))) < number:
                 time.sleep(0.02)
             process.kill()
         assert not (tmp_path / "results" / "whole" / "seed=1" / "manifest.json").exists()
     # Every training job is a separate chunk here.
     stored = sum("loss" in path.read_text() for path in store.glob("??/*.json"))
-    assert wnsim("whole.yaml", cwd=tmp_path).returncode == 0
-    assert wnsim("whole.yaml", "--out", "fresh", cwd=tmp_path).returncode == 0
+    assert wnsim(*command, cwd=tmp_path).returncode == 0
+    assert wnsim(*command, "--out", "fresh", cwd=tmp_path).returncode == 0
     runs = [tmp_path / "results" / "whole" / "seed=1", tmp_path / "fresh" / "seed=1"]
     resumed, fresh = (json.loads((run / "manifest.json").read_text()) for run in runs)
     assert resumed["sha256"] == fresh["sha256"]
@@ -228,20 +216,22 @@ def test_inputs_that_changed_are_noticed_and_other_seeds_are_kept(tmp_path: Path
         "mobility: {model: trace, file: trace.csv, max_gap_s: 200}\n"
         "traffic: {size_bytes: 1000, rounds: 1}\nvariants: [{label: $x_1}, {label: _b}]\n"
     )
-    assert wnsim("net.yaml", cwd=tmp_path).returncode == 0
-    done = wnsim("net.yaml", "--set", "seed=7", cwd=tmp_path)
+    assert wnsim("net.yaml", "--no-figures", cwd=tmp_path).returncode == 0
+    done = wnsim("net.yaml", "--no-figures", "--set", "seed=7", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     summary = pd.read_csv(tmp_path / "results" / "net" / "summary.csv")
     assert set(summary["seed"]) == {1, 7}
-    done = wnsim("net.yaml", "--set", "seed=8", "--set", "traffic.rounds=2", cwd=tmp_path)
+    done = wnsim(
+        "net.yaml", "--no-figures", "--set", "seed=8", "--set", "traffic.rounds=2", cwd=tmp_path
+    )
     assert done.returncode == 2
     assert "another scenario of this name" in done.stderr
     moved = tmp_path / "elsewhere"
     shutil.copytree(tmp_path, moved)
-    done = wnsim("net.yaml", cwd=moved)
+    done = wnsim("net.yaml", "--no-figures", cwd=moved)
     assert done.stdout.count("complete already") == 2, done.stderr
     (tmp_path / "trace.csv").write_text(trace.replace("50", "60"))
-    done = wnsim("net.yaml", cwd=tmp_path)
+    done = wnsim("net.yaml", "--no-figures", cwd=tmp_path)
     assert done.returncode == 2
     assert "files that have changed" in done.stderr
 
@@ -273,7 +263,7 @@ def test_an_exported_adapter_is_a_start(results: Path, tmp_path: Path) -> None:
     text = SCENARIO.partition("variants:")[0]
     text += "  method: {model: local, rank: 4}\n  initial_adapter: mine\n"
     (tmp_path / "whole.yaml").write_text(text)
-    done = wnsim("whole.yaml", "--set", "fl.rounds=1", cwd=tmp_path)
+    done = wnsim("whole.yaml", "--no-figures", "--set", "fl.rounds=1", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     first = pd.read_csv(results / "local,seed=1" / "evaluations.csv")
     second = pd.read_csv(tmp_path / "results" / "whole" / "seed=1" / "evaluations.csv")

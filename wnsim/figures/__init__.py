@@ -36,6 +36,7 @@ __all__ = [
     "legend_above",
     "line_style",
     "read_lines",
+    "remove",
     "save",
 ]
 
@@ -97,7 +98,17 @@ def _drawn(plot: Plot, lines: Sequence[Line], stem: Path) -> Path | None:
     except Exception as error:
         why = f"{type(error).__name__}: {error}"
         warnings.warn(f"figure {stem.name}: cannot be drawn: {why}", stacklevel=3)
-    # One of an earlier state of the results would be taken for this one's.
+    _remove(stem)
+    return None
+
+
+def remove(results: Path) -> None:
+    """Remove the standard figures of a results folder, which show an earlier state of it."""
+    for name in FIGURES:
+        _remove(results / "figures" / name)
+
+
+def _remove(stem: Path) -> None:
+    """Remove a figure; one of an earlier state of the results would be taken for this one's."""
     for suffix in SUFFIXES:
         stem.with_suffix(suffix).unlink(missing_ok=True)
-    return None

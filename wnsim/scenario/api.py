@@ -82,7 +82,8 @@ class Results:
     Examples
     --------
     >>> small = {"traffic.rounds": 1, "devices.count": 4, "traffic.size_bytes": 1000, "repeat": 2}
-    >>> folder = run(load("network.yaml", settings=small), "results/read").folder
+    >>> plan = load("network.yaml", settings=small)
+    >>> folder = run(plan, "results/read", figures=False).folder
     >>> results = Results(folder)
     >>> results.transfers.columns[:3].tolist()
     ['run', 'variant', 'seed']
@@ -131,7 +132,8 @@ class Results:
         Examples
         --------
         >>> small = {"traffic.rounds": 1, "devices.count": 4, "traffic.size_bytes": 1000}
-        >>> results = run(load("network.yaml", settings=small), "results/table")
+        >>> plan = load("network.yaml", settings=small)
+        >>> results = run(plan, "results/table", figures=False)
         >>> results.table("devices")["device"].nunique()
         4
         """
@@ -221,6 +223,7 @@ def run(
     jobs: int = 1,
     store: str | Path | None = None,
     store_gib: float = 2.0,
+    figures: bool = True,
 ) -> Results:
     """Run the incomplete runs of a scenario and return all results.
 
@@ -231,6 +234,7 @@ def run(
     jobs : number of runs at once, each in a process of its own
     store : folder of the training cache; a folder `store` in the results folder by default
     store_gib : maximum size of that folder [GiB]
+    figures : whether to draw the standard figures
 
     Raises
     ------
@@ -255,6 +259,7 @@ def run(
     words += [f"--jobs={jobs}", f"--store-gib={store_gib}"]
     words += [] if out is None else [f"--out={out}"]
     words += [] if store is None else [f"--store={store}"]
+    words += [] if figures else ["--no-figures"]
     options = parser().parse_args([*words, "--", wanted.scenario])
     folder = results_folder(wanted.runs[0], options.out)
     # Imported late: reading results does not need it.

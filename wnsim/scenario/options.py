@@ -53,6 +53,11 @@ def parser() -> argparse.ArgumentParser:
         metavar="RUN",
         help="run only this run (folder name); skip summary and figures (repeatable)",
     )
+    made.add_argument(
+        "--no-figures",
+        action="store_true",
+        help="write tables, summary and report without figures; python -m wnsim.report DIR draws them",
+    )
     _add_where(made)
     _add_questions(made)
     return made

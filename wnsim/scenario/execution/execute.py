@@ -34,7 +34,8 @@ class ExecutionOptions:
     jobs : number of concurrent runs on this machine
     launcher : makes the submitter of cluster jobs; None: runs are computed on this machine
     waits : whether to wait for submitted jobs
-    summarizes : whether this process writes the summary and the figures
+    summarizes : whether this process writes the summary
+    draws : whether the figures belong to the summary
     """
 
     command: Callable[[str], Sequence[str]]
@@ -42,6 +43,7 @@ class ExecutionOptions:
     launcher: Callable[[], Launcher] | None = None
     waits: bool = False
     summarizes: bool = True
+    draws: bool = True
 
 
 @dataclass
@@ -107,7 +109,7 @@ def execute(
                     with _continue_on_error(run, len(runs), outcome.failures, watcher):
                         _one(run, out, store_config, watcher, None)
         if first and options.summarizes and not outcome.sent:
-            summarize(runs, out)
+            summarize(runs, out, draws=options.draws)
     return outcome
 
 

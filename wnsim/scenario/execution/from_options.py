@@ -84,4 +84,5 @@ def _execution_options(options: argparse.Namespace, out: Path) -> ExecutionOptio
         launcher=None if options.launcher is None else launcher,
         waits=options.launcher == "local",
         summarizes=not options.only,
+        draws=not options.no_figures,
     )

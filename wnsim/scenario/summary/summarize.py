@@ -13,13 +13,14 @@ from wnsim.storage import records
 from wnsim.storage.records import Table
 
 
-def summarize(runs: Sequence[Run], out: Path) -> None:
+def summarize(runs: Sequence[Run], out: Path, *, draws: bool = True) -> None:
     """Write summary, comparison, figures and report of the complete runs in a results folder.
 
     Parameters
     ----------
     runs : runs of a scenario, in the order of the legends
     out : results folder
+    draws : whether to draw the figures; otherwise those of an earlier state are removed
     """
     complete = records.complete_runs(out, runs[0].scenario.name, [run.folder for run in runs])
     if not complete:
@@ -36,7 +37,10 @@ def summarize(runs: Sequence[Run], out: Path) -> None:
     records.write_table(out / "summary.csv", summary(complete, measured))
     records.write_table(out / "aggregate.csv", comparison.aggregate(lines, runs[0].baseline))
     records.write(out / "summary.tex", comparison.table(lines, runs[0].baseline).encode())
-    figures.draw(out, list(complete))
+    if draws:
+        figures.draw(out, list(complete))
+    else:
+        figures.remove(out)
     report.write(out, list(complete))
 
 
