@@ -14,8 +14,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 LAYERS = {
-    "core": 0, "storage": 0,
-    "mobility": 1, "channel": 1, "phy": 1, "faults": 1, "kernels": 1,
+    "core": 0, "storage": 0, "kernels": 0,
+    "mobility": 1, "channel": 1, "phy": 1, "faults": 1,
     "world": 2, "contacts": 2,
     "mac": 3, "air": 3, "network": 3, "workload": 3, "metrics": 3,
     "scenario": 4,

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
 from wnsim.core import streams
+from wnsim.kernels.philox import philox4x32
 
 
 @pytest.mark.parametrize(
@@ -22,10 +23,21 @@ from wnsim.core import streams
     ],
 )  # fmt: skip
 def test_philox_known_answers(counter: str, key: str, answer: str) -> None:
-    words = tuple(np.array([int(word, 16)], dtype=np.uint64) for word in counter.split())
-    low, high = (int(word, 16) for word in key.split())
-    result = streams.philox4x32(words, low, high)
-    assert [f"{int(word[0]):08x}" for word in result] == answer.split()
+    words = [np.uint64(int(word, 16)) for word in (*counter.split(), *key.split())]
+    result = philox4x32(*words)
+    assert [f"{int(word):08x}" for word in result] == answer.split()
+
+
+def test_draws_are_bits_of_the_encrypted_link_and_block() -> None:
+    # The first known answer.
+    words = [(0x6627E8D5, 0xE169C58D), (0xBC57AC4C, 0x9B00DBD8)]
+    expected = [((high >> 5) * 2**26 + (low >> 6)) / 2**53 for high, low in words]
+    assert streams.uniforms(0, 0, 0, [0, 1]).tolist() == expected
+    half, ends, key = 0x85A308D3243F6A88 >> 1, (0x13198A2E, 0x03707344), 0x299F31D0A4093822
+    counter = (half & 0xFFFFFFFF, half >> 32, *ends, key & 0xFFFFFFFF, key >> 32)
+    high, low = (int(word) for word in philox4x32(*map(np.uint64, counter))[2:])
+    expected = [((high >> 5) * 2**26 + (low >> 6)) / 2**53]
+    assert streams.uniforms(key, *ends, [2 * half + 1]).tolist() == expected
 
 
 def test_uniforms_are_uniform_and_independent() -> None:
@@ -55,6 +67,7 @@ def test_generators_of_different_index_differ() -> None:
     assert streams.generator(1, "mobility", 0).random() == first[0]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**62), st.integers(0, 9))
 def test_draws_of_consecutive_blocks_are_those_of_each(first: int, count: int) -> None:
     source, target = np.array([3, 7, 7]), np.array([1, 2, 2**32 - 1])

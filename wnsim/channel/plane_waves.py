@@ -182,10 +182,7 @@ class PlaneWaves:
         autocorrelation close to the ensemble's, and matched between the ends in random order.
         """
         wave = np.arange(self._waves, dtype=np.uint64)
-        shape = (low.size, self._waves)
-        ends = (np.broadcast_to(end[:, None].astype(np.uint64), shape) for end in (low, high))
-        counter = (np.broadcast_to(wave, shape), np.zeros(shape, dtype=np.uint64), *ends)
-        words = streams.philox4x32(counter, self._key & 0xFFFFFFFF, self._key >> 32)
+        words = streams.words(self._key, low, high, self._waves)
         # Two fractions of a turn in each of two words, a random order from each of the others.
         fractions = [half for word in words[:2] for half in (word >> np.uint64(16), word)]
         fractions = [half & np.uint64(_TURN - 1) for half in fractions]

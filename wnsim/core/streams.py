@@ -4,8 +4,7 @@
 waypoints, the phases of a field). `uniforms` gives the draws of the air: each is a pure function
 of (seed, purpose, link, block), so cutting a window or adding traffic changes no other draws.
 
-Sources: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011
-(Philox4x32 with 10 rounds).
+See `wnsim.kernels.philox` for their calculation.
 """
 
 from __future__ import annotations
@@ -14,13 +13,6 @@ import hashlib
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-
-_MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
-_WEYL = (0x9E3779B9, 0xBB67AE85)
-_LOW = np.uint64(0xFFFFFFFF)
-_HALF = np.uint64(32)
-_ONE = np.uint64(1)
-_ROUNDS = 10
 
 
 def key(seed: int, purpose: str, *index: int, namespace: str = "") -> int:
@@ -32,33 +24,6 @@ def key(seed: int, purpose: str, *index: int, namespace: str = "") -> int:
 def generator(seed: int, purpose: str, *index: int) -> np.random.Generator:
     """Return the sequential stream of one purpose and index."""
     return np.random.Generator(np.random.PCG64(key(seed, purpose, *index)))
-
-
-def philox4x32(
-    counter: tuple[NDArray[np.uint64], ...], key_low: int, key_high: int
-) -> tuple[NDArray[np.uint64], ...]:
-    """Encrypt counters of four 32-bit words (kept in 64-bit arrays) with Philox4x32-10.
-
-    Parameters
-    ----------
-    counter : four arrays (...,) of values below 2**32
-    key_low, key_high : the two words of the key
-
-    Returns
-    -------
-    four arrays (...,) of uniformly distributed 32-bit words
-    """
-    c0, c1, c2, c3 = counter
-    for _ in range(_ROUNDS):
-        product0 = c0 * _MULTIPLIERS[0]
-        product1 = c2 * _MULTIPLIERS[1]
-        c0 = (product1 >> _HALF) ^ c1 ^ np.uint64(key_low)
-        c1 = product1 & _LOW
-        c2 = (product0 >> _HALF) ^ c3 ^ np.uint64(key_high)
-        c3 = product0 & _LOW
-        key_low = (key_low + _WEYL[0]) & 0xFFFFFFFF
-        key_high = (key_high + _WEYL[1]) & 0xFFFFFFFF
-    return c0, c1, c2, c3
 
 
 def uniforms(
@@ -76,10 +41,11 @@ def uniforms(
     -------
     (...,) draws with 53 random bits, of the arguments' broadcast shape
     """
+    from wnsim.kernels import philox
+
     shape = np.broadcast_shapes(np.shape(source), np.shape(target), np.shape(block))
-    numbers = np.broadcast_to(np.asarray(block, dtype=np.uint64), shape)
-    even, odd = _pairs(stream_key, source, target, numbers >> _ONE)
-    return np.where(numbers & _ONE, odd, even)
+    words = (_words(each, shape).ravel() for each in (source, target, block))
+    return philox.uniforms(np.uint64(stream_key), *words).reshape(shape)
 
 
 def uniform_blocks(
@@ -97,29 +63,32 @@ def uniform_blocks(
     -------
     (L, count) draws
     """
-    starts, ends = np.asarray(source)[:, None], np.asarray(target)[:, None]
-    halves = np.arange(first >> 1, (first + count + 1) >> 1, dtype=np.uint64)
-    draws = np.stack(_pairs(stream_key, starts, ends, halves), axis=-1)
-    skip = first & 1
-    return draws.reshape(draws.shape[0], -1)[:, skip : skip + count]
+    from wnsim.kernels import philox
+
+    shape = np.shape(source)
+    ends = _words(source, shape), _words(target, shape)
+    return philox.uniform_blocks(np.uint64(stream_key), *ends, np.uint64(first), count)
 
 
-def _pairs(
-    stream_key: int, source: ArrayLike, target: ArrayLike, half: ArrayLike
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the draws of an even block and of the odd one after it, by half of its number."""
-    shape = np.broadcast_shapes(np.shape(source), np.shape(target), np.shape(half))
-    words = np.broadcast_to(np.asarray(half, dtype=np.uint64), shape)
-    counter = (
-        words & _LOW,
-        words >> _HALF,
-        np.broadcast_to(np.asarray(source, dtype=np.uint64), shape),
-        np.broadcast_to(np.asarray(target, dtype=np.uint64), shape),
-    )
-    first, second, third, fourth = philox4x32(counter, stream_key & 0xFFFFFFFF, stream_key >> 32)
-    return _double(first, second), _double(third, fourth)
+def words(stream_key: int, source: ArrayLike, target: ArrayLike, count: int) -> NDArray[np.uint64]:
+    """Return random 32-bit words addressed by link and number.
+
+    Parameters
+    ----------
+    stream_key : the purpose's key, from `key`
+    source, target : (L,) ends of the links, below 2**32
+    count : how many numbers, from 0 on
+
+    Returns
+    -------
+    (4, L, count) four words each
+    """
+    from wnsim.kernels import philox
+
+    ends = _words(source, np.shape(source)), _words(target, np.shape(target))
+    return philox.words(np.uint64(stream_key), *ends, count)
 
 
-def _double(high: NDArray[np.uint64], low: NDArray[np.uint64]) -> NDArray[np.float64]:
-    """Return a number of [0, 1): 27 bits of one word above 26 of the other fill a mantissa."""
-    return ((high >> np.uint64(5)) * 67108864.0 + (low >> np.uint64(6))) / 9007199254740992.0
+def _words(values: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.uint64]:
+    """Return a contiguous array that may be written to, as kernels take it."""
+    return np.array(np.broadcast_to(values, shape), dtype=np.uint64, order="C")

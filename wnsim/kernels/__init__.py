@@ -1,7 +1,7 @@
 """Compiled kernels: the loops over small arrays in which a simulation spends its time.
 
 Each kernel is one module with plain scalar loops, compiled by Numba at its first call and cached on
-disk. Without compilation (`NUMBA_DISABLE_JIT=1`) it is ordinary Python with the same result. Next
-to it, in `arrays`, is the same calculation on whole arrays with NumPy; tests and `wnsim.selftest`
-compare the two.
+disk. Without compilation (`NUMBA_DISABLE_JIT=1`) it is ordinary Python with the same result. Tests
+compare each with the same calculation on whole arrays: `wnsim.phy.nr_arrays` for `harq`,
+`wnsim.core.streams.philox4x32` for `philox`.
 """

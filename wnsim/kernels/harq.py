@@ -1,6 +1,6 @@
 """Kernel of NR link adaptation and HARQ; see `wnsim.phy.nr` for what it models and its sources.
 
-Link by link and slot by slot. Every value is calculated as in `wnsim.kernels.arrays.harq`, in the
+Link by link and slot by slot. Every value is calculated as in `wnsim.phy.nr_arrays`, in the
 same order, with the C library's logarithms and error function in place of NumPy's and SciPy's:
 probabilities and decibels agree to 1e-12, and so do all outcomes whose draw is not that close to
 its threshold.
@@ -18,8 +18,7 @@ from wnsim.kernels.compiling import compiled
 
 if TYPE_CHECKING:
     from wnsim.core.units import Floats, Ints
-    from wnsim.phy.formats import FormatTables
-    from wnsim.phy.nr import HarqLinks, HarqRules
+    from wnsim.kernels.harq_records import FormatTables, HarqLinks, HarqRules
 
 
 @compiled

@@ -9,12 +9,13 @@ from __future__ import annotations
 import csv
 import functools
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wnsim.core.units import Floats, Ints, linear_to_db
+from wnsim.kernels.harq_records import FormatTables
 from wnsim.phy.bicm import SNR_MAX_DB, SNR_MIN_DB, SNR_STEP_DB, information
 from wnsim.phy.coding import code_block_error, repetition, segment, transport_block_error
 from wnsim.phy.modem import mean_of_bands
@@ -41,29 +42,6 @@ def schemes(table: int) -> tuple[Ints, Floats]:
     rows = list(csv.DictReader(line for line in text.splitlines() if not line.startswith("#")))
     order = np.array([int(row["modulation_order"]) for row in rows], dtype=np.int64)
     return order, np.array([float(row["code_rate_x1024"]) / 1024.0 for row in rows])
-
-
-class FormatTables(NamedTuple):
-    """Formats of Z allocation sizes with each of M MCS, number z M + m.
-
-    Parameters
-    ----------
-    threshold_db : (Z, M) SNR from which this or a higher MCS is chosen, ascending [dB]
-    order : (Z M,) bits per symbol
-    bits : (Z M,) content
-    code_blocks : (Z M,) code blocks of the content
-    code_block_bits : (Z M,) information bits of a code block
-    symbols : (Z M,) symbols of a code block, without repetitions
-    repeat_steps : (Z M,) SNR gain of repetition, in steps of the grid
-    """
-
-    threshold_db: Floats
-    order: Ints
-    bits: Ints
-    code_blocks: Ints
-    code_block_bits: Floats
-    symbols: Floats
-    repeat_steps: Floats
 
 
 class Formats:

@@ -23,13 +23,14 @@ IEEE VTC 1997 (the outer loop's two steps); see `coding` and `bicm` for the erro
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wnsim.core.params import parameters
 from wnsim.core.units import NS_PER_S, Floats, Ints, linear_to_db
+from wnsim.kernels.harq_records import HarqLinks, HarqRules
 from wnsim.phy.bicm import SNR_MIN_DB, SNR_STEP_DB
 from wnsim.phy.coding import MIN_VARIANCE, code_block_error, transport_block_error
 from wnsim.phy.formats import LAST_STEP, Formats, grid, information_tables, moments, schemes
@@ -45,71 +46,6 @@ _RAYLEIGH_SPREAD_DB = 5.57
 _FR2_HZ = 24.25e9
 _FR2_ONLY_HZ = 120_000
 _SLOT_15_KHZ_NS = 1_000_000
-
-
-class HarqRules(NamedTuple):
-    """Parameters of link adaptation and HARQ.
-
-    Parameters
-    ----------
-    processes : HARQ processes of a link
-    transmissions : maximum number of transmissions of a block
-    chase : whether retransmissions add up SNR; otherwise information
-    up_db, down_db : steps of the outer loop after a received and a lost first transmission [dB]
-    largest_offset_db : bound of the outer loop's offset [dB]
-    gap_db, selective_gap_db : implementation gaps, see `NrMcs` [dB]
-    full_spread_db : standard deviation over subbands from which on the selective gap is whole [dB]
-    snr_min_db, steps_per_db, last_step : grid of `information`, see `formats.grid`
-    min_variance : least variance of the information density of a symbol [bit^2]
-    """
-
-    processes: int
-    transmissions: int
-    chase: bool
-    up_db: float
-    down_db: float
-    largest_offset_db: float
-    gap_db: float
-    selective_gap_db: float
-    full_spread_db: float
-    snr_min_db: float
-    steps_per_db: float
-    last_step: float
-    min_variance: float
-
-
-class HarqLinks(NamedTuple):
-    """State of links (L,) and of the blocks of their HARQ processes (L, N).
-
-    Parameters
-    ----------
-    turn : slots in which the link could send
-    left : bits not received
-    grant : bits for which new blocks may still be sent in this round
-    broadcast : whether the link is not adapted to its receiver
-    offset_db : of the outer loop
-    arrived, lost : first transmissions of this round
-    sent : (L, N) transmissions of the block, 0 where there is none
-    bits, format : (L, N) its content and its number in `FormatTables`
-    error : (L, N) its error probability so far
-    mean, variance : (L, N) moments of the information density gathered
-    snr : (L, N, B) SNRs gathered by chase combining, otherwise (L, N, 0)
-    """
-
-    turn: Ints
-    left: Ints
-    grant: Ints
-    broadcast: NDArray[np.bool_]
-    offset_db: Floats
-    arrived: Ints
-    lost: Ints
-    sent: Ints
-    bits: Ints
-    format: Ints
-    error: Floats
-    mean: Floats
-    variance: Floats
-    snr: Floats
 
 
 @parameters

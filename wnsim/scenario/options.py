@@ -56,7 +56,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--no-figures",
         action="store_true",
-        help="write tables, summary and report without figures; python -m wnsim.report DIR draws them",
+        help="write tables, summary and report without figures; python -m wnsim.report DIR draws "
+        "them",
     )
     _add_where(made)
     _add_questions(made)

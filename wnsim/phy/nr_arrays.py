@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wnsim.core.units import Floats, Ints, linear_to_db
-from wnsim.kernels.arrays.turns import Turns
 from wnsim.phy.coding import code_block_error, transport_block_error
 from wnsim.phy.formats import grid, moments
 from wnsim.phy.modem import NEW, REPEATED, Outcome, Slots, State, efficiency
 from wnsim.phy.nr import LARGEST_OFFSET_DB, NrModem, usable_db
+from wnsim.phy.turns import Turns
 
 # Fields of the state as separate arrays.
 _Memory = dict[str, NDArray[Any]]

@@ -1,1 +1,0 @@
-"""The calculations of the kernels on whole arrays with NumPy, to compare the kernels with."""
