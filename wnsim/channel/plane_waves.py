@@ -78,7 +78,9 @@ class PlaneWaves:
             bytes_per_link += 8 * waves * self.subbands
         self._rows = LinkRows(max(1, min(_MAX_LINKS, _MAX_BYTES // bytes_per_link)))
         self._table = np.empty((0, self._COLUMNS, waves), dtype=np.uint16)
-        self._coefficients = np.empty((0, self.subbands, waves), dtype=np.complex64)
+        self._coefficients = np.empty(
+            (0, self.subbands, 0 if delays is None else waves), dtype=np.complex64
+        )
 
     def response(
         self, source: Ints, target: Ints, x_source_m: Floats, x_target_m: Floats, t_s: Floats
@@ -116,38 +118,27 @@ class PlaneWaves:
     ) -> Complexes:
         """Return the amplitudes on a grid of instants; see `fading.Process`.
 
-        Along a chord each wave's phase is linear in time, so its amplitude at sample a B + b of a
-        chunk is the product of a coarse and a fine power of one rotation, and the sum over the
-        waves a matrix product [coarse, waves] x [waves, fine] for each chunk.
+        Along a chord each wave's phase is linear in time; see `wnsim.kernels.plane_waves`.
         """
+        from wnsim.kernels import plane_waves
+        from wnsim.kernels.compiling import plain
+
         rows, x_low, x_high = self._links(source, target, x_source_m, x_target_m)
-        chunks = x_low.shape[1] - 1
-        fine = _divisor(samples_per_chunk)
-        coarse = samples_per_chunk // fine
-        edges_s = (first_chunk + np.arange(chunks + 1)) * chunk_s
-        values = np.empty((rows.size, chunks, coarse, fine, self.subbands), dtype=np.complex128)
-        numbers = self._waves * (coarse + fine * self.subbands)
-        links = max(1, _SLAB // (numbers * max(1, chunks)))
-        for top in range(0, rows.size, links):
-            some = slice(top, top + links)
-            vectors = self._vectors(rows[some])
-            step = max(1, _SLAB // (numbers * vectors.shape[1]))
-            for start in range(0, chunks, step):
-                window = slice(start, start + step)
-                edges = slice(start, start + step + 1)
-                phase = _phase(vectors, x_low[some, edges], x_high[some, edges], edges_s[edges])
-                rotation = _turn((phase[:, 1:] - phase[:, :-1]) / samples_per_chunk)
-                left = _powers(rotation, fine)
-                leap = left[..., -1, :] * rotation
-                right = _powers(leap, coarse) * _turn(phase[:, :-1])[..., None, :]
-                if self._delays is not None:
-                    coefficients = self._coefficients[rows[some]].astype(np.complex128)
-                    left = left[..., None, :] * coefficients[:, None, None]
-                    left = left.reshape(*left.shape[:2], -1, self._waves)
-                product = right @ left.swapaxes(-1, -2)
-                values[some, window] = product.reshape(*product.shape[:3], fine, self.subbands)
+        edges_s = np.arange(first_chunk, first_chunk + x_low.shape[1], dtype=np.float64) * chunk_s
+        values = plane_waves.response_grid(
+            self._table,
+            self._coefficients,
+            rows,
+            _COSINE,
+            self._wave_number / (2.0 * math.pi),
+            self._residual_mps * self._wave_number / (2.0 * math.pi),
+            plain(x_low),
+            plain(x_high),
+            edges_s,
+            samples_per_chunk,
+        )
         values /= math.sqrt(self._waves)
-        return values.reshape(rows.size, -1, self.subbands)
+        return values
 
     def _links(
         self, source: Ints, target: Ints, x_source_m: Floats, x_target_m: Floats
@@ -232,17 +223,3 @@ def _turn(phase: Floats) -> Complexes:
     value.real = np.cos(phase)
     value.imag = np.sin(phase)
     return value
-
-
-def _powers(rotation: Complexes, count: int) -> Complexes:
-    """Return the powers 0 to count - 1 of (..., M) rotations, as (..., count, M)."""
-    powers = np.empty((*rotation.shape[:-1], count, rotation.shape[-1]), dtype=np.complex128)
-    powers[..., 0, :] = 1.0
-    for n in range(1, count):
-        np.multiply(powers[..., n - 1, :], rotation, out=powers[..., n, :])
-    return powers
-
-
-def _divisor(number: int) -> int:
-    """Return the largest divisor of a number up to its square root."""
-    return next(d for d in range(math.isqrt(number), 0, -1) if number % d == 0)

@@ -15,7 +15,6 @@ import functools
 import math
 
 import numpy as np
-from scipy.special import logsumexp
 
 from wnsim.core.units import Floats
 
@@ -55,12 +54,13 @@ def information(modulation_order: int) -> tuple[Floats, Floats]:
     # By symmetry, half of the symbols are enough.
     for sent in rank[: rank.size // 2]:
         gap = amplitude * (level[sent] - level)
-        # (G, nodes, symbols): log likelihood ratio of each symbol to the transmitted one.
-        metric = -gap * (gap + 2.0 * node[:, None])
-        density = bits - bits * logsumexp(metric, axis=-1) / math.log(2.0)
+        # (G, nodes, symbols): likelihood of each symbol over that of the transmitted one, whose own
+        # is 1; none exceeds exp(node^2), about 1e48.
+        likelihood = np.exp(-gap * (gap + 2.0 * node[:, None]))
+        density = bits - bits * np.log2(likelihood.sum(axis=-1))
         for bit in range(bits):
             alike = (label >> bit & 1) == (label[sent] >> bit & 1)
-            density += logsumexp(metric[..., alike], axis=-1) / math.log(2.0)
+            density += np.log2(likelihood[..., alike].sum(axis=-1))
         share = 2.0 * weight / (math.sqrt(math.pi) * rank.size)
         moments += np.stack([density @ share, density**2 @ share])
     mean, square = moments
