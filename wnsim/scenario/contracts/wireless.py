@@ -90,8 +90,23 @@ def mobility(model: Any) -> Iterator[str]:
     stays = present[:, 1:] & _present_throughout(motion, present, t_s)
     if (step_m[stays] > 0.5 * motion.max_speed_mps * (1.0 + 1e-9) + 1e-9).any():
         yield f"no device may be faster than max_speed_mps, {motion.max_speed_mps:g} m/s"
+    yield from _heights(motion, devices, t_s)
     if not motion.next_change_s(0.0) > 0.0:
         yield "next_change_s must be later than the instant asked for, or inf"
+
+
+def _heights(motion: Any, devices: Any, t_s: Floats) -> Iterator[str]:
+    """Yield the violations of the contract of a motion whose devices rise and sink."""
+    bounds_m = getattr(motion, "height_bounds_m", None)
+    if bounds_m is None:
+        return
+    height_m = motion.height_m(devices, t_s)
+    if height_m.shape != (devices.size, t_s.size):
+        yield f"height_m must be of shape {(devices.size, t_s.size)}, got {height_m.shape}"
+        return
+    low_m, high_m = (np.asarray(bound_m)[:, None] for bound_m in bounds_m)
+    if not ((low_m <= height_m) & (height_m <= high_m)).all():
+        yield "height_m must be within height_bounds_m"
 
 
 def _present_throughout(motion: Any, present: Any, t_s: Floats) -> Any:

@@ -101,7 +101,7 @@ def forecast(scenario: Scenario) -> Forecast:
     range_m = _range_m(world, 8.0 * size_bytes * max(1, degree), lifetime_s)
     contact_s = None
     if range_m is not None and world.motion.max_speed_mps > 0 and world.count > 1:
-        rows = contacts(world.motion, range_m, _HORIZON_S).rows
+        rows = contacts(world.motion, range_m, _HORIZON_S, heights=world.heights).rows
         contact_s = (rows["end_s"] - rows["begin_s"])[~rows["censored"]]
     return Forecast(
         size_bytes, first_bytes, len(transfers), arrived_s, lifetime_s, range_m, contact_s,
