@@ -334,6 +334,7 @@ def test_altitudes_above_the_sea_are_referred_to_the_ground(tmp_path: Path) -> N
     ("name", "text", "heights"),
     [
         ("t.csv", "t_s,id,x_m,y_m,z_m\n0,a,0,0,20\n10,a,30,0,60\n", "above-ground"),
+        ("t.csv", "t_s,altitude_m,id,x_m,y_m\n0,20,a,0,0\n10,60,a,30,0\n", "above-ground"),
         ("t.movements", "0 0 0 20 10 30 0 60\n", "above-ground"),
         (
             "t.xml",

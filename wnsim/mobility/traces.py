@@ -33,8 +33,8 @@ class Trace:
     of the file. All formats except Parquet may be compressed with gzip.
 
     Positions in degrees are projected to meters around their center, with distances accurate to
-    2e-5 within 50 km, and shifted so that the lowest x (east) and y (north) are 0. Heights are
-    those of GPX (`ele`), KML, NMEA, GeoLife, SUMO (`z`), ns-2 (`Z_`), CSV (`z_m`) and BonnMotion.
+    2e-5 within 50 km, and shifted so that the lowest x (east) and y (north) are 0. GPX, KML,
+    NMEA, GeoLife, SUMO, ns-2, BonnMotion and CSV may have heights.
 
     Parameters
     ----------
@@ -44,7 +44,8 @@ class Trace:
         device; recordings with dates: "gpx" and "kml", a track per device, "geolife", a user per
         device, "nmea" and "cabspotting", a file per device; "csv", samples with the header
         t_s,id,x_m,y_m or t_s,id,lon_deg,lat_deg, where time may replace t_s for dates in ISO 8601,
-        and z_m and other columns are allowed; "auto" infers the format from the content
+        and a height, z_m or altitude_m (or without _m), and other columns are allowed; "auto"
+        infers the format from the content
     coordinates : "meters" or "degrees" of longitude and latitude, for data of SUMO, which do not
         say; "auto" is the format's own, and for SUMO degrees if meters are implausible
     heights : how heights of the file are used: "none"; "above-ground" for antenna heights over a

@@ -40,7 +40,7 @@ def notes(scenario: Scenario) -> list[str]:
     motion = scenario.mobility.motion(count, scenario.area_m, scenario.seed)
     found = [
         note
-        for path_loss, pairs_m in _heights_of_links(scenario, antenna_heights(scenario, motion))
+        for path_loss, pairs_m in _heights_of_links(scenario, antenna_heights(scenario, motion))[:1]
         for ends_m in pairs_m
         for note in path_loss.notes(*ends_m, scenario.radio.frequency_hz)
     ]
@@ -85,7 +85,7 @@ def notes(scenario: Scenario) -> list[str]:
 def _heights_of_links(
     scenario: Scenario, heights: Heights
 ) -> list[tuple[PathLoss, list[tuple[float, float]]]]:
-    """Return the path-loss model of the links, with the extreme heights of their ends [m].
+    """Return the path-loss models of the links, with the extreme heights of their ends [m].
 
     Parameters
     ----------
@@ -94,14 +94,16 @@ def _heights_of_links(
 
     Returns
     -------
-    the model and pairs of heights of base station and terminal; the higher one of two devices first
+    each model with pairs of heights of base station and terminal: first that of links of base
+    stations, if there are any, then that between devices, the higher one of which comes first
     """
     low_m, high_m = float(heights.lowest_m.min()), float(heights.highest_m.max())
     models, sites = scenario.channel, scenario.base_stations
-    if sites is None:
-        return [(models.path_loss, _distinct((high_m, low_m), (high_m, high_m), (low_m, low_m)))]
-    path_loss = models.station_path_loss or models.path_loss
-    return [(path_loss, _distinct((sites.height_m, low_m), (sites.height_m, high_m)))]
+    found = [(models.path_loss, _distinct((high_m, low_m), (high_m, high_m), (low_m, low_m)))]
+    if sites is not None:
+        path_loss = models.station_path_loss or models.path_loss
+        found.insert(0, (path_loss, _distinct((sites.height_m, low_m), (sites.height_m, high_m))))
+    return found
 
 
 def _distinct(*pairs_m: tuple[float, float]) -> list[tuple[float, float]]:
