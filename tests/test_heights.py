@@ -325,6 +325,8 @@ def test_altitudes_above_the_sea_are_referred_to_the_ground(tmp_path: Path) -> N
         # It climbs 50 m in 10 s, and does not move otherwise.
         assert motion.max_speed_mps == pytest.approx(5.0)
         assert any("1 samples without a height" in note for note in motion.notes)
+        sea = any("usually above the sea" in note for note in motion.notes)
+        assert sea == (options == {"heights": "above-ground"})
     unused = Trace(file=str(file)).motion(2, (1.0, 1.0), 1)
     assert unused.height_bounds_m is None
     assert unused.max_speed_mps == 0.0
@@ -448,3 +450,12 @@ def test_a_ground_far_above_the_trace_gets_a_note(tmp_path: Path) -> None:
     file.write_text("t_s,id,x_m,y_m,z_m\n0,a,0,0,5\n")
     motion = Trace(file=str(file), heights="above-ground", ground_m=100.0).motion(1, (1.0, 1.0), 1)
     assert any("95 m below the ground at 100 m" in note for note in motion.notes)
+
+
+def test_errors_below_the_ground_are_no_motion(tmp_path: Path) -> None:
+    # -32768 is how elevation data say that they have none.
+    file = tmp_path / "t.csv"
+    file.write_text("t_s,id,x_m,y_m,z_m\n0,a,0,0,3\n1,a,4,0,-32768\n2,a,8,0,-32768\n")
+    motion = Trace(file=str(file), heights="above-ground").motion(1, (1.0, 1.0), 1)
+    assert motion.max_speed_mps == pytest.approx(5.0)
+    assert any("32768 m below the ground" in note for note in motion.notes)

@@ -25,7 +25,7 @@ def without_heights(tracks: Tracks) -> Tracks:
 
 
 def above_ground(tracks: Tracks, ground_m: float | None) -> Tracks:
-    """Return tracks with heights above the ground, interpolated where samples have none.
+    """Return tracks with heights above the ground, at least 0, interpolated where there are none.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def above_ground(tracks: Tracks, ground_m: float | None) -> Tracks:
                 f"{heights_m.max():g} m of device {name!r}"
             )
         deepest_m = max(deepest_m, -float(heights_m.min()))
-        by_name[name] = replace(track, heights_m=heights_m)
+        by_name[name] = replace(track, heights_m=np.maximum(heights_m, 0.0))
     notes = []
     if missing:
         notes.append(f"{missing} samples without a height: interpolated in time")

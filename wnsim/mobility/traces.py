@@ -140,6 +140,11 @@ class Trace:
                 "key start sets which instant of the trace is 0 s"
             )
         if degrees:
+            if self.heights == "above-ground" and self.ground_m == 0.0 and tracks.wall_clock:
+                tracks = tracks.noting(
+                    "heights are taken as above the ground, but those of recordings are usually "
+                    "above the sea; ground_m or heights: above-lowest refers them to the ground"
+                )
             tracks = tracks.projected()
         if tracks.teleporting:
             tracks = without_teleports(tracks, max_gap_s)
