@@ -260,6 +260,20 @@ def test_a_scenario_gives_each_device_its_height(scenario_of: Callable[[str], Sc
     assert drones.heights.lowest_m.tolist() == [50.0] * 3
 
 
+def test_positions_have_heights_if_these_differ(tmp_path: Path) -> None:
+    for height, wanted in (("[1.5, 41.5, 1.5]", [1.5, 41.5, 1.5]), ("1.5", None)):
+        file = tmp_path / "s.yaml"
+        file.write_text(TEXT.format(height=height, more="").replace("1000", "1000, rounds: 1"))
+        out = tmp_path / height
+        assert main([str(file), "--out", str(out), "--no-figures"]) == 0
+        (table,) = out.glob("**/positions.csv")
+        header, *rows = [line.split(",") for line in table.read_text().splitlines()]
+        assert ("height_m" in header) == (wanted is not None)
+        if wanted is not None:
+            place = header.index("height_m")
+            assert [float(row[place]) for row in rows[:3]] == wanted
+
+
 @pytest.mark.parametrize(
     ("height", "words"),
     [

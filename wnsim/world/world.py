@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -42,6 +43,7 @@ class World:
     stations_m : (stations, 2) positions of the base stations [m]
     faults : fault timeline; none: no faults
     heights : antenna heights of the devices; none: equal heights
+    station_height_m : antenna height of the base stations [m]
     """
 
     motion: Motion
@@ -54,6 +56,7 @@ class World:
     stations_m: Floats = field(default_factory=lambda: _NO_STATIONS)
     faults: Timeline | None = None
     heights: Heights | None = None
+    station_height_m: float = math.nan
 
     @property
     def count(self) -> int:

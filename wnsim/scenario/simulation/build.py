@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -103,6 +104,7 @@ def build_world(scenario: Scenario) -> World:
         stations_m=stations_m,
         faults=faults,
         heights=heights,
+        station_height_m=math.nan if stations is None else stations.height_m,
     )
 
 
