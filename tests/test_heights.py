@@ -178,8 +178,8 @@ def test_nobody_is_heard_beyond_reach_at_any_time(name: str) -> None:
     draws = np.random.default_rng(9)
     count = 60
     places_m = (10 ** draws.uniform(0.0, 5.0, (count, 1)) * draws.normal(size=(count, 2))).tolist()
-    start_m = (1.2 + 150.0 * draws.random(count) * (np.arange(count) % 2)).tolist()
-    heights = climbing(start_m, draws.uniform(0.0, 2.0, count).tolist())
+    start_m = (1.2 + 5.0 * draws.random(count)).tolist()
+    heights = climbing(start_m, draws.uniform(0.0, 3.0, count).tolist())
     made = channel(places_m, heights, PATH_LOSS[name]())
     high, low = np.tril_indices(count, -1)
     d2d_m = np.linalg.norm(np.array(places_m)[low] - np.array(places_m)[high], axis=-1)
