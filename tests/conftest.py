@@ -20,6 +20,7 @@ from wnsim.channel import (
     ReplayTable,
     Shadowing,
 )
+from wnsim.channel.heights import Heights
 from wnsim.core.clock import Clock
 from wnsim.core.units import dbm_to_w
 from wnsim.faults import Interrupted, Timeline
@@ -103,6 +104,7 @@ def make_network() -> Callable[..., Network]:
         seed: int = 1,
         stations_m: tuple[tuple[float, float], ...] = (),
         subbands: int = 1,
+        heights: Heights | None = None,
         faults: dict[str, Any] | None = None,
         **options: Any,
     ) -> Network:
@@ -117,13 +119,14 @@ def make_network() -> Callable[..., Network]:
             motion = Interrupted(motion, timeline.away)
         places_m = np.array(stations_m, dtype=np.float64).reshape(-1, 2)
         nodes = count + len(places_m)
+        heights = heights or Heights.constant(np.full(count, 1.5))
         channel = Channel(
             Propagation(
                 path_loss or FreeSpace(), shadowing or Shadowing(sigma_db=0.0), fading or NoFading()
             ),
             Carrier(3.5e9, bandwidth_hz=bandwidth_hz, subbands=subbands),
             Geometry(
-                np.full(nodes, 1.5),
+                heights.joined(np.full(len(places_m), 1.5)),
                 lambda devices, t_s: positions_of(inner, places_m, devices, t_s),
                 motion.max_speed_mps,
             ),
@@ -140,6 +143,7 @@ def make_network() -> Callable[..., Network]:
             bandwidth_hz=bandwidth_hz,
             stations_m=places_m,
             faults=timeline,
+            heights=heights,
         )
         air = AirOptions(block_ns, csi_delay_s, engine, prediction, replay)
         return Network(Clock(), world, mac or Ofdma(), air, seed, **options)

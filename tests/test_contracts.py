@@ -87,12 +87,32 @@ class Hasty(RandomWaypoint):  # type: ignore[misc]
         return motion
 
 
+class Sinking(RandomWaypoint):  # type: ignore[misc]
+    def motion(self, *arguments: Any) -> Any:
+        motion: Any = super().motion(*arguments)
+        ones = np.ones(len(motion.names))
+        motion.height_bounds_m = 10.0 * ones, 20.0 * ones
+        motion.height_m = lambda devices, t_s: 20.0 - np.add.outer(ones[devices], t_s)
+        return motion
+
+
+class Soaring(RandomWaypoint):  # type: ignore[misc]
+    def motion(self, *arguments: Any) -> Any:
+        motion: Any = super().motion(*arguments)
+        ones = np.ones(len(motion.names))
+        motion.height_bounds_m = 0.0 * ones, 1e4 * ones
+        motion.height_m = lambda devices, t_s: np.multiply.outer(50.0 * ones[devices], t_s)
+        return motion
+
+
 @pytest.mark.parametrize(
     ("check", "model", "complaint"),
     [
         (contracts.path_loss, Crowded(), "not depend on which distances are asked for together"),
         (contracts.fading, Loud(), "mean power must be 1, got"),
         (contracts.mobility, Hasty(), "faster than max_speed_mps"),
+        (contracts.mobility, Soaring(), "faster than max_speed_mps"),
+        (contracts.mobility, Sinking(), "height_m must be within height_bounds_m"),
         (
             contracts.task,
             Source(lambda rng, stratum: Example("p", "a", ("b",)), 10, 0.5),

@@ -241,16 +241,20 @@ def test_priority_goes_first_between_packets(engine: str) -> None:
 # --- closed forms and other simulators ------------------------------------------------------
 
 
-def bianchi(count: int, success_s: float, collision_s: float) -> float:
-    """Return packets per second of saturated stations (Bianchi, IEEE JSAC 18, 2000)."""
+def attempt_probability(count: int) -> float:
+    """Return the probability that one of some saturated stations attempts in a slot."""
     window, stages = 16, 6
 
     def attempt(p: float) -> float:
         series = sum((2 * p) ** stage for stage in range(stages))
         return 2 / (1 + window + p * window * series)
 
-    p = brentq(lambda p: p - 1 + (1 - attempt(p)) ** (count - 1), 0.0, 1.0)
-    tau = attempt(p)
+    return attempt(brentq(lambda p: p - 1 + (1 - attempt(p)) ** (count - 1), 0.0, 1.0))
+
+
+def bianchi(count: int, success_s: float, collision_s: float) -> float:
+    """Return packets per second of saturated stations (Bianchi, IEEE JSAC 18, 2000)."""
+    tau = attempt_probability(count)
     busy, one = 1 - (1 - tau) ** count, count * tau * (1 - tau) ** (count - 1)
     return one / ((1 - busy) * SLOT * 1e-9 + one * success_s + (busy - one) * collision_s)
 

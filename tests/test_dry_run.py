@@ -62,6 +62,21 @@ def test_a_message_takes_what_shannon_says(tmp_path: Path) -> None:
     assert warnings(found) == []
 
 
+def test_a_broadcast_is_sent_once(tmp_path: Path) -> None:
+    """Law: the rate is that of the farther of two receivers."""
+    places = "mobility.positions_m=[[0, 0], [100, 0], [300, 0]]"
+    found = forecast(
+        scenario(tmp_path, PAIR, places, "devices.count=3", "traffic.neighbors=2",
+                 "traffic.broadcast=true")
+    )  # fmt: skip
+    expected_s = []
+    for far_m in (300, 300, 200, 200, 300, 300):
+        loss_db = 20 * math.log10(4 * math.pi * far_m * 3.5e9 / 299_792_458)
+        noise_dbm = 10 * math.log10(1.380649e-23 * 290 * 1e6) + 30 + 9
+        expected_s.append(8e6 / (1e6 * math.log2(1 + 10 ** ((20 - loss_db - noise_dbm) / 10))))
+    assert sorted(found.arrived_s) == pytest.approx(sorted(expected_s), rel=1e-3)
+
+
 def test_what_cannot_work_is_said(tmp_path: Path) -> None:
     found = forecast(scenario(tmp_path, PAIR, "traffic.lifetime_s=0.1"))
     assert found.range_m is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 from fault_strategies import air_faults
 from hypothesis import HealthCheck, given, settings
@@ -17,6 +18,7 @@ from wnsim.channel import (
     TappedDelayLine,
     UmiStreetCanyon,
 )
+from wnsim.channel.heights import Heights
 from wnsim.core.transfer import Message
 from wnsim.mac import Cell, Ideal, Ofdma, Reuse, Tdma
 from wnsim.mobility import RandomWaypoint
@@ -36,6 +38,14 @@ PHYS = [
     NrMcs(harq="chase", harq_processes=3, table=2),
     NrMcs(harq="none", subcarrier_hz=30000),
 ]
+
+
+def climbing(devices: int) -> Heights:
+    """Return heights that rise at 10 m/s, each device from another one."""
+    start_m = 1.5 + 20.0 * np.arange(devices)
+    return Heights(
+        start_m, start_m + 1000.0, lambda nodes, t_s: start_m[nodes][:, None] + 10.0 * t_s
+    )
 
 
 @st.composite
@@ -81,6 +91,7 @@ def test_windows_change_nothing(
         "prediction": data.draw(st.sampled_from(["none", "linear", "quadratic"])),
         "subbands": data.draw(st.sampled_from([1, 3])),
         "seed": seed,
+        "heights": data.draw(st.sampled_from([None, climbing(devices)])),
         "stations_m": stations if isinstance(mac, Cell) else (),
         "backhaul": Backhaul(1e9, 0.004),
         "faults": data.draw(

@@ -16,10 +16,13 @@ from wnsim.channel.path_loss import (
     OkumuraHata,
     PathLoss,
     Rma,
+    RmaAerial,
     Sma,
     ThreeSlope,
     TwoRay,
     Uma,
+    UmaAerial,
+    UmiAerial,
     UmiStreetCanyon,
     V2vHighway,
     V2vUrban,
@@ -82,6 +85,65 @@ def test_line_of_sight_probability_equals_the_tables(scenario: str) -> None:
         assert model.los_or_nlosv_probability(*ends(row)) == pytest.approx(
             1.0 - float(row["ns3_p_nlos"]), abs=1e-8
         )
+
+
+AERIAL: dict[str, PathLoss] = {
+    "UMa-AV": UmaAerial(),
+    "UMi-AV": UmiAerial(),
+    "RMa-AV": RmaAerial(),
+}
+
+
+@pytest.mark.parametrize("scenario", AERIAL)
+def test_aerial_terminals_equal_the_tables(scenario: str) -> None:
+    model = AERIAL[scenario]
+    table = [row for row in rows("aerial_36777.csv") if row["scenario"] == scenario]
+    assert len(table) >= 100
+    los_db = {}
+    for row in table:
+        los = row["condition"] == "LOS"
+        link = *ends(row), float(row["fc_ghz"]) * 1e9
+        expected_db = float(row["pathloss_db"])
+        # The row of a link in LOS precedes that in NLOS, which here has at least its loss.
+        los_db.setdefault(link, expected_db)
+        assert model.loss_db(*link, los) == pytest.approx(max(expected_db, los_db[link]), abs=2e-6)
+        assert model.shadow_db(*link, los) == pytest.approx(float(row["shadow_std_db"]), abs=1e-6)
+        assert model.los_probability(*ends(row)) == pytest.approx(float(row["p_los"]), abs=1e-8)
+
+
+@pytest.mark.parametrize(
+    ("aerial", "ground", "height_m"),
+    [
+        (UmaAerial(), Uma(), 22.5),
+        (UmiAerial(), UmiStreetCanyon(), 22.5),
+        (RmaAerial(building_m=7.0), Rma(building_m=7.0), 10.0),
+    ],
+)
+def test_aerial_models_are_those_of_tr_38901_near_the_ground(
+    aerial: PathLoss, ground: PathLoss, height_m: float
+) -> None:
+    """TR 36.777, Tables B-1 to B-3: up to this height each row refers to TR 38.901."""
+    d2d_m, low_m = np.geomspace(10.0, 4000.0, 9), np.linspace(1.5, height_m, 5)[:, None]
+    high_m = np.nextafter(height_m, np.inf)
+    for los in (True, False):
+        for one, other in ((aerial.loss_db, ground.loss_db), (aerial.shadow_db, ground.shadow_db)):
+            assert np.array_equal(
+                np.broadcast_to(one(d2d_m, 25.0, low_m, 2e9, los), (5, 9)),
+                np.broadcast_to(other(d2d_m, 25.0, low_m, 2e9, los), (5, 9)),
+            )
+    assert np.array_equal(
+        aerial.los_probability(d2d_m, 25.0, low_m), ground.los_probability(d2d_m, 25.0, low_m)
+    )
+    assert np.any(
+        aerial.los_probability(d2d_m, 25.0, high_m) != ground.los_probability(d2d_m, 25.0, high_m)
+    )
+
+
+def test_notes_name_the_heights_of_aerial_models() -> None:
+    assert UmaAerial().notes(25.0, 300.0, 2e9) == []
+    assert UmaAerial().notes(25.0, 1.5, 2e9) == []
+    (note,) = UmaAerial().notes(25.0, 301.0, 2e9)
+    assert note == "UMa-AV is for terminals at 1.5 to 300 m, the terminal's antenna is at 301 m"
 
 
 @pytest.mark.parametrize("name", ["Urban", "Highway"])

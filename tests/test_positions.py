@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from wnsim.channel.heights import Heights
 from wnsim.core.units import Floats, Ints
 from wnsim.mobility import MOBILITY, Mobility, RandomWaypoint, Static
 from wnsim.mobility.motion import AlwaysPresent, Bools
@@ -56,6 +57,22 @@ def test_rows_are_where_the_motion_has_the_devices(model: type[Mobility]) -> Non
         assert [row.x_m, row.y_m] == pytest.approx(at_m.tolist(), abs=5.1e-4)
     assert rows[0].time_s == 0.0
     assert rows[-1].time_s == 100.0
+
+
+def test_a_climb_has_heights() -> None:
+    motion = Static(layout="given", positions_m=((0.0, 1.0), (5.0, 5.0))).motion(2, AREA_M, 1)
+    heights = Heights(
+        np.array([1.5, 10.0]), np.array([1.5, 30.0]),
+        lambda nodes, t_s: np.array([1.5, 10.0])[nodes][:, None] + np.outer(nodes, 2.0 * t_s),
+    )  # fmt: skip
+    rows = position_rows(motion, np.array([[7.0, 8.0]]), 10.0, heights, 25.0)
+    for row in rows:
+        expected_m = {0: 1.5, 1: 10.0 + 2.0 * row.time_s, 2: 25.0}[row.device or 0]
+        assert row.height_m == pytest.approx(expected_m, abs=5.1e-4)
+    # A device that climbs is at another place at each instant.
+    assert len({row.time_s for row in rows}) >= 100
+    level = position_rows(motion, NONE_M, 10.0, Heights.constant(np.array([2.0, 2.0])))
+    assert all(np.isnan(row.height_m) for row in level)
 
 
 def test_straight_lines_between_instants_follow_the_path() -> None:

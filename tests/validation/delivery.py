@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from scipy import integrate
+from scipy import integrate, special
 
 from validation.check import Finding, Picture, Row, largest
 from validation.networks import (
@@ -18,7 +18,7 @@ from validation.networks import (
     rate_bps,
     run,
 )
-from wnsim.channel import Rayleigh
+from wnsim.channel import Nakagami, Rayleigh
 from wnsim.core.transfer import Message
 from wnsim.core.units import NS_PER_S
 from wnsim.network.energy_ledger import EnergyLedger
@@ -106,6 +106,27 @@ def outage(full: bool) -> Finding:
     cases = count * levels.size
     row = Row(what, "1 - exp(-x)", cases, largest(found, expected), allowed)
     return Finding([row], (picture,))
+
+
+def nakagami_outage(full: bool) -> Finding:
+    """Compare missed deadlines on links whose Nakagami fading does not change."""
+    count = 2000 if full else 300
+    snr_db, lifetime_s = 10.0, 0.02
+    shapes, levels = (0.5, 2.0, 4.0), (0.1, 0.5, 1.0)
+    found, expected = [], []
+    for number, (m, level) in enumerate((m, level) for m in shapes for level in levels):
+        bits = BANDWIDTH_HZ * np.log2(1 + level * 10 ** (snr_db / 10)) * lifetime_s
+        fading = Nakagami(m=m, residual_speed_mps=0.0)
+        made = network(pairs(count, 100.0), fading=fading, snr_db=snr_db, seed=number)
+        sent = [Message(2 * n, 2 * n + 1, round(bits / 8), lifetime_s) for n in range(count)]
+        found.append(np.mean([not transfer.delivered for transfer in run(made, sent)]))
+        expected.append(special.gammainc(m, m * level))
+    law = np.array(expected)
+    # Four standard errors of the largest binomial deviation.
+    allowed = 4 * float(np.max(np.sqrt(law * (1 - law) / count)))
+    what = "missed deadlines on Nakagami links without motion, m 0.5 to 4"
+    against = "incomplete gamma function P(m, m x)"
+    return Finding([Row(what, against, count * law.size, largest(found, law), allowed)])
 
 
 def waiting_time(full: bool) -> Finding:

@@ -87,6 +87,24 @@ def _ns3_jakes() -> tuple[np.ndarray, np.ndarray]:
     return np.array(level_db), np.array([float(item.split("=")[1].split()[0]) for item in items])
 
 
+def interference_outage(full: bool) -> Finding:
+    """Compare how often a Nakagami link is below a threshold over a Rayleigh interferer."""
+    interferer = powers(Rayleigh(), seed=2)[:, 0]
+    thresholds = 10 ** (np.array([-10.0, -5.0, 0.0, 5.0]) / 10)
+    worst, allowed = 0.0, 0.0
+    shapes = (0.5, 1.0, 3.0)
+    for m in shapes:
+        ratio = powers(Nakagami(m=m))[:, 0] / interferer
+        # The interferer is stronger than the share of the signal with probability E[exp(-s/theta)].
+        law = (1.0 + 1.0 / (m * thresholds)) ** -m
+        worst = max(worst, largest([np.mean(ratio < theta) for theta in thresholds], law))
+        allowed = max(allowed, 4 * float(np.max(np.sqrt(law * (1 - law) / ratio.size))))
+    what = "outage of a Nakagami link over a Rayleigh interferer, m 0.5 to 3"
+    against = "(1 + S / (m theta I))^-m"
+    cases = len(shapes) * thresholds.size
+    return Finding([Row(what, against, cases * COUNT, worst, allowed)])
+
+
 def deep_fades(full: bool) -> Finding:
     """Compare how often the power is 20 dB below its mean."""
     # One standard error of 200,000 links is 2.2 %, of 800,000 it is 1.1 %; four are allowed.

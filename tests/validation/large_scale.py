@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from reference_tables import rows
-from test_path_loss import PROBABILITIES, SCENARIOS, ends
+from test_path_loss import AERIAL, PROBABILITIES, SCENARIOS, ends
 
 from validation.check import Finding, Picture, Row, largest
-from wnsim.channel import Penetration
+from wnsim.channel import Penetration, Sector
 from wnsim.channel.path_loss import (
     FreeSpace,
+    Inf,
     LogDistance,
     OkumuraHata,
     PathLoss,
@@ -114,6 +115,64 @@ def line_of_sight(full: bool) -> Finding:
     against = f"Boban et al. 2016 as in {NS3}"
     what = "line-of-sight probability V2V, other states (highway to 500 m)"
     return Finding([*result, Row(what, against, len(part), worst, 1e-6)])
+
+
+def aerial(full: bool) -> Finding:
+    """Compare every row of the table of aerial terminals."""
+    table = rows("aerial_36777.csv")
+    los_db: dict[tuple[str, ...], float] = {}
+    loss_db, loss_law, sigma_db, sigma_law, share, share_law = ([] for _ in range(6))
+    for row in table:
+        model, los = AERIAL[row["scenario"]], row["condition"] == "LOS"
+        frequency_hz = float(row["fc_ghz"]) * 1e9
+        loss_db.append(_loss_db(model, row))
+        # The row of a link in LOS precedes that in NLOS, which here has at least its loss.
+        link = tuple(row[name] for name in ("scenario", "h_ut_m", "fc_ghz", "d2d_m"))
+        law_db = float(row["pathloss_db"])
+        loss_law.append(max(los_db.setdefault(link, law_db), law_db))
+        sigma_db.append(float(model.shadow_db(*ends(row), frequency_hz, los)))
+        sigma_law.append(float(row["shadow_std_db"]))
+        share.append(float(model.los_probability(*ends(row))))
+        share_law.append(float(row["p_los"]))
+    where, source = "UMa-AV, UMi-AV and RMa-AV", "TR 36.777 as in tr3gpp 0.2.0"
+    return Finding(
+        [
+            Row(f"path loss {where}", source, len(table), largest(loss_db, loss_law), 1e-5, "dB"),
+            Row(f"shadow fading: standard deviation, {where}", source, len(table),
+                largest(sigma_db, sigma_law), 1e-5, "dB"),
+            Row(f"line-of-sight probability {where}", source, len(table),
+                largest(share, share_law), 1e-6),
+        ]
+    )  # fmt: skip
+
+
+def quadriga(full: bool) -> Finding:
+    """Compare path loss and the antenna of a sector with implementations of QuaDRiGa."""
+    found_db, expected_db = [], []
+    for row in rows("path_loss_quadriga.csv"):
+        name, (d2d_m, h_bs_m, h_ut_m) = row["scenario"], ends(row)
+        # As its files say, RMa has the breakpoint of UMa there, and InF-DL is not bound by InF-SL.
+        uma_break_m = 13.34 * (h_bs_m - 1.0) * (h_ut_m - 1.0) * float(row["fc_ghz"])
+        beyond = name == "RMa" and row["condition"] == "LOS" and d2d_m > uma_break_m
+        if beyond or (name == "InF-DL" and d2d_m < 30.0):
+            continue
+        variant = name.partition("-")[2].lower() or "sl"
+        model = SCENARIOS[name] if name in SCENARIOS else Inf(variant=variant)  # type: ignore[arg-type]
+        found_db.append(_loss_db(model, row))
+        expected_db.append(float(row["pathloss_db"]))
+    pattern = rows("antenna_quadriga.csv")
+    azimuth_deg, elevation_deg, gain_dbi = (
+        np.array([float(row[name]) for row in pattern]) for name in pattern[0]
+    )
+    return Finding(
+        [
+            Row("path loss UMi, UMa, RMa, InH and InF", "QuaDRiGa 2.8.1 as in pyqd-channel 0.2.3",
+                len(found_db), largest(found_db, expected_db), 0.01, "dB"),
+            Row("gain of a sector's antenna over azimuth and elevation", "quadriga-lib 0.12.2",
+                len(pattern), largest(Sector().pattern_dbi(azimuth_deg, elevation_deg), gain_dbi),
+                1e-5, "dB"),
+        ]
+    )  # fmt: skip
 
 
 def open_ground(full: bool) -> Finding:

@@ -10,7 +10,8 @@ from test_mobility import REFERENCE, SIDE_M, WAYPOINT, speeds_mps
 from test_mobility_laws import velocities_mps
 
 from validation.check import Finding, Picture, Row, largest
-from wnsim.mobility import GaussMarkov, RandomWaypoint
+from wnsim.contacts import contacts
+from wnsim.mobility import GaussMarkov, Mobility, RandomDirection, RandomWaypoint
 
 _COUNT = 4000
 
@@ -135,3 +136,42 @@ def uniform_places(full: bool) -> Finding:
     what = "random walk, random direction and Gauss-Markov: places"
     against = "uniform, Kolmogorov-Smirnov distance at the 0.1 % level"
     return Finding([Row(what, against, cases, worst, 1.95 / np.sqrt(COUNT))])
+
+
+def contact_laws(full: bool) -> Finding:
+    """Compare how often two devices meet, and how long they stay in range."""
+    side_m, range_m, speed_mps, count = 1000.0, 50.0, 10.0, 60
+    until_s = 2000.0 if full else 500.0
+    unit = range_m / side_m
+    # Mean relative speed of two uniform directions, and law of the distance of two uniform places:
+    # a pair comes into range at the density of the distance there, times this speed over pi.
+    relative_mps = 4.0 * speed_mps / np.pi
+    density = 2 * np.pi * unit - 8 * unit**2 + 2 * unit**3
+    share = np.pi * unit**2 - 8 * unit**3 / 3 + unit**4 / 2
+    rate_hz = relative_mps * density / (np.pi * side_m)
+    # Groenevelt's constant of random waypoint: the square of its density, over a uniform one.
+    waypoint_hz = 1.3683 * 2 * range_m * relative_mps / side_m**2
+    chord_s = np.pi * range_m / (2 * relative_mps)
+    speeds = (speed_mps, speed_mps)
+    models: list[tuple[str, Mobility, str, float, float]] = [
+        ("random direction", RandomDirection(speed_mps=speeds, travel_s=(30.0, 90.0)),
+         "2 r E[V] / A (Groenevelt et al., 2005), with borders", rate_hz, share / rate_hz),
+        ("random waypoint", RandomWaypoint(speed_mps=speeds),
+         "1.3683 x 2 r E[V] / A (Groenevelt et al., 2005)", waypoint_hz, chord_s),
+    ]  # fmt: skip
+    result = []
+    for name, model, law, expected_hz, expected_s in models:
+        motion = model.motion(count, (side_m, side_m), 5)
+        found = contacts(motion, range_m, until_s).rows
+        begun = int(np.count_nonzero(found["begin_s"] > 0.0))
+        found_hz = begun / (0.5 * count * (count - 1) * until_s)
+        found_s = np.sum(found["end_s"] - found["begin_s"]) / begun
+        # Four standard errors of a Poisson number; lengths of chords vary by 0.28 of their mean,
+        # those of relative speeds by more.
+        allowed = 400.0 / np.sqrt(begun)
+        result.append(Row(f"{name}: contacts of a pair per time", law, begun,
+                          100.0 * abs(found_hz / expected_hz - 1.0), allowed, "%"))  # fmt: skip
+        result.append(Row(f"{name}: mean duration of a contact", "pi r / (2 E[V]), with borders"
+                          if name == "random direction" else "pi r / (2 E[V])", begun,
+                          100.0 * abs(found_s / expected_s - 1.0), allowed, "%"))  # fmt: skip
+    return Finding(result)

@@ -11,6 +11,7 @@ from test_phy import (
     at_db,
     constant,
     first_losses,
+    high_order_thresholds_db,
     linear,
     lost_after,
     repetition_thresholds_db,
@@ -87,6 +88,7 @@ def block_errors(full: bool) -> Finding:
     ]
     what = "SNR of 10 % block errors"
     repeated_db = repetition_thresholds_db()
+    high_db = {size: high_order_thresholds_db(order) for size, order in ((256, 8), (1024, 10))}
 
     def draw(axes: Axes) -> None:
         points = rows("nr_ldpc_bler_simulated.csv")
@@ -117,6 +119,10 @@ def block_errors(full: bool) -> Finding:
             Row(what, _LDPC, len(table), largest(found_db, simulated_db), 0.25, "dB"),
             Row(f"{what}, mean absolute deviation", _LDPC, len(table),
                 float(np.mean(np.abs(found_db - simulated_db))), 0.12, "dB"),
+            *(
+                Row(f"{what}, {size}-QAM", _LDPC, pair[0].size, largest(*pair), 0.25, "dB")
+                for size, pair in high_db.items()
+            ),
             Row(f"{what}, code rates below 1/5", f"{_LDPC}, repeated", repeated_db[0].size,
                 largest(*repeated_db), 0.25, "dB"),
             Row(f"for comparison: {what} by Sionna 2.2.0's default tables", _LDPC, len(other_db),

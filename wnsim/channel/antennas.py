@@ -143,7 +143,7 @@ class Mounted:
         ----------
         devices : (L,) nodes
         towards_m : (L, T, 2) horizontal vector from the node to the other end [m]
-        rise_m : (L, 1) height of the other end above the node [m]
+        rise_m : (L, 1 or T) height of the other end above the node [m]
 
         Returns
         -------

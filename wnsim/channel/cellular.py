@@ -122,7 +122,7 @@ class Cellular(BuildingsOnly):
         if not self.carrier_hz[0] <= frequency_hz <= self.carrier_hz[1]:
             least, most = (value / 1e9 for value in self.carrier_hz)
             notes.append(
-                f"{self.title} of TR 38.901 is for carriers from {least:g} to {most:g} GHz, "
+                f"{self.title} is specified for carriers from {least:g} to {most:g} GHz, "
                 f"the carrier is at {frequency_hz / 1e9:g} GHz"
             )
         return notes

@@ -109,7 +109,7 @@ class Channel:
             self._gain = replay
             self._fading = None
         self.subbands = carrier.subbands
-        self._nodes = nodes.heights_m.size
+        self._nodes = nodes.stations.size
         self._dark = dark
         # Many links are asked for in the same blocks, one after the other.
         self._blocks: Blocks | None = None

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from wnsim.channel.antennas import Antenna
 from wnsim.channel.fading import Fading
+from wnsim.channel.heights import Heights
 from wnsim.channel.large_scale import Position
 from wnsim.channel.path_loss import PathLoss
 from wnsim.channel.penetration import Penetration
@@ -61,7 +62,7 @@ class Geometry:
 
     Parameters
     ----------
-    heights_m : (N,) antenna heights [m]
+    heights_m : (N,) constant antenna heights [m], or heights that may change over time
     position : positions (n, T, 2) [m] of nodes (n,) at instants (T,) [s]
     max_speed_mps : upper bound of the speed of any node [m/s]
     stations : (N,) which nodes are base stations; none: no node
@@ -74,7 +75,7 @@ class Geometry:
         if the speed is outside its range
     """
 
-    heights_m: Floats
+    heights_m: Floats | Heights
     position: Position
     max_speed_mps: float
     stations: NDArray[np.bool_] | None = None

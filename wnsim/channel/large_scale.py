@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from wnsim.channel.heights import length_m, lifted_m
 from wnsim.channel.links import LinkRows, grown, members, ordered
 from wnsim.channel.nodes import Nodes
 from wnsim.channel.propagation import heights_by_role_m
@@ -85,6 +86,8 @@ class LargeScale:
         self._scene, self._station_scene = scene, station_scene
         self._nodes = nodes
         self._any_station = bool(nodes.stations.any())
+        self._level = nodes.heights.level(~nodes.stations)
+        self._datum_m = float(nodes.heights.lowest_m.min(where=~nodes.stations, initial=np.inf))
         self._position = position
         shortest_m = min(scene.correlation_m, station_scene.correlation_m)
         step_ms = math.inf
@@ -177,7 +180,7 @@ class LargeScale:
         at = self._geometry(low, high, grid.astype(np.float64) * self.step_s)
         antennas = self._nodes.antennas
         if antennas.directive:
-            towards_m = at.positions_m[at.second] - at.positions_m[at.first]
+            towards_m = (at.positions_m[at.second] - at.positions_m[at.first])[..., :2]
             rise_m = at.h_high_m - at.h_low_m
             antenna_db = antennas.gain_db(low, towards_m, rise_m) + antennas.gain_db(
                 high, -towards_m, -rise_m
@@ -209,11 +212,16 @@ class LargeScale:
         nodes, first, second = members(low, high)
         positions_m = self._position(nodes, t_s)
         apart_m = positions_m[first] - positions_m[second]
-        d2d_m = np.hypot(apart_m[..., 0], apart_m[..., 1])
-        heights_m = self._nodes.heights_m[:, None]
+        d2d_m = length_m(apart_m)
+        heights_m = self._nodes.heights.at_m(nodes, t_s)
         stations = self._nodes.stations[:, None]
-        ends_m = heights_m[low], heights_m[high]
+        ends_m = heights_m[first], heights_m[second]
         roles_m = heights_by_role_m(ends_m, (stations[low], stations[high]))
+        if not self._level:
+            # Heights over the lowest device, so that the links of devices there do not depend on
+            # the height of others; stations, which do not move, count as one with it.
+            rise_m = np.where(stations[nodes], 0.0, heights_m - self._datum_m)
+            positions_m = lifted_m(positions_m, rise_m)
         indoor = self._nodes.indoor[low] | self._nodes.indoor[high]
         return Geometry(
             low, high, positions_m, first, second, *ends_m, *roles_m, d2d_m, t_s, indoor

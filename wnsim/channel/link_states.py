@@ -57,7 +57,7 @@ class Threshold:
         ----------
         probabilities : (L, T) probability of each state; a state holds wherever a less probable one
             does
-        positions_m : (n, T, 2) positions [m]
+        positions_m : (n, T, 2 or 3) positions [m]
         first, second : (L,) indices of the ends of each link
         cached : cached positions, if field values are to be kept
 

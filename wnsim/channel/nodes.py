@@ -1,4 +1,4 @@
-"""Static properties of each node: height, role, antenna and O2I loss."""
+"""Properties of each node: heights, role, antenna and O2I loss."""
 
 from __future__ import annotations
 
@@ -9,24 +9,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from wnsim.channel.antennas import Antenna, Mounted
+from wnsim.channel.heights import Heights
 from wnsim.channel.penetration import Penetration
 from wnsim.core.units import Floats
 
 
 @dataclass(frozen=True)
 class Nodes:
-    """Static properties of the nodes, which are devices and base stations.
+    """Properties of the nodes, which are devices and base stations.
 
     Parameters
     ----------
-    heights_m : (N,) antenna heights [m]
+    heights : antenna heights
     stations : (N,) whether a node is a base station
     antennas : antennas of all nodes
     penetration_db : (N,) O2I loss of a node [dB]
     indoor : (N,) whether a node is in a building
     """
 
-    heights_m: Floats
+    heights: Heights
     stations: NDArray[np.bool_]
     antennas: Mounted
     penetration_db: Floats
@@ -34,7 +35,7 @@ class Nodes:
 
 
 def checked(
-    heights_m: Floats,
+    heights: Heights | Floats,
     stations: NDArray[np.bool_] | None,
     antennas: Sequence[Antenna] | None,
     indoor: NDArray[np.bool_] | None,
@@ -49,9 +50,10 @@ def checked(
     ValueError
         if a height is not finite, or a parameter does not have one value per node
     """
-    heights_m = np.asarray(heights_m, dtype=np.float64)
-    count = heights_m.size
-    if not np.all(np.isfinite(heights_m)):
+    if not isinstance(heights, Heights):
+        heights = Heights.constant(heights)
+    count = heights.lowest_m.size
+    if not np.all(np.isfinite([heights.lowest_m, heights.highest_m])):
         raise ValueError("heights_m must be finite")
     is_indoor = _flags("indoor", indoor, count)
     penetration_db = np.zeros(count)
@@ -59,7 +61,7 @@ def checked(
         penetration_db = penetration.loss_db(is_indoor, frequency_hz, seed)
     is_station = _flags("stations", stations, count)
     in_building = is_indoor & (penetration is None or penetration.building)
-    return Nodes(heights_m, is_station, Mounted(antennas, count), penetration_db, in_building)
+    return Nodes(heights, is_station, Mounted(antennas, count), penetration_db, in_building)
 
 
 def _flags(name: str, flags: NDArray[np.bool_] | None, count: int) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from wnsim.channel.aerial import RmaAerial, UmaAerial, UmiAerial
 from wnsim.channel.hata import Cost231Hata, OkumuraHata
 from wnsim.channel.indoor import Inh
 from wnsim.channel.industrial import Inf
@@ -22,10 +23,13 @@ __all__ = [
     "OkumuraHata",
     "PathLoss",
     "Rma",
+    "RmaAerial",
     "Sma",
     "ThreeSlope",
     "TwoRay",
     "Uma",
+    "UmaAerial",
+    "UmiAerial",
     "UmiStreetCanyon",
     "V2vHighway",
     "V2vUrban",
@@ -47,4 +51,7 @@ PATH_LOSS: dict[str, type[PathLoss]] = {
     "three-slope": ThreeSlope,
     "v2v-urban": V2vUrban,
     "v2v-highway": V2vHighway,
+    "uma-av": UmaAerial,
+    "umi-av": UmiAerial,
+    "rma-av": RmaAerial,
 }

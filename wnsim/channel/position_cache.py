@@ -38,7 +38,7 @@ class Table:
         self._known = np.zeros(0, dtype=np.bool_)
 
     def fill(self, rows: Ints, positions_m: Floats, phasors: Callable[[Floats], Singles]) -> None:
-        """Fill the rows (n, T) of positions (n, T, 2) [m] that are not known yet."""
+        """Fill the rows (n, T) of positions (n, T, 2 or 3) [m] that are not known yet."""
         count = int(rows.max(initial=-1)) + 1
         if count > self._known.size:
             self.phasors = grown(self.phasors, count)
@@ -66,13 +66,16 @@ class PositionCache:
         self._tables = tables
         waves = max(table.waves for table in tables)
         self._most = _TABLE // (4 * waves) if waves <= _MOST_WAVES else 0
-        self._row: dict[complex, int] = {}
+        self._row: dict[object, int] = {}
 
     def rows(self, positions_m: Floats) -> Ints | None:
-        """Return the rows (n, T) of positions (n, T, 2) [m]; None if they are too many to keep."""
-        if positions_m.size > 2 * self._most:
+        """Return the rows (n, T) of positions (n, T, 2 or 3) [m]; None if too many to keep."""
+        width = positions_m.shape[-1]
+        if positions_m.size > width * self._most:
             return None
-        names = np.ascontiguousarray(positions_m).view(np.complex128).ravel().tolist()
+        # A position as one value that hashes fast.
+        pair = np.complex128 if width == 2 else np.dtype((np.void, 8 * width))
+        names = np.ascontiguousarray(positions_m).view(pair).ravel().tolist()
         new = dict.fromkeys(name for name in names if name not in self._row)
         if len(self._row) + len(new) > self._most:
             self._row, new = {}, dict.fromkeys(names)
@@ -90,7 +93,7 @@ class CachedPositions:
     Parameters
     ----------
     places : cache that assigns rows
-    positions_m : (n, T, 2) positions [m]
+    positions_m : (n, T, 2 or 3) positions [m]
     """
 
     def __init__(self, places: PositionCache, positions_m: Floats) -> None:

@@ -43,10 +43,11 @@ class Geometry:
     Parameters
     ----------
     low, high : (L,) numbers of the two ends
-    positions_m : (n, T, 2) positions of the n nodes that are an end of a link [m]
+    positions_m : (n, T, 2) positions of the n nodes that are an end of a link, or (n, T, 3) with
+        the heights of devices above the lowest one, if they differ [m]
     first, second : (L,) indices of a link's low and high end among the n nodes
-    h_low_m, h_high_m : (L, 1) antenna heights of the two ends [m]
-    h_bs_m, h_ut_m : (L, 1) the same heights, of base station and terminal [m]
+    h_low_m, h_high_m : (L, 1 or T) antenna heights of the two ends [m]
+    h_bs_m, h_ut_m : (L, 1 or T) the same heights, of base station and terminal [m]
     d2d_m : (L, T) ground distance between the ends [m]
     t_s : (T,) instants [s]
     indoor : (L,) whether an end is indoors

@@ -14,16 +14,17 @@ from wnsim.core.units import Floats
 
 # Three deviations of the shadow fading in line of sight of the models here.
 _LUCK_DB = 12.0
-# Number of node kinds up to which each pair of kinds is evaluated.
+# Number of node kinds up to which each pair of kinds is evaluated, and heights in place of more.
 _MAX_KINDS = 128
+_SPREAD_KINDS = 33
 _STEPS = 64
 
 
 class MaximumRange:
     """Maximum distance at which two nodes can have at most a given loss.
 
-    Nodes are grouped by role and height. If there are many heights, those of one role count as the
-    highest: all models here have their smallest loss between high antennas.
+    Nodes are grouped by role and height. If there are many heights, or they change over time, all
+    nodes of one role count as being at each of some heights between the lowest and the highest.
 
     Parameters
     ----------
@@ -45,15 +46,14 @@ class MaximumRange:
     ) -> None:
         self._frequency_hz = frequency_hz
         self._sigma_db = shadowing.sigma_db
-        heights_m, stations = nodes.heights_m, nodes.stations
+        heights = nodes.heights
         gain_db = nodes.antennas.peak_dbi - nodes.penetration_db
-        kind_of = np.stack([stations.astype(np.float64), heights_m], axis=1)
+        kind_of = np.stack([nodes.stations.astype(np.float64), heights.lowest_m], axis=1)
         # Excess height difference of a merged pair over a true one.
         self._merged_m = 0.0
-        if len(np.unique(kind_of, axis=0)) > _MAX_KINDS:
-            self._merged_m = float(np.ptp(heights_m))
-            for role in (stations, ~stations):
-                kind_of[role, 1] = heights_m.max(initial=0.0, where=role)
+        if heights.varying is not None or len(np.unique(kind_of, axis=0)) > _MAX_KINDS:
+            self._merged_m = float(heights.highest_m.max() - heights.lowest_m.min())
+            kind_of, gain_db = _spread(nodes, gain_db)
         kinds, kind, count = np.unique(kind_of, axis=0, return_inverse=True, return_counts=True)
         kind = kind.reshape(-1)
         # The largest gain and the second largest of each kind.
@@ -102,3 +102,29 @@ class MaximumRange:
             luck_db = np.where(np.asarray(sigma_db) > 0.0, _LUCK_DB, 0.0)
             least_db = np.minimum(least_db, model.loss_db(*ends) - luck_db)
         return least_db
+
+
+def _spread(nodes: Nodes, gain_db: Floats) -> tuple[Floats, Floats]:
+    """Return kinds that stand for nodes of many heights.
+
+    Parameters
+    ----------
+    nodes : the nodes
+    gain_db : (N,) peak gain of each [dB]
+
+    Returns
+    -------
+    (k, 2) role and height [m] of two nodes at each height, and (k,) their gains, the two largest
+    ones of the role [dB]
+    """
+    kinds, gains = [], []
+    for role in (False, True):
+        nodes_of = nodes.stations == role
+        if nodes_of.any():
+            low_m = nodes.heights.lowest_m[nodes_of].min()
+            high_m = nodes.heights.highest_m[nodes_of].max()
+            best_db = np.sort(gain_db[nodes_of])[-2:]
+            heights_m = np.repeat(np.linspace(low_m, high_m, _SPREAD_KINDS), best_db.size)
+            kinds.append(np.stack([np.full(heights_m.size, float(role)), heights_m], axis=1))
+            gains.append(np.tile(best_db, _SPREAD_KINDS))
+    return np.concatenate(kinds), np.concatenate(gains)

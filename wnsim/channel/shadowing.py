@@ -3,7 +3,8 @@
 A field is a sum of plane cosine waves over the four coordinates of the two ends,
 F(a, b) = sqrt(2/M) sum_m cos(k_m . a + l_m . b + phi_m), made reciprocal by adding F(b, a). It is
 stateless: equal positions give equal values, in whatever order and however often they are
-evaluated.
+evaluated. Where antennas differ in height, positions have a third coordinate, in which the waves
+continue such that the autocorrelation depends on the distance in space.
 
 Sources: Gudmundson, "Correlation model for shadow fading in mobile radio systems", Electronics
 Letters 27, 1991, and 3GPP TR 38.901 eq. 7.4-5 (exponential autocorrelation); Wang, Tameh and Nix,
@@ -21,7 +22,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri, stdtrit
 
+from wnsim.channel.heights import length_m
 from wnsim.channel.links import members
 from wnsim.channel.position_cache import CachedPositions, Table
 from wnsim.core import streams
@@ -66,26 +69,34 @@ class Shadowing:
 
 @dataclass(frozen=True)
 class Kernel:
-    """An isotropic autocorrelation in the plane, in units of the decorrelation distance.
+    """An isotropic autocorrelation in space, in units of the decorrelation distance.
 
     Parameters
     ----------
     autocorrelation : correlation at a distance
     wave_number : quantile function of the length of a wave vector, whose distribution is the
         plane spectrum of the autocorrelation
+    vertical : quantile function of the third component of a wave vector, given its length in the
+        plane, of which the spectrum in space is made
     """
 
     autocorrelation: Callable[[Floats], Floats]
     wave_number: Callable[[Floats], Floats]
+    vertical: Callable[[Floats, Floats], Floats]
 
 
-# The spectrum of exp(-r) in the plane is k (1 + k^2)^(-3/2).
+# The spectrum of exp(-r) in the plane is k (1 + k^2)^(-3/2). In space it is a constant times
+# (1 + k^2 + z^2)^(-2): given k, z / sqrt((1 + k^2) / 3) has Student's distribution with 3 degrees.
 EXPONENTIAL = Kernel(
-    lambda r: np.exp(-r), lambda u: np.asarray(np.sqrt(1.0 / (1.0 - u) ** 2 - 1.0))
+    lambda r: np.exp(-r),
+    lambda u: np.asarray(np.sqrt(1.0 / (1.0 - u) ** 2 - 1.0)),
+    lambda k, u: np.asarray(np.sqrt((1.0 + k**2) / 3.0) * stdtrit(3.0, u)),
 )
-# The spectrum of exp(-r^2) in the plane is k exp(-k^2 / 4) / 2.
+# The spectrum of exp(-r^2) in the plane is k exp(-k^2 / 4) / 2; each component is Gaussian.
 SQUARED_EXPONENTIAL = Kernel(
-    lambda r: np.exp(-(r**2)), lambda u: np.asarray(2.0 * np.sqrt(-np.log1p(-u)))
+    lambda r: np.exp(-(r**2)),
+    lambda u: np.asarray(2.0 * np.sqrt(-np.log1p(-u))),
+    lambda k, u: np.asarray(math.sqrt(2.0) * ndtri(u)),
 )
 
 
@@ -123,12 +134,16 @@ class Field:
         points = (draws.random(4)[:, None] + np.outer(_SPREAD, np.arange(waves))) % 1.0
         strata = points.argsort(axis=1).argsort(axis=1)
         points = (strata + draws.random((4, waves))) / waves
-        length = kernel.wave_number(points[:2]) / (2.0 * np.pi * correlation_m)
+        number = kernel.wave_number(points[:2])
+        length = number / (2.0 * np.pi * correlation_m)
         angle = 2.0 * np.pi * points[2:]
         # (2 ends, waves), in turns per meter and turns
         self._x = length * np.cos(angle)
         self._y = length * np.sin(angle)
         self._phase = np.stack([np.zeros(waves), draws.random(waves)])
+        strata = draws.random((2, waves)).argsort(axis=1)
+        height = kernel.vertical(number, (strata + draws.random((2, waves))) / waves)
+        self._z = height / (2.0 * np.pi * correlation_m)
         self._scale = math.sqrt(2.0 / waves)
         self.waves = waves
         self.table = Table(waves)
@@ -138,14 +153,14 @@ class Field:
 
         Parameters
         ----------
-        a_m, b_m : (..., 2) positions of the two ends [m]
+        a_m, b_m : (..., 2 or 3) positions of the two ends [m]
 
         Returns
         -------
         (...,) values, equal to the last bit with a and b exchanged
         """
         a_m, b_m = np.broadcast_arrays(a_m, b_m)
-        near_m, far_m = a_m.reshape(-1, 1, 2), b_m.reshape(-1, 1, 2)
+        near_m, far_m = (end_m.reshape(-1, 1, end_m.shape[-1]) for end_m in (a_m, b_m))
         first = np.arange(near_m.shape[0])
         positions_m = np.concatenate([near_m, far_m])
         return self.between(positions_m, first, first + first.size)[:, 0].reshape(a_m.shape[:-1])
@@ -157,7 +172,7 @@ class Field:
 
         Parameters
         ----------
-        positions_m : (n, T, 2) positions at T instants [m]
+        positions_m : (n, T, 2 or 3) positions at T instants [m]
         first, second : (L,) indices of the ends of each link
         cached : cached positions, if phasors are to be kept
 
@@ -175,7 +190,7 @@ class Field:
             self.table.fill(rows, positions_m, self._phasors)
             values = _sums(self.table.phasors, rows[first], rows[second])
         apart_m = positions_m[first] - positions_m[second]
-        distance = np.hypot(apart_m[..., 0], apart_m[..., 1])
+        distance = length_m(apart_m)
         # F(a, b) and F(b, a) are correlated where both ends are near each other.
         overlap = self._kernel.autocorrelation(distance / self.correlation_m) ** 2
         return self._scale * values / np.sqrt(2.0 * (1.0 + overlap))
@@ -187,19 +202,19 @@ class Field:
         for start in range(0, positions_m.shape[1], step):
             window = slice(start, start + step)
             some_m = positions_m[:, window]
-            rows = np.arange(some_m.size // 2).reshape(some_m.shape[:2])
+            rows = np.arange(some_m[..., 0].size).reshape(some_m.shape[:2])
             for wave in range(0, self.waves, _WAVES_AT_ONCE):
                 waves = slice(wave, wave + _WAVES_AT_ONCE)
-                phasors = self._phasors(some_m.reshape(-1, 2), waves)
+                phasors = self._phasors(some_m.reshape(-1, some_m.shape[-1]), waves)
                 values[:, window] += _sums(phasors, rows[first], rows[second])
         return values
 
     def _phasors(self, positions_m: Floats, waves: slice = slice(None)) -> NDArray[np.float32]:
-        """Return factors (n, 2, 2 waves) of positions (n, 2) whose inner products are the sums.
+        """Return factors (n, 2, 2 waves) of positions (n, 2 or 3); inner products are the sums.
 
         cos(p + q) = [cos p, -sin p] . [cos q, sin q], p of one end and q of the other.
         """
-        x, y, phase = (part[:, waves] for part in (self._x, self._y, self._phase))
+        x, y, z, phase = (part[:, waves] for part in (self._x, self._y, self._z, self._phase))
         count = x.shape[1]
         phasors = np.empty((positions_m.shape[0], 2, 2 * count), dtype=np.float32)
         step = max(1, _SLAB // (2 * count))
@@ -207,6 +222,8 @@ class Field:
             some = slice(top, top + step)
             turns = positions_m[some, None, 0, None] * x
             turns += positions_m[some, None, 1, None] * y
+            if positions_m.shape[1] == 3:
+                turns += positions_m[some, None, 2, None] * z
             turns += phase
             # Single precision only after whole turns are removed.
             turns -= np.rint(turns)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from wnsim.channel.heights import Heights
 from wnsim.core.units import Floats, Ints
 from wnsim.mobility import Motion
 
@@ -24,7 +25,7 @@ class PresenceSegments:
     ----------
     device : (s,) device
     begin_s, end_s : (s,) start and end [s]
-    from_m, to_m : (s, 2) positions at both [m]
+    from_m, to_m : (s, 2) positions at both, or (s, 3) with heights [m]
     """
 
     device: Ints
@@ -34,15 +35,24 @@ class PresenceSegments:
     to_m: Floats
 
     def place_m(self, which: Ints, at_s: Floats) -> Floats:
-        """Return positions (2, p) [m] in segments (p,) at instants (p,) [s]; exact at both ends."""
+        """Return positions (2 or 3, p) [m] in segments (p,) at instants (p,) [s]; exact at ends."""
         begin_s, end_s = self.begin_s[which], self.end_s[which]
         from_m, to_m = self.from_m[which].T, self.to_m[which].T
         share = (at_s - begin_s) / (end_s - begin_s)
         return np.where(at_s == end_s, to_m, from_m + share * (to_m - from_m))
 
 
-def steps(motion: Motion, regular_s: Floats) -> Iterator[PresenceSegments]:
-    """Yield the presence segments of each step between instants (steps + 1,) [s]."""
+def steps(
+    motion: Motion, regular_s: Floats, heights: Heights | None = None
+) -> Iterator[PresenceSegments]:
+    """Yield the presence segments of each step.
+
+    Parameters
+    ----------
+    motion : motion of the devices
+    regular_s : (steps + 1,) instants between the steps [s]
+    heights : antenna heights of the devices; none: equal heights
+    """
     everyone = np.arange(len(motion.names))
     grid_s = np.union1d(regular_s, _changes_s(motion, float(regular_s[-1])))
     bounds = np.searchsorted(grid_s, regular_s)
@@ -53,6 +63,8 @@ def steps(motion: Motion, regular_s: Floats) -> Iterator[PresenceSegments]:
         last = max(first + 1, last)
         part_s = grid_s[bounds[first] : bounds[last] + 1]
         positions_m = motion.position_m(everyone, part_s)
+        if heights is not None:
+            positions_m = heights.in_space_m(positions_m, everyone, part_s)
         there = motion.present(everyone, (part_s[:-1] + part_s[1:]) / 2.0)
         for step in range(first, last):
             low, high = bounds[[step, step + 1]] - bounds[first]
@@ -78,7 +90,7 @@ def _stays(instants_s: Floats, positions_m: Floats, there: NDArray[np.bool_]) ->
     Parameters
     ----------
     instants_s : (k + 1,) start of the step, changes of presence, and end of the step [s]
-    positions_m : (devices, k + 1, 2) positions then [m]
+    positions_m : (devices, k + 1, 2 or 3) positions then [m]
     there : (devices, k) presence in between
     """
     # A segment starts where presence follows absence, and ends where absence follows presence.

@@ -6,14 +6,15 @@ Instants at which devices appear or vanish within a step are kept too. Candidate
 over the positions in the middle of each step, so that the work grows with devices and contacts, not
 pairs.
 
-Limits: only the distance counts, without obstacles and fading; a contact ends when one of its
-devices vanishes; all pairs in contact at one instant are in memory together.
+Limits: only the distance in space counts, without obstacles and fading; a contact ends when one of
+its devices vanishes; all pairs in contact at one instant are in memory together.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial import cKDTree
 
+from wnsim.channel.heights import Heights, length_m
 from wnsim.contacts.presence_segments import PresenceSegments, steps
 from wnsim.core.units import Floats, Ints
 from wnsim.mobility import Motion
@@ -64,7 +66,13 @@ class Contacts:
     largest_share: Floats
 
 
-def contacts(motion: Motion, range_m: float, until_s: float, step_s: float = 1.0) -> Contacts:
+def contacts(
+    motion: Motion,
+    range_m: float,
+    until_s: float,
+    step_s: float = 1.0,
+    heights: Heights | None = None,
+) -> Contacts:
     """Return the contacts of all devices from 0 s on.
 
     Parameters
@@ -73,6 +81,7 @@ def contacts(motion: Motion, range_m: float, until_s: float, step_s: float = 1.0
     range_m : distance within which two devices are in contact [m]
     until_s : end of the observed time [s]
     step_s : step within which velocity is assumed constant [s]
+    heights : antenna heights of the devices; none: equal heights
 
     Raises
     ------
@@ -89,7 +98,7 @@ def contacts(motion: Motion, range_m: float, until_s: float, step_s: float = 1.0
     regular_s = np.append(np.arange(math.ceil(until_s / step_s)) * step_s, until_s)
     regular_s = np.unique(np.minimum(regular_s, until_s))
     sweep = _Sweep(len(motion.names), range_m, regular_s.size - 1)
-    for step, stays in enumerate(steps(motion, regular_s)):
+    for step, stays in enumerate(steps(motion, regular_s, heights)):
         sweep.step(step, regular_s[step], regular_s[step + 1], stays)
     return Contacts(
         rows=sweep.rows(until_s),
@@ -189,7 +198,7 @@ def _candidates(stays: PresenceSegments, range_m: float) -> tuple[Ints, Ints]:
     if stays.device.size < 2:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     # Each is at most half of its way from its middle; a little more for rounding.
-    max_range_m = np.max(np.hypot(*(stays.to_m - stays.from_m).T))
+    max_range_m = np.max(length_m(stays.to_m - stays.from_m))
     tree = cKDTree((stays.from_m + stays.to_m) / 2.0)
     pairs = tree.query_pairs((range_m + max_range_m) * (1.0 + 1e-9), output_type="ndarray")
     first, second = pairs.astype(np.int64).T
@@ -198,8 +207,8 @@ def _candidates(stays: PresenceSegments, range_m: float) -> tuple[Ints, Ints]:
 
 
 def _within(apart_m: Floats, range_m: float) -> NDArray[np.bool_]:
-    """Return whether differences (2, p) [m] are within range."""
-    return np.asarray(np.hypot(*apart_m) <= range_m, dtype=np.bool_)
+    """Return whether differences (2 or 3, p) [m] are within range."""
+    return np.asarray(length_m(apart_m.T) <= range_m, dtype=np.bool_)
 
 
 def _crossings(from_m: Floats, to_m: Floats, range_m: float) -> tuple[Floats, Floats]:
@@ -207,15 +216,18 @@ def _crossings(from_m: Floats, to_m: Floats, range_m: float) -> tuple[Floats, Fl
 
     Parameters
     ----------
-    from_m, to_m : (2, p) difference vectors at both ends of the way [m]
+    from_m, to_m : (2 or 3, p) difference vectors at both ends of the way [m]
     range_m : distance of the crossing [m]
     """
     way_m = to_m - from_m
     square = np.sum(way_m**2, axis=0)
     toward = -np.sum(from_m * way_m, axis=0)
     # R^2 - d_min^2 of the closest approach, from the cross product.
-    cross = from_m[0] * way_m[1] - from_m[1] * way_m[0]
-    inside = range_m**2 * square - cross**2
+    cross = [
+        from_m[one] * way_m[other] - from_m[other] * way_m[one]
+        for one, other in combinations(range(len(way_m)), 2)
+    ]
+    inside = range_m**2 * square - sum(each**2 for each in cross)
     crosses = (square > 0.0) & (inside > 0.0)
     half = np.sqrt(np.where(crosses, inside, 0.0))
     safe = np.where(crosses, square, 1.0)

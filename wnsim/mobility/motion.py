@@ -20,6 +20,12 @@ class Motion(Protocol):
     ----------
     names : one name per device
     max_speed_mps : upper bound of all devices' speed [m/s]
+
+    Notes
+    -----
+    A motion in which devices rise and sink also has `height_bounds_m`, the lowest and the highest
+    height of each device over time, (N,) and (N,) [m], and `height_m(devices, t_s)`, their heights
+    (n, T) above the ground at instants [m]. Antennas are there, and at least at `devices.height_m`.
     """
 
     names: tuple[str, ...]

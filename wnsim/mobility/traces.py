@@ -17,6 +17,7 @@ from wnsim.mobility.motion import Bools, check_count
 from wnsim.mobility.trace_choice import chosen, clipped, window_start_s
 from wnsim.mobility.trace_files import Layout, OnBadRow, Track, Tracks, read, sources
 from wnsim.mobility.trace_files.teleports import without_teleports
+from wnsim.mobility.trace_heights import above_ground, check_heights, without_heights
 
 # One missing sample is not an absence; the rest allows for rounded times.
 _GAP_STEPS = 2.001
@@ -32,8 +33,8 @@ class Trace:
     of the file. All formats except Parquet may be compressed with gzip.
 
     Positions in degrees are projected to meters around their center, with distances accurate to
-    2e-5 within 50 km, and shifted so that the lowest x (east) and y (north) are 0. Heights are read
-    where a format has them, but not used.
+    2e-5 within 50 km, and shifted so that the lowest x (east) and y (north) are 0. GPX, KML,
+    NMEA, GeoLife, SUMO, ns-2, BonnMotion and CSV may have heights.
 
     Parameters
     ----------
@@ -43,10 +44,15 @@ class Trace:
         device; recordings with dates: "gpx" and "kml", a track per device, "geolife", a user per
         device, "nmea" and "cabspotting", a file per device; "csv", samples with the header
         t_s,id,x_m,y_m or t_s,id,lon_deg,lat_deg, where time may replace t_s for dates in ISO 8601,
-        and z_m and other columns are allowed; "auto" infers the format from the content
+        and a height, z_m or altitude_m (or without _m), and other columns are allowed; "auto"
+        infers the format from the content
     coordinates : "meters" or "degrees" of longitude and latitude, for data of SUMO, which do not
         say; "auto" is the format's own, and for SUMO degrees if meters are implausible
-    heights : "drop" if each waypoint of BonnMotion has a height, which is not used
+    heights : how heights of the file are used: "none"; "above-ground" for antenna heights over a
+        ground at `ground_m`, or "above-lowest" over the lowest height of the file, for altitudes
+        above the sea; a device below `devices.height_m` has its antenna there; "drop" if
+        each waypoint of BonnMotion has a height, which is not used
+    ground_m : height of the flat ground in the heights of the file [m], for "above-ground"
     on_bad_row : "error" for the first invalid row; "skip" leaves invalid rows out, and notes how
         many and which
     start : instant of the trace at which a run starts: "first" for its first sample; seconds on its
@@ -66,7 +72,8 @@ class Trace:
     file: str | Annotated[tuple[str, ...], Field(min_length=1)]
     format: Layout = "auto"
     coordinates: Literal["auto", "meters", "degrees"] = "auto"
-    heights: Literal["none", "drop"] = "none"
+    heights: Literal["none", "drop", "above-ground", "above-lowest"] = "none"
+    ground_m: Annotated[float, Field(ge=-1e5, le=1e5)] = 0.0
     on_bad_row: OnBadRow = "error"
     start: float | str = "auto"
     duration_s: Annotated[float, Field(gt=0)] | None = None
@@ -78,6 +85,10 @@ class Trace:
     def __post_init__(self) -> None:
         if self.max_gap_s is not None and not self.max_gap_s > 0.0:
             raise ValueError(f"max_gap_s must be positive, got {self.max_gap_s}")
+        if self.heights != "above-ground" and self.ground_m != 0.0:
+            raise ValueError(
+                f"ground_m must be left out unless heights is above-ground, got {self.heights}"
+            )
         if self.ids is not None and (self.present_at is not None or self.choose != "first"):
             raise ValueError("ids name the devices: leave out present_at and choose")
 
@@ -102,7 +113,7 @@ class Trace:
             self.file,
             self.format,
             self.coordinates,
-            heights=self.heights == "drop",
+            heights=self.heights != "none",
             on_bad_row=self.on_bad_row,
         )
         name = self.file if isinstance(self.file, str) else ", ".join(self.file)[:200]
@@ -113,6 +124,11 @@ class Trace:
 
     def _motion(self, tracks: Tracks, degrees: bool, count: int) -> TraceMotion:
         """Return the motion of the chosen devices of a trace."""
+        uses_heights = self.heights.startswith("above")
+        if uses_heights:
+            tracks = above_ground(tracks, None if self.heights == "above-lowest" else self.ground_m)
+        else:
+            tracks = without_heights(tracks)
         max_gap_s = _usual_gap_s(tracks) if self.max_gap_s is None else self.max_gap_s
         end_s = math.inf if self.duration_s is None else self.duration_s
         begin_s = window_start_s(self.start, tracks)
@@ -124,6 +140,11 @@ class Trace:
                 "key start sets which instant of the trace is 0 s"
             )
         if degrees:
+            if self.heights == "above-ground" and self.ground_m == 0.0 and tracks.wall_clock:
+                tracks = tracks.noting(
+                    "heights are taken as above the ground, but those of recordings are usually "
+                    "above the sea; ground_m or heights: above-lowest refers them to the ground"
+                )
             tracks = tracks.projected()
         if tracks.teleporting:
             tracks = without_teleports(tracks, max_gap_s)
@@ -131,6 +152,8 @@ class Trace:
             tracks, count, max_gap_s, end_s,
             ids=self.ids, present_at=self.present_at, longest=self.choose == "longest",
         )  # fmt: skip
+        if uses_heights:
+            check_heights(tracks, names)
         motion = TraceMotion(
             tuple(names),
             [tracks.by_name[name] for name in names],
@@ -152,7 +175,7 @@ class TraceMotion:
     Parameters
     ----------
     names : one name per device
-    tracks : samples of each device, or its track
+    tracks : samples of each device, or its track; heights of tracks are used if all have them
     max_gap_s : longest time between samples that is bridged [s]
     lasting : whether devices stay for ever after their last sample
     end_s : instant after which all devices are absent [s]
@@ -161,7 +184,8 @@ class TraceMotion:
     Attributes
     ----------
     names, notes : as above
-    max_speed_mps : highest speed between samples [m/s]
+    max_speed_mps : highest speed between samples, in space where heights are used [m/s]
+    height_bounds_m : (N,) lowest and (N,) highest height of each device [m]; none: no heights
     """
 
     def __init__(
@@ -183,6 +207,13 @@ class TraceMotion:
         ]
         self._changes_s = np.unique(np.concatenate([span.ravel() for span in self._spans_s]))
         self.max_speed_mps = max(_max_speed_mps(track, max_gap_s) for track in known)
+        self._heights_m = [track.heights_m for track in known if track.heights_m is not None]
+        self.height_bounds_m: tuple[Floats, Floats] | None = None
+        if len(self._heights_m) == len(known):
+            self.height_bounds_m = (
+                np.array([heights_m.min() for heights_m in self._heights_m]),
+                np.array([heights_m.max() for heights_m in self._heights_m]),
+            )
 
     def position_m(self, devices: Ints, t_s: Floats) -> Floats:
         """Return positions (n, T, 2) [m]; outside the track, those of its ends."""
@@ -193,6 +224,14 @@ class TraceMotion:
             positions_m[row, :, 0] = np.interp(t_s, when_s, x_m)
             positions_m[row, :, 1] = np.interp(t_s, when_s, y_m)
         return positions_m
+
+    def height_m(self, devices: Ints, t_s: Floats) -> Floats:
+        """Return heights (n, T) above the ground [m], as `position_m` does positions."""
+        t_s = np.maximum(np.asarray(t_s, dtype=np.float64), 0.0)
+        heights_m = np.empty((np.size(devices), t_s.size))
+        for row, device in enumerate(np.asarray(devices).tolist()):
+            heights_m[row] = np.interp(t_s, self._tracks[device][0], self._heights_m[device])
+        return heights_m
 
     def present(self, devices: Ints, t_s: Floats) -> Bools:
         """Return (n, T) whether devices (n,) are present at instants (T,), both ends included."""
@@ -250,6 +289,9 @@ def _usual_gap_s(tracks: Tracks) -> float:
 
 def _max_speed_mps(track: Track, max_gap_s: float) -> float:
     """Return the highest speed between samples, excluding gaps [m/s]."""
-    steps, _ = track.steps(max_gap_s)
+    steps, ends = track.steps(max_gap_s)
     with np.errstate(over="ignore"):
-        return float(np.max(np.hypot(steps[:, 1], steps[:, 2]) / steps[:, 0], initial=0.0))
+        ways_m = np.hypot(steps[:, 1], steps[:, 2])
+        if track.heights_m is not None:
+            ways_m = np.hypot(ways_m, track.heights_m[ends] - track.heights_m[ends - 1])
+        return float(np.max(ways_m / steps[:, 0], initial=0.0))

@@ -20,6 +20,7 @@ from wnsim.core.units import Floats
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from wnsim.channel.heights import Heights
     from wnsim.mobility import Motion
 
 MOST_INSTANTS = 1000
@@ -40,15 +41,23 @@ class PositionRow:
     time_s : the instant, to the nanosecond [s]
     device : number of the device, or of the base station after all devices; none: no device present
     x_m, y_m : to the millimetre; NaN if no device is present [m]
+    height_m : likewise the antenna height, where those of devices differ; otherwise NaN [m]
     """
 
     time_s: float
     device: int | None
     x_m: float
     y_m: float
+    height_m: float = math.nan
 
 
-def position_rows(motion: Motion, stations_m: Floats, until_s: float) -> list[PositionRow]:
+def position_rows(
+    motion: Motion,
+    stations_m: Floats,
+    until_s: float,
+    heights: Heights | None = None,
+    station_height_m: float = math.nan,
+) -> list[PositionRow]:
     """Return the positions of devices and base stations from 0 s on, by time and then by device.
 
     Parameters
@@ -56,12 +65,19 @@ def position_rows(motion: Motion, stations_m: Floats, until_s: float) -> list[Po
     motion : motion of the devices
     stations_m : (stations, 2) positions of the base stations [m]
     until_s : end of the simulation [s]
+    heights : antenna heights of the devices; none: equal heights
+    station_height_m : antenna height of the base stations [m]
     """
     count = len(motion.names)
     devices = np.arange(count)
     instants_s = _instants_s(count, motion.max_speed_mps, until_s)
-    # [instants, devices, 2] and [instants, devices]
-    positions_m = np.moveaxis(motion.position_m(devices, instants_s), 0, 1).round(3)
+    places_m = motion.position_m(devices, instants_s)
+    fixed_m = stations_m
+    if heights is not None and not heights.level():
+        places_m = heights.in_space_m(places_m, devices, instants_s)
+        fixed_m = np.column_stack([stations_m, np.full(len(stations_m), station_height_m)])
+    # [instants, devices, 2 or 3] and [instants, devices]
+    positions_m = np.moveaxis(places_m, 0, 1).round(3)
     present = motion.present(devices, instants_s).T
     kept = _changing(positions_m, present)
     rows: list[PositionRow] = []
@@ -73,8 +89,8 @@ def position_rows(motion: Motion, stations_m: Floats, until_s: float) -> list[Po
         if not found:
             rows.append(PositionRow(time_s, None, math.nan, math.nan))
         if time_s == 0.0:
-            fixed_m = stations_m.round(3).tolist()
-            rows += [PositionRow(0.0, count + n, *at_m) for n, at_m in enumerate(fixed_m)]
+            stations = enumerate(fixed_m.round(3).tolist(), start=count)
+            rows += [PositionRow(0.0, number, *at_m) for number, at_m in stations]
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
+from wnsim.channel.heights import Heights, length_m
 from wnsim.core.units import NS_PER_S, Floats, Ints, db_to_linear, linear_to_db, thermal_noise_w
 from wnsim.phy.inverse import required_share
 
@@ -40,6 +42,8 @@ class World:
     bandwidth_hz : band of one transmitter, or of all if they share it [Hz]
     stations_m : (stations, 2) positions of the base stations [m]
     faults : fault timeline; none: no faults
+    heights : antenna heights of the devices; none: equal heights
+    station_height_m : antenna height of the base stations [m]
     """
 
     motion: Motion
@@ -51,6 +55,8 @@ class World:
     bandwidth_hz: float
     stations_m: Floats = field(default_factory=lambda: _NO_STATIONS)
     faults: Timeline | None = None
+    heights: Heights | None = None
+    station_height_m: float = math.nan
 
     @property
     def count(self) -> int:
@@ -71,6 +77,13 @@ class World:
     def position_m(self, nodes: Ints, t_s: Floats) -> Floats:
         """Return positions (n, T, 2) [m] of nodes (n,) at instants (T,) [s]."""
         return positions_m(self.motion, self.stations_m, nodes, t_s)
+
+    def in_space_m(self, devices: Ints, t_s: Floats) -> Floats:
+        """Return positions (n, T, 3) [m] of devices; (n, T, 2) if all have one height."""
+        positions_m = self.motion.position_m(devices, t_s)
+        if self.heights is None:
+            return positions_m
+        return self.heights.in_space_m(positions_m, devices, t_s)
 
     def compute_time_s(self, device: int, flops: float, time_s: float = 0.0) -> float:
         """Return the computing time of operations on a device from an instant on [s]."""
@@ -143,7 +156,7 @@ class World:
         return Snapshot(
             world=self,
             time_s=time_s,
-            position_m=self.motion.position_m(devices, at)[:, 0],
+            position_m=self.in_space_m(devices, at)[:, 0],
             present=present,
             measured_db=measured_db,
         )
@@ -169,7 +182,7 @@ class Snapshot:
     ----------
     world : the world
     time_s : the instant [s]
-    position_m : (devices, 2) positions [m]
+    position_m : (devices, 2) positions, or (devices, 3) with heights where these differ [m]
     present : (devices,) whether the device is in the scene and works
     measured_db : (devices, devices) measured SNRs, minus infinity where there is no measurement
         [dB]; none: the true means are known
@@ -184,8 +197,7 @@ class Snapshot:
     @cached_property
     def distance_m(self) -> Floats:
         """Return the distances between devices, (devices, devices) [m]."""
-        distance = self.position_m[:, None] - self.position_m[None, :]
-        return np.asarray(np.hypot(distance[..., 0], distance[..., 1]))
+        return length_m(self.position_m[:, None] - self.position_m[None, :])
 
     @cached_property
     def snr_db(self) -> Floats:
@@ -254,8 +266,8 @@ class Snapshot:
         present, tree = self._tree
         pairs = present[tree.query_pairs(range_m, output_type="ndarray")]
         ahead_s = self.time_s + np.arange(step_s, horizon_s + step_s, step_s)
-        apart_m = np.subtract(*(self.world.motion.position_m(pairs[:, n], ahead_s) for n in (0, 1)))
-        lost = np.hypot(apart_m[..., 0], apart_m[..., 1]) > range_m
+        apart_m = np.subtract(*(self.world.in_space_m(pairs[:, n], ahead_s) for n in (0, 1)))
+        lost = length_m(apart_m) > range_m
         for end in (0, 1):
             lost |= ~self.world.motion.present(pairs[:, end], ahead_s)
         first = np.where(lost.any(axis=1), lost.argmax(axis=1) * step_s + step_s, horizon_s)

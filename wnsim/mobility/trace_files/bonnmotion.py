@@ -52,7 +52,7 @@ def _values(samples: Samples, words: list[str], size: int, line: int) -> list[fl
     if len(words) % size:
         hint = ""
         if size == _FLAT and _are_waypoints(words, _SOLID):
-            hint = ", or 4 with the option heights: drop"
+            hint = ", or 4 with the option heights: drop, above-ground or above-lowest"
         raise samples.bad_row(
             f"a line must have {size} values for each waypoint{hint}, got {len(words)}", line
         )

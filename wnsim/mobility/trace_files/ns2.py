@@ -1,8 +1,9 @@
 """Reader of ns-2 movements: initial positions, and commands to move from an instant on.
 
 A command overrides the one before, wherever the device is by then; a speed of 0 stops it. A command
-may also set a coordinate, which places the device anew and stops it. The order of the lines does
-not matter. Devices are present from 0 s on for ever. Other lines are ignored.
+may also set a coordinate, which places the device anew and stops it; heights change so alone. The
+order of the lines does not matter. Devices are present from 0 s on for ever. Other lines are
+ignored.
 
 Sources: The ns Manual, "Mobile Networking in ns" (set X_, set Y_, set Z_, and setdest x y speed);
 ns-3 documentation, Ns2MobilityHelper (set X_ at an instant, commands without quotation marks).
@@ -29,8 +30,9 @@ _PLACE_AT = re.compile(
 _MOVE = re.compile(
     rf'\s*\$ns_?\s+at\s+(\S+)\s+"?\s*{_NODE}\s+setdest\s+(\S+)\s+(\S+)\s+([^\s";]+)\s*"?{_END}'
 )
-# Values of a command: instant, line, x, y, speed.
-_WIDTH = 5
+# Values of a command: instant, line, x, y, z, speed.
+_WIDTH = 6
+_AXES = "XYZ"
 _ABOUT_MOTION = re.compile(r"\bsetdest\b|\bset\s+[XYZ]_")
 
 
@@ -41,8 +43,8 @@ class _Node:
     Parameters
     ----------
     places : initial coordinates by axis
-    commands : instant, line, x, y, speed each; NaN for an axis that is not set, and for the speed
-        of a command that sets a coordinate
+    commands : instant, line, x, y, z, speed each; NaN for an axis that is not set, and for the
+        speed of a command that sets a coordinate
     """
 
     places: dict[str, float] = field(default_factory=dict)
@@ -73,8 +75,7 @@ def read_ns2(samples: Samples, content: Iterator[bytes]) -> None:
         commands = _ordered(node)
         try:
             start = _start(samples, name, node, commands)
-            for time_s, x_m, y_m, line, jumps in _walk(samples, *start, commands):
-                z_m = node.places.get("Z", math.nan)
+            for time_s, x_m, y_m, z_m, line, jumps in _walk(samples, start, commands):
                 samples.add_at(name, time_s, x_m, y_m, line, z_m=z_m, jumps=jumps)
         except BadRowError as problem:
             samples.skip(problem)
@@ -89,12 +90,9 @@ def _command(samples: Samples, nodes: dict[str, _Node], text: str, line: int) ->
         time_s = samples.number(place[1], "time", line)
         value = samples.number(place[4], f"{place[3]}_", line)
         _check(samples, time_s, 0.0, line)
-        node = nodes.setdefault(place[2], _Node())
-        if place[3] == "Z":
-            node.places.setdefault("Z", value)
-        else:
-            axes = [value if axis == place[3] else math.nan for axis in "XY"]
-            node.commands.extend((time_s, line, *axes, math.nan))
+        axes = [value if axis == place[3] else math.nan for axis in _AXES]
+        commands = nodes.setdefault(place[2], _Node()).commands
+        commands.extend((time_s, line, *axes, math.nan))
     elif move := _MOVE.fullmatch(text):
         time_s, x_m, y_m, speed_mps = (
             samples.number(move[group], what, line)
@@ -102,7 +100,7 @@ def _command(samples: Samples, nodes: dict[str, _Node], text: str, line: int) ->
         )
         _check(samples, time_s, speed_mps, line)
         commands = nodes.setdefault(move[2], _Node()).commands
-        commands.extend((time_s, line, x_m, y_m, speed_mps))
+        commands.extend((time_s, line, x_m, y_m, math.nan, speed_mps))
     elif _ABOUT_MOTION.search(text.partition("#")[0]):
         raise samples.bad_row(
             "a line about motion must be $node_(n) set X_ (or Y_) and a number, or "
@@ -127,12 +125,13 @@ def _ordered(node: _Node) -> list[list[float]]:
     """
     flat = node.commands.tolist()
     rows = [flat[first : first + _WIDTH] for first in range(0, len(flat), _WIDTH)]
-    rows.sort(key=lambda row: (row[0], not math.isnan(row[4])))
+    rows.sort(key=lambda row: (row[0], not math.isnan(row[-1])))
     merged: list[list[float]] = []
     for row in rows:
         last = merged[-1] if merged else None
-        if last is not None and math.isnan(row[4]) and math.isnan(last[4]) and row[0] == last[0]:
-            last[2:4] = [_given(*pair) for pair in zip(row[2:4], last[2:4], strict=True)]
+        placed = math.isnan(row[-1]) and last is not None and math.isnan(last[-1])
+        if last is not None and placed and row[0] == last[0]:
+            last[2:5] = [_given(*pair) for pair in zip(row[2:5], last[2:5], strict=True)]
         else:
             merged.append(row)
     return merged
@@ -143,38 +142,37 @@ def _given(value: float, otherwise: float) -> float:
     return otherwise if math.isnan(value) else value
 
 
-def _start(
-    samples: Samples, name: str, node: _Node, commands: list[list[float]]
-) -> tuple[float, float]:
+def _start(samples: Samples, name: str, node: _Node, commands: list[list[float]]) -> list[float]:
     """Return the initial position of a node, which may be that of its first command.
 
-    A command that sets coordinates at 0 s is consumed.
+    A command that sets coordinates at 0 s is consumed. The height is NaN if there is none.
     """
-    places = [node.places.get(axis, math.nan) for axis in "XY"]
-    if commands and math.isnan(commands[0][4]):
-        first = commands[0][2:4]
+    places = [node.places.get(axis, math.nan) for axis in _AXES]
+    if commands and math.isnan(commands[0][-1]):
+        first = commands[0][2:5]
         if commands[0][0] == 0.0:
             del commands[0]
             places = [_given(*pair) for pair in zip(first, places, strict=True)]
         places = [_given(*pair) for pair in zip(places, first, strict=True)]
-    for axis, value in zip("XY", places, strict=True):
-        if math.isnan(value):
+    for axis, value in zip(_AXES, places, strict=True):
+        if axis != "Z" and math.isnan(value):
             line = int(commands[0][1]) if commands else 1
             raise samples.bad_row(f"node {name} must have a place, has no {axis}_", line)
-    return places[0], places[1]
+    return places
 
 
 def _walk(
-    samples: Samples, x_m: float, y_m: float, commands: list[list[float]]
-) -> Iterator[tuple[float, float, float, int, bool]]:
+    samples: Samples, start_m: list[float], commands: list[list[float]]
+) -> Iterator[tuple[float, float, float, float, int, bool]]:
     """Yield the instants [s] and positions [m] at which a device starts, stops, turns or is placed.
 
     The last value is the line, and whether the device is placed there.
     """
     # Last start, stop or turn of the device, and end of its move.
-    here = there = (0.0, x_m, y_m, 1)
+    x_m, y_m, z_m = start_m
+    here = there = (0.0, x_m, y_m, z_m, 1)
     yield *here, False
-    for time_s, number, to_x_m, to_y_m, speed_mps in commands:
+    for time_s, number, to_x_m, to_y_m, to_z_m, speed_mps in commands:
         line, placed = int(number), math.isnan(speed_mps)
         if there[0] <= time_s:
             # The end of a move must precede a new place.
@@ -189,13 +187,13 @@ def _walk(
         if placed:
             before_s = math.nextafter(time_s, -math.inf)
             if before_s > here[0]:
-                yield before_s, x_m, y_m, line, False
-            x_m, y_m = _given(to_x_m, x_m), _given(to_y_m, y_m)
-            here = there = (time_s, x_m, y_m, line)
+                yield before_s, x_m, y_m, z_m, line, False
+            x_m, y_m, z_m = _given(to_x_m, x_m), _given(to_y_m, y_m), _given(to_z_m, z_m)
+            here = there = (time_s, x_m, y_m, z_m, line)
             yield *here, True
             continue
         if time_s > here[0]:
-            here = (time_s, x_m, y_m, line)
+            here = (time_s, x_m, y_m, z_m, line)
             yield *here, False
         there = here
         length_m = math.dist((x_m, y_m), (to_x_m, to_y_m))
@@ -204,6 +202,6 @@ def _walk(
                 raise samples.bad_row(
                     f"speed must be 0 or reach the destination, got {speed_mps:g}", line
                 )
-            there = (time_s + length_m / speed_mps, to_x_m, to_y_m, line)
+            there = (time_s + length_m / speed_mps, to_x_m, to_y_m, z_m, line)
     if there[0] > here[0]:
         yield *there, False

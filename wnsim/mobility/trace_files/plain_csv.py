@@ -1,7 +1,7 @@
 """Reader of comma-separated samples, in order of time or device by device.
 
 The header has t_s [s] or time (dates in ISO 8601), id, and x_m and y_m [m] or lon_deg and lat_deg
-[degrees], in any order; z_m [m] is optional and other columns are ignored.
+[degrees], in any order; a height [m], z_m or altitude_m, is optional and other columns are ignored.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from wnsim.mobility.trace_files.table import table
 
 _METERS = ("x_m", "y_m")
 _DEGREES = ("lon_deg", "lat_deg")
+_HEIGHTS = ("z_m", "altitude_m", "z", "altitude")
 
 
 def read_csv(samples: Samples, content: Iterator[bytes]) -> None:
@@ -30,6 +31,7 @@ def read_csv(samples: Samples, content: Iterator[bytes]) -> None:
     samples.degrees = axes == _DEGREES
     samples.wall_clock = time == "time"
     place = {name: number for number, name in enumerate(header)}
+    height = next((place[name] for name in _HEIGHTS if name in place), None)
     for line, row in rows:
         try:
             text = row[place[time]]
@@ -40,7 +42,7 @@ def read_csv(samples: Samples, content: Iterator[bytes]) -> None:
             x, y = (samples.number(row[place[name]], name, line) for name in axes)
             if samples.degrees:
                 samples.place_deg(x, y, line)
-            z_m = samples.optional(row[place["z_m"]]) if "z_m" in place else float("nan")
+            z_m = samples.optional(None if height is None else row[height])
             samples.add_at(row[place["id"]], time_s, x, y, line, z_m=z_m)
         except BadRowError as problem:
             samples.skip(problem)

@@ -130,9 +130,10 @@ class Samples:
     def optional(self, text: str | None) -> float:
         """Parse a number that may be missing; anything else is NaN."""
         try:
-            return float(text) if text else math.nan
+            value = float(text) if text else math.nan
         except ValueError:
             return math.nan
+        return value if -LARGEST <= value <= LARGEST else math.nan
 
     def place_deg(self, lon: float, lat: float, line: int) -> tuple[float, float]:
         """Return a longitude and latitude, validated.
@@ -294,6 +295,6 @@ def _track(device: _Device) -> Track:
         values[:, :3].copy(),
         breaks=np.array(device.breaks, dtype=np.int64),
         jumps=np.array(device.jumps, dtype=np.int64),
-        heights_m=heights_m.copy() if np.all(np.isfinite(heights_m)) else None,
+        heights_m=heights_m.copy() if np.any(np.isfinite(heights_m)) else None,
         top_speed_mps=float(np.nanmax(speeds_mps)) if np.any(np.isfinite(speeds_mps)) else None,
     )

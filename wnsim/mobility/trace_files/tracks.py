@@ -25,8 +25,8 @@ class Track:
     samples : (S, 3) instant [s], x and y [m, or degrees]
     breaks : samples before which the device is absent since the one before
     jumps : samples at which the device is placed anew, without a way from the one before
-    heights_m : (S,) height above the ground or the sea, whichever the file has [m]; None if a
-        sample has none
+    heights_m : (S,) height above the ground or the sea, whichever the file has, NaN where it has
+        none [m]; None if no sample has a height
     top_speed_mps : highest speed that the file states [m/s]; None if it states none
     """
 

@@ -85,6 +85,15 @@ def mobility(model: Any) -> Iterator[str]:
         return
     if not np.array_equal(place_m[::-1, ::-1], again.position_m(devices[::-1], t_s[::-1])):
         yield "position_m must not depend on what was asked before, nor on order"
+    if getattr(motion, "height_bounds_m", None) is not None:
+        height_m = motion.height_m(devices, t_s)
+        if height_m.shape != (count, t_s.size):
+            yield f"height_m must be of shape {(count, t_s.size)}, got {height_m.shape}"
+            return
+        low_m, high_m = (np.asarray(bound_m)[:, None] for bound_m in motion.height_bounds_m)
+        if not ((low_m <= height_m) & (height_m <= high_m)).all():
+            yield "height_m must be within height_bounds_m"
+        place_m = np.dstack([place_m, height_m])
     present = motion.present(devices, t_s)
     step_m = np.linalg.norm(np.diff(place_m, axis=1), axis=-1)
     stays = present[:, 1:] & _present_throughout(motion, present, t_s)

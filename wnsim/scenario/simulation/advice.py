@@ -9,15 +9,23 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wnsim.mobility import Trace, first_presence_s
+from wnsim.channel.heights import Heights
+from wnsim.mobility import first_presence_s
+from wnsim.mobility.traces import TraceMotion
 from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.simulation.build import build_world, load_tasks, measured_links
+from wnsim.scenario.simulation.build import (
+    antenna_heights,
+    build_world,
+    load_tasks,
+    measured_links,
+)
 from wnsim.scenario.simulation.simulate import network_of
 from wnsim.scenario.spec.plan import Run
 from wnsim.scenario.spec.schema import SCENARIO, Scenario
 
 if TYPE_CHECKING:
     from fl.config import Learning
+    from wnsim.channel import PathLoss
     from wnsim.world import World
 
 # Narrowest band [Hz] and largest power [dBm] without a note.
@@ -28,16 +36,16 @@ _USUAL_RANK, _USUAL_LENGTH = 64, 128
 
 def notes(scenario: Scenario) -> list[str]:
     """Return notes that a user should read before trusting the numbers of a scenario."""
-    height = scenario.devices.height_m
-    found = scenario.channel.path_loss.notes(height, height, scenario.radio.frequency_hz)
-    if scenario.base_stations is not None:
-        path_loss = scenario.channel.station_path_loss or scenario.channel.path_loss
-        site_m = scenario.base_stations.height_m
-        found = path_loss.notes(site_m, height, scenario.radio.frequency_hz)
-    found += _implausible(scenario)
     count, learning = scenario.devices.count, scenario.fl
-    if isinstance(scenario.mobility, Trace):
-        motion = scenario.mobility.motion(count, scenario.area_m, scenario.seed)
+    motion = scenario.mobility.motion(count, scenario.area_m, scenario.seed)
+    found = [
+        note
+        for path_loss, pairs_m in _heights_of_links(scenario, antenna_heights(scenario, motion))[:1]
+        for ends_m in pairs_m
+        for note in path_loss.notes(*ends_m, scenario.radio.frequency_hz)
+    ]
+    found = list(dict.fromkeys(found)) + _implausible(scenario)
+    if isinstance(motion, TraceMotion):
         found += motion.notes
         first_s = first_presence_s(motion)
         if first_s > 0.0:
@@ -46,8 +54,7 @@ def notes(scenario: Scenario) -> list[str]:
                 "the trace is 0 s"
             )
     if scenario.channel.replay is not None:
-        motion_names = scenario.mobility.motion(count, scenario.area_m, scenario.seed).names
-        measured = measured_links(scenario, motion_names)
+        measured = measured_links(scenario, motion.names)
         found += () if measured is None else measured.notes
     degree = getattr(learning.topology, "degree", 0) if learning is not None else 0
     degree = scenario.traffic.neighbors if scenario.traffic is not None else degree
@@ -73,6 +80,35 @@ def notes(scenario: Scenario) -> list[str]:
             f"{payload.length} tokens a step); the trained model is {scenario.fl.model}"
         )
     return found
+
+
+def _heights_of_links(
+    scenario: Scenario, heights: Heights
+) -> list[tuple[PathLoss, list[tuple[float, float]]]]:
+    """Return the path-loss models of the links, with the extreme heights of their ends [m].
+
+    Parameters
+    ----------
+    scenario : the scenario
+    heights : antenna heights of its devices
+
+    Returns
+    -------
+    each model with pairs of heights of base station and terminal: first that of links of base
+    stations, if there are any, then that between devices, the higher one of which comes first
+    """
+    low_m, high_m = float(heights.lowest_m.min()), float(heights.highest_m.max())
+    models, sites = scenario.channel, scenario.base_stations
+    found = [(models.path_loss, _distinct((high_m, low_m), (high_m, high_m), (low_m, low_m)))]
+    if sites is not None:
+        path_loss = models.station_path_loss or models.path_loss
+        found.insert(0, (path_loss, _distinct((sites.height_m, low_m), (sites.height_m, high_m))))
+    return found
+
+
+def _distinct(*pairs_m: tuple[float, float]) -> list[tuple[float, float]]:
+    """Return pairs in order, each one once."""
+    return list(dict.fromkeys(pairs_m))
 
 
 def _implausible(scenario: Scenario) -> list[str]:
@@ -110,9 +146,9 @@ def contact_lines(scenario: Scenario, range_m: float, until_s: float) -> list[st
     """
     from wnsim.contacts import contacts, lines, summary
 
-    motion = build_world(scenario).motion
+    world = build_world(scenario)
     try:
-        return lines(summary(contacts(motion, range_m, until_s)))
+        return lines(summary(contacts(world.motion, range_m, until_s, heights=world.heights)))
     except ValueError as error:
         raise ScenarioError(f"contacts: {error}") from error
 
@@ -142,6 +178,7 @@ def check(runs: Sequence[Run], shown: str, *, trains: bool = False) -> None:
                 if world.count > 1:
                     # Some models check only on a link whether they fit the devices.
                     world.channel.large_scale_db(np.array([0]), np.array([1]), np.zeros(1))
+                    _check_heights(run.scenario, world)
                 load_tasks(run.scenario)
                 _check_model(run.scenario)
                 learning = run.scenario.fl
@@ -151,6 +188,14 @@ def check(runs: Sequence[Run], shown: str, *, trains: bool = False) -> None:
                     _build_learning(run.scenario, world)
             except ValueError as error:
                 raise ScenarioError(f"{shown}: {error}") from error
+
+
+def _check_heights(scenario: Scenario, world: World) -> None:
+    """Raise ValueError if an antenna is too low for a path-loss model."""
+    if world.heights is not None and scenario.channel.replay is None:
+        for path_loss, pairs_m in _heights_of_links(scenario, world.heights):
+            for ends_m in pairs_m:
+                path_loss.loss_db(100.0, *ends_m, scenario.radio.frequency_hz, True)
 
 
 def _check_model(scenario: Scenario) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from wnsim.channel import Carrier, Channel, Geometry, Propagation, ReplayTable
+from wnsim.channel.heights import Heights
 from wnsim.core.streams import generator
 from wnsim.core.units import Floats, dbm_to_w
 from wnsim.faults import Interrupted
@@ -15,9 +17,11 @@ from wnsim.phy import NrMcs
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.spec.schema import Scenario
 from wnsim.world import World, positions_m
+from wnsim.world.antenna_heights import heights_m
 
 if TYPE_CHECKING:
     from fl.tasks import Task
+    from wnsim.mobility import Motion
 
 
 def build_world(scenario: Scenario) -> World:
@@ -58,6 +62,8 @@ def build_world(scenario: Scenario) -> World:
     antennas = [devices.antenna] * count + ([] if stations is None else stations.antennas())
     draws = [generator(scenario.seed, "indoor", device).random() for device in range(count)]
     models = scenario.channel
+    heights = antenna_heights(scenario, inner)
+    station_m = np.full(len(stations_m), 0.0 if stations is None else stations.height_m)
     try:
         channel = Channel(
             Propagation(
@@ -71,7 +77,7 @@ def build_world(scenario: Scenario) -> World:
             ),
             Carrier(radio.frequency_hz, bandwidth_hz=radio.bandwidth_hz, subbands=models.subbands),
             Geometry(
-                _nodes(scenario, count, "height_m"),
+                heights.joined(station_m),
                 lambda nodes, t_s: positions_m(inner, stations_m, nodes, t_s),
                 motion.max_speed_mps,
                 stations=np.arange(count + len(stations_m)) >= count,
@@ -97,6 +103,37 @@ def build_world(scenario: Scenario) -> World:
         bandwidth_hz=radio.bandwidth_hz,
         stations_m=stations_m,
         faults=faults,
+        heights=heights,
+        station_height_m=math.nan if stations is None else stations.height_m,
+    )
+
+
+def antenna_heights(scenario: Scenario, motion: Motion) -> Heights:
+    """Return the antenna heights of a scenario's devices.
+
+    Parameters
+    ----------
+    scenario : the scenario
+    motion : motion of its devices, which may have heights
+
+    Raises
+    ------
+    ScenarioError
+        if there are not as many heights as devices
+    """
+    try:
+        least_m = heights_m(scenario.devices.height_m, len(motion.names), scenario.seed)
+    except ValueError as error:
+        raise ScenarioError(f"devices: {error}") from error
+    bounds_m = getattr(motion, "height_bounds_m", None)
+    if bounds_m is None:
+        return Heights.constant(least_m)
+    rising: Any = motion
+    low_m, high_m = (np.maximum(bound_m, least_m) for bound_m in bounds_m)
+    return Heights(
+        low_m,
+        high_m,
+        lambda nodes, t_s: np.maximum(rising.height_m(nodes, t_s), least_m[nodes][:, None]),
     )
 
 

@@ -96,12 +96,15 @@ def forecast(scenario: Scenario) -> Forecast:
         first_bytes = size_bytes = traffic.size_bytes
     else:
         raise ScenarioError("there is nothing to simulate: give a section fl, or traffic")
-    transfers = _first_round(network, world, size_bytes, lifetime_s, degree)
+    sends = scenario.fl or scenario.traffic
+    quantile = sends.broadcast_quantile if sends is not None and sends.broadcast else None
+    transfers = _first_round(network, size_bytes, lifetime_s, degree, quantile)
     arrived_s = np.array([each.latency_s for each in transfers if each.delivered])
-    range_m = _range_m(world, 8.0 * size_bytes * max(1, degree), lifetime_s)
+    copies = max(1, degree) if quantile is None else 1
+    range_m = _range_m(world, 8.0 * size_bytes * copies, lifetime_s)
     contact_s = None
     if range_m is not None and world.motion.max_speed_mps > 0 and world.count > 1:
-        rows = contacts(world.motion, range_m, _HORIZON_S).rows
+        rows = contacts(world.motion, range_m, _HORIZON_S, heights=world.heights).rows
         contact_s = (rows["end_s"] - rows["begin_s"])[~rows["censored"]]
     return Forecast(
         size_bytes, first_bytes, len(transfers), arrived_s, lifetime_s, range_m, contact_s,
@@ -171,16 +174,27 @@ def _degree(scenario: Scenario) -> int:
 
 
 def _first_round(
-    network: Network, world: World, size_bytes: int, lifetime_s: float, degree: int
+    network: Network, size_bytes: int, lifetime_s: float, degree: int, quantile: float | None
 ) -> list[Transfer]:
-    """Simulate a round in which all devices transmit at once."""
+    """Simulate a round in which all devices transmit at once.
+
+    Parameters
+    ----------
+    network : network of the scenario
+    size_bytes, lifetime_s : size and lifetime of each message [byte, s]
+    degree : number of receivers of each device, unless it transmits to the server
+    quantile : see `Network.broadcast`; none: a message to each receiver
+    """
     view = network.snapshot()
     events = []
     for device in np.flatnonzero(view.present).tolist():
         targets = [network.server] if network.server is not None else view.nearest(device, degree)
-        events += [
-            network.send(Message(device, int(target), size_bytes, lifetime_s)) for target in targets
-        ]
+        messages = [Message(device, int(to), size_bytes, lifetime_s) for to in targets]
+        if quantile is None or network.server is not None:
+            events += [network.send(message) for message in messages]
+        elif messages:
+            receivers = [message.target for message in messages]
+            events += network.broadcast(messages[0], receivers, quantile)
     network.env.run(until=network.env.all_of(events))
     return list(network.transfers)
 

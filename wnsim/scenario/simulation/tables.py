@@ -44,6 +44,8 @@ _ROUND_COLUMNS = (
 )  # fmt: skip
 _MEMBER_COLUMNS = ("round", "time_s", "cluster", "device")
 _POSITION_COLUMNS = ("time_s", "device", "x_m", "y_m")
+# Column of positions.csv if the antenna heights of devices differ.
+_HEIGHT_COLUMN = "height_m"
 _FAULT_COLUMNS = ("time_s", "kind", "location", "description", "until_s")
 # Columns of devices.csv; devices are named as in the trace, or numbered.
 DEVICE_COLUMNS = {
@@ -87,13 +89,7 @@ def run_tables(
     found = {
         "transfers.csv": records.transfer_table(network.transfers, names),
         "devices.csv": Table(columns, _device_rows(network, world, ledger, trainer, session)),
-        "positions.csv": Table(
-            _POSITION_COLUMNS,
-            (
-                [row.time_s, "" if row.device is None else names[row.device], row.x_m, row.y_m]
-                for row in position_rows(world.motion, world.stations_m, network.now_s)
-            ),
-        ),
+        "positions.csv": _position_table(world, network.now_s),
     }
     if network.packets:
         found["packets.csv"] = records.packet_table(network.packets, names)
@@ -110,6 +106,27 @@ def run_tables(
         if targets:
             found["targets.csv"] = Table(("accuracy",), [[each] for each in targets])
     return found
+
+
+def _position_table(world: World, until_s: float) -> Table:
+    """Return the positions, with heights where those of devices differ."""
+    level = world.heights is None or world.heights.level()
+    columns = _POSITION_COLUMNS if level else (*_POSITION_COLUMNS, _HEIGHT_COLUMN)
+    rows = position_rows(
+        world.motion, world.stations_m, until_s, world.heights, world.station_height_m
+    )
+    names = world.names
+    values = (
+        [
+            row.time_s,
+            "" if row.device is None else names[row.device],
+            row.x_m,
+            row.y_m,
+            *(() if level else (row.height_m,)),
+        ]
+        for row in rows
+    )
+    return Table(columns, values)
 
 
 def _table(rows: Iterable[Any], columns: Sequence[str], names: Sequence[str]) -> Table:

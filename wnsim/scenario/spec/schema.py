@@ -32,6 +32,7 @@ from wnsim.scenario.spec.faults import Faults
 from wnsim.workload.background import Background
 from wnsim.workload.exchange import Traffic
 from wnsim.workload.probes import Probes
+from wnsim.world.antenna_heights import Height, RandomHeights, heights_m
 from wnsim.world.base_stations import BaseStations
 from wnsim.world.compute import Compute
 from wnsim.world.energy import Energy
@@ -68,7 +69,8 @@ class Devices:
     count : number of devices
     tx_power_dbm : total transmit power [dBm]
     noise_figure_db : receiver noise figure [dB]
-    height_m : antenna height above ground [m]
+    height_m : antenna height above ground of all devices, a list with that of each device, or a
+        distribution [m]; heights of a trace, with `mobility.heights`, are at least these
     antenna : antenna of each device
     indoor_share : fraction of the devices that are indoors, with the loss of `channel.penetration`
     """
@@ -76,9 +78,13 @@ class Devices:
     count: Annotated[int, Field(ge=1, le=10_000)] = 20
     tx_power_dbm: Annotated[float, Field(ge=-100, le=100)] = 23.0
     noise_figure_db: Annotated[float, Field(ge=0, le=50)] = 9.0
-    height_m: Annotated[float, Field(gt=0, le=1e5)] = 1.5
+    height_m: Height | tuple[Height, ...] | RandomHeights = 1.5
     antenna: Antenna = Field(default_factory=Isotropic)
     indoor_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.height_m, tuple):
+            heights_m(self.height_m, self.count, 0)
 
 
 @parameters

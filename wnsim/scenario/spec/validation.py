@@ -145,13 +145,13 @@ def _absolute(document: Document, path: Place, value: str) -> str:
 
 def _explain(document: Document, error: ValidationError) -> ScenarioError:
     """Return the first error as a one-line message."""
-    # For a union of types, the error at the deepest location
-    # belongs to the intended type.
+    # For a union of types, the error at the deepest location belongs to the intended type, and so
+    # does a rule of our own, which is checked on values of the right types.
     found = [
         (_path(document.data, detail["loc"]), detail)
         for detail in error.errors(include_url=False, include_input=True)
     ]
-    path, detail = max(found, key=lambda item: len(item[0]))
+    path, detail = max(found, key=lambda item: (len(item[0]), item[1]["type"] == "value_error"))
     kind, value = detail["type"], detail["input"]
     context = detail.get("ctx", {})
     if kind in ("extra_forbidden", "unexpected_keyword_argument"):
