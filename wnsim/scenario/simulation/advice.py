@@ -189,10 +189,10 @@ def _build_learning(scenario: Scenario, world: World) -> None:
     ScenarioError
         if a run would be refused
     """
-    from wnsim.scenario.simulation.learning import learn
+    from wnsim.scenario.simulation.learning import Learner
 
     network = network_of(scenario, world)
     try:
-        learn(scenario, network, world.compute_time_s, world.count, lambda *_: None, None, None)
+        Learner().learn(scenario, network, world.compute_time_s, world.count, lambda *_: None)
     finally:
         network.records.discard()
