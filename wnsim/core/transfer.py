@@ -10,6 +10,10 @@ DELIVERED, LATE, LOST = OUTCOMES = ("delivered", "late", "lost")
 up before its deadline, for a reason."""
 LATE_REASON = "deadline"
 """Reason of late messages; all others are reasons of lost ones."""
+LOST_REASONS = (
+    "departed", "link-failure", "retry-limit", "queue-overflow", "battery", "crash", "link-outage",
+    "station-failure",
+)  # fmt: skip
 SIDE_KINDS = ("background", "probe")
 """Kinds of messages that belong neither to learning nor to the section `traffic`."""
 OTHER_KINDS = (*SIDE_KINDS, "control")

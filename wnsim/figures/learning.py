@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator, SymmetricalLogLocator
 
 from wnsim.core.statistics import mean
+from wnsim.core.transfer import SIDE_KINDS
 from wnsim.figures.lines import Line, mean_curve
 from wnsim.figures.style import (
     COLUMN_IN,
@@ -23,7 +24,7 @@ from wnsim.figures.style import (
     scale,
     short,
 )
-from wnsim.metrics.delivery import OTHERS, retransmitted
+from wnsim.metrics.delivery import retransmitted
 
 _EVALUATION = ("round", "time_s", "device", "task", "own_task", "accuracy")
 _TRANSFER = ("kind", "ended_s", "carried_bytes", "blocks", "failed_blocks")
@@ -183,7 +184,7 @@ def _with_bytes(line: Line) -> list[pd.DataFrame]:
 
 def _bytes_by(time_s: pd.Series, transfers: pd.DataFrame) -> pd.Series:
     """Return the bytes on the air of all messages that have ended by each instant."""
-    learning = transfers[~transfers["kind"].isin(OTHERS)]
+    learning = transfers[~transfers["kind"].isin(SIDE_KINDS)]
     # An empty table has no types.
     ours = learning[list(_TRANSFER[1:])].astype(float).sort_values("ended_s")
     on_air = ours["carried_bytes"] + retransmitted(ours)

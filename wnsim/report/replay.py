@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from wnsim.core.transfer import OTHER_KINDS
 from wnsim.figures.tracks import Tracks, groups_at, read_members, read_tracks
 from wnsim.metrics import read_table
-from wnsim.metrics.delivery import OTHERS
+from wnsim.metrics.delivery import counted
 from wnsim.report.packing import packed, packed_places, thinned
 
 MOST_MESSAGES = 20_000
@@ -84,7 +85,7 @@ def _messages(
         )
     if "kind" not in transfers:
         transfers["kind"] = "update"
-    ours = transfers[~transfers["kind"].isin([*OTHERS, "control"])]
+    ours = counted(transfers)
     known = transfers["source"].isin(nodes) & transfers["target"].isin(nodes)
     shown = transfers[known & transfers["started_s"].notna()].sort_values(
         ["started_s", "ended_s"], kind="stable"
@@ -105,7 +106,7 @@ def _messages(
     return {
         "kinds": [_short(kind) for kind in kinds],
         "step": step,
-        "quiet": [int(kind in (*OTHERS, "control")) for kind in kinds],
+        "quiet": [int(kind in OTHER_KINDS) for kind in kinds],
         "kind": packed(shown["kind"].map(kinds.index).to_numpy(), "u1"),
         "source": packed(shown["source"].map(nodes).to_numpy(), "u2"),
         "target": packed(shown["target"].map(nodes).to_numpy(), "u2"),

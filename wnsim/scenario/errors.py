@@ -7,6 +7,10 @@ class ScenarioError(ValueError):
     """Invalid scenario or invalid file named by it; the message says where and why."""
 
 
+class DivergedError(ScenarioError):
+    """Training of a run whose numbers are no longer finite."""
+
+
 class Terminated(SystemExit):
     """Termination by a signal; the exit code is 128 plus its number."""
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fl.engine import jobs
 from wnsim.air import coherent_block_ns
 from wnsim.core.clock import Clock
 from wnsim.core.invariants import InvariantError
@@ -19,7 +20,7 @@ from wnsim.core.version import RESULTS
 from wnsim.faults import Row
 from wnsim.mobility import first_presence_s
 from wnsim.network import AirOptions, Backhaul, Network
-from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.errors import DivergedError, ScenarioError
 from wnsim.scenario.progress import Progress, Watcher
 from wnsim.scenario.simulation.build import build_world, measured_links
 from wnsim.scenario.simulation.identity import fingerprint, inputs, plugin_sources
@@ -133,7 +134,8 @@ def _simulate(
     except (ValueError, InvariantError) as error:
         if _in_user_code(error, scenario):
             raise
-        raise ScenarioError(str(error)) from error
+        kind = DivergedError if isinstance(error, jobs.DivergedError) else ScenarioError
+        raise kind(str(error)) from error
 
 
 def _write(
