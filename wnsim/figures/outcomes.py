@@ -10,14 +10,14 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from wnsim.core.transfer import LOST_REASONS
 from wnsim.figures.lines import Line
 from wnsim.figures.stacks import name_rows
 from wnsim.figures.style import area_style, legend_above, say_sizes_below
 from wnsim.metrics import interval
+from wnsim.metrics.delivery import LOST_RATIOS
 
 _PARTS = {"delivery_ratio": "delivered", "late_ratio": "late"} | {
-    f"lost_{reason}_ratio": f"lost: {reason.replace('-', ' ')}" for reason in LOST_REASONS
+    name: f"lost: {reason.replace('-', ' ')}" for name, reason in LOST_RATIOS.items()
 }
 """Shares of the messages of a run, in the order of the bars."""
 

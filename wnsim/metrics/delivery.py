@@ -45,6 +45,10 @@ DEFINITIONS = {
 }
 
 
+LOST_RATIOS = {f"lost_{reason}_ratio": reason for reason in LOST_REASONS}
+"""Metrics of lost messages, and the reason of each."""
+
+
 def of_transfers(transfers: pd.DataFrame, simulated_s: float) -> dict[str, Any]:
     """Return the metrics of messages by name.
 
@@ -55,7 +59,7 @@ def of_transfers(transfers: pd.DataFrame, simulated_s: float) -> dict[str, Any]:
     """
     sent = transfers["capacity_bytes"].sum()
     metrics = {"shannon_efficiency": transfers["carried_bytes"].sum() / sent if sent else math.nan}
-    ours = transfers[~transfers["kind"].isin(SIDE_KINDS)]
+    ours = of_workload(transfers)
     data = counted(transfers)
     metrics["messages"] = len(data)
     metrics["offered_bytes"] = int(ours["size_bytes"].sum())
@@ -67,8 +71,7 @@ def of_transfers(transfers: pd.DataFrame, simulated_s: float) -> dict[str, Any]:
         metrics["delivery_ratio"] = len(delivered) / len(data)
         metrics["late_ratio"] = (ending == LATE).mean()
         metrics["loss_ratio"] = len(lost) / len(data)
-        for reason in LOST_REASONS:
-            metrics[f"lost_{reason}_ratio"] = (lost == reason).sum() / len(data)
+        metrics |= {name: (lost == why).sum() / len(data) for name, why in LOST_RATIOS.items()}
         metrics["latency_median_s"] = delivered["latency_s"].median()
         metrics["latency_p95_s"] = delivered["latency_s"].quantile(0.95)
         bits = 8.0 * delivered["size_bytes"].sum()
@@ -79,11 +82,19 @@ def of_transfers(transfers: pd.DataFrame, simulated_s: float) -> dict[str, Any]:
     return metrics | on_air(ours)
 
 
+def of_workload(transfers: pd.DataFrame) -> pd.DataFrame:
+    """Return the messages of learning or of the section `traffic`, control included."""
+    return transfers[~transfers["kind"].isin(SIDE_KINDS)]
+
+
 def counted(transfers: pd.DataFrame) -> pd.DataFrame:
     """Return the messages whose outcome counts: without background, probes and control."""
-    if "kind" not in transfers:
-        return transfers
-    return transfers[~transfers["kind"].isin(OTHER_KINDS)]
+    return transfers[counts(transfers["kind"])] if "kind" in transfers else transfers
+
+
+def counts(kind: pd.Series) -> pd.Series:
+    """Return whether the outcome of a message of each kind counts."""
+    return ~kind.isin(OTHER_KINDS)
 
 
 def endings(transfers: pd.DataFrame) -> pd.Series:

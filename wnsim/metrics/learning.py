@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from wnsim.core.transfer import SIDE_KINDS
+from wnsim.metrics.delivery import of_workload
 from wnsim.metrics.devices import jain
 
 DEFINITIONS = {
@@ -98,7 +98,7 @@ def of_targets(
         return {}
     overall = _overall(evaluations)
     smoothed = overall.rolling(_SMOOTHED, min_periods=1).mean()
-    ours = transfers[~transfers["kind"].isin(SIDE_KINDS)]
+    ours = of_workload(transfers)
 
     def submitted_by(time_s: float) -> float:
         return float(ours.loc[ours["sent_s"] <= time_s, "size_bytes"].sum())

@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from wnsim.core.transfer import OTHER_KINDS
 from wnsim.figures.tracks import Tracks, groups_at, read_members, read_tracks
 from wnsim.metrics import read_table
-from wnsim.metrics.delivery import counted
+from wnsim.metrics.delivery import counted, counts
 from wnsim.report.packing import packed, packed_places, thinned
 
 MOST_MESSAGES = 20_000
@@ -106,7 +105,7 @@ def _messages(
     return {
         "kinds": [_short(kind) for kind in kinds],
         "step": step,
-        "quiet": [int(kind in OTHER_KINDS) for kind in kinds],
+        "quiet": [int(not each) for each in counts(pd.Series(kinds))],
         "kind": packed(shown["kind"].map(kinds.index).to_numpy(), "u1"),
         "source": packed(shown["source"].map(nodes).to_numpy(), "u2"),
         "target": packed(shown["target"].map(nodes).to_numpy(), "u2"),
