@@ -99,7 +99,7 @@ def counts(kind: pd.Series) -> pd.Series:
 
 def endings(transfers: pd.DataFrame) -> pd.Series:
     """Return how each message ended: `delivered`, `late`, or the reason for which it was lost."""
-    reason = transfers["reason"].fillna("").astype(object).replace(LATE_REASON, LATE)
+    reason = transfers["reason"].astype(object).replace(LATE_REASON, LATE)
     return reason.where(~transfers["delivered"].astype(bool), DELIVERED)
 
 
