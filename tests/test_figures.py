@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
+from wnsim.core.transfer import LOST_REASONS
 from wnsim.figures import FIGURES, PAGE_WIDTH_IN, STYLE, draw, read_lines
 from wnsim.metrics.delivery import on_air
 
@@ -91,8 +92,23 @@ METRICS = [
     *(f"{part}_bytes" for part in PARTS_BYTES),
     *(f"energy_{part}_j" for part in PARTS_J),
     "goodput_bps",
-    "deadline_miss_ratio",
 ]
+SHARES = {f"lost_{reason}_ratio": 0.0 for reason in LOST_REASONS} | {
+    "delivery_ratio": 0.5,
+    "late_ratio": 0.25,
+    "loss_ratio": 0.25,
+    "lost_departed_ratio": 0.15,
+    "lost_battery_ratio": 0.1,
+    **{
+        f"lost_{reason}_ratio": 0.0
+        for reason in LOST_REASONS
+        if reason not in ("departed", "battery")
+    },
+    "messages": 263.0,
+    "reached_0.5": 1.0,
+    "time_to_0.5_s": 4.0,
+    "targets_observed_s": 20.0,
+}
 MESSAGES = pd.DataFrame(
     {
         "round": [1, 1, 2, 2, 2],
@@ -135,9 +151,8 @@ def make_full_run(results: Path, label: str, seed: int, tasks: int = 1, factor: 
     ).to_csv(results / run / "clusters.csv", index=False)
     make_ways(results / run)
     summary = results / "summary.csv"
-    measured = pd.DataFrame(
-        {"run": run, "metric": METRICS, "value": [float(n + seed) for n in range(len(METRICS))]}
-    )
+    values = {name: float(n + seed) for n, name in enumerate(METRICS)} | SHARES
+    measured = pd.DataFrame({"run": run, "metric": list(values), "value": list(values.values())})
     measured.to_csv(summary, mode="a", header=not summary.is_file(), index=False)
     return run
 
@@ -196,7 +211,7 @@ def test_sums_have_the_interval_and_parts_the_means(tmp_path: Path) -> None:
     assert energy.loc["sum", "low"] == pytest.approx(4 * first + 14 - half, abs=1e-5)
     assert energy.loc["sum", "high"] == pytest.approx(4 * first + 14 + half, abs=1e-5)
     goodput = plotted(tmp_path, "goodput").set_index("metric")
-    assert goodput.loc["deadline_miss_ratio", "mean"] == METRICS.index("deadline_miss_ratio") + 2
+    assert goodput.loc["goodput_bps", "mean"] == METRICS.index("goodput_bps") + 2
 
 
 def test_bytes_are_those_on_the_air_by_each_evaluation(tmp_path: Path) -> None:
@@ -269,3 +284,32 @@ def test_a_map_can_be_flat_crowded_and_without_messages(tmp_path: Path) -> None:
          "ended_s": [3.0, 4.0], "latency_s": [3.0, 4.0], "delivered": [True, False]}
     ).to_csv(tmp_path / run / "transfers.csv", index=False)  # fmt: skip
     assert len(map_of(tmp_path, run)) == 3 * 150 + 2
+
+
+def test_outcomes_add_up_and_a_single_run_has_wilson_s_interval(tmp_path: Path) -> None:
+    """Newcombe, Statistics in Medicine 17, 1998, table I: 81 of 263, Wilson 0.2553 to 0.3662."""
+    run = make_full_run(tmp_path, "a", 1)
+    table = pd.read_csv(tmp_path / "summary.csv").set_index("metric")
+    table.loc[["delivery_ratio", "late_ratio"], "value"] = [81 / 263, 0.75 - 81 / 263]
+    table.reset_index().to_csv(tmp_path / "summary.csv", index=False)
+    draw(tmp_path, [run])
+    drawn = plotted(tmp_path, "outcomes").set_index("part")
+    assert list(drawn.index) == ["delivered", "late", "lost: departed", "lost: battery"]
+    assert drawn["share"].sum() == pytest.approx(1.0)
+    assert drawn.loc["delivered", ["low", "high"]].tolist() == pytest.approx(
+        [0.2553, 0.3662], abs=5e-5
+    )
+
+
+def test_the_target_figure_shows_the_estimate_of_its_number(tmp_path: Path) -> None:
+    """Law: of runs at 2 s, 3 s, and one that never is, two thirds and then one third are left."""
+    runs = [make_full_run(tmp_path, "a", seed) for seed in range(3)]
+    table = pd.read_csv(tmp_path / "summary.csv")
+    at = table.index[table["metric"] == "time_to_0.5_s"]
+    table.loc[at, "value"] = [2.0, float("nan"), 3.0]
+    table.to_csv(tmp_path / "summary.csv", index=False)
+    draw(tmp_path, runs)
+    drawn = plotted(tmp_path, "targets")
+    assert drawn["time_s"].tolist() == [0.0, 2.0, 3.0, 20.0]
+    assert drawn["share_of_runs"].tolist() == pytest.approx([0.0, 1 / 3, 2 / 3, 2 / 3])
+    assert set(drawn["median_s"]) == {3.0}

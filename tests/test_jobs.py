@@ -98,6 +98,15 @@ def is_alive(process: int) -> bool:
     return True
 
 
+def is_running(process: int) -> bool:
+    """Return whether a process runs; one that has ended may not have been waited for."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state not in ("Z", "X")
+
+
 @pytest.mark.parametrize("text", [NET, LEARNING], ids=["network", "learning"])
 def test_two_at_once_write_the_same_bytes_as_one_after_the_other(net: Path, text: str) -> None:
     (net / "net.yaml").write_text(text)
@@ -130,6 +139,9 @@ def test_a_run_that_fails_does_not_stop_the_others(net: Path, jobs: str) -> None
     assert "transfers.csv" in last
     summary = pd.read_csv(net / "results" / "net" / "summary.csv")
     assert set(summary["run"]) == {*RUNS} - {"a,seed=2"}
+    states = pd.read_csv(net / "results" / "net" / "runs.csv", index_col="run")
+    assert states["state"].to_dict() == dict.fromkeys(RUNS, "finished") | {"a,seed=2": "failed"}
+    assert "transfers.csv" in states.loc["a,seed=2", "error"]
     assert (net / "results" / "net" / "figures" / "latency.pdf").is_file()
     shutil.rmtree(broken)
     assert wnsim(net, "--jobs", jobs).returncode == 0
@@ -193,6 +205,22 @@ def test_an_end_ends_the_children_and_says_how_to_go_on(
     assert not any(is_alive(each) for each in processes.values())
     (net / "net.yaml").write_text(NET)
     assert wnsim(net).returncode == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the system ends children on Linux only")
+@pytest.mark.parametrize("jobs", ["2", "3"])
+def test_children_end_with_a_parent_that_is_killed(net: Path, jobs: str) -> None:
+    """A process that is killed can say nothing to its children: the system must."""
+    with started(net, "--jobs", jobs) as process:
+        children = set(holders(net / "results" / "net", int(jobs)).values())
+        assert process.pid not in children
+        process.kill()
+        process.wait(timeout=30)
+        until = time.monotonic() + 30
+        while any(is_running(child) for child in children) and time.monotonic() < until:
+            time.sleep(0.05)
+    assert not any(is_running(child) for child in children)
+    assert not list((net / "results" / "net").glob("*/manifest.json"))
 
 
 def test_what_nohup_has_told_to_be_ignored_stays_so() -> None:

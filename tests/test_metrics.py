@@ -9,11 +9,12 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from wnsim.metrics import DEFINITIONS, definition, of_run
+from wnsim.metrics import DEFINITIONS, definition, interval, of_run
 from wnsim.metrics.delivery import on_air
 from wnsim.metrics.devices import jain
 from wnsim.metrics.learning import of_evaluations, of_targets
 from wnsim.metrics.rounds import of_rounds
+from wnsim.metrics.targets import targets_of, to_target
 
 Row = dict[str, Any]
 
@@ -39,7 +40,8 @@ def evaluation(round_: int, time_s: float, **accuracies: tuple[float, float]) ->
     return [
         {
             "round": round_, "time_s": time_s, "device": device, "task": task,
-            "own_task": place == device, "accuracy": values[device],
+            "present": device == 0, "own_task": place == device, "examples": 10 * (place + 1),
+            "accuracy": values[device],
             "accuracy_before_aggregation": math.nan, "routing_accuracy": math.nan,
             "expert_usage_entropy": math.nan,
         }
@@ -130,6 +132,9 @@ CLUSTERS = [
 ]  # fmt: skip
 
 
+TARGETS = [{"accuracy": 0.5, "crossing": "smoothed"}, {"accuracy": 0.8, "crossing": "smoothed"}]
+
+
 @pytest.fixture
 def metrics(tmp_path: Path) -> dict[str, int | float]:
     """Return the metrics of a run that has every table."""
@@ -142,7 +147,7 @@ def metrics(tmp_path: Path) -> dict[str, int | float]:
     ]  # fmt: skip
     tables = {
         "transfers": TRANSFERS, "rounds": ROUNDS, "evaluations": rows, "devices": DEVICES,
-        "clusters": CLUSTERS, "targets": [{"accuracy": 0.5}, {"accuracy": 0.8}],
+        "clusters": CLUSTERS, "targets": TARGETS,
     }  # fmt: skip
     for name, table in tables.items():
         pd.DataFrame(table).to_csv(tmp_path / f"{name}.csv", index=False)
@@ -159,12 +164,12 @@ def test_every_metric_is_defined_and_every_definition_used(metrics: dict[str, fl
 
 def test_messages_by_hand(metrics: dict[str, float]) -> None:
     assert metrics["simulated_s"] == 16.0
-    assert metrics["messages"] == 6
+    # Control counts in bytes only.
+    assert metrics["messages"] == 5
     assert metrics["offered_bytes"] == 5 * 1000 + 120
     assert metrics["acked_bytes"] == 3 * 1100 + 550 + 180
-    # Of five that are not for control.
     assert metrics["delivery_ratio"] == 3 / 5
-    assert metrics["deadline_miss_ratio"] == 1 / 5
+    assert metrics["late_ratio"] == metrics["loss_ratio"] == metrics["lost_departed_ratio"] == 1 / 5
     assert metrics["latency_median_s"] == 2.0
     assert metrics["latency_p95_s"] == pytest.approx(2.9)
     assert metrics["goodput_bps"] == 8 * 3000 / 16
@@ -217,6 +222,8 @@ def test_accuracies_by_hand(metrics: dict[str, float]) -> None:
     assert metrics["jain_accuracy"] == pytest.approx(1.4**2 / (2 * (0.36 + 0.64)))
     assert metrics["routing_accuracy"] == 0.75
     assert metrics["expert_usage_entropy"] == 0.5
+    assert (metrics["devices_tested"], metrics["devices_present"]) == (2, 1)
+    assert metrics["test_examples"] == metrics["test_examples_own"] == 10 + 20
 
 
 def test_what_was_not_measured_is_no_metric() -> None:
@@ -224,7 +231,7 @@ def test_what_was_not_measured_is_no_metric() -> None:
     assert math.isnan(found.pop("forgetting"))
     assert set(found) == {
         "accuracy_all_tasks", "accuracy_own_task", "accuracy_worst_task", "best_accuracy",
-        "jain_accuracy",
+        "jain_accuracy", "devices_tested", "devices_present", "test_examples", "test_examples_own",
     }  # fmt: skip
 
 
@@ -238,13 +245,19 @@ def test_targets_by_hand(metrics: dict[str, float]) -> None:
 def test_a_target_is_reached_by_the_mean_of_three_evaluations() -> None:
     curve = [0.2, 0.8, 0.8, 0.9, 0.9, 0.1]
     rows = [row for n, x in enumerate(curve) for row in evaluation(n, 5.0 * n, a=(x, x))]
-    found = of_targets(pd.DataFrame(rows), pd.DataFrame(TRANSFERS), [0.2, 0.6, 0.85, 0.9])
+    targets = pd.DataFrame({"accuracy": [0.2, 0.6, 0.85, 0.9], "crossing": "smoothed"})
+    found = of_targets(pd.DataFrame(rows), pd.DataFrame(TRANSFERS), targets)
     # Means of 0.2, 0.5, 0.6, 0.8333, 0.8667, 0.6333: the first is of one value alone.
     assert [found[f"time_to_{x:g}_s"] for x in (0.2, 0.6, 0.85)] == [0.0, 10.0, 20.0]
     assert [found[f"reached_{x:g}"] for x in (0.2, 0.6, 0.85, 0.9)] == [1, 1, 1, 0]
     # Messages sent by then, for control too, but not what else uses the air.
     assert [found[f"bytes_to_{x:g}"] for x in (0.2, 0.6, 0.85)] == [0, 2120, 5120]
     assert math.isnan(found["time_to_0.9_s"])
+    assert (found["targets_observed_s"], found["targets_observed_bytes"]) == (25.0, 5120)
+    first = of_targets(
+        pd.DataFrame(rows), pd.DataFrame(TRANSFERS), targets.assign(crossing="first")
+    )
+    assert [first[f"time_to_{x:g}_s"] for x in (0.2, 0.6, 0.85, 0.9)] == [0.0, 5.0, 15.0, 15.0]
 
 
 def test_rounds_by_hand(metrics: dict[str, float]) -> None:
@@ -326,3 +339,39 @@ def test_groups_by_hand(metrics: dict[str, float]) -> None:
     assert metrics["sign_conflict_rate"] == 0.5
     assert metrics["consensus_error"] == pytest.approx(0.075)
     assert metrics["spectral_gap"] == pytest.approx((1 + 3 * 0.6) / 4)
+
+
+def test_the_interval_of_several_runs_is_student_s_over_runs() -> None:
+    """Law: the 97.5 % quantile of Student's t with 1 degree is 12.706; counts do not matter."""
+    runs = [{"delivery_ratio": 0.5, "messages": 1e6}, {"delivery_ratio": 0.7, "messages": 10.0}]
+    found = interval("delivery_ratio", runs)
+    assert (found.n, found.mean) == (2, 0.6)
+    assert found.half == pytest.approx(12.7062 * 0.1, rel=1e-5)
+
+
+def test_the_interval_of_a_single_run_is_that_of_its_counts() -> None:
+    """Newcombe, Statistics in Medicine 17, 1998, table I: 81 of 263, Wilson 0.2553 to 0.3662."""
+    for name, count in (
+        ("delivery_ratio", "messages"),
+        ("lost_departed_ratio", "messages"),
+        ("accuracy_all_tasks", "test_examples"),
+        ("accuracy_own_task", "test_examples_own"),
+    ):
+        found = interval(name, [{name: 81 / 263, count: 263.0}])
+        assert (found.low, found.high) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert math.isnan(interval("goodput_bps", [{"goodput_bps": 1.0, "messages": 3.0}]).low)
+    assert math.isnan(interval("delivery_ratio", [{"delivery_ratio": 1.0}]).low)
+
+
+def test_a_target_that_some_never_reach_has_no_mean() -> None:
+    """Law: of 0 of 20 runs Wilson says 0 to 0.1611 (the same table); of the times only those of all
+    runs have a mean, and the median is that of Kaplan and Meier."""
+    never = [{"reached_0.5": 0, "time_to_0.5_s": math.nan, "targets_observed_s": 9.0}] * 20
+    found = interval("reached_0.5", never)
+    assert (found.n, found.low, found.high) == (20, 0.0, pytest.approx(0.1611, abs=5e-5))
+    some = [{"reached_0.5": 1, "time_to_0.5_s": x, "targets_observed_s": 9.0} for x in (1.0, 2.0)]
+    assert interval("time_to_0.5_s", some).mean == 1.5
+    assert math.isnan(interval("time_to_0.5_s", [*some, never[0]]).mean)
+    assert targets_of([*some, *never, {"reached_0.45": 1}]) == ["0.45", "0.5"]
+    assert to_target([*some, never[0]], "0.5", "time_s").median().mean == 2.0
+    assert to_target(never, "0.5", "time_s").median().mean == math.inf

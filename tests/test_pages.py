@@ -35,6 +35,7 @@ PAGES = [
     ROOT / "README.md",
 ]
 FILE = re.compile(r"# ([\w-]+\.yaml)\b")
+OWN = re.compile(r"model: '?(\w+):\w")
 LOOKS = ("ls", "head", "cat")
 TOOLS = ("make", "pip", "python")
 
@@ -51,7 +52,7 @@ def scenario(example: Example) -> str | None:
     file = Path(name[1] if name else "block.yaml")
     file.write_text(text, "utf-8")
     try:
-        plan(str(file), [], allow(["mine"] if "mine:" in text else []))
+        plan(str(file), [], allow(sorted(set(OWN.findall(text)))))
     except ScenarioError as error:
         return str(error)
     return None
@@ -109,7 +110,8 @@ def test_blocks_of_a_page(page: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     shutil.copytree(ROOT / "docs" / "examples", tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "mine", raising=False)
+    for name in ("mine", "compressor"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
     for example in SYBIL.parse(page).examples():
         example.evaluate()
 

@@ -219,8 +219,8 @@ def test_broken_scenarios_give_one_sentence_and_exit_code_2(
     assert main(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
-    said = captured.err.replace(f"{path}", "s.yaml").strip().splitlines()[-1]
-    assert re.search(sentence, said), said
+    said = captured.err.replace(f"{path}", "s.yaml").strip().splitlines()
+    assert any(re.search(sentence, line) for line in said), said
     assert "Traceback" not in captured.err
     assert not list((tmp_path / "out").glob("**/manifest.json"))
 
@@ -488,8 +488,8 @@ def test_a_run_in_which_nothing_arrives_says_so(tmp_path: Path) -> None:
     )
     assert main([str(path), "--out", str(tmp_path / "out")]) == 0
     manifest = json.loads((tmp_path / "out" / "seed=1" / "manifest.json").read_text())
-    assert manifest["notes"] == ["0 of 6 messages arrived; most were lost for: deadline (6)"]
-    assert "0 of 6 messages arrived" in (tmp_path / "out" / "report.html").read_text()
+    assert manifest["notes"] == ["0 of 6 messages were delivered, 6 were late, 0 lost"]
+    assert "0 of 6 messages were delivered" in (tmp_path / "out" / "report.html").read_text()
 
 
 @pytest.mark.parametrize(
@@ -505,3 +505,67 @@ def test_implausible_values_get_a_note(
     path = write(tmp_path, "name: s\ntraffic: {size_bytes: 1000}\n")
     assert main(["--check", str(path), "--set", setting]) == 0
     assert re.search(note, capsys.readouterr().out)
+
+
+def test_all_errors_are_said_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = """name: many
+devices: {count: 0, tx_power_dbm: x}
+radio: {frequency_hz: 3.5, bandwith_hz: 3}
+mobility: {model: random-waypoint, speed_mps: [1, x]}
+channel: {fading: {model: tdl, delay_spread_s: 300}}
+repeat: 0
+sweep: {fl.rnk: [1]}
+variants:
+  - {label: a, fl: {rounds: 0}}
+  - {label: a, fl: {rounds: 0, batch_size: y}}
+"""
+    path = write(tmp_path, text)
+    assert main([path, "--check", "--set", "seed=-1"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    wanted = [
+        r"--set seed=-1: seed: must be greater than or equal to 0, got -1",
+        r"s\.yaml:2: devices\.count: must be greater than or equal to 1, got 0",
+        r"s\.yaml:2: devices\.tx_power_dbm: must be a valid number, got \"x\"",
+        r"s\.yaml:3: radio\.bandwith_hz: unknown key; did you mean 'bandwidth_hz'\?",
+        r"s\.yaml:3: radio\.frequency_hz: .*, got 3\.5; did you mean 3\.5e9\?",
+        r"s\.yaml:4: mobility\.speed_mps\.1: must be a valid number, got \"x\"",
+        r"s\.yaml:5: channel\.fading\.delay_spread_s: .*, got 300; did you mean 300e-9\?",
+        r"s\.yaml:6: repeat: must be a whole number from 1",
+        r"s\.yaml:7: fl\.rnk: unknown key",
+        r"s\.yaml:9: fl\.rounds: must be greater than or equal to 1, got 0",
+        r"s\.yaml:10: fl\.batch_size: must be a valid integer, got \"y\"",
+        r"s\.yaml:10: fl\.rounds: must be greater than or equal to 1, got 0",
+        r"s\.yaml:10: variants\.1\.label: is given twice: 'a'",
+    ]
+    for each in wanted:
+        assert sum(bool(re.search(each, line)) for line in lines) == 1, (each, lines)
+    assert len(lines) == len(wanted)
+
+
+def test_errors_of_files_are_said_together(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "name: a\nmobility: {model: trace, file: no.csv}\nfl: {tasks: {folder: none}}\n"
+    assert main([write(tmp_path, text), "--check"]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[1] for line in lines] == ["mobility", "fl.tasks"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "hint"),
+    [
+        ("radio.frequency_hz", "2400", "2400e6"),
+        ("radio.frequency_hz", "28", "28e9"),
+        ("radio.bandwidth_hz", "0.02", "0.02e6"),
+        ("radio.block_s", "5", "5e-3"),
+        ("radio.frequency_hz", "-1", ""),
+    ],
+)
+def test_a_value_in_other_units_gets_a_hint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, value: str, hint: str
+) -> None:
+    """Law: bands of mobile radio are between 0.1 and 110 GHz."""
+    assert main([write(tmp_path, GOOD), "--check", "--set", f"{key}={value}"]) == 2
+    said = capsys.readouterr().err
+    assert ("did you mean" in said) == bool(hint)
+    assert not hint or said.rstrip().endswith(f"did you mean {hint}?")

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from wnsim.core.statistics import mean, paired_difference
+from wnsim.core.statistics import mean, paired_difference, share
 
 TRIALS = 2000
 
@@ -81,3 +81,28 @@ def test_pairs_without_partner_are_left_out_and_counted() -> None:
     nothing = paired_difference(values, {})
     assert (nothing.n, nothing.left_out) == (0, 5)
     assert math.isnan(nothing.mean)
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "low", "high"),
+    [
+        # Newcombe, "Two-sided confidence intervals for the single proportion", Statistics in
+        # Medicine 17, 1998, table I, method 3.
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_a_share_has_the_interval_of_wilson(
+    successes: int, trials: int, low: float, high: float
+) -> None:
+    found = share(successes, trials, 1)
+    assert found.mean == successes / trials
+    assert (found.low, found.high) == pytest.approx((low, high), abs=5e-5)
+    mirrored = share(trials - successes, trials, 1)
+    assert (mirrored.low, mirrored.high) == pytest.approx((1 - high, 1 - low), abs=5e-5)
+
+
+def test_a_share_of_nothing_is_unknown() -> None:
+    assert math.isnan(share(0, 0, 1).mean)

@@ -232,12 +232,28 @@ def test_the_table_for_papers_has_a_row_for_each_line() -> None:
     compared = lines(
         {name: run[0] for name, run in runs.items()}, {name: run[1] for name, run in runs.items()}
     )
-    source = table(compared, "a_1")
-    assert r"\begin{tabular}{lrrrr}" in source
+    planned = {("a_1", "{}"): 2, ("50 %", "{}"): 3}
+    source = table(compared, "a_1", planned, "5 planned: 4 finished, 1 diverged")
+    assert "% Runs 5 planned: 4 finished, 1 diverged.\n" in source
+    assert r"\begin{tabular}{lrrrrr}" in source
     assert (
-        r"Variant & Accuracy, all tasks & Offered [MB] & Median latency [ms] & "
+        r"Variant & Runs & Accuracy, all tasks & Offered [MB] & Median latency [ms] & "
         r"Difference to a\_1 \\" in source
     )
-    assert r"a\_1 & $0.810 \pm 0.127$ & $18.00 \pm 0.00$ & $25.0 \pm 63.5$ & -- \\" in source
-    assert r"50 \% & $0.905 \pm 0.064$ & $0.90 \pm 0.00$ & -- & $0.095 \pm 0.064$ \\" in source
-    assert table(compared[:1], "a_1").count("Difference to") == 0
+    assert r"a\_1 & 2 & $0.810 \pm 0.127$ & $18.00 \pm 0.00$ & $25.0 \pm 63.5$ & -- \\" in source
+    assert (
+        r"50 \% & 2 of 3 & $0.905 \pm 0.064$ & $0.90 \pm 0.00$ & -- & $0.095 \pm 0.064$ \\"
+        in source
+    )
+    assert table(compared[:1], "a_1", planned, "").count("Difference to") == 0
+
+
+def test_unequal_numbers_of_runs_are_beside_the_means() -> None:
+    one = {"accuracy_all_tasks": 0.5, "offered_bytes": 1_000_000}
+    runs = made({"a": [one, one, one], "b": [one, one | {"accuracy_all_tasks": math.nan}]}, {})
+    compared = lines(
+        {name: run[0] for name, run in runs.items()}, {name: run[1] for name, run in runs.items()}
+    )
+    source = table(compared, "a", {}, "")
+    assert r"a & 3 & $0.500 \pm 0.000$ ($n = 3$) & $1.00 \pm 0.00$ ($n = 3$)" in source
+    assert r"b & 2 & $0.500$ ($n = 1$) & $1.00 \pm 0.00$ ($n = 2$)" in source

@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from wnsim.core.statistics import Interval
 from wnsim.scenario.summary.latex import escape, latex, plus_minus
 
 
@@ -27,9 +28,12 @@ def test_a_text_is_shown_as_it_is(text: str, source: str) -> None:
 
 
 def test_means_have_half_of_their_interval() -> None:
-    assert plus_minus(0.8123, 0.01349, 3) == r"$0.812 \pm 0.013$"
-    assert plus_minus(-12.0, math.nan, 0) == "$-12$"
-    assert plus_minus(math.nan, math.nan, 3) == "--"
+    assert plus_minus(Interval(3, 0.8123, 0.8123 - 0.01349, 0.8123 + 0.01349), 3) == (
+        r"$0.812 \pm 0.013$"
+    )
+    assert plus_minus(Interval(1, 0.9, 0.7, 0.95), 2) == r"$0.90\ [0.70, 0.95]$"
+    assert plus_minus(Interval(1, -12.0, math.nan, math.nan), 0) == "$-12$"
+    assert plus_minus(Interval(0, math.nan, math.nan, math.nan), 3) == "--"
 
 
 def test_a_table_has_its_rules() -> None:

@@ -57,7 +57,10 @@ def tables() -> str:
             "A device: its task, messages, radio time and energy; a row of `devices.csv`.",
             DEVICE_COLUMNS | ENERGY_COLUMNS,
         ),
-        "targets.csv": ("`fl.target_accuracies`.", {"accuracy": "a target accuracy"}),
+        "targets.csv": (
+            "`fl.target_accuracies`.",
+            {"accuracy": "a target accuracy", "crossing": "`fl.target_crossing`"},
+        ),
     }
     for name, row in {
         "rounds.csv": RoundRow, "evaluations.csv": EvaluationRow, "clusters.csv": ClusterRow,

@@ -10,7 +10,9 @@ form of GPT-NeoX, which the models of transformers share: entry i is paired with
 
 from __future__ import annotations
 
-from types import FunctionType, MethodType
+import sys
+import warnings
+from types import CellType, FunctionType, MethodType
 from typing import Any
 
 import torch
@@ -67,21 +69,58 @@ def replace_rotations(model: nn.Module) -> None:
     """Make the attention modules of a float32 model call `rotate` in place of its equivalent.
 
     Each module gets a forward of its own, in whose globals the function's name is rebound; the
-    library itself is not patched.
+    library itself is not patched, and decorators of the forward keep their effect.
+
+    Warns
+    -----
+    UserWarning
+        if the library of an attention module has an equivalent that its forward does not call
     """
+    missed = set()
     for module in model.modules():
-        forward = getattr(type(module), "forward", None)
-        if not isinstance(forward, FunctionType) or forward.__closure__ is not None:
+        kind = type(module)
+        forward = getattr(kind, "forward", None)
+        theirs = getattr(sys.modules.get(kind.__module__), _NAME, None)
+        if not isinstance(forward, FunctionType) or not _is_equivalent(theirs, module):
             continue
-        if _NAME in forward.__code__.co_names and _is_equivalent(
-            forward.__globals__.get(_NAME), module
-        ):
-            own = FunctionType(
-                forward.__code__, {**forward.__globals__, _NAME: rotate}, forward.__name__,
-                forward.__defaults__,
-            )  # fmt: skip
-            own.__kwdefaults__ = forward.__kwdefaults__
+        own = _rebound(forward)
+        if own is not None:
             module.forward = MethodType(own, module)
+        elif kind.__name__.endswith("Attention"):
+            missed.add(kind.__name__)
+    for name in sorted(missed):
+        warnings.warn(
+            f"{name} does not call {_NAME} as this program knows it; its rotation is not replaced, "
+            "which makes training slower",
+            stacklevel=2,
+        )
+
+
+def _rebound(function: FunctionType) -> FunctionType | None:
+    """Return a function that calls `rotate`, inside its decorators too; None if it has no call."""
+    names, closure = function.__globals__, function.__closure__
+    wrapped = getattr(function, "__wrapped__", None)
+    inner = _rebound(wrapped) if isinstance(wrapped, FunctionType) else None
+    if inner is not None:
+        closure = tuple(
+            CellType(inner) if _holds(cell, wrapped) else cell for cell in closure or ()
+        )
+    elif _NAME in function.__code__.co_names:
+        names = {**names, _NAME: rotate}
+    else:
+        return None
+    own = FunctionType(function.__code__, names, function.__name__, function.__defaults__, closure)
+    own.__kwdefaults__ = function.__kwdefaults__
+    return own
+
+
+def _holds(cell: CellType, value: object) -> bool:
+    """Return whether a closure's cell holds a value."""
+    try:
+        return cell.cell_contents is value
+    except ValueError:
+        # It is empty.
+        return False
 
 
 @torch.no_grad()

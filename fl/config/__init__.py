@@ -198,7 +198,9 @@ class Learning:
     broadcast_quantile : share of the neighbors with worse links than the one for which the rate of
         a broadcast is chosen; 0: the rate of the worst link
     train_examples, test_examples : per task; devices with the same task share its training set
-    evaluate_every : rounds between evaluations of every device on every task
+    evaluate_every : rounds between evaluations on every task
+    evaluate_devices : devices that are evaluated: `all`, absent ones with the state that they would
+        answer with, or those `present`, of which an evaluation may have none
     evaluate_on : the `test` examples; or as many others for `validation`, to tune hyperparameters
         without the test set: of a generated task those drawn after the test examples, else the
         training examples after those that are trained on
@@ -206,6 +208,9 @@ class Learning:
         aggregation; the difference is the interference of the aggregated updates
     target_accuracies : mean accuracies on all tasks for which time and bytes until they are reached
         are reported
+    target_crossing : when a target is reached: in the `first` evaluation of at least this accuracy,
+        or in the first one up to which the last three are so on average (`smoothed`; fewer at the
+        start)
     max_length : maximum length of a sequence, at most the model's number of positions; prompts are
         cut from the left [token]
     """
@@ -237,9 +242,11 @@ class Learning:
     train_examples: Count = 512
     test_examples: Count = 48
     evaluate_every: Count = 5
+    evaluate_devices: Literal["all", "present"] = "all"
     evaluate_on: Literal["test", "validation"] = "test"
     evaluate_before_aggregation: bool = False
     target_accuracies: tuple[Share, ...] = ()
+    target_crossing: Literal["smoothed", "first"] = "smoothed"
     max_length: Annotated[int, Field(ge=8, le=4096)] = 128
 
     def __post_init__(self) -> None:

@@ -97,6 +97,10 @@ class DerivedValue(LazyValue[T_co]):
             yield from each.jobs()
 
 
+class DivergedError(ValueError):
+    """Training whose numbers are no longer finite."""
+
+
 class JobExecutor(Protocol):
     """Executor that computes jobs."""
 

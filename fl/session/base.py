@@ -301,23 +301,28 @@ class Session:
             self._progress(number, self.network.now_s, None)
 
     def evaluate(self, number: int) -> None:
-        """Test every device on every task, absent devices included."""
+        """Test devices on every task: all, or those that are present."""
         now_s = self.network.now_s
         for device in range(self.devices):
             self.crashed(device, now_s)
+        present = self.network.snapshot().present
+        tests_all = self.learning.evaluate_devices == "all"
+        tested = [device for device in range(self.devices) if tests_all or present[device]]
         tests = [
             self.trainer.test(device, number, self.current(device), self.cached_updates(device))
-            for device in range(self.devices)
+            for device in tested
         ]
-        before = [self._test_before_aggregation(device, number) for device in range(self.devices)]
+        before = [self._test_before_aggregation(device, number) for device in tested]
         total: list[float] = []
-        for device, (test, other) in enumerate(zip(tests, before, strict=True)):
+        for device, test, other in zip(tested, tests, before, strict=True):
             result = test.value()
             trained = None if other is None else other.value()
             total += result.accuracies
-            self.recorder.record_evaluation(number, device, result, trained)
+            self.recorder.record_evaluation(
+                number, device, result, trained, present=bool(present[device])
+            )
         self._evaluated_round = number
-        self._progress(number, now_s, sum(total) / len(total))
+        self._progress(number, now_s, sum(total) / len(total) if total else None)
 
     def _test_before_aggregation(self, device: int, number: int) -> LazyValue[Evaluation] | None:
         """Return the test results before a device's last aggregation, None if not requested."""

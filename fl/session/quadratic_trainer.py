@@ -101,7 +101,7 @@ class QuadraticTrainer:
     rate : learning rate
     """
 
-    tasks = (SimpleNamespace(name="near", majority_accuracy=0.0),)
+    tasks = (SimpleNamespace(name="near", majority_accuracy=0.0, test=()),)
     method = SimpleNamespace(exchanges=True)
 
     def __init__(self, targets: Sequence[float], rate: float) -> None:

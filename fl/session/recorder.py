@@ -81,7 +81,13 @@ class Recorder:
         self._open_corruptions.append((self._network.now_s, source, target, update))
 
     def record_evaluation(
-        self, number: int, device: int, result: Evaluation, trained: Evaluation | None
+        self,
+        number: int,
+        device: int,
+        result: Evaluation,
+        trained: Evaluation | None,
+        *,
+        present: bool,
     ) -> None:
         """Record the test results of a device.
 
@@ -90,6 +96,7 @@ class Recorder:
         number, device : round and device
         result : results of its current state
         trained : results of its state before the last aggregation; None if not requested
+        present : whether it is present
         """
         now_s = self._network.now_s
         tasks = self._trainer.tasks
@@ -97,8 +104,9 @@ class Recorder:
         own = self._trainer.task_of[device]
         self.evaluations.extend(
             EvaluationRow(
-                number, now_s, device, task.name, index in own, result.accuracies[index],
-                before[index], result.routing, result.expert_usage_entropy, task.majority_accuracy,
+                number, now_s, device, task.name, present, index in own, len(task.test),
+                result.accuracies[index], before[index], result.routing,
+                result.expert_usage_entropy, task.majority_accuracy,
                 *(result.by_rule[index].get(rule, math.nan) for rule in SCORING_RULES),
             )
             for index, task in enumerate(tasks)

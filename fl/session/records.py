@@ -43,7 +43,10 @@ class EvaluationRow:
     ----------
     round, time_s : last completed round, and time of the evaluation [s]
     device, task : device and task
+    present : whether the device is in the scene and works; always true if `fl.evaluate_devices` is
+        `present`
     own_task : whether the device trains on the task
+    examples : number of test examples of the task
     accuracy : between 0 and 1
     accuracy_before_aggregation : accuracy after the device's last local steps, before aggregation;
         NaN unless `fl.evaluate_before_aggregation`, and before the first round
@@ -62,7 +65,9 @@ class EvaluationRow:
     time_s: float
     device: int
     task: str
+    present: bool
     own_task: bool
+    examples: int
     accuracy: float
     accuracy_before_aggregation: float
     routing_accuracy: float

@@ -142,6 +142,14 @@ class CostModel:
         """Return the size of the message of one update [byte]."""
         return encoded_bytes(replace(update, bits=self._bits))
 
+    @property
+    def density(self) -> float:
+        """Share of active entries of B in an update; 1 without a mask."""
+        mask = self._first.mask
+        if mask is None:
+            return 1.0
+        return sum(int(each.sum()) for each in mask) / sum(each.numel() for each in mask)
+
     @cached_property
     def average_bytes(self) -> int:
         """Size of the message with a server's average [byte]."""

@@ -13,6 +13,7 @@ from ..adapters.peft_format import read as read_adapter
 from ..config import Mixture, Similarity
 from ..engine.batching import JobSize, micro_batches
 from ..engine.executor import Outcome
+from ..engine.jobs import DivergedError
 from ..engine.streams import key
 from ..evaluation import Evaluator
 from ..mixture.features import centroid
@@ -183,7 +184,7 @@ class Kernels:
         outcomes = []
         for job, found in zip(jobs, train(self._model, works, optimizer, bound), strict=True):
             if not math.isfinite(found.loss):
-                raise ValueError(
+                raise DivergedError(
                     f"device {job.device} diverged in round {job.round}, its loss is "
                     f"{found.loss}; the learning rate is {self._learning_rate(job.round):g}"
                 )

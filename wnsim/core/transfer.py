@@ -5,6 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+DELIVERED, LATE, LOST = OUTCOMES = ("delivered", "late", "lost")
+"""Outcomes of a message: all of it received by its deadline; not all of it by its deadline; given
+up before its deadline, for a reason."""
+LATE_REASON = "deadline"
+"""Reason of late messages; all others are reasons of lost ones."""
+LOST_REASONS = (
+    "departed", "link-failure", "retry-limit", "queue-overflow", "battery", "crash", "link-outage",
+    "station-failure",
+)  # fmt: skip
+SIDE_KINDS = ("background", "probe")
+"""Kinds of messages that belong neither to learning nor to the section `traffic`."""
+OTHER_KINDS = (*SIDE_KINDS, "control")
+"""Kinds of messages whose outcomes do not count: the same, and messages that form clusters."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -46,11 +60,12 @@ class Transfer:
     message : the message
     sent_s, started_s, ended_s : submission; first start on the air (NaN if never); delivery or
         failure [s]
-    delivered : whether all of it was received in time
-    reason : empty if delivered, else `deadline`, `departed` (a device left the scene),
-        `link-failure` (link failure: nothing was received for a while), `queue-overflow` (queue
-        overflow), `retry-limit` (a packet met the retry limit of the medium access), `battery`, or
-        by a fault `crash`, `link-outage` or `station-failure`
+    delivered : whether all of it was received by its deadline
+    reason : empty if delivered; `deadline` if late, that is if not all of it was received by its
+        deadline; else the reason for which it was lost before: `departed` (a device left the
+        scene), `link-failure` (nothing was received for a while), `queue-overflow`, `retry-limit`
+        (a packet met the retry limit of the medium access), `battery`, or by a fault `crash`,
+        `link-outage` or `station-failure`
     acked_bytes : bytes received by the end, packet headers included [byte]
     carried_bytes : the same, summed over the hops [byte]
     air_bytes : size on the air, packet headers included [byte]
@@ -92,6 +107,13 @@ class Transfer:
     retransmitted_blocks: int
     mean_snr_db: float
     capacity_bytes: float
+
+    @property
+    def outcome(self) -> str:
+        """One of `OUTCOMES`."""
+        if self.delivered:
+            return DELIVERED
+        return LATE if self.reason == LATE_REASON else LOST
 
     @property
     def latency_s(self) -> float:

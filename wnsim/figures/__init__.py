@@ -14,7 +14,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from wnsim.figures import clusters, delivery, learning, maps, stacks
+from wnsim.figures import clusters, delivery, learning, maps, outcomes, stacks, targets
 from wnsim.figures.lines import Line, read_lines
 from wnsim.figures.style import (
     COLUMN_IN,
@@ -45,10 +45,12 @@ Plot = Callable[[Figure, Sequence[Line]], pd.DataFrame | None]
 FIGURES: dict[str, Plot] = {
     "latency": delivery.latency,
     "goodput": delivery.goodput,
+    "outcomes": outcomes.outcomes,
     "accuracy": learning.accuracy,
     "accuracy-bytes": learning.accuracy_bytes,
     "accuracy-rounds": learning.accuracy_rounds,
     "tasks": learning.tasks,
+    "targets": targets.targets,
     "round-split": stacks.round_split,
     "bytes": stacks.sent_bytes,
     "energy": stacks.energy,

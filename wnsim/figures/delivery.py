@@ -1,4 +1,4 @@
-"""Delivery figures: latency distribution, goodput and deadline misses."""
+"""Delivery figures: latency distribution and goodput."""
 
 from __future__ import annotations
 
@@ -13,9 +13,7 @@ from wnsim.core.statistics import mean
 from wnsim.figures import stacks
 from wnsim.figures.lines import Line
 from wnsim.figures.style import area_style, legend_above, say_sizes, say_sizes_below, scale
-
-# Kinds of messages without a latency of interest.
-_OTHERS = ("background", "probe", "control")
+from wnsim.metrics.delivery import counted
 
 
 def latency(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
@@ -24,15 +22,15 @@ def latency(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
     numbers = []
     handles: list[Line2D] = []
     for line in lines:
-        transfers = pd.concat(line.tables("transfers.csv", ["latency_s"]) or [pd.DataFrame()])
-        if "kind" in transfers:
-            transfers = transfers[~transfers["kind"].isin(_OTHERS)]
+        transfers = counted(
+            pd.concat(line.tables("transfers.csv", ["latency_s"]) or [pd.DataFrame()])
+        )
         if transfers.empty:
             continue
         latency_s = np.sort(transfers.loc[transfers["delivered"], "latency_s"].to_numpy())
         share = np.arange(1, len(latency_s) + 1) / len(transfers)
-        lost = 1.0 - len(latency_s) / len(transfers)
-        label = line.name if lost == 0 else f"{line.name} ({lost:.1%} dropped)"
+        missing = 1.0 - len(latency_s) / len(transfers)
+        label = line.name if missing == 0 else f"{line.name} ({missing:.1%} late or lost)"
         style = {key: line.style[key] for key in ("color", "linestyle")}
         handles += axes.step(latency_s, share, where="post", label=label, **style)
         numbers.append(
@@ -50,32 +48,24 @@ def latency(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
 
 
 def goodput(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
-    """Plot goodput and deadline miss ratio of each line in two panels."""
-    metrics = ["goodput_bps", "deadline_miss_ratio"]
-    shown = [line for line in lines if len(line.measured(metrics))]
+    """Plot the goodput of each line."""
+    shown = [line for line in lines if len(line.measured(["goodput_bps"]))]
     if not shown:
         return None
-    left, right = figure.subplots(1, 2, sharey=True)
-    numbers = []
-    for axes, metric in ((left, metrics[0]), (right, metrics[1])):
-        found = [mean(line.measured(metrics)[metric]) for line in shown]
-        means = [interval.mean for interval in found]
-        half = np.array([interval.half for interval in found])
-        axes.barh(range(len(shown)), means, height=0.6, **area_style(1))
-        stacks.whiskers(axes, means, half)
-        numbers.append(
-            pd.DataFrame(
-                {
-                    "line": [line.name for line in shown],
-                    "metric": metric,
-                    "mean": means,
-                    "low": [interval.low for interval in found],
-                    "high": [interval.high for interval in found],
-                }
-            )
-        )
-    scale(left.xaxis, "Goodput", "bit/s", float(numbers[0]["mean"].max()))
-    right.set_xlabel("Deadline miss ratio")
-    stacks.name_rows(figure, [left, right], shown)
+    axes = figure.add_subplot()
+    found = [mean(line.measured(["goodput_bps"])["goodput_bps"]) for line in shown]
+    means = [interval.mean for interval in found]
+    axes.barh(range(len(shown)), means, height=0.6, **area_style(1))
+    stacks.whiskers(axes, means, np.array([interval.half for interval in found]))
+    scale(axes.xaxis, "Goodput", "bit/s", max(means))
+    stacks.name_rows(figure, [axes], shown)
     say_sizes_below(figure, [line.sizes for line in shown])
-    return pd.concat(numbers)
+    return pd.DataFrame(
+        {
+            "line": [line.name for line in shown],
+            "metric": "goodput_bps",
+            "mean": means,
+            "low": [interval.low for interval in found],
+            "high": [interval.high for interval in found],
+        }
+    )

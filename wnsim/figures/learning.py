@@ -23,7 +23,7 @@ from wnsim.figures.style import (
     scale,
     short,
 )
-from wnsim.metrics.delivery import OTHERS, retransmitted
+from wnsim.metrics.delivery import of_workload, retransmitted
 
 _EVALUATION = ("round", "time_s", "device", "task", "own_task", "accuracy")
 _TRANSFER = ("kind", "ended_s", "carried_bytes", "blocks", "failed_blocks")
@@ -183,7 +183,7 @@ def _with_bytes(line: Line) -> list[pd.DataFrame]:
 
 def _bytes_by(time_s: pd.Series, transfers: pd.DataFrame) -> pd.Series:
     """Return the bytes on the air of all messages that have ended by each instant."""
-    learning = transfers[~transfers["kind"].isin(OTHERS)]
+    learning = of_workload(transfers)
     # An empty table has no types.
     ours = learning[list(_TRANSFER[1:])].astype(float).sort_values("ended_s")
     on_air = ours["carried_bytes"] + retransmitted(ours)

@@ -19,12 +19,10 @@ from wnsim.figures.lines import Line
 from wnsim.figures.style import COLORS, PAGE_WIDTH_IN, legend_above, line_style, short
 from wnsim.figures.tracks import Floats, Tracks, groups_at, read_members, read_tracks
 from wnsim.metrics import read_table
-from wnsim.metrics.delivery import OTHERS
+from wnsim.metrics.delivery import counted
 
 _PANELS = 3
 _COLUMNS = ("kind", "source", "target", "started_s", "ended_s", "delivered")
-# All-to-all, background and probe messages would hide the others.
-_LEFT_OUT = (*OTHERS, "control")
 # Aspect ratio above which the panels are stacked vertically.
 _WIDE = 2.5
 _LEAST_HEIGHT_IN, _FRAME_IN = 0.5, 0.95
@@ -94,9 +92,9 @@ def _transfers(folder: Path, tracks: Tracks) -> pd.DataFrame:
     if not set(_COLUMNS) <= set(transfers):
         return pd.DataFrame()
     known = {*tracks.names, *tracks.stations, *(["server"] if tracks.stations else [])}
+    transfers = counted(transfers)
     return transfers[
-        ~transfers["kind"].isin(_LEFT_OUT)
-        & transfers["started_s"].notna()
+        transfers["started_s"].notna()
         & (transfers["ended_s"] > transfers["started_s"])
         & transfers["source"].isin(known)
         & transfers["target"].isin(known)
@@ -217,7 +215,7 @@ def _marker(group: int | None, groups: Sequence[int]) -> dict[str, Any]:
     """Return marker and color of a cluster's devices; None: devices without a cluster."""
     if group is None:
         return _ALONE if groups else {"marker": "o", "color": COLORS[0]}
-    # The second color is reserved for dropped messages.
+    # The second color is reserved for late and lost messages.
     styles = filter(lambda style: style["color"] != _MISSED["color"], map(line_style, count()))
     style = next(islice(styles, groups.index(group), None))
     return {"marker": style["marker"], "color": style["color"]}
@@ -252,5 +250,5 @@ def _handles(tracks: Tracks, groups: Sequence[int]) -> list[Line2D]:
     if tracks.stations:
         handles.append(Line2D([], [], label="base station", **_station_style()))
     handles.append(Line2D([], [], label="delivered message", **_ARRIVES))
-    handles.append(Line2D([], [], label="dropped message", **_MISSED))
+    handles.append(Line2D([], [], label="late or lost message", **_MISSED))
     return handles

@@ -87,7 +87,8 @@ def area_style(index: int) -> dict[str, Any]:
     """Return fill, hatch and edge of the area with an index."""
     return {
         "facecolor": FILLS[index % len(FILLS)],
-        "hatch": HATCHES[index % len(HATCHES)],
+        # Fills repeat after seven areas, with other hatches.
+        "hatch": HATCHES[(index + index // len(FILLS)) % len(HATCHES)],
         "edgecolor": "black",
         "linewidth": 0.5,
     }

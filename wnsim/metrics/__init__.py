@@ -17,10 +17,11 @@ from wnsim.metrics import clusters, delivery, devices, learning, rounds
 from wnsim.metrics.clusters import of_clusters
 from wnsim.metrics.delivery import of_transfers
 from wnsim.metrics.devices import of_devices
+from wnsim.metrics.intervals import interval
 from wnsim.metrics.learning import of_evaluations, of_targets
 from wnsim.metrics.rounds import of_rounds
 
-__all__ = ["DEFINITIONS", "definition", "of_run", "read_table"]
+__all__ = ["DEFINITIONS", "definition", "interval", "of_run", "read_table"]
 
 DEFINITIONS: dict[str, str] = {
     "simulated_s": "simulated time [s]",
@@ -67,8 +68,8 @@ def of_run(folder: Path, manifest: Mapping[str, Any]) -> dict[str, int | float]:
         metrics |= of_evaluations(evaluations)
         metrics |= of_rounds(read_table(folder / "rounds.csv"), transfers)
         if (folder / "targets.csv").is_file():
-            targets = read_table(folder / "targets.csv")["accuracy"]
-            metrics |= of_targets(evaluations, transfers, targets.tolist())
+            targets = read_table(folder / "targets.csv")
+            metrics |= of_targets(evaluations, transfers, targets)
     if (folder / "clusters.csv").is_file():
         metrics |= of_clusters(read_table(folder / "clusters.csv"))
     return {

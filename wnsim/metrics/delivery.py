@@ -1,7 +1,10 @@
 """Delivery metrics: latency, delivery ratio, goodput and bytes on the air (`transfers.csv`).
 
-Background traffic and probes are excluded, except from `shannon_efficiency`. A message to several
-receivers counts once per receiver.
+A message is delivered if all of it was received by its deadline, late if not, and lost if it was
+given up before its deadline: delivery_ratio + late_ratio + loss_ratio = 1. A message to several
+receivers counts once per receiver. Messages in flight at the end of a run do not count, and of
+outcomes and latencies neither do background traffic, probes and control messages. The first two
+count in no metric but `shannon_efficiency`.
 
 Bytes on the air are the bytes received on all hops, including those of late and dropped messages,
 plus the bytes of failed transmissions: payload_bytes + cluster_exchange_bytes + control_bytes +
@@ -18,16 +21,20 @@ from typing import Any
 
 import pandas as pd
 
+from wnsim.core.transfer import DELIVERED, LATE, LATE_REASON, LOST_REASONS, OTHER_KINDS, SIDE_KINDS
+
 DEFINITIONS = {
     "shannon_efficiency": "bits carried over the Shannon capacity of the time and band used",
-    "messages": "messages submitted",
+    "messages": "messages whose outcome counts",
     "offered_bytes": "offered load: sizes of all messages, delivered or not [byte]",
     "acked_bytes": "bytes received at destinations, packet headers included [byte]",
-    "delivery_ratio": "share delivered in time, without control messages",
-    "deadline_miss_ratio": "share dropped at their deadline, without control messages",
+    "delivery_ratio": "share of the messages delivered",
+    "late_ratio": "share of the messages late",
+    "loss_ratio": "share of the messages lost, for whatever reason",
+    "lost_*_ratio": "share of the messages lost for a reason, such as departed",
     "latency_median_s": "median latency of delivered messages, from submission to delivery [s]",
     "latency_p95_s": "95th percentile of the same latency [s]",
-    "goodput_bps": "delivered message sizes, control excluded, over simulated time [bit/s]",
+    "goodput_bps": "sizes of delivered messages over simulated time [bit/s]",
     "payload_bytes_per_message": "mean size of an update, without its header [byte]",
     "payload_bytes": "updates on the air, without headers [byte]",
     "cluster_exchange_bytes": "inter-cluster exchange on the air, without headers [byte]",
@@ -37,8 +44,9 @@ DEFINITIONS = {
     "on_air_bytes": "sum of the five kinds of bytes on the air [byte]",
 }
 
-OTHERS = ("background", "probe")
-"""Kinds of messages that belong neither to learning nor to the section `traffic`."""
+
+LOST_RATIOS = {f"lost_{reason}_ratio": reason for reason in LOST_REASONS}
+"""Metrics of lost messages, and the reason of each."""
 
 
 def of_transfers(transfers: pd.DataFrame, simulated_s: float) -> dict[str, Any]:
@@ -51,15 +59,19 @@ def of_transfers(transfers: pd.DataFrame, simulated_s: float) -> dict[str, Any]:
     """
     sent = transfers["capacity_bytes"].sum()
     metrics = {"shannon_efficiency": transfers["carried_bytes"].sum() / sent if sent else math.nan}
-    ours = transfers[~transfers["kind"].isin(OTHERS)]
-    metrics["messages"] = len(ours)
+    ours = of_workload(transfers)
+    data = counted(transfers)
+    metrics["messages"] = len(data)
     metrics["offered_bytes"] = int(ours["size_bytes"].sum())
     metrics["acked_bytes"] = int(ours["acked_bytes"].sum())
-    data = ours[ours["kind"] != "control"]
     if len(data):
         delivered = data[data["delivered"]]
+        ending = endings(data)
+        lost = ending[~ending.isin([DELIVERED, LATE])]
         metrics["delivery_ratio"] = len(delivered) / len(data)
-        metrics["deadline_miss_ratio"] = (data["reason"] == "deadline").mean()
+        metrics["late_ratio"] = (ending == LATE).mean()
+        metrics["loss_ratio"] = len(lost) / len(data)
+        metrics |= {name: (lost == why).sum() / len(data) for name, why in LOST_RATIOS.items()}
         metrics["latency_median_s"] = delivered["latency_s"].median()
         metrics["latency_p95_s"] = delivered["latency_s"].quantile(0.95)
         bits = 8.0 * delivered["size_bytes"].sum()
@@ -68,6 +80,27 @@ def of_transfers(transfers: pd.DataFrame, simulated_s: float) -> dict[str, Any]:
         own = updates["size_bytes"] - updates["header_bytes"]
         metrics["payload_bytes_per_message"] = own.mean()
     return metrics | on_air(ours)
+
+
+def of_workload(transfers: pd.DataFrame) -> pd.DataFrame:
+    """Return the messages of learning or of the section `traffic`, control included."""
+    return transfers[~transfers["kind"].isin(SIDE_KINDS)]
+
+
+def counted(transfers: pd.DataFrame) -> pd.DataFrame:
+    """Return the messages whose outcome counts: without background, probes and control."""
+    return transfers[counts(transfers["kind"])] if "kind" in transfers else transfers
+
+
+def counts(kind: pd.Series) -> pd.Series:
+    """Return whether the outcome of a message of each kind counts."""
+    return ~kind.isin(OTHER_KINDS)
+
+
+def endings(transfers: pd.DataFrame) -> pd.Series:
+    """Return how each message ended: `delivered`, `late`, or the reason for which it was lost."""
+    reason = transfers["reason"].astype(object).replace(LATE_REASON, LATE)
+    return reason.where(~transfers["delivered"].astype(bool), DELIVERED)
 
 
 def on_air(transfers: pd.DataFrame) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Accuracy metrics: by task, forgetting, fairness, time to a target (`evaluations.csv`).
 
-Values "at the end" are those of the last evaluation.
+Values "at the end" are those of the last evaluation. Means over devices are over those tested:
+with `fl.evaluate_devices: present`, over the devices present at the evaluation.
 
 Sources: forgetting after Chaudhry et al., "Riemannian walk for incremental learning", ECCV 2018,
 per task on the mean over devices; the others are defined here.
@@ -9,12 +10,11 @@ per task on the mean over devices; the others are defined here.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
-from wnsim.metrics.delivery import OTHERS
+from wnsim.metrics.delivery import of_workload
 from wnsim.metrics.devices import jain
 
 DEFINITIONS = {
@@ -35,12 +35,18 @@ DEFINITIONS = {
     "expert_usage_entropy": (
         "normalized entropy of the experts' shares of answers; mean over devices at the end"
     ),
+    "devices_tested": "devices tested at the end",
+    "devices_present": "devices tested at the end that were present",
+    "test_examples": "distinct test examples at the end",
+    "test_examples_own": "distinct test examples at the end of tasks that a tested device trains",
     "reached_*": "whether an accuracy of fl.target_accuracies was reached, 0 or 1",
     "time_to_*_s": (
-        "time at which the accuracy on all tasks, averaged over the last three evaluations (fewer "
-        "at first), first reached the target; empty if never [s]"
+        "time of the evaluation at which the accuracy on all tasks first reached the target, by "
+        "fl.target_crossing; empty if never [s]"
     ),
     "bytes_to_*": "size of all messages submitted until then; empty if never [byte]",
+    "targets_observed_s": "time of the last evaluation, beyond which no target can be reached [s]",
+    "targets_observed_bytes": "size of all messages submitted until then [byte]",
 }
 
 _EVALUATION = ["time_s", "round"]
@@ -48,7 +54,9 @@ _SMOOTHED = 3
 
 
 def of_evaluations(evaluations: pd.DataFrame) -> dict[str, Any]:
-    """Return the metrics of accuracy by name."""
+    """Return the metrics of accuracy by name; none without a tested device."""
+    if evaluations.empty:
+        return {}
     by_task = evaluations.groupby([*_EVALUATION, "task"])["accuracy"].mean().unstack("task")
     time_s, number = by_task.index[-1]
     last = evaluations[(evaluations["time_s"] == time_s) & (evaluations["round"] == number)]
@@ -60,6 +68,10 @@ def of_evaluations(evaluations: pd.DataFrame) -> dict[str, Any]:
         "best_accuracy": _overall(evaluations).max(),
         "forgetting": math.nan,
         "jain_accuracy": jain(own.groupby("device")["accuracy"].mean()),
+        "devices_tested": last["device"].nunique(),
+        "devices_present": last.loc[last["present"], "device"].nunique(),
+        "test_examples": int(last.groupby("task")["examples"].first().sum()),
+        "test_examples_own": int(own.groupby("task")["examples"].first().sum()),
     }
     if len(by_task) > 1:
         metrics["forgetting"] = (by_task.iloc[:-1].max() - by_task.iloc[-1]).mean()
@@ -74,27 +86,34 @@ def of_evaluations(evaluations: pd.DataFrame) -> dict[str, Any]:
 
 
 def of_targets(
-    evaluations: pd.DataFrame, transfers: pd.DataFrame, targets: Sequence[float]
+    evaluations: pd.DataFrame, transfers: pd.DataFrame, targets: pd.DataFrame
 ) -> dict[str, Any]:
-    """Return the time and bytes to each target accuracy by name.
+    """Return the time and bytes to each target accuracy by name; none without a tested device.
 
     Parameters
     ----------
-    evaluations, transfers : tables of a run
-    targets : target accuracies
+    evaluations, transfers, targets : tables of a run
     """
-    smoothed = _overall(evaluations).rolling(_SMOOTHED, min_periods=1).mean()
-    ours = transfers[~transfers["kind"].isin(OTHERS)]
+    if evaluations.empty:
+        return {}
+    overall = _overall(evaluations)
+    smoothed = overall.rolling(_SMOOTHED, min_periods=1).mean()
+    ours = of_workload(transfers)
+
+    def submitted_by(time_s: float) -> float:
+        return float(ours.loc[ours["sent_s"] <= time_s, "size_bytes"].sum())
+
     metrics: dict[str, Any] = {}
-    for target in targets:
-        there = smoothed[smoothed >= target]
-        time_s = offered = math.nan
-        if len(there):
-            time_s = there.index[0][0]
-            offered = float(ours.loc[ours["sent_s"] <= time_s, "size_bytes"].sum())
-        metrics[f"reached_{target:g}"] = int(len(there) > 0)
-        metrics[f"time_to_{target:g}_s"] = time_s
-        metrics[f"bytes_to_{target:g}"] = offered
+    for row in targets.itertuples():
+        curve = overall if row.crossing == "first" else smoothed
+        there = curve[curve >= row.accuracy]
+        time_s = there.index[0][0] if len(there) else math.nan
+        metrics[f"reached_{row.accuracy:g}"] = int(len(there) > 0)
+        metrics[f"time_to_{row.accuracy:g}_s"] = time_s
+        metrics[f"bytes_to_{row.accuracy:g}"] = submitted_by(time_s) if len(there) else math.nan
+    last_s = overall.index[-1][0]
+    metrics["targets_observed_s"] = last_s
+    metrics["targets_observed_bytes"] = submitted_by(last_s)
     return metrics
 
 

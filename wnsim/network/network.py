@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -127,6 +127,16 @@ class Network:
     def in_flight(self) -> int:
         """Number of messages that have not ended."""
         return len(self._pending)
+
+    def drained(self, without: Collection[str] = ()) -> simpy.Event:
+        """Return an event at the end of all messages that are in flight now.
+
+        Parameters
+        ----------
+        without : kinds of messages that are not waited for
+        """
+        waited = (each for each in self._pending if each.message.kind not in without)
+        return self.env.all_of([each.event for each in waited])
 
     def totals(self) -> dict[str, int]:
         """Return the bytes of all messages that have ended, as counted by the ledger."""

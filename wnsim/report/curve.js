@@ -20,7 +20,7 @@ class Curve {
       const { arrivedBy, missedBy } = run.messages;
       const times = Float32Array.from(arrivedBy, (_, n) => n / (arrivedBy.length - 1) * run.until);
       found.push({ name: "delivered", color: colors.arrived, dash: [], times, values: arrivedBy });
-      found.push({ name: "dropped", color: colors.missed, dash: [5, 4], times, values: missedBy });
+      found.push({ name: "late or lost", color: colors.missed, dash: [5, 4], times, values: missedBy });
     }
     return found;
   }

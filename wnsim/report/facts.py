@@ -5,12 +5,14 @@ Wall times are left to the manifests: equal results give an equal page.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from wnsim.figures import Line
+from wnsim.metrics import read_table
 from wnsim.storage.records import MANIFEST
 
 MOST_SETTINGS_BYTES = 300_000
@@ -58,7 +60,7 @@ def facts(
     simulated_s = [
         float(manifest["simulated_s"]) for manifest in every if "simulated_s" in manifest
     ]
-    summary = [_count(len(lines), "variant"), _count(len(seeds), "seed"), _count(len(every), "run")]
+    summary = [_count(len(lines), "variant"), _count(len(seeds), "seed"), _runs(results, every)]
     if simulated_s:
         summary.append(f"{_span(simulated_s)} s simulated")
     summary += [
@@ -111,6 +113,17 @@ def _settings(lines: Sequence[Line]) -> tuple[list[tuple[str, str]], int]:
         if text and room >= 0:
             found.append((line.name, text))
     return found, len(lines) - len(found)
+
+
+def _runs(results: Path, manifests: Sequence[Mapping[str, Any]]) -> str:
+    """Return the number of runs, and of those without results by state."""
+    path = results / "runs.csv"
+    states = Counter(read_table(path)["state"]) if path.is_file() else Counter()
+    finished = states.pop("finished", 0)
+    if not states or finished != len(manifests):
+        return _count(len(manifests), "run")
+    parts = [f"{finished} finished", *(f"{count} {state}" for state, count in states.most_common())]
+    return f"{finished + states.total()} runs planned: {', '.join(parts)}"
 
 
 def _count(number: int, what: str) -> str:

@@ -27,7 +27,7 @@ function showLegend({ run, curve, colors, chosen }) {
       context.globalAlpha = 1; dot("circle", colors.accent, 2.6)(context, y);
     }, list, "li", 14);
     item("delivered", line(colors.arrived, [], 1.6), list, "li", 14);
-    item("dropped", (context, y) => {
+    item("late or lost", (context, y) => {
       line(colors.missed, [5, 4], 1.6)(context, y);
       context.setLineDash([]);
       context.beginPath(); context.moveTo(10, y - 3); context.lineTo(16, y + 3);

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from wnsim.core.statistics import Interval, mean
+from wnsim.core.statistics import Interval
 from wnsim.figures import Line
-from wnsim.metrics import definition
+from wnsim.metrics import definition, interval
+from wnsim.metrics.targets import targets_of, to_target
 
 MOST_ROWS = 100
 MOST_CELLS = 4000
@@ -22,7 +23,9 @@ _MAIN = {
     "accuracy_own_task": ("Accuracy, own task", "%"),
     "on_air_bytes": ("Bytes on the air", "B"),
     "latency_median_s": ("Median latency", "s"),
-    "deadline_miss_ratio": ("Deadline misses", "%"),
+    "delivery_ratio": ("Delivered", "%"),
+    "late_ratio": ("Late", "%"),
+    "loss_ratio": ("Lost", "%"),
     "goodput_bps": ("Goodput", "bit/s"),
     "energy_total_j": ("Energy", "J"),
     "simulated_s": ("Simulated", "s"),
@@ -57,13 +60,17 @@ def key_numbers(results: Path, lines: Sequence[Line]) -> Table:
     shown = lines[:MOST_ROWS]
     heads, columns = ["Variant", "Runs"], [[line.name for line in shown]]
     columns.append([str(len(line.folders)) for line in shown])
-    for metric, (head, unit) in _MAIN.items():
-        found = [_interval(line, metric) for line in shown]
-        if not any(each.n for each in found):
-            continue
+    every = {metric: [_interval(line, metric) for line in shown] for metric in _MAIN}
+    known = {metric: found for metric, found in every.items() if any(each.n for each in found)}
+    counts = len({each.n for found in known.values() for each in found if each.n}) > 1
+    for metric, found in known.items():
+        head, unit = _MAIN[metric]
         factor, unit = _scale(found, unit)
         heads.append(f"{head} [{unit}]")
-        columns.append([_cell(each, factor) for each in found])
+        columns.append([_counted(each, _cell(each, factor), counts) for each in found])
+    for target in targets_of([run for line in shown for run in line.metrics]):
+        heads.append(f"Median time to {target} [s]")
+        columns.append([_median(line, target) for line in shown])
     differences, baseline = _differences(results, shown)
     if any(differences):
         heads.append(f"Accuracy, all tasks, minus {baseline} [points]")
@@ -72,20 +79,45 @@ def key_numbers(results: Path, lines: Sequence[Line]) -> Table:
     return Table(heads, rows, len(lines) - len(shown))
 
 
+def _counted(found: Interval, cell: str, counts: bool) -> str:
+    """Return a cell with the number of runs of its mean, if asked for."""
+    return f"{cell} (n = {found.n})" if counts and found.n else cell
+
+
+def _median(line: Line, target: str) -> str:
+    """Return the median time to a target, and how many runs have reached it."""
+    found = to_target(line.metrics, target, "time_s")
+    median = found.median()
+    if not found.n:
+        return "-"
+    beyond = f"> {_number(found.until)}"
+    text = beyond if math.isinf(median.mean) else _number(median.mean)
+    if not math.isnan(median.low):
+        ends = (beyond if math.isinf(end) else _number(end) for end in (median.low, median.high))
+        text += " [{}, {}]".format(*ends)
+    return f"{text} ({found.events} of {found.n})"
+
+
 def all_numbers(lines: Sequence[Line]) -> Table:
     """Return every metric, one row each, with its definition and its mean for each line."""
     metrics = list(dict.fromkeys(name for line in lines for run in line.metrics for name in run))
     shown = lines[: max(1, MOST_CELLS // max(1, len(metrics)))]
     rows = [
-        [metric, _defined(metric), *(_cell(_interval(line, metric), whole=True) for line in shown)]
+        [metric, _defined(metric), *_cells([_interval(line, metric) for line in shown])]
         for metric in metrics
     ]
     heads = ["Metric", "What it is", *(line.name for line in shown)]
     return Table(heads, rows, len(lines) - len(shown))
 
 
+def _cells(found: Sequence[Interval]) -> list[str]:
+    """Return the means of lines, with their numbers of runs if these are unequal."""
+    counts = len({each.n for each in found if each.n}) > 1
+    return [_counted(each, _cell(each, whole=True), counts) for each in found]
+
+
 def _interval(line: Line, metric: str) -> Interval:
-    return mean(run[metric] for run in line.metrics if metric in run)
+    return interval(metric, line.metrics)
 
 
 def _defined(metric: str) -> str:
@@ -110,7 +142,9 @@ def _scale(found: Sequence[Interval], unit: str) -> tuple[float, str]:
 
 
 def _cell(found: Interval, factor: float = 1.0, *, whole: bool = False) -> str:
-    """Return a mean and the half-width of its interval, to three significant digits of the mean.
+    """Return a mean and its interval, to three significant digits of the mean.
+
+    The interval is its half-width, or its ends in brackets if the mean is not in its middle.
 
     Parameters
     ----------
@@ -126,6 +160,9 @@ def _cell(found: Interval, factor: float = 1.0, *, whole: bool = False) -> str:
         return f"{value:.0f}" if count else _number(value)
     text = _number(value)
     decimals = len(text.partition(".")[2])
+    if not found.is_centered:
+        low, high = found.low / factor, found.high / factor
+        return f"{text} [{low:.{max(decimals, 1)}f}, {high:.{max(decimals, 1)}f}]"
     half = found.half / factor
     return f"{text} ± {half:.2e}" if "e" in text else f"{text} ± {half:.{decimals}f}"
 

@@ -16,7 +16,7 @@ import pandas as pd
 
 from wnsim.figures.tracks import Tracks, groups_at, read_members, read_tracks
 from wnsim.metrics import read_table
-from wnsim.metrics.delivery import OTHERS
+from wnsim.metrics.delivery import counted, counts
 from wnsim.report.packing import packed, packed_places, thinned
 
 MOST_MESSAGES = 20_000
@@ -84,7 +84,7 @@ def _messages(
         )
     if "kind" not in transfers:
         transfers["kind"] = "update"
-    ours = transfers[~transfers["kind"].isin([*OTHERS, "control"])]
+    ours = counted(transfers)
     known = transfers["source"].isin(nodes) & transfers["target"].isin(nodes)
     shown = transfers[known & transfers["started_s"].notna()].sort_values(
         ["started_s", "ended_s"], kind="stable"
@@ -105,7 +105,7 @@ def _messages(
     return {
         "kinds": [_short(kind) for kind in kinds],
         "step": step,
-        "quiet": [int(kind in (*OTHERS, "control")) for kind in kinds],
+        "quiet": [int(not each) for each in counts(pd.Series(kinds))],
         "kind": packed(shown["kind"].map(kinds.index).to_numpy(), "u1"),
         "source": packed(shown["source"].map(nodes).to_numpy(), "u2"),
         "target": packed(shown["target"].map(nodes).to_numpy(), "u2"),

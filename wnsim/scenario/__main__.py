@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from wnsim.scenario.errors import ScenarioError, Terminated, error_message
+from wnsim.scenario.errors import ScenarioError, Terminated, error_lines
 from wnsim.scenario.execution.parent import end_with_parent
 from wnsim.scenario.options import parser
 from wnsim.scenario.spec.learning_package import check_learning_package
@@ -50,7 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
         return 128 + signal.SIGPIPE
     except (ScenarioError, OSError, MemoryError) as error:
-        print(error_message(error), file=sys.stderr)
+        for line in error_lines(error):
+            print(line, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(_STOPPED, file=sys.stderr)

@@ -162,7 +162,7 @@ class Results:
 
     @property
     def transfers(self) -> pd.DataFrame:
-        """Messages: one row per message and receiver, late and dropped ones included."""
+        """Messages: one row per message and receiver, late and lost ones included."""
         return self.table("transfers")
 
     @property

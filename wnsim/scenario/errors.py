@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 
 class ScenarioError(ValueError):
     """Invalid scenario or invalid file named by it; the message says where and why."""
+
+
+class MultipleScenarioError(ScenarioError):
+    """Several errors of one scenario, a line each.
+
+    Parameters
+    ----------
+    errors : the errors, at least two
+    """
+
+    def __init__(self, errors: Sequence[ScenarioError]) -> None:
+        super().__init__("\n".join(map(str, errors)))
+        self.errors = tuple(errors)
+
+
+class DivergedError(ScenarioError):
+    """Training of a run whose numbers are no longer finite."""
 
 
 class Terminated(SystemExit):
@@ -12,6 +31,29 @@ class Terminated(SystemExit):
 
 
 _LONGEST = 1000
+_MOST_ERRORS = 50
+
+
+def together(errors: Sequence[ScenarioError]) -> ScenarioError:
+    """Return one exception for errors, of which equal ones are named once."""
+    different = {
+        str(each): each
+        for error in errors
+        for each in (error.errors if isinstance(error, MultipleScenarioError) else (error,))
+    }
+    found = list(different.values())
+    return found[0] if len(found) == 1 else MultipleScenarioError(found)
+
+
+def error_lines(error: ScenarioError | OSError | MemoryError) -> Iterator[str]:
+    """Yield a line for each error of the input, the files or the machine; of many, the first."""
+    if not isinstance(error, MultipleScenarioError):
+        yield error_message(error)
+        return
+    for each in error.errors[:_MOST_ERRORS]:
+        yield error_message(each)
+    if len(error.errors) > _MOST_ERRORS:
+        yield f"and {len(error.errors) - _MOST_ERRORS} more errors"
 
 
 def error_message(error: ScenarioError | OSError | MemoryError) -> str:

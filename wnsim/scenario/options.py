@@ -124,8 +124,8 @@ def _add_questions(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--dry-run",
         action="store_true",
-        help="print a forecast: message sizes, delivery in the first round, contacts, wall time; "
-        "train nothing",
+        help="print a forecast: message sizes, the first round simulated without training, "
+        "contacts, wall time",
     )
     made.add_argument(
         "--contacts",

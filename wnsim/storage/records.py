@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from wnsim.core.transfer import Packet, Transfer
 
 MANIFEST = "manifest.json"
+FAILURE = "failure.json"
 # Entries that every manifest has.
 _SHAPE = {
     "scenario": str, "variant": str, "seed": int, "swept": dict, "fingerprint": str,
@@ -68,7 +69,7 @@ class Table(NamedTuple):
 
 
 def transfer_table(transfers: Iterable[Transfer], names: Sequence[str]) -> Table:
-    """Return the table of messages, one row per message and receiver, dropped ones included.
+    """Return the table of messages, one row per message and receiver, late and lost ones included.
 
     Parameters
     ----------

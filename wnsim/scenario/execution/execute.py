@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from wnsim.scenario.errors import ScenarioError, error_message
 from wnsim.scenario.execution.cluster_jobs import Launcher
+from wnsim.scenario.execution.failures import recorded
 from wnsim.scenario.execution.local_jobs import run_at_once
 from wnsim.scenario.execution.resume import locked, pending_runs, prepare_folder
 from wnsim.scenario.progress import Watcher
@@ -109,7 +110,7 @@ def execute(
                     with _continue_on_error(run, len(runs), outcome.failures, watcher):
                         _one(run, out, store_config, watcher, None)
         if first and options.summarizes and not outcome.sent:
-            summarize(runs, out, draws=options.draws)
+            summarize(runs, out, outcome.failures, draws=options.draws)
     return outcome
 
 
@@ -135,7 +136,8 @@ def _one(
         if ranks is not None:
             ranks.broadcast(b"ready" if ready else b"")
         if ready:
-            run_one(run, folder, watcher, store_config, ranks)
+            with recorded(folder):
+                run_one(run, folder, watcher, store_config, ranks)
 
 
 @contextlib.contextmanager

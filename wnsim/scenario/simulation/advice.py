@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import numpy as np
 from wnsim.channel.heights import Heights
 from wnsim.mobility import first_presence_s
 from wnsim.mobility.traces import TraceMotion
-from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.errors import ScenarioError, together
 from wnsim.scenario.simulation.build import (
     antenna_heights,
     build_world,
@@ -169,25 +169,48 @@ def check(runs: Sequence[Run], shown: str, *, trains: bool = False) -> None:
         if a file that a scenario names is missing or unusable, or models do not fit together
     """
     seen = set()
+    errors: list[ScenarioError] = []
     for run in runs:
         key = json.dumps(SCENARIO.dump_python(run.scenario, mode="json") | {"seed": 0})
         if key not in seen:
             seen.add(key)
-            try:
-                world = build_world(run.scenario)
-                if world.count > 1:
-                    # Some models check only on a link whether they fit the devices.
-                    world.channel.large_scale_db(np.array([0]), np.array([1]), np.zeros(1))
-                    _check_heights(run.scenario, world)
-                load_tasks(run.scenario)
-                _check_model(run.scenario)
-                learning = run.scenario.fl
-                # A trace may have other devices than the scenario says.
-                usual = world.count == run.scenario.devices.count
-                if trains and learning is not None and not (usual and _is_usual(learning)):
-                    _build_learning(run.scenario, world)
-            except ValueError as error:
-                raise ScenarioError(f"{shown}: {error}") from error
+            parts = [_check_world, load_tasks, _check_model]
+            found = [error for part in parts if (error := _error(part, run.scenario)) is not None]
+            if trains and not found:
+                error = _error(_check_learning, run.scenario)
+                found += [] if error is None else [error]
+            errors += [ScenarioError(f"{shown}: {error}") for error in found]
+    if errors:
+        raise together(errors)
+
+
+def _error(part: Callable[[Scenario], object], scenario: Scenario) -> ValueError | None:
+    """Return the error of a part of the check, None if there is none."""
+    try:
+        part(scenario)
+    except ValueError as error:
+        return error
+    return None
+
+
+def _check_world(scenario: Scenario) -> None:
+    """Build the world of a scenario, which fails if its models do not fit together."""
+    world = build_world(scenario)
+    if world.count > 1:
+        # Some models check only on a link whether they fit the devices.
+        world.channel.large_scale_db(np.array([0]), np.array([1]), np.zeros(1))
+        _check_heights(scenario, world)
+
+
+def _check_learning(scenario: Scenario) -> None:
+    """Build what a run trains with, unless it is known to fit."""
+    learning = scenario.fl
+    if learning is None:
+        return
+    world = build_world(scenario)
+    # A trace may have other devices than the scenario says.
+    if world.count != scenario.devices.count or not _is_usual(learning):
+        _build_learning(scenario, world)
 
 
 def _check_heights(scenario: Scenario, world: World) -> None:
@@ -234,10 +257,10 @@ def _build_learning(scenario: Scenario, world: World) -> None:
     ScenarioError
         if a run would be refused
     """
-    from wnsim.scenario.simulation.learning import learn
+    from wnsim.scenario.simulation.learning import Learner
 
     network = network_of(scenario, world)
     try:
-        learn(scenario, network, world.compute_time_s, world.count, lambda *_: None, None, None)
+        Learner().learn(scenario, network, world.compute_time_s, world.count, lambda *_: None)
     finally:
         network.records.discard()

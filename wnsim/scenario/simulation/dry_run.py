@@ -1,115 +1,28 @@
-"""Forecast of a scenario before anything is trained: `--dry-run`.
+"""Forecast of a scenario as text: `--dry-run`.
 
-Sizes and operation counts are those of the run itself. The messages of the first round are sent on
-the simulated air, all at once and without learning; contacts follow from the mobility. The wall
-time on this machine is estimated from the speed of one matrix product.
+The wall time on this machine is estimated from the speed of one matrix product.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wnsim.contacts import contacts
-from wnsim.core.transfer import Message
+from wnsim.core.transfer import DELIVERED, LATE, LOST, OTHER_KINDS, Transfer
 from wnsim.core.units import Floats
-from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.simulation.build import build_world
-from wnsim.scenario.simulation.learning import learn
-from wnsim.scenario.simulation.simulate import network_of
-from wnsim.scenario.spec.schema import Scenario
+from wnsim.scenario.simulation.forecast import forecast
 
 if TYPE_CHECKING:
-    from fl.trainer import Trainer
-    from wnsim.core.transfer import Transfer
-    from wnsim.network import Network
-    from wnsim.world import World
+    from wnsim.scenario.simulation.forecast import Forecast
+    from wnsim.scenario.spec.schema import Scenario
 
-_USUAL_DEGREE = 4
-"""Neighbors of a device where they are only known when something has been trained."""
 _UTILIZATION = 0.3
 """Share of the speed of a large product that training and testing small adapters sustain here, by
 tests/benchmarks/training.py; the estimate is good within a factor of about two."""
-_HORIZON_S = 300.0
-_LOOKS_S = (0.0, 20.0, 40.0)
-"""Instants at which rates are evaluated for the range of a message."""
-
-
-@dataclass(frozen=True)
-class Forecast:
-    """Forecast of a scenario.
-
-    Parameters
-    ----------
-    size_bytes, first_bytes : size of a message, and of the first one to a receiver [byte]
-    messages : number of messages in the first round
-    arrived_s : (delivered,) latencies of the delivered messages [s]
-    lifetime_s : lifetime of a message [s]
-    range_m : distance within which a message is likely delivered in time; None if at none [m]
-    contact_s : (contacts,) durations of contacts within that distance; None for static devices [s]
-    compute_s : (devices,) duration of one round's training [s]
-    wall_flop : operations of the run on this machine; None without learning [FLOP]
-    """
-
-    size_bytes: int
-    first_bytes: int
-    messages: int
-    arrived_s: Floats
-    lifetime_s: float
-    range_m: float | None
-    contact_s: Floats | None
-    compute_s: Floats
-    wall_flop: float | None
-
-
-def forecast(scenario: Scenario) -> Forecast:
-    """Return the forecast of a scenario.
-
-    Raises
-    ------
-    ScenarioError
-        if the scenario cannot be run
-    """
-    world = build_world(scenario)
-    network = network_of(scenario, world)
-    compute_s = np.empty(0)
-    wall_flop = None
-    if scenario.fl is not None:
-        lifetime_s, degree = scenario.fl.deadline_s, _degree(scenario)
-        quiet = network_of(scenario, world)
-        trainer, session = learn(
-            scenario, quiet, world.compute_time_s, world.count, lambda *_: None, None, None
-        )
-        first_bytes, size_bytes = (
-            trainer.cost_model.size_bytes(first) + session.profile_bytes(first)
-            for first in (True, False)
-        )
-        compute_s = np.array(
-            [world.compute_time_s(each, trainer.flops(each, False)) for each in range(world.count)]
-        )
-        wall_flop = _work(scenario, trainer)
-    elif scenario.traffic is not None:
-        traffic = scenario.traffic
-        lifetime_s, degree = traffic.lifetime_s, traffic.neighbors
-        first_bytes = size_bytes = traffic.size_bytes
-    else:
-        raise ScenarioError("there is nothing to simulate: give a section fl, or traffic")
-    sends = scenario.fl or scenario.traffic
-    quantile = sends.broadcast_quantile if sends is not None and sends.broadcast else None
-    transfers = _first_round(network, size_bytes, lifetime_s, degree, quantile)
-    arrived_s = np.array([each.latency_s for each in transfers if each.delivered])
-    copies = max(1, degree) if quantile is None else 1
-    range_m = _range_m(world, 8.0 * size_bytes * copies, lifetime_s)
-    contact_s = None
-    if range_m is not None and world.motion.max_speed_mps > 0 and world.count > 1:
-        rows = contacts(world.motion, range_m, _HORIZON_S, heights=world.heights).rows
-        contact_s = (rows["end_s"] - rows["begin_s"])[~rows["censored"]]
-    return Forecast(
-        size_bytes, first_bytes, len(transfers), arrived_s, lifetime_s, range_m, contact_s,
-        compute_s, wall_flop,
-    )  # fmt: skip
 
 
 def lines(scenario: Scenario, repeat: int, speed: float | None = None) -> list[str]:
@@ -127,11 +40,10 @@ def lines(scenario: Scenario, repeat: int, speed: float | None = None) -> list[s
         if the scenario cannot be run
     """
     found = forecast(scenario)
-    texts = [f"message: {_bytes(found.size_bytes)}"]
+    size = f"message: {_bytes(found.size_bytes)}"
     if found.first_bytes > found.size_bytes:
-        texts[0] += f", {_bytes(found.first_bytes)} at first contact"
-    texts.append(_message_lines(found))
-    texts += _contact_lines(found)
+        size += f", {_bytes(found.first_bytes)} at first contact"
+    texts = [size, *_round_lines(found), *_contact_lines(found)]
     if found.compute_s.size:
         low, high = found.compute_s.min(), found.compute_s.max()
         texts.append(f"computing: {low:.3g} to {high:.3g} s per round and device")
@@ -147,15 +59,20 @@ def lines(scenario: Scenario, repeat: int, speed: float | None = None) -> list[s
 def warnings(found: Forecast) -> list[str]:
     """Return warnings about a scenario that is unlikely to work."""
     texts = []
-    late = found.messages - found.arrived_s.size
-    if found.messages and late > found.messages / 2:
+    outcomes = Counter(each.outcome for each in found.transfers)
+    if 2 * outcomes[DELIVERED] < outcomes.total():
+        advice = "try smaller messages, fewer neighbors, more bandwidth"
+        if outcomes[LATE] >= outcomes[LOST]:
+            advice += f", or a deadline later than {found.lifetime_s:g} s"
+        else:
+            advice += ", or devices closer to each other"
         texts.append(
-            f"{late} of {found.messages} messages of a round do not arrive within "
-            f"{found.lifetime_s:g} s; try smaller messages, fewer neighbors, more bandwidth or "
-            "a later deadline"
+            f"{outcomes[DELIVERED]} of {outcomes.total()} messages of a round are delivered; "
+            f"{advice}"
         )
-    if found.contact_s is not None and found.contact_s.size and found.arrived_s.size:
-        contact_s, takes_s = np.median(found.contact_s), np.median(found.arrived_s)
+    latency_s = _latency_s(found.transfers)
+    if found.contact_s is not None and found.contact_s.size and latency_s.size:
+        contact_s, takes_s = np.median(found.contact_s), np.median(latency_s)
         if contact_s < takes_s:
             texts.append(
                 f"the median message takes {takes_s:.3g} s, the median contact {contact_s:.3g} s"
@@ -163,74 +80,55 @@ def warnings(found: Forecast) -> list[str]:
     return texts
 
 
-def _degree(scenario: Scenario) -> int:
-    """Return the number of neighbors of a device; a guess if it depends on training."""
-    learning = scenario.fl
-    if learning is None:
-        return 0
-    known = {"ring": 2, "full": scenario.devices.count - 1, "alone": 0}
-    model = learning.topology.model
-    return known.get(model, getattr(learning.topology, "degree", _USUAL_DEGREE))
+def _round_lines(found: Forecast) -> list[str]:
+    """Return lines on the first round and its messages."""
+    if math.isnan(found.end_s):
+        return ["first round: none, no device is ever present"]
+    texts = [f"first round: {found.start_s:.3g} to {found.end_s:.3g} s"]
+    texts[0] += f", {_outcomes(found.transfers)}" if found.transfers else ", no messages"
+    latency_s = _latency_s(found.transfers)
+    if latency_s.size:
+        half_s, most_s = np.quantile(latency_s, [0.5, 0.9])
+        texts.append(f"latency: median {half_s:.3g} s, 90th percentile {most_s:.3g} s")
+    for kind in OTHER_KINDS:
+        of_kind = [each for each in found.others if each.message.kind == kind]
+        if of_kind:
+            texts.append(f"{kind}: {_outcomes(of_kind)}")
+    if found.assumes:
+        texts.append(
+            "assumed: independent masks, and equal prompts of devices with equal tasks; their "
+            "calibration is too long for a forecast"
+        )
+    return texts
 
 
-def _first_round(
-    network: Network, size_bytes: int, lifetime_s: float, degree: int, quantile: float | None
-) -> list[Transfer]:
-    """Simulate a round in which all devices transmit at once.
-
-    Parameters
-    ----------
-    network : network of the scenario
-    size_bytes, lifetime_s : size and lifetime of each message [byte, s]
-    degree : number of receivers of each device, unless it transmits to the server
-    quantile : see `Network.broadcast`; none: a message to each receiver
-    """
-    view = network.snapshot()
-    events = []
-    for device in np.flatnonzero(view.present).tolist():
-        targets = [network.server] if network.server is not None else view.nearest(device, degree)
-        messages = [Message(device, int(to), size_bytes, lifetime_s) for to in targets]
-        if quantile is None or network.server is not None:
-            events += [network.send(message) for message in messages]
-        elif messages:
-            receivers = [message.target for message in messages]
-            events += network.broadcast(messages[0], receivers, quantile)
-    network.env.run(until=network.env.all_of(events))
-    return list(network.transfers)
-
-
-def _range_m(world: World, bits: float, lifetime_s: float) -> float | None:
-    """Return the distance within which half of the links carry a number of bits in a time [m]."""
-    apart, fast = [], []
-    for time_s in _LOOKS_S:
-        view = world.snapshot(time_s, [], None)
-        upper = np.triu(view.present[:, None] & view.present, 1)
-        apart.append(view.distance_m[upper])
-        fast.append(view.rate_bps[upper] * lifetime_s >= bits)
-    distance_m, enough = np.concatenate(apart), np.concatenate(fast)
-    order = np.argsort(distance_m, kind="stable")
-    share = np.cumsum(enough[order]) / np.arange(1, order.size + 1)
-    good = np.flatnonzero(share >= 0.5)
-    return float(distance_m[order[good[-1]]]) if good.size else None
-
-
-def _work(scenario: Scenario, trainer: Trainer) -> float:
-    """Return the operations of training and evaluation of a run on this machine [FLOP]."""
-    learning = scenario.fl
-    if learning is None:
-        return 0.0
-    examples = trainer.examples
-    devices = range(len(examples.steps))
-    trained = (
-        learning.rounds
-        * learning.batch_size
-        * sum(examples.steps[device] * examples.width(device) for device in devices)
+def _outcomes(transfers: Sequence[Transfer]) -> str:
+    """Return the number of messages by outcome, lost ones by reason."""
+    outcomes = Counter(each.outcome for each in transfers)
+    noun = "message" if len(transfers) == 1 else "messages"
+    text = f"{len(transfers)} {noun}: " + ", ".join(
+        f"{outcomes[name]} {name}" for name in (DELIVERED, LATE, LOST)
     )
-    width = np.mean([examples.width(device) for device in devices])
-    tests = 1 + -(-learning.rounds // learning.evaluate_every)
-    tested = tests * len(devices) * sum(len(task.test) for task in trainer.tasks) * width
-    parameters = trainer.model.parameter_count
-    return float(parameters * (4.0 * trained + 2.0 * tested))
+    reasons = Counter(each.reason for each in transfers if each.outcome == LOST)
+    if reasons:
+        shown = ", ".join(f"{name} {count}" for name, count in reasons.most_common())
+        text += f" ({shown})"
+    return text
+
+
+def _latency_s(transfers: Sequence[Transfer]) -> Floats:
+    """Return the latencies of the delivered messages, (delivered,) [s]."""
+    return np.array([each.latency_s for each in transfers if each.delivered])
+
+
+def _contact_lines(found: Forecast) -> list[str]:
+    """Return a line on contacts if messages go from device to device."""
+    if found.range_m is None:
+        return []
+    text = f"contacts: messages are delivered up to about {found.range_m:.0f} m"
+    if found.contact_s is None or not found.contact_s.size:
+        return [text]
+    return [f"{text}, where contacts last {np.median(found.contact_s):.3g} s (median)"]
 
 
 def _speed(scenario: Scenario) -> float:
@@ -238,32 +136,6 @@ def _speed(scenario: Scenario) -> float:
     from fl.engine.device import matmul_flops_per_s
 
     return matmul_flops_per_s(1 if scenario.fl is None else scenario.fl.trainer.threads)
-
-
-def _message_lines(found: Forecast) -> str:
-    """Return lines on the messages of the first round."""
-    if not found.messages:
-        return "air: no messages, except for the cluster exchange"
-    begin = f"air: of {found.messages} messages at once"
-    if not found.arrived_s.size:
-        return f"{begin}, none arrives within {found.lifetime_s:g} s"
-    half_s, most_s = np.quantile(found.arrived_s, [0.5, 0.9])
-    return (
-        f"{begin}, {found.arrived_s.size} arrive within {found.lifetime_s:g} s, "
-        f"with median latency {half_s:.3g} s and 90th percentile {most_s:.3g} s"
-    )
-
-
-def _contact_lines(found: Forecast) -> list[str]:
-    """Return lines on contacts if devices move."""
-    if found.range_m is None:
-        return [
-            f"contacts: at no distance is a message likely to arrive within {found.lifetime_s:g} s"
-        ]
-    text = f"contacts: messages are likely to arrive in time within {found.range_m:.0f} m"
-    if found.contact_s is None or not found.contact_s.size:
-        return [text]
-    return [f"{text}, where contacts last {np.median(found.contact_s):.3g} s (median)"]
 
 
 def _bytes(size: float) -> str:

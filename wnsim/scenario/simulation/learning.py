@@ -90,54 +90,70 @@ def join_ranks(runs: Sequence[Run]) -> Iterator[Ranks | None]:
         raise ScenarioError(str(error)) from error
 
 
-def learn(
-    scenario: Scenario,
-    network: Network,
-    compute_time_s: Callable[[int, float], float],
-    devices: int,
-    progress: Callable[[int, float, float | None], None],
-    store: Store | None,
-    ranks: Ranks | None,
-) -> tuple[Trainer, Session]:
-    """Build the trainer of a scenario's devices and the session that uses it.
+@dataclass(frozen=True)
+class Learner:
+    """How the learning of a run is computed.
 
     Parameters
     ----------
-    scenario : scenario with a section `fl`
-    network : network that carries the updates
-    compute_time_s : returns the duration of a number of operations on a device [s]
-    devices : number of devices
-    progress : see `fl.session.Session`
-    store, ranks : see `fl.trainer.Trainer`
-
-    Raises
-    ------
-    ScenarioError
-        if the model cannot be loaded, or does not fit the scenario
+    store, ranks : training cache, and processes that share the training; None for none
+    trains : whether anything is trained; else messages and durations are those of the run, and
+        their content is not
     """
-    from fl.engine.device import select_device
-    from fl.models.language_model import load
-    from fl.session import PROTOCOLS
-    from fl.trainer import Trainer
 
-    learning, seed = scenario.fl, scenario.seed
-    if learning is None:
-        raise ScenarioError("there is nothing to learn: give a section fl")
-    tasks = load_tasks(scenario)
-    quantization = (
-        None if learning.trainer.quantization == "none" else learning.trainer.quantization
-    )
-    try:
-        device, dtype = select_device(learning.trainer)
-        encoder = learning.scoring == "similarity"
-        model, tokenizer = load(learning.model, dtype, device, quantization, encoder=encoder)
-        trainer = Trainer(
-            learning, tasks, model, tokenizer, devices, seed, store=store, ranks=ranks,
-            update_faults=None if scenario.faults is None else scenario.faults.update_faults(),
-        )  # fmt: skip
-        session = PROTOCOLS[type(learning.protocol)](
-            network, trainer, learning, compute_time_s, devices, seed, progress
+    store: Store | None = None
+    ranks: Ranks | None = None
+    trains: bool = True
+
+    def learn(
+        self,
+        scenario: Scenario,
+        network: Network,
+        compute_time_s: Callable[[int, float], float],
+        devices: int,
+        progress: Callable[[int, float, float | None], None],
+    ) -> tuple[Trainer, Session]:
+        """Build the trainer of a scenario's devices and the session that uses it.
+
+        Parameters
+        ----------
+        scenario : scenario with a section `fl`
+        network : network that carries the updates
+        compute_time_s : returns the duration of a number of operations on a device [s]
+        devices : number of devices
+        progress : see `fl.session.Session`
+
+        Raises
+        ------
+        ScenarioError
+            if the model cannot be loaded, or does not fit the scenario
+        """
+        from fl.engine.device import select_device
+        from fl.models.language_model import load
+        from fl.session import PROTOCOLS
+        from fl.trainer import Trainer
+        from fl.trainer.untrained import UntrainedTrainer
+
+        learning, seed = scenario.fl, scenario.seed
+        if learning is None:
+            raise ScenarioError("there is nothing to learn: give a section fl")
+        tasks = load_tasks(scenario)
+        quantization = (
+            None if learning.trainer.quantization == "none" else learning.trainer.quantization
         )
-    except ValueError as error:
-        raise ScenarioError(f"fl: {error}") from error
-    return trainer, session
+        try:
+            device, dtype = select_device(learning.trainer)
+            encoder = learning.scoring == "similarity"
+            model, tokenizer = load(learning.model, dtype, device, quantization, encoder=encoder)
+            trainer = Trainer(
+                learning, tasks, model, tokenizer, devices, seed, store=self.store,
+                ranks=self.ranks,
+                update_faults=None if scenario.faults is None else scenario.faults.update_faults(),
+            )  # fmt: skip
+            used = trainer if self.trains else UntrainedTrainer(trainer, learning.batch_size)
+            session = PROTOCOLS[type(learning.protocol)](
+                network, used, learning, compute_time_s, devices, seed, progress
+            )
+        except ValueError as error:
+            raise ScenarioError(f"fl: {error}") from error
+        return trainer, session

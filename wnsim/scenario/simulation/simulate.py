@@ -6,25 +6,26 @@ import math
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fl.engine import jobs
 from wnsim.air import coherent_block_ns
 from wnsim.core.clock import Clock
-from wnsim.core.invariants import EnergyMonotonicityCheck, InvariantError
+from wnsim.core.invariants import InvariantError
+from wnsim.core.transfer import DELIVERED, LATE_REASON, SIDE_KINDS
 from wnsim.core.units import to_ns
 from wnsim.core.version import RESULTS
 from wnsim.faults import Row
 from wnsim.mobility import first_presence_s
 from wnsim.network import AirOptions, Backhaul, Network
-from wnsim.network.energy_ledger import EnergyLedger
-from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.errors import DivergedError, ScenarioError
 from wnsim.scenario.progress import Progress, Watcher
 from wnsim.scenario.simulation.build import build_world, measured_links
 from wnsim.scenario.simulation.identity import fingerprint, inputs, plugin_sources
-from wnsim.scenario.simulation.learning import StoreConfig, learn
+from wnsim.scenario.simulation.learning import Learner, StoreConfig
+from wnsim.scenario.simulation.processes import Processes, Tell, start
 from wnsim.scenario.simulation.tables import export_adapters, run_tables
 from wnsim.scenario.spec.faults import fault_rows
 from wnsim.scenario.spec.plan import Run
@@ -34,13 +35,9 @@ from wnsim.storage.record_book import RecordBook
 from wnsim.world import World
 
 if TYPE_CHECKING:
-    import simpy
-
     from fl.adapters import Adapter
     from fl.engine.ranks import Ranks
     from fl.engine.store import Store
-    from fl.session import Session
-    from fl.trainer import Trainer
 
 # Share of messages that must arrive for a run to end without a note.
 _FEW = 0.01
@@ -85,9 +82,9 @@ def run_one(
                     Progress(run.folder, number, rounds, network.now_s, accuracy, events, wall_s)
                 )
 
-        done = _simulate(scenario, world, network, tell, store, ranks)
+        done, adapters = _simulate(scenario, world, network, tell, store, ranks)
         if first:
-            digests, facts = _write(scenario, folder, done)
+            digests, facts = _write(scenario, folder, world, network, done, adapters)
             ending = _ending_notes(world, network)
             for note in ending:
                 watcher.say(f"note: {run.folder}: {note}")
@@ -109,94 +106,48 @@ def run_one(
         network.records.discard()
 
 
-@dataclass
-class _Finished:
-    """Finished simulation: world, network, energy and learning."""
-
-    world: World
-    network: Network
-    ledger: EnergyLedger | None
-    trainer: Trainer | None
-    session: Session | None
-    adapters: list[Adapter | None]
-
-
 def _simulate(
     scenario: Scenario,
     world: World,
     network: Network,
-    tell: Callable[[int, int, float | None], None],
+    tell: Tell,
     store: Store | None,
     ranks: Ranks | None,
-) -> _Finished:
-    """Run a simulation to its end.
+) -> tuple[Processes, list[Adapter | None]]:
+    """Run a simulation to its end; return its processes, and the adapter of each device.
 
     Parameters
     ----------
     scenario, world, network : scenario, its world and its network
-    tell : receives each finished round: number, number of rounds, mean accuracy
+    tell : receives each finished round
     store : training cache
     ranks : processes that share the training
     """
-    ledger = None
-    if scenario.energy is not None:
-        ledger = EnergyLedger(scenario.energy, network, world.tx_power_w[: world.count])
-    for number, background in enumerate(scenario.background):
-        background.start(network, world.count, scenario.seed, number)
-    spent = EnergyMonotonicityCheck(world.names)
-
-    def progress(number: int, rounds: int, accuracy: float | None = None) -> None:
-        if ledger is not None:
-            spent.check(ledger.spent_j(), network.now_s)
-        tell(number, rounds, accuracy)
-
-    trainer: Trainer | None = None
-    session: Session | None = None
-    if scenario.fl is not None:
-        rounds = scenario.fl.rounds
-
-        def report(number: int, time_s: float, accuracy: float | None) -> None:
-            progress(number, rounds, accuracy)
-
-        def compute_time_s(device: int, flops: float) -> float:
-            if ledger is not None:
-                ledger.flops[device] += flops
-            return world.compute_time_s(device, flops, network.now_s)
-
-        trainer, session = learn(
-            scenario, network, compute_time_s, world.count, report, store, ranks
-        )
-        over: simpy.Event = session.done
-    elif scenario.traffic is not None:
-        rounds = scenario.traffic.rounds
-
-        def ended(number: int) -> None:
-            progress(number, rounds)
-
-        ended(0)
-        over = network.env.process(scenario.traffic.process(network, ended))
-    else:
-        raise ScenarioError("there is nothing to simulate: give a section fl, or traffic")
+    done = start(scenario, world, network, tell, Learner(store, ranks))
     try:
-        network.env.run(until=over)
+        network.env.run(until=done.over)
         network.close()
-        if ledger is not None:
-            spent.check(ledger.spent_j(), network.now_s)
-        adapters = [] if session is None else session.adapters
+        done.check_energy()
+        return done, [] if done.session is None else done.session.adapters
     # Diverged training yields values that cannot be encoded; a violated invariant is an error
     # in the program, but concerns this run only.
     except (ValueError, InvariantError) as error:
         if _in_user_code(error, scenario):
             raise
-        raise ScenarioError(str(error)) from error
-    return _Finished(world, network, ledger, trainer, session, adapters)
+        kind = DivergedError if isinstance(error, jobs.DivergedError) else ScenarioError
+        raise kind(str(error)) from error
 
 
 def _write(
-    scenario: Scenario, folder: Path, done: _Finished
+    scenario: Scenario,
+    folder: Path,
+    world: World,
+    network: Network,
+    done: Processes,
+    adapters: Sequence[Adapter | None],
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """Write tables and adapters; return digests by file, and entries of the manifest."""
-    world, network, trainer, session = done.world, done.network, done.trainer, done.session
+    trainer, session = done.trainer, done.session
     faults: list[Row] = []
     if scenario.faults is not None and world.faults is not None:
         faults = fault_rows(scenario.faults, world.faults, network.now_s, world.names, session)
@@ -211,7 +162,7 @@ def _write(
         from fl.models.language_model import model_source
 
         base_model = model_source(scenario.fl.model)
-        digests |= export_adapters(folder, world, trainer, done.adapters, base_model)
+        digests |= export_adapters(folder, world, trainer, adapters, base_model)
         payload = getattr(scenario.fl.payload, "emulate", payload)
     shannon, carried = 0.0, 0
     for transfer in network.transfers:
@@ -236,19 +187,20 @@ def _ending_notes(world: World, network: Network) -> list[str]:
     """Return what a user should know about a run that has ended."""
     if math.isinf(first_presence_s(world.motion, network.now_s)):
         return [f"no device was present from 0 s to the end of the run at {network.now_s:g} s"]
-    # Imported late: it imports pandas, which a check does without.
-    from wnsim.metrics.delivery import OTHERS
-
-    reasons = Counter(
-        "" if transfer.delivered else transfer.reason
+    endings = Counter(
+        transfer.reason or DELIVERED
         for transfer in network.transfers
-        if transfer.message.kind not in OTHERS
+        if transfer.message.kind not in SIDE_KINDS
     )
-    count, arrived = reasons.total(), reasons.pop("", 0)
-    if not count or arrived >= _FEW * count:
+    count, delivered = endings.total(), endings.pop(DELIVERED, 0)
+    if not count or delivered >= _FEW * count:
         return []
-    (reason, lost), *_ = reasons.most_common(1)
-    return [f"{arrived} of {count} messages arrived; most were lost for: {reason} ({lost})"]
+    late = endings.pop(LATE_REASON, 0)
+    note = f"{delivered} of {count} messages were delivered, {late} were late, "
+    note += f"{endings.total()} lost"
+    if endings:
+        note += f", mostly for: {endings.most_common(1)[0][0]}"
+    return [note]
 
 
 def _in_user_code(error: Exception, scenario: Scenario) -> bool:

@@ -30,9 +30,10 @@ TABLES = (
 )  # fmt: skip
 _MAX_NAME = 120
 _EVALUATION_COLUMNS = (
-    "round", "time_s", "device", "task", "own_task", "accuracy", "accuracy_before_aggregation",
-    "routing_accuracy", "expert_usage_entropy", "majority_accuracy", "accuracy_mean",
-    "accuracy_sum", "accuracy_per_byte", "accuracy_harness", "accuracy_harness_norm",
+    "round", "time_s", "device", "task", "present", "own_task", "examples", "accuracy",
+    "accuracy_before_aggregation", "routing_accuracy", "expert_usage_entropy", "majority_accuracy",
+    "accuracy_mean", "accuracy_sum", "accuracy_per_byte", "accuracy_harness",
+    "accuracy_harness_norm",
 )  # fmt: skip
 _CLUSTER_COLUMNS = (
     "round", "time_s", "cluster", "devices", "expected_collision_rate", "collision_rate",
@@ -104,7 +105,9 @@ def run_tables(
             found["members.csv"] = _table(session.memberships, _MEMBER_COLUMNS, names)
         targets = session.learning.target_accuracies
         if targets:
-            found["targets.csv"] = Table(("accuracy",), [[each] for each in targets])
+            crossing = session.learning.target_crossing
+            rows = [[each, crossing] for each in targets]
+            found["targets.csv"] = Table(("accuracy", "crossing"), rows)
     return found
 
 
@@ -245,7 +248,7 @@ def _device_folder(name: str) -> str:
 
 def clear(folder: Path) -> None:
     """Remove the files of an unfinished run; other files in the folder are not touched."""
-    for name in (*TABLES, "scenario.yaml", records.MANIFEST):
+    for name in (*TABLES, "scenario.yaml", records.MANIFEST, records.FAILURE):
         (folder / name).unlink(missing_ok=True)
     records.remove_half_written(folder)
     for device in (folder / "adapters").glob("device-*"):

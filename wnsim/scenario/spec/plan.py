@@ -7,16 +7,19 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.errors import ScenarioError, together
 from wnsim.scenario.spec.axes import RESERVED, axes, check_overrides, steps
 from wnsim.scenario.spec.document import Document, assignment, parse_value, read
+from wnsim.scenario.spec.explanations import nearest
 from wnsim.scenario.spec.schema import PLAN_KEYS, Scenario
-from wnsim.scenario.spec.validation import find, nearest, validate
+from wnsim.scenario.spec.validation import find, validate
+
+Made = TypeVar("Made")
 
 _MAX_RUNS = 100_000
 _MAX_NAME = 120
@@ -56,24 +59,26 @@ def plan(
     Raises
     ------
     ScenarioError
-        if the scenario is invalid
+        if the scenario is invalid; all of its errors are named
     """
     document = read(find(name), name)
     overrides = [_setting(document, text) for text in settings]
     for override in overrides:
         if set(override.data) <= {*PLAN_KEYS, "seed", "name"}:
             document = document.merged(override)
-    repeat = _repeat(document)
-    variants = _variants(document)
-    baseline = _baseline(document, variants)
-    swept = axes(document)
-    check_overrides(overrides, swept)
+    errors: list[ScenarioError] = []
+    repeat = _collected(errors, 1, _repeat, document)
+    variants = _variants(document, errors)
+    # Without variants their baseline has no meaning.
+    baseline = "" if errors else _collected(errors, "", _baseline, document, variants)
+    swept = _collected(errors, [], axes, document)
+    _collected(errors, None, check_overrides, overrides, swept)
     base = document.without(*PLAN_KEYS)
     if len(variants) * math.prod(len(axis.steps) for axis in swept) * repeat > _MAX_RUNS:
-        raise document.error((), f"a scenario has at most {_MAX_RUNS} runs")
+        raise together([*errors, document.error((), f"a scenario has at most {_MAX_RUNS} runs")])
 
     sources = {key: source for axis in swept for key, source in axis.sources.items()}
-    runs = []
+    runs: list[Run] = []
     for variant in variants:
         for values in steps(swept):
             one = base.merged(variant) if variant is not None else base
@@ -81,14 +86,36 @@ def plan(
                 one = one.merged(assignment(document, key, value, sources[key]))
             for override in overrides:
                 one = one.merged(override.without(*PLAN_KEYS))
-            scenario = validate(one, plugins)
-            runs += [
-                _run(one, scenario, values, number, baseline, plugins) for number in range(repeat)
-            ]
+            scenario = _collected(errors, None, validate, one, plugins)
+            if scenario is not None and not errors:
+                runs += [
+                    _run(one, scenario, values, number, baseline, plugins)
+                    for number in range(repeat)
+                ]
+    if errors:
+        raise together(errors)
     for folder, count in Counter(run.folder for run in runs).items():
         if count > 1:
             raise document.error(("variants",), f"two runs would be named {folder!r}")
     return runs
+
+
+def _collected(
+    errors: list[ScenarioError], instead: Made, make: Callable[..., Made], *arguments: Any
+) -> Made:
+    """Return what a function makes of its arguments; on an error, collect it and return another.
+
+    Parameters
+    ----------
+    errors : collects the error
+    instead : value with which the other errors can be found
+    make, arguments : the function and its arguments
+    """
+    try:
+        return make(*arguments)
+    except ScenarioError as error:
+        errors.append(error)
+        return instead
 
 
 def only(runs: Sequence[Run], names: Sequence[str]) -> list[Run]:
@@ -158,33 +185,42 @@ def _repeat(document: Document) -> int:
     return repeat
 
 
-def _variants(document: Document) -> list[Document | None]:
+def _variants(document: Document, errors: list[ScenarioError]) -> list[Document | None]:
+    """Return the variants; errors are collected."""
     variants = document.data.get("variants")
     if variants is None:
         return [None]
     if not isinstance(variants, list) or not variants:
-        raise document.error(("variants",), f"must be a list of variants, got {variants!r}")
-    labels = []
+        errors.append(
+            document.error(("variants",), f"must be a list of variants, got {variants!r}")
+        )
+        return [None]
+    labels: list[object] = []
+    sections: list[Document | None] = []
     for index, variant in enumerate(variants):
+        place = ("variants", index)
         if not isinstance(variant, dict):
-            raise document.error(
-                ("variants", index), f"must be a section with keys, got {variant!r}"
-            )
+            errors.append(document.error(place, f"must be a section with keys, got {variant!r}"))
+            continue
         label = variant.get("label")
+        wrong = ""
         if not isinstance(label, str) or not label:
-            raise document.error(("variants", index, "label"), f"must be a text, got {label!r}")
-        if not label.isprintable():
-            raise document.error(
-                ("variants", index, "label"), f"must not hold control characters, got {label!r}"
-            )
-        if label in labels:
-            raise document.error(("variants", index, "label"), f"is given twice: {label!r}")
+            wrong = f"must be a text, got {label!r}"
+        elif not label.isprintable():
+            wrong = f"must not hold control characters, got {label!r}"
+        elif label in labels:
+            wrong = f"is given twice: {label!r}"
+        if wrong:
+            errors.append(document.error((*place, "label"), wrong))
         labels.append(label)
-        for key in RESERVED & set(variant):
-            raise document.error(
-                ("variants", index, key), "a variant cannot change it; variants are comparable"
-            )
-    return [document.section(("variants", index)) for index in range(len(variants))]
+        errors += [
+            document.error((*place, key), "a variant cannot change it; variants are comparable")
+            for key in sorted(RESERVED & set(variant))
+        ]
+        section = document.section(place)
+        # Whatever is wrong has been said.
+        sections.append(section.without("label", *RESERVED) if wrong else section)
+    return sections or [None]
 
 
 def _baseline(document: Document, variants: Sequence[Document | None]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from wnsim.core import statistics
+from wnsim import metrics
 from wnsim.core.statistics import Difference, Interval, paired_difference
 from wnsim.scenario.spec.plan import shown
 from wnsim.scenario.summary.latex import MISSING, escape, latex, plus_minus
@@ -34,9 +34,17 @@ class Line:
     swept: Mapping[str, Any]
     metrics: dict[str, dict[int, float]] = field(default_factory=dict)
 
+    def runs(self) -> list[dict[str, float]]:
+        """Return the metrics of each run by name."""
+        seeds = dict.fromkeys(seed for values in self.metrics.values() for seed in values)
+        return [
+            {name: values[seed] for name, values in self.metrics.items() if seed in values}
+            for seed in seeds
+        ]
+
     def interval(self, metric: str) -> Interval:
         """Return the mean of a metric over seeds, with its confidence interval."""
-        return statistics.mean(self.metrics.get(metric, {}).values())
+        return metrics.interval(metric, self.runs())
 
 
 @dataclass(frozen=True)
@@ -54,8 +62,14 @@ class _Column:
     units: tuple[tuple[str, float], ...] = (("", 1.0),)
     decimals: int | None = None
 
-    def source(self, intervals: Sequence[Interval]) -> tuple[str, list[str]]:
-        """Return heading and cells of the column as LaTeX source."""
+    def source(self, intervals: Sequence[Interval], *, counts: bool) -> tuple[str, list[str]]:
+        """Return heading and cells of the column as LaTeX source.
+
+        Parameters
+        ----------
+        intervals : means of the lines
+        counts : whether the number of runs is shown beside each mean
+        """
         means = [abs(each.mean) for each in intervals if each.n]
         fitting = [unit for unit in self.units if max(means) >= unit[1]]
         unit, size = (fitting or self.units[-1:])[0]
@@ -64,7 +78,7 @@ class _Column:
             decimals = _decimals([mean / size for mean in means if mean])
         return (
             f"{self.text} [{unit}]" if unit else self.text,
-            [plus_minus(each.mean / size, each.half / size, decimals) for each in intervals],
+            [_counted(each, plus_minus(each, decimals, size), counts) for each in intervals],
         )
 
 
@@ -77,8 +91,9 @@ _MAIN = {
 }
 _COMPARED = "accuracy_all_tasks"
 _NOTES = (
-    "Means over seeds with Student-t intervals at 95 %; the difference is that of the accuracy",
-    "on all tasks, within pairs of equal seeds.",
+    "Means over seeds with Student-t intervals at 95 %, or, for shares of a single run, Wilson",
+    "intervals in brackets; the difference is that of the accuracy on all tasks, within pairs of",
+    "equal seeds. Numbers of runs, or of pairs, are beside the means if they are unequal.",
 )
 
 
@@ -109,7 +124,7 @@ def aggregate(compared: Sequence[Line], baseline: str) -> Table:
     compared : lines to compare
     baseline : label of the variant that others are compared with, at the same swept values
     """
-    swept = _swept(compared)
+    swept = swept_keys(compared)
     rows: list[list[Any]] = []
     for line in compared:
         for metric in line.metrics:
@@ -125,9 +140,19 @@ def aggregate(compared: Sequence[Line], baseline: str) -> Table:
     return Table(("variant", *swept, *_COLUMNS), rows)
 
 
-def table(compared: Sequence[Line], baseline: str) -> str:
-    """Return the table of the main metrics as LaTeX source, one row per line; see `aggregate`."""
-    swept = _swept(compared)
+def table(
+    compared: Sequence[Line], baseline: str, planned: Mapping[tuple[str, str], int], states: str
+) -> str:
+    """Return the table of the main metrics as LaTeX source, one row per line; see `aggregate`.
+
+    Parameters
+    ----------
+    compared : lines to compare
+    baseline : label of the variant that others are compared with
+    planned : number of planned runs by variant and swept values as JSON
+    states : number of runs in each state, as text
+    """
+    swept = swept_keys(compared)
     heads = ["Variant", *(escape(key) for key in swept)]
     rows = [
         [
@@ -137,21 +162,39 @@ def table(compared: Sequence[Line], baseline: str) -> str:
         for line in compared
     ]
     align = "l" * len(heads)
-    for metric, head in _MAIN.items():
-        intervals = [line.interval(metric) for line in compared]
-        if any(each.n for each in intervals):
-            text, cells = head.source(intervals)
-            heads.append(text)
-            rows = [[*row, cell] for row, cell in zip(rows, cells, strict=True)]
+    heads.append("Runs")
+    runs = [_runs(line, planned) for line in compared]
+    rows = [[*row, cell] for row, cell in zip(rows, runs, strict=True)]
+    every = {metric: [line.interval(metric) for line in compared] for metric in _MAIN}
+    found = {name: intervals for name, intervals in every.items() if any(i.n for i in intervals)}
+    counts = len({each.n for intervals in found.values() for each in intervals if each.n}) > 1
+    for metric, intervals in found.items():
+        text, cells = _MAIN[metric].source(intervals, counts=counts)
+        heads.append(text)
+        rows = [[*row, cell] for row, cell in zip(rows, cells, strict=True)]
     differences = [_difference(compared, line, baseline, _COMPARED) for line in compared]
-    if any(difference is not None and difference.n for difference in differences):
+    pairs = {each.n for each in differences if each is not None and each.n}
+    if pairs:
         heads.append(f"Difference to {escape(baseline)}")
+        counts = counts or len(pairs) > 1
         cells = [
-            MISSING if each is None else plus_minus(each.mean, each.half, 3) for each in differences
+            MISSING if each is None else _counted(each, plus_minus(each, 3), counts)
+            for each in differences
         ]
         rows = [[*row, cell] for row, cell in zip(rows, cells, strict=True)]
-    notes = "".join(f"% {note}\n" for note in _NOTES)
+    notes = "".join(f"% {note}\n" for note in (*_NOTES, f"Runs {states}."))
     return notes + latex(heads, rows, align + "r" * (len(heads) - len(align)))
+
+
+def _runs(line: Line, planned: Mapping[tuple[str, str], int]) -> str:
+    """Return the number of finished runs of a line, with that of planned ones if they differ."""
+    finished, all_runs = len(line.runs()), planned.get((line.variant, json.dumps(line.swept)), 0)
+    return f"{finished} of {all_runs}" if all_runs > finished else str(finished)
+
+
+def _counted(found: Interval, cell: str, counts: bool) -> str:
+    """Return a cell with the number of runs of its mean, if asked for."""
+    return f"{cell} ($n = {found.n}$)" if counts and cell != MISSING else cell
 
 
 def _difference(
@@ -178,5 +221,6 @@ def _decimals(values: Sequence[float]) -> int:
     return max(0, three, two)
 
 
-def _swept(compared: Sequence[Line]) -> list[str]:
+def swept_keys(compared: Sequence[Line]) -> list[str]:
+    """Return the keys that are swept, in the order of their first use."""
     return list(dict.fromkeys(key for line in compared for key in line.swept))

@@ -8,6 +8,10 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wnsim.core.statistics import Interval
 
 _ESCAPES = {
     "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -27,20 +31,27 @@ def escape(text: str) -> str:
     return "".join(_ESCAPES.get(c, c) for c in plain).replace("--", "-{}-{}")
 
 
-def plus_minus(mean: float, half: float, decimals: int) -> str:
-    """Return a mean and the half-width of its interval as LaTeX source.
+def plus_minus(found: Interval, decimals: int, size: float = 1.0) -> str:
+    """Return a mean and its interval as LaTeX source.
+
+    The interval is its half-width, or its ends in brackets if the mean is not in its middle.
 
     Parameters
     ----------
-    mean : mean; NaN if there are no values
-    half : half-width of the interval; NaN omits it
-    decimals : decimal places of both
+    found : mean, NaN if there are no values, and interval, NaN if there is none
+    decimals : decimal places of all
+    size : unit that they are divided by
     """
-    if math.isnan(mean):
+    if math.isnan(found.mean):
         return MISSING
-    if math.isnan(half):
-        return f"${mean:.{decimals}f}$"
-    return rf"${mean:.{decimals}f} \pm {half:.{decimals}f}$"
+    mean, low, high = (
+        f"{value / size:.{decimals}f}" for value in (found.mean, found.low, found.high)
+    )
+    if math.isnan(found.half):
+        return f"${mean}$"
+    if not found.is_centered:
+        return rf"${mean}\ [{low}, {high}]$"
+    return rf"${mean} \pm {found.half / size:.{decimals}f}$"
 
 
 def latex(columns: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> str:

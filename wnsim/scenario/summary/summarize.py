@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.spec.plan import Run
-from wnsim.scenario.summary import comparison
+from wnsim.scenario.summary.run_states import run_states, said
 from wnsim.storage import records
 from wnsim.storage.records import Table
 
 
-def summarize(runs: Sequence[Run], out: Path, *, draws: bool = True) -> None:
-    """Write summary, comparison, figures and report of the complete runs in a results folder.
+def summarize(
+    runs: Sequence[Run],
+    out: Path,
+    failures: Mapping[str, str] = MappingProxyType({}),
+    *,
+    draws: bool = True,
+) -> None:
+    """Write states of the runs, and summary, comparison, figures and report of the complete ones.
 
     Parameters
     ----------
     runs : runs of a scenario, in the order of the legends
     out : results folder
+    failures : error messages of runs that have just failed, by name
     draws : whether to draw the figures; otherwise those of an earlier state are removed
     """
     complete = records.complete_runs(out, runs[0].scenario.name, [run.folder for run in runs])
+    states = run_states(runs, out, complete, failures)
+    records.write_table(out / "runs.csv", states)
     if not complete:
         return
     if (out / "figures").is_symlink():
@@ -31,12 +43,16 @@ def summarize(runs: Sequence[Run], out: Path, *, draws: bool = True) -> None:
         records.remove_half_written(folder)
     # Imported late: slow to import.
     from wnsim import figures, metrics, report
+    from wnsim.scenario.summary import comparison, target_table
 
     measured = {run: metrics.of_run(out / run, manifest) for run, manifest in complete.items()}
     lines = comparison.lines(complete, measured)
     records.write_table(out / "summary.csv", summary(complete, measured))
     records.write_table(out / "aggregate.csv", comparison.aggregate(lines, runs[0].baseline))
-    records.write(out / "summary.tex", comparison.table(lines, runs[0].baseline).encode())
+    target_table.write(out, lines)
+    planned = Counter((run.scenario.label, json.dumps(run.swept)) for run in runs)
+    text = comparison.table(lines, runs[0].baseline, planned, said(states))
+    records.write(out / "summary.tex", text.encode())
     if draws:
         figures.draw(out, list(complete))
     else:
