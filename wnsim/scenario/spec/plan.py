@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from wnsim.scenario.errors import ScenarioError, together
-from wnsim.scenario.spec.axes import RESERVED, axes, check_overrides, steps
+from wnsim.scenario.spec.axes import RESERVED, Axis, axes, check_overrides, steps
 from wnsim.scenario.spec.document import Document, assignment, parse_value, read
 from wnsim.scenario.spec.explanations import nearest
 from wnsim.scenario.spec.schema import PLAN_KEYS, Scenario
@@ -71,7 +71,7 @@ def plan(
     variants = _variants(document, errors)
     # Without variants their baseline has no meaning.
     baseline = "" if errors else _collected(errors, "", _baseline, document, variants)
-    swept = _collected(errors, [], axes, document)
+    swept: list[Axis] = _collected(errors, [], axes, document)
     _collected(errors, None, check_overrides, overrides, swept)
     base = document.without(*PLAN_KEYS)
     if len(variants) * math.prod(len(axis.steps) for axis in swept) * repeat > _MAX_RUNS:
