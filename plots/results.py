@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from wnsim.core.statistics import mean, paired_difference
-from wnsim.scenario.summary.latex import MISSING, escape, latex, plus_minus
+from wnsim.scenario.summary.latex import MISSING, escape, latex
 
 
 def folders(description: str) -> list[Path]:
@@ -119,9 +119,4 @@ def show(columns: Sequence[str], rows: Sequence[Sequence[str]], stem: Path) -> N
 
 def _latex(text: str) -> str:
     center, sign, half = text.partition(" ± ")
-    if not sign:
-        return escape(text)
-    decimals = len(half.partition(".")[2])
-    signed = "+" if center.startswith("+") else ""
-    shown = plus_minus(float(center), float(half), decimals)
-    return shown.replace("$", f"${signed}", 1)
+    return rf"${center} \pm {half}$" if sign else escape(text)

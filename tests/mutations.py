@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import random
+import re
 import time
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
@@ -183,7 +184,7 @@ def outcome(arguments: list[str], limit_s: float = LIMIT_S) -> tuple[int, str, f
     Raises
     ------
     AssertionError
-        if it is neither a run nor one clear sentence
+        if it is neither a run nor one clear sentence for each error
     """
     stdout, stderr = io.StringIO(), io.StringIO()
     began_s = time.monotonic()
@@ -195,9 +196,11 @@ def outcome(arguments: list[str], limit_s: float = LIMIT_S) -> tuple[int, str, f
     assert "Traceback" not in errors, errors
     if code == 2:
         lines = [line for line in errors.strip().splitlines() if not line.startswith("note: ")]
-        assert 10 < len(lines[-1]) < 2000, errors
         # Of a run that has begun there are lines of progress before.
-        assert len(lines) == 1 or "--check" not in arguments, errors
+        for line in lines if "--check" in arguments else lines[-1:]:
+            assert 10 < len(line) < 2000, errors
+            assert line.isprintable(), errors
+            assert re.match(r"\S.*?: \S|and \d+ more errors$", line), errors
     assert took_s < limit_s, f"{took_s:.1f} s"
     return code, errors, took_s
 

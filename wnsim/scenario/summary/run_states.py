@@ -54,5 +54,6 @@ def _state(
         return failure.status, failure.error
     if run.folder in failures:
         # It ended before it could record its error.
-        return FAILED, failures[run.folder].strip().splitlines()[-1]
+        lines = failures[run.folder].strip().splitlines()
+        return FAILED, lines[-1] if lines else ""
     return PENDING, ""
