@@ -131,7 +131,7 @@ def _curves(
     numbers = []
     handles: list[Line2D] = []
     for line in lines:
-        runs = read(line)
+        runs = [run for run in read(line) if len(run)]
         if not runs:
             continue
         for own in (False, True):

@@ -74,7 +74,7 @@ def read_tracks(folder: Path) -> Tracks | None:
     """
     if not (folder / "positions.csv").is_file():
         return None
-    rows = read_table(folder / "positions.csv")
+    rows = read_table(folder / "positions.csv").dropna(subset=["time_s"])
     names = read_table(folder / "devices.csv")["device"].tolist()
     times_s = np.unique(rows["time_s"].to_numpy(dtype=np.float64))
     place_m = np.full((len(times_s), len(names), 2), np.nan)

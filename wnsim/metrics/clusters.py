@@ -31,6 +31,8 @@ _WEIGHTED = (
 
 def of_clusters(clusters: pd.DataFrame) -> dict[str, Any]:
     """Return the metrics of clusters by name; NaN where no cluster has a value."""
+    if clusters.empty:
+        return {}
     each = clusters.groupby(["time_s", "round"])
     metrics = {
         "clusters": each.size().mean(),

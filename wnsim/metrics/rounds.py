@@ -33,12 +33,13 @@ _PARTS = ("queue", "channel_access", "airtime", "retransmission", "backhaul")
 
 
 def of_rounds(rounds: pd.DataFrame, transfers: pd.DataFrame) -> dict[str, Any]:
-    """Return the metrics of rounds by name; empty if there was no round.
+    """Return the metrics of rounds by name; empty if no device has ended one.
 
     Parameters
     ----------
     rounds, transfers : tables of a run
     """
+    rounds = rounds.dropna(subset=["start_s", "end_s"])
     if rounds.empty:
         return {}
     duration_s = rounds["end_s"] - rounds["start_s"]
