@@ -160,6 +160,12 @@ def test_a_broadcast_is_sent_once(tmp_path: Path) -> None:
     assert sorted(arrived_s) == pytest.approx(sorted(expected_s), rel=1e-3)
 
 
+def test_the_range_is_a_distance_in_space(tmp_path: Path) -> None:
+    places = "mobility.positions_m=[[0, 0], [30, 0]]"
+    found = forecast(scenario(tmp_path, PAIR, places, "devices.height_m=[1.5, 41.5]"))
+    assert found.range_m == pytest.approx(50.0)
+
+
 def test_what_cannot_work_is_said(tmp_path: Path) -> None:
     given = scenario(tmp_path, PAIR, "traffic.lifetime_s=0.1")
     found = forecast(given)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from wnsim.channel.heights import length_m
 from wnsim.contacts import contacts
 from wnsim.core.transfer import OTHER_KINDS, SIDE_KINDS, Transfer
 from wnsim.core.units import Floats
@@ -196,8 +197,8 @@ def _range_m(world: World, transfers: tuple[Transfer, ...]) -> float | None:
     apart_m = []
     for each in transfers:
         ends = np.array([each.message.source, each.message.target])
-        first_m, second_m = world.position_m(ends, np.array([each.sent_s]))[:, 0]
-        apart_m.append(float(np.hypot(*(second_m - first_m))))
+        first_m, second_m = world.in_space_m(ends, np.array([each.sent_s]))[:, 0]
+        apart_m.append(float(length_m(second_m - first_m)))
     order = np.argsort(apart_m, kind="stable")
     distance_m = np.array(apart_m)[order]
     delivered = np.array([each.delivered for each in transfers])[order]
