@@ -23,7 +23,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -32,7 +31,7 @@ ROOT = Path(__file__).parent.parent
 class Command:
     """A started command, with the attributes and methods of `subprocess.Popen` that tests use."""
 
-    def __init__(self, arguments: tuple[str, ...], cwd: Path, variables: Mapping[str, str]) -> None:
+    def __init__(self, arguments: tuple[str, ...], cwd: Path, **variables: str) -> None:
         self._output = [tempfile.TemporaryFile() for _ in ("stdout", "stderr")]  # noqa: SIM115
         self._server = socket.socket(socket.AF_UNIX)
         self._server.connect(_address())
@@ -97,7 +96,7 @@ def wnsim(
     *arguments: str, cwd: Path, timeout: float = 300.0, **variables: str
 ) -> subprocess.CompletedProcess[str]:
     """Run `wnsim` with arguments and environment variables in a folder."""
-    with Command(arguments, cwd, variables) as command:
+    with Command(arguments, cwd, **variables) as command:
         output, messages = command.communicate(timeout)
         return subprocess.CompletedProcess(arguments, command.wait(), output, messages)
 

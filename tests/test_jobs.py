@@ -74,7 +74,7 @@ def net(tmp_path: Path) -> Path:
 def started(folder: Path, *arguments: str) -> Command:
     """Start a scenario that takes long; leaving it as a context ends it."""
     (folder / "net.yaml").write_text(LONG)
-    return Command(("net.yaml", *arguments), folder, {})
+    return Command(("net.yaml", *arguments), folder)
 
 
 def holders(results: Path, runs: int) -> dict[str, int]:

@@ -54,7 +54,7 @@ def tables(folder: Path) -> dict[str, bytes]:
 def kill_amid(folder: Path, name: str) -> None:
     """Start a scenario and kill it in the middle of its training."""
     (folder / "r.yaml").write_text(SCENARIOS[name])
-    with Command((*COMMAND, "out"), folder, {}) as process:
+    with Command((*COMMAND, "out"), folder) as process:
         while process.poll() is None and len(list(folder.glob("out/store/??/*.json"))) < 5:
             time.sleep(0.02)
         process.kill()

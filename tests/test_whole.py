@@ -132,7 +132,7 @@ def test_a_run_that_is_killed_goes_on_where_it_was(tmp_path: Path) -> None:
     command = ("whole.yaml", "--no-figures")
     store = tmp_path / "results" / "whole" / "store"
     for number in (7, 19):
-        with Command(command, tmp_path, {}) as process:
+        with Command(command, tmp_path) as process:
             while process.poll() is None and len(list(store.glob("??/*.json"))) < number:
                 time.sleep(0.02)
             process.kill()
@@ -194,6 +194,22 @@ def test_figures_are_fit_to_print(results: Path) -> None:
     last = evaluations[evaluations["round"] == 2]["accuracy"].mean()
     line = plotted[(plotted["line"] == "lora") & (plotted["tasks"] == "all")]
     assert line["accuracy"].iloc[-1] == pytest.approx(last)
+
+
+def test_without_figures_tables_and_report_are_left(tmp_path: Path) -> None:
+    (tmp_path / "net.yaml").write_text(
+        "name: net\ndevices: {count: 3}\ntraffic: {size_bytes: 1000, rounds: 1, neighbors: 1}\n"
+    )
+    assert wnsim("net.yaml", cwd=tmp_path).returncode == 0
+    results = tmp_path / "results" / "net"
+    (results / "figures" / "mine.png").write_text("mine")
+    with_figures = (results / "report.html").stat().st_size
+    assert len(list((results / "figures").glob("*.pdf"))) > 2
+    # Those of an earlier state go, files of others stay.
+    assert wnsim("net.yaml", "--no-figures", cwd=tmp_path).returncode == 0
+    assert [path.name for path in (results / "figures").iterdir()] == ["mine.png"]
+    assert (results / "summary.tex").is_file()
+    assert 10_000 < (results / "report.html").stat().st_size < with_figures
 
 
 def test_an_unusable_folder_is_found_out_before_anything_is_computed(tmp_path: Path) -> None:

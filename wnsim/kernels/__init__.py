@@ -2,6 +2,6 @@
 
 Each kernel is one module with plain scalar loops, compiled by Numba at its first call and cached on
 disk. Without compilation (`NUMBA_DISABLE_JIT=1`) it is ordinary Python with the same result. Tests
-compare each with the same calculation on whole arrays: `wnsim.phy.nr_arrays` for `harq`,
-`wnsim.core.streams.philox4x32` for `philox`.
+hold each against another source: `harq` against whole arrays, `wnsim.phy.nr_arrays`; `plane_waves`
+against the sum at each instant, `PlaneWaves.response`; `philox` against its authors' known answers.
 """

@@ -65,7 +65,6 @@ def response_grid(
     chunks, flat = edges_s.size - 1, coefficients.shape[2] == 0
     values = np.empty((rows.size, chunks * samples, bands), dtype=np.complex128)
     vectors, turn, step = np.empty((6, waves)), np.empty(waves), np.empty(waves)
-    step_re, step_im = np.empty(waves), np.empty(waves)
     start_re, start_im = np.empty(waves), np.empty(waves)
     # Rotations over 1, 2, 4, ... samples.
     leap_re = np.empty((_DOUBLINGS + 1, waves))
@@ -85,12 +84,12 @@ def response_grid(
             _fill_turns(vectors, x_low_m[link, edge], x_high_m[link, edge], edges_s[edge], turn)
             for wave in range(waves):
                 step[wave] = (turn[wave] - step[wave]) / samples
-            _fill_cosines_and_sines(step, step_re, step_im)
-            for doubling in range(_DOUBLINGS + 1):
+            _fill_cosines_and_sines(step, leap_re[0], leap_im[0])
+            for doubling in range(_DOUBLINGS):
                 for wave in range(waves):
-                    re, im = step_re[wave], step_im[wave]
-                    leap_re[doubling, wave], leap_im[doubling, wave] = re, im
-                    step_re[wave], step_im[wave] = re * re - im * im, 2.0 * re * im
+                    re, im = leap_re[doubling, wave], leap_im[doubling, wave]
+                    leap_re[doubling + 1, wave] = re * re - im * im
+                    leap_im[doubling + 1, wave] = 2.0 * re * im
             begin = chunk * samples
             for band in range(bands):
                 real[:], imaginary[:] = 0.0, 0.0

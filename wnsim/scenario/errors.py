@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+Made = TypeVar("Made")
 
 
 class ScenarioError(ValueError):
@@ -43,6 +46,24 @@ def together(errors: Sequence[ScenarioError]) -> ScenarioError:
     }
     found = list(different.values())
     return found[0] if len(found) == 1 else MultipleScenarioError(found)
+
+
+def collected(
+    errors: list[ScenarioError], instead: Made, make: Callable[..., Made], *arguments: Any
+) -> Made:
+    """Return what a function makes of its arguments; on an error, collect it and return another.
+
+    Parameters
+    ----------
+    errors : collects the error
+    instead : value with which the other errors can be found
+    make, arguments : the function and its arguments
+    """
+    try:
+        return make(*arguments)
+    except ScenarioError as error:
+        errors.append(error)
+        return instead
 
 
 def error_lines(error: ScenarioError | OSError | MemoryError) -> Iterator[str]:

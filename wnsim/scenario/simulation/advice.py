@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from wnsim.channel.heights import Heights
 from wnsim.mobility import first_presence_s
 from wnsim.mobility.traces import TraceMotion
-from wnsim.scenario.errors import ScenarioError, together
+from wnsim.scenario.errors import Made, ScenarioError, collected, together
 from wnsim.scenario.simulation.build import (
     antenna_heights,
     build_world,
@@ -174,42 +174,40 @@ def check(runs: Sequence[Run], shown: str, *, trains: bool = False) -> None:
         key = json.dumps(SCENARIO.dump_python(run.scenario, mode="json") | {"seed": 0})
         if key not in seen:
             seen.add(key)
-            parts = [_check_world, load_tasks, _check_model]
-            found = [error for part in parts if (error := _error(part, run.scenario)) is not None]
-            if trains and not found:
-                error = _error(_check_learning, run.scenario)
-                found += [] if error is None else [error]
-            errors += [ScenarioError(f"{shown}: {error}") for error in found]
+            before = len(errors)
+            world = collected(errors, None, _named, shown, _checked_world, run.scenario)
+            for part in (load_tasks, _check_model):
+                collected(errors, None, _named, shown, part, run.scenario)
+            if trains and world is not None and len(errors) == before:
+                collected(errors, None, _named, shown, _check_learning, run.scenario, world)
     if errors:
         raise together(errors)
 
 
-def _error(part: Callable[[Scenario], object], scenario: Scenario) -> ValueError | None:
-    """Return the error of a part of the check, None if there is none."""
+def _named(shown: str, part: Callable[..., Made], *arguments: Any) -> Made:
+    """Return what a part of the check returns; its errors name the scenario."""
     try:
-        part(scenario)
+        return part(*arguments)
     except ValueError as error:
-        return error
-    return None
+        raise ScenarioError(f"{shown}: {error}") from error
 
 
-def _check_world(scenario: Scenario) -> None:
-    """Build the world of a scenario, which fails if its models do not fit together."""
+def _checked_world(scenario: Scenario) -> World:
+    """Return the world of a scenario, which fails if its models do not fit together."""
     world = build_world(scenario)
     if world.count > 1:
         # Some models check only on a link whether they fit the devices.
         world.channel.large_scale_db(np.array([0]), np.array([1]), np.zeros(1))
         _check_heights(scenario, world)
+    return world
 
 
-def _check_learning(scenario: Scenario) -> None:
+def _check_learning(scenario: Scenario, world: World) -> None:
     """Build what a run trains with, unless it is known to fit."""
     learning = scenario.fl
-    if learning is None:
-        return
-    world = build_world(scenario)
     # A trace may have other devices than the scenario says.
-    if world.count != scenario.devices.count or not _is_usual(learning):
+    usual = world.count == scenario.devices.count
+    if learning is not None and not (usual and _is_usual(learning)):
         _build_learning(scenario, world)
 
 

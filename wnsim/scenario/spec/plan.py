@@ -7,19 +7,17 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-from wnsim.scenario.errors import ScenarioError, together
+from wnsim.scenario.errors import ScenarioError, collected, together
 from wnsim.scenario.spec.axes import RESERVED, Axis, axes, check_overrides, steps
 from wnsim.scenario.spec.document import Document, assignment, parse_value, read
 from wnsim.scenario.spec.explanations import nearest
 from wnsim.scenario.spec.schema import PLAN_KEYS, Scenario
 from wnsim.scenario.spec.validation import find, validate
-
-Made = TypeVar("Made")
 
 _MAX_RUNS = 100_000
 _MAX_NAME = 120
@@ -67,12 +65,12 @@ def plan(
         if set(override.data) <= {*PLAN_KEYS, "seed", "name"}:
             document = document.merged(override)
     errors: list[ScenarioError] = []
-    repeat = _collected(errors, 1, _repeat, document)
+    repeat = collected(errors, 1, _repeat, document)
     variants = _variants(document, errors)
     # Without variants their baseline has no meaning.
-    baseline = "" if errors else _collected(errors, "", _baseline, document, variants)
-    swept: list[Axis] = _collected(errors, [], axes, document)
-    _collected(errors, None, check_overrides, overrides, swept)
+    baseline = "" if errors else collected(errors, "", _baseline, document, variants)
+    swept: list[Axis] = collected(errors, [], axes, document)
+    collected(errors, None, check_overrides, overrides, swept)
     base = document.without(*PLAN_KEYS)
     if len(variants) * math.prod(len(axis.steps) for axis in swept) * repeat > _MAX_RUNS:
         raise together([*errors, document.error((), f"a scenario has at most {_MAX_RUNS} runs")])
@@ -86,7 +84,7 @@ def plan(
                 one = one.merged(assignment(document, key, value, sources[key]))
             for override in overrides:
                 one = one.merged(override.without(*PLAN_KEYS))
-            scenario = _collected(errors, None, validate, one, plugins)
+            scenario = collected(errors, None, validate, one, plugins)
             if scenario is not None and not errors:
                 runs += [
                     _run(one, scenario, values, number, baseline, plugins)
@@ -98,24 +96,6 @@ def plan(
         if count > 1:
             raise document.error(("variants",), f"two runs would be named {folder!r}")
     return runs
-
-
-def _collected(
-    errors: list[ScenarioError], instead: Made, make: Callable[..., Made], *arguments: Any
-) -> Made:
-    """Return what a function makes of its arguments; on an error, collect it and return another.
-
-    Parameters
-    ----------
-    errors : collects the error
-    instead : value with which the other errors can be found
-    make, arguments : the function and its arguments
-    """
-    try:
-        return make(*arguments)
-    except ScenarioError as error:
-        errors.append(error)
-        return instead
 
 
 def only(runs: Sequence[Run], names: Sequence[str]) -> list[Run]:
