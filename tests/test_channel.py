@@ -130,7 +130,8 @@ def test_contract(loss: PathLoss, fading: Fading) -> None:
     assert np.array_equal(made.gain_blocks(TARGET, SOURCE, 0, t_s.size, BLOCK_NS), blocks)
     # Tolerance relative to the mean gain: a deep fade has no relative accuracy.
     mean = 10 ** (made.large_scale_db(SOURCE, TARGET, t_s) / 10)[..., None]
-    assert np.max(np.abs(blocks - np.abs(response) ** 2) / mean) < 1e-9
+    # Sums in single precision: 3e-7 of each wave, on amplitudes of up to some times the mean.
+    assert np.max(np.abs(blocks - np.abs(response) ** 2) / mean) < 1e-5
     # The same seed gives the same channel in any order of queries and for any subset of links.
     fresh = channel(loss, fading, **everything)
     part = fresh.gain_blocks(SOURCE[3:4], TARGET[3:4], 717, 191, BLOCK_NS)
@@ -222,7 +223,7 @@ def test_a_turn_is_rounded_off_by_less_than_a_chunk(block_ns: int) -> None:
     # Away from the turns by the longest chunk, the large-scale step, nothing is rounded off.
     far = np.abs(np.mod(t_s + 1.0, 2.0) - 1.0) > made.large_scale.step_s
     assert np.any(far)
-    assert np.max((np.abs(fast - plain) / mean)[:, far]) < 1e-9
+    assert np.max((np.abs(fast - plain) / mean)[:, far]) < 1e-5
 
 
 @pytest.mark.filterwarnings("ignore::wnsim.channel.OutOfRangeWarning")

@@ -236,7 +236,8 @@ def test_grid_equals_response_along_chords(samples: int, model: Fading) -> None:
         for x in edges
     ]
     t_s = (first + np.arange(chunks * samples) / samples) * chunk_s
-    assert grid == pytest.approx(fading.response(source, target, *chords, t_s), abs=1e-9)
+    # Sums in single precision: 3e-7 of each wave.
+    assert grid == pytest.approx(fading.response(source, target, *chords, t_s), abs=3e-6)
 
 
 @pytest.mark.parametrize("model", FAMILY)

@@ -139,7 +139,7 @@ def test_fields_decorrelate_over_the_distance_in_space(kernel: Kernel) -> None:
         tracks_m[:side] += np.array(steps_m)
         values = field.between(tracks_m, first, second)
         products.append(np.mean(values[:, :1] * values, axis=0))
-    theory = kernel.autocorrelation(np.linalg.norm(steps_m, axis=1) / 20.0)
+    theory = np.exp(-((np.linalg.norm(steps_m, axis=1) / 20.0) ** kernel.power))
     # A field's mean product has a deviation of at most sqrt(2)/120: 0.005 for six, times four.
     assert np.mean(products, axis=0) == pytest.approx(theory, abs=0.02)
 

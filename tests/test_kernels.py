@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from wnsim.kernels import plane_waves, random_fields
 from wnsim.phy import NrMcs, Slots
 from wnsim.phy.nr import NrModem
 from wnsim.phy.nr_arrays import NrModemOfArrays
@@ -62,6 +63,42 @@ def test_harq_is_as_on_arrays(phy: NrMcs, bands: int) -> None:
     waiting = states[0]["sent"] > 0
     for name in ("error", "mean", "variance"):
         assert states[0][name][waiting] == pytest.approx(states[1][name][waiting], rel=1e-9)
+
+
+@pytest.mark.parametrize(("waves", "axes", "power"), [(256, 2, 1), (64, 3, 2), (100, 3, 1)])
+def test_random_fields_are_sums_of_cosines(waves: int, axes: int, power: int) -> None:
+    """The equation of `wnsim.channel.shadowing`, in double precision."""
+    draws = np.random.default_rng(1)
+    vectors = draws.normal(0.0, 0.02, (2, 4, waves))
+    # Links as short as the decorrelation distance among them.
+    positions_m = 3000.0 * draws.random((9, 5, axes))
+    positions_m[1] = positions_m[0] + 4.0
+    first, second = np.array([0, 2, 5, 5, 1]), np.array([1, 3, 4, 0, 2])
+    found = random_fields.values(vectors, 10.0, power, positions_m, first, second)
+    one_m, other_m = positions_m[first], positions_m[second]
+    total = np.zeros((5, 5))
+    for a_m, b_m in ((one_m, other_m), (other_m, one_m)):
+        turns = a_m @ vectors[0, :axes] + b_m @ vectors[1, :axes] + vectors[:, 3].sum(axis=0)
+        total += np.cos(2.0 * np.pi * turns).sum(axis=-1)
+    apart = np.linalg.norm(one_m - other_m, axis=-1) / 10.0
+    expected = total / np.sqrt(waves * (1.0 + np.exp(-2.0 * apart**power)))
+    # Single precision: 3e-7 of each cosine, whose errors add up at worst like the cosines.
+    assert found == pytest.approx(expected, abs=2.0 * 3e-7 * np.sqrt(waves))
+    assert found.std() > 0.1
+
+
+def test_waves_are_stratified_draws() -> None:
+    words = np.random.default_rng(2).integers(0, 2**32, (4, 6, 32), dtype=np.uint64)
+    table = np.empty((6, 4, 32), dtype=np.uint16)
+    order = plane_waves.fill_table(words, table)
+    ranks = [np.argsort(word, axis=-1, kind="stable") for word in words[2:]]
+    strata = np.broadcast_to(np.arange(32), (6, 32)), *ranks
+    halves = words[0] >> 16, words[0] & 0xFFFF, words[1] >> 16, words[1] & 0xFFFF
+    for column in range(3):
+        expected = (strata[column] * 65536.0 + halves[column]) // 32
+        assert np.array_equal(table[:, column], expected)
+    assert np.array_equal(table[:, 3], halves[3])
+    assert np.array_equal(order, np.take_along_axis(ranks[0], ranks[1], axis=-1))
 
 
 @pytest.mark.parametrize("path", sorted(KERNELS.glob("*.py")), ids=lambda path: path.stem)

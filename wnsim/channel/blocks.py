@@ -56,11 +56,12 @@ class Blocks:
         self._known = np.zeros(nodes, dtype=np.bool_)
         self._places_m = np.empty((nodes, self._edges_s.size, 2))
 
-    def positions_m(self, nodes: Ints) -> Floats:
-        """Return the positions (n, C + 1, 2) of nodes (n,) at the edges of the C batches [m]."""
+    def positions_m(self, source: Ints, target: Ints) -> tuple[Floats, Floats]:
+        """Return the positions (L, C + 1, 2) of both ends (L,) at the edges of C batches [m]."""
+        nodes = np.concatenate([source, target])
         new = nodes[~self._known[nodes]]
         if new.size:
-            new = np.unique(new)
+            new = np.flatnonzero(np.bincount(new))
             self._places_m[new] = self._position(new, self._edges_s)
             self._known[new] = True
-        return np.asarray(self._places_m[nodes])
+        return self._places_m[source], self._places_m[target]

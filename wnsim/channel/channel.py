@@ -29,8 +29,8 @@ from wnsim.core.units import Floats, Ints, db_to_linear, linear_to_db
 Dark = Callable[[Ints, Ints, Ints], NDArray[np.bool_]]
 _Number = TypeVar("_Number", np.float64, np.complex128)
 
-# Links worked on at once, which bounds the memory for intermediate results.
-_SLAB_LINKS = 4096
+# Amplitudes computed in one batch, which fit a core's cache.
+_SLAB = 1 << 14
 
 
 class Channel:
@@ -199,6 +199,8 @@ class Channel:
         self, source: Ints, target: Ints, first_block: int, n_blocks: int, block_ns: int
     ) -> Floats:
         """Return the power gain in consecutive blocks of time, whether links are cut or not."""
+        from wnsim.kernels import gains
+
         blocks = self._blocks
         if blocks is None or blocks.name != (first_block, n_blocks, block_ns):
             blocks = self._blocks = Blocks(
@@ -207,24 +209,18 @@ class Channel:
         source, target = np.asarray(source, dtype=np.int64), np.asarray(target, dtype=np.int64)
         if isinstance(self._gain, ReplayTable):
             ordered(source, target)
-            gain = self._gain.gain_db(source, target, blocks.t_s)[..., None]
+            gain_db = self._gain.gain_db(source, target, blocks.t_s)
         else:
-            gain = self._gain.interpolated(source, target, blocks.instants)[..., None]
-        for links in _slabs(source.size):
-            gain[links] = db_to_linear(gain[links])
-        if self._fading is None or gain.size == 0:
-            return self._spread(gain)
-        mean = gain
-        if self._fading.subbands > 1:
-            gain = np.empty((*mean.shape[:2], self._fading.subbands))
-        skip = blocks.skip
-        for links in _slabs(source.size):
+            gain_db = self._gain.interpolated(source, target, blocks.instants)
+        if self._fading is None or gain_db.size == 0:
+            return self._spread(db_to_linear(gain_db)[..., None])
+        gain = np.empty((*gain_db.shape, self._fading.subbands))
+        for links in _slabs(source.size, gain[0].size):
             amplitude = self._fading.response_grid(
-                source[links], target[links],
-                blocks.positions_m(source[links]), blocks.positions_m(target[links]),
+                source[links], target[links], *blocks.positions_m(source[links], target[links]),
                 blocks.first_chunk, blocks.chunk_s, blocks.size,
             )  # fmt: skip
-            np.multiply(mean[links], _power(amplitude[:, skip : skip + n_blocks]), out=gain[links])
+            gain[links] = gains.power_gains(gain_db[links], amplitude, blocks.skip)
         return self._spread(gain)
 
     def max_range_m(self, loss_db: float) -> float:
@@ -259,6 +255,7 @@ def _power(amplitude: Complexes) -> Floats:
     return amplitude.real**2 + amplitude.imag**2
 
 
-def _slabs(count: int) -> Iterator[slice]:
-    """Return consecutive parts of so many links."""
-    return (slice(top, top + _SLAB_LINKS) for top in range(0, count, _SLAB_LINKS))
+def _slabs(links: int, each: int) -> Iterator[slice]:
+    """Return consecutive parts of links with a number of amplitudes each."""
+    step = max(1, _SLAB // each)
+    return (slice(top, top + step) for top in range(0, links, step))

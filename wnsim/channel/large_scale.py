@@ -32,9 +32,8 @@ _MAX_LINKS = 1 << 18
 _CROWD = 1 << 12
 # So few are not worth searching for duplicates.
 _FEW = 64
-# Links times instants evaluated, and links interpolated, in one batch.
+# Links times instants evaluated in one batch.
 _SLAB = 1 << 18
-_SLAB_LINKS = 4096
 _NEVER = np.iinfo(np.int64).min
 
 
@@ -125,14 +124,11 @@ class LargeScale:
 
     def interpolated(self, source: Ints, target: Ints, at: Instants) -> Floats:
         """Return the gain (L, T) [dB] at instants that are requested repeatedly; see `gain_db`."""
+        from wnsim.kernels import gains
+
         low, high = ordered(source, target)
-        values = self._on_grid(low, high, at.grid)
-        gain_db = np.empty((low.size, at.fraction.size))
-        for top in range(0, low.size, _SLAB_LINKS):
-            links = slice(top, top + _SLAB_LINKS)
-            start = values[links, at.left]
-            gain_db[links] = start + (values[links, at.right] - start) * at.fraction
-        return gain_db
+        values_db = self._on_grid(low, high, at.grid)
+        return gains.interpolate_db(values_db, at.left, at.right, at.fraction)
 
     def line_of_sight(self, source: Ints, target: Ints, t_s: Floats) -> Floats:
         """Return the soft LOS state, 0 to 1, of links (L,) at instants (T,)."""
@@ -148,10 +144,10 @@ class LargeScale:
         glance = grid.size == 1 and low.size > _CROWD
         if glance or not grid.size or grid[-1] - grid[0] >= _RING or low.size > _MAX_LINKS:
             return self._evaluated(low, high, grid)
-        rows, known = self._rows(low, high)
+        rows, new = self._rows(low, high)
         self._ring = grown(self._ring, len(self._rows))
         self._stamp = grown(self._stamp, len(self._rows))
-        self._stamp[known : len(self._rows)] = _NEVER
+        self._stamp[len(self._rows) - new.shape[1] : len(self._rows)] = _NEVER
         slot = grid % _RING
         stale = self._stamp[rows[:, None], slot] != grid
         links, instants = stale.any(axis=1), stale.any(axis=0)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import ndtri
 
-from wnsim.channel.position_cache import CachedPositions
 from wnsim.channel.shadowing import SQUARED_EXPONENTIAL, Field
 from wnsim.core.units import Floats, Ints
 
@@ -49,7 +48,6 @@ class Threshold:
         positions_m: Floats,
         first: Ints,
         second: Ints,
-        cached: CachedPositions | None = None,
     ) -> list[Floats]:
         """Return nested states of links between pairs of n moving positions.
 
@@ -59,7 +57,6 @@ class Threshold:
             does
         positions_m : (n, T, 2 or 3) positions [m]
         first, second : (L,) indices of the ends of each link
-        cached : cached positions, if field values are to be kept
 
         Returns
         -------
@@ -71,7 +68,7 @@ class Threshold:
             open_links |= np.any((state > 0.0) & (state < 1.0), axis=1)
         if not open_links.any():
             return states
-        field = self.field.between(positions_m, first[open_links], second[open_links], cached)
+        field = self.field.between(positions_m, first[open_links], second[open_links])
         for state in states:
             ahead = ndtri(state[open_links]) - field
             state[open_links] = 0.5 + np.arctan(self._steepness * ahead) / np.pi

@@ -60,7 +60,7 @@ class LinkRows:
     def __len__(self) -> int:
         return len(self._row)
 
-    def __call__(self, low: Ints, high: Ints) -> tuple[Ints, int]:
+    def __call__(self, low: Ints, high: Ints) -> tuple[Ints, Ints]:
         """Return the row of each link.
 
         Parameters
@@ -70,16 +70,19 @@ class LinkRows:
         Returns
         -------
         rows : (L,) row numbers
-        known : rows from this one on are new; 0 if all others were dropped
+        new : (2, K) ends of the K links that have the last rows from now on; the others' rows
+            are unchanged, or dropped if there are none
         """
         names = (low << 32 | high).tolist()
-        known = len(self)
         new = dict.fromkeys(name for name in names if name not in self._row)
-        if known + len(new) > self._capacity:
-            self._row = {}
-            known, new = 0, dict.fromkeys(names)
-        self._row.update(zip(new, range(known, known + len(new)), strict=True))
-        return np.fromiter(map(self._row.__getitem__, names), np.int64, len(names)), known
+        if new:
+            if len(self._row) + len(new) > self._capacity:
+                self._row, new = {}, dict.fromkeys(names)
+            known = len(self._row)
+            self._row.update(zip(new, range(known, known + len(new)), strict=True))
+        name = np.fromiter(new, np.int64, len(new))
+        rows = np.fromiter(map(self._row.__getitem__, names), np.int64, len(names))
+        return rows, np.stack([name >> 32, name & 0xFFFFFFFF])
 
 
 def grown(table: NDArray[Any], rows: int) -> NDArray[Any]:

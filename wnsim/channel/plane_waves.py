@@ -125,7 +125,7 @@ class PlaneWaves:
 
         rows, x_low, x_high = self._links(source, target, x_source_m, x_target_m)
         edges_s = np.arange(first_chunk, first_chunk + x_low.shape[1], dtype=np.float64) * chunk_s
-        values = plane_waves.response_grid(
+        return plane_waves.response_grid(
             self._table,
             self._coefficients,
             rows,
@@ -137,8 +137,6 @@ class PlaneWaves:
             edges_s,
             samples_per_chunk,
         )
-        values /= math.sqrt(self._waves)
-        return values
 
     def _links(
         self, source: Ints, target: Ints, x_source_m: Floats, x_target_m: Floats
@@ -149,42 +147,32 @@ class PlaneWaves:
         swap = (source > target)[:, None, None]
         x_low = np.where(swap, x_target_m, x_source_m)
         x_high = np.where(swap, x_source_m, x_target_m)
-        rows, known = self._rows(low, high)
-        if len(self._rows) > known:
-            new, place = np.unique(rows, return_index=True)
-            place = place[new >= known]
-            self._table = grown(self._table, len(self._rows))
-            if self._delays is not None:
-                self._coefficients = grown(self._coefficients, len(self._rows))
-            for top in range(0, place.size, _DRAWN_LINKS):
-                some = place[top : top + _DRAWN_LINKS]
-                drawn = slice(known + top, known + top + some.size)
-                self._table[drawn], order = self._draw(low[some], high[some])
-                if self._delays is not None:
-                    self._coefficients[drawn] = self._delays.coefficients(
-                        low[some], high[some], self._table[drawn, 3], order
-                    )
+        rows, (new_low, new_high) = self._rows(low, high)
+        if new_low.size:
+            self._add(new_low, new_high)
         return rows, x_low, x_high
 
-    def _draw(self, low: Ints, high: Ints) -> tuple[NDArray[np.uint16], Ints]:
-        """Return the waves of links, (L, 4, M), and a random order of them, (L, M).
+    def _add(self, low: Ints, high: Ints) -> None:
+        """Draw the waves of links (K,), which have the last rows of the tables.
 
         The directions at each end are stratified over the circle, which brings a single link's
         autocorrelation close to the ensemble's, and matched between the ends in random order.
         """
-        wave = np.arange(self._waves, dtype=np.uint64)
-        words = streams.words(self._key, low, high, self._waves)
-        # Two fractions of a turn in each of two words, a random order from each of the others.
-        fractions = [half for word in words[:2] for half in (word >> np.uint64(16), word)]
-        fractions = [half & np.uint64(_TURN - 1) for half in fractions]
-        orders = [np.argsort(word, axis=-1, kind="stable") for word in words[2:]]
-        count = np.uint64(self._waves)
-        table = np.empty((low.size, self._COLUMNS, self._waves), dtype=np.uint16)
-        for column, stratum in enumerate((wave, orders[0], orders[1])):
-            start = stratum.astype(np.uint64) * np.uint64(_TURN)
-            table[:, column] = (start + fractions[column]) // count
-        table[:, 3] = fractions[3]
-        return table, np.take_along_axis(orders[0], orders[1], axis=-1)
+        from wnsim.kernels import plane_waves
+
+        self._table = grown(self._table, len(self._rows))
+        if self._delays is not None:
+            self._coefficients = grown(self._coefficients, len(self._rows))
+        known = len(self._rows) - low.size
+        for top in range(0, low.size, _DRAWN_LINKS):
+            some = slice(top, top + _DRAWN_LINKS)
+            drawn = slice(known + top, known + top + low[some].size)
+            words = streams.words(self._key, low[some], high[some], self._waves)
+            order = plane_waves.fill_table(words, self._table[drawn])
+            if self._delays is not None:
+                self._coefficients[drawn] = self._delays.coefficients(
+                    low[some], high[some], self._table[drawn, 3], order
+                )
 
     def _vectors(self, rows: Ints) -> Floats:
         """Return the wave parameters (6, L, M) of links from which phases are computed.

@@ -15,7 +15,7 @@ Sources: 3GPP TR 38.901 V19.4.0, clauses 7.4.1, 7.4.2, 7.5 and 7.6.3.3; 3GPP TR 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 from wnsim.channel.blockage import CAR_HEIGHT_M, TRUCK_HEIGHT_M, VehicleBlockage
 from wnsim.channel.link_states import Threshold
 from wnsim.channel.mean_loss import PathLoss
-from wnsim.channel.position_cache import CachedPositions, PositionCache
 from wnsim.channel.shadowing import Field, Shadowing, shadow_field
 from wnsim.core import streams
 from wnsim.core.units import SPEED_OF_LIGHT_MPS, Floats, Ints, db_to_linear, linear_to_db
@@ -51,7 +50,6 @@ class Geometry:
     d2d_m : (L, T) ground distance between the ends [m]
     t_s : (T,) instants [s]
     indoor : (L,) whether an end is indoors
-    cached : cached positions of the nodes, if field values are to be kept
     """
 
     low: Ints
@@ -66,7 +64,6 @@ class Geometry:
     d2d_m: Floats
     t_s: Floats
     indoor: NDArray[np.bool_]
-    cached: CachedPositions | None = None
 
     def of(self, links: NDArray[np.bool_]) -> Geometry:
         """Return the geometry of a subset of the links."""
@@ -76,7 +73,6 @@ class Geometry:
             self.low[links], self.high[links], self.positions_m, self.first[links],
             self.second[links], self.h_low_m[links], self.h_high_m[links], self.h_bs_m[links],
             self.h_ut_m[links], self.d2d_m[links], self.t_s, self.indoor[links],
-            self.cached,
         )  # fmt: skip
 
 
@@ -122,7 +118,6 @@ class Scene:
             draws = streams.generator(seed, "shadowing indoors", kind)
             self._indoor_field = Field(correlation_m, shadowing.waves, draws)
             fades.append(self._indoor_field)
-        fields = [self._sight.field, *fades]
         self.correlation_m = min(field.correlation_m for field in fades)
         self._blockage = path_loss.blockage
         if self._blockage is not None:
@@ -131,8 +126,6 @@ class Scene:
             self._vehicles = Field(vehicle_m, shadowing.waves, draws)
             draws = streams.generator(seed, "trucks", kind)
             self._trucks = Threshold(vehicle_m, shadowing.waves, draws, wavelength_m)
-            fields += [self._vehicles, self._trucks.field]
-        self._places = PositionCache([field.table for field in fields])
         self._warned: set[str] = set()
 
     def states(self, at: Geometry) -> tuple[Floats, Floats]:
@@ -147,7 +140,7 @@ class Scene:
         probabilities = [self._path_loss.los_probability(*ends)]
         if self._blockage is not None:
             probabilities.append(self._path_loss.los_or_nlosv_probability(*ends))
-        states = self._sight.states(probabilities, at.positions_m, at.first, at.second, at.cached)
+        states = self._sight.states(probabilities, at.positions_m, at.first, at.second)
         return states[0], states[-1]
 
     def gain_db(self, at: Geometry) -> Floats:
@@ -159,18 +152,17 @@ class Scene:
             if it is not finite, which is an error of the path-loss model
         """
         self._warn(at)
-        at = replace(at, cached=CachedPositions(self._places, at.positions_m))
         sight, clear = self.states(at)
+        mixed = bool(np.any(clear < 1.0))
         # A soft state of zero has no power.
         gain_db = np.full(at.d2d_m.shape, -np.inf)
-        mixed, los = np.any(clear < 1.0, axis=1), np.any(clear > 0.0, axis=1)
-        if los.any():
-            gain_db[los] = self._clear_db(at.of(los), sight[los], clear[los])
-        if mixed.any():
-            share = clear[mixed] ** 2
-            power = share * db_to_linear(gain_db[mixed])
-            power += (1.0 - share) * db_to_linear(self._state_db(at.of(mixed), False))
-            gain_db[mixed] = np.where(clear[mixed] < 1.0, linear_to_db(power), gain_db[mixed])
+        if not mixed or np.any(clear > 0.0):
+            gain_db = self._clear_db(at, sight, clear)
+        if mixed:
+            share = clear**2
+            power = share * db_to_linear(gain_db)
+            power += (1.0 - share) * db_to_linear(self._state_db(at, False))
+            gain_db = np.where(clear < 1.0, linear_to_db(power), gain_db)
         if not np.isfinite(gain_db).all():
             link, instant = np.argwhere(~np.isfinite(gain_db))[0]
             raise ValueError(
@@ -199,31 +191,30 @@ class Scene:
         sigma_db = np.asarray(
             self._path_loss.shadow_db(*ends) if self._sigma_db is None else self._sigma_db
         )
-        outdoor = np.ones(at.indoor.shape, dtype=np.bool_)
-        if self._indoor_field is not None and self._path_loss.indoor_shadow is not None:
-            outdoor = ~at.indoor
-            indoor_db = np.asarray(self._path_loss.indoor_shadow.sigma_db)
-            indoor_db = indoor_db if self._sigma_db is None else sigma_db
-            self._fade(gain_db, at, at.indoor, self._indoor_field, indoor_db)
-        self._fade(gain_db, at, outdoor, self._field[los], sigma_db)
+        indoor_shadow = self._path_loss.indoor_shadow
+        if self._indoor_field is None or indoor_shadow is None or not at.indoor.any():
+            return gain_db + self._shadow_db(at, self._field[los], sigma_db)
+        indoor_db = sigma_db if self._sigma_db is not None else np.asarray(indoor_shadow.sigma_db)
+        for field, some_db, links in (
+            (self._field[los], sigma_db, ~at.indoor),
+            (self._indoor_field, indoor_db, at.indoor),
+        ):
+            some_db = np.broadcast_to(some_db, gain_db.shape)[links]
+            gain_db[links] += self._shadow_db(at.of(links), field, some_db)
         return gain_db
 
     @staticmethod
-    def _fade(
-        gain_db: Floats, at: Geometry, links: NDArray[np.bool_], field: Field, sigma_db: Floats
-    ) -> None:
-        """Add shadow fading to the gain (L, T) [dB] of some links."""
-        if not links.any() or not np.any(sigma_db > 0.0):
-            return
-        some = at.of(links)
-        values = field.between(some.positions_m, some.first, some.second, some.cached)
-        gain_db[links] += np.broadcast_to(sigma_db, gain_db.shape)[links] * values
+    def _shadow_db(at: Geometry, field: Field, sigma_db: Floats) -> Floats:
+        """Return shadow fading (L, T), or zero, of a standard deviation [dB]."""
+        if not np.any(sigma_db > 0.0):
+            return np.zeros(())
+        return sigma_db * field.between(at.positions_m, at.first, at.second)
 
     def _blockage_db(self, blockage: VehicleBlockage, at: Geometry) -> Floats:
         """Return the loss (L, T) [dB] of blocking vehicles."""
-        normal = self._vehicles.between(at.positions_m, at.first, at.second, at.cached)
+        normal = self._vehicles.between(at.positions_m, at.first, at.second)
         truck = np.full(normal.shape, blockage.truck_share)
-        (truck,) = self._trucks.states([truck], at.positions_m, at.first, at.second, at.cached)
+        (truck,) = self._trucks.states([truck], at.positions_m, at.first, at.second)
         ends = (at.d2d_m, at.h_bs_m, at.h_ut_m)
         return truck * blockage.loss_db(normal, *ends, TRUCK_HEIGHT_M) + (
             1.0 - truck

@@ -21,12 +21,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
-from wnsim.channel.heights import length_m
-from wnsim.channel.links import members
-from wnsim.channel.position_cache import CachedPositions, Table
 from wnsim.core import streams
 from wnsim.core.params import parameters
 from wnsim.core.units import Floats, Ints
@@ -35,10 +31,6 @@ _MOST_WAVES = 1 << 16
 # Steps of an additive low-discrepancy sequence in four dimensions: powers of the root of
 # x^5 = x + 1, the counterpart of the golden ratio.
 _SPREAD = 1.1673039782614187 ** -np.arange(1.0, 5.0)
-# Waves summed, and numbers of phasors evaluated, in one batch.
-_WAVES_AT_ONCE = 256
-_PHASORS = 1 << 22
-_SLAB = 1 << 16
 
 
 @parameters
@@ -73,14 +65,14 @@ class Kernel:
 
     Parameters
     ----------
-    autocorrelation : correlation at a distance
+    power : p of the autocorrelation exp(-r^p) at a distance r
     wave_number : quantile function of the length of a wave vector, whose distribution is the
         plane spectrum of the autocorrelation
     vertical : quantile function of the third component of a wave vector, given its length in the
         plane, of which the spectrum in space is made
     """
 
-    autocorrelation: Callable[[Floats], Floats]
+    power: int
     wave_number: Callable[[Floats], Floats]
     vertical: Callable[[Floats, Floats], Floats]
 
@@ -88,13 +80,13 @@ class Kernel:
 # The spectrum of exp(-r) in the plane is k (1 + k^2)^(-3/2). In space it is a constant times
 # (1 + k^2 + z^2)^(-2): given k, z / sqrt((1 + k^2) / 3) has Student's distribution with 3 degrees.
 EXPONENTIAL = Kernel(
-    lambda r: np.exp(-r),
+    1,
     lambda u: np.asarray(np.sqrt(1.0 / (1.0 - u) ** 2 - 1.0)),
     lambda k, u: np.asarray(np.sqrt((1.0 + k**2) / 3.0) * stdtrit(3.0, u)),
 )
 # The spectrum of exp(-r^2) in the plane is k exp(-k^2 / 4) / 2; each component is Gaussian.
 SQUARED_EXPONENTIAL = Kernel(
-    lambda r: np.exp(-(r**2)),
+    2,
     lambda u: np.asarray(2.0 * np.sqrt(-np.log1p(-u))),
     lambda k, u: np.asarray(math.sqrt(2.0) * ndtri(u)),
 )
@@ -113,11 +105,6 @@ class Field:
     waves : number of plane waves
     draws : generator of wave vectors and phases
     kernel : shape of the autocorrelation
-
-    Attributes
-    ----------
-    waves : number of plane waves
-    table : phasors of recent positions
     """
 
     def __init__(
@@ -137,16 +124,12 @@ class Field:
         number = kernel.wave_number(points[:2])
         length = number / (2.0 * np.pi * correlation_m)
         angle = 2.0 * np.pi * points[2:]
-        # (2 ends, waves), in turns per meter and turns
-        self._x = length * np.cos(angle)
-        self._y = length * np.sin(angle)
-        self._phase = np.stack([np.zeros(waves), draws.random(waves)])
+        phase = np.stack([np.zeros(waves), draws.random(waves)])
         strata = draws.random((2, waves)).argsort(axis=1)
         height = kernel.vertical(number, (strata + draws.random((2, waves))) / waves)
-        self._z = height / (2.0 * np.pi * correlation_m)
-        self._scale = math.sqrt(2.0 / waves)
-        self.waves = waves
-        self.table = Table(waves)
+        height /= 2.0 * np.pi * correlation_m
+        # (2 ends, 4, waves): wave vectors [turn/m] and phase [turn]
+        self._waves = np.stack([length * np.cos(angle), length * np.sin(angle), height, phase], 1)
 
     def __call__(self, a_m: Floats, b_m: Floats) -> Floats:
         """Return the field between positions.
@@ -165,93 +148,25 @@ class Field:
         positions_m = np.concatenate([near_m, far_m])
         return self.between(positions_m, first, first + first.size)[:, 0].reshape(a_m.shape[:-1])
 
-    def between(
-        self, positions_m: Floats, first: Ints, second: Ints, cached: CachedPositions | None = None
-    ) -> Floats:
+    def between(self, positions_m: Floats, first: Ints, second: Ints) -> Floats:
         """Return the field between pairs of n moving positions, evaluating each position once.
 
         Parameters
         ----------
         positions_m : (n, T, 2 or 3) positions at T instants [m]
         first, second : (L,) indices of the ends of each link
-        cached : cached positions, if phasors are to be kept
 
         Returns
         -------
         (L, T) values, equal to those of calling the field with the two ends of each link and
         instant
         """
-        rows = None if cached is None else cached.rows
-        if rows is None:
-            used, first, second = members(first, second)
-            positions_m = positions_m[used]
-            values = self._summed(positions_m, first, second)
-        else:
-            self.table.fill(rows, positions_m, self._phasors)
-            values = _sums(self.table.phasors, rows[first], rows[second])
-        apart_m = positions_m[first] - positions_m[second]
-        distance = length_m(apart_m)
-        # F(a, b) and F(b, a) are correlated where both ends are near each other.
-        overlap = self._kernel.autocorrelation(distance / self.correlation_m) ** 2
-        return self._scale * values / np.sqrt(2.0 * (1.0 + overlap))
+        from wnsim.kernels import random_fields
+        from wnsim.kernels.compiling import plain
 
-    def _summed(self, positions_m: Floats, first: Ints, second: Ints) -> Floats:
-        """Return the sums of cosines (L, T) between positions that are not cached."""
-        values = np.zeros((first.size, positions_m.shape[1]))
-        step = max(1, _PHASORS // (4 * _WAVES_AT_ONCE * max(1, positions_m.shape[0])))
-        for start in range(0, positions_m.shape[1], step):
-            window = slice(start, start + step)
-            some_m = positions_m[:, window]
-            rows = np.arange(some_m[..., 0].size).reshape(some_m.shape[:2])
-            for wave in range(0, self.waves, _WAVES_AT_ONCE):
-                waves = slice(wave, wave + _WAVES_AT_ONCE)
-                phasors = self._phasors(some_m.reshape(-1, some_m.shape[-1]), waves)
-                values[:, window] += _sums(phasors, rows[first], rows[second])
-        return values
-
-    def _phasors(self, positions_m: Floats, waves: slice = slice(None)) -> NDArray[np.float32]:
-        """Return factors (n, 2, 2 waves) of positions (n, 2 or 3); inner products are the sums.
-
-        cos(p + q) = [cos p, -sin p] . [cos q, sin q], p of one end and q of the other.
-        """
-        x, y, z, phase = (part[:, waves] for part in (self._x, self._y, self._z, self._phase))
-        count = x.shape[1]
-        phasors = np.empty((positions_m.shape[0], 2, 2 * count), dtype=np.float32)
-        step = max(1, _SLAB // (2 * count))
-        for top in range(0, positions_m.shape[0], step):
-            some = slice(top, top + step)
-            turns = positions_m[some, None, 0, None] * x
-            turns += positions_m[some, None, 1, None] * y
-            if positions_m.shape[1] == 3:
-                turns += positions_m[some, None, 2, None] * z
-            turns += phase
-            # Single precision only after whole turns are removed.
-            turns -= np.rint(turns)
-            angle = (2.0 * np.pi * turns).astype(np.float32)
-            phasors[some, ..., :count] = np.cos(angle)
-            phasors[some, ..., count:] = np.sin(angle)
-        phasors[:, 0, count:] *= -1.0
-        return phasors
-
-
-def _sums(phasors: NDArray[np.float32], first: Ints, second: Ints) -> Floats:
-    """Return the sums of cosines in both directions of links.
-
-    Parameters
-    ----------
-    phasors : (n, 2, 2 waves) phasors of positions
-    first, second : (L, T) indices of the links' ends
-    """
-    sums = np.empty(first.shape)
-    links = max(1, _SLAB // max(1, first.shape[1] * phasors[:1].size))
-    for top in range(0, first.shape[0], links):
-        some = slice(top, top + links)
-        one, other = phasors[first[some]], phasors[second[some]]
-        # A dot product for each link adds the waves in one fixed order, so that its value does
-        # not depend on which others are requested with it.
-        sums[some] = np.vecdot(one[:, :, 0], other[:, :, 1])
-        sums[some] += np.vecdot(other[:, :, 0], one[:, :, 1])
-    return sums
+        return random_fields.values(
+            self._waves, self.correlation_m, self._kernel.power, plain(positions_m), first, second
+        )
 
 
 def shadow_field(correlation_m: float, waves: int, seed: int, los: bool, kind: int = 0) -> Field:

@@ -197,7 +197,8 @@ def _checked_world(scenario: Scenario) -> World:
     world = build_world(scenario)
     if world.count > 1:
         # Some models check only on a link whether they fit the devices.
-        world.channel.large_scale_db(np.array([0]), np.array([1]), np.zeros(1))
+        if scenario.channel.replay is not None:
+            world.channel.large_scale_db(np.array([0]), np.array([1]), np.zeros(1))
         _check_heights(scenario, world)
     return world
 

@@ -1,0 +1,67 @@
+"""Kernels of the channel's gain: from decibels on a time grid to power gains of instants."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wnsim.kernels.compiling import compiled
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from wnsim.core.units import Floats, Ints
+
+_NEPERS_PER_DB = math.log(10.0) / 10.0
+
+
+@compiled
+def interpolate_db(values_db: Floats, left: Ints, right: Ints, fraction: Floats) -> Floats:
+    """Return values at instants between the points of a grid, linear in decibels.
+
+    Parameters
+    ----------
+    values_db : (L, G) values at the points [dB]
+    left, right : (T,) points before and after each instant
+    fraction : (T,) fraction of the step from left to right
+
+    Returns
+    -------
+    (L, T) [dB]
+    """
+    result = np.empty((values_db.shape[0], fraction.size))
+    for link in range(values_db.shape[0]):
+        for instant in range(fraction.size):
+            start = values_db[link, left[instant]]
+            change = values_db[link, right[instant]] - start
+            result[link, instant] = start + change * fraction[instant]
+    return result
+
+
+@compiled
+def power_gains(gain_db: Floats, amplitude: NDArray[np.complex128], skip: int) -> Floats:
+    """Return gains times squared amplitudes.
+
+    Parameters
+    ----------
+    gain_db : (L, T) gain [dB]
+    amplitude : (L, at least skip + T, B) complex amplitudes
+    skip : how many instants of these come before the first one
+
+    Returns
+    -------
+    (L, T, B) power gain, linear
+    """
+    links, instants = gain_db.shape
+    bands = amplitude.shape[2]
+    result = np.empty((links, instants, bands))
+    for link in range(links):
+        for instant in range(instants):
+            gain = math.exp(_NEPERS_PER_DB * gain_db[link, instant])
+            for band in range(bands):
+                value = amplitude[link, skip + instant, band]
+                power = value.real * value.real + value.imag * value.imag
+                result[link, instant, band] = gain * power
+    return result
