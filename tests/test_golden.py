@@ -27,6 +27,10 @@ def test_tables_are_those_of_the_golden_digests(scenario: str, tmp_path: Path) -
         if found["tables"][path][kind] != digests[kind]
     ]
     assert not changed, f"changed; if that is meant, `python tests/golden` renews: {changed}"
+    # Events are what a simulation costs, in numbers that do not depend on the machine.
+    assert set(found["events"]) == set(golden["events"])
+    more = [run for run, count in found["events"].items() if count > golden["events"][run]]
+    assert not more, f"more events than before; if that is meant, `python tests/golden`: {more}"
 
 
 def test_a_digest_sees_each_cell_and_follows_renames() -> None:

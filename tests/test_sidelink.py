@@ -186,7 +186,8 @@ def test_resources_last_as_long_as_counter_and_keeping_say(keep: float) -> None:
         subchannels=1, sensing=False, period_slots=100, resources_per_period=1,
         counter=(1, 4), keep_probability=keep,
     )  # fmt: skip
-    transport = Transport(packet_bytes=50, packet_header_bytes=0, trace=True)
+    # Smaller than a block, so that each block completes one.
+    transport = Transport(packet_bytes=1500, packet_header_bytes=0, trace=True)
     periods = 1500
     slots = _slots_of_a_delivered_message(mac, transport, periods)
     changes = sum(after - before != 100 for before, after in pairwise(slots))

@@ -3,7 +3,8 @@
 `digests.json` holds two digests of each table: one of all columns, which holds on a processor and
 with libraries like those it was made with, and one of the columns without decimals, which holds
 everywhere. `renames.json` maps today's names of tables, columns and values to those of the digests,
-so that a renaming is a line there and nothing else.
+so that a renaming is a line there and nothing else. The number of events of each run is kept too:
+it may fall, and grows only on purpose.
 """
 
 from __future__ import annotations
@@ -46,8 +47,13 @@ _DECIMAL = re.compile(r"-?(\d+\.\d*|\d*\.\d+|\d+)([eE][-+]?\d+)?|-?inf|nan")
 _INTEGER = re.compile(r"-?\d+")
 
 
-def tables(scenario: str, out: Path) -> tuple[dict[str, bytes], dict[str, str]]:
-    """Run a shortened scenario; return its tables by path, and what their last bits depend on."""
+def tables(scenario: str, out: Path) -> tuple[dict[str, bytes], dict[str, str], dict[str, int]]:
+    """Run a shortened scenario.
+
+    Returns
+    -------
+    its tables by path, what their last bits depend on, and the number of events of each run
+    """
     results = run(load(f"{scenario}.yaml", settings=SCENARIOS[scenario]), out)
     found = {
         path.relative_to(out).as_posix(): path.read_bytes()
@@ -56,7 +62,8 @@ def tables(scenario: str, out: Path) -> tuple[dict[str, bytes], dict[str, str]]:
     }
     manifest = next(iter(results.manifests.values()))
     versions = {name: manifest["versions"][name] for name in _PACKAGES}
-    return found, versions | {"processor": manifest["machine"]["processor"]}
+    events = {name: each["events"] for name, each in results.manifests.items()}
+    return found, versions | {"processor": manifest["machine"]["processor"]}, events
 
 
 def digest(path: str, data: bytes, renames: dict[str, Any]) -> dict[str, str]:
@@ -79,15 +86,15 @@ def digest(path: str, data: bytes, renames: dict[str, Any]) -> dict[str, str]:
 
 
 def of_scenario(scenario: str, out: Path) -> dict[str, Any]:
-    """Return the digests of a scenario's tables, and what the digests of all columns depend on."""
-    found, made_with = tables(scenario, out)
+    """Return a scenario's digests, what those of all columns depend on, and events."""
+    found, made_with, events = tables(scenario, out)
     renames = json.loads(RENAMES.read_text("utf-8"))
     former = {}
     for path, data in found.items():
         name = PurePosixPath(path)
         name = name.with_name(renames["tables"].get(name.name, name.name))
         former[name.as_posix()] = digest(name.as_posix(), data, renames)
-    return {"made_with": made_with, "tables": former}
+    return {"made_with": made_with, "events": events, "tables": former}
 
 
 def _is_decimal(cell: str) -> bool:

@@ -1,0 +1,237 @@
+"""Speed against an earlier version, and the page docs/benchmarks.md; run by hand.
+
+    python tests/benchmarks/compare.py [CASE ...] [--base COMMIT] [--repeats N]
+
+Each case runs in a process of its own, in turns with the same case in a checkout of the earlier
+version (a git worktree in a temporary folder): A B A B; what is compared are medians of CPU
+seconds. Measurements are kept in build/benchmarks, so that an interrupted comparison goes on where
+it ended; the page is written from all that are there. Without names: all cases.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+KEPT = ROOT / "build" / "benchmarks"
+PAGE = ROOT / "docs" / "benchmarks.md"
+BASE = "978de87"
+PACKAGES = ("numpy", "scipy", "numba", "simpy", "torch", "transformers")
+
+HEAD = """# Speed
+
+Measured on {day} with `python tests/benchmarks/compare.py`: this version and commit {base} (before
+the compiled kernels) in turns on the same machine; one thread, CPU seconds, medians. Imports and
+the loading of compiled code are left out. Seconds depend on the machine and on what else runs on
+it; ratios hardly do.
+
+* Machine: {machine}.
+* Versions: {versions}.
+"""
+TAIL = """Training and memory have commands of their own: `tests/benchmarks/training.py` and
+`tests/benchmarks/memory.py`.
+"""
+Measured = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Line:
+    """A row of the table.
+
+    Parameters
+    ----------
+    work : what is measured
+    target : how many times less CPU than the earlier version; none: this version alone
+    bound : what limits it, from this version's measurement
+    repeats : how many times each version is measured, if not as the options say
+    """
+
+    work: str
+    target: float | None
+    bound: Callable[[Measured], str] = lambda found: ""
+    repeats: int | None = None
+
+
+def events(found: Measured) -> str:
+    """Describe the events that the work consists of."""
+    return f"{found['events']} events, {1e6 * found['seconds'] / found['events']:.0f} µs each"
+
+
+def per_transfer(found: Measured) -> str:
+    """Describe the time of a transfer."""
+    each_ms = 1e3 * found["seconds"] / found["transfers"]
+    return (
+        f"{found['transfers']} transfers, {each_ms:.2f} ms each, {found['delivered']:.1%} "
+        f"delivered; Shannon time over time used {found['shannon']:.2f}"
+    )
+
+
+def blocks(found: Measured) -> str:
+    """Describe the rate of transport blocks."""
+    return f"{found['blocks']} transport blocks, {found['blocks'] / found['seconds']:.2g} a second"
+
+
+LINES = {
+    "fading": Line(
+        "fading and all of the gain, 190 links, 1024 samples", 5.0,
+        lambda found: f"{found['rate'] / 1e6:.1f} M link-samples a second",
+    ),
+    "reuse-1000": Line(
+        "1,000 devices on 4 km², interference, 10 x 10 x 1 MB", 3.0, per_transfer, 1
+    ),
+    "reuse-100": Line("100 devices, the same density, 4 rounds", 3.0, per_transfer),
+    "network": Line("`network.yaml`, all variants, network part", 2.5, events),
+    "highway": Line("`highway.yaml`, all variants, network part", 2.5, events),
+    "cell": Line("`cell.yaml`, all variants, network part", 2.5, events),
+    "ofdma": Line(
+        "OFDMA with NR, 20 devices, 4 x 74 MB, 20 rounds", 5.0, per_transfer, 1
+    ),
+    "links-20": Line("20 links x 10 MiB, NR", 3.0, blocks),
+    "links-500": Line("500 links x 10 MiB, NR", 3.0, blocks),
+    "single": Line(
+        "one link, one message of 1500 bytes", 5.0,
+        lambda found: f"{1e3 * found['seconds']:.2f} ms; calls of Python and NumPy",
+    ),
+    "reuse-1000-sparse": Line(
+        "1,000 devices on 4 km², interference, 3 rounds", None, per_transfer, 1
+    ),
+    "reuse-10000": Line(
+        "10,000 devices on 40 km², interference, 3 rounds", None, per_transfer, 1
+    ),
+}  # fmt: skip
+
+
+def measured(case: str, tree: Path) -> Measured:
+    """Measure a case in a checkout, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, str(HERE / "cases.py"), case],
+        cwd=tree,
+        env=os.environ | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise RuntimeError(f"{case} in {tree}:\n{done.stderr}")
+    found: Measured = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+@contextmanager
+def checkout(commit: str) -> Iterator[Path]:
+    """Yield a folder with an earlier version."""
+    git = ["git", "-C", str(ROOT), "worktree"]
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "base"
+        subprocess.run(
+            [*git, "add", "--detach", str(tree), commit], check=True, stdout=subprocess.DEVNULL
+        )
+        try:
+            yield tree
+        finally:
+            subprocess.run([*git, "remove", "--force", str(tree)], check=True)
+
+
+def measure(case: str, base: Path, repeats: int) -> None:
+    """Measure a case in turns, unless that was done, and keep what was found."""
+    path, line = KEPT / f"{case}.json", LINES[case]
+    if path.exists():
+        return
+    found: dict[str, list[Measured]] = {"base": [], "now": []}
+    for _ in range(line.repeats or repeats):
+        if line.target is not None:
+            found["base"].append(measured(case, base))
+        found["now"].append(measured(case, ROOT))
+        print(case, [f"{name} {each[-1]['seconds']:.3g} s" for name, each in found.items() if each])
+    KEPT.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(found | {"date": today()}), "utf-8")
+
+
+def table() -> list[str]:
+    """Return the rows of the table of what was measured."""
+    rows = [
+        "| work | CPU before [s] | now [s] | ratio | target | memory before, now [GiB] | bound |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for case, line in LINES.items():
+        path = KEPT / f"{case}.json"
+        if not path.exists():
+            continue
+        found = json.loads(path.read_text("utf-8"))
+        now = middle(found["now"])
+        cells = ["", f"{now['seconds']:.3g}", "", "", f"{now['peak_bytes'] / 2**30:.2f}"]
+        if line.target is not None:
+            before = middle(found["base"])
+            ratio = before["seconds"] / now["seconds"]
+            verdict = "met" if ratio >= line.target else "missed"
+            cells = [
+                f"{before['seconds']:.3g}", cells[1], f"{ratio:.1f}",
+                f"{line.target:g}, {verdict}",
+                f"{before['peak_bytes'] / 2**30:.2f}, {cells[4]}",
+            ]  # fmt: skip
+        rows.append("| " + " | ".join([line.work, *cells, line.bound(now)]) + " |")
+    return rows
+
+
+def middle(found: list[Measured]) -> Measured:
+    """Return the measurement of median time."""
+    return sorted(found, key=lambda each: float(each["seconds"]))[(len(found) - 1) // 2]
+
+
+def page(base: str) -> str:
+    """Return the page."""
+    names = [f"{name} {importlib.metadata.version(name)}" for name in PACKAGES]
+    machine = f"{processor()}, {os.cpu_count()} cores"
+    versions = f"Python {platform.python_version()}, {', '.join(names)}"
+    head = HEAD.format(day=today(), base=base, machine=machine, versions=versions)
+    return "\n".join([head, *table(), "", TAIL])
+
+
+def today() -> str:
+    """Return the date."""
+    return datetime.now(UTC).date().isoformat()
+
+
+def processor() -> str:
+    """Return the name of the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
+    except OSError:
+        return platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def main() -> None:
+    """Measure, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("cases", nargs="*", choices=[[], *LINES], metavar="CASE")
+    parser.add_argument("--base", default=BASE)
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    with checkout(options.base) as base:
+        for case in options.cases or LINES:
+            measure(case, base, options.repeats)
+    PAGE.write_text(page(options.base), "utf-8")
+    print(*table(), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
