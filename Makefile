@@ -2,14 +2,16 @@
 # urban.yaml including its figures.  make test: install, then linters, types and all tests.
 # make quick: the quick part of the tests.  make validation: docs/validation.md and its pictures.
 # make docs: the pages in docs/_build/html.  make build: wheel and sdist in dist/, each installed and
-# run in a fresh environment.  make audit: known vulnerabilities of pinned packages (asks PyPI).
+# run in a fresh environment.  make lowest: the tests with the lowest versions that pyproject.toml
+# allows.  make benchmarks: docs/benchmarks.md, in hours; an interrupted one is continued.
+# make audit: known vulnerabilities of pinned packages (asks PyPI).
 PYTHON ?= python3
 VENV   ?= .venv
 # Processes that share the training of the demo.
 PROCESSES ?= 2
 BIN     = $(VENV)/bin
 
-.PHONY: install demo test quick docs validation build audit clean
+.PHONY: install demo test quick docs validation build lowest benchmarks audit clean
 install: $(VENV)/.installed
 
 demo: $(VENV)/.installed
@@ -41,6 +43,17 @@ build: $(VENV)/.installed
 	  (cd build/dist && $$kind/bin/python -m wnsim.selftest && \
 	   $$kind/bin/wnsim network.yaml --set traffic.rounds=1 --out $$kind-results) || exit 1; \
 	done
+
+lowest:
+	rm -rf build/lowest
+	$(PYTHON) -m venv build/lowest
+	$(PYTHON) tests/lowest.py > build/lowest/constraints.txt
+	build/lowest/bin/python -m pip install --quiet -c build/lowest/constraints.txt torch
+	build/lowest/bin/python -m pip install --quiet -c build/lowest/constraints.txt -e ".[test]"
+	OMP_NUM_THREADS=1 build/lowest/bin/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+
+benchmarks: $(VENV)/.installed
+	$(BIN)/python tests/benchmarks/compare.py
 
 audit:
 	$(PYTHON) -m venv build/audit

@@ -161,7 +161,8 @@ class Learning:
 
     Parameters
     ----------
-    model : `tiny`, the built-in model; or a Hugging Face causal LM by folder or hub name
+    model : `tiny`, the built-in model; or a Hugging Face causal LM by folder or hub name; or a GGUF
+        file, a folder with one, or `package:NAME` for the one in an installed Python package
     payload : `actual` sizes of the model's updates, or `{emulate: architecture}`
     scoring : which choice is the answer of a causal language model: the one of highest `mean`
         log-likelihood per token, `sum`, or sum `per-byte`, all with the end of text; or, without

@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..tasks import Example
+from .gguf import converted
+from .gguf_files import gguf_file
 from .loading import four_bit_config, load_from
 
 if TYPE_CHECKING:
@@ -68,8 +70,9 @@ def load(
 
     Parameters
     ----------
-    name : `tiny` for the built-in model, a folder in Hugging Face format, or the name of a model on
-        the Hugging Face hub (a copy in the local cache is preferred and needs no network)
+    name : `tiny` for the built-in model, a folder in Hugging Face format, a GGUF file, a folder
+        with one, `package:NAME` for the one in an installed package, or the name of a model on the
+        Hugging Face hub (a copy in the local cache is preferred and needs no network)
     dtype : of the weights; of the products, if the weights are quantized
     device : torch device of the model
     quantization : `4bit` stores the weights of linear layers as NF4 numbers with quantized scales
@@ -97,7 +100,10 @@ def load(
 
 def model_source(name: str) -> str:
     """Return the folder or hub name from which other tools load the model of `load`."""
-    return str(TINY) if name == "tiny" else name
+    if name == "tiny":
+        return str(TINY)
+    packed = gguf_file(name)
+    return name if packed is None else str(converted(packed))
 
 
 def encode(

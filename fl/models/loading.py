@@ -11,6 +11,8 @@ import torch
 
 from ..config import names_a_folder
 from .checks import check_folder, check_tokens, check_weights, smoke_test
+from .gguf import converted
+from .gguf_files import gguf_file
 
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -48,7 +50,8 @@ def load_from(
 
     Parameters
     ----------
-    name : folder in Hugging Face format, or name of a model on the hub
+    name : folder in Hugging Face format, GGUF file or package with one, or name of a model on the
+        hub
     options : options of the library's loader
     encoder : whether the model is an encoder without a head
 
@@ -57,11 +60,16 @@ def load_from(
     ValueError
         if it cannot be loaded; see `load`
     """
+    packed = gguf_file(name)
+    if packed is not None:
+        return _read(str(converted(packed)), True, options, encoder)
     if name and Path(name).is_dir():
         check_folder(Path(name))
         return _read(name, True, options, encoder)
     if not name or names_a_folder(name):
-        raise ValueError(f"model must be 'tiny', a folder or a hub name; no such folder: {name!r}")
+        raise ValueError(
+            f"model must be 'tiny', a folder, a GGUF file or a hub name; no such folder: {name!r}"
+        )
     return _from_hub(name, options, encoder)
 
 
@@ -118,7 +126,9 @@ def _from_hub(
     try:
         cached = isinstance(try_to_load_from_cache(name, "config.json"), str)
     except HFValidationError as error:
-        raise ValueError(f"model must be 'tiny', a folder or a hub name, got {name!r}") from error
+        raise ValueError(
+            f"model must be 'tiny', a folder, a GGUF file or a hub name, got {name!r}"
+        ) from error
     cache_error = ""
     if cached:
         try:

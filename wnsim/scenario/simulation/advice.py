@@ -221,11 +221,16 @@ def _check_heights(scenario: Scenario, world: World) -> None:
 
 
 def _check_model(scenario: Scenario) -> None:
-    """Raise ScenarioError if the folder of a model or of an initial adapter does not exist."""
+    """Raise ScenarioError if the files of a model or of an initial adapter do not exist."""
     from fl.config import names_a_folder
+    from fl.models.gguf_files import gguf_file
 
     name = "tiny" if scenario.fl is None else scenario.fl.model
-    if names_a_folder(name) and not Path(name).is_dir():
+    try:
+        packed = gguf_file(name)
+    except ValueError as error:
+        raise ScenarioError(f"fl.model: {error}") from error
+    if packed is None and names_a_folder(name) and not Path(name).is_dir():
         raise ScenarioError(f"fl.model: no such folder: {name!r}")
     start = None if scenario.fl is None else scenario.fl.initial_adapter
     if start is not None and not Path(start).is_dir():

@@ -36,6 +36,7 @@ def resolved(scenario: Scenario) -> str:
 def inputs(scenario: Scenario) -> dict[str, str]:
     """Return the digests of the files that a scenario names, by path."""
     from fl.config import Folder
+    from fl.models.gguf_files import gguf_file
 
     paths: list[Path] = []
     file = getattr(scenario.mobility, "file", None)
@@ -52,8 +53,10 @@ def inputs(scenario: Scenario) -> dict[str, str]:
             paths += sorted(Path(scenario.fl.tasks.folder).glob("*/*.jsonl"))
         if scenario.fl.initial_adapter is not None:
             paths += sorted(Path(scenario.fl.initial_adapter).glob("adapter_*"))
-        model = Path(scenario.fl.model)
-        if scenario.fl.model != "tiny" and model.is_dir():
+        model, packed = Path(scenario.fl.model), gguf_file(scenario.fl.model)
+        if packed is not None:
+            paths.append(packed)
+        elif scenario.fl.model != "tiny" and model.is_dir():
             paths += sorted(path for path in model.iterdir() if path.is_file())
     paths += plugin_sources(scenario)
     return {str(path): records.file_digest(path) for path in paths}
