@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from fl.models.language_model import TINY
 from fl.tasks.benchmarks import BENCHMARKS
+from fl.tasks.folder import from_folder
 from fl.tasks.hub import from_hub
 from wnsim.scenario.__main__ import main
 
@@ -34,6 +36,13 @@ COLUMNS: dict[str, dict[str, Any]] = {
         "question": "What is {n}?", "choices": {"text": ["ice", "air"], "label": ["1", "2"]},
         "answerKey": "1",
     },
+    "obqa": {
+        "question_stem": "A stone is {n}", "choices": {"text": ["soft", "hard"], "label": "AB"},
+        "answerKey": "B",
+    },
+    "winogrande": {
+        "sentence": "{n} saw that _ was late.", "option1": "Ann", "option2": "Eve", "answer": "2",
+    },
     "hellaswag": {
         "activity_label": "Rowing", "ctx": "Then {n}", "endings": ["x", "y", "z", "w"],
         "label": "2",
@@ -49,9 +58,13 @@ EXPECTED = {
     "gsm8k": ("Question: How much is 0 and 1000?\nThe answer is", "1000", ()),
     "arc-easy": ("Question: What is 0?\nAnswer:", "air", ("ice", "air")),
     "arc-challenge": ("Question: What is 0?\nAnswer:", "ice", ("ice", "air")),
+    "obqa": ("A stone is 0", "hard", ("soft", "hard")),
+    "winogrande": (
+        "Fill in the blank: 0 saw that _ was late.\nAnswer:", "Eve", ("Ann", "Eve"),
+    ),
     "hellaswag": ("Rowing: Then 0", "z", ("x", "y", "z", "w")),
     "scienceqa": ("Question: Which is 0?\nAnswer:", "p", ("p", "q")),
-}
+}  # fmt: skip
 
 
 def rows(name: str, numbers: range) -> list[dict[str, Any]]:
@@ -80,6 +93,53 @@ def test_rows_become_examples(name: str) -> None:
     first = task.train[0]
     assert (first.prompt, first.answer, first.choices) == EXPECTED[name]
     assert (task.name, len(task.train), len(task.test)) == (name, 5, 3)
+
+
+@pytest.mark.parametrize("name", BENCHMARKS)
+@pytest.mark.parametrize("kind", ["jsonl", "parquet"])
+def test_local_files_are_read_as_the_hub_has_them(tmp_path: Path, kind: str, name: str) -> None:
+    folder, known = tmp_path / "mine", BENCHMARKS[name]
+    folder.mkdir()
+    parts = {"train": range(12), known.test: range(50, 54)}
+    if known.test != "test":
+        # Its answers are secret, as these splits have them.
+        parts["test"] = range(90, 92)
+    for part, numbers in parts.items():
+        write(folder, kind, part, rows(name, numbers))
+    (task,) = from_folder(tmp_path, 5, 3)
+    first = task.train[0]
+    assert (first.prompt, first.answer, first.choices) == EXPECTED[name]
+    assert (task.name, len(task.train), len(task.test)) == ("mine", 5, 3)
+    assert all("5" in example.prompt for example in task.test)
+
+
+def write(folder: Path, kind: str, part: str, found: list[dict[str, Any]]) -> None:
+    if kind == "jsonl":
+        lines = "".join(json.dumps(row) + "\n" for row in found)
+        (folder / f"{part}.jsonl").write_text(lines, "utf-8")
+        return
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    # In two parts, as the hub stores larger ones.
+    half = len(found) // 2
+    for number, some in enumerate((found[:half], found[half:])):
+        path = folder / f"{part}-0000{number}-of-00002.parquet"
+        parquet.write_table(pyarrow.Table.from_pylist(some), path)
+
+
+def test_a_wrong_row_of_a_local_benchmark_is_named(tmp_path: Path) -> None:
+    made = rows("piqa", range(4))
+    made[2]["label"] = -1
+    (tmp_path / "piqa").mkdir()
+    write(tmp_path / "piqa", "jsonl", "train", made)
+    write(tmp_path / "piqa", "jsonl", "validation", rows("piqa", range(7, 9)))
+    with pytest.raises(ValueError, match=r"train.jsonl:3: .*one of 2 choices, got number -1"):
+        from_folder(tmp_path, None, None)
+    (tmp_path / "piqa" / "train.jsonl").unlink()
+    (tmp_path / "piqa" / "train.parquet").write_bytes(b"PAR1 this is none")
+    pytest.importorskip("pyarrow")
+    with pytest.raises(ValueError, match=r"train.parquet: must be a Parquet file"):
+        from_folder(tmp_path, None, None)
 
 
 def test_rows_that_are_no_questions_of_text_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,8 @@ from .base import Text
 class Folder:
     """Tasks from a folder: one subfolder per task, with train.jsonl and test.jsonl.
 
+    Files of benchmarks as the hub has them, JSON lines or Parquet, are read too.
+
     Parameters
     ----------
     folder : the folder, relative to the scenario's

@@ -4,8 +4,10 @@ Choices are scored by their text, after a zero-shot prompt; `gsm8k` asks for the
 without the reasoning in its answers, so that the accuracy is below that with a chain of thought.
 Benchmarks that require executing the output of a model are not included.
 
-Sources: the data sets' own cards; prompts of boolq, siqa and arc as in EleutherAI's evaluation
-harness.
+The prompt of winogrande is our own: the usual one compares two prompts with one answer.
+
+Sources: the data sets' own cards; prompts of boolq, siqa, arc and obqa as in EleutherAI's
+evaluation harness.
 """
 
 from __future__ import annotations
@@ -28,10 +30,12 @@ class Benchmark:
     source, config : name on the hub, and configuration
     train, test : splits; the test split is one with public answers
     read : converts a row to an example; None for rows to skip, such as questions about pictures
+    columns : columns that tell a row of it from all others
     """
 
     source: str
     read: Callable[[Row], Example | None]
+    columns: frozenset[str]
     config: str | None = None
     train: str = "train"
     test: str = "validation"
@@ -63,6 +67,17 @@ def _arc(row: Row) -> Example:
     return _chosen(f"Question: {row['question']}\nAnswer:", choices["text"], index)
 
 
+def _obqa(row: Row) -> Example:
+    choices = row["choices"]
+    index = list(choices["label"]).index(row["answerKey"])
+    return _chosen(row["question_stem"], choices["text"], index)
+
+
+def _winogrande(row: Row) -> Example:
+    prompt = f"Fill in the blank: {row['sentence']}\nAnswer:"
+    return _chosen(prompt, (row["option1"], row["option2"]), int(row["answer"] or 0) - 1)
+
+
 def _hellaswag(row: Row) -> Example:
     return _chosen(f"{row['activity_label']}: {row['ctx']}", row["endings"], int(row["label"]))
 
@@ -88,13 +103,46 @@ def _chosen(prompt: str, choices: Any, index: int) -> Example:
     return Example(prompt, texts[index], texts)
 
 
+def _columns(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 BENCHMARKS: dict[str, Benchmark] = {
-    "boolq": Benchmark("google/boolq", _boolq),
-    "piqa": Benchmark("baber/piqa", _piqa),
-    "siqa": Benchmark("allenai/social_i_qa", _siqa),
-    "gsm8k": Benchmark("openai/gsm8k", _gsm8k, "main", test="test"),
-    "arc-easy": Benchmark("allenai/ai2_arc", _arc, "ARC-Easy", test="test"),
-    "arc-challenge": Benchmark("allenai/ai2_arc", _arc, "ARC-Challenge", test="test"),
-    "hellaswag": Benchmark("Rowan/hellaswag", _hellaswag),
-    "scienceqa": Benchmark("derek-thomas/ScienceQA", _scienceqa, test="test"),
-}
+    "boolq": Benchmark("google/boolq", _boolq, _columns("passage question answer")),
+    "piqa": Benchmark("baber/piqa", _piqa, _columns("goal sol1 sol2 label")),
+    "siqa": Benchmark(
+        "allenai/social_i_qa", _siqa, _columns("context question answerA answerB answerC label")
+    ),
+    "gsm8k": Benchmark("openai/gsm8k", _gsm8k, _columns("question answer"), "main", test="test"),
+    "arc-easy": Benchmark(
+        "allenai/ai2_arc", _arc, _columns("question choices answerKey"), "ARC-Easy", test="test"
+    ),
+    "arc-challenge": Benchmark(
+        "allenai/ai2_arc", _arc, _columns("question choices answerKey"), "ARC-Challenge",
+        test="test",
+    ),
+    "obqa": Benchmark(
+        "allenai/openbookqa", _obqa, _columns("question_stem choices answerKey"), "main",
+        test="test",
+    ),
+    "winogrande": Benchmark(
+        "allenai/winogrande", _winogrande, _columns("sentence option1 option2 answer"),
+        "winogrande_xl",
+    ),
+    "hellaswag": Benchmark(
+        "Rowan/hellaswag", _hellaswag, _columns("activity_label ctx endings label")
+    ),
+    "scienceqa": Benchmark(
+        "derek-thomas/ScienceQA", _scienceqa, _columns("question choices answer hint image"),
+        test="test",
+    ),
+}  # fmt: skip
+
+
+def benchmark_of(row: Row) -> Benchmark | None:
+    """Return the benchmark whose columns a row has, the one of most columns; None if there is none.
+
+    ARC-Easy and ARC-Challenge have the same columns and are read alike.
+    """
+    known = [one for one in BENCHMARKS.values() if one.columns <= row.keys()]
+    return max(known, key=lambda one: len(one.columns), default=None)

@@ -1,20 +1,29 @@
-"""Tasks from a folder: `<task>/train.jsonl` and `<task>/test.jsonl`, one example per line.
+"""Tasks from a folder: a subfolder for each, with one file for training and one for tests.
 
-A line is a JSON object with the texts `prompt` and `answer` and, for multiple choice, `choices`, a
-list of texts. Other keys are ignored.
+The files are train.jsonl and test.jsonl (or validation.jsonl, dev.jsonl or val.jsonl), with one
+JSON object per line; or Parquet files of the same names, also in several parts, such as
+train-00000-of-00002.parquet. A row holds the texts `prompt` and `answer` and, for multiple choice,
+`choices`, a list of texts; or the columns of a known benchmark as the hub has them, see
+`benchmarks`. Other keys are ignored.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 
+from .benchmarks import Benchmark, Row, benchmark_of
 from .task import Example, Task
 
+# Kinds of files of tasks.
+SUFFIXES = (".jsonl", ".parquet")
+_TESTS = ("test", "validation", "dev", "val")
 _LONGEST_LINE_BYTES = 1_000_000
 
 
@@ -60,9 +69,30 @@ def from_folder(
 
 
 def _task(folder: Path, n_train: int | None, n_test: int | None, seed: int | None) -> Task:
-    train = _examples(folder / "train.jsonl", n_train, seed)
-    test = _examples(folder / "test.jsonl", n_test, seed)
+    files = _files(folder, "train")
+    known = _benchmark(files)
+    train = _examples(folder, "train", files, n_train, seed)
+    # Some benchmarks keep the answers of their test split secret.
+    tests = _TESTS if known is None else (known.test, *_TESTS)
+    part = next((part for part in tests if _files(folder, part)), "test")
+    test = _examples(folder, part, _files(folder, part), n_test, seed)
     return split(folder.name, train, test)
+
+
+def _files(folder: Path, part: str) -> list[Path]:
+    """Return the files of a part: one of lines, or else Parquet files in order."""
+    lines = folder / f"{part}.jsonl"
+    if lines.is_file():
+        return [lines]
+    return sorted({*folder.glob(f"{part}.parquet"), *folder.glob(f"{part}-*.parquet")})
+
+
+def _benchmark(files: Sequence[Path]) -> Benchmark | None:
+    """Return the benchmark that files contain, by their first row."""
+    for path in files:
+        for _, row in _rows(path):
+            return None if "prompt" in row else benchmark_of(row)
+    return None
 
 
 def draw_order(count: int, seed: int | None, name: str) -> list[int]:
@@ -102,10 +132,33 @@ def chance(examples: list[Example]) -> float:
     return 1.0 / len({example.answer for example in examples})
 
 
-def _examples(path: Path, count: int | None, seed: int | None) -> list[Example]:
-    if not path.is_file():
-        raise ValueError(f"{path}: file is missing; a task folder needs train.jsonl and test.jsonl")
+def _examples(
+    folder: Path, part: str, files: Sequence[Path], count: int | None, seed: int | None
+) -> list[Example]:
+    if not files:
+        raise ValueError(
+            f"{folder / part}.jsonl: file is missing; a task folder needs train.jsonl and "
+            "test.jsonl, or Parquet files"
+        )
     examples: list[Example] = []
+    for source, row in (found for path in files for found in _rows(path)):
+        example = _example(row, source)
+        if example is not None:
+            examples.append(example)
+        if seed is None and count is not None and len(examples) == count:
+            break
+    if not examples:
+        raise ValueError(f"{files[0]}: must hold at least one example, found none")
+    order = draw_order(len(examples), seed, f"{folder.name} {part}.jsonl")
+    return [examples[index] for index in order[:count]]
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Row]]:
+    """Yield the place of each row, for messages, and the row."""
+    return _parquet_rows(path) if path.suffix == ".parquet" else _line_rows(path)
+
+
+def _line_rows(path: Path) -> Iterator[tuple[str, Row]]:
     with path.open("rb") as file:
         number = 0
         # The limit keeps a file without line breaks out of memory.
@@ -116,16 +169,27 @@ def _examples(path: Path, count: int | None, seed: int | None) -> list[Example]:
                     f"{path}:{number}: a line must be at most {_LONGEST_LINE_BYTES} bytes long"
                 )
             if line.strip():
-                examples.append(_example(line, f"{path}:{number}"))
-            if seed is None and count is not None and len(examples) == count:
-                break
-    if not examples:
-        raise ValueError(f"{path}: must hold at least one example, found none")
-    order = draw_order(len(examples), seed, f"{path.parent.name} {path.name}")
-    return [examples[index] for index in order[:count]]
+                yield f"{path}:{number}", _record(line, f"{path}:{number}")
 
 
-def _example(line: bytes, source: str) -> Example:
+def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
+    try:
+        parquet: Any = importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise ValueError(f"{path}: Parquet needs pyarrow: pip install 'wnsim[parquet]'") from error
+    number = 0
+    try:
+        with parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(1024):
+                for row in batch.to_pylist():
+                    number += 1
+                    yield f"{path}:{number}", row
+    # The library raises its own errors, most of which are these.
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path}: must be a Parquet file, but is malformed: {error}") from error
+
+
+def _record(line: bytes, source: str) -> Row:
     try:
         record = json.loads(line.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -134,7 +198,38 @@ def _example(line: bytes, source: str) -> Example:
         raise ValueError(f"{source}: must be one JSON object, but is malformed: {error}") from error
     if not isinstance(record, dict):
         raise ValueError(f"{source}: must be one JSON object, got {type(record).__name__}")
-    return example_of(record.get("prompt"), record.get("answer"), record.get("choices"), source)
+    return record
+
+
+def _example(row: Row, source: str) -> Example | None:
+    """Return the example in a row; None if the benchmark skips it."""
+    known = None if "prompt" in row else benchmark_of(row)
+    if known is None:
+        return example_of(row.get("prompt"), row.get("answer"), row.get("choices"), source)
+    return benchmark_example(known, row, source)
+
+
+def benchmark_example(known: Benchmark, row: Row, source: str) -> Example | None:
+    """Return the checked example of a benchmark's row; None for rows to skip.
+
+    Parameters
+    ----------
+    known, row : the benchmark and its row
+    source : file and line, for messages
+
+    Raises
+    ------
+    ValueError
+        if a value is missing or of a wrong kind
+    """
+    try:
+        example = known.read(row)
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else error
+        raise ValueError(f"{source}: not a row as expected: {reason}") from error
+    if example is None:
+        return None
+    return example_of(example.prompt, example.answer, list(example.choices) or None, source)
 
 
 def example_of(prompt: object, answer: object, choices: object, source: str) -> Example:

@@ -6,8 +6,8 @@ import importlib
 from collections.abc import Sequence
 from typing import Any
 
-from .benchmarks import BENCHMARKS, Benchmark, Row
-from .folder import draw_order, example_of, split
+from .benchmarks import BENCHMARKS, Benchmark
+from .folder import benchmark_example, draw_order, example_of, split
 from .task import Example, Task
 
 
@@ -81,18 +81,9 @@ def _of_benchmark(
     for number in order:
         if len(examples) == count:
             break
-        row: Row = table[number]
-        try:
-            example = known.read(row)
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise ValueError(f"{where}:{number + 1}: not a row as expected: {error}") from error
+        example = benchmark_example(known, table[number], f"{where}:{number + 1}")
         if example is not None:
-            examples.append(
-                example_of(
-                    example.prompt, example.answer, list(example.choices) or None,
-                    f"{where}:{number + 1}",
-                )
-            )  # fmt: skip
+            examples.append(example)
     if not examples:
         raise ValueError(f"{where}: must hold at least one example, found none")
     return examples

@@ -10,6 +10,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from fl.tasks.folder import SUFFIXES
 from wnsim.channel.replay import several
 from wnsim.core.version import RESULTS
 from wnsim.mobility.trace_files import sources
@@ -50,7 +51,8 @@ def inputs(scenario: Scenario) -> dict[str, str]:
         paths += [Path(name) for name in (*several(replay.file), *several(replay.uplink))]
     if scenario.fl is not None:
         if isinstance(scenario.fl.tasks, Folder):
-            paths += sorted(Path(scenario.fl.tasks.folder).glob("*/*.jsonl"))
+            folder = Path(scenario.fl.tasks.folder)
+            paths += sorted(path for path in folder.glob("*/*") if path.suffix in SUFFIXES)
         if scenario.fl.initial_adapter is not None:
             paths += sorted(Path(scenario.fl.initial_adapter).glob("adapter_*"))
         model, packed = Path(scenario.fl.model), gguf_file(scenario.fl.model)
@@ -103,7 +105,7 @@ def fingerprint(scenario: Scenario, used: Mapping[str, str], *, seed: bool = Tru
         data["fl"]["tasks"].pop("folder", None)
     # The name of a task's folder counts too: it is the task's name.
     contents = sorted(
-        (path.parts[-2:] if path.suffix == ".jsonl" else path.parts[-1:], found)
+        (path.parts[-2:] if path.suffix in SUFFIXES else path.parts[-1:], found)
         for path, found in ((Path(name), found) for name, found in used.items())
     )
     return records.digest(json.dumps([RESULTS, data, contents], sort_keys=True).encode())
