@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib import rc_context
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
@@ -198,7 +199,9 @@ def save(figure: Figure, numbers: pd.DataFrame, stem: Path) -> Path:
         text.set_text(printable(text.get_text()))
     # The layout takes most of the time, and is the same in each format.
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    # Even a placeholder would cost a drawing for each format.
+    with rc_context({"figure.constrained_layout.use": False}):
+        figure.set_layout_engine(None)
     for suffix, options in drawn.items():
         picture = io.BytesIO()
         figure.savefig(picture, format=suffix[1:], **options)
