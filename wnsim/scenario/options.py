@@ -59,6 +59,12 @@ def parser() -> argparse.ArgumentParser:
         help="write tables, summary and report without figures; python -m wnsim.report DIR draws "
         "them",
     )
+    made.add_argument(
+        "--tables",
+        choices=("csv", "parquet"),
+        default="csv",
+        help="format of the tables of runs (default: csv); parquet needs the package pyarrow",
+    )
     _add_where(made)
     _add_questions(made)
     return made
@@ -81,6 +87,7 @@ def command(options: argparse.Namespace, run: str) -> list[str]:
         words.append(f"--store={options.store}")
     if options.launcher is None:
         words.append("--progress=json")
+    words.append(f"--tables={options.tables}")
     return [*words, f"--store-gib={options.store_gib}", f"--only={run}", "--", options.scenario]
 
 

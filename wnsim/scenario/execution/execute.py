@@ -37,6 +37,7 @@ class ExecutionOptions:
     waits : whether to wait for submitted jobs
     summarizes : whether this process writes the summary
     draws : whether the figures belong to the summary
+    tables : format of the tables of runs, `csv` or `parquet`
     """
 
     command: Callable[[str], Sequence[str]]
@@ -45,6 +46,7 @@ class ExecutionOptions:
     waits: bool = False
     summarizes: bool = True
     draws: bool = True
+    tables: str = "csv"
 
 
 @dataclass
@@ -102,13 +104,13 @@ def execute(
             watcher.expect([run.folder for run in todo])
             if ranks is not None:
                 for run in todo:
-                    _one(run, out, store_config, watcher, ranks)
+                    _one(run, out, store_config, options, watcher, ranks)
             elif todo and (options.launcher is not None or options.jobs > 1):
                 _run_in_subprocesses(todo, options, watcher, outcome)
             else:
                 for run in todo:
                     with _continue_on_error(run, len(runs), outcome.failures, watcher):
-                        _one(run, out, store_config, watcher, None)
+                        _one(run, out, store_config, options, watcher, None)
         if first and options.summarizes and not outcome.sent:
             summarize(runs, out, outcome.failures, draws=options.draws)
     return outcome
@@ -123,13 +125,18 @@ def _agreed(runs: Sequence[Run], todo: list[Run], ranks: Ranks | None) -> list[R
 
 
 def _one(
-    run: Run, out: Path, store_config: StoreConfig, watcher: Watcher, ranks: Ranks | None
+    run: Run,
+    out: Path,
+    store_config: StoreConfig,
+    options: ExecutionOptions,
+    watcher: Watcher,
+    ranks: Ranks | None,
 ) -> None:
     """Compute one run in its folder, which is locked meanwhile."""
     folder = out / run.folder
     if ranks is not None and ranks.rank > 0:
         if ranks.broadcast(b""):
-            run_one(run, folder, watcher, store_config, ranks)
+            run_one(run, folder, watcher, store_config, ranks, options.tables)
         return
     with locked(folder):
         ready = prepare_folder(run, out)
@@ -137,7 +144,7 @@ def _one(
             ranks.broadcast(b"ready" if ready else b"")
         if ready:
             with recorded(folder):
-                run_one(run, folder, watcher, store_config, ranks)
+                run_one(run, folder, watcher, store_config, ranks, options.tables)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from wnsim.scenario.options import command
 from wnsim.scenario.progress import Display
 from wnsim.scenario.simulation.advice import notes
 from wnsim.scenario.simulation.learning import StoreConfig, launcher_rank
+from wnsim.storage.parquet import pyarrow_parquet
 
 if TYPE_CHECKING:
     from wnsim.scenario.execution.cluster_jobs import Launcher
@@ -47,6 +48,11 @@ def run_from_options(
             "--jobs and --launcher: must not be used under torchrun or srun, whose processes share "
             "every run; leave out the one or the other"
         )
+    if options.tables == "parquet":
+        try:
+            pyarrow_parquet("--tables parquet")
+        except ValueError as error:
+            raise ScenarioError(str(error)) from error
     if not reports_progress():
         stream = io.StringIO()
     json_wanted = options.progress == "json"
@@ -85,4 +91,5 @@ def _execution_options(options: argparse.Namespace, out: Path) -> ExecutionOptio
         waits=options.launcher == "local",
         summarizes=not options.only,
         draws=not options.no_figures,
+        tables=options.tables,
     )
