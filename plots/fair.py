@@ -17,6 +17,7 @@ import pandas as pd
 from results import cell, difference, folders, measured, runs, show, summary
 
 from wnsim.core.statistics import mean, paired_difference
+from wnsim.metrics import read_table
 from wnsim.scenario.summary.latex import MISSING
 
 PLUS, BASELINE = "so-lora-plus", "lora"
@@ -94,7 +95,7 @@ def _times(folder: Path) -> None:
 
 def _curve(folder: Path) -> pd.DataFrame:
     """Return the mean accuracy over time, averaged over the last three evaluations."""
-    table = pd.read_csv(folder / "evaluations.csv")
+    table = read_table(folder / "evaluations.csv")
     curve = table.groupby("round")[["time_s", "accuracy"]].mean()
     return curve.assign(accuracy=curve["accuracy"].rolling(WINDOW, min_periods=1).mean())
 

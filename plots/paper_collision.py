@@ -14,6 +14,8 @@ from pathlib import Path
 import pandas as pd
 from results import by_seed, cell, folders, runs, show
 
+from wnsim.metrics import read_table
+
 DENSITY = "fl.method.density"
 COLUMNS = ("expected_collision_rate", "collision_rate", "collision_rate_active")
 
@@ -36,7 +38,7 @@ def main() -> None:
 
 def _last(folder: Path) -> pd.DataFrame:
     """Return the clusters of the last evaluation of a run."""
-    table = pd.read_csv(folder / "clusters.csv")
+    table = read_table(folder / "clusters.csv")
     return table[table["round"] == table["round"].max()]
 
 

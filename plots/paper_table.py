@@ -17,6 +17,7 @@ from typing import NamedTuple
 import pandas as pd
 from results import by_seed, cell, difference, folders, last_evaluation, runs, show
 
+from wnsim.metrics import read_transfers
 from wnsim.scenario.summary.latex import MISSING
 
 BASELINE = "lora"
@@ -97,7 +98,7 @@ def _accuracy(folder: Path, task: str | None, *, own: bool) -> float:
 
 
 def _updates(folder: Path) -> pd.DataFrame:
-    table = pd.read_csv(folder / "transfers.csv")
+    table = read_transfers(folder, ("kind", "size_bytes"))
     return table[table["kind"] == "update"]
 
 
@@ -108,7 +109,7 @@ def _message_bytes(line: pd.DataFrame) -> float:
 
 def _total_bytes(line: pd.DataFrame) -> float:
     """Return the total size of all messages of a run, mean over runs [byte]."""
-    sums = [pd.read_csv(folder / "transfers.csv")["size_bytes"].sum() for folder in line["folder"]]
+    sums = [read_transfers(folder, ["size_bytes"])["size_bytes"].sum() for folder in line["folder"]]
     return float(sum(sums)) / len(sums)
 
 

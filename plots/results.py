@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from wnsim.core.statistics import mean, paired_difference
+from wnsim.metrics import read_table
 from wnsim.scenario.summary.latex import MISSING, escape, latex
 
 
@@ -60,7 +61,7 @@ def summary(named: Sequence[Path]) -> pd.DataFrame:
 
 def last_evaluation(folder: Path) -> pd.DataFrame:
     """Return the accuracy of every device on every task at the last evaluation."""
-    table = pd.read_csv(folder / "evaluations.csv")
+    table = read_table(folder / "evaluations.csv")
     return table[table["round"] == table["round"].max()]
 
 

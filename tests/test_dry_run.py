@@ -15,8 +15,8 @@ import pytest
 from wnsim.scenario.__main__ import main
 from wnsim.scenario.simulation.dry_run import lines, warnings
 from wnsim.scenario.simulation.forecast import Forecast, forecast
+from wnsim.scenario.spec.bundled import shipped
 from wnsim.scenario.spec.plan import plan
-from wnsim.scenario.spec.validation import shipped
 
 PAIR = """
 name: pair

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from wnsim.scenario.__main__ import main
-from wnsim.scenario.spec.validation import shipped
+from wnsim.scenario.spec.bundled import shipped
 
 SMALL = """\
 name: small

@@ -19,7 +19,7 @@ from trace_writers import WRITERS, made_tracks
 
 from fl.models.language_model import TINY
 from wnsim.mobility import Trace
-from wnsim.scenario.spec.validation import shipped
+from wnsim.scenario.spec.bundled import shipped
 
 SMALL = """
 name: small

@@ -37,7 +37,7 @@ PAGES = [
 FILE = re.compile(r"# ([\w-]+\.yaml)\b")
 OWN = re.compile(r"model: '?(\w+):\w")
 LOOKS = ("ls", "head", "cat")
-TOOLS = ("make", "pip", "python")
+TOOLS = ("dask", "make", "pip", "python")
 
 
 def scenario(example: Example) -> str | None:

@@ -18,9 +18,9 @@ from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.simulation.advice import check
 from wnsim.scenario.simulation.build import build_world
 from wnsim.scenario.simulation.identity import resolved
+from wnsim.scenario.spec.bundled import shipped
 from wnsim.scenario.spec.plan import plan, results_folder
 from wnsim.scenario.spec.schema import json_schema
-from wnsim.scenario.spec.validation import shipped
 
 GOOD = """\
 name: small

@@ -28,6 +28,7 @@ __all__ = [
     "from_folder",
     "from_hub",
     "generate",
+    "source_of",
     "validation",
 ]
 
@@ -48,6 +49,25 @@ def generate(name: str, n_train: int, n_test: int, seed: int) -> Task:
     ValueError
         if there is no such task, or it has fewer distinct prompts
     """
+    source = source_of(name, n_train, n_test)
+    total = n_train + n_test
+    rng = np.random.default_rng([seed, *name.encode()])
+    examples = _draw(source, rng, total)
+    return Task(name, tuple(examples[:n_train]), tuple(examples[n_train:]), source.chance)
+
+
+def source_of(name: str, n_train: int, n_test: int) -> Source:
+    """Return the source of a task that has a number of examples.
+
+    Parameters
+    ----------
+    name, n_train, n_test : as in `generate`
+
+    Raises
+    ------
+    ValueError
+        as in `generate`
+    """
     source = resolve(name) if ":" in name else GENERATED.get(name)
     if source is None:
         near = difflib.get_close_matches(name, GENERATED, n=1, cutoff=0.5)
@@ -62,9 +82,7 @@ def generate(name: str, n_train: int, n_test: int, seed: int) -> Task:
         raise ValueError(
             f"n_train + n_test must be at most {source.prompts} for task {name!r}, got {total}"
         )
-    rng = np.random.default_rng([seed, *name.encode()])
-    examples = _draw(source, rng, total)
-    return Task(name, tuple(examples[:n_train]), tuple(examples[n_train:]), source.chance)
+    return source
 
 
 def _draw(source: Source, rng: np.random.Generator, count: int) -> list[Example]:

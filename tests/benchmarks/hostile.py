@@ -39,7 +39,7 @@ from trace_writers import WRITERS, made_tracks
 
 from fl.models.language_model import TINY
 from wnsim.mobility import Trace
-from wnsim.scenario.spec.validation import shipped
+from wnsim.scenario.spec.bundled import shipped
 
 MEMORY_GIB = 4.0
 """Everything in one process, that is."""

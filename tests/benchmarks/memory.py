@@ -1,10 +1,15 @@
-"""Memory of a long run of many devices: bounded, and the same after any number of rounds.
+"""Memory of long runs: bounded, and the same after any number of rounds or messages.
 
     python tests/benchmarks/memory.py [--devices 200] [--rounds 100] [--method lora]
+    python tests/benchmarks/memory.py --messages 10000 100000 1000000 [--tables parquet]
 
-Runs a scenario in a separate process and reads its resident memory once a round; prints the
-largest in the second and in the last fifth of the rounds, the peak (bar: 4 GiB), and the
-growth per message in between, which should be zero: records are on disk.
+The first command runs a scenario in a separate process and reads its resident memory once a round;
+it prints the largest in the second and in the last fifth of the rounds, the peak (bar: 4 GiB), and
+the growth per message in between, which should be zero: records are on disk.
+
+With `--messages` a network without learning sends that many messages, once for each number. Printed
+are the peak memory of the whole command, of the run, its tables, metrics, figures and report (bar:
+1 GiB more for a million messages than for ten thousand), and the size of the report (bar: 5 MB).
 """
 
 from __future__ import annotations
@@ -15,9 +20,12 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
-TEXT = """
+from wnsim.report import MOST_BYTES
+
+LEARNING = """
 name: memory
 area_m: [1000, 1000]
 devices: {{count: {devices}}}
@@ -33,6 +41,23 @@ fl:
   evaluate_every: {rounds}
   max_length: 32
 """
+# Two hundred messages a round, which do not wait for each other.
+NETWORK = """
+name: memory
+area_m: [300, 300]
+devices: {{count: 50}}
+mobility: {{model: static}}
+channel: {{fading: {{model: none}}}}
+mac: {{model: ideal}}
+traffic: {{size_bytes: 1000, neighbors: 4, rounds: {rounds}, lifetime_s: 10}}
+"""
+A_ROUND = 200
+# Runs a command and prints the largest memory that it had [KiB], as the system counted it.
+MEASURE = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
 
 
 def rss_mib(process: int) -> float:
@@ -47,12 +72,45 @@ def main() -> None:
     parser.add_argument("--devices", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=100, help="at least 5 (default: 100)")
     parser.add_argument("--method", default="lora")
+    parser.add_argument("--messages", type=int, nargs="+", help="numbers of messages")
+    parser.add_argument("--tables", choices=("csv", "parquet"), default="csv")
     options = parser.parse_args()
     if options.rounds < 5:
         parser.error(f"--rounds must be at least 5, got {options.rounds}")
+    if options.messages is None:
+        over_rounds(options)
+        return
+    for messages in options.messages:
+        over_messages(messages, options.tables)
+
+
+def over_messages(messages: int, form: str) -> None:
+    """Print the peak memory of a run with that many messages and of all that is made from it."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "memory.yaml"
-        path.write_text(TEXT.format(**vars(options)))
+        path.write_text(NETWORK.format(rounds=max(1, messages // A_ROUND)))
+        command = [sys.executable, "-m", "wnsim.scenario", str(path), "--out", f"{folder}/out"]
+        began = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-c", MEASURE, *command, "--tables", form],
+            capture_output=True, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        took_s = time.perf_counter() - began
+        report = (Path(folder) / "out" / "report.html").stat().st_size
+        (table,) = Path(folder).glob(f"out/*/transfers.{form}")
+        print(
+            f"{messages} messages: peak {int(done.stdout) / 1024:.0f} MiB, report "
+            f"{report / 1e6:.1f} MB (bar: {MOST_BYTES / 1e6:.0f}), transfers.{form} "
+            f"{table.stat().st_size / 1e6:.1f} MB, {took_s:.0f} s",
+            flush=True,
+        )
+
+
+def over_rounds(options: argparse.Namespace) -> None:
+    """Print the memory of a run with learning early and late in it."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "memory.yaml"
+        path.write_text(LEARNING.format(**vars(options)))
         command = [sys.executable, "-m", "wnsim.scenario", str(path), "--progress", "json"]
         child = subprocess.Popen(
             [*command, "--out", f"{folder}/out"],

@@ -32,9 +32,10 @@ with atheris.instrument_imports(include=["wnsim", "fl"]):
     from fl.methods.density import largest_mask
     from fl.updates.codec import HEADER_BYTES, Update, decode, encode
     from wnsim.mobility import Trace
+    from wnsim.scenario.spec.bundled import shipped
     from wnsim.scenario.spec.document import read
     from wnsim.scenario.spec.schema import PLAN_KEYS
-    from wnsim.scenario.spec.validation import shipped, validate
+    from wnsim.scenario.spec.validation import validate
 
 from trace_writers import WRITERS, made_tracks
 

@@ -11,11 +11,12 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from wnsim.core.units import NS_PER_S, Floats, Ints, db_to_linear, linear_to_db, thermal_noise_w
 
 if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
+
     from wnsim.world import World
 
 # Interference weaker than this, relative to the noise, is ignored [dB].
@@ -65,6 +66,8 @@ class InterferenceGraph:
 
     def prepare(self, receivers: Iterable[int], now_ns: int) -> None:
         """Compute the audible sets of some receivers in one batch."""
+        from scipy.spatial import cKDTree
+
         interval = now_ns // self._interval_ns
         at_s = np.array([interval * self._interval_ns / NS_PER_S])
         if interval != self._interval:

@@ -9,7 +9,6 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.special import ndtri
 
 from wnsim.channel.shadowing import SQUARED_EXPONENTIAL, Field
 from wnsim.core.units import Floats, Ints
@@ -62,6 +61,8 @@ class Threshold:
         -------
         (L, T) each soft state, 0 to 1
         """
+        from scipy.special import ndtri
+
         states = [np.array(probability, dtype=np.float64) for probability in probabilities]
         open_links = np.zeros(first.size, dtype=bool)
         for state in states:

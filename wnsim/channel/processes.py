@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.special import gammainccinv, gammaincinv
 
 from wnsim.channel.plane_waves import Complexes, PlaneWaves
 from wnsim.core.units import SPEED_OF_LIGHT_MPS, Floats, Ints
@@ -96,6 +95,8 @@ class GammaPower:
     """
 
     def __init__(self, rayleigh: PlaneWaves, m: float) -> None:
+        from scipy.special import gammainccinv, gammaincinv
+
         self._rayleigh = rayleigh
         self.subbands = rayleigh.subbands
         log_power = np.arange(_LOG_LEAST, _LOG_MOST, _LOG_STEP)

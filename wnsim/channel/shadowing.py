@@ -19,9 +19,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
-from scipy.special import ndtri, stdtrit
 
 from wnsim.core import streams
 from wnsim.core.params import parameters
@@ -77,18 +77,32 @@ class Kernel:
     vertical: Callable[[Floats, Floats], Floats]
 
 
+def _student(u: Floats) -> Floats:
+    """Return the quantiles of Student's distribution with 3 degrees of freedom."""
+    from scipy.special import stdtrit
+
+    return np.asarray(stdtrit(3.0, u))
+
+
+def _gaussian(u: Floats) -> Floats:
+    """Return the quantiles of the standard normal distribution."""
+    from scipy.special import ndtri
+
+    return np.asarray(ndtri(u))
+
+
 # The spectrum of exp(-r) in the plane is k (1 + k^2)^(-3/2). In space it is a constant times
 # (1 + k^2 + z^2)^(-2): given k, z / sqrt((1 + k^2) / 3) has Student's distribution with 3 degrees.
 EXPONENTIAL = Kernel(
     1,
     lambda u: np.asarray(np.sqrt(1.0 / (1.0 - u) ** 2 - 1.0)),
-    lambda k, u: np.asarray(np.sqrt((1.0 + k**2) / 3.0) * stdtrit(3.0, u)),
+    lambda k, u: np.asarray(np.sqrt((1.0 + k**2) / 3.0) * _student(u)),
 )
 # The spectrum of exp(-r^2) in the plane is k exp(-k^2 / 4) / 2; each component is Gaussian.
 SQUARED_EXPONENTIAL = Kernel(
     2,
     lambda u: np.asarray(2.0 * np.sqrt(-np.log1p(-u))),
-    lambda k, u: np.asarray(math.sqrt(2.0) * ndtri(u)),
+    lambda k, u: np.asarray(math.sqrt(2.0) * _gaussian(u)),
 )
 
 
@@ -126,10 +140,16 @@ class Field:
         angle = 2.0 * np.pi * points[2:]
         phase = np.stack([np.zeros(waves), draws.random(waves)])
         strata = draws.random((2, waves)).argsort(axis=1)
-        height = kernel.vertical(number, (strata + draws.random((2, waves))) / waves)
-        height /= 2.0 * np.pi * correlation_m
-        # (2 ends, 4, waves): wave vectors [turn/m] and phase [turn]
-        self._waves = np.stack([length * np.cos(angle), length * np.sin(angle), height, phase], 1)
+        self._height_draws = number, (strata + draws.random((2, waves))) / waves
+        self._plane = length * np.cos(angle), length * np.sin(angle), phase
+
+    @cached_property
+    def _waves(self) -> Floats:
+        """Return wave vectors [turn/m] and phases [turn]: (2 ends, 4, waves)."""
+        x, y, phase = self._plane
+        height = self._kernel.vertical(*self._height_draws)
+        height /= 2.0 * np.pi * self.correlation_m
+        return np.stack([x, y, height, phase], 1)
 
     def __call__(self, a_m: Floats, b_m: Floats) -> Floats:
         """Return the field between positions.

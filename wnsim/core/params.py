@@ -7,7 +7,8 @@ from typing import Any, dataclass_transform
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+# Only what a scenario uses is built, at its first use: there are a hundred models.
+CONFIG = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)

@@ -15,21 +15,33 @@ from wnsim.figures.lines import Line
 from wnsim.figures.style import area_style, legend_above, say_sizes, say_sizes_below, scale
 from wnsim.metrics.delivery import counted
 
+# Points of a distribution function.
+_MOST_POINTS = 5_000
+
 
 def latency(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
-    """Plot the distribution of latency over all messages, undelivered ones included."""
+    """Plot the distribution of latency over all messages, undelivered ones included.
+
+    Of more than 5,000 delivered messages of a line, as many are plotted, evenly by rank, the
+    fastest and the slowest among them: the curve is exact at their latencies, and in between below
+    the distribution function of all messages by less than 0.0003.
+    """
     axes = figure.add_subplot()
     numbers = []
     handles: list[Line2D] = []
     for line in lines:
-        transfers = counted(
-            pd.concat(line.tables("transfers.csv", ["latency_s"]) or [pd.DataFrame()])
-        )
-        if transfers.empty:
+        runs = [counted(run) for run in line.transfers(["delivered", "latency_s"])]
+        count = sum(len(run) for run in runs)
+        if not count:
             continue
-        latency_s = np.sort(transfers.loc[transfers["delivered"], "latency_s"].to_numpy())
-        share = np.arange(1, len(latency_s) + 1) / len(transfers)
-        missing = 1.0 - len(latency_s) / len(transfers)
+        every_s = [run.loc[run["delivered"], "latency_s"].to_numpy() for run in runs if len(run)]
+        latency_s = np.sort(np.concatenate(every_s))
+        missing = 1.0 - len(latency_s) / count
+        rank = np.arange(1, len(latency_s) + 1)
+        if len(latency_s) > _MOST_POINTS:
+            rank = np.linspace(1, len(latency_s), _MOST_POINTS).round().astype(np.int64)
+            latency_s = latency_s[rank - 1]
+        share = rank / count
         label = line.name if missing == 0 else f"{line.name} ({missing:.1%} late or lost)"
         style = {key: line.style[key] for key in ("color", "linestyle")}
         handles += axes.step(latency_s, share, where="post", label=label, **style)

@@ -173,7 +173,7 @@ def _evaluations(line: Line) -> list[pd.DataFrame]:
 
 def _with_bytes(line: Line) -> list[pd.DataFrame]:
     """Return the evaluations of each run with the bytes on the air until then."""
-    transfers = line.tables("transfers.csv", _TRANSFER)
+    transfers = line.transfers(_TRANSFER)
     runs = _evaluations(line) if transfers else []
     return [
         run.assign(on_air_bytes=_bytes_by(run["time_s"], sent))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import pandas as pd
 
 from wnsim.core.statistics import mean
 from wnsim.figures.style import line_style
-from wnsim.metrics import read_table
+from wnsim.metrics import columns_of, read_table, read_transfers
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,20 @@ class Line:
     sizes: str
     style: dict[str, Any]
 
-    def tables(self, name: str, columns: Iterable[str]) -> list[pd.DataFrame]:
-        """Return a table of all runs; nothing if a run lacks the table or one of the columns."""
+    def tables(self, name: str, columns: Collection[str]) -> list[pd.DataFrame]:
+        """Return columns of a table of all runs; nothing if a run lacks the table or a column."""
         paths = [folder / name for folder in self.folders]
-        if not all(path.is_file() for path in paths):
+        there = all(set(columns) <= set(columns_of(path)) for path in paths)
+        return [read_table(path, columns) for path in paths] if there else []
+
+    def transfers(self, columns: Collection[str]) -> list[pd.DataFrame]:
+        """Return columns of all runs' messages, and their kind if it is known; see `tables`."""
+        there = [set(columns_of(folder / "transfers.csv")) for folder in self.folders]
+        if not all(set(columns) <= names for names in there):
             return []
-        tables = [read_table(path) for path in paths]
-        return tables if all(set(columns) <= set(table) for table in tables) else []
+        return [
+            read_transfers(folder, dict.fromkeys(("kind", *columns))) for folder in self.folders
+        ]
 
     def measured(self, names: Sequence[str]) -> pd.DataFrame:
         """Return a row of metrics for each run that has all of them."""

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from wnsim.figures.lines import Line
 from wnsim.figures.style import COLORS, PAGE_WIDTH_IN, legend_above, line_style, short
 from wnsim.figures.tracks import Floats, Tracks, groups_at, read_members, read_tracks
-from wnsim.metrics import read_table
+from wnsim.metrics import read_transfers
 from wnsim.metrics.delivery import counted
 
 _PANELS = 3
@@ -27,6 +27,8 @@ _COLUMNS = ("kind", "source", "target", "started_s", "ended_s", "delivered")
 _WIDE = 2.5
 _LEAST_HEIGHT_IN, _FRAME_IN = 0.5, 0.95
 _MOST_NAMED, _MOST_SINGLE = 6, 100
+# Messages drawn at one instant.
+_MOST_DRAWN = 2_000
 _ARRIVES: dict[str, Any] = {"color": "0.45", "linestyle": "-", "linewidth": 0.7}
 _MISSED: dict[str, Any] = {"color": COLORS[1], "linestyle": (0, (3, 1.5)), "linewidth": 0.9}
 _ALONE: dict[str, Any] = {"marker": "o", "color": "0.6"}
@@ -36,7 +38,8 @@ def network_map(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
     """Plot the first run with messages, at the busiest instant of each third.
 
     A message is drawn from its source to its destination even if it passes base stations; the
-    server behind them is drawn at the first one.
+    server behind them is drawn at the first one. Of more than 2,000 messages at an instant every
+    n-th is drawn, and the title says so.
     """
     found = next(
         (
@@ -64,9 +67,11 @@ def network_map(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
     numbers = []
     for axes, time_s in zip(panels, instants_s, strict=True):
         on_air = transfers[(transfers["started_s"] <= time_s) & (time_s < transfers["ended_s"])]
-        numbers += [_draw_links(axes, tracks, on_air, time_s)]
+        step = max(1, -(-len(on_air) // _MOST_DRAWN))
+        numbers += [_draw_links(axes, tracks, on_air[::step], time_s)]
         numbers += [_draw_nodes(axes, tracks, member_of[time_s], groups, time_s)]
-        axes.set_title(f"{time_s:.2f} s, {len(on_air)} messages")
+        drawn = f", 1 in {step} drawn" if step > 1 else ""
+        axes.set_title(f"{time_s:.2f} s, {len(on_air)} messages{drawn}")
         axes.set_aspect("equal")
         axes.set_xlim(low_x - margin_m, high_x + margin_m)
         axes.set_ylim(low_y - margin_m, high_y + margin_m)
@@ -88,7 +93,7 @@ def network_map(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
 
 def _transfers(folder: Path, tracks: Tracks) -> pd.DataFrame:
     """Return the messages that were on the air between two positions on the map."""
-    transfers = read_table(folder / "transfers.csv")
+    transfers = read_transfers(folder, _COLUMNS)
     if not set(_COLUMNS) <= set(transfers):
         return pd.DataFrame()
     known = {*tracks.names, *tracks.stations, *(["server"] if tracks.stations else [])}

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from wnsim.metrics import read_table
+from wnsim.metrics import read_table, table_file
 
 Floats = npt.NDArray[np.float64]
 # No device moves by this share of the area between two instants.
@@ -72,7 +72,7 @@ def read_tracks(folder: Path) -> Tracks | None:
     ----------
     folder : run folder
     """
-    if not (folder / "positions.csv").is_file():
+    if table_file(folder / "positions.csv") is None:
         return None
     rows = read_table(folder / "positions.csv").dropna(subset=["time_s"])
     names = read_table(folder / "devices.csv")["device"].tolist()
@@ -99,7 +99,7 @@ def read_members(folder: Path) -> pd.DataFrame:
     ----------
     folder : run folder
     """
-    if (folder / "members.csv").is_file():
+    if table_file(folder / "members.csv"):
         return read_table(folder / "members.csv")
     return pd.DataFrame({"round": [], "time_s": [], "cluster": [], "device": []})
 

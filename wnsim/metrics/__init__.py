@@ -11,8 +11,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from wnsim.metrics import clusters, delivery, devices, learning, rounds
 from wnsim.metrics.clusters import of_clusters
 from wnsim.metrics.delivery import of_transfers
@@ -20,8 +18,18 @@ from wnsim.metrics.devices import of_devices
 from wnsim.metrics.intervals import interval
 from wnsim.metrics.learning import of_evaluations, of_targets
 from wnsim.metrics.rounds import of_rounds
+from wnsim.metrics.tables import columns_of, read_table, read_transfers, table_file
 
-__all__ = ["DEFINITIONS", "definition", "interval", "of_run", "read_table"]
+__all__ = [
+    "DEFINITIONS",
+    "columns_of",
+    "definition",
+    "interval",
+    "of_run",
+    "read_table",
+    "read_transfers",
+    "table_file",
+]
 
 DEFINITIONS: dict[str, str] = {
     "simulated_s": "simulated time [s]",
@@ -31,9 +39,6 @@ DEFINITIONS: dict[str, str] = {
     **devices.DEFINITIONS,
     **clusters.DEFINITIONS,
 }
-
-# Names of devices and tasks are strings, even if they look like numbers.
-_TEXTS = dict.fromkeys(("source", "target", "device", "task", "run"), str)
 
 
 def definition(metric: str) -> str:
@@ -59,24 +64,22 @@ def of_run(folder: Path, manifest: Mapping[str, Any]) -> dict[str, int | float]:
     manifest : of the run
     """
     simulated_s = manifest["simulated_s"]
-    transfers = read_table(folder / "transfers.csv")
-    delivered = transfers[transfers["delivered"] == True]  # noqa: E712  (an empty table has no type)
+    transfers = read_transfers(folder, delivery.COLUMNS)
+    delivered = transfers["delivered"] == True  # noqa: E712  (an empty table has no type)
+    delivered_bytes = transfers.loc[delivered, "size_bytes"].sum()
     metrics: dict[str, Any] = {"simulated_s": simulated_s, **of_transfers(transfers, simulated_s)}
-    metrics |= of_devices(read_table(folder / "devices.csv"), delivered["size_bytes"].sum())
-    if (folder / "evaluations.csv").is_file():
+    del transfers, delivered
+    metrics |= of_devices(read_table(folder / "devices.csv"), delivered_bytes)
+    if table_file(folder / "evaluations.csv"):
         evaluations = read_table(folder / "evaluations.csv")
         metrics |= of_evaluations(evaluations)
-        metrics |= of_rounds(read_table(folder / "rounds.csv"), transfers)
-        if (folder / "targets.csv").is_file():
+        updates = read_transfers(folder, rounds.COLUMNS)
+        metrics |= of_rounds(read_table(folder / "rounds.csv"), updates)
+        if table_file(folder / "targets.csv"):
             targets = read_table(folder / "targets.csv")
-            metrics |= of_targets(evaluations, transfers, targets)
-    if (folder / "clusters.csv").is_file():
+            metrics |= of_targets(evaluations, updates, targets)
+    if table_file(folder / "clusters.csv"):
         metrics |= of_clusters(read_table(folder / "clusters.csv"))
     return {
         name: value if isinstance(value, int) else float(value) for name, value in metrics.items()
     }
-
-
-def read_table(table: Path) -> pd.DataFrame:
-    """Read a table; empty cells, and no others, are missing values."""
-    return pd.read_csv(table, keep_default_na=False, na_values=[""], dtype=_TEXTS)

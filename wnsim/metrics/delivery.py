@@ -45,6 +45,11 @@ DEFINITIONS = {
 }
 
 
+COLUMNS = (
+    "kind", "size_bytes", "header_bytes", "delivered", "reason", "latency_s", "air_bytes",
+    "acked_bytes", "carried_bytes", "blocks", "failed_blocks", "capacity_bytes",
+)  # fmt: skip
+"""Columns of transfers.csv that the metrics need."""
 LOST_RATIOS = {f"lost_{reason}_ratio": reason for reason in LOST_REASONS}
 """Metrics of lost messages, and the reason of each."""
 

@@ -30,6 +30,11 @@ DEFINITIONS = {
 _SAME_S = 2e-9
 _SERVER = "server"
 _PARTS = ("queue", "channel_access", "airtime", "retransmission", "backhaul")
+COLUMNS = (
+    "round", "kind", "source", "target", "size_bytes", "sent_s", "ended_s", "latency_s",
+    *(f"{name}_s" for name in _PARTS),
+)  # fmt: skip
+"""Columns of transfers.csv that these metrics and those of targets need."""
 
 
 def of_rounds(rounds: pd.DataFrame, transfers: pd.DataFrame) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtr
 
 from wnsim.core.units import Floats, Ints
 
@@ -97,6 +96,8 @@ def code_block_error(bits: Floats, symbols: Floats, mean: Floats, variance: Floa
     -------
     (...,) Q((mean - k + log2(n) / 2) / sqrt(variance))
     """
+    from scipy.special import ndtr
+
     margin = mean - bits + 0.5 * np.log2(symbols)
     return np.asarray(ndtr(-margin / np.sqrt(np.maximum(variance, MIN_VARIANCE * symbols))))
 

@@ -26,7 +26,6 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy.special import erfc
 
 from wnsim.core.params import parameters
 from wnsim.core.units import Floats, Ints, db_to_linear, linear_to_db
@@ -177,6 +176,8 @@ class Scheme:
 
 def _hard(snr: Floats, order: int, twelfths: int) -> Floats:
     """Return the bit error probability after a hard-decision decoder, at most 1."""
+    from scipy.special import erfc
+
     if order == 1:
         raw = 0.5 * erfc(np.sqrt(snr))
     else:
@@ -196,6 +197,8 @@ def _hard(snr: Floats, order: int, twelfths: int) -> Floats:
 
 def _soft(snr: Floats, order: int, twelfths: int) -> Floats:
     """Return the error event rate per bit of a soft-decision decoder, at most 1."""
+    from scipy.special import erfc
+
     binary = snr
     if order > 1:
         # SNR at which BPSK has the same information per bit as this modulation.

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import pandas as pd
-
 from wnsim.figures import Line
+from wnsim.metrics import read_table, table_file
 from wnsim.report.numbers import MOST_ROWS, Table
 
 _HEADS = ["Fault", "Location", "Effect", "From [s]", "Until [s]"]
@@ -25,9 +24,8 @@ def faults(lines: Sequence[Line]) -> tuple[str, Table] | None:
     """
     for line in lines:
         for folder in line.folders:
-            path = folder / "faults.csv"
-            if path.is_file():
-                table = pd.read_csv(path)
+            if table_file(folder / "faults.csv"):
+                table = read_table(folder / "faults.csv")
                 rows = [
                     [
                         str(row.kind),

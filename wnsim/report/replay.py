@@ -15,13 +15,14 @@ import numpy as np
 import pandas as pd
 
 from wnsim.figures.tracks import Tracks, groups_at, read_members, read_tracks
-from wnsim.metrics import read_table
+from wnsim.metrics import read_table, read_transfers, table_file
 from wnsim.metrics.delivery import counted, counts
 from wnsim.report.packing import packed, packed_places, thinned
 
 MOST_MESSAGES = 20_000
 MOST_ROUNDS = 20_000
 MOST_CELLS = 100_000
+_COLUMNS = ("kind", "source", "target", "started_s", "ended_s", "delivered", "size_bytes")
 _INSTANTS_OF_COUNTS = 500
 _MARGIN = 0.05
 _NO_GROUP = 65535
@@ -72,9 +73,8 @@ def _messages(
     folder: Path, tracks: Tracks, until_s: float, notes: list[str]
 ) -> dict[str, Any] | None:
     """Return source, destination, start and end of messages, and the number ended over time."""
-    transfers = read_table(folder / "transfers.csv")
-    needed = {"source", "target", "started_s", "ended_s", "delivered", "size_bytes"}
-    if not needed <= set(transfers):
+    transfers = read_transfers(folder, _COLUMNS)
+    if not set(_COLUMNS) - {"kind"} <= set(transfers):
         return None
     nodes = {name: n for n, name in enumerate([*tracks.names, *tracks.stations, "server"])}
     if tracks.stations:
@@ -95,7 +95,7 @@ def _messages(
             f"Of {len(shown):,} messages on the air every {_ordinal(step)} is drawn; those that "
             "arrived or were missed are all counted."
         )
-    shown = shown[every]
+    shown = shown[every].astype(dict.fromkeys(("kind", "source", "target"), object))
     kinds = list(dict.fromkeys(shown["kind"]))
     instants_s = np.linspace(0.0, until_s, _INSTANTS_OF_COUNTS)
     ended = {
@@ -120,7 +120,7 @@ def _messages(
 
 def _rounds(folder: Path, tracks: Tracks, notes: list[str]) -> dict[str, Any] | None:
     """Return the training intervals of each device by start."""
-    if not (folder / "rounds.csv").is_file():
+    if table_file(folder / "rounds.csv") is None:
         return None
     rows = read_table(folder / "rounds.csv").sort_values("start_s", kind="stable")
     every, step = thinned(len(rows), MOST_ROUNDS)
@@ -169,7 +169,7 @@ def _members(folder: Path, tracks: Tracks, notes: list[str]) -> dict[str, Any] |
 
 def _accuracy(folder: Path, tracks: Tracks, notes: list[str]) -> dict[str, Any] | None:
     """Return the mean accuracy over time: on all tasks, on own tasks, and by device."""
-    if not (folder / "evaluations.csv").is_file():
+    if table_file(folder / "evaluations.csv") is None:
         return None
     rows = read_table(folder / "evaluations.csv")
     numbers = sorted(rows["round"].unique())

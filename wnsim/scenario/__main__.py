@@ -37,6 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # A terminal without UTF-8 gets escapes in place of an error.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    # Looking for plug-ins of Pydantic among all installed packages takes a while.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     options = parser().parse_args(arguments)
     try:
         end_with_parent()
@@ -62,10 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    from wnsim.scenario.spec.document import describing
-    from wnsim.scenario.spec.validation import allow, shipped
-
     if options.list:
+        from wnsim.scenario.spec.bundled import shipped
+        from wnsim.scenario.spec.document import describing
+
         for name, path in shipped().items():
             print(f"{name:24} {describing(path.read_text('utf-8'))}")
         return 0
@@ -84,6 +86,7 @@ def _run(options: argparse.Namespace) -> int:
     from wnsim.channel import OutOfRangeWarning
     from wnsim.scenario.simulation.advice import check
     from wnsim.scenario.spec.plan import only, plan
+    from wnsim.scenario.spec.validation import allow
 
     runs = plan(options.scenario, options.set, allow(options.plugin))
     runs = only(runs, options.only)

@@ -11,6 +11,7 @@ Examples
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import warnings
@@ -26,7 +27,7 @@ from wnsim.scenario.simulation.advice import check
 from wnsim.scenario.spec.learning_package import check_learning_package
 from wnsim.scenario.spec.plan import Run, plan, results_folder
 from wnsim.scenario.spec.validation import allow
-from wnsim.storage import records
+from wnsim.storage import parquet, records
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -101,12 +102,12 @@ class Results:
     @property
     def summary(self) -> pd.DataFrame:
         """Metrics: one row per run and metric; `wnsim.metrics.DEFINITIONS` defines them."""
-        return self._read("summary.csv")
+        return _read(self.folder / "summary.csv")
 
     @property
     def aggregate(self) -> pd.DataFrame:
         """Means over seeds and paired differences to the baseline, with 95 % intervals."""
-        return self._read("aggregate.csv")
+        return _read(self.folder / "aggregate.csv")
 
     @property
     def manifests(self) -> dict[str, dict[str, Any]]:
@@ -117,17 +118,19 @@ class Results:
             name: json.loads((path / name / records.MANIFEST).read_text("utf-8")) for name in names
         }
 
-    def table(self, name: str) -> pd.DataFrame:
+    def table(self, name: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """Return a table, concatenated over all complete runs that have it.
 
         Parameters
         ----------
         name : table such as `transfers`, `rounds`, `evaluations`, `devices` or `clusters`
+        columns : columns to read; all if not given. A few of a million messages need little memory
 
         Raises
         ------
         ScenarioError
-            if no run has such a table
+            if no run has such a table, a run lacks a column, or a table is in Parquet and the
+            package pyarrow is missing
 
         Examples
         --------
@@ -139,13 +142,15 @@ class Results:
         """
         import pandas as pd
 
+        from wnsim.metrics import table_file
+
         manifests = self.manifests
         frames = []
         for run, manifest in manifests.items():
-            path = self.folder / run / f"{name}.csv"
-            if not path.is_file():
+            path = table_file(self.folder / run / f"{name}.csv")
+            if path is None:
                 continue
-            frame = pd.read_csv(path)
+            frame = _read(path, columns)
             front = {"run": run, "variant": manifest["variant"], "seed": manifest["seed"]}
             for place, (key, value) in enumerate((front | manifest["swept"]).items()):
                 # A swept list or section is shown as it is written.
@@ -154,7 +159,13 @@ class Results:
             frames.append(frame)
         if not frames:
             tables = {table for each in manifests.values() for table in each["sha256"]}
-            known = sorted(Path(table).stem for table in tables if table.endswith(".csv"))
+            known = sorted(
+                {
+                    Path(table).stem
+                    for table in tables
+                    if Path(table).suffix in (".csv", parquet.SUFFIX)
+                }
+            )
             raise ScenarioError(
                 f"{self.folder}: no run has a table {name!r}; known: {', '.join(known)}"
             )
@@ -175,10 +186,22 @@ class Results:
         """Evaluations: one row per device, task and evaluation."""
         return self.table("evaluations")
 
-    def _read(self, name: str) -> pd.DataFrame:
-        import pandas as pd
 
-        return pd.read_csv(self.folder / name)
+def _read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
+    """Read a table; names of devices are numbers if they look like numbers, in either format."""
+    import pandas as pd
+
+    try:
+        if path.suffix != parquet.SUFFIX:
+            found = pd.read_csv(path, usecols=columns)
+            return found if columns is None else found[list(columns)]
+        found = parquet.pyarrow_parquet(path).read_table(path, columns=columns).to_pandas()
+    except ValueError as error:
+        raise ScenarioError(f"{path}: {error}") from error
+    for name in parquet.TEXTS.keys() & set(found):
+        with contextlib.suppress(ValueError):
+            found[name] = pd.to_numeric(found[name])
+    return found
 
 
 def load(
@@ -224,6 +247,7 @@ def run(
     store: str | Path | None = None,
     store_gib: float = 2.0,
     figures: bool = True,
+    tables: str = "csv",
 ) -> Results:
     """Run the incomplete runs of a scenario and return all results.
 
@@ -235,6 +259,7 @@ def run(
     store : folder of the training cache; a folder `store` in the results folder by default
     store_gib : maximum size of that folder [GiB]
     figures : whether to draw the standard figures
+    tables : format of the tables of runs, `csv` or `parquet`
 
     Raises
     ------
@@ -253,6 +278,8 @@ def run(
         raise ScenarioError(f"jobs must be from 1 to 1024, got {jobs}")
     if not 0 < store_gib < 1e9:
         raise ScenarioError(f"store_gib must be above 0 and below 1e9, got {store_gib}")
+    if tables not in ("csv", "parquet"):
+        raise ScenarioError(f"tables must be csv or parquet, got {tables!r}")
     wanted = scenario if isinstance(scenario, Plan) else load(scenario)
     words = [f"--set={text}" for text in wanted.settings]
     words += [f"--plugin={name}" for name in wanted.plugins]
@@ -260,6 +287,7 @@ def run(
     words += [] if out is None else [f"--out={out}"]
     words += [] if store is None else [f"--store={store}"]
     words += [] if figures else ["--no-figures"]
+    words.append(f"--tables={tables}")
     options = parser().parse_args([*words, "--", wanted.scenario])
     folder = results_folder(wanted.runs[0], options.out)
     # Imported late: reading results does not need it.

@@ -8,7 +8,7 @@ import sys
 
 from wnsim.core.version import __version__
 
-_LAUNCHERS = ("slurm", "local")
+_LAUNCHERS = ("slurm", "local", "dask")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,6 +59,12 @@ def parser() -> argparse.ArgumentParser:
         help="write tables, summary and report without figures; python -m wnsim.report DIR draws "
         "them",
     )
+    made.add_argument(
+        "--tables",
+        choices=("csv", "parquet"),
+        default="csv",
+        help="format of the tables of runs (default: csv); parquet needs the package pyarrow",
+    )
     _add_where(made)
     _add_questions(made)
     return made
@@ -81,6 +87,7 @@ def command(options: argparse.Namespace, run: str) -> list[str]:
         words.append(f"--store={options.store}")
     if options.launcher is None:
         words.append("--progress=json")
+    words.append(f"--tables={options.tables}")
     return [*words, f"--store-gib={options.store_gib}", f"--only={run}", "--", options.scenario]
 
 
@@ -98,7 +105,8 @@ def _add_where(made: argparse.ArgumentParser) -> None:
         "--launcher",
         choices=_LAUNCHERS,
         help="submit the pending runs to Slurm as a job array and return, or to local processes, "
-        "--jobs at a time, and wait (needs the package submitit)",
+        "--jobs at a time, and wait (needs the package submitit); or to a scheduler of Dask, or "
+        "else to --jobs workers on this machine, and wait (needs the package distributed)",
     )
     made.add_argument(
         "--launcher-option",
@@ -106,7 +114,7 @@ def _add_where(made: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KEY=VALUE",
         help="parameter of a job for submitit, e.g. timeout_min=120, gpus_per_node=1, "
-        "slurm_partition=gpu (repeatable)",
+        "slurm_partition=gpu; or of Dask: address=tcp://host:8786 (repeatable)",
     )
     made.add_argument(
         "--progress",

@@ -28,7 +28,7 @@ FILE = ".lock"
 _MARK = "process"
 # Errors of file systems without locks.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
-_LOOKS, _BETWEEN_LOOKS_S = 10, 0.02
+_LOOKS, _BETWEEN_LOOKS_S, _BETWEEN_WAITS_S = 10, 0.02, 0.1
 # Bytes of a lock file that are read.
 _LONGEST = 4096
 
@@ -95,6 +95,36 @@ class Lock:
     def close(self) -> None:
         """Release the lock."""
         os.close(self._file)
+
+
+def await_release(folder: Path, most_s: float) -> None:
+    """Wait until no process holds the lock of a folder.
+
+    Parameters
+    ----------
+    folder : folder that may be missing
+    most_s : longest time to wait [s]
+    """
+    until_s = time.monotonic() + most_s
+    while _is_held(folder / FILE) and time.monotonic() < until_s:
+        time.sleep(_BETWEEN_WAITS_S)
+
+
+def _is_held(path: Path) -> bool:
+    """Return whether a process holds a lock file."""
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(file)
+    return False
 
 
 def require_usable(folder: Path, own: Callable[[Path], bool]) -> None:

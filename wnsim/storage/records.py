@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from wnsim.core.files import naming
+from wnsim.storage import parquet
 
 if TYPE_CHECKING:
     from wnsim.core.transfer import Packet, Transfer
@@ -40,7 +41,7 @@ _SHAPE = {
 # Rows of a table in memory at once.
 _ROWS = 1024
 # Names of files that `write` has begun.
-_TEMPORARY = re.compile(r"\..+\.(csv|html|json|pdf|png|safetensors|tex|yaml)\.\d+\.tmp")
+_TEMPORARY = re.compile(r"\..+\.(csv|html|json|parquet|pdf|png|safetensors|svg|tex|yaml)\.\d+\.tmp")
 _PACKAGES = ("wnsim", "numpy", "scipy", "simpy", "torch", "transformers")
 
 _OF_TRANSFER = (
@@ -132,7 +133,7 @@ def _cell(value: Any) -> Any:
 
 
 def write_table(path: Path, table: Table) -> str:
-    """Write a table as CSV atomically; return its SHA-256.
+    """Write a table atomically, as CSV or, if it is so called, in Parquet; return its SHA-256.
 
     Numbers are rounded to nine decimals, durations to the nanosecond; a missing value is an empty
     cell.
@@ -142,7 +143,13 @@ def write_table(path: Path, table: Table) -> str:
     OSError
         if it cannot be written; it names the file
     """
-    return _write(path, _pieces(table))
+    if path.suffix != parquet.SUFFIX:
+        return _write(path, _pieces(table))
+    lines = path.with_suffix(".csv")
+    with naming(path), _replacing(lines, keep=False) as source, _replacing(path) as target:
+        _fill(source, _pieces(table))
+        parquet.convert(source, target)
+    return file_digest(path)
 
 
 def write(path: Path, data: bytes) -> str:
@@ -157,25 +164,36 @@ def write(path: Path, data: bytes) -> str:
 
 
 def _write(path: Path, pieces: Iterable[bytes]) -> str:
+    with naming(path), _replacing(path) as temporary:
+        return _fill(temporary, pieces)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path, *, keep: bool = True) -> Iterator[Path]:
+    """Give a temporary file, which then takes the place of a file, or else vanishes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    sha256 = hashlib.sha256()
-    with naming(path):
-        try:
-            # Left by a killed process with this number.
-            temporary.unlink(missing_ok=True)
-            with temporary.open("xb") as file:
-                for piece in pieces:
-                    file.write(piece)
-                    sha256.update(piece)
-                file.flush()
+    try:
+        # Left by a killed process with this number.
+        temporary.unlink(missing_ok=True)
+        yield temporary
+        if keep:
+            with temporary.open("rb") as file:
                 os.fsync(file.fileno())
             temporary.replace(path)
-        except BaseException:
-            # On any error, such as a full disk, the partial file is removed.
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            raise
+    finally:
+        # On any error, such as a full disk, the partial file is removed.
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _fill(path: Path, pieces: Iterable[bytes]) -> str:
+    """Write a new file; return its SHA-256."""
+    sha256 = hashlib.sha256()
+    with path.open("xb") as file:
+        for piece in pieces:
+            file.write(piece)
+            sha256.update(piece)
     return sha256.hexdigest()
 
 

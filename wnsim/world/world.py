@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
 from wnsim.channel.heights import Heights, length_m
 from wnsim.core.units import NS_PER_S, Floats, Ints, db_to_linear, linear_to_db, thermal_noise_w
 from wnsim.phy.inverse import required_share
 
 if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
+
     from wnsim.channel import Channel
     from wnsim.faults import Timeline
     from wnsim.mobility import Motion
@@ -296,6 +297,8 @@ class Snapshot:
     @cached_property
     def _tree(self) -> tuple[Ints, cKDTree]:
         """Return the present devices, and a spatial index of their positions."""
+        from scipy.spatial import cKDTree
+
         present = np.flatnonzero(self.present)
         return present, cKDTree(self.position_m[present])
 

@@ -15,7 +15,6 @@ from operator import mul
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from wnsim.core import streams
 from wnsim.core.units import NS_PER_S, db_to_linear, dbm_to_w, linear_to_db, thermal_noise_w
@@ -23,6 +22,8 @@ from wnsim.mac.csma import Csma, require_match
 from wnsim.phy.wifi import RAREST, Scheme, Wifi
 
 if TYPE_CHECKING:
+    from scipy.spatial import cKDTree
+
     from wnsim.air.csma.frame import Frame
     from wnsim.air.setup import Setup
 
@@ -96,6 +97,8 @@ class Radio:
         """Return the number of the interval in which the mean gains of an instant are constant."""
         number = now_ns // self._interval_ns
         if number != self._interval:
+            from scipy.spatial import cKDTree
+
             self._interval = number
             at_s = np.array([number * self._interval_ns / NS_PER_S])
             positions_m = self._world.position_m(np.arange(self._world.nodes), at_s)[:, 0]

@@ -46,7 +46,7 @@ class Launcher:
                 '--launcher: needs the package submitit; pip install "wnsim[slurm]"'
             ) from error
         parameters = {"name": name, "timeout_min": _TIMEOUT_MIN}
-        parameters |= dict(map(_setting, settings))
+        parameters |= dict(map(setting, settings))
         try:
             self._executor: AutoExecutor = AutoExecutor(folder=folder.resolve(), cluster=kind)
             self._executor.update_parameters(**parameters)
@@ -98,7 +98,7 @@ class Launcher:
                     job = running.pop(run)
                     watcher.over(run)
                     if job.exception() is not None:
-                        failures[run] = f"{_last_line(job)} (log: {job.paths.stderr})"
+                        failures[run] = f"{last_line(job.stderr() or '')} (log: {job.paths.stderr})"
                     watcher.say(f"{run}: {'failed: ' if run in failures else 'complete'}")
         finally:
             for job in running.values():
@@ -116,7 +116,14 @@ class Launcher:
             raise ScenarioError(f"--launcher: the jobs were rejected: {error}") from error
 
 
-def _setting(text: str) -> tuple[str, Any]:
+def setting(text: str) -> tuple[str, Any]:
+    """Return key and value of a launcher's option.
+
+    Raises
+    ------
+    ScenarioError
+        if it is not `key=value`
+    """
     key, equals, value = text.partition("=")
     source = f"--launcher-option {text}"
     if not equals or not key.strip():
@@ -124,7 +131,7 @@ def _setting(text: str) -> tuple[str, Any]:
     return key.strip(), parse_value(value, source)
 
 
-def _last_line(job: Job[str]) -> str:
+def last_line(text: str) -> str:
     """Return the last line of a job's output, which states the error."""
-    lines = [line.strip() for line in (job.stderr() or "").splitlines() if line.strip()]
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "ended without a word"

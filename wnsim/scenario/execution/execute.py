@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from wnsim.scenario.errors import ScenarioError, error_message
 from wnsim.scenario.execution.cluster_jobs import Launcher
+from wnsim.scenario.execution.dask_jobs import DaskLauncher
 from wnsim.scenario.execution.failures import recorded
 from wnsim.scenario.execution.local_jobs import run_at_once
 from wnsim.scenario.execution.resume import locked, pending_runs, prepare_folder
@@ -33,18 +34,20 @@ class ExecutionOptions:
     ----------
     command : returns the command line that computes a run
     jobs : number of concurrent runs on this machine
-    launcher : makes the submitter of cluster jobs; None: runs are computed on this machine
-    waits : whether to wait for submitted jobs
+    launcher : makes what computes runs elsewhere and waits for them; None: this machine computes
+    submitter : makes what submits runs and does not wait; None: they are waited for
     summarizes : whether this process writes the summary
     draws : whether the figures belong to the summary
+    tables : format of the tables of runs, `csv` or `parquet`
     """
 
     command: Callable[[str], Sequence[str]]
     jobs: int = 1
-    launcher: Callable[[], Launcher] | None = None
-    waits: bool = False
+    launcher: Callable[[], Launcher | DaskLauncher] | None = None
+    submitter: Callable[[], Launcher] | None = None
     summarizes: bool = True
     draws: bool = True
+    tables: str = "csv"
 
 
 @dataclass
@@ -102,13 +105,13 @@ def execute(
             watcher.expect([run.folder for run in todo])
             if ranks is not None:
                 for run in todo:
-                    _one(run, out, store_config, watcher, ranks)
-            elif todo and (options.launcher is not None or options.jobs > 1):
+                    _one(run, out, store_config, options, watcher, ranks)
+            elif todo and (options.launcher or options.submitter or options.jobs > 1):
                 _run_in_subprocesses(todo, options, watcher, outcome)
             else:
                 for run in todo:
                     with _continue_on_error(run, len(runs), outcome.failures, watcher):
-                        _one(run, out, store_config, watcher, None)
+                        _one(run, out, store_config, options, watcher, None)
         if first and options.summarizes and not outcome.sent:
             summarize(runs, out, outcome.failures, draws=options.draws)
     return outcome
@@ -123,13 +126,18 @@ def _agreed(runs: Sequence[Run], todo: list[Run], ranks: Ranks | None) -> list[R
 
 
 def _one(
-    run: Run, out: Path, store_config: StoreConfig, watcher: Watcher, ranks: Ranks | None
+    run: Run,
+    out: Path,
+    store_config: StoreConfig,
+    options: ExecutionOptions,
+    watcher: Watcher,
+    ranks: Ranks | None,
 ) -> None:
     """Compute one run in its folder, which is locked meanwhile."""
     folder = out / run.folder
     if ranks is not None and ranks.rank > 0:
         if ranks.broadcast(b""):
-            run_one(run, folder, watcher, store_config, ranks)
+            run_one(run, folder, watcher, store_config, ranks, options.tables)
         return
     with locked(folder):
         ready = prepare_folder(run, out)
@@ -137,7 +145,7 @@ def _one(
             ranks.broadcast(b"ready" if ready else b"")
         if ready:
             with recorded(folder):
-                run_one(run, folder, watcher, store_config, ranks)
+                run_one(run, folder, watcher, store_config, ranks, options.tables)
 
 
 @contextlib.contextmanager
@@ -165,9 +173,9 @@ def _run_in_subprocesses(
 ) -> None:
     """Compute runs in other processes."""
     commands = {run.folder: options.command(run.folder) for run in todo}
-    if options.launcher is None:
-        outcome.failures = run_at_once(commands, options.jobs, watcher)
-    elif options.waits:
+    if options.submitter is not None:
+        outcome.sent = options.submitter().submit(commands)
+    elif options.launcher is not None:
         outcome.failures = options.launcher().finish(commands, options.jobs, watcher)
     else:
-        outcome.sent = options.launcher().submit(commands)
+        outcome.failures = run_at_once(commands, options.jobs, watcher)

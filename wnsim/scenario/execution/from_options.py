@@ -5,21 +5,23 @@ from __future__ import annotations
 import argparse
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from wnsim.channel import OutOfRangeWarning
 from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.execution.cluster_jobs import Launcher
+from wnsim.scenario.execution.dask_jobs import DaskLauncher
 from wnsim.scenario.execution.execute import ExecutionOptions, Outcome, execute
 from wnsim.scenario.execution.local_jobs import Reporter
 from wnsim.scenario.options import command
 from wnsim.scenario.progress import Display
 from wnsim.scenario.simulation.advice import notes
 from wnsim.scenario.simulation.learning import StoreConfig, launcher_rank
+from wnsim.storage.parquet import pyarrow_parquet
 
 if TYPE_CHECKING:
-    from wnsim.scenario.execution.cluster_jobs import Launcher
     from wnsim.scenario.spec.plan import Run
 
 
@@ -47,6 +49,11 @@ def run_from_options(
             "--jobs and --launcher: must not be used under torchrun or srun, whose processes share "
             "every run; leave out the one or the other"
         )
+    if options.tables == "parquet":
+        try:
+            pyarrow_parquet("--tables parquet")
+        except ValueError as error:
+            raise ScenarioError(str(error)) from error
     if not reports_progress():
         stream = io.StringIO()
     json_wanted = options.progress == "json"
@@ -71,18 +78,21 @@ def reports_progress() -> bool:
 
 def _execution_options(options: argparse.Namespace, out: Path) -> ExecutionOptions:
     """Return the execution options that the command line requests."""
+    kind = options.launcher
 
-    def launcher() -> Launcher:
-        from wnsim.scenario.execution.cluster_jobs import Launcher
-
-        kind = options.launcher
+    def cluster() -> Launcher:
         return Launcher(kind, out / kind, out.resolve().name, options.launcher_option)
 
+    def dask() -> DaskLauncher:
+        return DaskLauncher(out, options.launcher_option)
+
+    waiting: dict[str, Callable[[], Launcher | DaskLauncher]] = {"local": cluster, "dask": dask}
     return ExecutionOptions(
         lambda run: command(options, run),
         jobs=options.jobs,
-        launcher=None if options.launcher is None else launcher,
-        waits=options.launcher == "local",
+        launcher=waiting.get(kind),
+        submitter=cluster if kind == "slurm" else None,
         summarizes=not options.only,
         draws=not options.no_figures,
+        tables=options.tables,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import sys
@@ -28,6 +27,8 @@ def end_with_parent() -> None:
     parent = os.environ.pop(PARENT, None)
     if parent is None or sys.platform != "linux":
         return
+    import ctypes
+
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if str(os.getppid()) != parent:
         raise Terminated(128 + signal.SIGTERM)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fl.plugins import plugin_names
 from wnsim.channel.heights import Heights
 from wnsim.mobility import first_presence_s
 from wnsim.mobility.traces import TraceMotion
@@ -16,10 +17,9 @@ from wnsim.scenario.errors import Made, ScenarioError, collected, together
 from wnsim.scenario.simulation.build import (
     antenna_heights,
     build_world,
-    load_tasks,
+    check_tasks,
     measured_links,
 )
-from wnsim.scenario.simulation.simulate import network_of
 from wnsim.scenario.spec.plan import Run
 from wnsim.scenario.spec.schema import SCENARIO, Scenario
 
@@ -176,7 +176,7 @@ def check(runs: Sequence[Run], shown: str, *, trains: bool = False) -> None:
             seen.add(key)
             before = len(errors)
             world = collected(errors, None, _named, shown, _checked_world, run.scenario)
-            for part in (load_tasks, _check_model):
+            for part in (check_tasks, _check_model):
                 collected(errors, None, _named, shown, part, run.scenario)
             if trains and world is not None and len(errors) == before:
                 collected(errors, None, _named, shown, _check_learning, run.scenario, world)
@@ -197,9 +197,10 @@ def _checked_world(scenario: Scenario) -> World:
     world = build_world(scenario)
     if world.count > 1:
         # Some models check only on a link whether they fit the devices.
-        if scenario.channel.replay is not None:
-            world.channel.large_scale_db(np.array([0]), np.array([1]), np.zeros(1))
         _check_heights(scenario, world)
+        own = list(plugin_names(SCENARIO.dump_python(scenario, mode="json")))
+        if own or scenario.channel.replay is not None:
+            world.channel.large_scale_db(np.array([0]), np.array([1]), np.zeros(1))
     return world
 
 
@@ -217,7 +218,9 @@ def _check_heights(scenario: Scenario, world: World) -> None:
     if world.heights is not None and scenario.channel.replay is None:
         for path_loss, pairs_m in _heights_of_links(scenario, world.heights):
             for ends_m in pairs_m:
-                path_loss.loss_db(100.0, *ends_m, scenario.radio.frequency_hz, True)
+                for los in (True, False):
+                    path_loss.loss_db(100.0, *ends_m, scenario.radio.frequency_hz, los)
+                    path_loss.shadow_db(100.0, *ends_m, scenario.radio.frequency_hz, los)
 
 
 def _check_model(scenario: Scenario) -> None:
@@ -262,6 +265,7 @@ def _build_learning(scenario: Scenario, world: World) -> None:
         if a run would be refused
     """
     from wnsim.scenario.simulation.learning import Learner
+    from wnsim.scenario.simulation.simulate import network_of
 
     network = network_of(scenario, world)
     try:

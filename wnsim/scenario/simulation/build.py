@@ -166,6 +166,23 @@ def _nodes(scenario: Scenario, count: int, name: str) -> Floats:
     return np.concatenate([values, np.full(sites, float(getattr(stations, name)))])
 
 
+def check_tasks(scenario: Scenario) -> None:
+    """Raise ScenarioError if `load_tasks` would; built-in tasks are not generated for it."""
+    from fl.tasks import source_of
+
+    learning = scenario.fl
+    names = None if learning is None else learning.tasks
+    if learning is None or not isinstance(names, tuple) or any(":" in name for name in names):
+        load_tasks(scenario)
+        return
+    test = learning.test_examples * (1 + (learning.evaluate_on == "validation"))
+    try:
+        for name in names:
+            source_of(name, learning.train_examples, test)
+    except ValueError as error:
+        raise ScenarioError(f"fl.tasks: {error}") from error
+
+
 def load_tasks(scenario: Scenario) -> list[Task]:
     """Return the tasks of a scenario with a section `fl`.
 

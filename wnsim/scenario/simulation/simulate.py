@@ -44,7 +44,12 @@ _FEW = 0.01
 
 
 def run_one(
-    run: Run, folder: Path, watcher: Watcher, store_config: StoreConfig, ranks: Ranks | None = None
+    run: Run,
+    folder: Path,
+    watcher: Watcher,
+    store_config: StoreConfig,
+    ranks: Ranks | None = None,
+    form: str = "csv",
 ) -> None:
     """Simulate one run and write its results beside its resolved scenario.
 
@@ -55,6 +60,7 @@ def run_one(
     watcher : receives the progress
     store_config : training cache
     ranks : processes that share the training; None: this process alone
+    form : format of the tables, `csv` or `parquet`
 
     Raises
     ------
@@ -84,7 +90,7 @@ def run_one(
 
         done, adapters = _simulate(scenario, world, network, tell, store, ranks)
         if first:
-            digests, facts = _write(scenario, folder, world, network, done, adapters)
+            digests, facts = _write(scenario, folder, world, network, done, adapters, form)
             ending = _ending_notes(world, network)
             for note in ending:
                 watcher.say(f"note: {run.folder}: {note}")
@@ -145,6 +151,7 @@ def _write(
     network: Network,
     done: Processes,
     adapters: Sequence[Adapter | None],
+    form: str,
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """Write tables and adapters; return digests by file, and entries of the manifest."""
     trainer, session = done.trainer, done.session
@@ -155,7 +162,11 @@ def _write(
         tables = run_tables(network, world, done.ledger, trainer, session, faults)
     except InvariantError as error:
         raise ScenarioError(str(error)) from error
-    digests = {name: records.write_table(folder / name, table) for name, table in tables.items()}
+    digests = {
+        path.name: records.write_table(path, table)
+        for name, table in tables.items()
+        if (path := (folder / name).with_suffix(f".{form}"))
+    }
     digests["scenario.yaml"] = records.file_digest(folder / "scenario.yaml")
     payload = "actual"
     if scenario.fl is not None and trainer is not None:

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from wnsim.core.invariants import check_totals
 from wnsim.storage import records
+from wnsim.storage.parquet import SUFFIX
 from wnsim.storage.records import Table
 from wnsim.world.positions import position_rows
 
@@ -248,7 +249,8 @@ def _device_folder(name: str) -> str:
 
 def clear(folder: Path) -> None:
     """Remove the files of an unfinished run; other files in the folder are not touched."""
-    for name in (*TABLES, "scenario.yaml", records.MANIFEST, records.FAILURE):
+    parquet = [Path(name).with_suffix(SUFFIX).name for name in TABLES]
+    for name in (*TABLES, *parquet, "scenario.yaml", records.MANIFEST, records.FAILURE):
         (folder / name).unlink(missing_ok=True)
     records.remove_half_written(folder)
     for device in (folder / "adapters").glob("device-*"):

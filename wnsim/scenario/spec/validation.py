@@ -6,7 +6,6 @@ import importlib
 import json
 import sys
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from pydantic import ValidationError
 
 from fl.plugins import ALLOWED
 from wnsim.scenario.errors import ScenarioError, together
+from wnsim.scenario.spec.bundled import shipped
 from wnsim.scenario.spec.document import Document, Place
 from wnsim.scenario.spec.explanations import explain, nearest
 from wnsim.scenario.spec.schema import SCENARIO, Scenario
@@ -29,13 +29,6 @@ _FILES: tuple[Place, ...] = (
     ("channel", "replay", "uplink"),
     ("faults", "churn", "file"),
 )
-
-
-def shipped() -> dict[str, Path]:
-    """Return the bundled scenarios by file name."""
-    inside = Path(str(resources.files("wnsim"))) / "scenarios"
-    folder = inside if inside.is_dir() else inside.parent.parent / "scenarios"
-    return {path.name: path for path in sorted(folder.glob("*.yaml"))}
 
 
 def find(name: str) -> Path:
