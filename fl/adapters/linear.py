@@ -123,8 +123,7 @@ class AdaptedLinear(nn.Module):
             bare: torch.Tensor = self.base(x)
             return bare
         if self.gate is not None:
-            low = self.gate(x, x @ self.a[0].T.to(x.dtype))
-            gated: torch.Tensor = self.base(x) + low @ self.b[0].to(x.dtype)
+            gated: torch.Tensor = self.base(x) + self.gated_low_rank(x)
             return gated
         if x.shape[0] % self.a.shape[0]:
             raise ValueError(
@@ -136,6 +135,12 @@ class AdaptedLinear(nn.Module):
             return self._fused(x, weight, self.bias)
         total: torch.Tensor = self.base(x) + self._fused(x, None, None)
         return total
+
+    def gated_low_rank(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the gated low-rank path of a batch of examples, (examples, tokens, outputs)."""
+        assert self.a is not None and self.b is not None and self.gate is not None
+        low = self.gate(x, x @ self.a[0].T.to(x.dtype))
+        return low @ self.b[0].to(x.dtype)
 
     def _fused(
         self, x: torch.Tensor, weight: torch.Tensor | None, bias: torch.Tensor | None

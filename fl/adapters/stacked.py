@@ -21,11 +21,13 @@ from torch.utils.checkpoint import checkpoint
 from ..models.language_model import predicted
 from ..models.sentence_encoder import Choices, pool
 from .adapter import Adapter, Layer
+from .decoder import LONGEST, find_decoder
 from .fused_linear import GradientBuffers
 from .linear import AdaptedLinear, Scale, is_transposed, parameter_count
 from .norm import replace_norms
 from .rotary import replace_rotations
 from .targets import find, output_layer, weights_outside
+from .token_layout import TokenLayout
 
 
 class AdaptedModel:
@@ -88,6 +90,8 @@ class AdaptedModel:
             _checkpoint_blocks(model, self._run_block) if checkpointing else 0
         )
         self._checkpoints = checkpointing
+        by_library = checkpointing or choices is not None or self._head_is_adapted
+        self._decoder = None if by_library else find_decoder(model, self._head)
 
     @property
     def device(self) -> torch.device:
@@ -122,6 +126,8 @@ class AdaptedModel:
         -------
         (chosen, vocabulary)
         """
+        if self.takes_layouts(ids.shape[1]):
+            return self.logits_of(TokenLayout.of_rows(ids, positions, self.devices_of(len(ids))))
         if self._choices is not None:
             texts = torch.div(positions, ids.shape[1], rounding_mode="floor")
             return self._choices.logits(pool(self.model, ids).index_select(0, texts))
@@ -139,6 +145,31 @@ class AdaptedModel:
         finally:
             hook.remove()
         return chosen
+
+    def logits_of(self, layout: TokenLayout) -> torch.Tensor:
+        """Return the logits of the answers of a layout, (answers, vocabulary).
+
+        Parameters
+        ----------
+        layout : of `devices_of` devices, its texts of a length that `takes_layouts`
+        """
+        assert self._decoder is not None and self._head is not None
+        logits: torch.Tensor = self._head(self._decoder.hidden(layout))
+        return logits
+
+    def takes_layouts(self, length: int) -> bool:
+        """Return whether the model's passes are those of a `Decoder`, for texts of a length [token]."""
+        is_recording = any(module.recorded is not None for module in self.modules)
+        return self._decoder is not None and length <= LONGEST and not is_recording
+
+    def devices_of(self, sequences: int) -> int:
+        """Return the number of devices with adapters of their own; each of the sequences in a mixture."""
+        for module in self.modules:
+            if module.gate is not None:
+                return sequences
+            if module.b is not None:
+                return module.b.shape[0]
+        return 1
 
     def run_hidden(self, ids: torch.Tensor) -> None:
         """Run tokens (sequences, length) through all layers except the head."""
