@@ -66,33 +66,32 @@ class Decoder:
             for factor in (module.a, module.b)
             if factor is not None
         ]
+        places = _Places(layout, self._heads, self._key_heads)
         if torch.is_grad_enabled() and any(factor.requires_grad for factor in factors):
-            chosen: torch.Tensor = _Decoding.apply(self, layout, *factors)  # type: ignore[no-untyped-call]
+            chosen: torch.Tensor = _Decoding.apply(self, places, *factors)  # type: ignore[no-untyped-call]
         else:
             with torch.no_grad():
-                chosen, _ = self.forward(layout, saves=False)
+                chosen, _ = self.forward(places, saves=False)
         return chosen if layout.kept is None else chosen.index_select(0, layout.kept)
 
-    def forward(self, layout: TokenLayout, saves: bool) -> tuple[torch.Tensor, list[Saved]]:
+    def forward(self, places: _Places, saves: bool) -> tuple[torch.Tensor, list[Saved]]:
         """Return the states of all chosen tokens, and what the backward pass of each part needs."""
-        places = _Places(layout, self._heads, self._key_heads)
-        angles = self._cos[layout.positions], self._sin[layout.positions]
-        x = self._embedding.index_select(0, layout.ids)
+        angles = self._angles(places)
+        x = self._embedding.index_select(0, places.layout.ids)
         kept: list[Saved] = []
         for index, block in enumerate(self._blocks):
-            last = index == len(self._blocks) - 1
-            x, saved = block.forward(x, places, angles, self._scale, last)
+            first, last = index == 0, index == len(self._blocks) - 1
+            x, saved = block.forward(x, places, angles, self._scale, first, last)
             if saves:
                 kept.append(saved)
         y, inverse = rms_norm(x, self._norm.weight, self._norm.epsilon)
         return y, [*kept, [x, inverse]]
 
     def backward(
-        self, layout: TokenLayout, kept: list[Saved], grad: torch.Tensor, gradients: Gradients
+        self, places: _Places, kept: list[Saved], grad: torch.Tensor, gradients: Gradients
     ) -> None:
         """Accumulate the gradients of all factors, given that of the chosen tokens' states."""
-        places = _Places(layout, self._heads, self._key_heads)
-        angles = self._cos[layout.positions], self._sin[layout.positions]
+        angles = self._angles(places)
         x, inverse = kept.pop()
         assert x is not None and inverse is not None
         above = torch.zeros_like(x)
@@ -102,6 +101,12 @@ class Decoder:
             above = self._blocks[index].backward(
                 above, kept.pop(), places, angles, self._scale, last, index == 0, gradients
             )
+
+
+    def _angles(self, places: _Places) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return cosine and sine of the rotation of each token, (tokens, 1, width of a head)."""
+        positions = places.layout.positions
+        return self._cos.index_select(0, positions), self._sin.index_select(0, positions)
 
 
 class Gradients:
@@ -125,9 +130,9 @@ class Gradients:
 
 class _Decoding(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, decoder: Decoder, layout: TokenLayout, *factors: torch.Tensor) -> Any:
-        y, kept = decoder.forward(layout, saves=True)
-        ctx.decoder, ctx.layout, ctx.factors = decoder, layout, [id(one) for one in factors]
+    def forward(ctx: Any, decoder: Decoder, places: _Places, *factors: torch.Tensor) -> Any:
+        y, kept = decoder.forward(places, saves=True)
+        ctx.decoder, ctx.places, ctx.factors = decoder, places, [id(one) for one in factors]
         ctx.lengths = [len(saved) for saved in kept]
         ctx.save_for_backward(*(one for saved in kept for one in saved))
         return y
@@ -138,7 +143,7 @@ class _Decoding(torch.autograd.Function):
         flat = iter(ctx.saved_tensors)
         kept = [[next(flat) for _ in range(length)] for length in ctx.lengths]
         gradients = Gradients()
-        ctx.decoder.backward(ctx.layout, kept, grad, gradients)
+        ctx.decoder.backward(ctx.places, kept, grad, gradients)
         return None, None, *(gradients.of.get(one) for one in ctx.factors)
 
 
@@ -169,6 +174,7 @@ class _Block:
         places: _Places,
         angles: tuple[torch.Tensor, torch.Tensor],
         scale: float,
+        first: bool,
         last: bool,
     ) -> tuple[torch.Tensor, Saved]:
         """Return the block's output, of the chosen tokens only in the last block.
@@ -179,12 +185,14 @@ class _Block:
         places : of the tokens in the grid of attention
         angles : cosine and sine of each token's rotation, (tokens, 1, width of a head)
         scale : of the scores of attention
-        last : whether this is the last block
+        first, last : whether this is the first block, and the last one
         """
-        first, second = self._norms
+        below, second = self._norms
         devices = places.layout.devices
-        normal, inverse = rms_norm(x, first.weight, first.epsilon)
-        (q, k, v), low = self._queries_keys_values.forward(normal, devices)
+        normal, inverse = rms_norm(x, below.weight, below.epsilon)
+        # What enters the first block are embeddings, so that equal tokens have equal products.
+        of_distinct = places.layout.of_distinct if first else None
+        (q, k, v), low = self._queries_keys_values.forward(normal, devices, of_distinct)
         q, k, v = (
             places.to_grid(_turned(q, angles, 1.0)),
             places.to_grid(_turned(k, angles, 1.0)),
@@ -198,14 +206,16 @@ class _Block:
         normal_middle, inverse_middle = rms_norm(middle, second.weight, second.epsilon)
         (gate, up), low_gate = self._gate_up.forward(normal_middle, devices)
         open_ = torch.sigmoid(gate)
-        product = (gate * open_).mul_(up)
+        # Its derivative needs these two, not the gate.
+        active = gate.mul_(open_)
+        product = active * up
         (y,), low_down = self._down.forward(product, devices)
         y += middle
         # Inputs of layers are needed for the gradients of A only.
         saved = [
             x, inverse, self._queries_keys_values.input(normal), low, q, k, v, weights,
             self._output.input(seen), low_output, middle, inverse_middle,
-            self._gate_up.input(normal_middle), low_gate, gate, up, open_,
+            self._gate_up.input(normal_middle), low_gate, active, up, open_,
             self._down.input(product), low_down,
         ]  # fmt: skip
         return y, saved
@@ -224,14 +234,13 @@ class _Block:
         """Return the gradient of the block's input, given that of its output, which is changed."""
         (
             x, inverse, normal, low, q, k, v, weights, seen, low_output, middle, inverse_middle,
-            normal_middle, low_gate, gate, up, open_, product, low_down,
+            normal_middle, low_gate, active, up, open_, product, low_down,
         ) = saved  # type: ignore[misc]  # fmt: skip
         devices = places.layout.devices
         (of_product,) = self._down.backward([above], product, low_down, devices, gradients)
-        active = gate * open_
         of_up = of_product * active
         # The derivative of z s(z) is s + z s (1 - s).
-        of_gate = (1.0 - open_).mul_(active).add_(open_).mul_(of_product.mul_(up))
+        of_gate = torch.addcmul(open_, active, 1.0 - open_).mul_(of_product.mul_(up))
         of_middle = self._gate_up.backward(
             [of_gate, of_up], normal_middle, low_gate, devices, gradients
         )[0]
@@ -281,15 +290,26 @@ class _Siblings:
         trains_a = any(each.a is not None and each.a.requires_grad for each in self.adapted)
         return x if trains_a else None
 
-    def forward(self, x: torch.Tensor, devices: int) -> tuple[Tensors, torch.Tensor | None]:
+    def forward(
+        self, x: torch.Tensor, devices: int, of_distinct: torch.Tensor | None = None
+    ) -> tuple[Tensors, torch.Tensor | None]:
         """Return the outputs (tokens, outputs), and the scaled low-rank activations.
 
         Parameters
         ----------
         x : (tokens, inputs), device by device
         devices : number of devices
+        of_distinct : (tokens,) numbers of the distinct rows of x; None if they are unknown
         """
-        outputs = [_product(x, layer) for layer in self._layers]
+        if of_distinct is None:
+            outputs = [_product(x, layer) for layer in self._layers]
+        else:
+            rows = x.new_empty(int(of_distinct.max()) + 1, x.shape[1])
+            # Equal rows are written in any order.
+            rows.index_copy_(0, of_distinct, x)
+            outputs = [
+                _product(rows, layer).index_select(0, of_distinct) for layer in self._layers
+            ]
         attached = self._attached()
         if not attached:
             return outputs, None
@@ -305,7 +325,7 @@ class _Siblings:
         for part, each in zip(parts, attached, strict=True):
             _scale(part, each.scale)
             y = outputs[self._layers.index(each)]
-            y.view(devices, -1, y.shape[1]).baddbmm_(part, each.b)
+            y.view(devices, -1, y.shape[1]).baddbmm_(part.transpose(1, 2), each.b)
         return outputs, low
 
     def backward(
@@ -335,11 +355,11 @@ class _Siblings:
                 _parts(below, attached), _parts(low, attached), attached, strict=True
             ):
                 grad = above[self._layers.index(each)].view(devices, -1, each.b.shape[2])
-                gradients.add(each, 1, torch.bmm(own_low.transpose(1, 2), grad))
-                torch.bmm(grad, each.b.transpose(1, 2), out=part)
+                gradients.add(each, 1, torch.bmm(own_low, grad))
+                torch.bmm(each.b, grad.transpose(1, 2), out=part)
                 _scale(part, each.scale)
             if x is not None:
-                of_a = torch.bmm(below.transpose(1, 2), x.view(devices, -1, x.shape[1]))
+                of_a = torch.bmm(below, x.view(devices, -1, x.shape[1]))
                 ranks = [each.a.shape[1] for each in attached]
                 for each, one in zip(attached, of_a.split(ranks, dim=1), strict=True):
                     gradients.add(each, 0, one)
@@ -352,7 +372,7 @@ class _Siblings:
         assert of_input is not None
         if below is not None:
             a = _joined([each.a for each in attached])
-            of_input.view(devices, -1, a.shape[2]).baddbmm_(below, a)
+            of_input.view(devices, -1, a.shape[2]).baddbmm_(below.transpose(1, 2), a)
         return [of_input]
 
     def _attached(self) -> list[Any]:
@@ -475,11 +495,11 @@ def _product(x: torch.Tensor, layer: Any) -> torch.Tensor:
 
 
 def _down(x: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
-    """Return x A^T, (devices, tokens, rank)."""
+    """Return A x^T, (devices, rank, tokens): with few ranks the faster order on a CPU."""
     if a.stride(0) == 0:
         # One A of all devices, expanded.
-        return x @ a[0].T
-    return torch.bmm(x, a.transpose(1, 2))
+        return (x @ a[0].T).transpose(1, 2)
+    return torch.bmm(a, x.transpose(1, 2))
 
 
 def _joined(factors: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -502,7 +522,7 @@ def _joined(factors: Sequence[torch.Tensor]) -> torch.Tensor:
 
 def _parts(low: torch.Tensor, attached: Sequence[Any]) -> Sequence[torch.Tensor]:
     """Return the low-rank activations of each layer."""
-    return low.split([each.a.shape[1] for each in attached], dim=2)
+    return low.split([each.a.shape[1] for each in attached], dim=1)
 
 
 def _scale(low: torch.Tensor, scale: Scale) -> None:

@@ -30,6 +30,7 @@ class TokenLayout:
     mask : (1 or texts, places, places) 0 where a place sees another one, and minus infinity elsewhere
     chosen : (devices * answers,) tokens from which answer tokens are predicted, filled up per device
     kept : indices into `chosen` of the answers, in the order in which they were given; None for all
+    of_distinct : (tokens,) number of each token's id among the distinct ids
     """
 
     devices: int
@@ -43,6 +44,7 @@ class TokenLayout:
     mask: torch.Tensor
     chosen: torch.Tensor
     kept: torch.Tensor | None
+    of_distinct: torch.Tensor
 
     @staticmethod
     def of_rows(ids: torch.Tensor, answers: torch.Tensor, devices: int) -> TokenLayout:
@@ -88,8 +90,11 @@ class TokenLayout:
         chosen, kept = _filled_up(owner, answers, devices)
         shape = (ids.shape[0], ids.shape[1])
         if bool(is_used.all()):
-            flat = ids.flatten(), positions.flatten()
-            return TokenLayout(devices, *flat, None, shape, None, None, None, mask, chosen, kept)
+            flat = ids.flatten()
+            return TokenLayout(
+                devices, flat, positions.flatten(), None, shape, None, None, None, mask, chosen,
+                kept, flat.unique(return_inverse=True)[1],
+            )  # fmt: skip
         per_device = is_used.view(devices, -1)
         counts = per_device.sum(1)
         tokens = max(1, int(counts.max()))
@@ -102,10 +107,11 @@ class TokenLayout:
         in_grid[of_grid[used]] = used
         idle = (torch.arange(tokens) >= counts[:, None]).flatten().nonzero().squeeze(1)
         empty = (~is_used.flatten()).nonzero().squeeze(1)
+        flat = ids.flatten()[in_grid]
         return TokenLayout(
-            devices, ids.flatten()[in_grid], positions.flatten()[in_grid],
-            idle if len(idle) else None, shape, in_grid, of_grid, empty if len(empty) else None,
-            mask, of_grid[chosen], kept,
+            devices, flat, positions.flatten()[in_grid], idle if len(idle) else None, shape,
+            in_grid, of_grid, empty if len(empty) else None, mask, of_grid[chosen], kept,
+            flat.unique(return_inverse=True)[1],
         )  # fmt: skip
 
 
