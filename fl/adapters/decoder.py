@@ -74,14 +74,35 @@ class Decoder:
                 chosen, _ = self.forward(places, saves=False)
         return chosen if layout.kept is None else chosen.index_select(0, layout.kept)
 
-    def forward(self, places: _Places, saves: bool) -> tuple[torch.Tensor, list[Saved]]:
-        """Return the states of all chosen tokens, and what the backward pass of each part needs."""
+    def inputs(self, layout: TokenLayout) -> dict[int, torch.Tensor]:
+        """Return the input of each wrapped module, (tokens, inputs), by the module's id.
+
+        Parameters
+        ----------
+        layout : of tokens that are all chosen
+        """
+        found: dict[int, torch.Tensor] = {}
+        with torch.no_grad():
+            self.forward(_Places(layout, self._heads, self._key_heads), False, found)
+        return found
+
+    def forward(
+        self, places: _Places, saves: bool, inputs: dict[int, torch.Tensor] | None = None
+    ) -> tuple[torch.Tensor, list[Saved]]:
+        """Return the states of all chosen tokens, and what the backward pass of each part needs.
+
+        Parameters
+        ----------
+        places : of the tokens in the grid of attention
+        saves : whether there is a backward pass
+        inputs : takes the input of each wrapped module by its id; None to discard them
+        """
         angles = self._angles(places)
         x = self._embedding.index_select(0, places.layout.ids)
         kept: list[Saved] = []
         for index, block in enumerate(self._blocks):
             first, last = index == 0, index == len(self._blocks) - 1
-            x, saved = block.forward(x, places, angles, self._scale, first, last)
+            x, saved = block.forward(x, places, angles, self._scale, first, last, inputs)
             if saves:
                 kept.append(saved)
         y, inverse = rms_norm(x, self._norm.weight, self._norm.epsilon)
@@ -176,6 +197,7 @@ class _Block:
         scale: float,
         first: bool,
         last: bool,
+        inputs: dict[int, torch.Tensor] | None,
     ) -> tuple[torch.Tensor, Saved]:
         """Return the block's output, of the chosen tokens only in the last block.
 
@@ -186,6 +208,7 @@ class _Block:
         angles : cosine and sine of each token's rotation, (tokens, 1, width of a head)
         scale : of the scores of attention
         first, last : whether this is the first block, and the last one
+        inputs : see `Decoder.forward`
         """
         below, second = self._norms
         devices = places.layout.devices
@@ -211,6 +234,14 @@ class _Block:
         product = active * up
         (y,), low_down = self._down.forward(product, devices)
         y += middle
+        if inputs is not None:
+            for siblings, x_of_siblings in (
+                (self._queries_keys_values, normal),
+                (self._output, seen),
+                (self._gate_up, normal_middle),
+                (self._down, product),
+            ):
+                inputs |= {id(module): x_of_siblings for module in siblings.adapted}
         # Inputs of layers are needed for the gradients of A only.
         saved = [
             x, inverse, self._queries_keys_values.input(normal), low, q, k, v, weights,
@@ -497,7 +528,6 @@ def _product(x: torch.Tensor, layer: Any) -> torch.Tensor:
 def _down(x: torch.Tensor, a: torch.Tensor) -> torch.Tensor:
     """Return A x^T, (devices, rank, tokens): with few ranks the faster order on a CPU."""
     if a.stride(0) == 0:
-        # One A of all devices, expanded.
         return (x @ a[0].T).transpose(1, 2)
     return torch.bmm(a, x.transpose(1, 2))
 
@@ -507,6 +537,9 @@ def _joined(factors: Sequence[torch.Tensor]) -> torch.Tensor:
     first = factors[0]
     if len(factors) == 1:
         return first
+    if all(one.stride(0) == 0 for one in factors):
+        # One A of all devices, expanded.
+        return torch.cat([one[0] for one in factors]).expand(len(first), -1, -1)
     rank, start = 0, first.storage_offset()
     for one in factors:
         neighbors = (

@@ -171,12 +171,31 @@ class AdaptedModel:
                 return module.b.shape[0]
         return 1
 
-    def run_hidden(self, ids: torch.Tensor) -> None:
-        """Run tokens (sequences, length) through all layers except the head."""
-        if self._choices is not None:
-            pool(self.model, ids)
-        else:
-            self.model.base_model(input_ids=ids, use_cache=False)
+    def layer_inputs(self, ids: torch.Tensor, lengths: torch.Tensor) -> list[torch.Tensor]:
+        """Return the inputs of all layers at the leading tokens of each row, without adapters.
+
+        Parameters
+        ----------
+        ids : (rows, length) tokens
+        lengths : (rows,) number of leading tokens
+
+        Returns
+        -------
+        per layer (leading tokens, inputs), row by row; one object for layers with a common input
+        """
+        width = max(1, int(lengths.max()))
+        ids = ids[:, :width]
+        leading = torch.arange(width) < lengths[:, None]
+        with torch.no_grad():
+            if self._decoder is not None and self.takes_layouts(width) and bool(leading.any()):
+                chosen = leading.flatten().nonzero().squeeze(1)
+                found = self._decoder.inputs(TokenLayout.of_rows(ids, chosen, 1))
+                return [found[id(module)] for module in self.modules]
+            ids, leading = ids.to(self.device), leading.to(self.device)
+            with self._recorded_inputs() as recorded:
+                # Logits of one token: the output layer may be adapted too, but is expensive in full.
+                self.logits_at(ids, torch.zeros(1, dtype=torch.int64, device=self.device))
+            return [inputs[0][leading] for inputs in recorded]
 
     def restrict_to_choices(self, logits: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
         """Return logits (n, vocabulary) in which only the candidates of answers (n,) are finite."""
@@ -229,7 +248,7 @@ class AdaptedModel:
             module.detach_adapters()
 
     @contextmanager
-    def recorded_inputs(self) -> Iterator[list[list[torch.Tensor]]]:
+    def _recorded_inputs(self) -> Iterator[list[list[torch.Tensor]]]:
         """Record the inputs of every layer: one list per layer, a tensor per forward pass."""
         for module in self.modules:
             module.recorded = []
