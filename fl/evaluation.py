@@ -73,8 +73,9 @@ class Batch:
         ids, labels = encoded.ids[chosen, :length], encoded.labels[chosen, :length]
         positions = predicted(labels)
         row = torch.div(positions, length, rounding_mode="floor")
-        parts = (ids, positions, labels.flatten()[positions + 1], row)
-        return Batch(*(part.to(device) for part in parts), len(chosen))
+        tokens = labels.flatten()[positions + 1]
+        ids, positions, tokens, row = (part.to(device) for part in (ids, positions, tokens, row))
+        return Batch(ids, positions, tokens, row, len(chosen))
 
     @staticmethod
     def of_trees(encoded: Encoded, examples: Sequence[torch.Tensor]) -> Batch:

@@ -153,17 +153,17 @@ class AdaptedModel:
         ----------
         layout : of `devices_of` devices, its texts of a length that `takes_layouts`
         """
-        assert self._decoder is not None and self._head is not None
-        logits: torch.Tensor = self._head(self._decoder.hidden(layout))
-        return logits
+        if self._decoder is None:
+            raise ValueError("the model does not take layouts")
+        return self._decoder.logits(layout)
 
     def takes_layouts(self, length: int) -> bool:
-        """Return whether the model's passes are those of a `Decoder`, for texts of a length [token]."""
+        """Return whether a `Decoder` runs texts of a length [token], instead of the library."""
         is_recording = any(module.recorded is not None for module in self.modules)
         return self._decoder is not None and length <= LONGEST and not is_recording
 
     def devices_of(self, sequences: int) -> int:
-        """Return the number of devices with adapters of their own; each of the sequences in a mixture."""
+        """Return the number of attached devices, or of sequences if each has its own mixture."""
         for module in self.modules:
             if module.gate is not None:
                 return sequences
@@ -193,7 +193,7 @@ class AdaptedModel:
                 return [found[id(module)] for module in self.modules]
             ids, leading = ids.to(self.device), leading.to(self.device)
             with self._recorded_inputs() as recorded:
-                # Logits of one token: the output layer may be adapted too, but is expensive in full.
+                # Logits of one token: the output layer may be adapted, but is expensive in full.
                 self.logits_at(ids, torch.zeros(1, dtype=torch.int64, device=self.device))
             return [inputs[0][leading] for inputs in recorded]
 

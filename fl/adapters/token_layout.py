@@ -1,9 +1,9 @@
 """Layout of the tokens of a device-major batch that are worth computing.
 
-The linear layers of a model treat each token alone, so that they can run without padding and without
-the last token of a text, from which nothing is predicted: on a list of tokens, equally many of each
-device. Only attention needs to know which tokens form a text; it runs on a grid of texts and places,
-padded on the right.
+The linear layers of a model treat each token alone, so that they can run without padding and
+without the last token of a text, from which nothing is predicted: on a list of tokens, equally many
+of each device. Only attention needs to know which tokens form a text; it runs on a grid of texts
+and places, padded on the right.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class TokenLayout:
     in_grid : (tokens,) place of each token in the flattened grid; None if tokens and grid coincide
     of_grid : (texts * places,) token at each place of the grid, any at an empty one; likewise
     empty : indices of the empty places of the grid; None without any
-    mask : (1 or texts, places, places) 0 where a place sees another one, and minus infinity elsewhere
-    chosen : (devices * answers,) tokens from which answer tokens are predicted, filled up per device
+    mask : (1 or texts, places, places) 0 where a place sees another one, minus infinity elsewhere
+    chosen : (devices * answers,) tokens that predict answer tokens, filled up per device
     kept : indices into `chosen` of the answers, in the order in which they were given; None for all
     of_distinct : (tokens,) number of each token's id among the distinct ids
     """

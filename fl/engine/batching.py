@@ -1,7 +1,8 @@
 """Batching: jobs of one kind and of similar size form micro-batches within bounds.
 
-As few micro-batches as possible are made, and of nearly equal numbers of jobs, so that processes that
-share them finish at about the same time. The micro-batches depend on the set of pending jobs only, not on their order or on free memory.
+As few micro-batches as possible are made, and of nearly equal numbers of jobs, so that processes
+that share them finish at about the same time. The micro-batches depend on the set of pending jobs
+only, not on their order or on free memory.
 """
 
 from __future__ import annotations

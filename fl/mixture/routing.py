@@ -22,7 +22,8 @@ _SAME = 1e-6
 
 
 Directions = tuple[torch.Tensor, torch.Tensor]
-"""Of a layer: mean of the experts' centroids (inputs,), and their directions from it (experts, inputs)."""
+"""Of a layer: mean of the experts' centroids, (inputs,), and their directions from there, (experts,
+inputs)."""
 
 
 def directions(experts: Sequence[Expert]) -> list[Directions]:

@@ -155,7 +155,6 @@ class Loop:
             found.append(float(hit.all(1).float().mean()))
         return found
 
-
     def log_likelihoods(
         self, adapters: Sequence[Adapter], tests: Sequence[Encoded]
     ) -> list[list[torch.Tensor]]:

@@ -3,8 +3,9 @@
 OMP_NUM_THREADS=1 python tests/benchmarks/training.py [--flower] [--gpu]
 
 Every line is measured in this process in the order A B A B ..., in process CPU seconds, and shows
-medians; its bound is the profile of the stacked side. The model, unless a line names another one: Llama of hidden width 128, 4 layers, MLP 352, vocabulary 512; LoRA of rank 8 on
-all seven linear layers; random tokens, all of them labels; AdamW; one thread.
+medians; its bound is the profile of the stacked side. The model, unless a line names another one:
+Llama of hidden width 128, 4 layers, MLP 352, vocabulary 512; LoRA of rank 8 on all seven linear
+layers; random tokens, all of them labels; AdamW; one thread.
 """
 
 from __future__ import annotations
@@ -193,7 +194,9 @@ def generated_tasks(training_bar: float, evaluation_bar: float) -> None:
         orders = [torch.randperm(200, generator=generator)[:rows] for _ in range(steps)]
         batches = [Encoded(own.ids[x], own.mask[x], own.labels[x]) for x in orders]
         a = draw_a(model.layers, RANK, "kaiming", device)
-        works.append(LocalTraining(Adapter(a, zero_b(model.layers, RANK), 2.0), None, batches, RATE))
+        works.append(
+            LocalTraining(Adapter(a, zero_b(model.layers, RANK), 2.0), None, batches, RATE)
+        )
     works.sort(key=lambda work: work.batches[0].ids.shape[1])
     chunks = [works[start : start + 5] for start in range(0, devices, 5)]
     slow, fast = alternating(
