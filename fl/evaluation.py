@@ -208,7 +208,7 @@ class TestSet:
         ----------
         model : the shared model
         adapters : number of attached adapters
-        before_batch : called before each pass with the example of each row, (rows,)
+        before_batch : called before each pass with the example of each text, (texts,)
         """
         parts = []
         for batch, owner in zip(self._batches, self._owners, strict=True):
