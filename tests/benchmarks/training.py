@@ -91,16 +91,18 @@ KINDS = {
 def bound(compute: Callable[[], object]) -> str:
     """Return the shares of a computation's CPU time by kind of operation, the largest first.
 
-    Passes over activations are bound by memory; Python includes autograd and the dispatch of
-    operations, which the profiler makes slower.
+    Passes over activations are bound by memory. Python is the rest, with autograd and the dispatch
+    of operations, which the profiler makes slower.
     """
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
-        compute()
-    times = dict.fromkeys([*KINDS, "passes", "Python"], 0.0)
+        taken_us = 1e6 * seconds(compute)
+    times = dict.fromkeys([*KINDS, "passes"], 0.0)
     for event in profile.key_averages():
         name = event.key.removeprefix("aten::")
         own = next((kind for kind, names in KINDS.items() if name in names), "passes")
-        times["Python" if name == event.key else own] += event.self_cpu_time_total
+        if name != event.key:
+            times[own] += event.self_cpu_time_total
+    times["Python"] = max(0.0, taken_us - sum(times.values()))
     total = sum(times.values())
     ordered = sorted(times.items(), key=lambda each: -each[1])
     return ", ".join(f"{kind} {time / total:.0%}" for kind, time in ordered)
