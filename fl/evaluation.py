@@ -21,11 +21,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from . import prompt_trees
 from .adapters.flat_parameters import FlatParameters
 from .mixture import ExpertMixture, pooled, routing
 from .models.checks import check_token
 from .models.language_model import IGNORED, Encoded, encode_choices, predicted
 from .models.sentence_encoder import Choices, ExampleEncoder, encode_examples
+from .prompt_trees import PromptTrees
 from .scoring import ChoiceScorer, Score
 
 if TYPE_CHECKING:
@@ -43,20 +45,26 @@ _BATCH_TOKENS = 1024
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
-    """Rows of similar length, run in one pass.
+    """Texts of similar length, run in one pass.
+
+    A text is a row, or all rows of an example: their common beginning once, then the rest of each.
 
     Parameters
     ----------
-    ids : (rows, length) tokens
+    ids : (texts, length) tokens
     positions : (answers,) index of the token from which each answer token is predicted
     tokens : (answers,) the answer tokens
     row : (answers,) row of each answer token
+    rows : number of rows
+    trees : places of the texts if they hold several rows; None if each is a row
     """
 
     ids: torch.Tensor
     positions: torch.Tensor
     tokens: torch.Tensor
     row: torch.Tensor
+    rows: int
+    trees: PromptTrees | None = None
 
     @staticmethod
     def of(encoded: Encoded, chosen: torch.Tensor, device: torch.device) -> Batch:
@@ -65,14 +73,32 @@ class Batch:
         ids, labels = encoded.ids[chosen, :length], encoded.labels[chosen, :length]
         positions = predicted(labels)
         row = torch.div(positions, length, rounding_mode="floor")
-        parts = (ids, positions, labels.flatten()[positions + 1], row)
-        return Batch(*(part.to(device) for part in parts))
+        tokens = labels.flatten()[positions + 1]
+        ids, positions, tokens, row = (part.to(device) for part in (ids, positions, tokens, row))
+        return Batch(ids, positions, tokens, row, len(chosen))
+
+    @staticmethod
+    def of_trees(encoded: Encoded, examples: Sequence[torch.Tensor]) -> Batch:
+        """Return examples in main memory, the rows of each as one text.
+
+        Parameters
+        ----------
+        encoded : all rows
+        examples : rows of each example
+        """
+        trees = PromptTrees.of(encoded, examples)
+        chosen = torch.cat([*examples])
+        labels = encoded.labels[chosen]
+        positions = predicted(labels)
+        row = torch.div(positions, labels.shape[1], rounding_mode="floor")
+        tokens = labels.flatten()[positions + 1]
+        return Batch(trees.ids, trees.place[positions], tokens, row, len(chosen), trees)
 
     def exact(self, model: AdaptedModel, adapters: int) -> torch.Tensor:
         """Return 1 for each row whose answer is exact and 0 for others, (1, adapters, rows)."""
         logits, tokens = self._logits(model, adapters)
         sums = self._sums((logits.argmax(-1) == tokens).float().view(adapters, -1))
-        return (sums / torch.bincount(self.row, minlength=len(self.ids)) == 1.0).float()[None]
+        return (sums / torch.bincount(self.row, minlength=self.rows) == 1.0).float()[None]
 
     def log_likelihoods(self, model: AdaptedModel, adapters: int) -> torch.Tensor:
         """Return the log-likelihood of each row's answer, and of its last token alone [nat].
@@ -89,20 +115,24 @@ class Batch:
         logits, tokens = self._logits(model, adapters)
         value = -torch.nn.functional.cross_entropy(logits, tokens, reduction="none")
         value = value.view(adapters, -1)
-        last = torch.bincount(self.row, minlength=len(self.ids)).cumsum(0) - 1
+        last = torch.bincount(self.row, minlength=self.rows).cumsum(0) - 1
         return torch.stack((self._sums(value), value[:, last]))
 
     def _logits(self, model: AdaptedModel, adapters: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return the logits of all answer tokens for all adapters, and these tokens."""
+        tokens = self.tokens.repeat(adapters)
         shift = torch.arange(adapters, device=self.positions.device)[:, None]
         positions = (self.positions + shift * self.ids.numel()).flatten()
-        tokens = self.tokens.repeat(adapters)
-        logits = model.logits_at(self.ids.repeat(adapters, 1), positions).float()
+        if self.trees is None:
+            logits = model.logits_at(self.ids.repeat(adapters, 1), positions).float()
+        else:
+            devices = model.devices_of(len(self.ids))
+            logits = model.logits_of(self.trees.layout(positions, adapters, devices))
         return model.restrict_to_choices(logits, tokens), tokens
 
     def _sums(self, values: torch.Tensor) -> torch.Tensor:
         """Return sums over the answer tokens of each row, (adapters, rows)."""
-        sums = torch.zeros(len(values), len(self.ids), device=values.device)
+        sums = torch.zeros(len(values), self.rows, device=values.device)
         return sums.index_add(1, self.row, values)
 
 
@@ -113,7 +143,7 @@ class TestSet:
     ----------
     examples : scored by choice if all of them have choices
     example_encoder, max_length : encoder of the examples, and maximum length of a row [token]
-    device : torch device of the model
+    model : the shared model
     scoring : scoring rule of choices
     """
 
@@ -122,7 +152,7 @@ class TestSet:
         examples: Sequence[Example],
         example_encoder: ExampleEncoder,
         max_length: int,
-        device: torch.device,
+        model: AdaptedModel,
         scoring: str,
     ) -> None:
         self._scorer: ChoiceScorer | None = None
@@ -142,11 +172,23 @@ class TestSet:
         self._features: tuple[torch.Tensor, ...] | None = None
         self.count = len(first)
         self.token_count, self.largest_token = encoded.ids.numel(), int(encoded.ids.max())
-        # Sorting by length reduces padding.
-        self._order = torch.argsort(encoded.mask.sum(1), stable=True)
-        step = max(1, _BATCH_TOKENS // encoded.ids.shape[1])
-        self._batches = [Batch.of(encoded, chosen, device) for chosen in self._order.split(step)]
-        self._owners = torch.from_numpy(owner)[self._order].split(step)
+        owners = torch.from_numpy(owner)
+        rows = [torch.from_numpy(one) for one in np.split(np.arange(len(owner)), first[1:].numpy())]
+        sizes = prompt_trees.sizes(encoded, rows) if model.takes_layouts(1) else [0]
+        if model.takes_layouts(max(sizes)):
+            groups = _grouped(sizes)
+            self._batches = [
+                Batch.of_trees(encoded, [rows[one] for one in group]) for group in groups
+            ]
+            self._owners = [torch.tensor(group) for group in groups]
+            self._order = torch.cat([rows[one] for group in groups for one in group])
+        else:
+            # Sorting by length reduces padding.
+            self._order = torch.argsort(encoded.mask.sum(1), stable=True)
+            step = max(1, _BATCH_TOKENS // encoded.ids.shape[1])
+            split = self._order.split(step)
+            self._batches = [Batch.of(encoded, chosen, model.device) for chosen in split]
+            self._owners = [*owners[self._order].split(step)]
 
     def features(self, model: AdaptedModel) -> tuple[torch.Tensor, ...]:
         """Return the features of the prompts in the frozen model, per layer (examples, inputs)."""
@@ -166,7 +208,7 @@ class TestSet:
         ----------
         model : the shared model
         adapters : number of attached adapters
-        before_batch : called before each pass with the example of each row, (rows,)
+        before_batch : called before each pass with the example of each text, (texts,)
         """
         parts = []
         for batch, owner in zip(self._batches, self._owners, strict=True):
@@ -208,7 +250,7 @@ class Evaluator:
     ) -> None:
         self._model = model
         self._sets = [
-            TestSet(task.test, example_encoder, max_length, model.device, scoring) for task in tasks
+            TestSet(task.test, example_encoder, max_length, model, scoring) for task in tasks
         ]
         check_token(model.model, max(one.largest_token for one in self._sets))
         self._token_count = sum(one.token_count for one in self._sets)
@@ -290,3 +332,16 @@ class Evaluator:
         """Return the score of each attached adapter on each task."""
         of_tasks = [one.scores(self._model, adapters) for one in self._sets]
         return [list(of_adapter) for of_adapter in zip(*of_tasks, strict=True)]
+
+
+def _grouped(sizes: Sequence[int]) -> list[list[int]]:
+    """Return numbers of texts in groups of similar sizes [token], each for one pass."""
+    groups: list[list[int]] = []
+    tokens = 0
+    for number in np.argsort(sizes, kind="stable").tolist():
+        if not groups or tokens + sizes[number] > _BATCH_TOKENS:
+            groups.append([])
+            tokens = 0
+        groups[-1].append(number)
+        tokens += sizes[number]
+    return groups

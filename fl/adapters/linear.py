@@ -34,6 +34,18 @@ def parameter_count(model: nn.Module) -> int:
     return stored + sum(sizes.values()) - sum(stored_linear.values())
 
 
+def gated_low_rank(x: torch.Tensor, a: torch.Tensor, b: torch.Tensor, gate: Gate) -> torch.Tensor:
+    """Return the low-rank path with a gate between the factors, (examples, tokens, outputs).
+
+    Parameters
+    ----------
+    x : (examples, tokens, inputs)
+    a, b : (1, rank, inputs), and (1, rank, outputs)
+    gate : called with x and its product with A^T
+    """
+    return gate(x, x @ a[0].T.to(x.dtype)) @ b[0].to(x.dtype)
+
+
 class AdaptedLinear(nn.Module):
     """A frozen linear layer to which adapters can be attached.
 
@@ -123,8 +135,7 @@ class AdaptedLinear(nn.Module):
             bare: torch.Tensor = self.base(x)
             return bare
         if self.gate is not None:
-            low = self.gate(x, x @ self.a[0].T.to(x.dtype))
-            gated: torch.Tensor = self.base(x) + low @ self.b[0].to(x.dtype)
+            gated: torch.Tensor = self.base(x) + gated_low_rank(x, self.a, self.b, self.gate)
             return gated
         if x.shape[0] % self.a.shape[0]:
             raise ValueError(

@@ -15,24 +15,45 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 
 
+def rms_norm(
+    x: torch.Tensor, weight: torch.Tensor, epsilon: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the normalized x (..., width), and 1 / rms, (..., 1)."""
+    norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    inverse = norm.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
+    return (x * inverse).mul_(weight), inverse
+
+
+def rms_norm_gradient(
+    grad: torch.Tensor, x: torch.Tensor, inverse: torch.Tensor, total: torch.Tensor
+) -> None:
+    """Add the gradient of x to a total, in place.
+
+    Parameters
+    ----------
+    grad : gradient of the output times the weight, (..., width)
+    x, inverse : input, and 1 / rms
+    total : (..., width)
+    """
+    along = (grad * x).sum(-1, keepdim=True)
+    along.mul_(inverse).mul_(inverse).mul_(inverse).div_(-x.shape[-1])
+    total.addcmul_(grad, inverse).addcmul_(x, along)
+
+
 class _RmsNorm(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: torch.Tensor, weight: torch.Tensor, epsilon: float) -> torch.Tensor:
-        # 1 / rms, [..., 1]
-        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-        inverse = norm.square_().div_(x.shape[-1]).add_(epsilon).rsqrt_()
+        y, inverse = rms_norm(x, weight, epsilon)
         ctx.save_for_backward(x, weight, inverse)
-        y: torch.Tensor = (x * inverse).mul_(weight)
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         x, weight, inverse = ctx.saved_tensors
-        grad_x = grad * weight
-        along = (grad_x * x).sum(-1, keepdim=True)
-        along.mul_(inverse).mul_(inverse).mul_(inverse).div_(-x.shape[-1])
-        return grad_x.mul_(inverse).addcmul_(x, along), None, None
+        grad_x = torch.zeros_like(x)
+        rms_norm_gradient(grad * weight, x, inverse, grad_x)
+        return grad_x, None, None
 
 
 class FrozenRmsNorm(nn.Module):

@@ -21,11 +21,13 @@ from torch.utils.checkpoint import checkpoint
 from ..models.language_model import predicted
 from ..models.sentence_encoder import Choices, pool
 from .adapter import Adapter, Layer
+from .decoder import LONGEST, find_decoder
 from .fused_linear import GradientBuffers
 from .linear import AdaptedLinear, Scale, is_transposed, parameter_count
 from .norm import replace_norms
 from .rotary import replace_rotations
 from .targets import find, output_layer, weights_outside
+from .token_layout import TokenLayout
 
 
 class AdaptedModel:
@@ -88,6 +90,8 @@ class AdaptedModel:
             _checkpoint_blocks(model, self._run_block) if checkpointing else 0
         )
         self._checkpoints = checkpointing
+        by_library = checkpointing or choices is not None or self._head_is_adapted
+        self._decoder = None if by_library else find_decoder(model, self._head)
 
     @property
     def device(self) -> torch.device:
@@ -122,6 +126,8 @@ class AdaptedModel:
         -------
         (chosen, vocabulary)
         """
+        if self.takes_layouts(ids.shape[1]):
+            return self.logits_of(TokenLayout.of_rows(ids, positions, self.devices_of(len(ids))))
         if self._choices is not None:
             texts = torch.div(positions, ids.shape[1], rounding_mode="floor")
             return self._choices.logits(pool(self.model, ids).index_select(0, texts))
@@ -140,12 +146,56 @@ class AdaptedModel:
             hook.remove()
         return chosen
 
-    def run_hidden(self, ids: torch.Tensor) -> None:
-        """Run tokens (sequences, length) through all layers except the head."""
-        if self._choices is not None:
-            pool(self.model, ids)
-        else:
-            self.model.base_model(input_ids=ids, use_cache=False)
+    def logits_of(self, layout: TokenLayout) -> torch.Tensor:
+        """Return the logits of the answers of a layout, (answers, vocabulary).
+
+        Parameters
+        ----------
+        layout : of `devices_of` devices, its texts of a length that `takes_layouts`
+        """
+        if self._decoder is None:
+            raise ValueError("the model does not take layouts")
+        return self._decoder.logits(layout)
+
+    def takes_layouts(self, length: int) -> bool:
+        """Return whether a `Decoder` runs texts of a length [token], instead of the library."""
+        is_recording = any(module.recorded is not None for module in self.modules)
+        return self._decoder is not None and length <= LONGEST and not is_recording
+
+    def devices_of(self, sequences: int) -> int:
+        """Return the number of attached devices, or of sequences if each has its own mixture."""
+        for module in self.modules:
+            if module.gate is not None:
+                return sequences
+            if module.b is not None:
+                return module.b.shape[0]
+        return 1
+
+    def layer_inputs(self, ids: torch.Tensor, lengths: torch.Tensor) -> list[torch.Tensor]:
+        """Return the inputs of all layers at the leading tokens of each row, without adapters.
+
+        Parameters
+        ----------
+        ids : (rows, length) tokens
+        lengths : (rows,) number of leading tokens
+
+        Returns
+        -------
+        per layer (leading tokens, inputs), row by row; one object for layers with a common input
+        """
+        width = max(1, int(lengths.max()))
+        ids = ids[:, :width]
+        leading = torch.arange(width) < lengths[:, None]
+        with torch.no_grad():
+            if self._decoder is not None and self.takes_layouts(width) and bool(leading.any()):
+                chosen = leading.flatten().nonzero().squeeze(1)
+                found = self._decoder.inputs(TokenLayout.of_rows(ids, chosen, 1))
+                return [found[id(module)] for module in self.modules]
+            ids, leading = ids.to(self.device), leading.to(self.device)
+            with self._recorded_inputs() as recorded:
+                # Logits of one token: the output layer may be adapted, but is expensive in full.
+                self.logits_at(ids, torch.zeros(1, dtype=torch.int64, device=self.device))
+            return [inputs[0][leading] for inputs in recorded]
 
     def restrict_to_choices(self, logits: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
         """Return logits (n, vocabulary) in which only the candidates of answers (n,) are finite."""
@@ -198,7 +248,7 @@ class AdaptedModel:
             module.detach_adapters()
 
     @contextmanager
-    def recorded_inputs(self) -> Iterator[list[list[torch.Tensor]]]:
+    def _recorded_inputs(self) -> Iterator[list[list[torch.Tensor]]]:
         """Record the inputs of every layer: one list per layer, a tensor per forward pass."""
         for module in self.modules:
             module.recorded = []

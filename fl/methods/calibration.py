@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..adapters import AdaptedModel, Adapter
-from ..models.language_model import IGNORED
+from ..models.language_model import prompt_lengths
 from ..training.loss import answer_loss
 
 if TYPE_CHECKING:
@@ -28,15 +28,15 @@ def second_moments(model: AdaptedModel, examples: Encoded, prompts: int) -> list
     -------
     per layer (inputs, inputs)
     """
-    ids, labels = examples.ids[:prompts].to(model.device), examples.labels[:prompts]
-    of_prompt = ((examples.mask[:prompts] == 1) & (labels == IGNORED)).to(model.device)
-    with torch.no_grad(), model.recorded_inputs() as recorded:
-        model.run_hidden(ids)
-    moments = []
-    for inputs in recorded:
-        tokens = inputs[0][of_prompt].float()
-        moments.append((tokens.T @ tokens / tokens.shape[0]).cpu())
-    return moments
+    lengths = prompt_lengths(examples)[:prompts]
+    moments: dict[int, torch.Tensor] = {}
+    found = []
+    for inputs in model.layer_inputs(examples.ids[:prompts], lengths):
+        if id(inputs) not in moments:
+            tokens = inputs.float()
+            moments[id(inputs)] = (tokens.T @ tokens / tokens.shape[0]).cpu()
+        found.append(moments[id(inputs)])
+    return found
 
 
 def b_gradients(

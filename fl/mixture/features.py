@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..models.language_model import IGNORED, Encoded
+from ..models.language_model import Encoded, prompt_lengths
 
 if TYPE_CHECKING:
     from ..adapters import AdaptedModel
@@ -33,7 +33,7 @@ def centroid(model: AdaptedModel, examples: Encoded, prompts: int) -> tuple[torc
     per layer (inputs,)
     """
     some = Encoded(examples.ids[:prompts], examples.mask[:prompts], examples.labels[:prompts])
-    counts = _of_prompt(some).sum(1, keepdim=True)
+    counts = prompt_lengths(some)[:, None]
     share = counts / counts.sum().clamp(min=1)
     return tuple((share * means).sum(0) for means in pooled(model, some))
 
@@ -68,27 +68,24 @@ def pooled(model: AdaptedModel, examples: Encoded) -> tuple[torch.Tensor, ...]:
     -------
     per layer (examples, inputs); zero for a prompt without tokens
     """
-    of_prompt = _of_prompt(examples)
     step = max(1, _PASS_TOKENS // examples.ids.shape[1])
-    batches = zip(examples.ids.split(step), of_prompt.split(step), strict=True)
-    parts = [_means(model, ids, chosen) for ids, chosen in batches]
+    batches = zip(examples.ids.split(step), prompt_lengths(examples).split(step), strict=True)
+    parts = [_means(model, ids, lengths) for ids, lengths in batches]
     return tuple(torch.cat(of_layer) for of_layer in zip(*parts, strict=True))
 
 
-def _of_prompt(examples: Encoded) -> torch.Tensor:
-    """Return the mask of prompt tokens, (examples, length)."""
-    return (examples.mask == 1) & (examples.labels == IGNORED)
-
-
-def _means(model: AdaptedModel, ids: torch.Tensor, chosen: torch.Tensor) -> list[torch.Tensor]:
-    """Return the mean over chosen tokens per layer, (sequences, inputs), in main memory."""
-    # Tokens after the last prompt token do not affect it.
-    used = chosen.any(0).nonzero()
-    length = int(used.max()) + 1 if len(used) else 1
-    ids, chosen = ids[:, :length].to(model.device), chosen[:, :length].to(model.device)
-    share = chosen / chosen.sum(1, keepdim=True).clamp(min=1)
-    with torch.no_grad(), model.recorded_inputs() as recorded:
-        # Logits of one token: the output layer may be adapted too, but is expensive in full.
-        model.logits_at(ids, torch.zeros(1, dtype=torch.int64, device=model.device))
-    # [sequences, 1, tokens] times [sequences, tokens, inputs]
-    return [torch.bmm(share[:, None], inputs[0].float())[:, 0].cpu() for inputs in recorded]
+def _means(model: AdaptedModel, ids: torch.Tensor, lengths: torch.Tensor) -> list[torch.Tensor]:
+    """Return the mean over prompt tokens per layer, (sequences, inputs), in main memory."""
+    width = max(1, int(lengths.max()))
+    place = (torch.arange(width) < lengths[:, None]).flatten().nonzero().squeeze(1)
+    counts = lengths.clamp(min=1)[:, None].to(model.device)
+    place = place.to(model.device)
+    means: dict[int, torch.Tensor] = {}
+    found = []
+    for inputs in model.layer_inputs(ids, lengths):
+        if id(inputs) not in means:
+            padded = torch.zeros(len(ids) * width, inputs.shape[1], device=model.device)
+            padded[place] = inputs.float()
+            means[id(inputs)] = (padded.view(len(ids), width, -1).sum(1) / counts).cpu()
+        found.append(means[id(inputs)])
+    return found

@@ -21,26 +21,46 @@ _SAME = 1e-6
 """Rounding error of the cosine of two equal vectors."""
 
 
-def centroid_weights(
-    features: Sequence[torch.Tensor], experts: Sequence[Expert], config: Mixture
+Directions = tuple[torch.Tensor, torch.Tensor]
+"""Of a layer: mean of the experts' centroids, (inputs,), and their directions from there, (experts,
+inputs)."""
+
+
+def directions(experts: Sequence[Expert]) -> list[Directions]:
+    """Return the directions of the experts in each layer."""
+    found = []
+    for layer in range(len(experts[0].centroid)):
+        centroids = torch.stack([expert.centroid[layer] for expert in experts]).float()
+        common = centroids.mean(0)
+        found.append((common, normalize(centroids - common)))
+    return found
+
+
+def weights_by_direction(
+    features: Sequence[torch.Tensor], of_layers: Sequence[Directions], config: Mixture
 ) -> torch.Tensor:
     """Return the weights of `seq-centroid`, (sequences, experts).
 
     Parameters
     ----------
     features : per layer (sequences, inputs), from `pooled`
-    experts, config : the experts, and the kind of the choice
+    of_layers : directions of the experts in each layer
+    config : kind of the choice
     """
-    total = torch.zeros(len(features[0]), len(experts))
-    for layer, own in enumerate(features):
-        # [experts, inputs]
-        centroids = torch.stack([expert.centroid[layer] for expert in experts]).to(own)
-        common = centroids.mean(0)
-        total += normalize(own - common) @ normalize(centroids - common).T
+    total = torch.zeros(len(features[0]), len(of_layers[0][1]))
+    for own, (common, of_experts) in zip(features, of_layers, strict=True):
+        total += normalize(own - common) @ of_experts.T
     cosine = total / len(features)
     if config.choice == "softmax":
         return torch.softmax(cosine / config.temperature, dim=1)
     return _equal_weights(cosine >= cosine.amax(1, keepdim=True) - _SAME)
+
+
+def centroid_weights(
+    features: Sequence[torch.Tensor], experts: Sequence[Expert], config: Mixture
+) -> torch.Tensor:
+    """Return the weights of `seq-centroid` of experts, (sequences, experts)."""
+    return weights_by_direction(features, directions(experts), config)
 
 
 def oracle_weights(task: int, sequences: int, experts: Sequence[Expert]) -> torch.Tensor:

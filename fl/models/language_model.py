@@ -46,6 +46,11 @@ class Encoded:
     labels: Tensor
 
 
+def prompt_lengths(encoded: Encoded) -> Tensor:
+    """Return the number of tokens of each row's prompt, (n,)."""
+    return ((encoded.mask == 1) & (encoded.labels == IGNORED)).sum(1)
+
+
 def predicted(labels: Tensor) -> Tensor:
     """Return the positions from which labels are predicted, as indices into the flattened rows.
 

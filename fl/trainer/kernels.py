@@ -35,7 +35,7 @@ CENTROID_PROMPTS = 64
 """Number of a device's prompts over which its centroid is averaged."""
 
 # Batch size of calibration and test jobs: they share little, and small batches keep all ranks busy.
-_BATCH_SIZE = 4
+_BATCH_SIZE = 2
 
 
 class Kernels:

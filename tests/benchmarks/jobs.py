@@ -18,6 +18,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 if TYPE_CHECKING:
     from fl.adapters import Adapter, Layer
+    from fl.models.language_model import Encoded
     from fl.tasks import Example
     from fl.training.local_steps import LocalTraining, TrainingResult
 
@@ -87,13 +88,13 @@ def make_work(
 class Loop:
     """One model in PEFT, into which one device's adapter after another is copied."""
 
-    def __init__(self) -> None:
+    def __init__(self, lm: Any = None) -> None:
         from peft import LoraConfig, get_peft_model
 
         config = LoraConfig(
             r=RANK, lora_alpha=2 * RANK, target_modules=TARGETS, task_type="CAUSAL_LM"
         )
-        self.model = get_peft_model(base(), config)
+        self.model = get_peft_model(base() if lm is None else lm, config)
         named = dict(self.model.named_parameters())
         self._a = [p for name, p in named.items() if "lora_A" in name]
         self._b = [p for name, p in named.items() if "lora_B" in name]
@@ -103,14 +104,16 @@ class Loop:
         with torch.no_grad():
             torch._foreach_copy_([*self._a, *self._b], [*adapter.a, *adapter.b])
 
-    def steps(self, batches: Sequence[torch.Tensor]) -> float:
-        """Train as PEFT's users do, with a fresh optimizer."""
+    def steps(
+        self, batches: Sequence[torch.Tensor], labels: Sequence[torch.Tensor] | None = None
+    ) -> float:
+        """Train as PEFT's users do, with a fresh optimizer; all tokens are labels by default."""
         optimizer = torch.optim.AdamW([*self._a, *self._b], lr=RATE, weight_decay=0.0)
         self.model.train()
         total = 0.0
-        for ids in batches:
+        for ids, wanted in zip(batches, labels or batches, strict=True):
             optimizer.zero_grad(set_to_none=True)
-            loss = self.model(input_ids=ids, labels=ids).loss
+            loss = self.model(input_ids=ids, labels=wanted).loss
             loss.backward()
             optimizer.step()
             total += loss.item()
@@ -120,7 +123,9 @@ class Loop:
         """Train every device."""
         for work in works:
             self.put(work.adapter)
-            self.steps([batch.ids for batch in work.batches])
+            self.steps(
+                [batch.ids for batch in work.batches], [batch.labels for batch in work.batches]
+            )
 
     def round(self, works: Sequence[LocalTraining]) -> list[torch.Tensor]:
         """Train every device, and return the mean adapter."""
@@ -148,6 +153,29 @@ class Loop:
                 logits = self.model(input_ids=rows.ids, attention_mask=rows.mask).logits
             hit = (logits[:, :-1].argmax(-1) == wanted) | (wanted == IGNORED)
             found.append(float(hit.all(1).float().mean()))
+        return found
+
+    def log_likelihoods(
+        self, adapters: Sequence[Adapter], tests: Sequence[Encoded]
+    ) -> list[list[torch.Tensor]]:
+        """Return the log-likelihood of each token of each test set, for every adapter."""
+        self.model.eval()
+        found = []
+        for adapter in adapters:
+            self.put(adapter)
+            with torch.inference_mode():
+                logits = [
+                    self.model(input_ids=rows.ids, attention_mask=rows.mask).logits
+                    for rows in tests
+                ]
+            found.append(
+                [
+                    torch.nn.functional.cross_entropy(
+                        one[:, :-1].flatten(0, 1), rows.labels[:, 1:].flatten(), reduction="none"
+                    )
+                    for one, rows in zip(logits, tests, strict=True)
+                ]
+            )
         return found
 
 
