@@ -15,6 +15,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -45,9 +46,6 @@ it; ratios hardly do.
 * Machine: {machine}.
 * Versions: {versions}.
 """
-TAIL = """Training and memory have commands of their own: `tests/benchmarks/training.py` and
-`tests/benchmarks/memory.py`.
-"""
 Measured = dict[str, Any]
 
 
@@ -61,12 +59,14 @@ class Line:
     target : how many times less CPU than the earlier version; none: this version alone
     bound : what limits it, from this version's measurement
     repeats : how many times each version is measured, if not as the options say
+    command : what is measured whole, with its start; none: a case of `cases.py`
     """
 
     work: str
     target: float | None
     bound: Callable[[Measured], str] = lambda found: ""
     repeats: int | None = None
+    command: tuple[str, ...] | None = None
 
 
 def events(found: Measured) -> str:
@@ -109,6 +109,11 @@ LINES = {
         "one link, one message of 1500 bytes", 5.0,
         lambda found: f"{1e3 * found['seconds']:.2f} ms; calls of Python and NumPy",
     ),
+    "check": Line(
+        "`--check urban.yaml`, with the start of Python", None,
+        lambda found: f"{found['seconds']:.2f} s, at most 0.6 wanted",
+        None, ("-m", "wnsim.scenario", "--check", "urban.yaml"),
+    ),
     "reuse-1000-sparse": Line(
         "1,000 devices on 4 km², interference, 3 rounds", None, per_transfer, 1
     ),
@@ -118,10 +123,21 @@ LINES = {
 }  # fmt: skip
 
 
+# Tables that other commands make.
+TABLES = {
+    "Training": ("training.py",),
+    "Memory of a run, its tables, figures and report": (
+        "memory.py", "--messages", "10000", "100000", "1000000",
+    ),
+}  # fmt: skip
+
+
 def measured(case: str, tree: Path) -> Measured:
     """Measure a case in a checkout, in a process of its own."""
+    command = LINES[case].command
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     done = subprocess.run(
-        [sys.executable, str(HERE / "cases.py"), case],
+        [sys.executable, *(command or (str(HERE / "cases.py"), case))],
         cwd=tree,
         env=os.environ | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -130,6 +146,10 @@ def measured(case: str, tree: Path) -> Measured:
     )
     if done.returncode:
         raise RuntimeError(f"{case} in {tree}:\n{done.stderr}")
+    if command is not None:
+        used = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
+        return {"seconds": seconds, "peak_bytes": used.ru_maxrss * 1024}
     found: Measured = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -201,7 +221,34 @@ def page(base: str) -> str:
     machine = f"{processor()}, {os.cpu_count()} cores"
     versions = f"Python {platform.python_version()}, {', '.join(names)}"
     head = HEAD.format(day=today(), base=base, machine=machine, versions=versions)
-    return "\n".join([head, *table(), "", TAIL])
+    return "\n".join([head, *table(), "", *others()])
+
+
+def others() -> list[str]:
+    """Return the tables that other commands have made."""
+    found = []
+    for title in TABLES:
+        path = KEPT / f"{title.split()[0].lower()}.md"
+        if path.exists():
+            found += [f"## {title}", "", path.read_text("utf-8")]
+    return found
+
+
+def make_table(title: str) -> None:
+    """Let another command make its table, unless that was done."""
+    path = KEPT / f"{title.split()[0].lower()}.md"
+    if not path.exists():
+        script, *options = TABLES[title]
+        done = subprocess.run(
+            [sys.executable, str(HERE / script), *options],
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+        KEPT.mkdir(parents=True, exist_ok=True)
+        path.write_text(done.stdout, "utf-8")
 
 
 def today() -> str:
@@ -229,6 +276,8 @@ def main() -> None:
     with checkout(options.base) as base:
         for case in options.cases or LINES:
             measure(case, base, options.repeats)
+    for title in TABLES if not options.cases else ():
+        make_table(title)
     PAGE.write_text(page(options.base), "utf-8")
     print(*table(), sep="\n")
 
