@@ -35,6 +35,15 @@ def _compiled(kernel: _Kernel, cache: bool) -> _Kernel:
     return compiler(kernel)  # type: ignore[no-any-return]
 
 
+def inlined(part: _Kernel) -> _Kernel:
+    """Return a part of kernels of the same file, put in place of its calls.
+
+    A call that passes a tuple of many arrays would count references to each of them.
+    """
+    compiler: Any = numba.njit(inline="always", error_model="numpy", nogil=True)
+    return compiler(part)  # type: ignore[no-any-return]
+
+
 def plain(values: NDArray[_Number]) -> NDArray[_Number]:
     """Return an array, or a copy, that is contiguous and may be written to.
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from wnsim.kernels.compiling import compiled
+from wnsim.kernels.compiling import compiled, inlined
 
 if TYPE_CHECKING:
     from wnsim.core.units import Floats, Ints
@@ -97,7 +97,7 @@ def scan(
                 links.sent[link, process] = 0
 
 
-@compiled
+@inlined
 def _begin_round(rules: HarqRules, links: HarqLinks, link: int) -> None:
     """Apply the last round's feedback, and grant new blocks for the data not in transit."""
     if not links.broadcast[link]:
@@ -116,7 +116,7 @@ def _begin_round(rules: HarqRules, links: HarqLinks, link: int) -> None:
     links.grant[link] = links.left[link] - in_transit
 
 
-@compiled
+@inlined
 def _load(links: HarqLinks, link: int, process: int, form: int, bits: int) -> None:
     """Give a process a new block."""
     links.grant[link] -= bits
@@ -125,10 +125,11 @@ def _load(links: HarqLinks, link: int, process: int, form: int, bits: int) -> No
     links.error[link, process] = 1.0
     links.mean[link, process] = 0.0
     links.variance[link, process] = 0.0
-    links.snr[link, process, :] = 0.0
+    for band in range(links.snr.shape[2]):
+        links.snr[link, process, band] = 0.0
 
 
-@compiled
+@inlined
 def _transmit(
     rules: HarqRules,
     tables: FormatTables,
@@ -145,7 +146,8 @@ def _transmit(
     form = links.format[link, process]
     links.sent[link, process] += 1
     if rules.chase:
-        links.snr[link, process, :] += sinr
+        for band in range(sinr.size):
+            links.snr[link, process, band] += sinr[band]
         _usable_steps(rules, links.snr[link, process], steps)
     else:
         _usable_steps(rules, sinr, steps)
@@ -165,14 +167,14 @@ def _transmit(
     )
     before = links.error[link, process]
     # Symbols at zero SINR do not count, though they would lengthen the code.
-    if steps.max() <= 0.0:
+    if _highest_step(steps) <= 0.0:
         error = max(error, before)
     links.error[link, process] = min(error, before)
     # Condition on the block having been lost so far.
     return bool(draw * before < error)
 
 
-@compiled
+@inlined
 def _block_error(
     rules: HarqRules, bits: float, symbols: float, mean: float, variance: float, count: int
 ) -> float:
@@ -185,7 +187,7 @@ def _block_error(
     return -math.expm1(count * math.log1p(-of_code_block))
 
 
-@compiled
+@inlined
 def _moments(
     rules: HarqRules,
     value: NDArray[np.complex128],
@@ -206,7 +208,7 @@ def _moments(
     return mean / steps.size, variance / steps.size
 
 
-@compiled
+@inlined
 def _usable_steps(rules: HarqRules, sinr: Floats, steps: Floats) -> None:
     """Fill in the SINR (B,) less the implementation gaps, as steps of the grid."""
     bands = sinr.size
@@ -226,7 +228,16 @@ def _usable_steps(rules: HarqRules, sinr: Floats, steps: Floats) -> None:
         steps[band] = min(max(step, 0.0), rules.last_step)
 
 
-@compiled
+@inlined
+def _highest_step(steps: Floats) -> float:
+    """Return the largest of the steps (B,)."""
+    largest = steps[0]
+    for band in range(1, steps.size):
+        largest = max(largest, steps[band])
+    return largest
+
+
+@inlined
 def _mean_snr_db(known: Floats) -> float:
     """Return the SNR of the same mean capacity as subbands (B,) [dB]."""
     mean = known[0]
@@ -238,7 +249,7 @@ def _mean_snr_db(known: Floats) -> float:
     return 10.0 * math.log10(mean) if mean > 0.0 else -math.inf
 
 
-@compiled
+@inlined
 def _highest(threshold_db: Floats, level_db: float) -> int:
     """Return the last of ascending thresholds that a level reaches, -1 if it reaches none."""
     low, high = 0, threshold_db.size
