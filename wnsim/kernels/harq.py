@@ -231,7 +231,7 @@ def _usable_steps(rules: HarqRules, sinr: Floats, steps: Floats) -> None:
 @inlined
 def _highest_step(steps: Floats) -> float:
     """Return the largest of the steps (B,)."""
-    largest = steps[0]
+    largest: float = steps[0]
     for band in range(1, steps.size):
         largest = max(largest, steps[band])
     return largest
