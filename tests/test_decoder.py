@@ -16,12 +16,12 @@ from transformers import (
     Qwen2ForCausalLM,
 )
 
-from fl import prompt_trees
 from fl.adapters import AdaptedModel
 from fl.adapters.adapter import Adapter, draw_a
 from fl.adapters.decoder import LONGEST
 from fl.config.inference import Mixture
-from fl.evaluation import Evaluator
+from fl.evaluation import Evaluator, prompt_trees
+from fl.evaluation.prompt_trees import PromptTrees
 from fl.mixture import Expert, ExpertMixture
 from fl.models.language_model import (
     IGNORED,
@@ -31,7 +31,6 @@ from fl.models.language_model import (
     predicted,
     prompt_lengths,
 )
-from fl.prompt_trees import PromptTrees
 from fl.tasks import Example, Task, generate
 from fl.training.loss import Batch, batch_loss
 

@@ -30,7 +30,7 @@ def test_accuracies_equal_those_of_models_with_the_weights_changed(  # type: ign
     monkeypatch, merged_tokens: int
 ) -> None:
     """Law: the score from the logits of a single model, adapter by adapter, task by task."""
-    monkeypatch.setattr("fl.evaluation._MERGED_TOKENS", merged_tokens)
+    monkeypatch.setattr("fl.evaluation.evaluator._MERGED_TOKENS", merged_tokens)
     lm, tokenizer = load("tiny")
     tasks = [generate(name, 1, 12, seed=3) for name in GENERATED]
     model = AdaptedModel(lm)

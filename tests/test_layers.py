@@ -254,3 +254,9 @@ def test_questions_do_not_pay_for_slow_imports(option: list[str], slow: set[str]
         [sys.executable, "-c", code, *option], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert slow.intersection(done.stderr.split()) == set()
+
+
+@pytest.mark.parametrize("package", ["fl", "wnsim"])
+def test_a_listing_of_a_package_can_be_read_at_a_glance(package: str) -> None:
+    entries = [path.name for path in (ROOT / package).iterdir() if path.name != "__pycache__"]
+    assert len(entries) <= 20

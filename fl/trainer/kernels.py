@@ -15,9 +15,8 @@ from ..engine.batching import JobSize, micro_batches
 from ..engine.executor import Outcome
 from ..engine.jobs import DivergedError
 from ..engine.streams import key
-from ..evaluation import Evaluator
+from ..evaluation import Evaluator, Score
 from ..mixture.features import centroid
-from ..scoring import Score
 from ..training.local_steps import LocalTraining, train
 from .state import State, to_parts
 

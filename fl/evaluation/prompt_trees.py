@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from .adapters.token_layout import TokenLayout
-from .models.language_model import IGNORED, Encoded
+from ..adapters.token_layout import TokenLayout
+from ..models.language_model import IGNORED, Encoded
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,20 +21,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..adapters.flat_parameters import FlatParameters
+from ..mixture import ExpertMixture, pooled, routing
+from ..models.checks import check_token
+from ..models.language_model import IGNORED, Encoded, encode_choices, predicted
+from ..models.sentence_encoder import Choices, ExampleEncoder, encode_examples
 from . import prompt_trees
-from .adapters.flat_parameters import FlatParameters
-from .mixture import ExpertMixture, pooled, routing
-from .models.checks import check_token
-from .models.language_model import IGNORED, Encoded, encode_choices, predicted
-from .models.sentence_encoder import Choices, ExampleEncoder, encode_examples
 from .prompt_trees import PromptTrees
 from .scoring import ChoiceScorer, Score
 
 if TYPE_CHECKING:
-    from .adapters import AdaptedModel, Adapter
-    from .config.inference import Mixture
-    from .mixture import Expert
-    from .tasks import Example, Task
+    from ..adapters import AdaptedModel, Adapter
+    from ..config.inference import Mixture
+    from ..mixture import Expert
+    from ..tasks import Example, Task
 
 _MERGED_TOKENS = 512
 """Number of tokens per adapter above which merging is cheaper than separate factors."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .config import SCORING_RULES
+from ..config import SCORING_RULES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
