@@ -24,6 +24,7 @@ from ..engine.executor import Executor
 from ..engine.jobs import DerivedValue, Job, LazyValue, digest
 from ..methods import method_of
 from ..methods.aggregation import Aggregation
+from ..methods.extensions import extra_shapes, is_stateful
 from ..methods.projections import overlaps
 from ..methods.user_updates import OwnUpdates, is_user_defined
 from ..models.checks import check_length, check_token
@@ -115,6 +116,7 @@ class Trainer:
             seed,
             faults,
             learning.bits_per_parameter,
+            extra_shapes(self.method, self.model.layers),
             with_a=with_a,
         )
         self._aggregation = Aggregation(self.method, learning.robust, with_a=with_a)
@@ -138,10 +140,12 @@ class Trainer:
             asdict(learning.method), asdict(learning.optimizer), learning.batch_size,
             learning.clip_norm, learning.bits_per_parameter,
             0 if learning.optimizer.schedule == "constant" else learning.rounds,
+            *([] if learning.objective is None else [asdict(learning.objective)]),
         )  # fmt: skip
         context = digest(
             code_digest(),
             plugin_code_digest(learning.method.model),
+            *([] if learning.objective is None else [plugin_code_digest(learning.objective.model)]),
             model_digest,
             numerics_fingerprint(self.model.device, computing.threads),
         )
@@ -207,8 +211,8 @@ class Trainer:
         self, device: int, round_: int, state: LazyValue[State]
     ) -> LazyValue[Update]:
         """Return the update that neighbors decode from a device's message."""
-        if self.method.exchanges and is_user_defined(self.method):
-            # The update of a user may depend on those before it.
+        if self.method.exchanges and (is_user_defined(self.method) or is_stateful(self.method)):
+            # It may depend on those before it.
             self._updates.of(device, round_, state)
 
         def make() -> Update:
@@ -223,7 +227,7 @@ class Trainer:
         """Return the size of the message with a device's update [byte]."""
         cost = self.cost_model
         if cost.is_by_rule:
-            return cost.size_bytes(first_contact)
+            return cost.size_bytes_in(first_contact, device, round_)
         contact = first_contact or not cost.distinguishes_contacts
         return cost.serialised_bytes(self._updates.of(device, round_, state, contact))
 
@@ -252,8 +256,8 @@ class Trainer:
             state = own.value()
             local = self._updates.of(device, None, own)
             updates = [update.value() for update in received]
-            aggregate = self._aggregation.peers(local, updates, weights)
-            return replace(state, adapter=self.method.adopt(state.adapter, aggregate))
+            adapter = self._aggregation.adapter(state.adapter, local, updates, weights)
+            return replace(state, adapter=adapter)
 
         keys = [update.key for update in received]
         name = digest(
@@ -275,8 +279,10 @@ class Trainer:
         previous : previous average; None for the initial adapter
         """
         dependencies = [*received]
-        # The previous average matters only to robust rules, and if all updates are rejected.
-        if previous is not None and (self._rule_key() or self.channel.is_corrupting):
+        # The previous average matters to few rules, and if all updates are rejected.
+        if previous is not None and (
+            self._aggregation.needs_previous or self.channel.is_corrupting
+        ):
             dependencies.append(previous)
 
         def make() -> Update:

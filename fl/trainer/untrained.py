@@ -87,7 +87,7 @@ class UntrainedTrainer:
         self, device: int, round_: int, state: LazyValue[State], first_contact: bool
     ) -> int:
         """Return the size of an update's message, that of random factors if it varies [byte]."""
-        return self.cost_model.size_bytes(first_contact)
+        return self.cost_model.size_bytes_in(first_contact, device, round_)
 
     def average_bytes(self, average: LazyValue[Update]) -> int:
         """Return the size of the message with a server's average [byte]."""
