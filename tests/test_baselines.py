@@ -20,6 +20,8 @@ from fl.config import (
     FedRotLora,
     FedSaLora,
     FedSb,
+    FlexLora,
+    HetLora,
     Learning,
     Lora,
     Median,
@@ -418,6 +420,13 @@ def test_scaffold_keeps_the_mean_gradient_and_corrects_by_it(make_trainer) -> No
     state = _value(after[1])
     with_c = trainer.train(1, 2, state).value().adapter
     without = plain.train(1, 2, state).value().adapter
+    # The new control variate is the gradient without corrections.
+    torch.testing.assert_close(
+        with_c.kept["control"][0],
+        (_flat(after[1].adapter) - _flat(without)) / rate,
+        rtol=1e-3,
+        atol=1e-5,
+    )
     kept = after[1].adapter.kept
     shift = kept["common control"][0] - kept["control"][0]
     torch.testing.assert_close(_flat(with_c) - _flat(without), -rate * shift, rtol=1e-3, atol=1e-6)
@@ -525,6 +534,105 @@ def test_megabytes_of_the_table(make_lm) -> None:  # type: ignore[no-untyped-def
 def test_what_makes_no_sense_is_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Learning(**settings)
+
+
+RANKS = (3, 1, 2)
+
+
+def test_flexlora_takes_the_largest_ranks_of_the_dense_mean() -> None:
+    """Law: for each device the best approximation of its rank; a server sends no other ranks."""
+    updates = [factors(seed, rank) for seed, rank in enumerate(RANKS)]
+    method = method_of(FlexLora(ranks=RANKS))
+    average = method.average(updates, WEIGHTS)
+    for device, rank in enumerate(RANKS):
+        own = method.initial(LAYERS, 1, device, 3)
+        found = method.adopt(own, average)
+        sent = method.tailored(average, device)
+        assert encoded_bytes(sent) == len(encode(sent))
+        assert encoded_bytes(sent) == encoded_bytes(method.tailored_shapes(LAYERS, device))
+        received = decode(encode(sent), LAYERS, [rank] * 2)
+        for layer in range(2):
+            u, s, vh = np.linalg.svd(mean_product(updates, layer))
+            assert found.b[layer].shape[1] == rank
+            near(product(found.b[layer], found.a[layer]), (u[:, :rank] * s[:rank]) @ vh[:rank])
+            assert torch.equal(received.a[layer], found.a[layer].half().float())
+
+
+def test_flexlora_of_equal_ranks_is_decaf(make_trainer) -> None:  # type: ignore[no-untyped-def]
+    """Law: on a complete graph, to rounding."""
+    flex, decaf = (
+        states(make_trainer(method=method), 2) for method in (FlexLora(ranks=(4,)), Decaf(rank=4))
+    )
+    for one, other in zip(flex, decaf, strict=True):
+        for x, y in zip(
+            (*one.adapter.a, *one.adapter.b), (*other.adapter.a, *other.adapter.b), strict=True
+        ):
+            assert torch.equal(x, y)
+
+
+def test_hetlora_pads_and_weighs_by_the_norms_of_products() -> None:
+    """Law: an independent loop in NumPy; equal ranks and norms are the mean of lora."""
+    updates = [factors(seed, rank) for seed, rank in enumerate(RANKS)]
+    method = method_of(HetLora(ranks=RANKS))
+    average = method.average(updates, WEIGHTS)
+    for layer in range(2):
+        norms = np.array([np.linalg.norm(product(one.b[layer], one.a[layer])) for one in updates])
+        shares = norms * WEIGHTS / (norms @ WEIGHTS)
+        b, a = np.zeros((LAYERS[layer].outputs, 3)), np.zeros((3, LAYERS[layer].inputs))
+        for share, one, rank in zip(shares, updates, RANKS, strict=True):
+            b[:, :rank] += share * one.b[layer].double().numpy()
+            a[:rank] += share * one.a[layer].double().numpy()
+        near(average.b[layer].numpy(), b)
+        near(average.a[layer].numpy(), a)
+    one = factors(1)
+    turned = replace(one, b=tuple(-b for b in one.b))
+    mean = method_of(HetLora(ranks=(RANK,))).average([one, turned, one], WEIGHTS)
+    plain = method_of(Lora(rank=RANK)).average([one, turned, one], WEIGHTS)
+    near(mean.b[0].numpy(), plain.b[0].numpy())
+
+
+@pytest.mark.parametrize("kind", [FlexLora, HetLora])
+def test_devices_of_several_ranks_train_and_aggregate(make_trainer, kind: Any) -> None:  # type: ignore[no-untyped-def]
+    """Law: bytes are those of each device's rank; A's begin as rows of one A."""
+    trainer = make_trainer(method=kind(ranks=(4, 2)))
+    start = [trainer._base_adapter(device).value() for device in range(3)]
+    assert torch.equal(start[1].a[0], start[0].a[0][:2])
+    found = [state.adapter for state in states(trainer, 2)]
+    assert [one.rank for one in found] == [4, 2, 4]
+    sizes = [trainer.cost_model.size_bytes_in(True, device, 1) for device in range(3)]
+    each = sum(layer.inputs + layer.outputs for layer in trainer.model.layers)
+    assert sizes == [HEADER_BYTES + 2 * rank * each for rank in (4, 2, 4)]
+    down = [trainer.cost_model.average_bytes_to(device) for device in range(3)]
+    assert down == sizes
+    assert trainer.overlaps() is None
+    each = [trainer.train(device, 1, None) for device in range(3)]
+    assert np.isfinite(trainer.groups.collisions([0, 1], each[:2])).all()
+    assert np.isfinite(trainer.groups.consensus(each, np.full((3, 3), 1 / 3))[0])
+    sent = [trainer.outgoing_update(device, 1, one) for device, one in enumerate(each)]
+    average = trainer.average(sent, [1.0] * 3)
+    for device in range(3):
+        state = trainer.adopt(device, None, trainer.for_client(device, average)).value()
+        assert state.adapter.rank == found[device].rank
+
+
+@pytest.mark.parametrize("kind", [FlexLora, HetLora])
+def test_ranks_that_an_average_lacks_stay_trainable(kind: Any) -> None:
+    """Law: a server that heard one small client sends others its product, and their A remains."""
+    method = method_of(kind(ranks=RANKS))
+    small = factors(1, 1)
+    own = method.initial(LAYERS, 1, 0, 3)
+    average = method.average([small], [1.0])
+    assert encoded_bytes(method.tailored(average, 0)) == encoded_bytes(
+        method.tailored_shapes(LAYERS, 0)
+    )
+    found = method.adopt(own, average)
+    near(product(found.b[0], found.a[0]), product(small.b[0], small.a[0]))
+    assert torch.equal(found.a[0][1:], own.a[0][1:])
+
+
+def test_ranks_must_be_given() -> None:
+    with pytest.raises(ValueError, match="ranks must have the rank of at least one device"):
+        FlexLora(ranks=())
 
 
 PLUGIN = """

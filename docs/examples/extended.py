@@ -1,4 +1,4 @@
-"""A user-defined method that extends LoRA, and a term of the local objective; see ../own-models.md."""
+"""A user-defined extension of LoRA, and a term of the local objective; see ../own-models.md."""
 
 from typing import Literal
 

@@ -20,7 +20,9 @@ from .methods import (
     FedSaLora,
     FedSb,
     FfaLora,
+    FlexLora,
     FullFt,
+    HetLora,
     Local,
     Lora,
     LoriD,
@@ -64,9 +66,11 @@ __all__ = [
     "FedSaLora",
     "FedSb",
     "FfaLora",
+    "FlexLora",
     "Folder",
     "Full",
     "FullFt",
+    "HetLora",
     "Hub",
     "Iid",
     "Isolated",
@@ -175,7 +179,9 @@ Method = Annotated[
     | FedExLora
     | FedRotLora
     | FedSb
-    | Scaffold,
+    | Scaffold
+    | FlexLora
+    | HetLora,
     Family("method", ("learning_rate", "method")),
 ]
 Topology = Annotated[
@@ -329,7 +335,7 @@ class Learning:
                 "method rolora needs rounds in which all devices train the same factor, "
                 "got protocol asynchronous"
             )
-        own_rule = RoLora | Decaf | FedExLora | FedRotLora | Scaffold
+        own_rule = RoLora | Decaf | FedExLora | FedRotLora | Scaffold | FlexLora | HetLora
         if isinstance(method, own_rule) and self.robust is not None:
             raise ValueError(
                 f"robust replaces the mean of factors, and method {method.model} has another rule, "
@@ -339,7 +345,7 @@ class Learning:
             raise ValueError(
                 f"robust norm-clip is for methods that send B, got method {method.model}"
             )
-        private = FedSaLora | FedExLora | FedSb
+        private = FedSaLora | FedExLora | FedSb | FlexLora | HetLora
         if isinstance(method, private) and (self.cluster_exchange or self.inference):
             raise ValueError(
                 "cluster_exchange and inference are for methods whose adapters are sent whole, "

@@ -287,3 +287,56 @@ class Scaffold:
     rank: Rank = 8
     alpha: Alpha | None = None
     learning_rate: LearningRate = 0.1
+
+
+@parameters
+class FlexLora:
+    """LoRA with a rank per device: products are averaged, each device takes its largest ranks.
+
+    Parameters
+    ----------
+    ranks : rank of each device, repeated if there are more devices
+    alpha : scale of all adapters is alpha / the largest rank; default: twice the largest rank
+    learning_rate : as for `local`
+    """
+
+    model: Literal["flexlora"] = "flexlora"
+    ranks: tuple[Rank, ...] = (8,)
+    alpha: Alpha | None = None
+    learning_rate: LearningRate = 2e-3
+
+    def __post_init__(self) -> None:
+        _check_ranks(self.ranks)
+
+    @property
+    def rank(self) -> int:
+        """The largest rank."""
+        return max(self.ranks)
+
+
+@parameters
+class HetLora:
+    """LoRA with a rank per device: factors are padded with zeros, averaged and cut to the rank.
+
+    Parameters
+    ----------
+    ranks, alpha, learning_rate : as for `flexlora`
+    """
+
+    model: Literal["hetlora"] = "hetlora"
+    ranks: tuple[Rank, ...] = (8,)
+    alpha: Alpha | None = None
+    learning_rate: LearningRate = 2e-3
+
+    def __post_init__(self) -> None:
+        _check_ranks(self.ranks)
+
+    @property
+    def rank(self) -> int:
+        """The largest rank."""
+        return max(self.ranks)
+
+
+def _check_ranks(ranks: tuple[int, ...]) -> None:
+    if not ranks:
+        raise ValueError("ranks must have the rank of at least one device, got none")

@@ -14,7 +14,9 @@ from ..config import (
     FedSaLora,
     FedSb,
     FfaLora,
+    FlexLora,
     FullFt,
+    HetLora,
     Local,
     Lora,
     LoriD,
@@ -29,7 +31,9 @@ from .fed_sb import FedSbMethod
 from .fedex_lora import FedExLoraMethod
 from .fedrot_lora import FedRotLoraMethod
 from .fedsa_lora import FedSaLoraMethod
+from .flexlora import FlexLoraMethod
 from .frozen import FrozenMethod
+from .hetlora import HetLoraMethod
 from .lora import LocalMethod, LoraMethod
 from .rolora import RoLoraMethod
 from .scaffold import ScaffoldMethod
@@ -110,6 +114,8 @@ METHODS: dict[type, Callable[[Any], Method]] = {
     FedRotLora: FedRotLoraMethod,
     FedSb: FedSbMethod,
     Scaffold: ScaffoldMethod,
+    FlexLora: FlexLoraMethod,
+    HetLora: HetLoraMethod,
 }
 
 

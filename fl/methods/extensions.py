@@ -12,6 +12,8 @@ No method needs any of them; `Method` lists what every method has.
   `average` and `adopt` among peers: it knows the receiver.
 * `serve(average, previous)` returns the update that a server sends to its clients, given the one
   that it sent before; `served_shapes(layers)` returns an update of zeros as large as it.
+* `tailored(average, device)` returns the part of it that a server sends to one client;
+  `tailored_shapes(layers, device)` returns an update of zeros as large as it.
 * `fit(model, adapter)` returns the initial adapter as it follows from the frozen model, which all
   devices have.
 * `fixed_ranks` is the number of frozen ranks beside the trained ones (`Adapter.fixed_ranks`).
@@ -106,6 +108,24 @@ def serve_of(method: Method) -> Serve | None:
     """Return a method's rule for the update of a server, None for the average itself."""
     serve: Serve | None = getattr(method, "serve", None)
     return serve
+
+
+def tailors(method: Method) -> bool:
+    """Return whether a server sends each client another part of its average."""
+    return hasattr(method, "tailored")
+
+
+def tailored(method: Method, average: Update, device: int) -> Update:
+    """Return the part of an average that a server sends to a client."""
+    part: Any = getattr(method, "tailored", None)
+    update: Update = average if part is None else part(average, device)
+    return update
+
+
+def tailored_shapes(method: Method, layers: Sequence[Layer], device: int) -> Update | None:
+    """Return an update of zeros as large as that of a server to a client; None for the average."""
+    shapes: Any = getattr(method, "tailored_shapes", None)
+    return None if shapes is None else shapes(layers, device)
 
 
 def objective_of_method(method: Method, adapter: Adapter, seed: int) -> LocalObjective | None:

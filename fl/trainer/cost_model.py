@@ -19,7 +19,7 @@ import torch
 
 from ..adapters.adapter import Layer
 from ..config import Emulate
-from ..methods.extensions import has_own_sizes, served_shapes, shapes_update_in
+from ..methods.extensions import has_own_sizes, served_shapes, shapes_update_in, tailored_shapes
 from ..methods.user_updates import is_user_defined, probe, rule_for_shapes
 from ..updates.codec import (
     BITS_PER_PARAMETER,
@@ -180,6 +180,12 @@ class CostModel:
                 found[shape] = self._average([part], [1.0])
             layers.append(found[shape])
         return encoded_bytes(replace(_concatenated(layers), bits=self._bits))
+
+    @cache  # noqa: B019  (it lives as long as its run)
+    def average_bytes_to(self, device: int) -> int:
+        """Return the size of the message with a server's average to a client [byte]."""
+        part = tailored_shapes(self._method, self._layers, device)
+        return self.average_bytes if part is None else encoded_bytes(replace(part, bits=self._bits))
 
     @property
     def centroid_bytes(self) -> int:

@@ -24,7 +24,7 @@ from ..engine.executor import Executor
 from ..engine.jobs import DerivedValue, Job, LazyValue, digest
 from ..methods import method_of
 from ..methods.aggregation import Aggregation
-from ..methods.extensions import extra_shapes, is_stateful
+from ..methods.extensions import extra_shapes, is_stateful, tailored, tailors
 from ..methods.projections import overlaps
 from ..methods.user_updates import OwnUpdates, is_user_defined
 from ..models.checks import check_length, check_token
@@ -231,10 +231,12 @@ class Trainer:
         contact = first_contact or not cost.distinguishes_contacts
         return cost.serialised_bytes(self._updates.of(device, round_, state, contact))
 
-    def average_bytes(self, average: LazyValue[Update]) -> int:
-        """Return the size of the message with a server's average [byte]."""
+    def average_bytes(self, average: LazyValue[Update], device: int) -> int:
+        """Return the size of the message with a server's average to a client [byte]."""
         cost = self.cost_model
-        return cost.average_bytes if cost.is_by_rule else cost.serialised_bytes(average.value())
+        if cost.is_by_rule:
+            return cost.average_bytes_to(device)
+        return cost.serialised_bytes(tailored(self.method, average.value(), device))
 
     def aggregate(
         self,
@@ -291,11 +293,24 @@ class Trainer:
                 before = dependencies[-1].value()
             else:
                 before = self._updates.initial(self._kernels.initial_adapter(0))
-            return self.channel.transmitted(self._aggregation.clients(before, updates, weights))
+            found = self._aggregation.clients(before, updates, weights)
+            # Parts for single clients are encoded one by one.
+            return found if tailors(self.method) else self.channel.transmitted(found)
 
         keys = [each.key for each in dependencies]
         name = digest("average", keys, list(weights), self._settings_digest, *self._rule_key())
         return DerivedValue(name, dependencies, make)
+
+    def for_client(self, device: int, average: LazyValue[Update]) -> LazyValue[Update]:
+        """Return a server's average as a client decodes it."""
+        if not tailors(self.method):
+            return average
+
+        def make() -> Update:
+            found = average.value()
+            return self.channel.transmitted(tailored(self.method, found, device))
+
+        return DerivedValue(digest("tailored", average.key, device), (average,), make)
 
     def adopt(
         self, device: int, own: LazyValue[State] | None, average: LazyValue[Update]
@@ -345,7 +360,7 @@ class Trainer:
 
     def overlaps(self) -> tuple[list[float], list[float]] | None:
         """Return how far frozen A's are from orthogonal; None if devices share one A."""
-        if self.method.shares_a:
+        if self.method.shares_a or self.cost_model.trains_a:
             return None
         return overlaps([self._kernels.initial_adapter(each).a for each in range(self._devices)])
 

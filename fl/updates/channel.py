@@ -25,7 +25,7 @@ class UpdateChannel:
 
     Parameters
     ----------
-    layers, ranks : shapes of the adapters
+    layers, ranks : shapes of the adapters; of devices that differ in rank, receivers know the ranks
     seed : seed of attacks, rounding and bit errors
     faults : attacks and corruption; None for neither
     bits_per_parameter : width of a transmitted parameter: 16, 8 or 4
@@ -74,7 +74,7 @@ class UpdateChannel:
         """Encode an update to bytes, and decode it."""
         rounding = key(self._seed, "rounding", update.device, update.round)
         data = encode(replace(update, bits=self._bits, rounding=rounding))
-        return decode(data, self._layers, self._ranks, extra=self._extra)
+        return decode(data, self._layers, self._ranks_of(update), extra=self._extra)
 
     def corrupted(
         self,
@@ -101,8 +101,9 @@ class UpdateChannel:
             return None
 
         def make() -> Update:
+            sent = update.value()
             return corrupted(
-                update.value(), corruption.bits, rng, self._layers, self._ranks,
+                sent, corruption.bits, rng, self._layers, self._ranks_of(sent),
                 self._extra, with_a=self._with_a,
             )  # fmt: skip
 
@@ -111,3 +112,7 @@ class UpdateChannel:
             asdict(corruption),
         )  # fmt: skip
         return DerivedValue(name, (update,), make)
+
+    def _ranks_of(self, update: Update) -> Sequence[int]:
+        """Return the ranks of the factors of an update."""
+        return [b.shape[1] for b in update.b] or self._ranks
