@@ -261,6 +261,12 @@ def states(trainer: Any, rounds: int) -> list[Any]:
     return [state.value() for state in current]
 
 
+def first_round(trainer: Any) -> list[Adapter]:
+    """Return the trained adapters of all devices, computed in one batch as `states` does."""
+    jobs = [trainer.train(device, 1, None) for device in range(len(trainer.task_of))]
+    return [job.value().adapter for job in jobs]
+
+
 def moved(one: Any, other: Any) -> bool:
     return any(not torch.equal(x, y) for x, y in zip(one, other, strict=True))
 
@@ -315,7 +321,7 @@ def test_moments_of_a_frozen_factor_wait(make_trainer, optimizer: Any) -> None: 
 def test_a_private_factor_stays_on_its_device(make_trainer) -> None:  # type: ignore[no-untyped-def]
     """Law: A's are the mean of all, B's those of each device's own training."""
     trainer = make_trainer(method=FedSaLora(rank=4))
-    trained = [trainer.train(d, 1, None).value().adapter for d in range(3)]
+    trained = first_round(trainer)
     found = [state.adapter for state in states(trainer, 1)]
     for layer in range(len(found[0].a)):
         mean = np.mean([one.a[layer].double().numpy() for one in trained], axis=0)
@@ -379,8 +385,8 @@ def test_a_proximal_term_is_the_gradient_of_its_penalty(make_trainer) -> None:  
     for batch in trainer.examples.training(0, 1):
         with trainer.model.stacked(x[:half], x[half:], start.scale):
             loss = answer_loss(trainer.model, batch.ids, batch.labels, 1).sum()
-        loss = loss + mu / 2 * sum((p - q).square().sum() for p, q in zip(x, begin, strict=True))
-        grads = torch.autograd.grad(loss, x)
+            squares = [(p - q).square().sum() for p, q in zip(x, begin, strict=True)]
+            grads = torch.autograd.grad(loss + mu / 2 * sum(squares), x)
         x = [(p - rate * g).detach().requires_grad_() for p, g in zip(x, grads, strict=True)]
     for mine, theirs in zip((*found.a, *[b.T for b in found.b]), x, strict=True):
         torch.testing.assert_close(mine, theirs[0].detach(), rtol=1e-4, atol=1e-6)
@@ -399,10 +405,9 @@ def test_scaffold_keeps_the_mean_gradient_and_corrects_by_it(make_trainer) -> No
     trainer = make_trainer(method=Scaffold(rank=4, learning_rate=rate), **settings)
     plain = make_trainer(method=Lora(rank=4, learning_rate=rate), **settings)
     start = trainer._base_adapter(0).value()
-    trained = [trainer.train(d, 1, None).value().adapter for d in range(3)]
-    for d in range(3):
+    trained = first_round(trainer)
+    for d, alone in enumerate(first_round(plain)):
         # Without corrections the first round is that of lora.
-        alone = plain.train(d, 1, None).value().adapter
         assert not moved((*alone.a, *alone.b), (*trained[d].a, *trained[d].b))
         expected = (_flat(start) - _flat(trained[d])) / (3 * rate)
         torch.testing.assert_close(trained[d].kept["control"][0], expected)
