@@ -52,7 +52,8 @@ class Family:
     ) -> core_schema.CoreSchema:
         """Return the schema of validation and serialization."""
         choices: dict[str, core_schema.CoreSchema] = {
-            _model_of(member): handler.generate_schema(member) for member in get_args(source)
+            _model_of(member): handler.generate_schema(member)
+            for member in get_args(source) or (source,)
         }
         choices[_PLUGIN] = core_schema.with_info_plain_validator_function(self._read)
         choice = core_schema.tagged_union_schema(choices, discriminator=_discriminator)

@@ -45,7 +45,11 @@ _ROOMS = {
         "wnsim.core.invariants",
     ),
     "Methods": (
-        "fl.methods.lora", "fl.methods.frozen", "fl.methods.masks", "fl.methods.density",
+        "fl.methods.lora", "fl.methods.rolora", "fl.methods.fedsa_lora", "fl.methods.decaf",
+        "fl.methods.fedex_lora", "fl.methods.fedrot_lora", "fl.methods.fed_sb",
+        "fl.methods.scaffold", "fl.methods.flexlora", "fl.methods.hetlora",
+        "fl.training.objective", "fl.methods.frozen", "fl.methods.masks",
+        "fl.methods.density",
         "fl.methods.projections", "fl.aggregation.weighted_mean", "fl.updates.quantization",
         "fl.training.optimizer", "fl.aggregation.collision",
     ),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 
-from ..config import FfaLora, Local, Lora, LoriD, LoriS, SoLora
+Tensors = tuple[torch.Tensor, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,12 @@ class Adapter:
     train_a : whether A is trained
     a_seed : seed from which a frozen A was drawn
     layer_scales : alpha / rank of each layer if layers differ; None if `scale` holds for all
+    fixed_ranks : number of ranks, the last ones of each layer, that are never trained: a residual
+        beside the trained factors
+    core : per layer (rank, rank), the only trained matrix R of B = `basis` R; None if B is trained
+    basis : per layer (outputs, rank), the frozen left factor of a core
+    kept : further tensors by name that the device keeps from round to round, such as control
+        variates
     """
 
     a: tuple[torch.Tensor, ...]
@@ -47,6 +54,10 @@ class Adapter:
     train_a: bool = True
     a_seed: int = 0
     layer_scales: tuple[float, ...] | None = None
+    fixed_ranks: int = 0
+    core: Tensors | None = None
+    basis: Tensors | None = None
+    kept: Mapping[str, Tensors] = field(default_factory=dict)
 
     @property
     def rank(self) -> int:
@@ -66,7 +77,19 @@ class Adapter:
         return not any(bool(b.any()) for b in self.b)
 
 
-def scale_of(config: Local | Lora | FfaLora | LoriD | LoriS | SoLora) -> float:
+class Ranked(Protocol):
+    """Parameters of a method with adapters of one rank."""
+
+    @property
+    def rank(self) -> int:
+        """Rank of the adapters."""
+
+    @property
+    def alpha(self) -> float | None:
+        """Rank times the scale of the adapter; None for the default."""
+
+
+def scale_of(config: Ranked) -> float:
     """Return alpha / rank; alpha defaults to twice the rank."""
     return (2 * config.rank if config.alpha is None else config.alpha) / config.rank
 

@@ -46,8 +46,8 @@ class GradientBuffer:
         self._is_empty = True
 
 
-GradientBuffers = tuple[GradientBuffer | None, GradientBuffer]
-"""Buffers of the gradients of A (None if it is frozen) and B."""
+GradientBuffers = tuple[GradientBuffer | None, GradientBuffer | None]
+"""Buffers of the gradients of A and B; None for the one that is frozen."""
 
 
 class FusedLinear(torch.autograd.Function):

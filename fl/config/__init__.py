@@ -13,7 +13,25 @@ from .base import Count, Share, Text
 from .computing import AdamW, Computing, Sgd
 from .faults import Byzantine, Corruption, UpdateFaults
 from .inference import Mixture
-from .methods import FfaLora, FullFt, Local, Lora, LoriD, LoriS, SoLora
+from .methods import (
+    Decaf,
+    FedExLora,
+    FedRotLora,
+    FedSaLora,
+    FedSb,
+    FfaLora,
+    FlexLora,
+    FullFt,
+    HetLora,
+    Local,
+    Lora,
+    LoriD,
+    LoriS,
+    RoLora,
+    Scaffold,
+    SoLora,
+)
+from .objectives import Prox
 from .partitions import Dirichlet, Iid, OneTask
 from .protocols import Asynchronous, Server, Synchronous
 from .robust import Median, NormClip, TrimmedMean
@@ -40,12 +58,19 @@ __all__ = [
     "ClusterExchange",
     "Computing",
     "Corruption",
+    "Decaf",
     "Dirichlet",
     "Emulate",
+    "FedExLora",
+    "FedRotLora",
+    "FedSaLora",
+    "FedSb",
     "FfaLora",
+    "FlexLora",
     "Folder",
     "Full",
     "FullFt",
+    "HetLora",
     "Hub",
     "Iid",
     "Isolated",
@@ -59,9 +84,12 @@ __all__ = [
     "Nearest",
     "NormClip",
     "OneTask",
+    "Prox",
     "Random",
     "Ring",
+    "RoLora",
     "Robust",
+    "Scaffold",
     "Server",
     "Sgd",
     "Similarity",
@@ -138,7 +166,22 @@ Payload = Annotated[
     Discriminator(_kind_of_payload),
 ]
 Method = Annotated[
-    Local | Lora | FfaLora | LoriD | LoriS | FullFt | SoLora,
+    Local
+    | Lora
+    | FfaLora
+    | LoriD
+    | LoriS
+    | FullFt
+    | SoLora
+    | RoLora
+    | FedSaLora
+    | Decaf
+    | FedExLora
+    | FedRotLora
+    | FedSb
+    | Scaffold
+    | FlexLora
+    | HetLora,
     Family("method", ("learning_rate", "method")),
 ]
 Topology = Annotated[
@@ -148,6 +191,7 @@ Topology = Annotated[
 Protocol = Annotated[Synchronous | Asynchronous | Server, Field(discriminator="model")]
 Partition = Annotated[OneTask | Dirichlet | Iid, Field(discriminator="model")]
 Robust = Annotated[Median | TrimmedMean | NormClip, Field(discriminator="model")]
+Objective = Annotated[Prox, Family("objective", ("objective",))]
 Optimizer = Annotated[AdamW | Sgd, Field(discriminator="model")]
 Steps = Annotated[
     Annotated[Count, Tag("number")] | Annotated[tuple[Count, Count], Tag("range")],
@@ -187,6 +231,7 @@ class Learning:
         multiple of a scale per layer, with unbiased stochastic rounding
     weights : aggregation weight of an update: `equal` for all, or its device's number of `examples`
     robust : robust aggregation rule in place of the method's mean
+    objective : term of the local objective beside the loss; none by default
     optimizer : optimizer of the local steps; the learning rate is a parameter of the method
     trainer : computation on this machine
     rounds : rounds of training, exchange and aggregation
@@ -231,6 +276,7 @@ class Learning:
     bits_per_parameter: Literal[16, 8, 4] = 16
     weights: Literal["equal", "examples"] = "examples"
     robust: Robust | None = None
+    objective: Objective | None = None
     optimizer: Optimizer = Field(default_factory=AdamW)
     trainer: Computing = Field(default_factory=Computing)
     rounds: Count = 30
@@ -261,6 +307,7 @@ class Learning:
                 "initial_adapter is for methods that train both factors, "
                 f"got method {self.method.model}"
             )
+        self._check_method()
         more = self.cluster_exchange is not None or self.inference is not None
         if more and not isinstance(self.protocol, Synchronous):
             raise ValueError(
@@ -272,6 +319,38 @@ class Learning:
         low, high = self.step_range
         if low > high:
             raise ValueError(f"local_steps must be minimum and maximum, got {low} and {high}")
+
+    def _check_method(self) -> None:
+        """Raise ValueError if the method cannot do what is asked of it."""
+        method = self.method
+        if isinstance(method, Scaffold):
+            sgd = self.optimizer
+            if not isinstance(sgd, Sgd) or sgd.momentum or sgd.weight_decay:
+                raise ValueError(
+                    "method scaffold needs optimizer sgd without momentum and weight_decay, "
+                    f"got optimizer {sgd.model}"
+                )
+        if isinstance(method, RoLora) and isinstance(self.protocol, Asynchronous):
+            raise ValueError(
+                "method rolora needs rounds in which all devices train the same factor, "
+                "got protocol asynchronous"
+            )
+        own_rule = RoLora | Decaf | FedExLora | FedRotLora | Scaffold | FlexLora | HetLora
+        if isinstance(method, own_rule) and self.robust is not None:
+            raise ValueError(
+                f"robust replaces the mean of factors, and method {method.model} has another rule, "
+                f"got robust {self.robust.model}"
+            )
+        if isinstance(method, FedSaLora | FedSb) and isinstance(self.robust, NormClip):
+            raise ValueError(
+                f"robust norm-clip is for methods that send B, got method {method.model}"
+            )
+        private = FedSaLora | FedExLora | FedSb | FlexLora | HetLora
+        if isinstance(method, private) and (self.cluster_exchange or self.inference):
+            raise ValueError(
+                "cluster_exchange and inference are for methods whose adapters are sent whole, "
+                f"got method {method.model}"
+            )
 
     @property
     def step_range(self) -> tuple[int, int]:

@@ -170,3 +170,173 @@ class SoLora:
             raise ValueError(
                 f"density and preset exclude each other, got {self.density:g} and {self.preset}"
             )
+
+
+@parameters
+class RoLora:
+    """LoRA that trains and averages one factor at a time: B in odd rounds, A in even ones.
+
+    Parameters
+    ----------
+    rank, alpha, learning_rate : as for `local`
+    """
+
+    model: Literal["rolora"] = "rolora"
+    rank: Rank = 8
+    alpha: Alpha | None = None
+    learning_rate: LearningRate = 2e-3
+
+
+@parameters
+class FedSaLora:
+    """LoRA whose factors are both trained; A is averaged, and B stays on its device.
+
+    Parameters
+    ----------
+    rank, alpha, learning_rate : as for `local`
+    """
+
+    model: Literal["fedsa-lora"] = "fedsa-lora"
+    rank: Rank = 8
+    alpha: Alpha | None = None
+    learning_rate: LearningRate = 2e-3
+
+
+@parameters
+class Decaf:
+    """LoRA whose products B A are averaged, and truncated to the rank by an SVD.
+
+    Parameters
+    ----------
+    rank, alpha, learning_rate : as for `local`
+    """
+
+    model: Literal["decaf"] = "decaf"
+    rank: Rank = 8
+    alpha: Alpha | None = None
+    learning_rate: LearningRate = 2e-3
+
+
+@parameters
+class FedExLora:
+    """LoRA whose factors are averaged, with the residual that makes the mean of products exact.
+
+    Parameters
+    ----------
+    rank, alpha, learning_rate : as for `local`
+    residual_rank : rank to which the sum of all residuals is truncated; a server sends it in every
+        message, devices among themselves compute theirs and send none
+    """
+
+    model: Literal["fedex-lora"] = "fedex-lora"
+    rank: Rank = 8
+    alpha: Alpha | None = None
+    learning_rate: LearningRate = 2e-3
+    residual_rank: Rank = 32
+
+
+@parameters
+class FedRotLora:
+    """LoRA whose factors are rotated to a common reference before they are averaged.
+
+    Parameters
+    ----------
+    rank, alpha, learning_rate : as for `local`
+    """
+
+    model: Literal["fedrot-lora"] = "fedrot-lora"
+    rank: Rank = 8
+    alpha: Alpha | None = None
+    learning_rate: LearningRate = 2e-3
+
+
+@parameters
+class FedSb:
+    """LoRA with a trained core: B R A with frozen B and A, of which R is averaged, exactly.
+
+    Parameters
+    ----------
+    rank : rank r of the adapters, at most the outputs and inputs of a layer where these are fewer;
+        a message has r^2 parameters of each layer
+    alpha : as for `local`
+    learning_rate : learning rate of the optimizer
+    init : frozen factors: `weight`, singular vectors of the frozen weight, or `gaussian`,
+        orthonormal at random; all devices compute the same ones, so that nothing is sent
+    """
+
+    model: Literal["fed-sb"] = "fed-sb"
+    rank: Rank = 32
+    alpha: Alpha | None = None
+    learning_rate: LearningRate = 5e-3
+    init: Literal["weight", "gaussian"] = "weight"
+
+
+@parameters
+class Scaffold:
+    """LoRA with control variates against the drift of devices, which are sent and averaged too.
+
+    It needs `optimizer: {model: sgd}` without momentum and weight decay.
+
+    Parameters
+    ----------
+    rank, alpha : as for `local`
+    learning_rate : learning rate of gradient descent
+    """
+
+    model: Literal["scaffold"] = "scaffold"
+    rank: Rank = 8
+    alpha: Alpha | None = None
+    learning_rate: LearningRate = 0.1
+
+
+@parameters
+class FlexLora:
+    """LoRA with a rank per device: products are averaged, each device takes its largest ranks.
+
+    Parameters
+    ----------
+    ranks : rank of each device, repeated if there are more devices
+    alpha : scale of all adapters is alpha / the largest rank; default: twice the largest rank
+    learning_rate : as for `local`
+    """
+
+    model: Literal["flexlora"] = "flexlora"
+    ranks: tuple[Rank, ...] = (8,)
+    alpha: Alpha | None = None
+    learning_rate: LearningRate = 2e-3
+
+    def __post_init__(self) -> None:
+        _check_ranks(self.ranks)
+
+    @property
+    def rank(self) -> int:
+        """The largest rank."""
+        return max(self.ranks)
+
+
+@parameters
+class HetLora:
+    """LoRA with a rank per device: factors are padded with zeros, averaged and cut to the rank.
+
+    Parameters
+    ----------
+    ranks, alpha, learning_rate : as for `flexlora`
+    """
+
+    model: Literal["hetlora"] = "hetlora"
+    ranks: tuple[Rank, ...] = (8,)
+    alpha: Alpha | None = None
+    learning_rate: LearningRate = 2e-3
+
+    def __post_init__(self) -> None:
+        _check_ranks(self.ranks)
+
+    @property
+    def rank(self) -> int:
+        """The largest rank."""
+        return max(self.ranks)
+
+
+def _check_ranks(ranks: tuple[int, ...]) -> None:
+    if not ranks:
+        raise ValueError("ranks must have the rank of at least one device, got none")

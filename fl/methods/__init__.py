@@ -7,14 +7,43 @@ from typing import Any, Protocol
 
 from ..adapters import AdaptedModel, Adapter, Layer
 from ..aggregation.robust import Aggregator
-from ..config import FfaLora, FullFt, Local, Lora, LoriD, LoriS, SoLora
+from ..config import (
+    Decaf,
+    FedExLora,
+    FedRotLora,
+    FedSaLora,
+    FedSb,
+    FfaLora,
+    FlexLora,
+    FullFt,
+    HetLora,
+    Local,
+    Lora,
+    LoriD,
+    LoriS,
+    RoLora,
+    Scaffold,
+    SoLora,
+)
 from ..updates.codec import Update
+from .decaf import DecafMethod
+from .fed_sb import FedSbMethod
+from .fedex_lora import FedExLoraMethod
+from .fedrot_lora import FedRotLoraMethod
+from .fedsa_lora import FedSaLoraMethod
+from .flexlora import FlexLoraMethod
 from .frozen import FrozenMethod
+from .hetlora import HetLoraMethod
 from .lora import LocalMethod, LoraMethod
+from .rolora import RoLoraMethod
+from .scaffold import ScaffoldMethod
 
 
 class Method(Protocol):
-    """Interface of a method; one instance serves all devices."""
+    """Interface of a method; one instance serves all devices.
+
+    `extensions` lists further members, which a method may define.
+    """
 
     exchanges: bool
     """Whether devices send updates."""
@@ -78,6 +107,15 @@ METHODS: dict[type, Callable[[Any], Method]] = {
     LoriS: FrozenMethod,
     FullFt: FrozenMethod,
     SoLora: FrozenMethod,
+    RoLora: RoLoraMethod,
+    FedSaLora: FedSaLoraMethod,
+    Decaf: DecafMethod,
+    FedExLora: FedExLoraMethod,
+    FedRotLora: FedRotLoraMethod,
+    FedSb: FedSbMethod,
+    Scaffold: ScaffoldMethod,
+    FlexLora: FlexLoraMethod,
+    HetLora: HetLoraMethod,
 }
 
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from ..aggregation.robust import aggregator_of, clipped
 from ..config import NormClip
+from .extensions import combine_of, serve_of
 
 if TYPE_CHECKING:
+    from ..adapters import Adapter
     from ..config import Robust
     from ..updates.codec import Update
     from . import Method
@@ -29,6 +31,34 @@ class Aggregation:
         self._robust = robust
         self._aggregator = aggregator_of(robust)
         self._with_a = with_a
+
+    @property
+    def needs_previous(self) -> bool:
+        """Whether the average of a server depends on the one before."""
+        return self._robust is not None or serve_of(self._method) is not None
+
+    def adapter(
+        self, own: Adapter, local: Update, received: Sequence[Update], weights: Sequence[float]
+    ) -> Adapter:
+        """Return a device's adapter after aggregation with received updates.
+
+        Parameters
+        ----------
+        own, local : its adapter after its local steps, and its own update
+        received : the updates
+        weights : weight of its own update, then of each received one
+        """
+        combine = combine_of(self._method)
+        if combine is None:
+            return self._method.adopt(own, self.peers(local, received, weights))
+        pairs = zip(received, weights[1:], strict=True)
+        accepted = [(each, weight) for each, weight in pairs if not each.rejected]
+        return combine(
+            own,
+            local,
+            [each for each, _ in accepted],
+            [weights[0], *(weight for _, weight in accepted)],
+        )
 
     def peers(self, own: Update, received: Sequence[Update], weights: Sequence[float]) -> Update:
         """Aggregate a device's own update with received ones; rejected updates are discarded.
@@ -64,7 +94,9 @@ class Aggregation:
         if not accepted:
             return previous
         updates = self._clipped(previous, [each for each, _ in accepted])
-        return self._average(updates, [weight for _, weight in accepted])
+        average = self._average(updates, [weight for _, weight in accepted])
+        serve = serve_of(self._method)
+        return average if serve is None else serve(average, previous)
 
     def _average(self, updates: Sequence[Update], weights: Sequence[float]) -> Update:
         # A user-defined method need not accept other rules than its own.

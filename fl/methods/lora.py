@@ -10,15 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 from ..adapters import AdaptedModel, Adapter, Layer
-from ..adapters.adapter import draw_a, scale_of, shape_only, zero_b
+from ..adapters.adapter import Ranked, draw_a, scale_of, shape_only, zero_b
 from ..aggregation.robust import Aggregator
 from ..aggregation.weighted_mean import weighted_mean
-from ..config import Local, Lora
 from ..engine.streams import key
 from ..updates.codec import Update
+
+
+class LoraLike(Ranked, Protocol):
+    """Parameters of a method that trains both factors."""
+
+    @property
+    def learning_rate(self) -> float:
+        """Learning rate of the local steps."""
 
 
 class LoraMethod:
@@ -28,7 +35,7 @@ class LoraMethod:
     shares_a = True
     calibration = (0, 0)
 
-    def __init__(self, config: Lora | Local) -> None:
+    def __init__(self, config: LoraLike) -> None:
         self.rank = config.rank
         self.scale = scale_of(config)
         self.learning_rate = config.learning_rate
@@ -69,12 +76,12 @@ class LoraMethod:
             first.device,
             first.round,
             b=weighted_mean([update.b for update in updates], weights, aggregator),
-            a=weighted_mean(a, weights, aggregator),
+            a=weighted_mean(a, weights, aggregator) if a else None,
         )
 
     def adopt(self, own: Adapter, average: Update) -> Adapter:
-        """Return the factors of the average."""
-        return replace(own, a=own.a if average.a is None else average.a, b=average.b)
+        """Return the factors of the average; a factor that it lacks stays as it is."""
+        return replace(own, a=own.a if average.a is None else average.a, b=average.b or own.b)
 
 
 class LocalMethod(LoraMethod):

@@ -147,8 +147,8 @@ class SessionTrainer(Protocol):
     ) -> int:
         """Return the size of the message with a device's update [byte]."""
 
-    def average_bytes(self, average: LazyValue[Update]) -> int:
-        """Return the size of the message with a server's average [byte]."""
+    def average_bytes(self, average: LazyValue[Update], device: int) -> int:
+        """Return the size of the message with a server's average to a client [byte]."""
 
     def aggregate(
         self,
@@ -165,7 +165,10 @@ class SessionTrainer(Protocol):
         weights: Sequence[float],
         previous: LazyValue[Update] | None = None,
     ) -> LazyValue[Update]:
-        """Return the server's average of client updates, as clients decode it."""
+        """Return the server's average of client updates."""
+
+    def for_client(self, device: int, average: LazyValue[Update]) -> LazyValue[Update]:
+        """Return the server's average as a client decodes it."""
 
     def adopt(
         self, device: int, own: LazyValue[State] | None, average: LazyValue[Update]

@@ -143,7 +143,7 @@ class QuadraticTrainer:
         """Return the size of all messages [byte]."""
         return self.cost_model.size_bytes(first_contact)
 
-    def average_bytes(self, average: Number) -> int:
+    def average_bytes(self, average: Number, device: int) -> int:
         """Return the size of all messages [byte]."""
         return self.cost_model.size_bytes(False)
 
@@ -161,6 +161,10 @@ class QuadraticTrainer:
     ) -> Number:
         """Return the weighted mean of the received states."""
         return _mean("average", received, weights)
+
+    def for_client(self, device: int, average: Number) -> Number:
+        """Return the average."""
+        return average
 
     def adopt(self, device: int, own: Number | None, average: Number) -> Number:
         """Return the average."""

@@ -51,7 +51,9 @@ class ServerSession(Session):
     def current(self, device: int) -> LazyValue[State] | None:
         """Return a device's state with the server's latest average."""
         own = self.states[device]
-        return own if self._average is None else self.trainer.adopt(device, own, self._average)
+        if self._average is None:
+            return own
+        return self.trainer.adopt(device, own, self.trainer.for_client(device, self._average))
 
     def run(self) -> Steps:
         """Run all rounds."""
@@ -72,8 +74,9 @@ class ServerSession(Session):
         self.crashed(me, start_s)
         start, received = self.states[me], []
         if self._average is not None:
-            average = ReceivedUpdate(self._server, number, start_s, self._average)
-            size = self.trainer.average_bytes(self._average)
+            part = self.trainer.for_client(me, self._average)
+            average = ReceivedUpdate(self._server, number, start_s, part)
+            size = self.trainer.average_bytes(self._average, me)
             (sent,) = self.send(self._server, [me], number, size, average)
             transfer = yield sent
             if not transfer.delivered:

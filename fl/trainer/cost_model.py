@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,7 @@ import torch
 
 from ..adapters.adapter import Layer
 from ..config import Emulate
+from ..methods.extensions import has_own_sizes, served_shapes, shapes_update_in, tailored_shapes
 from ..methods.user_updates import is_user_defined, probe, rule_for_shapes
 from ..updates.codec import (
     BITS_PER_PARAMETER,
@@ -121,6 +122,7 @@ class CostModel:
             for first in (True, False)
         }
         self._sizes = {first: encoded_bytes(update) for first, update in updates.items()}
+        self._method = method
         self._average, self._first = method.average, updates[True]
         # A trained A is sent in every message, a device's own frozen A in the first one.
         self.trains_a = updates[False].a is not None
@@ -138,6 +140,17 @@ class CostModel:
         """
         return self._sizes[first_contact]
 
+    @cache  # noqa: B019  (it lives as long as its run)
+    def size_bytes_in(self, first_contact: bool, device: int, round_: int) -> int:
+        """Return the size of the message with a device's update of a round [byte].
+
+        For methods whose updates differ in size between rounds or devices by a rule.
+        """
+        if not self.is_by_rule or not has_own_sizes(self._method):
+            return self.size_bytes(first_contact)
+        update = shapes_update_in(self._method, self._layers, first_contact, device, round_)
+        return encoded_bytes(replace(update, bits=self._bits))
+
     def serialised_bytes(self, update: Update) -> int:
         """Return the size of the message of one update [byte]."""
         return encoded_bytes(replace(update, bits=self._bits))
@@ -153,6 +166,9 @@ class CostModel:
     @cached_property
     def average_bytes(self) -> int:
         """Size of the message with a server's average [byte]."""
+        served = served_shapes(self._method, self._layers)
+        if served is not None:
+            return encoded_bytes(replace(served, bits=self._bits))
         # Computed once for equal layers: the average of a whole model need not fit into memory.
         found: dict[object, Update] = {}
         layers = []
@@ -164,6 +180,12 @@ class CostModel:
                 found[shape] = self._average([part], [1.0])
             layers.append(found[shape])
         return encoded_bytes(replace(_concatenated(layers), bits=self._bits))
+
+    @cache  # noqa: B019  (it lives as long as its run)
+    def average_bytes_to(self, device: int) -> int:
+        """Return the size of the message with a server's average to a client [byte]."""
+        part = tailored_shapes(self._method, self._layers, device)
+        return self.average_bytes if part is None else encoded_bytes(replace(part, bits=self._bits))
 
     @property
     def centroid_bytes(self) -> int:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch.nn.functional import pad
 
 from wnsim.core.units import Floats
 
@@ -130,8 +131,9 @@ class GroupState:
             each.mask or tuple(torch.ones_like(b, dtype=torch.bool) for b in each.b)
             for each in adapters
         ]
+        masks, b = _of_equal_ranks(masks), _of_equal_ranks([each.b for each in adapters])
         rate = expected_collision_rate(densities[list(members)], sizes)
-        conflict = sign_conflict(masks, [each.b for each in adapters])
+        conflict = sign_conflict(masks, b)
         return rate, *collision_rates(masks), conflict
 
     def consensus(
@@ -145,7 +147,7 @@ class GroupState:
         mixing : (devices, devices) mixing matrix, the weight of each device's state in each
             device's aggregation
         """
-        factors = [each.value().adapter.b for each in aggregated]
+        factors = _of_equal_ranks([each.value().adapter.b for each in aggregated])
         return consensus_error(factors), spectral_gap(mixing)
 
     def expert(self, device: int, update: LazyValue[Update]) -> LazyValue[Expert]:
@@ -171,3 +173,17 @@ class GroupState:
 
     def _adapter(self, device: int) -> Adapter:
         return self._calibrated(device).value().adapter
+
+
+def _of_equal_ranks(
+    factors: Sequence[tuple[torch.Tensor, ...]],
+) -> list[tuple[torch.Tensor, ...]]:
+    """Return B's, or masks of B's, whose further ranks are zero on devices with fewer ones."""
+    ranks = [max(b.shape[1] for b in of_layer) for of_layer in zip(*factors, strict=True)]
+    return [
+        tuple(
+            b if b.shape[1] == rank else pad(b, (0, rank - b.shape[1]))
+            for b, rank in zip(of_device, ranks, strict=True)
+        )
+        for of_device in factors
+    ]

@@ -16,8 +16,10 @@ from ..engine.executor import Outcome
 from ..engine.jobs import DivergedError
 from ..engine.streams import key
 from ..evaluation import Evaluator, Score
+from ..methods.extensions import after_training, fitted, objective_of_method, trained_factors
 from ..mixture.features import centroid
 from ..training.local_steps import LocalTraining, train
+from ..training.objective import objective_of
 from .state import State, to_parts
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from ..methods import Method
     from ..models.sentence_encoder import ExampleEncoder
     from ..tasks import Task
+    from ..training.objective import LocalObjective
 
 CALIBRATION, TRAINING, TEST, MIXTURE = "preparation", "training", "test", "mixture"
 CENTROID_PROMPTS = 64
@@ -70,7 +73,7 @@ class Kernels:
         self._examples = examples
         self._devices = devices
         self._seed = seed
-        self._rank = max(method.ranks(model.layers))
+        self._rank = max(method.ranks(model.layers)) + getattr(method, "fixed_ranks", 0)
         self._memory = MemoryEstimate(model)
         self.profiles_prompts = learning.inference is not None or isinstance(
             learning.topology, Similarity
@@ -115,7 +118,7 @@ class Kernels:
         """Return the drawn initial adapter of a device, or the one of the configuration."""
         drawn = self._method.initial(self._model.layers, self._seed, device, self._devices)
         if self._learning.initial_adapter is None:
-            return drawn
+            return fitted(self._method, self._model, drawn)
         folder = Path(self._learning.initial_adapter)
         found = read_adapter(folder, self._model.layers, self._model.model)
         if [len(a) for a in found.a] != [len(a) for a in drawn.a]:
@@ -172,22 +175,40 @@ class Kernels:
         share = 1.0 if learning.optimizer.schedule == "constant" else max(left, 1 / learning.rounds)
         return self._method.learning_rate * share
 
+    def _objectives(self, device: int, round_: int, adapter: Adapter) -> list[LocalObjective]:
+        """Return the terms of a device's objective in a round."""
+        seed = key(self._seed, "objective", device, round_)
+        own = objective_of_method(self._method, adapter, seed)
+        terms = (objective_of(self._learning.objective, seed), own)
+        return [term for term in terms if term is not None]
+
     def _train(self, jobs: Sequence[Job[Any]]) -> list[Outcome]:
         works = []
+        waiting = []
         for job in jobs:
             start = job.dependencies[0].value()
             batches = self._examples.training(job.device, job.round)
             rate = self._learning_rate(job.round)
-            works.append(LocalTraining(start.adapter, start.moments, batches, rate))
+            trains = trained_factors(self._method, job.round)
+            moments, others = start.moments_for(trains)
+            waiting.append(others)
+            objectives = self._objectives(job.device, job.round, start.adapter)
+            works.append(LocalTraining(start.adapter, moments, batches, rate, trains, objectives))
         optimizer, bound = self._learning.optimizer, self._learning.clip_norm
         outcomes = []
-        for job, found in zip(jobs, train(self._model, works, optimizer, bound), strict=True):
+        results = train(self._model, works, optimizer, bound)
+        for job, work, found, others in zip(jobs, works, results, waiting, strict=True):
             if not math.isfinite(found.loss):
                 raise DivergedError(
                     f"device {job.device} diverged in round {job.round}, its loss is "
                     f"{found.loss}; the learning rate is {self._learning_rate(job.round):g}"
                 )
-            scalars, tensors = to_parts(State(found.adapter, found.moments, found.loss))
+            adapter = after_training(
+                self._method, work.adapter, found.adapter, len(work.batches), work.learning_rate
+            )
+            scalars, tensors = to_parts(
+                State(adapter, found.moments, found.loss, others, work.trains)
+            )
             outcomes.append(Outcome(scalars, tensors))
         return outcomes
 

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ..adapters.core_parameters import with_core
 from ..training.optimizer import Moments
 
 if TYPE_CHECKING:
     import torch
 
     from ..adapters import Adapter
+    from ..adapters.flat_parameters import Trained
 
     Tensors = Mapping[str, torch.Tensor]
 
@@ -26,11 +28,29 @@ class State:
     adapter : trained or aggregated adapter
     moments : state of the optimizer, None before the first step
     loss : mean loss of the steps of the last round [nat]
+    other_moments : state of the optimizer of the factor that was frozen in the last round, where
+        rounds alternate between factors
+    trained : the factors of `moments`, where rounds alternate between factors
     """
 
     adapter: Adapter
     moments: Moments | None = None
     loss: float = math.nan
+    other_moments: Moments | None = None
+    trained: Trained | None = None
+
+    def moments_for(self, trains: Trained | None) -> tuple[Moments | None, Moments | None]:
+        """Return the moments with which a round starts, and those that wait for another factor.
+
+        Parameters
+        ----------
+        trains : factors that the round trains; None for the same in all rounds
+        """
+        if trains == self.trained:
+            return self.moments, self.other_moments
+        if {trains, self.trained} == {"a", "b"}:
+            return self.other_moments, self.moments
+        return None, None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,19 +87,30 @@ class Evaluation:
 
 def to_parts(state: State) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
     """Return the scalars and tensors of a trained state, constant parts excluded."""
-    adapter, moments = state.adapter, state.moments
-    named = {"b": adapter.b}
+    adapter, moments, others = state.adapter, state.moments, state.other_moments
+    named = {"b": adapter.b} if adapter.core is None else {"core": adapter.core}
     if adapter.train_a:
         named["a"] = adapter.a
     if moments is not None:
         named |= {"first": moments.first, "second": moments.second}
+    if others is not None:
+        named |= {"other first": others.first, "other second": others.second}
+    kept = {f"kept {name}": part for name, part in adapter.kept.items()}
+    named |= kept
+    # What was not trained may be shared with other devices, and is stored with each.
+    frozen = {"a": "b", "b": "a"}.get(state.trained or "")
     tensors = {
-        f"{name}.{index}": tensor
+        f"{name}.{index}": tensor.clone() if name == frozen or name in kept else tensor
         for name, part in named.items()
         for index, tensor in enumerate(part)
     }
     steps = None if moments is None else moments.steps
-    return {"loss": state.loss, "steps": steps}, tensors
+    scalars: dict[str, Any] = {"loss": state.loss, "steps": steps}
+    if state.trained is not None:
+        scalars["trained"] = state.trained
+    if others is not None:
+        scalars["other steps"] = others.steps
+    return scalars, tensors
 
 
 def from_parts(initial: Adapter, scalars: Mapping[str, Any], tensors: Tensors) -> State:
@@ -93,8 +124,19 @@ def from_parts(initial: Adapter, scalars: Mapping[str, Any], tensors: Tensors) -
     moments = None
     if scalars["steps"] is not None:
         moments = Moments(scalars["steps"], numbered(tensors, "first"), numbered(tensors, "second"))
+    others = None
+    if "other steps" in scalars:
+        both = numbered(tensors, "other first"), numbered(tensors, "other second")
+        others = Moments(scalars["other steps"], *both)
     a = numbered(tensors, "a") if initial.train_a else initial.a
-    return State(replace(initial, b=numbered(tensors, "b"), a=a), moments, scalars["loss"])
+    names = {name.rpartition(".")[0] for name in tensors if name.startswith("kept ")}
+    kept = {name.removeprefix("kept "): numbered(tensors, name) for name in sorted(names)}
+    adapter = replace(initial, a=a, kept=kept)
+    if initial.core is None:
+        adapter = replace(adapter, b=numbered(tensors, "b"))
+    else:
+        adapter = with_core(adapter, numbered(tensors, "core"))
+    return State(adapter, moments, scalars["loss"], others, scalars.get("trained"))
 
 
 def numbered(tensors: Tensors, name: str) -> tuple[torch.Tensor, ...]:

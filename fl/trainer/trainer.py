@@ -24,6 +24,7 @@ from ..engine.executor import Executor
 from ..engine.jobs import DerivedValue, Job, LazyValue, digest
 from ..methods import method_of
 from ..methods.aggregation import Aggregation
+from ..methods.extensions import extra_shapes, is_stateful, tailored, tailors
 from ..methods.projections import overlaps
 from ..methods.user_updates import OwnUpdates, is_user_defined
 from ..models.checks import check_length, check_token
@@ -115,6 +116,7 @@ class Trainer:
             seed,
             faults,
             learning.bits_per_parameter,
+            extra_shapes(self.method, self.model.layers),
             with_a=with_a,
         )
         self._aggregation = Aggregation(self.method, learning.robust, with_a=with_a)
@@ -138,10 +140,12 @@ class Trainer:
             asdict(learning.method), asdict(learning.optimizer), learning.batch_size,
             learning.clip_norm, learning.bits_per_parameter,
             0 if learning.optimizer.schedule == "constant" else learning.rounds,
+            *([] if learning.objective is None else [asdict(learning.objective)]),
         )  # fmt: skip
         context = digest(
             code_digest(),
             plugin_code_digest(learning.method.model),
+            *([] if learning.objective is None else [plugin_code_digest(learning.objective.model)]),
             model_digest,
             numerics_fingerprint(self.model.device, computing.threads),
         )
@@ -207,8 +211,8 @@ class Trainer:
         self, device: int, round_: int, state: LazyValue[State]
     ) -> LazyValue[Update]:
         """Return the update that neighbors decode from a device's message."""
-        if self.method.exchanges and is_user_defined(self.method):
-            # The update of a user may depend on those before it.
+        if self.method.exchanges and (is_user_defined(self.method) or is_stateful(self.method)):
+            # It may depend on those before it.
             self._updates.of(device, round_, state)
 
         def make() -> Update:
@@ -223,14 +227,16 @@ class Trainer:
         """Return the size of the message with a device's update [byte]."""
         cost = self.cost_model
         if cost.is_by_rule:
-            return cost.size_bytes(first_contact)
+            return cost.size_bytes_in(first_contact, device, round_)
         contact = first_contact or not cost.distinguishes_contacts
         return cost.serialised_bytes(self._updates.of(device, round_, state, contact))
 
-    def average_bytes(self, average: LazyValue[Update]) -> int:
-        """Return the size of the message with a server's average [byte]."""
+    def average_bytes(self, average: LazyValue[Update], device: int) -> int:
+        """Return the size of the message with a server's average to a client [byte]."""
         cost = self.cost_model
-        return cost.average_bytes if cost.is_by_rule else cost.serialised_bytes(average.value())
+        if cost.is_by_rule:
+            return cost.average_bytes_to(device)
+        return cost.serialised_bytes(tailored(self.method, average.value(), device))
 
     def aggregate(
         self,
@@ -252,8 +258,8 @@ class Trainer:
             state = own.value()
             local = self._updates.of(device, None, own)
             updates = [update.value() for update in received]
-            aggregate = self._aggregation.peers(local, updates, weights)
-            return replace(state, adapter=self.method.adopt(state.adapter, aggregate))
+            adapter = self._aggregation.adapter(state.adapter, local, updates, weights)
+            return replace(state, adapter=adapter)
 
         keys = [update.key for update in received]
         name = digest(
@@ -275,8 +281,10 @@ class Trainer:
         previous : previous average; None for the initial adapter
         """
         dependencies = [*received]
-        # The previous average matters only to robust rules, and if all updates are rejected.
-        if previous is not None and (self._rule_key() or self.channel.is_corrupting):
+        # The previous average matters to few rules, and if all updates are rejected.
+        if previous is not None and (
+            self._aggregation.needs_previous or self.channel.is_corrupting
+        ):
             dependencies.append(previous)
 
         def make() -> Update:
@@ -285,11 +293,24 @@ class Trainer:
                 before = dependencies[-1].value()
             else:
                 before = self._updates.initial(self._kernels.initial_adapter(0))
-            return self.channel.transmitted(self._aggregation.clients(before, updates, weights))
+            found = self._aggregation.clients(before, updates, weights)
+            # Parts for single clients are encoded one by one.
+            return found if tailors(self.method) else self.channel.transmitted(found)
 
         keys = [each.key for each in dependencies]
         name = digest("average", keys, list(weights), self._settings_digest, *self._rule_key())
         return DerivedValue(name, dependencies, make)
+
+    def for_client(self, device: int, average: LazyValue[Update]) -> LazyValue[Update]:
+        """Return a server's average as a client decodes it."""
+        if not tailors(self.method):
+            return average
+
+        def make() -> Update:
+            found = average.value()
+            return self.channel.transmitted(tailored(self.method, found, device))
+
+        return DerivedValue(digest("tailored", average.key, device), (average,), make)
 
     def adopt(
         self, device: int, own: LazyValue[State] | None, average: LazyValue[Update]
@@ -339,7 +360,7 @@ class Trainer:
 
     def overlaps(self) -> tuple[list[float], list[float]] | None:
         """Return how far frozen A's are from orthogonal; None if devices share one A."""
-        if self.method.shares_a:
+        if self.method.shares_a or self.cost_model.trains_a:
             return None
         return overlaps([self._kernels.initial_adapter(each).a for each in range(self._devices)])
 

@@ -87,12 +87,12 @@ class UntrainedTrainer:
         self, device: int, round_: int, state: LazyValue[State], first_contact: bool
     ) -> int:
         """Return the size of an update's message, that of random factors if it varies [byte]."""
-        return self.cost_model.size_bytes(first_contact)
+        return self.cost_model.size_bytes_in(first_contact, device, round_)
 
-    def average_bytes(self, average: LazyValue[Update]) -> int:
-        """Return the size of the message with a server's average [byte]."""
+    def average_bytes(self, average: LazyValue[Update], device: int) -> int:
+        """Return the size of the message with a server's average to a client [byte]."""
         cost = self.cost_model
-        return cost.average_bytes if cost.is_by_rule else cost.size_bytes(False)
+        return cost.average_bytes_to(device) if cost.is_by_rule else cost.size_bytes(False)
 
     def aggregate(
         self,
@@ -112,6 +112,10 @@ class UntrainedTrainer:
     ) -> LazyValue[Update]:
         """Return an average without values."""
         return _nothing()
+
+    def for_client(self, device: int, average: LazyValue[Update]) -> LazyValue[Update]:
+        """Return an average without values."""
+        return average
 
     def adopt(
         self, device: int, own: LazyValue[State] | None, average: LazyValue[Update]

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..adapters import AdaptedModel, Adapter
-from ..adapters.flat_parameters import FlatParameters
+from ..adapters.core_parameters import CoreParameters
+from ..adapters.flat_parameters import FlatParameters, Trained
 from .loss import Batch, batch_loss
+from .objective import LocalObjective, apply
 from .optimizer import Moments, make_stepper
 
 if TYPE_CHECKING:
@@ -38,12 +40,22 @@ class LocalTraining:
     moments : initial state of the optimizer; None for zero moments
     batches : one per step; devices may differ in their number, rows and widths
     learning_rate : learning rate of this device
+    trains : factors that are trained; None for B, and A if the adapter trains it
+    objectives : terms of the local objective beside the loss
     """
 
     adapter: Adapter
     moments: Moments | None
     batches: Sequence[Encoded]
     learning_rate: float
+    trains: Trained | None = None
+    objectives: Sequence[LocalObjective] = ()
+
+    @property
+    def kind(self) -> tuple[bool, bool, bool]:
+        """Kind of training; devices of different kinds are trained separately."""
+        trains = self.trains or ("ab" if self.adapter.train_a else "b")
+        return "a" in trains, trains == "a", self.adapter.core is not None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,10 +88,10 @@ def train(
     # Devices with a frozen A save no layer inputs, so the two kinds are trained separately.
     order = sorted(
         range(len(works)),
-        key=lambda index: (works[index].adapter.train_a, -len(works[index].batches)),
+        key=lambda index: (works[index].kind, -len(works[index].batches)),
     )
     trained: dict[int, TrainingResult] = {}
-    for _, group in itertools.groupby(order, key=lambda index: works[index].adapter.train_a):
+    for _, group in itertools.groupby(order, key=lambda index: works[index].kind):
         chosen = list(group)
         results = _train_group(model, [works[index] for index in chosen], optimizer, clip_norm)
         trained.update(zip(chosen, results, strict=True))
@@ -90,7 +102,13 @@ def _train_group(
     model: AdaptedModel, works: Sequence[LocalTraining], optimizer: AdamW | Sgd, clip_norm: float
 ) -> list[TrainingResult]:
     """Train devices in descending order of steps, so that the active ones are always the first."""
-    rows = FlatParameters([work.adapter for work in works], model.device)
+    adapters = [work.adapter for work in works]
+    if adapters[0].core is None:
+        rows = FlatParameters(adapters, model.device, works[0].trains)
+    else:
+        rows = CoreParameters(adapters, model.device)
+    objectives = [work.objectives for work in works]
+    begin = rows.trained.clone() if any(objectives) else rows.trained
     starts = [work.moments for work in works]
     steps = make_stepper(optimizer, rows, starts, [work.learning_rate for work in works])
     gradients = torch.zeros_like(rows.trained)
@@ -102,14 +120,18 @@ def _train_group(
         with model.stacked(a, b, rows.scales(count), buffers):
             for step in range(first, last):
                 batch = Batch.collate([work.batches[step] for work in works[:count]], model.device)
+                rows.refresh(count)
                 losses = batch_loss(model, batch)
                 losses.sum().backward()
                 for buffer in itertools.chain.from_iterable(buffers):
                     if buffer is not None:
                         buffer.finish()
+                rows.collect(own)
                 if rows.mask is not None:
                     own *= rows.mask[:count]
+                apply(objectives, rows, begin, own, is_clipped=True)
                 _clip(own, clip_norm)
+                apply(objectives, rows, begin, own, is_clipped=False)
                 steps.step(gradients, count)
                 totals[:count] += losses.detach()
     counts = [len(work.batches) for work in works]

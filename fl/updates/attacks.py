@@ -30,13 +30,23 @@ def attacked(update: Update, attack: Byzantine, rng: np.random.Generator) -> Upd
     rng : generator of the noise
     """
     if attack.attack == "sign-flip":
-        return replace(update, b=tuple(_clamp(-attack.scale * b) for b in update.b))
+        flipped = _flipped(update.b, attack.scale)
+        if update.b or update.extra is not None:
+            # Without B, the core between frozen factors has its sign.
+            extra = update.extra if update.b else _flipped(update.extra or (), attack.scale)
+            return replace(update, b=flipped, extra=extra)
+        return replace(update, a=_flipped(update.a or (), attack.scale))
     masks: Sequence[torch.Tensor | None] = update.mask or [None] * len(update.b)
     b = tuple(
         _noisy(each, attack.scale, rng, mask) for each, mask in zip(update.b, masks, strict=True)
     )
     a = None if update.a is None else tuple(_noisy(each, attack.scale, rng) for each in update.a)
-    return replace(update, b=b, a=a)
+    extra = update.extra and tuple(_noisy(each, attack.scale, rng) for each in update.extra)
+    return replace(update, b=b, a=a, extra=extra)
+
+
+def _flipped(factors: Sequence[torch.Tensor], scale: float) -> tuple[torch.Tensor, ...]:
+    return tuple(_clamp(-scale * each) for each in factors)
 
 
 def _noisy(
@@ -60,6 +70,7 @@ def corrupted(
     rng: np.random.Generator,
     layers: Sequence[Layer],
     ranks: Sequence[int],
+    extra: Sequence[tuple[int, int]] = (),
     *,
     with_a: bool,
 ) -> Update:
@@ -71,6 +82,7 @@ def corrupted(
     bits : number of bit errors
     rng : generator of their positions
     layers, ranks : shapes of the adapters
+    extra : shapes of the further matrices of an update
     with_a : whether every message carries the values of A; otherwise A has no bit errors
 
     Returns
@@ -78,12 +90,13 @@ def corrupted(
     the decoded update; rejected if a parameter is not finite
     """
     sent = replace(update, includes_mask=False, a=update.a if with_a else None, a_seed=None)
-    found = decode(flip_bits(encode(sent), bits, rng), layers, ranks, update.mask)
+    found = decode(flip_bits(encode(sent), bits, rng), layers, ranks, update.mask, extra)
     found = replace(
         found,
         a=found.a if with_a else update.a,
         a_seed=update.a_seed,
         includes_mask=update.includes_mask,
     )
-    finite = all(bool(torch.isfinite(each).all()) for each in (*found.b, *(found.a or ())))
+    parts = (*found.b, *(found.a or ()), *(found.extra or ()))
+    finite = all(bool(torch.isfinite(each).all()) for each in parts)
     return replace(found, rejected=not finite)

@@ -25,10 +25,11 @@ class UpdateChannel:
 
     Parameters
     ----------
-    layers, ranks : shapes of the adapters
+    layers, ranks : shapes of the adapters; of devices that differ in rank, receivers know the ranks
     seed : seed of attacks, rounding and bit errors
     faults : attacks and corruption; None for neither
     bits_per_parameter : width of a transmitted parameter: 16, 8 or 4
+    extra : shapes of the further matrices of an update
     with_a : whether every message carries the values of A
     """
 
@@ -39,6 +40,7 @@ class UpdateChannel:
         seed: int,
         faults: UpdateFaults | None = None,
         bits_per_parameter: int = BITS_PER_PARAMETER,
+        extra: Sequence[tuple[int, int]] = (),
         *,
         with_a: bool,
     ) -> None:
@@ -47,6 +49,7 @@ class UpdateChannel:
         self._seed = seed
         self._faults = faults or UpdateFaults()
         self._bits = bits_per_parameter
+        self._extra = extra
         self._with_a = with_a
 
     @property
@@ -71,7 +74,7 @@ class UpdateChannel:
         """Encode an update to bytes, and decode it."""
         rounding = key(self._seed, "rounding", update.device, update.round)
         data = encode(replace(update, bits=self._bits, rounding=rounding))
-        return decode(data, self._layers, self._ranks)
+        return decode(data, self._layers, self._ranks_of(update), extra=self._extra)
 
     def corrupted(
         self,
@@ -98,9 +101,10 @@ class UpdateChannel:
             return None
 
         def make() -> Update:
+            sent = update.value()
             return corrupted(
-                update.value(), corruption.bits, rng, self._layers, self._ranks,
-                with_a=self._with_a,
+                sent, corruption.bits, rng, self._layers, self._ranks_of(sent),
+                self._extra, with_a=self._with_a,
             )  # fmt: skip
 
         name = digest(
@@ -108,3 +112,7 @@ class UpdateChannel:
             asdict(corruption),
         )  # fmt: skip
         return DerivedValue(name, (update,), make)
+
+    def _ranks_of(self, update: Update) -> Sequence[int]:
+        """Return the ranks of the factors of an update."""
+        return [b.shape[1] for b in update.b] or self._ranks

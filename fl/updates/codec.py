@@ -1,9 +1,10 @@
 """Binary format of updates.
 
-Layout, little-endian: a header of 32 bytes (magic, format version, flags, sender, round, digest
-of the layers' shapes, length of the body, CRC-32 of the body), then the sections that the flags
-name, in this order: the mask of B, one bit per entry; the seed of A, 8 bytes, or the values of A;
-the values of B, all of them or those under the mask. Values are IEEE half precision, or quantized
+Layout, little-endian: a header of 32 bytes (magic, format version, flags, more flags, sender,
+round, digest of the layers' shapes, length of the body, CRC-32 of the body), then the sections that
+the flags name, in this order: the mask of B, one bit per entry; the seed of A, 8 bytes, or the
+values of A; the values of B, all of them or those under the mask, unless the flags exclude B;
+further matrices, whose shapes the method defines. Values are IEEE half precision, or quantized
 (`quantization`), layer by layer, row by row. A receiver that knows the sender's mask needs the
 values only.
 """
@@ -31,6 +32,8 @@ SEED_BYTES = 8
 _MAGIC = b"WNSU"
 _VERSION = 1
 _MASK, _A_SEED, _A_VALUES, _SPARSE, _A_FROZEN = 1, 2, 4, 8, 16
+# The second field of flags.
+_WITHOUT_B, _EXTRA = 1, 2
 _BITS = {BITS_PER_PARAMETER: 0, 8: 32, 4: 64}
 
 Tensors = tuple[torch.Tensor, ...]
@@ -43,7 +46,7 @@ class Update:
     Parameters
     ----------
     device, round : sender, and round of its training
-    b : per layer (outputs, rank); zero outside the mask
+    b : per layer (outputs, rank); zero outside the mask; empty if the message does not carry B
     mask : per layer (outputs, rank), the active entries of B; None for all
     a : per layer (rank, inputs), if the message carries the values of A
     a_seed : seed of A, if the message carries the seed instead
@@ -52,6 +55,8 @@ class Update:
     bits : bits per parameter: 16, 8 or 4
     rounding : key of the draws of stochastic rounding to less than 16 bits
     rejected : whether its receiver discards it, for parameters that are not finite
+    extra : further matrices that the message carries, of shapes that the method defines: a core, a
+        residual or control variates
     """
 
     device: int
@@ -65,6 +70,7 @@ class Update:
     bits: int = BITS_PER_PARAMETER
     rounding: int = 0
     rejected: bool = False
+    extra: Tensors | None = None
 
 
 def encode(update: Update) -> bytes:
@@ -91,15 +97,24 @@ def encode(update: Update) -> bytes:
         flags |= _A_VALUES | (_A_FROZEN if update.a_frozen else 0)
         bits = BITS_PER_PARAMETER if update.a_frozen else update.bits
         body.append(_values(update.a, None, bits, update.rounding))
+    more = 0
     # The draws of B are independent of those of A.
-    body.append(_values(update.b, update.mask, update.bits, update.rounding ^ 1))
+    if update.b:
+        body.append(_values(update.b, update.mask, update.bits, update.rounding ^ 1))
+    else:
+        more |= _WITHOUT_B
+    if update.extra is not None:
+        more |= _EXTRA
+        body.append(_values(update.extra, None, update.bits, update.rounding ^ 2))
     joined = b"".join(body)
-    digest = _shapes_digest([(b.shape[0], b.shape[1]) for b in update.b])
+    digest = _shapes_digest(
+        [(each.shape[0], each.shape[1]) for each in update.b or update.a or update.extra or ()]
+    )
     header = _HEADER.pack(
         _MAGIC,
         _VERSION,
         flags,
-        0,
+        more,
         update.device,
         update.round,
         digest,
@@ -120,6 +135,10 @@ def encoded_bytes(update: Update) -> int:
     elif update.a is not None:
         bits = BITS_PER_PARAMETER if update.a_frozen else update.bits
         size += parameters_bytes([a.numel() for a in update.a], bits)
+    if update.extra is not None:
+        size += parameters_bytes([each.numel() for each in update.extra], update.bits)
+    if not update.b:
+        return size
     if update.mask is not None:
         counts = [int(of_layer.sum()) for of_layer in update.mask]
     return size + parameters_bytes(counts, update.bits)
@@ -133,7 +152,11 @@ def parameters_bytes(counts: Sequence[int], bits: int) -> int:
 
 
 def decode(
-    data: bytes, layers: Sequence[Layer], ranks: Sequence[int], mask: Tensors | None = None
+    data: bytes,
+    layers: Sequence[Layer],
+    ranks: Sequence[int],
+    mask: Tensors | None = None,
+    extra: Sequence[tuple[int, int]] = (),
 ) -> Update:
     """Decode an update.
 
@@ -142,6 +165,7 @@ def decode(
     data : encoded update
     layers, ranks : shapes of the adapters, common to sender and receiver
     mask : the sender's mask, if it is known from an earlier update
+    extra : shapes of the further matrices, if the message carries them
 
     Raises
     ------
@@ -151,12 +175,18 @@ def decode(
     """
     if len(data) < HEADER_BYTES:
         raise ValueError(f"an update has at least {HEADER_BYTES} bytes, got {len(data)}")
-    magic, version, flags, _, device, round_, digest, length, checksum = _HEADER.unpack_from(data)
+    magic, version, flags, more, device, round_, digest, length, checksum = _HEADER.unpack_from(
+        data
+    )
     sized = list(zip(layers, ranks, strict=True))
     shapes = [(layer.outputs, rank) for layer, rank in sized]
     if magic != _MAGIC or version != _VERSION:
         raise ValueError(f"not an update of format {_VERSION}: starts with {data[:5]!r}")
-    if digest != _shapes_digest(shapes):
+    a_shapes = [(rank, layer.inputs) for layer, rank in sized]
+    first = shapes
+    if more & _WITHOUT_B:
+        first = a_shapes if flags & _A_VALUES else list(extra)
+    if digest != _shapes_digest(first):
         raise ValueError("the update is of an adapter of other shapes")
     body = memoryview(data)[HEADER_BYTES:]
     if len(body) != length:
@@ -181,18 +211,25 @@ def decode(
     frozen = bool(flags & _A_FROZEN)
     a = None
     if flags & _A_VALUES:
-        a_shapes = [(rank, layer.inputs) for layer, rank in sized]
         counts = [rows * columns for rows, columns in a_shapes]
         a = _split(reader.values(counts, BITS_PER_PARAMETER if frozen else width), a_shapes)
-    if mask is None:
+    dense = torch.zeros(0)
+    if more & _WITHOUT_B:
+        shapes = []
+    elif mask is None:
         dense = reader.values([outputs * rank for outputs, rank in shapes], width)
     else:
         dense = torch.zeros(entries)
         dense[_flat(mask)] = reader.values([int(of_layer.sum()) for of_layer in mask], width)
+    further = None
+    if more & _EXTRA:
+        values = reader.values([rows * columns for rows, columns in extra], width)
+        further = _split(values, extra)
     reader.finish()
     return Update(
-        device, round_, _split(dense, shapes), mask, a, a_seed, bool(flags & _MASK), frozen, width
-    )
+        device, round_, _split(dense, shapes), mask, a, a_seed, bool(flags & _MASK), frozen, width,
+        extra=further,
+    )  # fmt: skip
 
 
 def flip_bits(data: bytes, bits: int, rng: np.random.Generator) -> bytes:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from wnsim.core.units import Floats, to_ns
+
+if TYPE_CHECKING:
+    from fl.updates.codec import Update
 
 _SEED = 7
 
@@ -18,6 +21,7 @@ def method(config: Any) -> Iterator[str]:
     """Yield the violations of the contract of methods."""
     from fl.adapters import Layer
     from fl.methods import method_of
+    from fl.methods.extensions import extra_shapes, shapes_update_in
     from fl.methods.user_updates import has_shapes_rule, random_adapter
     from fl.updates.codec import Update, decode, encode, encoded_bytes
 
@@ -27,7 +31,8 @@ def method(config: Any) -> Iterator[str]:
     if not first.is_zero():
         yield "initial must return an adapter that changes nothing yet"
     ranks = made.ranks(layers)
-    if [b.shape[1] for b in first.b] != ranks or [a.shape[0] for a in first.a] != ranks:
+    held = [rank + first.fixed_ranks for rank in ranks]
+    if [b.shape[1] for b in first.b] != held or [a.shape[0] for a in first.a] != held:
         yield f"initial must have the ranks that ranks returns, {ranks}"
         return
     again = made.initial(layers, _SEED, 0, 2)
@@ -53,7 +58,7 @@ def method(config: Any) -> Iterator[str]:
             return
         # The mask of a calibration has another density than this random one.
         if has_rule and not any(made.calibration):
-            ruled = encoded_bytes(made.shapes_update(layers, contact))
+            ruled = encoded_bytes(shapes_update_in(made, layers, contact, 0, 1))
             if len(sent[contact]) != ruled:
                 yield (
                     "shapes_update must be as large as an update is, "
@@ -66,16 +71,27 @@ def method(config: Any) -> Iterator[str]:
     if encode(after.update(one, 0, 1, True)) != sent[True]:
         yield "update must not depend on updates of other devices"
     try:
-        received = decode(sent[True], layers, ranks)
+        received = decode(sent[True], layers, ranks, extra=extra_shapes(made, layers))
     except ValueError as error:
         yield f"a receiver must be able to decode an update at first contact, but {error}"
         return
     average = made.average([received, received], [1.0, 3.0])
-    if not all(np.allclose(x, y, atol=1e-3) for x, y in zip(received.b, average.b, strict=True)):
+    if not _is_same(received, average):
         yield "average of equal updates must be that update"
     kept = made.adopt(one, average)
     if [b.shape for b in kept.b] != [b.shape for b in one.b]:
         yield "adopt must return an adapter of the same shapes"
+
+
+def _is_same(one: Update, other: Update) -> bool:
+    """Return whether two updates have the same B, or the same product of their factors."""
+    pairs = list(zip(one.b, other.b, strict=True))
+    if all(np.allclose(x, y, atol=1e-3) for x, y in pairs):
+        return True
+    if one.a is None or other.a is None:
+        return False
+    factors = zip(pairs, one.a, other.a, strict=True)
+    return all(np.allclose(x @ a, y @ b, atol=1e-3) for (x, y), a, b in factors)
 
 
 @dataclass

@@ -1,0 +1,157 @@
+"""Optional members of methods, and what holds for a method that does not define them.
+
+No method needs any of them; `Method` lists what every method has.
+
+* `trains(round_)` returns the factors that devices train in a round: `ab`, `a` or `b`. Moments of
+  the optimizer of a factor that is frozen in a round wait for the next round that trains it.
+* `extra_shapes(layers)` returns the shapes of the further matrices of updates (`Update.extra`).
+* `shapes_update_in(layers, first_contact, device, round_)` replaces `shapes_update` where updates
+  differ in size between rounds or devices.
+* `stateful`: whether `update` must be called in the order of simulated time.
+* `combine(own, local, received, weights)` returns a device's adapter after aggregation, in place of
+  `average` and `adopt` among peers: it knows the receiver.
+* `serve(average, previous)` returns the update that a server sends to its clients, given the one
+  that it sent before; `served_shapes(layers)` returns an update of zeros as large as it.
+* `tailored(average, device)` returns the part of it that a server sends to one client;
+  `tailored_shapes(layers, device)` returns an update of zeros as large as it.
+* `fit(model, adapter)` returns the initial adapter as it follows from the frozen model, which all
+  devices have.
+* `fixed_ranks` is the number of frozen ranks beside the trained ones (`Adapter.fixed_ranks`).
+* `objective(adapter, seed)` returns a term of a device's objective in a round (`LocalObjective`),
+  or None; random draws come from the seed.
+* `trained(start, after, steps, learning_rate)` returns the adapter after local steps, which began
+  with `start`, for instance with new tensors in `Adapter.kept`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..updates.codec import Update
+
+if TYPE_CHECKING:
+    from ..adapters import AdaptedModel, Adapter, Layer
+    from ..adapters.flat_parameters import Trained
+    from ..training.objective import LocalObjective
+    from . import Method
+
+
+class Combine(Protocol):
+    """Aggregation that knows the receiver."""
+
+    def __call__(
+        self,
+        own: Adapter,
+        local: Update,
+        received: Sequence[Update],
+        weights: Sequence[float],
+    ) -> Adapter:
+        """Return the receiver's adapter.
+
+        Parameters
+        ----------
+        own, local : the receiver's adapter after its local steps, and its own update
+        received : updates of others
+        weights : weight of its own update, then of each received one
+        """
+
+
+class Serve(Protocol):
+    """Update that a server sends to its clients."""
+
+    def __call__(self, average: Update, previous: Update) -> Update:
+        """Return the update, given the average of a round and the update that was sent before."""
+
+
+def trained_factors(method: Method, round_: int) -> Trained | None:
+    """Return the factors that are trained in a round; None for B, and A unless it is frozen."""
+    trains: Any = getattr(method, "trains", None)
+    factors: Trained | None = None if trains is None else trains(round_)
+    return factors
+
+
+def extra_shapes(method: Method, layers: Sequence[Layer]) -> list[tuple[int, int]]:
+    """Return the shapes of the further matrices of a method's updates."""
+    shapes: Any = getattr(method, "extra_shapes", None)
+    return [] if shapes is None else list(shapes(layers))
+
+
+def shapes_update_in(
+    method: Method, layers: Sequence[Layer], first_contact: bool, device: int, round_: int
+) -> Update:
+    """Return an update of zeros as large as that of a device in a round."""
+    shapes: Any = getattr(method, "shapes_update_in", None)
+    if shapes is None:
+        return method.shapes_update(layers, first_contact)
+    update: Update = shapes(layers, first_contact, device, round_)
+    return update
+
+
+def has_own_sizes(method: Method) -> bool:
+    """Return whether updates differ in size between rounds or devices by a rule."""
+    return hasattr(method, "shapes_update_in")
+
+
+def is_stateful(method: Method) -> bool:
+    """Return whether updates must be made in the order of simulated time."""
+    return bool(getattr(method, "stateful", False))
+
+
+def combine_of(method: Method) -> Combine | None:
+    """Return a method's aggregation that knows the receiver, None if it has none."""
+    combine: Combine | None = getattr(method, "combine", None)
+    return combine
+
+
+def serve_of(method: Method) -> Serve | None:
+    """Return a method's rule for the update of a server, None for the average itself."""
+    serve: Serve | None = getattr(method, "serve", None)
+    return serve
+
+
+def tailors(method: Method) -> bool:
+    """Return whether a server sends each client another part of its average."""
+    return hasattr(method, "tailored")
+
+
+def tailored(method: Method, average: Update, device: int) -> Update:
+    """Return the part of an average that a server sends to a client."""
+    part: Any = getattr(method, "tailored", None)
+    update: Update = average if part is None else part(average, device)
+    return update
+
+
+def tailored_shapes(method: Method, layers: Sequence[Layer], device: int) -> Update | None:
+    """Return an update of zeros as large as that of a server to a client; None for the average."""
+    shapes: Any = getattr(method, "tailored_shapes", None)
+    return None if shapes is None else shapes(layers, device)
+
+
+def objective_of_method(method: Method, adapter: Adapter, seed: int) -> LocalObjective | None:
+    """Return a method's own term of a device's objective in a round, with a seed of its draws."""
+    objective: Any = getattr(method, "objective", None)
+    term: LocalObjective | None = None if objective is None else objective(adapter, seed)
+    return term
+
+
+def fitted(method: Method, model: AdaptedModel, adapter: Adapter) -> Adapter:
+    """Return an initial adapter as the method fits it to the frozen model."""
+    fit: Any = getattr(method, "fit", None)
+    result: Adapter = adapter if fit is None else fit(model, adapter)
+    return result
+
+
+def served_shapes(method: Method, layers: Sequence[Layer]) -> Update | None:
+    """Return an update of zeros as large as that of a server; None if an average tells its size."""
+    shapes: Any = getattr(method, "served_shapes", None)
+    return None if shapes is None else shapes(layers)
+
+
+def after_training(
+    method: Method, start: Adapter, after: Adapter, steps: int, learning_rate: float
+) -> Adapter:
+    """Return the adapter after local steps, with what the method keeps of them."""
+    trained: Any = getattr(method, "trained", None)
+    adapter: Adapter = after if trained is None else trained(start, after, steps, learning_rate)
+    return adapter

@@ -1,0 +1,26 @@
+"""FedSA-LoRA: A is shared, B stays on its device.
+
+Sources: Guo et al., "Selective aggregation for low-rank adaptation in federated learning", ICLR
+2025: A learns what is common to all devices, B what is particular to each. Ours: neighbors average
+among themselves where there is no server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..adapters import Adapter, Layer
+from ..updates.codec import Update
+from .lora import LoraMethod
+
+
+class FedSaLoraMethod(LoraMethod):
+    """LoRA with a private B; see `Method`."""
+
+    def update(self, adapter: Adapter, device: int, round_: int, first_contact: bool) -> Update:
+        """Return A."""
+        return Update(device, round_, b=(), a=adapter.a)
+
+    def served_shapes(self, layers: Sequence[Layer]) -> Update:
+        """Return A, all zero."""
+        return self.shapes_update(layers, True)
