@@ -255,3 +255,14 @@ def test_mixtures_of_sequences_are_weighted_sums_of_experts(
         with torch.no_grad(), model.merged(Adapter(a, b, 1.0)):
             expected = model.logits_at(one.ids, answers[own])
         torch.testing.assert_close(mixed[own], expected, rtol=0, atol=1e-5)
+
+
+def test_a_backward_pass_without_its_adapters_is_an_error() -> None:
+    mine, _ = pair("llama")
+    a, b = factors(mine, True)
+    batch = Batch.collate(examples(), torch.device("cpu"))
+    scale = torch.tensor([0.5, 1.0, 2.0])[:, None, None]
+    with mine.stacked(a, b, scale):
+        loss = batch_loss(mine, batch).sum()
+    with pytest.raises(RuntimeError, match="while its adapters are attached"):
+        torch.autograd.grad(loss, b)

@@ -68,13 +68,7 @@ class Decoder:
 
     def _hidden(self, layout: TokenLayout) -> torch.Tensor:
         """Return the normalized hidden states of the chosen tokens, (answers, width)."""
-        factors = [
-            factor
-            for block in self._blocks
-            for module in block.modules()
-            for factor in (module.a, module.b)
-            if factor is not None
-        ]
+        factors = self.factors()
         grid = self._grid(layout)
         if torch.is_grad_enabled() and any(factor.requires_grad for factor in factors):
             chosen: torch.Tensor = _Decoding.apply(self, grid, *factors)  # type: ignore[no-untyped-call]
@@ -82,6 +76,16 @@ class Decoder:
             with torch.no_grad():
                 chosen, _ = self.forward(grid, saves=False)
         return chosen if layout.kept is None else chosen.index_select(0, layout.kept)
+
+    def factors(self) -> list[torch.Tensor]:
+        """Return the attached factors of all modules."""
+        return [
+            factor
+            for block in self._blocks
+            for module in block.modules()
+            for factor in (module.a, module.b)
+            if factor is not None
+        ]
 
     def inputs(self, layout: TokenLayout) -> dict[int, torch.Tensor]:
         """Return the input of each wrapped module, (tokens, inputs), by the module's id.
@@ -142,19 +146,23 @@ class _Decoding(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, decoder: Decoder, grid: AttentionGrid, *factors: torch.Tensor) -> Any:
         y, (states, x, inverse) = decoder.forward(grid, saves=True)
-        ctx.decoder, ctx.grid, ctx.factors = decoder, grid, [id(one) for one in factors]
-        ctx.save_for_backward(x, inverse, *(one for state in states for one in state))
+        ctx.decoder, ctx.grid, ctx.count = decoder, grid, len(factors)
+        ctx.save_for_backward(x, inverse, *factors, *(one for state in states for one in state))
         return y
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        x, inverse, *flat = ctx.saved_tensors
+        x, inverse, *rest = ctx.saved_tensors
+        factors, flat = rest[: ctx.count], rest[ctx.count :]
+        attached = ctx.decoder.factors()
+        if [one.data_ptr() for one in attached] != [one.data_ptr() for one in factors]:
+            raise RuntimeError("the backward pass must run while its adapters are attached")
         width = len(BlockState._fields)
         states = [BlockState(*flat[i : i + width]) for i in range(0, len(flat), width)]
         gradients = Gradients()
         ctx.decoder.backward(ctx.grid, (states, x, inverse), grad, gradients)
-        return None, None, *(gradients.of.get(one) for one in ctx.factors)
+        return None, None, *(gradients.of.get(id(one)) for one in attached)
 
 
 def find_decoder(lm: Any, head: nn.Module | None) -> Decoder | None:
