@@ -314,7 +314,9 @@ def test_no_hub_is_one_clear_sentence(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", offline)
     with pytest.raises(ValueError, match="'nobody/nothing' is no folder and cannot be loaded"):
         load("nobody/nothing")
-    with pytest.raises(ValueError, match="must be 'tiny', a folder or a hub name, got 'a b'"):
+    with pytest.raises(
+        ValueError, match="must be 'tiny', a folder, a GGUF file or a hub name, got 'a b'"
+    ):
         load("a b")
     broken = tmp_path / "config.json"
     broken.write_text("{")
