@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import torch
 
+Tensors = tuple[torch.Tensor, ...]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ThinSvd:
@@ -56,6 +58,25 @@ def thin_svd(
     q_right, r_right = torch.linalg.qr(torch.cat([one.double() for one in a]).T)
     u, values, vh = torch.linalg.svd(r_left @ r_right.T, full_matrices=False)
     return ThinSvd(q_left @ u, values, vh @ q_right.T)
+
+
+def mean_factors(
+    b: Sequence[Tensors], a: Sequence[Tensors], weights: Sequence[float], rank: int
+) -> tuple[Tensors, Tensors]:
+    """Return the factors B and A, per layer, of the truncated weighted mean of products.
+
+    Parameters
+    ----------
+    b, a : factors of each product, per layer
+    weights : weight of each product; their sum counts as 1
+    rank : of the mean's factors
+    """
+    shares = shares_of(weights)
+    pairs = [
+        thin_svd(of_b, of_a, shares).factors(rank)
+        for of_b, of_a in zip(zip(*b, strict=True), zip(*a, strict=True), strict=True)
+    ]
+    return tuple(left for left, _ in pairs), tuple(right for _, right in pairs)
 
 
 def shares_of(weights: Sequence[float]) -> list[float]:

@@ -44,13 +44,13 @@ class PromptTrees:
         encoded : all rows
         examples : rows of each example
         """
-        width = max(1, *sizes(encoded, examples))
+        outlines = [_shared(encoded, rows) for rows in examples]
+        width = max(1, *map(_size, outlines))
         shape = (len(examples), width)
         ids = torch.zeros(shape, dtype=torch.int64)
         depth, branch = torch.zeros_like(ids), torch.full(shape, -1)
         places = []
-        for text, rows in enumerate(examples):
-            shared, lengths = _shared(encoded, rows)
+        for text, (rows, (shared, lengths)) in enumerate(zip(examples, outlines, strict=True)):
             first = encoded.ids[rows[0]]
             ids[text, :shared], depth[text, :shared] = first[:shared], torch.arange(shared)
             branch[text, :shared] = 0
@@ -88,11 +88,13 @@ class PromptTrees:
 
 def sizes(encoded: Encoded, examples: Sequence[torch.Tensor]) -> list[int]:
     """Return the number of tokens of each example's tree."""
-    found = []
-    for rows in examples:
-        shared, lengths = _shared(encoded, rows)
-        found.append(shared + sum(length - shared for length in lengths))
-    return found
+    return [_size(_shared(encoded, rows)) for rows in examples]
+
+
+def _size(outline: tuple[int, list[int]]) -> int:
+    """Return the number of tokens of a tree; see `_shared`."""
+    shared, lengths = outline
+    return shared + sum(length - shared for length in lengths)
 
 
 def _shared(encoded: Encoded, rows: torch.Tensor) -> tuple[int, list[int]]:

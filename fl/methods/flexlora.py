@@ -18,7 +18,7 @@ from torch.nn.functional import pad
 
 from ..adapters import Adapter, Layer
 from ..adapters.adapter import draw_a, shape_only, zero_b
-from ..aggregation.products import shares_of, thin_svd
+from ..aggregation.products import mean_factors
 from ..aggregation.robust import Aggregator
 from ..config import FlexLora, HetLora
 from ..engine.streams import key
@@ -62,12 +62,8 @@ class FlexLoraMethod(LoraMethod):
         first = updates[0]
         if len(updates) == 1:
             return padded(first, self.rank)
-        shares, parts = shares_of(weights), []
-        for layer in range(len(first.b)):
-            own_a = [update.a[layer] for update in updates if update.a is not None]
-            svd = thin_svd([update.b[layer] for update in updates], own_a, shares)
-            parts.append(svd.factors(self.rank))
-        b, a = zip(*parts, strict=True)
+        own_a = [update.a for update in updates if update.a is not None]
+        b, a = mean_factors([update.b for update in updates], own_a, weights, self.rank)
         return Update(first.device, first.round, b, a=a)
 
     def adopt(self, own: Adapter, average: Update) -> Adapter:

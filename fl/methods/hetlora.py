@@ -32,13 +32,13 @@ class HetLoraMethod(FlexLoraMethod):
         first = updates[0]
         if len(updates) == 1:
             return padded(first, self.rank)
+        whole = [padded(update, self.rank) for update in updates]
         b, a = [], []
         for layer in range(len(first.b)):
             pairs = [(update.b[layer], update.a[layer]) for update in updates if update.a]
             norms = [_norm(*pair) for pair in pairs]
             scaled = [norm * weight for norm, weight in zip(norms, weights, strict=True)]
             shares = shares_of(scaled if sum(scaled) > 0 else weights)
-            whole = [padded(update, self.rank) for update in updates]
             parts = list(zip(shares, whole, strict=True))
             b.append(torch.stack([share * one.b[layer] for share, one in parts]).sum(0))
             a.append(torch.stack([share * one.a[layer] for share, one in parts if one.a]).sum(0))

@@ -162,10 +162,9 @@ def _write(
         tables = run_tables(network, world, done.ledger, trainer, session, faults)
     except InvariantError as error:
         raise ScenarioError(str(error)) from error
+    paths = {name: (folder / name).with_suffix(f".{form}") for name in tables}
     digests = {
-        path.name: records.write_table(path, table)
-        for name, table in tables.items()
-        if (path := (folder / name).with_suffix(f".{form}"))
+        paths[name].name: records.write_table(paths[name], table) for name, table in tables.items()
     }
     digests["scenario.yaml"] = records.file_digest(folder / "scenario.yaml")
     payload = "actual"
