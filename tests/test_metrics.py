@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from wnsim.metrics import DEFINITIONS, definition, interval, of_run
-from wnsim.metrics.delivery import on_air
+from wnsim.metrics.delivery import of_transfers, on_air
 from wnsim.metrics.devices import jain
 from wnsim.metrics.learning import of_evaluations, of_targets
 from wnsim.metrics.rounds import of_rounds
@@ -132,6 +132,13 @@ CLUSTERS = [
 ]  # fmt: skip
 
 
+ENERGY = [
+    {
+        "time_s": time_s, "device": device, "energy_tx_j": tx, "energy_rx_j": 0.5,
+        "energy_idle_j": 0.25, "energy_compute_j": 1.0,
+    }
+    for time_s, tx in ((0.0, 0.0), (9.0, 1.0), (14.0, 2.0)) for device in ("0", "1")
+]  # fmt: skip
 TARGETS = [{"accuracy": 0.5, "crossing": "smoothed"}, {"accuracy": 0.8, "crossing": "smoothed"}]
 
 
@@ -147,7 +154,7 @@ def metrics(tmp_path: Path) -> dict[str, int | float]:
     ]  # fmt: skip
     tables = {
         "transfers": TRANSFERS, "rounds": ROUNDS, "evaluations": rows, "devices": DEVICES,
-        "clusters": CLUSTERS, "targets": TARGETS,
+        "clusters": CLUSTERS, "targets": TARGETS, "energy": ENERGY,
     }  # fmt: skip
     for name, table in tables.items():
         pd.DataFrame(table).to_csv(tmp_path / f"{name}.csv", index=False)
@@ -238,8 +245,34 @@ def test_what_was_not_measured_is_no_metric() -> None:
 def test_targets_by_hand(metrics: dict[str, float]) -> None:
     """Law: 0.1, 0.55, 0.6 have moving means of 0.1, 0.325, 0.4167: neither is reached."""
     assert (metrics["reached_0.5"], metrics["reached_0.8"]) == (0, 0)
-    for name in ("time_to_0.5_s", "bytes_to_0.5", "time_to_0.8_s", "bytes_to_0.8"):
+    for name in (
+        "time_to_0.5_s",
+        "bytes_to_0.5",
+        "energy_to_0.5_j",
+        "time_to_0.8_s",
+        "bytes_to_0.8",
+    ):
         assert math.isnan(metrics[name])
+
+
+def test_energy_until_a_target_is_that_of_its_evaluation_by_hand() -> None:
+    rows = [*EVALUATIONS[:8], *evaluation(2, 14.0, a=(0.9, 0.9), b=(0.9, 0.9))]
+    targets = pd.DataFrame({"accuracy": [0.5, 0.8, 0.95], "crossing": "first"})
+    found = of_targets(pd.DataFrame(rows), pd.DataFrame(TRANSFERS), targets, pd.DataFrame(ENERGY))
+    assert (found["energy_to_0.5_j"], found["energy_to_0.8_j"]) == (2 * 2.75, 2 * 3.75)
+    assert math.isnan(found["energy_to_0.95_j"])
+    assert found["targets_observed_j"] == 2 * 3.75
+
+
+def test_bytes_through_the_server_go_up_and_down() -> None:
+    path = [
+        transfer("server", "0", 1.0, 3.0, size_bytes=700),
+        transfer("0", "station-11", 6.0, 10.0, size_bytes=50),
+        transfer("station-11", "server", 6.0, 10.0, size_bytes=4),
+        transfer("0", "server-2", 2.0, 9.0),
+    ]
+    found = of_transfers(pd.DataFrame(path), 10.0)
+    assert (found["uplink_bytes"], found["downlink_bytes"]) == (50, 700)
 
 
 def test_a_target_is_reached_by_the_mean_of_three_evaluations() -> None:

@@ -22,6 +22,7 @@ seed: 1
 area_m: [200, 200]
 devices: {count: 4}
 compute: {flops_per_s: [1e9, 4e9]}
+energy: {}
 fl:
   rounds: 2
   local_steps: 2
@@ -67,6 +68,11 @@ def test_a_run_leaves_its_tables_manifest_and_scenario(results: Path) -> None:
     devices = pd.read_csv(results / "lora,seed=1" / "devices.csv")
     assert devices["offered_bytes"].sum() == transfers["size_bytes"].sum()
     assert devices["delivered"].sum() == transfers["delivered"].sum()
+    energy = pd.read_csv(results / "lora,seed=1" / "energy.csv")
+    spent = [name for name in energy if name.startswith("energy_")]
+    at_end = energy[energy["time_s"] == energy["time_s"].max()].reset_index()
+    assert at_end[spent].equals(devices[spent])
+    assert energy.groupby("device")["energy_compute_j"].diff().dropna().ge(0).all()
     rounds = pd.read_csv(results / "lora,seed=1" / "rounds.csv")
     assert rounds["offered_bytes"].sum() == transfers["size_bytes"].sum()
 

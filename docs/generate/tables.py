@@ -57,6 +57,10 @@ def tables() -> str:
             "A device: its task, messages, radio time and energy; a row of `devices.csv`.",
             DEVICE_COLUMNS | ENERGY_COLUMNS,
         ),
+        "energy.csv": (
+            "Energy that a device has spent by the end of each round; needs a section `energy`.",
+            {"time_s": "end of the round [s]", "device": "its name", **ENERGY_COLUMNS},
+        ),
         "targets.csv": (
             "`fl.target_accuracies`.",
             {"accuracy": "a target accuracy", "crossing": "`fl.target_crossing`"},

@@ -77,7 +77,9 @@ def of_run(folder: Path, manifest: Mapping[str, Any]) -> dict[str, int | float]:
         metrics |= of_rounds(read_table(folder / "rounds.csv"), updates)
         if table_file(folder / "targets.csv"):
             targets = read_table(folder / "targets.csv")
-            metrics |= of_targets(evaluations, updates, targets)
+            spent = table_file(folder / "energy.csv")
+            energy = None if spent is None else read_table(spent)
+            metrics |= of_targets(evaluations, updates, targets, energy)
     if table_file(folder / "clusters.csv"):
         metrics |= of_clusters(read_table(folder / "clusters.csv"))
     return {

@@ -17,6 +17,7 @@ blocks, or of all messages' received blocks if it has none.
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pandas as pd
@@ -27,6 +28,8 @@ DEFINITIONS = {
     "shannon_efficiency": "bits carried over the Shannon capacity of the time and band used",
     "messages": "messages whose outcome counts",
     "offered_bytes": "offered load: sizes of all messages, delivered or not [byte]",
+    "uplink_bytes": "the part of it from devices to the server or a base station [byte]",
+    "downlink_bytes": "the part of it from the server or a base station to devices [byte]",
     "acked_bytes": "bytes received at destinations, packet headers included [byte]",
     "delivery_ratio": "share of the messages delivered",
     "late_ratio": "share of the messages late",
@@ -46,10 +49,11 @@ DEFINITIONS = {
 
 
 COLUMNS = (
-    "kind", "size_bytes", "header_bytes", "delivered", "reason", "latency_s", "air_bytes",
-    "acked_bytes", "carried_bytes", "blocks", "failed_blocks", "capacity_bytes",
+    "kind", "source", "target", "size_bytes", "header_bytes", "delivered", "reason", "latency_s",
+    "air_bytes", "acked_bytes", "carried_bytes", "blocks", "failed_blocks", "capacity_bytes",
 )  # fmt: skip
 """Columns of transfers.csv that the metrics need."""
+_FIXED = re.compile(r"server|station-\d+")
 LOST_RATIOS = {f"lost_{reason}_ratio": reason for reason in LOST_REASONS}
 """Metrics of lost messages, and the reason of each."""
 
@@ -68,6 +72,9 @@ def of_transfers(transfers: pd.DataFrame, simulated_s: float) -> dict[str, Any]:
     data = counted(transfers)
     metrics["messages"] = len(data)
     metrics["offered_bytes"] = int(ours["size_bytes"].sum())
+    from_above, to_above = fixed(ours["source"]), fixed(ours["target"])
+    metrics["uplink_bytes"] = int(ours.loc[to_above & ~from_above, "size_bytes"].sum())
+    metrics["downlink_bytes"] = int(ours.loc[from_above & ~to_above, "size_bytes"].sum())
     metrics["acked_bytes"] = int(ours["acked_bytes"].sum())
     if len(data):
         delivered = data[data["delivered"]]
@@ -90,6 +97,12 @@ def of_transfers(transfers: pd.DataFrame, simulated_s: float) -> dict[str, Any]:
 def of_workload(transfers: pd.DataFrame) -> pd.DataFrame:
     """Return the messages of learning or of the section `traffic`, control included."""
     return transfers[~transfers["kind"].isin(SIDE_KINDS)]
+
+
+def fixed(nodes: pd.Series) -> pd.Series:
+    """Return whether each node is the server or a base station, by its name."""
+    names = nodes.unique()
+    return nodes.isin([name for name in names if _FIXED.fullmatch(str(name))])
 
 
 def counted(transfers: pd.DataFrame) -> pd.DataFrame:

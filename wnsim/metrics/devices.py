@@ -24,7 +24,8 @@ DEFINITIONS = {
     "a_block_norm": "largest ||A_i A_j^T||_2 over layers and pairs of devices, A frozen",
 }
 
-_ENERGIES = ("energy_tx_j", "energy_rx_j", "energy_idle_j", "energy_compute_j")
+ENERGIES = ["energy_tx_j", "energy_rx_j", "energy_idle_j", "energy_compute_j"]
+"""Columns of devices.csv and energy.csv."""
 
 
 def of_devices(devices: pd.DataFrame, delivered_bytes: float) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def of_devices(devices: pd.DataFrame, delivered_bytes: float) -> dict[str, Any]:
     """
     metrics: dict[str, Any] = {}
     if "energy_tx_j" in devices:
-        spent = {name: devices[name] for name in _ENERGIES}
+        spent = {name: devices[name] for name in ENERGIES}
         total = sum(spent.values())
         metrics["energy_total_j"] = total.sum()
         metrics |= {name: values.sum() for name, values in spent.items()}

@@ -1,4 +1,4 @@
-"""Accuracy metrics: by task, forgetting, fairness, time to a target (`evaluations.csv`).
+"""Accuracy metrics: by task, forgetting, fairness, costs of a target (`evaluations.csv`).
 
 Values "at the end" are those of the last evaluation. Means over devices are over those tested:
 with `fl.evaluate_devices: present`, over the devices present at the evaluation.
@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from wnsim.metrics.delivery import of_workload
-from wnsim.metrics.devices import jain
+from wnsim.metrics.devices import ENERGIES, jain
 
 DEFINITIONS = {
     "accuracy_all_tasks": "accuracy at the end, mean over devices and tasks",
@@ -45,8 +45,10 @@ DEFINITIONS = {
         "fl.target_crossing; empty if never [s]"
     ),
     "bytes_to_*": "size of all messages submitted until then; empty if never [byte]",
+    "energy_to_*_j": "energy spent by all devices until then, with `energy`; empty if never [J]",
     "targets_observed_s": "time of the last evaluation, beyond which no target can be reached [s]",
     "targets_observed_bytes": "size of all messages submitted until then [byte]",
+    "targets_observed_j": "energy spent by all devices until then [J]",
 }
 
 _EVALUATION = ["time_s", "round"]
@@ -86,13 +88,17 @@ def of_evaluations(evaluations: pd.DataFrame) -> dict[str, Any]:
 
 
 def of_targets(
-    evaluations: pd.DataFrame, transfers: pd.DataFrame, targets: pd.DataFrame
+    evaluations: pd.DataFrame,
+    transfers: pd.DataFrame,
+    targets: pd.DataFrame,
+    energy: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
-    """Return the time and bytes to each target accuracy by name; none without a tested device.
+    """Return the time, bytes and energy to each target accuracy; none without a tested device.
 
     Parameters
     ----------
     evaluations, transfers, targets : tables of a run
+    energy : likewise; None for a run that records no energy
     """
     if evaluations.empty:
         return {}
@@ -103,6 +109,13 @@ def of_targets(
     def submitted_by(time_s: float) -> float:
         return float(ours.loc[ours["sent_s"] <= time_s, "size_bytes"].sum())
 
+    spent_j = None if energy is None else energy.groupby("time_s")[ENERGIES].sum().sum(axis=1)
+
+    def spent_by(time_s: float) -> float:
+        if spent_j is None or not len(spent_j[:time_s]):
+            return math.nan
+        return float(spent_j[:time_s].iloc[-1])
+
     metrics: dict[str, Any] = {}
     for row in targets.itertuples():
         curve = overall if row.crossing == "first" else smoothed
@@ -111,9 +124,13 @@ def of_targets(
         metrics[f"reached_{row.accuracy:g}"] = int(len(there) > 0)
         metrics[f"time_to_{row.accuracy:g}_s"] = time_s
         metrics[f"bytes_to_{row.accuracy:g}"] = submitted_by(time_s) if len(there) else math.nan
+        if spent_j is not None:
+            metrics[f"energy_to_{row.accuracy:g}_j"] = spent_by(time_s) if len(there) else math.nan
     last_s = overall.index[-1][0]
     metrics["targets_observed_s"] = last_s
     metrics["targets_observed_bytes"] = submitted_by(last_s)
+    if spent_j is not None:
+        metrics["targets_observed_j"] = spent_by(last_s)
     return metrics
 
 

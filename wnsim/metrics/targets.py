@@ -1,7 +1,7 @@
-"""Time and bytes to target accuracies over runs, of which some may never reach them.
+"""Time, bytes and energy to target accuracies over runs, of which some may never reach them.
 
 A run that does not reach a target is censored at its last evaluation: its value exceeds that time,
-and the bytes submitted until then.
+and the bytes submitted and the energy spent until then.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from wnsim.core.survival import Survival, kaplan_meier
 QUANTITIES = {
     "time_s": ("time_to_{}_s", "targets_observed_s"),
     "bytes": ("bytes_to_{}", "targets_observed_bytes"),
+    "energy_j": ("energy_to_{}_j", "targets_observed_j"),
 }
 """What is measured until a target, its metric, and the metric at which a run is censored."""
 _REACHED = re.compile(r"reached_(.+)")
@@ -27,7 +28,7 @@ def targets_of(runs: Sequence[Mapping[str, float]]) -> list[str]:
 
 
 def to_target(runs: Sequence[Mapping[str, float]], target: str, quantity: str) -> Survival:
-    """Return the Kaplan-Meier estimate of the time or bytes to a target.
+    """Return the Kaplan-Meier estimate of the time, bytes or energy to a target.
 
     Parameters
     ----------

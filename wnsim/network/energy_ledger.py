@@ -28,6 +28,7 @@ class EnergyLedger:
     Attributes
     ----------
     flops : (devices,) operations computed so far
+    history : recorded instants [s], and the energy spent by activity until each, as `spent_j`
     """
 
     def __init__(self, energy: Energy, network: Network, tx_power_w: Floats) -> None:
@@ -35,6 +36,7 @@ class EnergyLedger:
         self._network = network
         self._tx_power_w = tx_power_w
         self.flops = np.zeros(tx_power_w.size)
+        self.history: list[tuple[float, dict[str, Floats]]] = []
         if energy.battery_j is not None:
             self._check()
 
@@ -53,6 +55,17 @@ class EnergyLedger:
             "idle": energy.waiting_w() * waiting_s,
             "compute": energy.compute_j(self.flops),
         }
+
+    def record(self) -> dict[str, Floats]:
+        """Add the energy spent so far to the history, and return it.
+
+        A later record of the same instant replaces the earlier one.
+        """
+        now_s, spent_j = self._network.now_s, self.spent_j()
+        if self.history and self.history[-1][0] == now_s:
+            self.history.pop()
+        self.history.append((now_s, spent_j))
+        return spent_j
 
     def _check(self) -> None:
         """Fail devices whose batteries are empty, and schedule the next check."""

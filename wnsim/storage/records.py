@@ -42,6 +42,8 @@ _SHAPE = {
 _ROWS = 1024
 # Names of files that `write` has begun.
 _TEMPORARY = re.compile(r"\..+\.(csv|html|json|parquet|pdf|png|safetensors|svg|tex|yaml)\.\d+\.tmp")
+# Keys of /proc/cpuinfo that tell the generation of a processor.
+_GENERATION = ("cpu family", "model", "CPU part")
 _PACKAGES = ("wnsim", "numpy", "scipy", "simpy", "torch", "transformers")
 
 _OF_TRANSFER = (
@@ -347,8 +349,17 @@ def _commit() -> str | None:
 
 
 def _processor() -> str:
-    if sys.platform == "linux":
-        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor()
+    """Return the name of the processor, with what tells its generation where names are general.
+
+    Last digits of results depend on the instructions that a generation has.
+    """
+    if sys.platform != "linux":
+        return platform.processor()
+    first, *_ = Path("/proc/cpuinfo").read_text("utf-8").split("\n\n")
+    facts = {
+        key.strip(): value.strip()
+        for key, _, value in (line.partition(":") for line in first.splitlines())
+    }
+    name = facts.get("model name") or platform.processor()
+    known = [f"{key} {facts[key]}" for key in _GENERATION if key in facts]
+    return f"{name} ({', '.join(known)})" if known else name

@@ -83,7 +83,7 @@ def start(
 
     def ended(number: int, rounds: int, accuracy: float | None = None) -> None:
         if ledger is not None and check is not None:
-            check.check(ledger.spent_j(), network.now_s)
+            check.check(ledger.record(), network.now_s)
         tell(number, rounds, accuracy)
 
     if scenario.fl is not None:

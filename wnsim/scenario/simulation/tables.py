@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from wnsim.world import World
 
 TABLES = (
-    "transfers.csv", "packets.csv", "devices.csv", "rounds.csv", "evaluations.csv", "clusters.csv",
-    "members.csv", "positions.csv", "targets.csv", "faults.csv",
+    "transfers.csv", "packets.csv", "devices.csv", "energy.csv", "rounds.csv", "evaluations.csv",
+    "clusters.csv", "members.csv", "positions.csv", "targets.csv", "faults.csv",
 )  # fmt: skip
 _MAX_NAME = 120
 _EVALUATION_COLUMNS = (
@@ -68,7 +68,7 @@ DEVICE_COLUMNS = {
     "a_block_norm": "largest ||A_i A_j^T||_2 of a layer between its frozen A and another's; empty "
     "likewise",
 }
-# Columns that need a section `energy`.
+# Columns of devices.csv and energy.csv that need a section `energy`.
 ENERGY_COLUMNS = {
     "energy_tx_j": "energy spent sending [J]",
     "energy_rx_j": "energy spent receiving [J]",
@@ -93,6 +93,10 @@ def run_tables(
         "devices.csv": Table(columns, _device_rows(network, world, ledger, trainer, session)),
         "positions.csv": _position_table(world, network.now_s),
     }
+    if ledger is not None:
+        found["energy.csv"] = Table(
+            ("time_s", "device", *ENERGY_COLUMNS), _energy_rows(ledger, names)
+        )
     if network.packets:
         found["packets.csv"] = records.packet_table(network.packets, names)
     if world.faults is not None:
@@ -208,6 +212,13 @@ def _device_rows(
             ]
         )
     return rows
+
+
+def _energy_rows(ledger: EnergyLedger, names: Sequence[str]) -> Iterator[list[Any]]:
+    """Iterate over the energy that each device has spent by each recorded instant."""
+    for time_s, spent_j in ledger.history:
+        for device, joules in enumerate(zip(*spent_j.values(), strict=True)):
+            yield [time_s, names[device], *map(float, joules)]
 
 
 def export_adapters(

@@ -1,4 +1,4 @@
-"""Table of the time and bytes to target accuracies, with runs that never reach them.
+"""Table of the time, bytes and energy to target accuracies, with runs that never reach them.
 
 Medians and restricted means are those of Kaplan and Meier; see `wnsim.core.survival`.
 """

@@ -1,0 +1,1 @@
+"""Comparison of federated LoRA methods over the same air: `python -m comparison`."""

@@ -1,0 +1,59 @@
+"""Comparison of methods over the same air: python -m comparison [FIELD ...].
+
+Runs what the tables in `results/` lack, in pieces: learning rates are tuned on validation examples
+with development seeds, and the chosen rate is reported on others. Then writes the page
+docs/methods-compared.md and its figures. An interrupted command goes on where it was.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import argparse
+import sys
+from pathlib import Path
+
+from wnsim.scenario.errors import ScenarioError
+
+from . import page, study
+from .entries import HERE, entries, fields
+from .rows import of_field
+
+ROOT = HERE.parent
+
+
+def main() -> int:
+    """Run what is missing, and write the page; return the exit status."""
+    parser = argparse.ArgumentParser(description=str(__doc__).partition("\n\n")[0])
+    parser.add_argument("fields", nargs="*", metavar="FIELD", help="fields; all by default")
+    parser.add_argument("--methods", help="methods, separated by commas; all by default")
+    parser.add_argument("--jobs", type=int, default=1, help="number of processes")
+    parser.add_argument("--tune", action="store_true", help="tune learning rates only")
+    parser.add_argument("--page", action="store_true", help="write the page only")
+    parser.add_argument("--scratch", type=Path, default=ROOT / "build" / "comparison")
+    options = parser.parse_args()
+    try:
+        known = fields()
+        methods = entries(known)
+        wanted = options.fields or list(known)
+        named = options.methods.split(",") if options.methods else list(methods)
+        for name, all_of in [(n, known) for n in wanted] + [(n, methods) for n in named]:
+            if name not in all_of:
+                raise ScenarioError(f"no {name!r} here; known: {', '.join(sorted(all_of))}")
+        for field in () if options.page else (known[name] for name in wanted):
+            chosen = [methods[name] for name in named if field.name in methods[name].fields]
+            study.complete(
+                field, chosen, of_field(field, HERE), options.scratch,
+                jobs=options.jobs, only_tune=options.tune,
+            )  # fmt: skip
+        page.write(known.values(), list(methods.values()), HERE, ROOT / "docs")
+    except ScenarioError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

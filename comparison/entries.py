@@ -1,0 +1,171 @@
+"""Fields and entries of the comparison: scenarios that methods share, and one file per method."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from wnsim.core.version import RESULTS
+from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.spec import document
+from wnsim.storage.records import digest
+
+HERE = Path(__file__).parent
+REFERENCE = "lora"
+"""Method that all others are compared with."""
+DEVELOPMENT = (901, 902)
+"""Seeds on which learning rates are chosen; no reported run has them."""
+LADDER = tuple(float(f"{digit}e{power}") for power in range(-5, 1) for digit in (1, 2, 5))
+"""Learning rates that a grid may be extended by."""
+_KEYS = {"source", "claim", "bound", "method", "learning_rates", "fields"}
+
+
+@dataclass(frozen=True)
+class Field:
+    """Scenario that all methods share: tasks, data, channel and budgets.
+
+    Parameters
+    ----------
+    name : the file is `field-NAME.yaml`
+    path : file
+    data : plain values of the file
+    description : comment at its head
+    """
+
+    name: str
+    path: Path
+    data: Mapping[str, Any]
+    description: str
+
+    @property
+    def seeds(self) -> range:
+        """Seeds that are reported, those of `seed` and `repeat`."""
+        return range(self.data["seed"], self.data["seed"] + self.data["repeat"])
+
+    @property
+    def target(self) -> float:
+        """Accuracy to which bytes, seconds and joules are counted."""
+        return float(self.data["fl"]["target_accuracies"][0])
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method as it is compared.
+
+    Parameters
+    ----------
+    name : name of the file
+    source, claim : paper, and what it claims
+    bound : whether it knows what devices do not, and is listed for comparison alone
+    method : section `fl.method`, without the learning rate
+    learning_rates : grid of the tuning, ascending
+    fields : for each field in which the method is defined, further keys of `fl`
+    """
+
+    name: str
+    source: str
+    claim: str
+    bound: bool
+    method: Mapping[str, Any]
+    learning_rates: tuple[float, ...]
+    fields: Mapping[str, Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Runs of a method in a field at one learning rate.
+
+    Parameters
+    ----------
+    field, entry : what is run, and where
+    learning_rate : initial rate of the local steps
+    tuning : whether the runs are tested on validation examples, to choose the rate
+    """
+
+    field: Field
+    entry: Entry
+    learning_rate: float
+    tuning: bool
+
+    @property
+    def phase(self) -> str:
+        """Phase of the comparison: `tuning` or `report`."""
+        return "tuning" if self.tuning else "report"
+
+    def settings(self) -> dict[str, Any]:
+        """Return what the runs set in the scenario of the field."""
+        further = dict(self.entry.fields[self.field.name])
+        method = {**self.entry.method, "learning_rate": self.learning_rate}
+        tested = {"evaluate_on": "validation"} if self.tuning else {}
+        return {
+            "variants": [{"label": self.entry.name, "fl": {**further, "method": method, **tested}}]
+        }
+
+    def key(self) -> str:
+        """Return a digest of all that the runs depend on, except their seeds."""
+        shared = {name: value for name, value in self.field.data.items() if name != "repeat"}
+        return digest(json.dumps([RESULTS, shared, self.settings()], sort_keys=True).encode())[:16]
+
+
+def fields(folder: Path = HERE) -> dict[str, Field]:
+    """Return the fields of a comparison by name.
+
+    Raises
+    ------
+    ScenarioError
+        if a file is invalid
+    """
+    found = {}
+    for path in sorted(folder.glob("field-*.yaml")):
+        read = document.read(path, path.name)
+        for key in ("seed", "repeat", "fl"):
+            if key not in read.data:
+                raise ScenarioError(f"{path.name}: a field needs the key {key}")
+        if not read.data["fl"].get("target_accuracies"):
+            raise ScenarioError(f"{path.name}: fl.target_accuracies: a field needs a target")
+        name = path.stem.removeprefix("field-")
+        found[name] = Field(name, path, read.data, read.description)
+    return found
+
+
+def entries(known: Mapping[str, Field], folder: Path = HERE) -> dict[str, Entry]:
+    """Return the entries of a comparison by name.
+
+    Parameters
+    ----------
+    known : fields of the comparison
+    folder : of the comparison
+
+    Raises
+    ------
+    ScenarioError
+        if a file is invalid
+    """
+    found = {}
+    for path in sorted((folder / "methods").glob("*.yaml")):
+        data = document.read(path, f"methods/{path.name}").data
+        if odd := _KEYS ^ set(data):
+            raise ScenarioError(
+                f"methods/{path.name}: needs the keys {', '.join(sorted(_KEYS))} and no others, "
+                f"got {', '.join(sorted(odd))} at odds"
+            )
+        if unknown := set(data["fields"]) - set(known):
+            raise ScenarioError(
+                f"methods/{path.name}: fields: no field {sorted(unknown)[0]!r}; "
+                f"known: {', '.join(sorted(known))}"
+            )
+        rates = sorted(map(float, data["learning_rates"]))
+        further = {name: keys or {} for name, keys in data["fields"].items()}
+        found[path.stem] = Entry(
+            path.stem,
+            data["source"],
+            data["claim"],
+            data["bound"],
+            data["method"],
+            tuple(rates),
+            further,
+        )
+    return found

@@ -1,0 +1,70 @@
+"""Figure of the Pareto fronts: accuracy over bytes and over simulated time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from wnsim.core.statistics import mean
+from wnsim.figures.style import PAGE_WIDTH_IN, STYLE
+
+from .ranking import front
+
+if TYPE_CHECKING:
+    from .page import Line
+
+_COSTS = (
+    ("offered_bytes", 1e-9, "Bytes submitted [GB]"),
+    ("simulated_s", 1.0, "Simulated time [s]"),
+)
+_HEIGHT_IN = 3.6
+
+
+def draw(lines: Sequence[Line], path: Path) -> None:
+    """Draw accuracy over bytes and over seconds, with the front of those methods that compete.
+
+    Parameters
+    ----------
+    lines : methods with their reported runs
+    path : PNG file
+    """
+    with rc_context(STYLE):
+        figure = Figure(figsize=(PAGE_WIDTH_IN, _HEIGHT_IN))
+        left, right = figure.subplots(1, 2, sharey=True)
+        for axes, (column, scale, label) in zip((left, right), _COSTS, strict=True):
+            _panel(axes, [line for line in lines if line.mean("offered_bytes") > 0], column, scale)
+            axes.set_xlabel(label)
+        left.set_xscale("log")
+        left.set_ylabel("Accuracy on all tasks [%]")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=200, metadata={"Software": None})
+
+
+def _panel(axes: Axes, lines: Sequence[Line], column: str, scale: float) -> None:
+    costs = [scale * line.mean(column) for line in lines]
+    gains = [mean(100 * line.runs["accuracy_all_tasks"].fillna(0.0)) for line in lines]
+    competing = [place for place, line in enumerate(lines) if line.competes]
+    on = front([costs[place] for place in competing], [gains[place].mean for place in competing])
+    best = sorted(
+        (costs[place], gains[place].mean)
+        for place, is_on in zip(competing, on, strict=True)
+        if is_on
+    )
+    for line, cost, gain in zip(lines, costs, gains, strict=True):
+        is_best = (cost, gain.mean) in best
+        marker = "s" if line.entry.bound else "o"
+        axes.errorbar(
+            cost, gain.mean, yerr=gain.half, marker=marker, color="black" if is_best else "0.55",
+            markerfacecolor="black" if is_best else "white", linewidth=0.6, capsize=1.5,
+        )  # fmt: skip
+        axes.annotate(
+            line.entry.name, (cost, gain.mean), xytext=(3, 2), textcoords="offset points",
+            fontsize=6, fontweight="bold" if is_best else "normal",
+        )  # fmt: skip
+    if best:
+        axes.step(*zip(*best, strict=True), where="post", color="black", linewidth=0.8, zorder=0)

@@ -1,0 +1,202 @@
+"""Page docs/methods-compared.md: a table, the fronts and the claims of each field."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from wnsim.core.statistics import Difference, mean, paired_difference
+
+from . import fronts, study, tuning
+from .entries import DEVELOPMENT, HERE, REFERENCE, Entry, Field
+from .ranking import front, holm, p_value
+from .rows import Rows, of_field
+
+_MISSING = "--"
+_SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Line:
+    """A method's reported runs in a field.
+
+    Parameters
+    ----------
+    entry : the method
+    runs : its rows, by seed
+    learning_rate, at_end : chosen rate, and whether it is at an end of the grid
+    difference : to the reference in points of accuracy on all tasks, paired by seed
+    p : of the paired t-test, adjusted by Holm's procedure; NaN for the reference
+    """
+
+    entry: Entry
+    runs: pd.DataFrame
+    learning_rate: float
+    at_end: bool
+    difference: Difference
+    p: float
+
+    def mean(self, column: str) -> float:
+        """Return the mean of a column over seeds."""
+        return float(self.runs[column].mean())
+
+    @property
+    def significant(self) -> bool:
+        """Whether the difference to the reference is significant."""
+        return self.p < _SIGNIFICANT
+
+    @property
+    def competes(self) -> bool:
+        """Whether it may be on a front: it sends something, and is no upper bound."""
+        return not self.entry.bound and self.mean("offered_bytes") > 0
+
+
+def write(fields: Iterable[Field], entries: Sequence[Entry], folder: Path, docs: Path) -> None:
+    """Write the page and its figures.
+
+    Parameters
+    ----------
+    fields, entries : of the comparison
+    folder : of the comparison, with the tables of finished runs
+    docs : folder of the pages
+    """
+    introduction = (HERE / "introduction.md").read_text("utf-8")
+    parts = [introduction.format(seeds=" and ".join(map(str, DEVELOPMENT)), reference=REFERENCE)]
+    for field in fields:
+        rows = of_field(field, folder)
+        defined = [entry for entry in entries if field.name in entry.fields]
+        lines = reported(field, defined, rows)
+        if not any(line.entry.name == REFERENCE for line in lines):
+            continue
+        picture = docs / "pictures" / f"methods-{field.name}.png"
+        fronts.draw(lines, picture)
+        title = field.name.replace("-", " ").capitalize()
+        parts += [
+            f"## {title}\n", f"{field.description}\n", _about(field, lines, len(defined)),
+            _table(field, lines), f"![Accuracy over bytes and seconds](pictures/{picture.name})\n",
+            _claims(lines),
+        ]  # fmt: skip
+    (docs / "methods-compared.md").write_text("\n".join(parts), "utf-8")
+
+
+def reported(field: Field, entries: Sequence[Entry], rows: Rows) -> list[Line]:
+    """Return the methods of a field whose reported runs are complete, best first."""
+    found = []
+    for entry in entries:
+        if study.missing(field, entry, rows):
+            continue
+        unit = study.report(field, entry, rows)
+        found.append((entry, rows.of(unit).set_index("seed"), tuning.chosen(field, entry, rows)))
+    accuracies = {entry.name: _points(runs) for entry, runs, _ in found}
+    baseline = accuracies.get(REFERENCE, {})
+    names = [entry.name for entry, _, _ in found if entry.name != REFERENCE]
+    adjusted = holm([p_value(accuracies[name], baseline) for name in names])
+    p = dict(zip(names, adjusted, strict=True))
+    lines = [
+        Line(
+            entry, runs, *chosen, paired_difference(accuracies[entry.name], baseline),
+            p.get(entry.name, math.nan),
+        )
+        for entry, runs, chosen in found
+    ]  # fmt: skip
+    return sorted(lines, key=lambda line: -line.mean("accuracy_all_tasks"))
+
+
+def _points(runs: pd.DataFrame) -> dict[int, float]:
+    """Return the accuracy on all tasks by seed in percent; 0 for a run that diverged."""
+    return {int(seed): 100.0 * x for seed, x in runs["accuracy_all_tasks"].fillna(0.0).items()}
+
+
+def _about(field: Field, lines: Sequence[Line], defined: int) -> str:
+    commits = sorted({str(x)[:12] for line in lines for x in line.runs["commit"].dropna()})
+    return (
+        f"`comparison/{field.path.name}`; {len(field.seeds)} seeds from {field.seeds[0]} on; "
+        f"target {100 * field.target:g} %; {len(lines)} of {defined} methods have all their runs. "
+        f"Commits: {', '.join(commits) or _MISSING}.\n"
+    )
+
+
+def _table(field: Field, lines: Sequence[Line]) -> str:
+    reference = next(line for line in lines if line.entry.name == REFERENCE)
+    served = reference.mean("uplink_bytes") > 0
+    traffic = ["uplink_bytes", "downlink_bytes"] if served else ["offered_bytes"]
+    heads = ["method", "rate", "all tasks", "worst task", f"vs {REFERENCE}"]
+    heads += ["bytes up", "bytes down"] if served else ["bytes"]
+    heads += ["s", "kJ", "reached", "to target: bytes", "s", "kJ", "front"]
+    on = {name: _front(lines, name) for name in ("offered_bytes", "simulated_s")}
+    rows = []
+    for place, line in enumerate(lines):
+        runs = line.runs
+        rate = f"{line.learning_rate:g}" + (" (end of the grid)" if line.at_end else "")
+        cells = [line.entry.name + (" (bound)" if line.entry.bound else ""), rate]
+        cells += [
+            _cell(100 * runs[f"accuracy_{name}"].fillna(0.0))
+            for name in ("all_tasks", "worst_task")
+        ]
+        cells.append(_MISSING if line is reference else _difference(line))
+        cells += [_ratio(line.mean(each), reference.mean(each)) for each in traffic]
+        cells += [_cell(runs["simulated_s"], 0), _cell(runs["energy_total_j"] / 1e3)]
+        cells += _until_target(runs, reference.runs)
+        marks = ("B", "offered_bytes"), ("s", "simulated_s")
+        cells.append(", ".join(mark for mark, cost in marks if on[cost][place]))
+        rows.append(cells)
+    text = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    return "\n".join([*text, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
+
+
+def _front(lines: Sequence[Line], cost: str) -> list[bool]:
+    """Return which of all methods are on the front of those that compete."""
+    ours = [line for line in lines if line.competes]
+    costs = [line.mean(cost) for line in ours]
+    gains = [float(line.runs["accuracy_all_tasks"].fillna(0.0).mean()) for line in ours]
+    on = {line.entry.name: is_on for line, is_on in zip(ours, front(costs, gains), strict=True)}
+    return [on.get(line.entry.name, False) for line in lines]
+
+
+def _until_target(runs: pd.DataFrame, reference: pd.DataFrame) -> list[str]:
+    reached = int(runs["reached"].fillna(0).sum())
+    if reached < len(runs):
+        return [f"{reached} of {len(runs)}", _MISSING, _MISSING, _MISSING]
+    all_reach = bool(reference["reached"].fillna(0).all())
+    base = reference["bytes_to_target"].mean() if all_reach else math.nan
+    return [
+        "all", _ratio(runs["bytes_to_target"].mean(), base), _cell(runs["seconds_to_target"], 0),
+        _cell(runs["joules_to_target"] / 1e3),
+    ]  # fmt: skip
+
+
+def _difference(line: Line) -> str:
+    found = line.difference
+    return f"{found.mean:+.1f} ± {found.half:.1f}" + (" *" if line.significant else "")
+
+
+def _cell(values: pd.Series, decimals: int = 1) -> str:
+    found = mean(values)
+    if math.isnan(found.mean):
+        return _MISSING
+    return f"{found.mean:.{decimals}f} ± {found.half:.{decimals}f}"
+
+
+def _ratio(value: float, base: float) -> str:
+    return f"{value / base:.3g}" if base > 0 and not math.isnan(value) else _MISSING
+
+
+def _claims(lines: Sequence[Line]) -> str:
+    """Return a list of what each paper claims, and the numbers here."""
+    reference = next(line for line in lines if line.entry.name == REFERENCE)
+    items = ["What the papers claim, and what holds in this field:\n"]
+    for line in lines:
+        if line is reference or not line.entry.claim:
+            continue
+        kind = "significant" if line.significant else "not significant"
+        ratio = _ratio(line.mean("offered_bytes"), reference.mean("offered_bytes"))
+        items.append(
+            f"* **{line.entry.name}** ({line.entry.source}). Claim: {line.entry.claim} Here: "
+            f"{line.difference.mean:+.1f} ± {line.difference.half:.1f} points ({kind}), with "
+            f"{ratio} of {REFERENCE}'s bytes."
+        )
+    return "\n".join(items) + "\n"
