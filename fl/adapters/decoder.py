@@ -3,7 +3,8 @@
 The layers are those of the library's model and share its weights. In contrast to its forward pass,
 padding and the last token of a text are left out, the last block runs on the tokens from which
 answers are predicted, the factors A of layers with a common input are one product, and autograd
-sees one operation for all blocks.
+sees one operation for all blocks. With weights in bfloat16, products with them are in bfloat16, and
+everything else in float32.
 
 Sources: Touvron et al., "LLaMA: open and efficient foundation language models", 2023; grouped
 queries after Ainslie et al., EMNLP 2023.
@@ -20,16 +21,20 @@ from torch.autograd.function import once_differentiable
 from .attention_grid import AttentionGrid
 from .decoder_block import Block, BlockState
 from .linear import AdaptedLinear, is_transposed
-from .norm import FrozenRmsNorm, rms_norm, rms_norm_gradient
+from .norm import FrozenRmsNorm, frozen_norm, rms_norm, rms_norm_gradient
 from .siblings import Gradients
 from .token_layout import TokenLayout
 
 LONGEST = 128
 """Tokens of a text above which the library's blockwise attention is faster."""
+MOST_PLACES = 512
+"""Tokens of a text with several continuations, whose attention is a matrix with this many rows."""
 
 _FREE_OF_LENGTH = ("default", "linear", "llama3")
 _ACTIVATIONS = ("SiLU", "SiLUActivation")
 _PROBE_TOKENS = 8
+# Largest deviation from the logits of the library, over the largest logit, by dtype of the weights.
+_DEVIATION = {torch.float32: 1e-4, torch.bfloat16: 0.1}
 
 Kept = tuple[list[BlockState], torch.Tensor, torch.Tensor]
 """States of the blocks, and the input of the last norm with its 1 / rms."""
@@ -48,23 +53,25 @@ class Decoder:
         self._head = head
         last = len(model.layers) - 1
         self._blocks = [
-            Block(layer, index == 0, index == last) for index, layer in enumerate(model.layers)
+            Block(layer, _norms(layer), index == 0, index == last)
+            for index, layer in enumerate(model.layers)
         ]
         self._embedding: torch.Tensor = model.embed_tokens.weight
-        self._norm: FrozenRmsNorm = model.norm
+        self._norm = _norm(model.norm)
         self._heads: tuple[int, int] = (
             model.config.num_attention_heads,
             model.config.num_key_value_heads,
         )
         self._scale = float(model.layers[0].self_attn.scaling)
-        angles = model.rotary_emb(self._embedding[None, :1], torch.arange(LONGEST)[None])
+        angles = model.rotary_emb(self._embedding[None, :1].float(), torch.arange(LONGEST)[None])
         # [positions, 1, width of a head]
         self._cos, self._sin = (each[0][:, None].clone() for each in angles)
 
     def logits(self, layout: TokenLayout) -> torch.Tensor:
         """Return the logits of the answers of a layout, (answers, vocabulary)."""
-        logits: torch.Tensor = self._head(self._hidden(layout))
-        return logits
+        hidden = self._hidden(layout)
+        logits: torch.Tensor = self._head(hidden.to(self._embedding.dtype))
+        return logits.to(hidden.dtype)
 
     def _hidden(self, layout: TokenLayout) -> torch.Tensor:
         """Return the normalized hidden states of the chosen tokens, (answers, width)."""
@@ -110,7 +117,7 @@ class Decoder:
         saves : whether there is a backward pass
         inputs : takes the input of each wrapped module by its id; None to discard them
         """
-        x = self._embedding.index_select(0, grid.layout.ids)
+        x = self._embedding.index_select(0, grid.layout.ids).float()
         states = []
         for block in self._blocks:
             x, state = block.forward(x, grid, inputs)
@@ -182,14 +189,14 @@ def find_decoder(lm: Any, head: nn.Module | None) -> Decoder | None:
     decoder = Decoder(model, head)
     ids = torch.arange(_PROBE_TOKENS)[None] % lm.config.vocab_size
     with torch.no_grad():
-        expected = lm(input_ids=ids, use_cache=False).logits[0]
+        expected = lm(input_ids=ids, use_cache=False).logits[0].float()
         found = decoder.logits(TokenLayout.of_rows(ids, torch.arange(_PROBE_TOKENS), 1))
-    bound = 1e-4 * float(expected.abs().max())
+    bound = _DEVIATION[lm.dtype] * float(expected.abs().max())
     return decoder if torch.allclose(found, expected, rtol=0.0, atol=bound) else None
 
 
 def _is_of_family(lm: Any, model: Any, head: nn.Module) -> bool:
-    """Return whether a model has the modules of the family, in float32 on a CPU."""
+    """Return whether a model has the modules of the family, in one dtype on a CPU."""
     try:
         attentions = [layer.self_attn for layer in model.layers]
         mlps = [layer.mlp for layer in model.layers]
@@ -213,9 +220,10 @@ def _is_of_family(lm: Any, model: Any, head: nn.Module) -> bool:
     parameters = list(lm.parameters())
     shapes = {(heads[0] * width, heads[1] * width)}
     return (
-        all(isinstance(norm, FrozenRmsNorm) for norm in (*norms, model.norm))
+        all(frozen_norm(norm) is not None for norm in (*norms, model.norm))
         and all(_is_plain(layer) for layer in layers)
-        and all(each.dtype == torch.float32 and each.device.type == "cpu" for each in parameters)
+        and lm.dtype in _DEVIATION
+        and all(each.dtype == lm.dtype and each.device.type == "cpu" for each in parameters)
         and {id(each) for each in parameters} <= owned
         and {(q, k) for q, k, _ in outputs} == shapes
         and len(outputs) == 1
@@ -223,6 +231,19 @@ def _is_of_family(lm: Any, model: Any, head: nn.Module) -> bool:
         and getattr(lm.config, "sliding_window", None) is None
         and rotation in _FREE_OF_LENGTH
     )
+
+
+def _norm(module: nn.Module) -> FrozenRmsNorm:
+    """Return a norm of the family in float32."""
+    norm = frozen_norm(module)
+    if norm is None:
+        raise ValueError(f"{type(module).__name__} is no RMSNorm")
+    return norm
+
+
+def _norms(layer: Any) -> tuple[FrozenRmsNorm, FrozenRmsNorm]:
+    """Return the norms of a block, before attention and before the MLP."""
+    return _norm(layer.input_layernorm), _norm(layer.post_attention_layernorm)
 
 
 def _is_plain(layer: nn.Module) -> bool:

@@ -55,16 +55,16 @@ class Block:
     Parameters
     ----------
     layer : the library's block, whose linear modules may be wrapped
+    norms : its norms before attention and before the MLP
     first, last : whether this is the first block, and the last one
     """
 
-    def __init__(self, layer: Any, first: bool, last: bool) -> None:
+    def __init__(
+        self, layer: Any, norms: tuple[FrozenRmsNorm, FrozenRmsNorm], first: bool, last: bool
+    ) -> None:
         attention, mlp = layer.self_attn, layer.mlp
         self._first, self._last = first, last
-        self._norms: tuple[FrozenRmsNorm, FrozenRmsNorm] = (
-            layer.input_layernorm,
-            layer.post_attention_layernorm,
-        )
+        self._norms = norms
         self._heads = Siblings([attention.q_proj, attention.k_proj, attention.v_proj])
         self._output = Siblings([attention.o_proj])
         self._gate_up = Siblings([mlp.gate_proj, mlp.up_proj])

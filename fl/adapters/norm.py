@@ -8,6 +8,7 @@ Sources: Zhang and Sennrich, "Root mean square layer normalization", NeurIPS 201
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -83,6 +84,15 @@ def replace_norms(model: nn.Module) -> None:
         if frozen is not None:
             parent, _, leaf = name.rpartition(".")
             setattr(model.get_submodule(parent), leaf, frozen)
+
+
+def frozen_norm(module: nn.Module) -> FrozenRmsNorm | None:
+    """Return a norm, or its equivalent in float32 if it is another RMSNorm; None if it is none."""
+    if isinstance(module, FrozenRmsNorm):
+        return module
+    if not type(module).__name__.endswith("RMSNorm"):
+        return None
+    return _equivalent(deepcopy(module).float())
 
 
 @torch.no_grad()

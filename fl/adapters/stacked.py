@@ -21,7 +21,7 @@ from torch.utils.checkpoint import checkpoint
 from ..models.language_model import predicted
 from ..models.sentence_encoder import Choices, pool
 from .adapter import Adapter, Layer
-from .decoder import LONGEST, find_decoder
+from .decoder import LONGEST, MOST_PLACES, find_decoder
 from .fused_linear import GradientBuffers
 from .linear import AdaptedLinear, Scale, is_transposed, parameter_count
 from .norm import replace_norms
@@ -157,10 +157,17 @@ class AdaptedModel:
             raise ValueError("the model does not take layouts")
         return self._decoder.logits(layout)
 
-    def takes_layouts(self, length: int) -> bool:
-        """Return whether a `Decoder` runs texts of a length [token], instead of the library."""
+    def takes_layouts(self, length: int, places: int = 0) -> bool:
+        """Return whether a `Decoder` runs texts, instead of the library.
+
+        Parameters
+        ----------
+        length : of the longest text [token]
+        places : number of all tokens of a text and its continuations; 0 for texts without any
+        """
         is_recording = any(module.recorded is not None for module in self.modules)
-        return self._decoder is not None and length <= LONGEST and not is_recording
+        fits = length <= LONGEST and places <= MOST_PLACES
+        return self._decoder is not None and fits and not is_recording
 
     def devices_of(self, sequences: int) -> int:
         """Return the number of attached devices, or of sequences if each has its own mixture."""

@@ -174,8 +174,9 @@ class TestSet:
         self.token_count, self.largest_token = encoded.ids.numel(), int(encoded.ids.max())
         owners = torch.from_numpy(owner)
         rows = [torch.from_numpy(one) for one in np.split(np.arange(len(owner)), first[1:].numpy())]
-        sizes = prompt_trees.sizes(encoded, rows) if model.takes_layouts(1) else [0]
-        if model.takes_layouts(max(sizes)):
+        length = encoded.ids.shape[1]
+        sizes = prompt_trees.sizes(encoded, rows) if model.takes_layouts(length) else [0]
+        if model.takes_layouts(length, max(sizes)):
             groups = _grouped(sizes)
             self._batches = [
                 Batch.of_trees(encoded, [rows[one] for one in group]) for group in groups

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -128,7 +129,9 @@ class Learner:
         ScenarioError
             if the model cannot be loaded, or does not fit the scenario
         """
-        from fl.engine.device import select_device
+        import torch
+
+        from fl.engine.device import prefers_bfloat16, select_device
         from fl.models.language_model import load
         from fl.session import PROTOCOLS
         from fl.trainer import Trainer
@@ -145,6 +148,13 @@ class Learner:
             device, dtype = select_device(learning.trainer)
             encoder = learning.scoring == "similarity"
             model, tokenizer = load(learning.model, dtype, device, quantization, encoder=encoder)
+            if prefers_bfloat16(learning.trainer, model):
+                model.to(torch.bfloat16)
+                warnings.warn(
+                    "products with frozen weights are in bfloat16, which is much faster on this "
+                    "processor; fl.trainer.dtype: float32 keeps them in single precision",
+                    stacklevel=2,
+                )
             trainer = Trainer(
                 learning, tasks, model, tokenizer, devices, seed, store=self.store,
                 ranks=self.ranks,
