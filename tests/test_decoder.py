@@ -347,7 +347,7 @@ def test_wide_models_are_converted_where_bfloat16_is_faster(
 ) -> None:
     monkeypatch.setattr(processor, "_bfloat16_speedup", lambda threads: speedup)
     lm = LlamaForCausalLM(LlamaConfig(**SIZE | {"hidden_size": width}))
-    computing = Computing(dtype=dtype)
-    assert processor.prefers_bfloat16(computing, lm) is expected
-    assert not processor.prefers_bfloat16(Computing(quantization="4bit"), lm)
-    assert not processor.prefers_bfloat16(computing, lm.bfloat16())
+    assert not processor.convert_if_faster(Computing(quantization="4bit"), lm)
+    assert processor.convert_if_faster(Computing(dtype=dtype), lm) is expected
+    assert lm.dtype == (torch.bfloat16 if expected else torch.float32)
+    assert not processor.convert_if_faster(Computing(dtype=dtype), lm.bfloat16())

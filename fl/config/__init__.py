@@ -215,6 +215,9 @@ class Learning:
         sentence encoder given by its folder or hub name, the choice whose embedding has the highest
         `similarity` to the prompt's. Answers without choices must be decoded exactly
     tasks : names of built-in tasks (default: all), `{folder: path}` or `{hub: [names]}`
+    prompt_format : `plain` prompts, followed by a space and the answer; or `chat-template`, prompts
+        as a user's message in the template that the model's tokenizer defines, followed by the
+        answer as the assistant's
     target_modules : linear modules that take adapters: suffixes of their names, or a regular
         expression for whole names; default: every linear module except the output layer. Experts
         and routers that are no linear modules stay unadapted, which a note says
@@ -265,6 +268,7 @@ class Learning:
     scoring: Literal["mean", "sum", "per-byte", "harness", "harness-norm", "similarity"] = "mean"
     payload: Payload = "actual"
     tasks: Tasks = Field(default_factory=_all_tasks)
+    prompt_format: Literal["plain", "chat-template"] = "plain"
     target_modules: Text | tuple[Text, ...] = ()
     method: Method = Field(default_factory=Lora)
     initial_adapter: Text | None = None
@@ -316,6 +320,11 @@ class Learning:
             )
         if self.scoring == "similarity" and self.model == "tiny":
             raise ValueError("scoring similarity needs a sentence encoder, and model tiny is none")
+        if self.prompt_format == "chat-template":
+            if self.model == "tiny":
+                raise ValueError("prompt_format chat-template: model tiny has no template")
+            if self.scoring == "similarity":
+                raise ValueError("prompt_format chat-template needs a causal language model")
         low, high = self.step_range
         if low > high:
             raise ValueError(f"local_steps must be minimum and maximum, got {low} and {high}")

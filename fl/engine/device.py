@@ -20,7 +20,7 @@ _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 def select_device(computing: Computing) -> tuple[str, torch.dtype]:
     """Return the device and dtype that a scenario requests, or else the usual ones available.
 
-    On a CPU, `prefers_bfloat16` decides about a model, once it is loaded in float32.
+    On a CPU, `convert_if_faster` decides about a model that was loaded in float32.
 
     Raises
     ------
@@ -37,8 +37,8 @@ def select_device(computing: Computing) -> tuple[str, torch.dtype]:
     return device, torch.bfloat16 if cuda else torch.float32
 
 
-def prefers_bfloat16(computing: Computing, model: torch.nn.Module) -> bool:
-    """Return whether a float32 model is to be converted, because products then are much faster.
+def convert_if_faster(computing: Computing, model: torch.nn.Module) -> bool:
+    """Convert a float32 model to bfloat16 if products then are much faster; return whether it was.
 
     That is measured on this processor, if the scenario leaves the dtype open and the model is on a
     CPU and wide enough.
@@ -53,7 +53,10 @@ def prefers_bfloat16(computing: Computing, model: torch.nn.Module) -> bool:
     is_open = computing.dtype == "auto" and computing.quantization == "none"
     if not is_open or parameter.device.type != "cpu" or parameter.dtype != torch.float32:
         return False
-    return width >= _LEAST_WIDTH and _bfloat16_speedup(computing.threads) >= _LEAST_SPEEDUP
+    if width < _LEAST_WIDTH or _bfloat16_speedup(computing.threads) < _LEAST_SPEEDUP:
+        return False
+    model.to(torch.bfloat16)
+    return True
 
 
 def _bfloat16_speedup(threads: int) -> float:

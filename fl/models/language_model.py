@@ -127,7 +127,7 @@ def encode(
     ValueError
         if there are no examples, an answer does not fit, or there is no end-of-text token
     """
-    texts = [(example.prompt, example.answer) for example in examples]
+    texts = [(example.prompt, example.separator + example.answer) for example in examples]
     return _encode(texts, tokenizer, max_length)
 
 
@@ -158,7 +158,7 @@ def encode_choices(
     if len({number for number, _, _ in pairs}) < len(examples):
         without = next(example for example in examples if not example.choices)
         raise ValueError(f"example must have choices, got none for prompt {without.prompt!r}")
-    texts = [(example.prompt, choice) for _, example, choice in pairs]
+    texts = [(example.prompt, example.separator + choice) for _, example, choice in pairs]
     owner = np.array([number for number, _, _ in pairs], dtype=np.int64)
     correct = np.array([choice == example.answer for _, example, choice in pairs], dtype=np.bool_)
     return _encode(texts, tokenizer, max_length), owner, correct
@@ -184,7 +184,7 @@ def _encode(
         if left < 0:
             raise ValueError(
                 f"answer must fit into max_length {max_length} with its end-of-text token, "
-                f"got {len(answer)} tokens: {text[:80]!r}"
+                f"got {len(answer)} tokens: {text.strip()[:80]!r}"
             )
         head = prefix + prompt[max(0, len(prompt) - left) :]
         rows.append(([*head, *answer, end], len(head)))
@@ -197,26 +197,26 @@ def continuations(
     prompts: Sequence[Sequence[int]],
     tokenizer: PreTrainedTokenizerBase,
 ) -> list[list[int]]:
-    """Return the tokens that a space and the answer add to those of each prompt.
+    """Return the tokens that an answer adds to those of each prompt.
 
     They come from prompt and answer encoded together, as many tokenizers encode the beginning of a
     text in another way. Where a token spans the two, the answer encoded alone is taken, with or
-    without the space, by which the row is the same text.
+    without its space, by which the row is the same text.
 
     Parameters
     ----------
-    texts : (n,) prompt and answer
+    texts : (n,) prompt, and answer with the separator before it
     prompts : (n,) tokens of each prompt
     tokenizer : the model's
     """
-    together = _tokens(tokenizer, [f"{prompt} {answer}" for prompt, answer in texts])
+    together = _tokens(tokenizer, [prompt + answer for prompt, answer in texts])
     found: list[list[int]] = []
     for (_, answer), prompt, whole in zip(texts, prompts, together, strict=True):
         head = list(prompt)
         if whole[: len(head)] == head and len(whole) > len(head):
             found.append(whole[len(head) :])
             continue
-        apart = _tokens(tokenizer, [f" {answer}", answer])
+        apart = _tokens(tokenizer, [answer, answer.removeprefix(" ")])
         wanted = tokenizer.decode(whole)
         same = (each for each in apart if tokenizer.decode([*head, *each]) == wanted)
         found.append(next(same, apart[0]))

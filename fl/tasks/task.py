@@ -16,13 +16,15 @@ class Example:
     Attributes
     ----------
     prompt : input of the model
-    answer : expected continuation, without the joining space
+    answer : expected continuation, without the separator
     choices : candidate answers, the correct one among them; empty for a free answer
+    separator : text between prompt and answer
     """
 
     prompt: str
     answer: str
     choices: tuple[str, ...] = ()
+    separator: str = " "
 
 
 @dataclass(frozen=True)

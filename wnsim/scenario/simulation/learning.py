@@ -129,9 +129,8 @@ class Learner:
         ScenarioError
             if the model cannot be loaded, or does not fit the scenario
         """
-        import torch
-
-        from fl.engine.device import prefers_bfloat16, select_device
+        from fl.engine.device import convert_if_faster, select_device
+        from fl.models.chat import in_chat_template
         from fl.models.language_model import load
         from fl.session import PROTOCOLS
         from fl.trainer import Trainer
@@ -148,8 +147,9 @@ class Learner:
             device, dtype = select_device(learning.trainer)
             encoder = learning.scoring == "similarity"
             model, tokenizer = load(learning.model, dtype, device, quantization, encoder=encoder)
-            if prefers_bfloat16(learning.trainer, model):
-                model.to(torch.bfloat16)
+            if learning.prompt_format == "chat-template":
+                tasks = in_chat_template(tasks, tokenizer, learning.max_length)
+            if convert_if_faster(learning.trainer, model):
                 warnings.warn(
                     "products with frozen weights are in bfloat16, which is much faster on this "
                     "processor; fl.trainer.dtype: float32 keeps them in single precision",
