@@ -185,7 +185,7 @@ def test_all_figures_are_of_the_right_width(tmp_path: Path, variants: int, seeds
         for seed in range(seeds)
     ]
     drawn = draw(tmp_path, runs)
-    assert [path.stem for path in drawn] == list(FIGURES)
+    assert [path.stem for path in drawn] == [name for name in FIGURES if name != "swept"]
     for path in drawn:
         pdf = path.read_bytes()
         (box,) = re.findall(rb"/MediaBox \[ ?([\d. ]+)\]", pdf)
@@ -313,3 +313,64 @@ def test_the_target_figure_shows_the_estimate_of_its_number(tmp_path: Path) -> N
     assert drawn["time_s"].tolist() == [0.0, 2.0, 3.0, 20.0]
     assert drawn["share_of_runs"].tolist() == pytest.approx([0.0, 1 / 3, 2 / 3, 2 / 3])
     assert set(drawn["median_s"]) == {3.0}
+
+
+SUMMARY = "run,metric,value\n"
+
+
+def make_swept(
+    results: Path, values: list[tuple[str, dict[str, object], list[float]]]
+) -> list[str]:
+    """Write runs of variants with swept values, and their accuracies by seed."""
+    names, summary = [], SUMMARY
+    for variant, swept, accuracies in values:
+        for seed, accuracy in enumerate(accuracies):
+            run = make_run(results, variant, seed, [accuracy])
+            path = results / run / "manifest.json"
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"swept": swept}))
+            summary += f"{run},accuracy_all_tasks,{accuracy}\n{run},simulated_s,{10 + seed}\n"
+            names.append(run)
+    (results / "summary.csv").write_text(summary)
+    return names
+
+
+def test_a_swept_number_is_the_abscissa_with_intervals_of_seeds(tmp_path: Path) -> None:
+    """Oracle: of 0.2 and 0.4, mean 30 % and half-width t(1) s / sqrt 2 = 12.706 x 10 %."""
+    key, other = "fl.method.density", "fl.rounds"
+    runs = make_swept(
+        tmp_path,
+        [
+            ("b", {key: 0.5, other: 4}, [0.2, 0.4]), ("b", {key: 0.01, other: 4}, [0.1, 0.1]),
+            ("b", {key: 0.1, other: 8}, [0.6]), ("a", {key: 0.1, other: 4}, [0.5, 0.7]),
+        ],
+    )  # fmt: skip
+    draw(tmp_path, runs)
+    plotted = pd.read_csv(tmp_path / "figures" / "swept.csv")
+    accuracy = plotted[plotted["metric"] == "accuracy_all_tasks"].set_index(["curve", key])
+    assert list(accuracy.index) == [
+        ("b, fl.rounds=4", 0.01), ("b, fl.rounds=8", 0.1), ("a, fl.rounds=4", 0.1),
+        ("b, fl.rounds=4", 0.5),
+    ]  # fmt: skip
+    row = accuracy.loc[("b, fl.rounds=4", 0.5)]
+    assert (row["n"], row["mean"]) == (2, pytest.approx(30.0))
+    assert row["high"] - row["mean"] == pytest.approx(12.7062 * 10.0, rel=1e-4)
+    assert pd.isna(accuracy.loc[("b, fl.rounds=8", 0.1), "low"])
+    assert set(plotted["metric"]) == {"accuracy_all_tasks", "simulated_s"}
+
+
+@pytest.mark.parametrize(
+    "swept",
+    [[{}, {}], [{"k": 1}, {"k": 1}], [{"k": [1, 2]}, {"k": [3, 4]}], [{"k": 1}, {"k": "auto"}]],
+    ids=str,
+)
+def test_what_is_no_axis_is_not_drawn(tmp_path: Path, swept: list[dict[str, object]]) -> None:
+    runs = make_swept(tmp_path, [("a", one, [0.1]) for one in swept])
+    draw(tmp_path, runs)
+    assert not (tmp_path / "figures" / "swept.csv").exists()
+
+
+def test_swept_names_keep_their_order(tmp_path: Path) -> None:
+    names = ["random", "full", "agglomerative"]
+    draw(tmp_path, make_swept(tmp_path, [("a", {"fl.topology": name}, [0.1]) for name in names]))
+    plotted = pd.read_csv(tmp_path / "figures" / "swept.csv")
+    assert list(dict.fromkeys(plotted["fl.topology"])) == names

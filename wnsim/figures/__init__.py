@@ -14,7 +14,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from wnsim.figures import clusters, delivery, learning, maps, outcomes, stacks, targets
+from wnsim.figures import clusters, delivery, learning, maps, outcomes, stacks, swept, targets
 from wnsim.figures.lines import Line, read_lines
 from wnsim.figures.style import (
     COLUMN_IN,
@@ -43,6 +43,7 @@ __all__ = [
 Plot = Callable[[Figure, Sequence[Line]], pd.DataFrame | None]
 
 FIGURES: dict[str, Plot] = {
+    "swept": swept.metrics_over_values,
     "latency": delivery.latency,
     "goodput": delivery.goodput,
     "outcomes": outcomes.outcomes,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ class Line:
     Parameters
     ----------
     name : variant and swept values
+    variant, swept : variant, and swept values by key
     folders : folders of the runs
     metrics : metrics of the runs by name, if there is a summary
     sizes : `actual`, or the architecture whose sizes are emulated
@@ -29,6 +30,8 @@ class Line:
     """
 
     name: str
+    variant: str
+    swept: Mapping[str, Any]
     folders: tuple[Path, ...]
     metrics: tuple[dict[str, float], ...]
     sizes: str
@@ -64,19 +67,21 @@ def read_lines(results: Path, runs: Sequence[str]) -> list[Line]:
     """
     measured = _summary(results / "summary.csv")
     groups: dict[str, list[str]] = {}
-    sizes: dict[str, str] = {}
+    first: dict[str, dict[str, Any]] = {}
     for run in runs:
         manifest = json.loads((results / run / "manifest.json").read_text("utf-8"))
         swept = [f"{key}={value}" for key, value in manifest["swept"].items()]
         name = ", ".join([part for part in (manifest["variant"], *swept) if part])
         groups.setdefault(name or manifest["scenario"], []).append(run)
-        sizes[name or manifest["scenario"]] = manifest["sizes"]
+        first.setdefault(name or manifest["scenario"], manifest)
     return [
         Line(
             name,
+            first[name]["variant"],
+            first[name]["swept"],
             tuple(results / run for run in members),
             tuple(measured.get(run, {}) for run in members),
-            sizes[name],
+            first[name]["sizes"],
             line_style(index),
         )
         for index, (name, members) in enumerate(groups.items())

@@ -36,6 +36,7 @@ _ROOM_BYTES = 20_000
 _BROAD_PT = 72.0 * 5
 
 TITLES = {
+    "swept": "Metrics over a swept value",
     "accuracy": "Accuracy over simulated time",
     "accuracy-bytes": "Accuracy over bytes on the air",
     "accuracy-rounds": "Accuracy over rounds",
