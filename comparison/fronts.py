@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from wnsim.core.statistics import mean
-from wnsim.figures.style import PAGE_WIDTH_IN, STYLE
+from wnsim.figures.style import PAGE_WIDTH_IN, STYLE, logarithmic
 
 from .ranking import front
 
@@ -39,7 +39,7 @@ def draw(lines: Sequence[Line], path: Path) -> None:
         for axes, (column, scale, label) in zip((left, right), _COSTS, strict=True):
             _panel(axes, [line for line in lines if line.mean("offered_bytes") > 0], column, scale)
             axes.set_xlabel(label)
-        left.set_xscale("log")
+        logarithmic(left)
         left.set_ylabel("Accuracy on all tasks [%]")
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=200, metadata={"Software": None})

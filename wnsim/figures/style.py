@@ -22,7 +22,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from wnsim.storage import records
 
@@ -159,6 +159,13 @@ def scale(axis: Axis, quantity: str, unit: str, largest: float) -> None:
     )
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / factor:g}"))
     axis.set_label_text(f"{quantity} [{prefix}{unit}]")
+
+
+def logarithmic(axes: Axes) -> None:
+    """Make the abscissa logarithmic, with plain numbers: powers would be shown as their source."""
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def say_sizes(axes: Axes, sizes: Iterable[str]) -> None:

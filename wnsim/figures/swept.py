@@ -18,7 +18,14 @@ from matplotlib.lines import Line2D
 
 from wnsim.core.statistics import mean
 from wnsim.figures.lines import Line
-from wnsim.figures.style import COLUMN_IN, PAGE_WIDTH_IN, legend_above, line_style, short
+from wnsim.figures.style import (
+    COLUMN_IN,
+    PAGE_WIDTH_IN,
+    legend_above,
+    line_style,
+    logarithmic,
+    short,
+)
 
 _PANELS = {
     "accuracy_all_tasks": "Accuracy, all tasks [%]",
@@ -63,7 +70,7 @@ def metrics_over_values(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame |
         if not numeric:
             axes.set_xticks(list(at.values()), [short(str(value)) for value in values])
         elif min(values) > 0 and max(values) >= _WIDE * min(values):
-            axes.set_xscale("log")
+            logarithmic(axes)
     for axes in list(panels):
         axes.set_visible(False)
     if any(handles):
