@@ -10,7 +10,17 @@ import numpy as np
 import pytest
 import simpy
 
-from fl.config import Asynchronous, Full, Learning, Local, Lora, Ring, Server, SoLora
+from fl.config import (
+    Asynchronous,
+    Full,
+    Learning,
+    Local,
+    Lora,
+    Ring,
+    Server,
+    SoLora,
+    Synchronous,
+)
 from fl.session import PROTOCOLS
 from fl.session.quadratic_trainer import QuadraticTrainer
 from wnsim.core.clock import Clock
@@ -77,10 +87,12 @@ class Wire:
 def gossip(
     targets: Sequence[float], seconds: Sequence[float], latency_s: float, **settings: Any
 ) -> tuple[Any, Wire]:
-    learning = Learning(protocol=Asynchronous(**settings.pop("protocol", {})), **settings)
+    protocol = settings.pop("protocol", {})
+    protocol = Asynchronous(**protocol) if isinstance(protocol, dict) else protocol
+    learning = Learning(protocol=protocol, **settings)
     wire = Wire(len(targets), latency_s)
     trainer = QuadraticTrainer(targets, 0.1)
-    session = PROTOCOLS[Asynchronous](
+    session = PROTOCOLS[type(protocol)](
         wire, trainer, learning, lambda device, flops: seconds[device], len(targets), 1,
         lambda number, time_s, accuracy: None,
     )  # fmt: skip
@@ -117,6 +129,26 @@ def test_a_latency_below_a_round_is_a_delay_of_one_round() -> None:
     x = (x + before.sum() - before) / 3
     assert [state.value() for state in session.states] == pytest.approx(x.tolist(), rel=1e-12)
     assert wire.now_s == pytest.approx(2.0 * rounds + 0.5)
+
+
+@pytest.mark.parametrize("protocol", [Synchronous(), Asynchronous()], ids=lambda each: each.model)
+def test_a_run_ends_at_the_evaluation_that_reaches_an_accuracy(protocol: Any) -> None:
+    """Law: all average in each round, so that after k of them 1 - 0.9^k of the way is left behind;
+    half of it after ln 0.5 / ln 0.9 = 6.6 rounds, which is round 8 if tests are in even ones."""
+    settings: dict[str, Any] = {"topology": Full(), "rounds": 20, "protocol": protocol}
+    session, wire = gossip(
+        [1.0, 2.0, 6.0], [2.0] * 3, 0.0, evaluate_every=2, stop_at=0.5, **settings
+    )
+    tested: dict[int, float] = {}
+    for row in session.evaluations:
+        tested.setdefault(row.round, row.accuracy)
+    assert tested == pytest.approx({k: 1 - 0.9**k for k in (0, 2, 4, 6, 8)})
+    # Without a barrier, rounds that have begun by then are finished.
+    begun = 0 if protocol.model == "synchronous" else 1
+    assert max(row.round for row in session.rounds) == 8 + begun
+    assert wire.now_s == pytest.approx(16.0 + 2.0 * begun)
+    never, _ = gossip([1.0, 2.0, 6.0], [2.0] * 3, 0.0, stop_at=0.95, **settings)
+    assert max(row.round for row in never.rounds) == 20
 
 
 def test_stale_updates_count_less() -> None:

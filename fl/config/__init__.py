@@ -255,6 +255,8 @@ class Learning:
         training examples after those that are trained on
     evaluate_before_aggregation : whether devices are also tested after their local steps, before
         aggregation; the difference is the interference of the aggregated updates
+    stop_at : mean accuracy on all tasks with which a run ends, at the first evaluation that reaches
+        it; none: after all rounds
     target_accuracies : mean accuracies on all tasks for which time and bytes until they are reached
         are reported
     target_crossing : when a target is reached: in the `first` evaluation of at least this accuracy,
@@ -296,6 +298,7 @@ class Learning:
     evaluate_devices: Literal["all", "present"] = "all"
     evaluate_on: Literal["test", "validation"] = "test"
     evaluate_before_aggregation: bool = False
+    stop_at: Annotated[float, Field(gt=0, le=1)] | None = None
     target_accuracies: tuple[Share, ...] = ()
     target_crossing: Literal["smoothed", "first"] = "smoothed"
     max_length: Annotated[int, Field(ge=8, le=4096)] = 128

@@ -49,7 +49,7 @@ class AsynchronousSession(Session):
             received, staleness = self._receive_pending(me)
             if state is not None and received:
                 self.states[me] = self.aggregate(me, state, received, self._factors(staleness))
-        # Fewer rounds than requested, if all devices have left for good.
+        # Fewer rounds than requested, if all devices have left for good or `stop_at` is reached.
         number = self._completed // self.devices
         self.recorder.settle(number, self.states)
         if number or self._completed:
@@ -58,7 +58,7 @@ class AsynchronousSession(Session):
     def _device(self, me: int) -> Steps:
         """Run the local rounds of a device."""
         number = 0
-        while self._remaining > 0:
+        while self._remaining > 0 and not self.has_reached:
             if not self.network.snapshot().present[me]:
                 wait_s = self.network.next_presence_s()
                 if wait_s is None:

@@ -81,6 +81,8 @@ class Session:
         self.corruptions = self.recorder.corruptions
         self._compute_time_s = compute_time_s
         self._progress = progress
+        # Whether the last evaluation has reached `stop_at`.
+        self.has_reached = False
         self._evaluated_round = -1
         # Time until which the loss of each device's memory has been handled.
         self._memory_checked_s = [0.0] * devices
@@ -170,6 +172,8 @@ class Session:
         """
         self.evaluate(0)
         for number in range(1, self.learning.rounds + 1):
+            if self.has_reached:
+                break
             present = yield from self.wait_for_devices()
             if not present:
                 # All devices have left for good.
@@ -322,7 +326,12 @@ class Session:
                 number, device, result, trained, present=bool(present[device])
             )
         self._evaluated_round = number
-        self._progress(number, now_s, sum(total) / len(total) if total else None)
+        accuracy = sum(total) / len(total) if total else None
+        stop_at = self.learning.stop_at
+        self.has_reached = bool(
+            stop_at is not None and accuracy is not None and accuracy >= stop_at
+        )
+        self._progress(number, now_s, accuracy)
 
     def _test_before_aggregation(self, device: int, number: int) -> LazyValue[Evaluation] | None:
         """Return the test results before a device's last aggregation, None if not requested."""

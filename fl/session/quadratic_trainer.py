@@ -97,7 +97,7 @@ class QuadraticTrainer:
 
     Parameters
     ----------
-    targets : c of each device
+    targets : c of each device, whose mean is not zero
     rate : learning rate
     """
 
@@ -177,9 +177,14 @@ class QuadraticTrainer:
         state: Number | None,
         cached: Mapping[int, Number] | None = None,
     ) -> LazyValue[Any]:
-        """Return an accuracy of 0 on the only task."""
-        result = Evaluation([0.0], 0.0, 0.0, [{}])
-        return DerivedValue("test", (), lambda: result)
+        """Return 1 - |x - c| / |c| as accuracy, at least 0, with the mean c of all devices."""
+
+        def measure() -> Evaluation:
+            mean = float(np.mean(self._targets))
+            x = 0.0 if state is None else state.value()
+            return Evaluation([max(0.0, 1.0 - abs(x - mean) / abs(mean))], 0.0, 0.0, [{}])
+
+        return DerivedValue(f"test {device} {round_}", (), measure)
 
 
 def _mean(key: str, values: Sequence[Number], weights: Sequence[float]) -> Number:
