@@ -12,6 +12,7 @@ queries after Ainslie et al., EMNLP 2023.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import torch
@@ -33,8 +34,9 @@ MOST_PLACES = 512
 _FREE_OF_LENGTH = ("default", "linear", "llama3")
 _ACTIVATIONS = ("SiLU", "SiLUActivation")
 _PROBE_TOKENS = 8
-# Largest deviation from the logits of the library, over the largest logit, by dtype of the weights.
-_DEVIATION = {torch.float32: 1e-4, torch.bfloat16: 0.1}
+_DTYPES = (torch.float32, torch.bfloat16)
+# Largest deviation from the logits of the library, over the largest logit.
+_DEVIATION = 1e-4
 
 Kept = tuple[list[BlockState], torch.Tensor, torch.Tensor]
 """States of the blocks, and the input of the last norm with its 1 / rms."""
@@ -176,7 +178,8 @@ def find_decoder(lm: Any, head: nn.Module | None) -> Decoder | None:
     """Return the decoder of a causal language model; None if it is not of this family.
 
     A model belongs to the family if it has its modules, and no parameters besides, and its logits
-    are those of the decoder on a probe.
+    are those of the decoder on a probe. A model in bfloat16 is probed by its first block in
+    float32: the library's own logits in bfloat16 are no standard.
 
     Parameters
     ----------
@@ -186,13 +189,30 @@ def find_decoder(lm: Any, head: nn.Module | None) -> Decoder | None:
     model = getattr(lm, "model", None)
     if head is None or model is None or not _is_of_family(lm, model, head):
         return None
-    decoder = Decoder(model, head)
+    probed = (lm, head) if lm.dtype == torch.float32 else _first_block(lm, head)
+    return Decoder(model, head) if _is_right(*probed) else None
+
+
+def _is_right(lm: Any, head: nn.Module) -> bool:
+    """Return whether the decoder of a float32 model has the library's logits on a probe."""
     ids = torch.arange(_PROBE_TOKENS)[None] % lm.config.vocab_size
+    layout = TokenLayout.of_rows(ids, torch.arange(_PROBE_TOKENS), 1)
     with torch.no_grad():
-        expected = lm(input_ids=ids, use_cache=False).logits[0].float()
-        found = decoder.logits(TokenLayout.of_rows(ids, torch.arange(_PROBE_TOKENS), 1))
-    bound = _DEVIATION[lm.dtype] * float(expected.abs().max())
-    return decoder if torch.allclose(found, expected, rtol=0.0, atol=bound) else None
+        expected = lm(input_ids=ids, use_cache=False).logits[0]
+        found = Decoder(lm.model, head).logits(layout)
+    bound = _DEVIATION * float(expected.abs().max())
+    return torch.allclose(found, expected, rtol=0.0, atol=bound)
+
+
+def _first_block(lm: Any, head: nn.Module) -> tuple[Any, nn.Module]:
+    """Return a copy of a model and its output layer in float32, with its first block alone."""
+    blocks = lm.model.layers
+    lm.model.layers = blocks[:1]
+    try:
+        copy, head_of_copy = deepcopy((lm, head))
+    finally:
+        lm.model.layers = blocks
+    return copy.float(), head_of_copy
 
 
 def _is_of_family(lm: Any, model: Any, head: nn.Module) -> bool:
@@ -222,7 +242,7 @@ def _is_of_family(lm: Any, model: Any, head: nn.Module) -> bool:
     return (
         all(frozen_norm(norm) is not None for norm in (*norms, model.norm))
         and all(_is_plain(layer) for layer in layers)
-        and lm.dtype in _DEVIATION
+        and lm.dtype in _DTYPES
         and all(each.dtype == lm.dtype and each.device.type == "cpu" for each in parameters)
         and {id(each) for each in parameters} <= owned
         and {(q, k) for q, k, _ in outputs} == shapes
