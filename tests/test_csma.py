@@ -384,7 +384,14 @@ def situations(draw: st.DrawFn) -> dict[str, object]:
         "moving": draw(st.booleans()),
         "faded": draw(st.booleans()),
         "phy": draw(
-            st.sampled_from([Wifi(rate_mbps=24.0), Wifi(), Wifi(standard="n", short_guard=True)])
+            st.sampled_from(
+                [
+                    Wifi(rate_mbps=24.0),
+                    Wifi(),
+                    Wifi(standard="n", guard_interval_us=0.4),
+                    Wifi(standard="ax", streams=2),
+                ]
+            )
         ),
         "mac": Csma(
             arq=draw(st.booleans()),

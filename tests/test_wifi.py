@@ -7,7 +7,9 @@ from reference_tables import rows
 from wnsim.mac import MAC, Csma, Ofdma
 from wnsim.mac.csma import require_match
 from wnsim.phy import PHY, Shannon, Wifi
-from wnsim.phy.wifi import _SPECTRA, BANDWIDTH_HZ, Scheme, schemes
+from wnsim.phy.wifi import BANDWIDTH_HZ
+from wnsim.phy.wifi_coding import _SPECTRA
+from wnsim.phy.wifi_formats import Scheme, preamble_ns, schemes
 
 BITS = 1400 * 8
 PUNCTURED = {
@@ -22,7 +24,7 @@ SIMULATED = rows("wifi_viterbi_simulated.csv")
 def scheme(standard: str, rate_mbps: float, decoder: str = "soft") -> Scheme:
     found = [
         each
-        for each in schemes(standard, False, decoder)
+        for each in schemes(standard, decoder=decoder)
         if abs(each.rate_bps / 1e6 - rate_mbps) < 0.01
     ]
     assert len(found) == 1
@@ -38,8 +40,62 @@ def test_rates() -> None:
     assert legacy == pytest.approx([6, 9, 12, 18, 24, 36, 48, 54])
     long = [each.rate_bps / 1e6 for each in schemes("n")]
     assert long == pytest.approx([6.5, 13, 19.5, 26, 39, 52, 58.5, 65])
-    short = [each.rate_bps / 1e6 for each in schemes("n", True)]
+    short = [each.rate_bps / 1e6 for each in schemes("n", guard_ns=400)]
     assert short == pytest.approx([7.2, 14.4, 21.7, 28.9, 43.3, 57.8, 65, 72.2], abs=0.05)
+
+
+# IEEE 802.11-2020, 21.5 and IEEE 802.11ax-2021, 27.5, as rounded there: width [MHz], guard interval
+# [ns], streams, and rates [Mbit/s] by MCS; None where there is no such scheme.
+TABLES = [
+    ("n", 40, 400, 1, (15, 30, 45, 60, 90, 120, 135, 150)),
+    ("n", 20, 800, 4, (26, 52, 78, 104, 156, 208, 234, 260)),
+    ("ac", 20, 800, 1, (6.5, 13, 19.5, 26, 39, 52, 58.5, 65, 78, None)),
+    ("ac", 20, 800, 3, (19.5, 39, 58.5, 78, 117, 156, 175.5, 195, 234, 260)),
+    ("ac", 80, 800, 1, (29.3, 58.5, 87.8, 117, 175.5, 234, 263.3, 292.5, 351, 390)),
+    ("ac", 80, 400, 3, (97.5, 195, 292.5, 390, 585, 780, None, 975, 1170, 1300)),
+    ("ac", 160, 400, 2, (130, 260, 390, 520, 780, 1040, 1170, 1300, 1560, 1733.3)),
+    ("ax", 20, 800, 1, (8.6, 17.2, 25.8, 34.4, 51.6, 68.8, 77.4, 86, 103.2, 114.7, 129, 143.4)),
+    ("ax", 40, 3200, 1, (14.6, 29.3, 43.9, 58.5, 87.8, 117, 131.6, 146.3, 175.5, 195, 219.4,
+                         243.8)),
+    ("ax", 80, 800, 1, (36, 72.1, 108.1, 144.1, 216.2, 288.2, 324.3, 360.3, 432.4, 480.4, 540.4,
+                        600.5)),
+    ("ax", 160, 1600, 4, (272.2, 544.4, 816.7, 1088.9, 1633.3, 2177.8, 2450, 2722.2, 3266.7,
+                          3629.6, 4083.3, 4537)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("standard", "width", "guard", "streams", "rates"), TABLES)
+def test_rates_are_those_of_the_standards_tables(
+    standard: str, width: int, guard: int, streams: int, rates: tuple[float | None, ...]
+) -> None:
+    found = {
+        each.mcs: each.rate_bps / 1e6
+        for each in schemes(standard, width, guard, streams)
+        if each.streams == streams
+    }
+    assert found == pytest.approx({m: r for m, r in enumerate(rates) if r is not None}, abs=0.061)
+
+
+def test_preambles() -> None:
+    """HT-mixed, VHT and HE: legacy part of 20 us, signal fields, one training symbol per stream."""
+    assert [preamble_ns("n", n, 800) for n in (1, 2, 3)] == [36_000, 40_000, 48_000]
+    assert [preamble_ns("ac", n, 800) for n in (1, 4)] == [40_000, 52_000]
+    # 20 + 4 + 8 + 4 us, and training symbols of 6.4 + 0.8 or 12.8 + 3.2 us.
+    assert [preamble_ns("ax", 1, guard) for guard in (800, 3200)] == [43_200, 52_000]
+
+
+def test_streams_need_more_power() -> None:
+    """Law: two streams share the power and lose 3 dB more, which is a factor of four."""
+    found = {(each.mcs, each.streams): each for each in schemes("ax", 80, 800, 2, "soft", 3.0103)}
+    for mcs in range(12):
+        one, two = (found[mcs, n].threshold(BITS, 0.1) for n in (1, 2))
+        assert two == pytest.approx(4.0 * one, rel=1e-4)
+    radio = Wifi(standard="ax", streams=2).rates(80e6)
+    chosen = [radio.scheme(snr, BITS) for snr in np.logspace(-1, 6, 300)]
+    assert {each.streams for each in chosen} == {1, 2}
+    assert chosen[-1].rate_bps == pytest.approx(1201e6, rel=1e-3)
+    rates = [each.rate_bps for each in chosen]
+    assert rates == sorted(rates)
 
 
 @pytest.mark.parametrize(
@@ -56,7 +112,7 @@ def test_rates() -> None:
     ],
 )
 def test_durations(standard: str, short: bool, place: int, octets: int, microseconds: int) -> None:
-    frame = schemes(standard, short)[place]
+    frame = schemes(standard, guard_ns=400 if short else 800)[place]
     assert frame.duration_ns(8 * octets) == 1000 * microseconds
 
 
@@ -195,7 +251,7 @@ def test_errors_of_short_frames_agree_with_a_simulated_decoder() -> None:
             if (each._order, each._twelfths) == (order, twelfths)
         ]
         if not found and (order, twelfths) in ((2, 8), (2, 10)):
-            found = [Scheme("n", 52, order, twelfths, False, "soft")]
+            found = [Scheme(52, order, twelfths, 4_000, 36_000, "soft")]
         if 0.004 < error < 0.95:
             off_db = db(found[0].threshold(int(row["bits"]), error)) - float(row["snr_db"])
             # The mean information of a QAM symbol understates what this code makes of it.
@@ -206,7 +262,7 @@ def test_errors_of_short_frames_agree_with_a_simulated_decoder() -> None:
 def test_errors_fall_with_snr_and_grow_with_length(decoder: str) -> None:
     snr = np.logspace(-2, 4, 400)
     for standard in ("a", "n"):
-        for frame in schemes(standard, False, decoder):
+        for frame in schemes(standard, decoder=decoder):
             error = frame.error(snr, BITS)
             assert np.all(np.diff(error) <= 1e-9)
             assert error[0] == 1.0
@@ -219,7 +275,7 @@ def test_errors_fall_with_snr_and_grow_with_length(decoder: str) -> None:
 
 def test_one_value_is_as_good_as_many() -> None:
     snr = np.logspace(-1, 3, 301)
-    for frame in (*schemes("a"), *schemes("n", False, "hard")):
+    for frame in (*schemes("a"), *schemes("n", decoder="hard")):
         together = frame.error(snr, BITS)
         assert [float(frame.error(snr[i : i + 1], BITS)[0]) for i in range(301)] == list(together)
 
@@ -227,7 +283,7 @@ def test_one_value_is_as_good_as_many() -> None:
 @pytest.mark.parametrize("decoder", ["soft", "hard"])
 def test_hazards_equal_errors(decoder: str) -> None:
     snr = 10 ** np.random.default_rng(1).uniform(-3.2, 6.2, 400)
-    for frame in (*schemes("a", False, decoder), *schemes("n", True, decoder)):
+    for frame in (*schemes("a", decoder=decoder), *schemes("n", guard_ns=400, decoder=decoder)):
         hazard = np.array([frame.hazard(each) for each in snr])
         exact = frame.bit_error(snr)
         some = (exact > 1e-30) & (exact < 0.9)
@@ -237,22 +293,27 @@ def test_hazards_equal_errors(decoder: str) -> None:
 
 
 def test_the_rate_follows_the_mean_snr() -> None:
-    radio = Wifi(target_error=0.05)
+    radio = Wifi(target_error=0.05).rates(BANDWIDTH_HZ)
     chosen = [radio.scheme(snr, BITS) for snr in np.logspace(-1, 4, 200)]
     rates = [each.rate_bps for each in chosen]
     assert rates == sorted(rates)
     assert {round(rate / 1e6) for rate in rates} >= {6, 12, 24, 36, 48, 54}
     for snr, each in zip(np.logspace(-1, 4, 200), chosen, strict=True):
         assert each is radio.schemes[0] or each.error(np.array(snr), BITS) <= 0.05 * (1 + 1e-6)
-    fixed = Wifi(rate_mbps=24.0)
+    fixed = Wifi(rate_mbps=24.0).rates(BANDWIDTH_HZ)
     assert fixed.scheme(1e-3, BITS).rate_bps == 24e6
-    assert Wifi(standard="n", short_guard=True, rate_mbps=72.2).scheme(1.0, 1).data_bits == 260
+    short = Wifi(standard="n", guard_interval_us=0.4, rate_mbps=72.2).rates(BANDWIDTH_HZ)
+    assert short.scheme(1.0, 1).data_bits == 260
+    he = Wifi(standard="ax", mcs=11, streams=2).rates(160e6)
+    assert he.scheme(1.0, 1).rate_bps == pytest.approx(2402e6, rel=1e-3)
 
 
 def test_answers_go_at_the_highest_basic_rate() -> None:
-    answers = {each.rate_bps / 1e6: Wifi().control(each).rate_bps / 1e6 for each in schemes("a")}
+    radio = Wifi().rates(BANDWIDTH_HZ)
+    answers = {each.rate_bps / 1e6: radio.control(each).rate_bps / 1e6 for each in schemes("a")}
     assert answers == {6: 6, 9: 6, 12: 12, 18: 12, 24: 24, 36: 24, 48: 24, 54: 24}
-    assert Wifi(standard="n").control(schemes("n")[0]).rate_bps == 6e6
+    assert radio.control(schemes("n")[0]).rate_bps == 6e6
+    assert radio.control(schemes("ax", 80)[-1]).rate_bps == 24e6
 
 
 def test_rates_at_an_snr() -> None:
@@ -270,14 +331,29 @@ def test_rates_at_an_snr() -> None:
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Wifi(short_guard=True), "short_guard must be false with standard a, got true"),
+        (lambda: Wifi(guard_interval_us=0.4), "guard_interval_us must be one of 0.8 with standard"),
+        (lambda: Wifi(standard="ax", guard_interval_us=0.4), "one of 0.8, 1.6, 3.2 with standard"),
+        (lambda: Wifi(streams=2), "streams must be 1 with standard a, got 2"),
+        (lambda: Wifi(standard="ac", mcs=10), "mcs must be at most 9 with standard ac, got 10"),
+        (lambda: Wifi(mcs=1, rate_mbps=6.0), "mcs and rate_mbps exclude each other"),
+        (
+            lambda: Wifi(standard="ac", mcs=9).modem(20e6, 1, 1000),
+            "mcs 9 does not exist with 1 streams on 20 MHz",
+        ),
+        (
+            lambda: Wifi(standard="n").modem(80e6, 1, 1000),
+            "bandwidth_hz must be 20 or 40 MHz with wifi standard n, got 8e",
+        ),
         (lambda: Wifi(rate_mbps=11.0), r"rate_mbps must be one of 6, 9, .* 54, got 11"),
         (lambda: Wifi(rate_mbps=float("nan")), "rate_mbps"),
         (lambda: Wifi(target_error=0.0), "target_error"),
         (lambda: Csma(cw_min=31, cw_max=15), "cw_max must be at least cw_min, 31, got 15"),
         (lambda: Csma(retry_limit=0), "retry_limit"),
         (lambda: Csma(energy_dbm=float("inf")), "energy_dbm"),
-        (lambda: Wifi().modem(5e6, 1, 1000), "bandwidth_hz must be 20 MHz with wifi, got 5e"),
+        (
+            lambda: Wifi().modem(5e6, 1, 1000),
+            "bandwidth_hz must be 20 MHz with wifi standard a, got",
+        ),
         (lambda: require_match(Csma(), Shannon()), "must be used with the radio wifi, got shannon"),
         (lambda: require_match(Ofdma(), Wifi()), "must be used with the medium access csma, got"),
         (

@@ -41,7 +41,7 @@ _SIDELINKS = (
     Sidelink(period_slots=60, resources_per_period=9, keep_probability=0.5, repetitions=1),
 )
 _CONTENTION = (Csma(), Csma(arq=False, retry_limit=2), Csma(cw_min=3, capture_db=5.0))
-_WIFIS = (Wifi(), Wifi(rate_mbps=24.0), Wifi(standard="n", short_guard=True))
+_WIFIS = (Wifi(), Wifi(rate_mbps=24.0), Wifi(standard="n", guard_interval_us=0.4))
 
 
 def equal_engines(full: bool) -> Finding:

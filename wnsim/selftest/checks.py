@@ -135,9 +135,10 @@ def contention() -> Iterator[Result]:
     # Transfers cut at the end count as far as they arrived.
     packets = sum(transfer.acked_bytes for transfer in net.transfers) / 1428 / span_s
     # 1428 bytes with a 36-byte MAC header, and an acknowledgement, at 24 Mbit/s.
-    scheme = phy.scheme(0.0, 1)
+    rates = phy.rates(_BANDWIDTH_HZ)
+    scheme = rates.scheme(0.0, 1)
     data_s = scheme.duration_ns(8 * (1428 + 36)) * 1e-9
-    ack_s = phy.control(scheme).duration_ns(8 * 14) * 1e-9
+    ack_s = rates.control(scheme).duration_ns(8 * 14) * 1e-9
     expected = bianchi(count, data_s + 16e-6 + ack_s + 34e-6, data_s + 34e-6)
     yield near("contention of five stations", packets, expected, 0.05 * expected, "packets/s")
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from wnsim.air.csma.frame import Frame
 from wnsim.air.csma.radio import ACK_BITS
-from wnsim.phy.wifi import SIFS_NS, TIMEOUT_NS, Scheme
+from wnsim.phy.wifi import SIFS_NS, TIMEOUT_NS
+from wnsim.phy.wifi_formats import Scheme
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,7 @@ from wnsim.phy.wifi import SIFS_NS
 if TYPE_CHECKING:
     from wnsim.air.csma.service import Service
     from wnsim.air.transmission import Attempt
-    from wnsim.phy.wifi import Scheme
+    from wnsim.phy.wifi_formats import Scheme
 
 
 @dataclass(eq=False, slots=True)

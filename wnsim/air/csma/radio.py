@@ -19,7 +19,8 @@ import numpy as np
 from wnsim.core import streams
 from wnsim.core.units import NS_PER_S, db_to_linear, dbm_to_w, linear_to_db, thermal_noise_w
 from wnsim.mac.csma import Csma, require_match
-from wnsim.phy.wifi import RAREST, Scheme, Wifi
+from wnsim.phy.wifi import Wifi
+from wnsim.phy.wifi_formats import RAREST, Scheme
 
 if TYPE_CHECKING:
     from scipy.spatial import cKDTree
@@ -48,7 +49,7 @@ class Radio:
 
     Attributes
     ----------
-    mac, phy : parameters
+    mac, phy : parameters of the medium access, and schemes
     noise_w, tx_w : noise and transmit power of each node [W]
     energy_w : energy detection threshold [W]
     backoff_key : key of the backoff draws
@@ -64,7 +65,7 @@ class Radio:
         require_match(setup.mac, world.phy)
         if not isinstance(setup.mac, Csma) or not isinstance(world.phy, Wifi):
             raise TypeError("csma must come with its own parameters")
-        self.mac, self.phy = setup.mac, world.phy
+        self.mac, self.phy = setup.mac, world.phy.rates(world.bandwidth_hz)
         self._world = world
         self._sample_ns = setup.sample_ns
         self._bandwidth_hz = world.bandwidth_hz
@@ -89,7 +90,7 @@ class Radio:
         self._received: dict[int, dict[int, float]] = {}
         self._locking: dict[int, frozenset[int]] = {}
         self._schemes: dict[tuple[int, tuple[int, ...], float], Scheme] = {}
-        self._fixed = None if self.phy.rate_mbps is None else self.phy.scheme(0.0, 1)
+        self._fixed = self.phy.fixed
 
     # Mean gains.
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from wnsim.air.csma.service import Service
     from wnsim.air.transmission import Attempt
     from wnsim.mac.csma import Csma
-    from wnsim.phy.wifi import Scheme
+    from wnsim.phy.wifi_formats import Scheme
 
 
 @dataclass(slots=True)

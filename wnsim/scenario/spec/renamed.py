@@ -26,6 +26,7 @@ RENAMED = {
     "processes": "harq_processes",
     "protect_db": "protection_ratio_db",
     "law": "distribution",
+    "short_guard": "guard_interval_us",
     "joules_per_flop": "energy_per_flop_j",
     "blackouts": "link_outages",
     "stations": "station_failures",
