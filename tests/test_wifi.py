@@ -9,7 +9,7 @@ from wnsim.mac.csma import require_match
 from wnsim.phy import PHY, Shannon, Wifi
 from wnsim.phy.wifi import BANDWIDTH_HZ
 from wnsim.phy.wifi_coding import _SPECTRA
-from wnsim.phy.wifi_formats import Scheme, preamble_ns, schemes
+from wnsim.phy.wifi_formats import STANDARDS, Scheme, preamble_ns, schemes
 
 BITS = 1400 * 8
 PUNCTURED = {
@@ -82,6 +82,48 @@ def test_preambles() -> None:
     assert [preamble_ns("ac", n, 800) for n in (1, 4)] == [40_000, 52_000]
     # 20 + 4 + 8 + 4 us, and training symbols of 6.4 + 0.8 or 12.8 + 3.2 us.
     assert [preamble_ns("ax", 1, guard) for guard in (800, 3200)] == [43_200, 52_000]
+
+
+def test_schemes_and_symbols_are_those_of_ns3() -> None:
+    """The same schemes exist, and take as many symbols of equal length.
+
+    ns-3 leaves out VHT-SIG-B, trains HE in symbols of 8 us whatever the guard interval, and ends
+    frames with short guard intervals off the grid: its preambles are subtracted, and these ends
+    rounded up.
+    """
+    table = rows("wifi_durations_ns3.csv")
+    keys = ("standard", "mcs", "width_mhz", "guard_ns", "streams")
+    known = {tuple(row[key] for key in keys): row for row in table}
+    found = {
+        (name, str(each.mcs), str(width), str(guard), str(each.streams)): each
+        for name, kind in STANDARDS.items() if name != "a"
+        for width in kind.subcarriers for guard in kind.guards_ns
+        for each in schemes(name, width, guard, 3) if each.streams in (1, 3)
+    }  # fmt: skip
+    assert set(found) == set(known)
+    for key, row in known.items():
+        name, _, _, guard, streams = key
+        trained = {"1": 1, "3": 4}[streams]
+        theirs_ns = {
+            "n": 32_000 + 4_000 * trained, "ac": 32_000 + 4_000 * trained,
+            "ax": 36_000 + 8_000 * trained,
+        }[name]  # fmt: skip
+        data_ns = int(row["duration_ns"]) - theirs_ns
+        if guard == "400":
+            data_ns = -(-data_ns // 4_000) * 4_000
+        each = found[key]
+        assert each.duration_ns(8 * int(row["size_bytes"])) - each.preamble_ns == data_ns
+
+
+def test_errors_up_to_256_qam_are_those_of_link_simulations() -> None:
+    """Tolerance: the tables are for 0.25 dB steps, and the union bound is good to 0.3 dB."""
+    for mcs in range(10):
+        part = [row for row in rows("wifi_he_per_ns3.csv") if int(row["mcs"]) == mcs]
+        log = -np.log([float(row["per"]) for row in part])
+        (frame,) = (each for each in schemes("ax") if each.mcs == mcs)
+        for error in (0.1, 0.01):
+            there_db = np.interp(-np.log(error), log, [float(row["snr_db"]) for row in part])
+            assert abs(db(frame.threshold(BITS, error)) - there_db) < 0.4
 
 
 def test_streams_need_more_power() -> None:

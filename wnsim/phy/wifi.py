@@ -39,9 +39,10 @@ class Wifi:
     Scope: errors by the reduced union bound of the convolutional code on a channel that is flat
     over the band (with several subbands their mean gain counts), with perfect interleaving; short
     frames of 16- and 64-QAM need 0.1 to 0.5 dB more than simulated ones; low-density parity-check
-    codes, which need 1 to 2 dB less, are not modelled; the physical header is not lost separately.
-    Channels have one gain: streams share the power, and lose `stream_loss_db`. One packet in a
-    frame: the higher rates bring little without aggregation. 5 GHz: no signal extension.
+    codes, which need 1.4 to 2.8 dB less by the tables of ns-3, are not modelled; the physical
+    header is not lost separately. Channels have one gain: streams share the power, and lose
+    `stream_loss_db`. A frame holds one packet: the higher rates bring little without aggregation.
+    At 5 GHz, without signal extension.
 
     Parameters
     ----------
