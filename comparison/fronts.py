@@ -23,6 +23,8 @@ _COSTS = (
     ("simulated_s", 1.0, "Simulated time [s]"),
 )
 _HEIGHT_IN = 3.6
+# Place from which names stand on the left of their points.
+_RIGHT = 0.75
 
 
 def draw(lines: Sequence[Line], path: Path) -> None:
@@ -36,10 +38,10 @@ def draw(lines: Sequence[Line], path: Path) -> None:
     with rc_context(STYLE):
         figure = Figure(figsize=(PAGE_WIDTH_IN, _HEIGHT_IN))
         left, right = figure.subplots(1, 2, sharey=True)
+        logarithmic(left)
         for axes, (column, scale, label) in zip((left, right), _COSTS, strict=True):
             _panel(axes, [line for line in lines if line.mean("offered_bytes") > 0], column, scale)
             axes.set_xlabel(label)
-        logarithmic(left)
         left.set_ylabel("Accuracy on all tasks [%]")
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, dpi=200, metadata={"Software": None})
@@ -62,9 +64,13 @@ def _panel(axes: Axes, lines: Sequence[Line], column: str, scale: float) -> None
             cost, gain.mean, yerr=gain.half, marker=marker, color="black" if is_best else "0.55",
             markerfacecolor="black" if is_best else "white", linewidth=0.6, capsize=1.5,
         )  # fmt: skip
+    for line, cost, gain in zip(lines, costs, gains, strict=True):
+        on_screen = axes.transData.transform((cost, gain.mean))
+        is_right = axes.transAxes.inverted().transform(on_screen)[0] > _RIGHT
         axes.annotate(
-            line.entry.name, (cost, gain.mean), xytext=(3, 2), textcoords="offset points",
-            fontsize=6, fontweight="bold" if is_best else "normal",
+            line.entry.name, (cost, gain.mean), xytext=(-3 if is_right else 3, 2),
+            textcoords="offset points", ha="right" if is_right else "left", fontsize=6,
+            fontweight="bold" if (cost, gain.mean) in best else "normal",
         )  # fmt: skip
     if best:
         axes.step(*zip(*best, strict=True), where="post", color="black", linewidth=0.8, zorder=0)
