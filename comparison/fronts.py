@@ -64,6 +64,8 @@ def _panel(axes: Axes, lines: Sequence[Line], column: str, scale: float) -> None
             cost, gain.mean, yerr=gain.half, marker=marker, color="black" if is_best else "0.55",
             markerfacecolor="black" if is_best else "white", linewidth=0.6, capsize=1.5,
         )  # fmt: skip
+    # Transformations are those of the limits only after this.
+    axes.autoscale_view()
     for line, cost, gain in zip(lines, costs, gains, strict=True):
         on_screen = axes.transData.transform((cost, gain.mean))
         is_right = axes.transAxes.inverted().transform(on_screen)[0] > _RIGHT
