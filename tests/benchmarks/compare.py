@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
+import math
 import os
 import platform
 import resource
@@ -49,8 +50,10 @@ it; ratios hardly do.
 NOTES = """Where a target of single messages, of devices with interference, `highway.yaml` or
 `cell.yaml` is missed, the time is in Python and NumPy: 1,200 to 1,800 calls for each message, on
 arrays of a dozen pairs. No function but those that call others has more than 5 % of it (cProfile).
-With NR over OFDMA, two thirds are link adaptation and HARQ, 0.3 µs for a transport block, a third
-of which are logarithms and error functions.
+With NR over OFDMA or on many links, two thirds are link adaptation and HARQ, 0.3 µs for a transport
+block, a third of which are logarithms and error functions. Fading is bound by one cosine per wave,
+link and sample in single precision. `--check` imports NumPy, pydantic and the YAML library (a third
+of its time), and builds the schemas of the models that the scenario names.
 """
 Measured = dict[str, Any]
 
@@ -94,6 +97,7 @@ def blocks(found: Measured) -> str:
     return f"{found['blocks']} transport blocks, {found['blocks'] / found['seconds']:.2g} a second"
 
 
+OUT = "{out}"
 LINES = {
     "fading": Line(
         "fading and all of the gain, 190 links, 1024 samples", 5.0,
@@ -114,6 +118,11 @@ LINES = {
     "single": Line(
         "one link, one message of 1500 bytes", 5.0,
         lambda found: f"{1e3 * found['seconds']:.2f} ms; calls of Python and NumPy",
+    ),
+    "urban": Line(
+        "`urban.yaml`, all variants, with figures and report", 1 / 0.6,
+        lambda found: "training 60 %, evaluation 25 %, simulation 10 % of a variant",
+        1, ("-m", "wnsim.scenario", "urban.yaml", "--out", OUT),
     ),
     "check": Line(
         "`--check urban.yaml`, with the start of Python", None,
@@ -142,14 +151,16 @@ def measured(case: str, tree: Path) -> Measured:
     """Measure a case in a checkout, in a process of its own."""
     command = LINES[case].command
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = subprocess.run(
-        [sys.executable, *(command or (str(HERE / "cases.py"), case))],
-        cwd=tree,
-        env=os.environ | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with tempfile.TemporaryDirectory() as out:
+        words = command or (str(HERE / "cases.py"), case)
+        done = subprocess.run(
+            [sys.executable, *(word.replace(OUT, out) for word in words)],
+            cwd=tree,
+            env=os.environ | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     if done.returncode:
         raise RuntimeError(f"{case} in {tree}:\n{done.stderr}")
     if command is not None:
@@ -216,6 +227,21 @@ def table() -> list[str]:
     return rows
 
 
+def growth() -> list[str]:
+    """Return how the work grows from 1,000 to 10,000 devices, if both were measured."""
+    paths = [KEPT / f"{case}.json" for case in ("reuse-1000-sparse", "reuse-10000")]
+    if not all(path.exists() for path in paths):
+        return []
+    few, many = (middle(json.loads(path.read_text("utf-8"))["now"]) for path in paths)
+    exponent = math.log10(many["seconds"] / few["seconds"])
+    text = (
+        f"From 1,000 to 10,000 devices of the same density, CPU time grows with the exponent "
+        f"{exponent:.2f} (at most 1.15 wanted), to {many['seconds']:.0f} s (900) and "
+        f"{many['peak_bytes'] / 2**30:.2f} GiB (4)."
+    )
+    return [text, ""]
+
+
 def middle(found: list[Measured]) -> Measured:
     """Return the measurement of median time."""
     return sorted(found, key=lambda each: float(each["seconds"]))[(len(found) - 1) // 2]
@@ -227,7 +253,7 @@ def page(base: str) -> str:
     machine = f"{processor()}, {os.cpu_count()} cores"
     versions = f"Python {platform.python_version()}, {', '.join(names)}"
     head = HEAD.format(day=today(), base=base, machine=machine, versions=versions)
-    return "\n".join([head, *table(), "", NOTES, *others()])
+    return "\n".join([head, *table(), "", *growth(), NOTES, *others()])
 
 
 def others() -> list[str]:
