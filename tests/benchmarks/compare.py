@@ -120,7 +120,7 @@ LINES = {
         lambda found: f"{1e3 * found['seconds']:.2f} ms; calls of Python and NumPy",
     ),
     "urban": Line(
-        "`urban.yaml`, all variants, with figures and report", 1 / 0.6,
+        "`urban.yaml`, all variants, with figures and report", 1.67,
         lambda found: "training 60 %, evaluation 25 %, simulation 10 % of a variant",
         1, ("-m", "wnsim.scenario", "urban.yaml", "--out", OUT),
     ),
