@@ -26,15 +26,15 @@ from ..config import (
     SoLora,
 )
 from ..updates.codec import Update
-from .decaf import DecafMethod
-from .fed_sb import FedSbMethod
-from .fedex_lora import FedExLoraMethod
-from .fedrot_lora import FedRotLoraMethod
 from .fedsa_lora import FedSaLoraMethod
-from .flexlora import FlexLoraMethod
-from .frozen import FrozenMethod
-from .hetlora import HetLoraMethod
+from .frozen_a.fed_sb import FedSbMethod
+from .frozen_a.frozen import FrozenMethod
 from .lora import LocalMethod, LoraMethod
+from .products.decaf import DecafMethod
+from .products.fedex_lora import FedExLoraMethod
+from .products.fedrot_lora import FedRotLoraMethod
+from .products.flexlora import FlexLoraMethod
+from .products.hetlora import HetLoraMethod
 from .rolora import RoLoraMethod
 from .scaffold import ScaffoldMethod
 

@@ -25,7 +25,7 @@ from ..engine.jobs import DerivedValue, Job, LazyValue, digest
 from ..methods import method_of
 from ..methods.aggregation import Aggregation
 from ..methods.extensions import extra_shapes, is_stateful, tailored, tailors
-from ..methods.projections import overlaps
+from ..methods.frozen_a.projections import overlaps
 from ..methods.user_updates import OwnUpdates, is_user_defined
 from ..models.checks import check_length, check_token
 from ..models.sentence_encoder import Choices

@@ -16,13 +16,13 @@ from dataclasses import replace
 
 import torch
 
-from ..adapters import Adapter, Layer
-from ..adapters.adapter import shape_only
-from ..aggregation.products import shares_of, thin_svd
-from ..aggregation.robust import Aggregator
-from ..config import FedExLora
-from ..updates.codec import Update
-from .lora import LoraMethod
+from ...adapters import Adapter, Layer
+from ...adapters.adapter import shape_only
+from ...aggregation.products import shares_of, thin_svd
+from ...aggregation.robust import Aggregator
+from ...config import FedExLora
+from ...updates.codec import Update
+from ..lora import LoraMethod
 
 Factors = tuple[torch.Tensor, ...]
 

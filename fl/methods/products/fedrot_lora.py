@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..adapters import Layer
-from ..aggregation.robust import Aggregator
-from ..aggregation.rotation import aligned
-from ..updates.codec import Update
-from .lora import LoraMethod
+from ...adapters import Layer
+from ...aggregation.robust import Aggregator
+from ...aggregation.rotation import aligned
+from ...updates.codec import Update
+from ..lora import LoraMethod
 
 
 class FedRotLoraMethod(LoraMethod):

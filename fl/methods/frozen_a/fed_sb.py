@@ -16,14 +16,14 @@ from typing import Any
 
 import torch
 
-from ..adapters import AdaptedModel, Adapter, Layer
-from ..adapters.adapter import scale_of
-from ..adapters.core_parameters import with_core
-from ..aggregation.robust import Aggregator
-from ..aggregation.weighted_mean import weighted_mean
-from ..config import FedSb
-from ..engine.streams import key
-from ..updates.codec import Update
+from ...adapters import AdaptedModel, Adapter, Layer
+from ...adapters.adapter import scale_of
+from ...adapters.core_parameters import with_core
+from ...aggregation.robust import Aggregator
+from ...aggregation.weighted_mean import weighted_mean
+from ...config import FedSb
+from ...engine.streams import key
+from ...updates.codec import Update
 
 
 class FedSbMethod:

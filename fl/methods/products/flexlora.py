@@ -16,14 +16,14 @@ from dataclasses import replace
 import torch
 from torch.nn.functional import pad
 
-from ..adapters import Adapter, Layer
-from ..adapters.adapter import draw_a, shape_only, zero_b
-from ..aggregation.products import mean_factors
-from ..aggregation.robust import Aggregator
-from ..config import FlexLora, HetLora
-from ..engine.streams import key
-from ..updates.codec import Update
-from .lora import LoraMethod
+from ...adapters import Adapter, Layer
+from ...adapters.adapter import draw_a, shape_only, zero_b
+from ...aggregation.products import mean_factors
+from ...aggregation.robust import Aggregator
+from ...config import FlexLora, HetLora
+from ...engine.streams import key
+from ...updates.codec import Update
+from ..lora import LoraMethod
 
 
 class FlexLoraMethod(LoraMethod):

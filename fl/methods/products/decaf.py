@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..adapters import Layer
-from ..aggregation.products import mean_factors
-from ..aggregation.robust import Aggregator
-from ..updates.codec import Update
-from .lora import LoraMethod
+from ...adapters import Layer
+from ...aggregation.products import mean_factors
+from ...aggregation.robust import Aggregator
+from ...updates.codec import Update
+from ..lora import LoraMethod
 
 
 class DecafMethod(LoraMethod):
