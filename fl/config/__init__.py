@@ -13,6 +13,7 @@ from .base import Count, Share, Text
 from .computing import AdamW, Computing, Sgd
 from .faults import Byzantine, Corruption, UpdateFaults
 from .inference import Mixture
+from .method_checks import check_method, check_sent_whole
 from .methods import (
     Decaf,
     FedExLora,
@@ -35,6 +36,7 @@ from .objectives import Prox
 from .partitions import Dirichlet, Iid, OneTask
 from .protocols import Asynchronous, Server, Synchronous
 from .robust import Median, NormClip, TrimmedMean
+from .sparse_methods import ChocoLora
 from .tasks import Folder, Hub
 from .topologies import (
     Agglomerative,
@@ -55,6 +57,7 @@ __all__ = [
     "Asynchronous",
     "ByTask",
     "Byzantine",
+    "ChocoLora",
     "ClusterExchange",
     "Computing",
     "Corruption",
@@ -181,7 +184,8 @@ Method = Annotated[
     | FedSb
     | Scaffold
     | FlexLora
-    | HetLora,
+    | HetLora
+    | ChocoLora,
     Family("method", ("learning_rate", "method")),
 ]
 Topology = Annotated[
@@ -314,7 +318,9 @@ class Learning:
                 "initial_adapter is for methods that train both factors, "
                 f"got method {self.method.model}"
             )
-        self._check_method()
+        check_method(self.method, self.optimizer, self.protocol, self.robust)
+        if self.cluster_exchange is not None or self.inference is not None:
+            check_sent_whole(self.method)
         more = self.cluster_exchange is not None or self.inference is not None
         if more and not isinstance(self.protocol, Synchronous):
             raise ValueError(
@@ -331,38 +337,6 @@ class Learning:
         low, high = self.step_range
         if low > high:
             raise ValueError(f"local_steps must be minimum and maximum, got {low} and {high}")
-
-    def _check_method(self) -> None:
-        """Raise ValueError if the method cannot do what is asked of it."""
-        method = self.method
-        if isinstance(method, Scaffold):
-            sgd = self.optimizer
-            if not isinstance(sgd, Sgd) or sgd.momentum or sgd.weight_decay:
-                raise ValueError(
-                    "method scaffold needs optimizer sgd without momentum and weight_decay, "
-                    f"got optimizer {sgd.model}"
-                )
-        if isinstance(method, RoLora) and isinstance(self.protocol, Asynchronous):
-            raise ValueError(
-                "method rolora needs rounds in which all devices train the same factor, "
-                "got protocol asynchronous"
-            )
-        own_rule = RoLora | Decaf | FedExLora | FedRotLora | Scaffold | FlexLora | HetLora
-        if isinstance(method, own_rule) and self.robust is not None:
-            raise ValueError(
-                f"robust replaces the mean of factors, and method {method.model} has another rule, "
-                f"got robust {self.robust.model}"
-            )
-        if isinstance(method, FedSaLora | FedSb) and isinstance(self.robust, NormClip):
-            raise ValueError(
-                f"robust norm-clip is for methods that send B, got method {method.model}"
-            )
-        private = FedSaLora | FedExLora | FedSb | FlexLora | HetLora
-        if isinstance(method, private) and (self.cluster_exchange or self.inference):
-            raise ValueError(
-                "cluster_exchange and inference are for methods whose adapters are sent whole, "
-                f"got method {method.model}"
-            )
 
     @property
     def step_range(self) -> tuple[int, int]:

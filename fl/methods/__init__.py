@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from ..adapters import AdaptedModel, Adapter, Layer
 from ..aggregation.robust import Aggregator
 from ..config import (
+    ChocoLora,
     Decaf,
     FedExLora,
     FedRotLora,
@@ -37,6 +38,7 @@ from .products.flexlora import FlexLoraMethod
 from .products.hetlora import HetLoraMethod
 from .rolora import RoLoraMethod
 from .scaffold import ScaffoldMethod
+from .sparse.choco_lora import ChocoLoraMethod
 
 
 class Method(Protocol):
@@ -116,6 +118,7 @@ METHODS: dict[type, Callable[[Any], Method]] = {
     Scaffold: ScaffoldMethod,
     FlexLora: FlexLoraMethod,
     HetLora: HetLoraMethod,
+    ChocoLora: ChocoLoraMethod,
 }
 
 

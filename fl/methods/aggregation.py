@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..aggregation.robust import aggregator_of, clipped
 from ..config import NormClip
-from .extensions import combine_of, serve_of
+from .extensions import clients_rule, combine_of, serve_of
 
 if TYPE_CHECKING:
     from ..adapters import Adapter
@@ -35,7 +35,8 @@ class Aggregation:
     @property
     def needs_previous(self) -> bool:
         """Whether the average of a server depends on the one before."""
-        return self._robust is not None or serve_of(self._method) is not None
+        own = (serve_of(self._method), clients_rule(self._method))
+        return self._robust is not None or own != (None, None)
 
     def adapter(
         self, own: Adapter, local: Update, received: Sequence[Update], weights: Sequence[float]
@@ -93,6 +94,11 @@ class Aggregation:
         ]
         if not accepted:
             return previous
+        rule = clients_rule(self._method)
+        if rule is not None:
+            return rule(
+                previous, [each for each, _ in accepted], [weight for _, weight in accepted]
+            )
         updates = self._clipped(previous, [each for each, _ in accepted])
         average = self._average(updates, [weight for _, weight in accepted])
         serve = serve_of(self._method)

@@ -98,6 +98,10 @@ class FedSbMethod:
         core = tuple(zero.expand(shape) for shape in self.extra_shapes(layers))
         return Update(0, 0, b=(), extra=core)
 
+    def stored_entries(self, layers: Sequence[Layer], neighbors: int) -> int:
+        """Return the entries of the core; the basis is as large as B, which follows from both."""
+        return sum(rank * rank for rank in self.ranks(layers))
+
     def served_shapes(self, layers: Sequence[Layer]) -> Update:
         """Return a core of zeros."""
         return self.shapes_update(layers, True)

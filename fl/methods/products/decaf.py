@@ -11,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ...adapters import Layer
 from ...aggregation.products import mean_factors
 from ...aggregation.robust import Aggregator
 from ...updates.codec import Update
-from ..lora import LoraMethod
+from ..lora import ServedLoraMethod
 
 
-class DecafMethod(LoraMethod):
+class DecafMethod(ServedLoraMethod):
     """LoRA with averages of products; see `Method`."""
 
     def average(
@@ -34,7 +33,3 @@ class DecafMethod(LoraMethod):
         own_a = [update.a for update in updates if update.a is not None]
         b, a = mean_factors([update.b for update in updates], own_a, weights, self.rank)
         return Update(first.device, first.round, b, a=a)
-
-    def served_shapes(self, layers: Sequence[Layer]) -> Update:
-        """Return both factors, all zero."""
-        return self.shapes_update(layers, True)

@@ -19,7 +19,6 @@ import torch
 from ...adapters import Adapter, Layer
 from ...adapters.adapter import shape_only
 from ...aggregation.products import shares_of, thin_svd
-from ...aggregation.robust import Aggregator
 from ...config import FedExLora
 from ...updates.codec import Update
 from ..lora import LoraMethod
@@ -46,27 +45,6 @@ class FedExLoraMethod(LoraMethod):
         b = tuple(each[:, : self.rank] for each in adapter.b)
         return Update(device, round_, b, a=tuple(each[: self.rank] for each in adapter.a))
 
-    def average(
-        self,
-        updates: Sequence[Update],
-        weights: Sequence[float],
-        aggregator: Aggregator | None = None,
-    ) -> Update:
-        """Return the weighted mean of each factor, and the residual, truncated.
-
-        Raises
-        ------
-        ValueError
-            if there is a robust rule, for which there is no residual
-        """
-        if aggregator is not None:
-            raise ValueError("fedex-lora has no residual of a robust rule")
-        mean = super().average(updates, weights)
-        b, a = _residuals(updates, weights, mean)
-        none_b, none_a = _no_ranks(b, a)
-        residual = self._truncated((none_b, none_a), (b, a))
-        return replace(mean, extra=(*residual[0], *residual[1]))
-
     def combine(
         self, own: Adapter, local: Update, received: Sequence[Update], weights: Sequence[float]
     ) -> Adapter:
@@ -78,19 +56,25 @@ class FedExLoraMethod(LoraMethod):
         residual = self._truncated((before_b, before_a), _residuals(updates, weights, mean))
         return self._with_residual(super().adopt(own, mean), *residual)
 
-    def serve(self, average: Update, previous: Update) -> Update:
+    def aggregate_clients(
+        self, previous: Update, updates: Sequence[Update], weights: Sequence[float]
+    ) -> Update:
         """Return the mean factors with the sum of all residuals."""
-        layers = len(average.b)
-        now = average.extra or ()
+        mean = super().average(updates, weights)
+        layers = len(mean.b)
         before = previous.extra or ()
-        parts = (before[:layers], before[layers:]) if before else _no_ranks(average.b, average.a)
-        total = self._truncated(parts, (now[:layers], now[layers:]))
-        return replace(average, extra=(*total[0], *total[1]))
+        parts = (before[:layers], before[layers:]) if before else _no_ranks(mean.b, mean.a)
+        total = self._truncated(parts, _residuals(updates, weights, mean))
+        return replace(mean, extra=(*total[0], *total[1]))
 
     def adopt(self, own: Adapter, average: Update) -> Adapter:
         """Return the factors and the residual that a server has sent."""
         layers = len(average.b)
-        extra = average.extra or ()
+        own_residual = (
+            *(each[:, self.rank :] for each in own.b),
+            *(each[self.rank :] for each in own.a),
+        )
+        extra = average.extra or own_residual
         return self._with_residual(super().adopt(own, average), extra[:layers], extra[layers:])
 
     def extra_shapes(self, layers: Sequence[Layer]) -> list[tuple[int, int]]:
@@ -102,6 +86,10 @@ class FedExLoraMethod(LoraMethod):
         """Return both factors and the residual, all zero."""
         residual = shape_only(layers, [self.fixed_ranks] * len(layers))
         return replace(self.shapes_update(layers, True), extra=(*residual.b, *residual.a))
+
+    def stored_entries(self, layers: Sequence[Layer], neighbors: int) -> int:
+        """Return the entries of the residual."""
+        return self.fixed_ranks * sum(layer.inputs + layer.outputs for layer in layers)
 
     def _truncated(
         self, one: tuple[Factors, Factors], other: tuple[Factors, Factors]

@@ -10,14 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ...adapters import Layer
 from ...aggregation.robust import Aggregator
 from ...aggregation.rotation import aligned
 from ...updates.codec import Update
-from ..lora import LoraMethod
+from ..lora import ServedLoraMethod
 
 
-class FedRotLoraMethod(LoraMethod):
+class FedRotLoraMethod(ServedLoraMethod):
     """LoRA with averages of aligned factors; see `Method`."""
 
     def average(
@@ -30,10 +29,6 @@ class FedRotLoraMethod(LoraMethod):
         first, *others = updates
         turned = [_aligned(update, first) for update in others]
         return super().average([first, *turned], weights, aggregator)
-
-    def served_shapes(self, layers: Sequence[Layer]) -> Update:
-        """Return both factors, all zero."""
-        return self.shapes_update(layers, True)
 
 
 def _aligned(update: Update, reference: Update) -> Update:
