@@ -15,6 +15,8 @@ from .faults import Byzantine, Corruption, UpdateFaults
 from .inference import Mixture
 from .method_checks import check_method, check_sent_whole
 from .methods import (
+    AdfLora,
+    Centralised,
     Decaf,
     FedExLora,
     FedRotLora,
@@ -31,12 +33,14 @@ from .methods import (
     RoLora,
     Scaffold,
     SoLora,
+    TadLora,
 )
 from .objectives import Prox
 from .partitions import Dirichlet, Iid, OneTask
+from .product_methods import FedSvd, Flora
 from .protocols import Asynchronous, Server, Synchronous
 from .robust import Median, NormClip, TrimmedMean
-from .sparse_methods import ChocoLora
+from .sparse_methods import ChocoLora, EcoLora, FedLoDrop, Flasc, FsLora, Soft
 from .tasks import Folder, Hub
 from .topologies import (
     Agglomerative,
@@ -53,24 +57,32 @@ from .topologies import (
 __all__ = [
     "SCORING_RULES",
     "AdamW",
+    "AdfLora",
     "Agglomerative",
     "Asynchronous",
     "ByTask",
     "Byzantine",
+    "Centralised",
     "ChocoLora",
     "ClusterExchange",
     "Computing",
     "Corruption",
     "Decaf",
     "Dirichlet",
+    "EcoLora",
     "Emulate",
     "FedExLora",
+    "FedLoDrop",
     "FedRotLora",
     "FedSaLora",
     "FedSb",
+    "FedSvd",
     "FfaLora",
+    "Flasc",
     "FlexLora",
+    "Flora",
     "Folder",
+    "FsLora",
     "Full",
     "FullFt",
     "HetLora",
@@ -97,7 +109,9 @@ __all__ = [
     "Sgd",
     "Similarity",
     "SoLora",
+    "Soft",
     "Synchronous",
+    "TadLora",
     "TrimmedMean",
     "UpdateFaults",
     "names_a_folder",
@@ -185,7 +199,17 @@ Method = Annotated[
     | Scaffold
     | FlexLora
     | HetLora
-    | ChocoLora,
+    | AdfLora
+    | TadLora
+    | Centralised
+    | Flora
+    | FedSvd
+    | ChocoLora
+    | FedLoDrop
+    | FsLora
+    | Soft
+    | Flasc
+    | EcoLora,
     Family("method", ("learning_rate", "method")),
 ]
 Topology = Annotated[

@@ -6,6 +6,8 @@ from typing import Any
 
 from .computing import AdamW, Sgd
 from .methods import (
+    AdfLora,
+    Centralised,
     Decaf,
     FedExLora,
     FedRotLora,
@@ -15,16 +17,23 @@ from .methods import (
     HetLora,
     RoLora,
     Scaffold,
+    TadLora,
 )
+from .product_methods import FedSvd, Flora
 from .protocols import Asynchronous, Server, Synchronous
 from .robust import Median, NormClip, TrimmedMean
-from .sparse_methods import ChocoLora
+from .sparse_methods import ChocoLora, EcoLora, FedLoDrop, Flasc, FsLora, Soft
 
-_OWN_RULE = (Decaf, FedExLora, FedRotLora, RoLora, Scaffold, FlexLora, HetLora, ChocoLora)
+_WITH_SERVER = (Flora, FedSvd, FedLoDrop, FsLora, Flasc, EcoLora)
+"""Methods of a server and its clients."""
+_OWN_RULE = (
+    *(Decaf, FedExLora, FedRotLora, RoLora, Scaffold, FlexLora, HetLora, ChocoLora, Soft),
+    *_WITH_SERVER,
+)
 """Methods whose aggregation is no mean of factors, which a robust rule could replace."""
-_NOT_WHOLE = (FedSaLora, FedExLora, FedSb, FlexLora, HetLora, ChocoLora)
+_NOT_WHOLE = (FedSaLora, FedExLora, FedSb, FlexLora, HetLora, ChocoLora, Soft, Centralised)
 """Methods whose adapters are not sent whole, as other clusters and mixtures need them."""
-_ONE_FACTOR = (RoLora,)
+_ONE_FACTOR = (RoLora, AdfLora, TadLora)
 """Methods in whose rounds all devices train the same factor."""
 _AMONG_PEERS = (ChocoLora,)
 """Methods of devices without a server."""
@@ -58,6 +67,12 @@ def check_method(
         )
     if isinstance(method, _AMONG_PEERS) and isinstance(protocol, Server):
         raise ValueError(f"method {name} is for devices without a server, got protocol server")
+    if isinstance(method, _WITH_SERVER) and not isinstance(protocol, Server):
+        raise ValueError(
+            f"method {name} is for a server and its clients, got protocol {protocol.model}"
+        )
+    if isinstance(method, Centralised) and isinstance(protocol, Server):
+        raise ValueError("method centralised has no clients, got protocol server")
     if isinstance(method, _OWN_RULE) and robust is not None:
         raise ValueError(
             f"robust replaces the mean of factors, and method {name} has another rule, "

@@ -30,6 +30,7 @@ No method needs any of them; `Method` lists what every method has.
   round_, is_current)` returns an update of zeros as large as it.
 * `fit(model, adapter)` returns the initial adapter as it follows from the frozen model, which all
   devices have.
+* `pools_examples`: whether all devices train one adapter, on the examples of all of them.
 * `fixed_ranks` is the number of frozen ranks beside the trained ones (`Adapter.fixed_ranks`).
 * `objective(adapter, seed)` returns a term of a device's objective in a round (`LocalObjective`),
   or None; random draws come from the seed.
@@ -122,6 +123,11 @@ def stored_entries(method: Method, layers: Sequence[Layer], neighbors: int) -> i
     """Return how many numbers a device stores beside its factors."""
     count: Any = getattr(method, "stored_entries", None)
     return 0 if count is None else int(count(layers, neighbors))
+
+
+def pools_examples(method: Method) -> bool:
+    """Return whether all devices train one adapter, on the examples of all of them."""
+    return bool(getattr(method, "pools_examples", False))
 
 
 def trained_factors(method: Method, round_: int) -> Trained | None:

@@ -96,3 +96,9 @@ class LocalMethod(LoraMethod):
     """LoRA on each device without communication."""
 
     exchanges = False
+
+
+class CentralisedMethod(LocalMethod):
+    """LoRA on the examples of all devices together; see `extensions`."""
+
+    pools_examples = True

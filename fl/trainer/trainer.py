@@ -30,6 +30,7 @@ from ..methods.extensions import (
     is_differential,
     is_stateful,
     masks_of_seed,
+    pools_examples,
     start_run,
     tailored,
     tailors,
@@ -132,7 +133,13 @@ class Trainer:
         )
         self._aggregation = Aggregation(self.method, learning.robust, with_a=with_a)
         self.examples = Examples(
-            learning, tasks, choices or tokenizer, devices, seed, faults.flips_labels
+            learning,
+            tasks,
+            choices or tokenizer,
+            devices,
+            seed,
+            faults.flips_labels,
+            pooled=pools_examples(self.method),
         )
         check_token(model, max(int(rows.ids.max()) for rows in self.examples.rows))
         self.task_of = self.examples.task_of
@@ -190,6 +197,9 @@ class Trainer:
         device, round_ : device and round, which determine the batches
         start : state before the local steps; None before the first round
         """
+        if pools_examples(self.method):
+            # One job, which all devices ask for.
+            device = 0
         initial = self._base_adapter(device)
         begin = self._initial_state(device) if start is None else start
         name = digest(

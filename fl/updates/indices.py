@@ -76,7 +76,7 @@ def unpack_gaps(data: memoryview, entries: int) -> tuple[Bools, int]:
     body = np.frombuffer(data, np.uint8, offset=_HEADER.size)[: bitmap_bytes(most)]
     bits = np.unpackbits(body)
     ends = np.flatnonzero(bits == 0)[:count].astype(np.int64)
-    begin = int(ends[-1]) + 1 if count else 0
+    begin = int(ends[-1]) + 1 if ends.size else 0
     if ends.size < count or begin + count * m > bits.size:
         raise ValueError("the update ends within its coded gaps")
     remainders = bits[begin : begin + count * m].reshape(count, m).astype(np.int64)

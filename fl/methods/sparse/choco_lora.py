@@ -23,12 +23,11 @@ from dataclasses import replace
 import torch
 
 from ...adapters import Adapter, Layer
-from ...adapters.adapter import shape_only
 from ...aggregation.products import shares_of
 from ...config import ChocoLora
 from ...updates.codec import Update
 from ..lora import LoraMethod
-from .selection import differences, largest_of_both, under
+from .selection import at_random, differences, largest_of_both, under
 
 Tensors = tuple[torch.Tensor, ...]
 COPY = "public copy"
@@ -77,13 +76,10 @@ class ChocoLoraMethod(LoraMethod):
 
     def shapes_update(self, layers: Sequence[Layer], first_contact: bool) -> Update:
         """Return a difference of entries at random places, an estimate."""
-        shapes = shape_only(layers, self.ranks(layers))
-        generator = torch.Generator().manual_seed(0)
-        b = tuple(torch.rand(each.shape, generator=generator) for each in shapes.b)
-        a = tuple(torch.rand(each.shape, generator=generator) for each in shapes.a)
-        copy = tuple(each[:1, :1].half().expand(each.shape) for each in (*b, *a))
-        zeros = replace(shapes, b=b, a=a, kept={COPY: tuple(0 * each for each in copy)})
-        return self.update(zeros, 0, 0, first_contact)
+        found = at_random(layers, self.rank)
+        zero = torch.zeros(1, 1, dtype=torch.half)
+        copy = tuple(zero.expand(each.shape) for each in (*found.b, *found.a))
+        return self.update(replace(found, kept={COPY: copy}), 0, 0, first_contact)
 
     def combine(
         self, own: Adapter, local: Update, received: Sequence[Update], weights: Sequence[float]

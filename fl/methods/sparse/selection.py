@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import torch
 
+from ...adapters import Adapter, Layer
+from ...adapters.adapter import shape_only
 from ..frozen_a.density import largest_mask
 
 Tensors = tuple[torch.Tensor, ...]
@@ -33,3 +38,17 @@ def under(values: Tensors, masks: Tensors) -> Tensors:
 def differences(values: Tensors, others: Tensors) -> Tensors:
     """Return the difference of each matrix to another one."""
     return tuple(one - other.float() for one, other in zip(values, others, strict=True))
+
+
+def ones(values: Tensors) -> Tensors:
+    """Return masks of all entries."""
+    return tuple(torch.ones_like(each, dtype=torch.bool) for each in values)
+
+
+def at_random(layers: Sequence[Layer], rank: int) -> Adapter:
+    """Return random factors, always the same, whose largest entries are at random places."""
+    shapes = shape_only(layers, [rank] * len(layers))
+    generator = torch.Generator().manual_seed(0)
+    b = tuple(torch.rand(each.shape, generator=generator) for each in shapes.b)
+    a = tuple(torch.rand(each.shape, generator=generator) for each in shapes.a)
+    return replace(shapes, a=a, b=b)
