@@ -45,10 +45,14 @@ _ROOMS = {
         "wnsim.core.invariants",
     ),
     "Methods": (
-        "fl.methods.lora", "fl.methods.rolora", "fl.methods.fedsa_lora",
+        "fl.methods.lora", "fl.methods.rolora", "fl.methods.alternating", "fl.methods.fedsa_lora",
         "fl.methods.products.decaf", "fl.methods.products.fedex_lora",
         "fl.methods.products.fedrot_lora", "fl.methods.frozen_a.fed_sb",
         "fl.methods.scaffold", "fl.methods.products.flexlora", "fl.methods.products.hetlora",
+        "fl.methods.products.flora", "fl.methods.products.fedsvd",
+        "fl.methods.sparse.choco_lora", "fl.methods.sparse.fed_lo_drop",
+        "fl.methods.sparse.fslora", "fl.methods.sparse.soft", "fl.methods.sparse.flasc",
+        "fl.methods.sparse.ecolora", "fl.methods.sparse.sub_adapters",
         "fl.training.objective", "fl.methods.frozen_a.frozen", "fl.methods.frozen_a.masks",
         "fl.methods.frozen_a.density", "fl.methods.frozen_a.projections",
         "fl.aggregation.weighted_mean", "fl.updates.quantization",
@@ -65,7 +69,7 @@ _ROOMS = {
     ),
     "Tasks, data and sizes": (
         "fl.tasks", "fl.tasks.benchmarks", "fl.data.partition", "fl.trainer.cost_model",
-        "fl.updates.codec",
+        "fl.updates.codec", "fl.updates.indices",
     ),
 }  # fmt: skip
 

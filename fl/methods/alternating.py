@@ -1,7 +1,9 @@
 """ADF-LoRA and TAD-LoRA: all devices train one factor at a time, and mix both.
 
-Sources: ADF-LoRA (arXiv 2511.18291, 2025), which changes the factor in every round, and TAD-LoRA
-(arXiv 2602.00451, 2026), which changes it every few rounds, known to us by their abstracts: both
+Sources: Wang et al., "ADF-LoRA: alternating low-rank aggregation for decentralized federated
+fine-tuning", 2025 (arXiv 2511.18291), which changes the factor in every round; "Stabilizing
+decentralized federated fine-tuning via topology-aware alternating LoRA" (TAD-LoRA), 2026 (arXiv
+2602.00451), which changes it every few rounds; known to us by their abstracts: both
 factors are mixed in each round by a doubly stochastic matrix, so that the frozen ones of neighbors
 do not drift apart, as those of `rolora` do without a server. Ours: B is the first one; the mixing
 weights are those of all methods, whose matrix is doubly stochastic on regular graphs with equal

@@ -1,8 +1,9 @@
 """FedRot-LoRA: factors are rotated to a reference before they are averaged.
 
-Sources: FedRot-LoRA, ICML 2026: with Q = U V^T of the SVD of A_i A_ref^T, A_i' = Q^T A_i and B_i' =
-B_i Q have the same product, and their means are less wrong. Ours: the reference is the receiver's
-own A; that of a server is the A of the first client.
+Sources: Zhang, Kim, Cha, Vikalo, "FedRot-LoRA: mitigating rotational misalignment in federated
+LoRA", ICML 2026 (arXiv 2602.23638): with Q = U V^T of the SVD of A_i A_ref^T, A_i' = Q^T A_i and
+B_i' = B_i Q have the same product, and their means are less wrong. Ours: the reference is the
+receiver's own A; that of a server is the A of the first client.
 """
 
 from __future__ import annotations

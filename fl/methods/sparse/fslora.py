@@ -1,7 +1,8 @@
 """FSLoRA: each client trains a random subset of the ranks in each round.
 
-Sources: Fang et al., "Federated sketching LoRA", 2025 (arXiv 2501.19389), and its wireless sequel
-(arXiv 2505.23555), known to us by their abstracts: W0 + B S A, with a random diagonal S that
+Sources: Fang et al., "Federated sketching LoRA: a flexible framework for heterogeneous
+collaborative fine-tuning of LLMs", 2025 (arXiv 2501.19389), and a wireless sequel (arXiv
+2505.23555), known to us by their abstracts: W0 + B S A, with a random diagonal S that
 selects k_i ranks and scales them by r / k_i, so that its mean is the identity; k_i fits the client.
 Ours: ranks are drawn for each layer by itself; the server's next factors are the mean over clients,
 for whom the ranks that they did not train count as before; k_i is given, not optimised.

@@ -1,12 +1,13 @@
 """SOFT: near-orthogonal factors, of which the most important ranks are sent.
 
-Sources: "SOFT: sparsified orthogonal fine-tuning" in a two-stage federated algorithm, TSFA (arXiv
-2505.00333, 2025), known to us by its abstract, which has no formulas. Ours: the penalty
-w/2 (||off(B^T B)||_F^2 + ||off(A A^T)||_F^2), off being the entries outside the diagonal; the
-importance ||b_k|| ||a_k|| of a rank, which is its singular value where the factors are orthogonal;
-averages of a rank over the devices that sent it, the receiver always included; a rank that nobody
-sent stays as it is. The stage that allocates the radio is the scenario's own. The ranks that a
-message has follow in one bit per rank.
+Sources: Kim and Choi, "Two-stage wireless federated LoRA fine-tuning with sparsified orthogonal
+updates", 2025 (arXiv 2505.00333), known to us by its abstract: sparsified orthogonal fine-tuning
+(SOFT) makes the factors nearly orthogonal and keeps ranks by a norm of each, without an SVD. Ours:
+the penalty w/2 (||off(B^T B)||_F^2 + ||off(A A^T)||_F^2), off being the entries outside the
+diagonal; the importance ||b_k|| ||a_k|| of a rank, its singular value where the factors are
+orthogonal; averages of a rank over the devices that sent it, the receiver always included; a rank
+that nobody sent stays as it is. The other stage, which allocates rank and bandwidth (TSFA), is not
+here. A message has one bit per rank for those that it carries.
 """
 
 from __future__ import annotations
