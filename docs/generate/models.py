@@ -41,7 +41,7 @@ _ROOMS = {
     ),
     "Faults and invariants": (
         "wnsim.faults", "wnsim.faults.kinds", "wnsim.faults.churn", "fl.updates.attacks",
-        "fl.aggregation.robust",
+        "fl.aggregation.robust", "fl.aggregation.clair",
         "wnsim.core.invariants",
     ),
     "Methods": (

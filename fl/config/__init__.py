@@ -39,7 +39,7 @@ from .objectives import Prox
 from .partitions import Dirichlet, Iid, OneTask
 from .product_methods import FedSvd, Flora
 from .protocols import Asynchronous, Server, Synchronous
-from .robust import Median, NormClip, TrimmedMean
+from .robust import Clair, Median, NormClip, TrimmedMean
 from .sparse_methods import ChocoLora, EcoLora, FedLoDrop, Flasc, FsLora, Soft
 from .tasks import Folder, Hub
 from .topologies import (
@@ -64,6 +64,7 @@ __all__ = [
     "Byzantine",
     "Centralised",
     "ChocoLora",
+    "Clair",
     "ClusterExchange",
     "Computing",
     "Corruption",
@@ -218,7 +219,7 @@ Topology = Annotated[
 ]
 Protocol = Annotated[Synchronous | Asynchronous | Server, Field(discriminator="model")]
 Partition = Annotated[OneTask | Dirichlet | Iid, Field(discriminator="model")]
-Robust = Annotated[Median | TrimmedMean | NormClip, Field(discriminator="model")]
+Robust = Annotated[Median | TrimmedMean | NormClip | Clair, Field(discriminator="model")]
 Objective = Annotated[Prox, Family("objective", ("objective",))]
 Optimizer = Annotated[AdamW | Sgd, Field(discriminator="model")]
 Steps = Annotated[

@@ -15,13 +15,14 @@ from .methods import (
     FedSb,
     FlexLora,
     HetLora,
+    Lora,
     RoLora,
     Scaffold,
     TadLora,
 )
 from .product_methods import FedSvd, Flora
 from .protocols import Asynchronous, Server, Synchronous
-from .robust import Median, NormClip, TrimmedMean
+from .robust import Clair, Median, NormClip, TrimmedMean
 from .sparse_methods import ChocoLora, EcoLora, FedLoDrop, Flasc, FsLora, Soft
 
 _WITH_SERVER = (Flora, FedSvd, FedLoDrop, FsLora, Flasc, EcoLora)
@@ -43,7 +44,7 @@ def check_method(
     method: Any,
     optimizer: AdamW | Sgd,
     protocol: Synchronous | Asynchronous | Server,
-    robust: Median | TrimmedMean | NormClip | None,
+    robust: Median | TrimmedMean | NormClip | Clair | None,
 ) -> None:
     """Check that a method can do what is asked of it.
 
@@ -78,6 +79,13 @@ def check_method(
             f"robust replaces the mean of factors, and method {name} has another rule, "
             f"got robust {robust.model}"
         )
+    if isinstance(robust, Clair):
+        if not isinstance(method, Lora | AdfLora | TadLora):
+            raise ValueError(
+                f"robust clair is for methods that average both factors, got method {name}"
+            )
+        if isinstance(protocol, Server):
+            raise ValueError("robust clair is for devices without a server, got protocol server")
     if isinstance(method, FedSaLora | FedSb) and isinstance(robust, NormClip):
         raise ValueError(f"robust norm-clip is for methods that send B, got method {name}")
 

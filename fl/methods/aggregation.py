@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..aggregation.clair import aligned_factors
 from ..aggregation.robust import aggregator_of, clipped
-from ..config import NormClip
+from ..config import Clair, NormClip
 from .extensions import clients_rule, combine_of, serve_of
 
 if TYPE_CHECKING:
@@ -49,6 +51,11 @@ class Aggregation:
         received : the updates
         weights : weight of its own update, then of each received one
         """
+        if isinstance(self._robust, Clair):
+            updates = [local, *(each for each in received if not each.rejected)]
+            b, a = [each.b for each in updates], [each.a or () for each in updates]
+            factors = aligned_factors(b, a, own.rank, self._robust.penalty)
+            return replace(own, b=factors[0], a=factors[1])
         combine = combine_of(self._method)
         if combine is None:
             return self._method.adopt(own, self.peers(local, received, weights))
