@@ -322,6 +322,10 @@ def test_masks_are_bernoulli_and_independent_of_each_other() -> None:
             assert torch.equal(mask, mask[:, :1].expand_as(mask))
             assert torch.equal(mask_a, mask_a[:1].expand_as(mask_a))
             kept.append(torch.cat([mask[:, 0], mask_a[0]]).numpy())
+    for width, offset in ((18, 0), (24, 18)):
+        counts = np.array([each[offset : offset + width].sum() for each in kept[::2]])
+        # The variance of 200 binomial numbers is within a tenth of its mean in 2 of 3 cases.
+        assert 0.5 < counts.var() / (width * 0.7 * 0.3) < 2.0
     drawn = np.concatenate(kept)
     assert abs(drawn.mean() - 0.7) < 4 * np.sqrt(0.7 * 0.3 / drawn.size)
     first = thinned(method, 0, 1)
