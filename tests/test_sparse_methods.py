@@ -22,7 +22,6 @@ from fl.config import (
     Lora,
     Median,
     Mixture,
-    Random,
     Server,
     Sgd,
     Soft,
@@ -31,6 +30,7 @@ from fl.methods import method_of
 from fl.methods.extensions import extra_shapes, masks_of_seed
 from fl.updates import indices
 from fl.updates.codec import HEADER_BYTES, SEED_BYTES, Update, decode, encode, encoded_bytes
+from wnsim.faults import LinkOutage
 from wnsim.mac import Cell
 
 LAYERS = (Layer("q", 24, 18), Layer("down", 30, 20))
@@ -38,6 +38,7 @@ RANK = 4
 D_R = RANK * sum(layer.outputs for layer in LAYERS)
 K_R = RANK * sum(layer.inputs for layer in LAYERS)
 WEIGHTS = [1.0, 3.0, 2.0]
+PLACES = ((0.0, 0.0), (100.0, 0.0), (0.0, 100.0))
 
 
 def factors(seed: int, step: float = 0.0) -> Update:
@@ -247,28 +248,26 @@ def test_choco_is_the_published_algorithm() -> None:
 
 
 def test_a_receiver_that_missed_a_difference_is_sent_the_copy(make_network, learn_over) -> None:  # type: ignore[no-untyped-def]
-    """Law: a message has the copy if and only if the message of the round before did not arrive."""
-    network = make_network(((0.0, 0.0), (100.0, 0.0), (0.0, 100.0), (100.0, 100.0)))
+    """Law: a message has the copy if and only if the message of the round before did not arrive:
+    in the first round, and after an outage of one link in the second one."""
+    outage = LinkOutage(links=((0, 1),), from_s=2.0, until_s=2.7)
+    network = make_network(PLACES, faults={"link_outages": (outage,)})
     network, trainer, session = learn_over(
-        network, method=ChocoLora(rank=4), rounds=5, topology=Random(degree=1)
-    )
-    layers = trainer.model.layers
-    copy = 2 * 4 * sum(layer.inputs + layer.outputs for layer in layers)
-    arrived = set()
-    sizes: dict[int, set[bool]] = {}
+        network, devices=3, method=ChocoLora(rank=4), rounds=4, topology=Full(), deadline_s=0.5,
+        compute_s=lambda device, flops: 1.0,
+    )  # fmt: skip
+    copy = 2 * 4 * sum(layer.inputs + layer.outputs for layer in trainer.model.layers)
+    large = set()
     for transfer in network.transfers:
         message = transfer.message
-        pair = (message.source, message.target)
-        is_known = (message.round - 1, *pair) in arrived
-        assert (message.size_bytes < copy) == is_known
-        sizes.setdefault(message.round, set()).add(is_known)
-        arrived.add((message.round, *pair))
-    # Both kinds occur.
-    assert sizes[1] == {False}
-    assert {True, False} == set().union(*sizes.values())
-    known = sum(target == 0 for _, target in session.acknowledged)
-    own = copy + copy * (1 + known)
-    assert session.stored_bytes(0) == own
+        is_lost = message.round == 2 and {message.source, message.target} == {0, 1}
+        assert transfer.delivered != is_lost
+        if message.size_bytes > copy:
+            large.add((message.round, message.source, message.target))
+    first = {(1, source, target) for source, target in itertools.permutations(range(3), 2)}
+    assert large == first | {(3, 0, 1), (3, 1, 0)}
+    # Its factors, its public copy, and those of two neighbors.
+    assert session.stored_bytes(0) == 4 * copy
 
 
 # Sub-adapters.
@@ -370,7 +369,6 @@ def test_sub_adapters_are_averaged_entry_by_entry(config: Any) -> None:
 
 
 STATIONS = {"stations_m": ((50.0, 50.0),), "mac": Cell()}
-PLACES = ((0.0, 0.0), (100.0, 0.0), (0.0, 100.0))
 
 
 def served(make_network: Any, learn_over: Any, config: Any, rounds: int = 2, **more: Any) -> Any:
