@@ -49,7 +49,8 @@ class Session:
 
     Attributes
     ----------
-    rounds, evaluations, groups, memberships, corruptions : the records; see `Recorder`
+    rounds, evaluations, groups, memberships, forgettings, corruptions : the records; see
+        `Recorder`
     states : current state of each device, None before its first round
     trained : state of each device after its last local steps, before aggregation
     acknowledged : (source, target) pairs of which the target has the source's mask and A
@@ -79,6 +80,7 @@ class Session:
         self.evaluations = self.recorder.evaluations
         self.groups = self.recorder.groups
         self.memberships = self.recorder.memberships
+        self.forgettings = self.recorder.forgettings
         self.corruptions = self.recorder.corruptions
         self._compute_time_s = compute_time_s
         self._progress = progress
