@@ -261,6 +261,25 @@ def test_what_makes_no_sense_is_refused(settings: dict[str, Any], message: str) 
         Learning(**settings)
 
 
+def test_a_device_stores_more_than_its_factors(make_lm) -> None:  # type: ignore[no-untyped-def]
+    """Law: half-precision numbers of factors, residual, core and basis, or control variates."""
+    from fl.adapters import AdaptedModel
+    from fl.config import FedExLora, FedSb, Scaffold
+    from fl.trainer.cost_model import CostModel
+
+    model = AdaptedModel(make_lm())
+    both = sum(layer.inputs + layer.outputs for layer in model.layers)
+
+    def stored(config: Any) -> int:
+        return CostModel(None, method_of(config), model).stored_bytes(1, 1, 0)
+
+    assert stored(Lora(rank=4)) == 2 * 4 * both
+    assert stored(FedExLora(rank=4, residual_rank=6)) == 2 * (4 + 6) * both
+    assert stored(FedSb(rank=4)) == 2 * (4 * both + len(model.layers) * 16)
+    assert stored(Scaffold(rank=4)) == 2 * 3 * 4 * both
+    assert stored(Flora(rank=4, residual_rank=6)) == 2 * (4 + 6) * both
+
+
 def test_megabytes_of_the_emulated_model(make_lm) -> None:  # type: ignore[no-untyped-def]
     """Law: Qwen2.5-1.5B, r = 8: up, and down, of flora n times as many; rolora's mean."""
     from fl.adapters import AdaptedModel

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 _PARAMETER_BYTES = BITS_PER_PARAMETER // 8
 FORWARD_FLOPS = 2
 TRAINING_FLOPS = 4
-_MOST_SIZES = 8
+_MOST_SIZES = 4
 
 
 def architecture(
@@ -166,7 +166,7 @@ class CostModel:
         Parameters
         ----------
         first_contact : whether the messages are first ones to their receivers
-        rounds, devices : of the run; at most eight of each enter
+        rounds, devices : of the run; at most four of each enter
         """
         sizes = [
             self.size_bytes_in(first_contact, device, round_)

@@ -93,13 +93,18 @@ def corrupted(
 
     Returns
     -------
-    the decoded update; rejected if a parameter is not finite
+    the decoded update; rejected if a parameter or a scale of parameters is not finite, or a scale
+    negative
     """
     sent = replace(
         update, includes_mask=False, a=update.a if with_a else None, a_seed=None, mask_seed=None
     )
     data = flip_bits(encode(sent), bits, rng)
-    found = decode(data, layers, ranks, update.mask, extra, update.mask_a)
+    try:
+        found = decode(data, layers, ranks, update.mask, extra, update.mask_a)
+    except ValueError:
+        # The scale of quantized values has become negative or is not finite.
+        return replace(update, rejected=True)
     found = replace(
         found,
         a=found.a if with_a else update.a,

@@ -30,6 +30,8 @@ from ..lora import LoraMethod
 from .selection import at_random, differences, largest_of_both, under
 
 Tensors = tuple[torch.Tensor, ...]
+LARGEST = 65504.0
+"""Largest number in half precision; a corrupted difference may be beyond it."""
 COPY = "public copy"
 """Name of the kept tensors: B, then A of each layer, in half precision."""
 
@@ -105,4 +107,7 @@ def _copy_of(update: Update) -> Tensors:
     """Return a sender's public copy after its difference."""
     parts = (*update.b, *(update.a or ()))
     before = update.extra or tuple(torch.zeros(1) for _ in parts)
-    return tuple((old.float() + new).half() for old, new in zip(before, parts, strict=True))
+    return tuple(
+        (old.float() + new).clamp(-LARGEST, LARGEST).half()
+        for old, new in zip(before, parts, strict=True)
+    )

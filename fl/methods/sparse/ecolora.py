@@ -93,6 +93,10 @@ class EcoLoraMethod(LoraMethod):
         shapes = shape_only(layers, self.ranks(layers))
         return Update(0, 0, shapes.b, a=shapes.a)
 
+    def stored_entries(self, layers: Sequence[Layer], neighbors: int) -> int:
+        """Return the entries of the factors before the local steps, and of what was left out."""
+        return 2 * self.rank * sum(layer.inputs + layer.outputs for layer in layers)
+
     def aggregate_clients(
         self, previous: Update, updates: Sequence[Update], weights: Sequence[float]
     ) -> Update:

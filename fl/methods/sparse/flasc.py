@@ -75,6 +75,10 @@ class FlascMethod(LoraMethod):
         """Return entries at random places, an estimate."""
         return self.shapes_update(layers, True)
 
+    def stored_entries(self, layers: Sequence[Layer], neighbors: int) -> int:
+        """Return the entries of the factors before the local steps."""
+        return self.rank * sum(layer.inputs + layer.outputs for layer in layers)
+
     def aggregate_clients(
         self, previous: Update, updates: Sequence[Update], weights: Sequence[float]
     ) -> Update:
