@@ -15,7 +15,7 @@ from fl.adapters.adapter import draw_a
 from fl.adapters.peft_format import files
 from fl.config import AdamW, FfaLora, FullFt, Local, Lora, LoriD, LoriS, SoLora
 from fl.methods import METHODS
-from fl.methods.calibration import b_gradients
+from fl.methods.frozen_a.calibration import b_gradients
 from fl.models.language_model import IGNORED, Encoded
 from fl.training.local_steps import LocalTraining, TrainingResult, train
 

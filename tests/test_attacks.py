@@ -11,6 +11,7 @@ import pytest
 import torch
 from scipy import stats
 
+from fl.adapters import Layer
 from fl.config import (
     Asynchronous,
     Byzantine,
@@ -163,6 +164,21 @@ def test_updates_are_corrupted_with_the_configured_probability(make_trainer) -> 
     )
     low, high = stats.binom.interval(1 - 1e-6, count, 0.1)
     assert low <= hit <= high
+
+
+def test_quantized_updates_with_an_impossible_scale_are_rejected() -> None:
+    """Law: of 200 updates whose first bits, a scale, are hit, some have a negative or infinite
+    scale; all are decoded or rejected."""
+    layers = (Layer("q", 4, 2),)
+    update = Update(0, 1, (torch.ones(2, 1),), a=(torch.ones(1, 4),), bits=4)
+    found = [
+        corrupted(update, 2, np.random.default_rng(seed), layers, [1], with_a=True)
+        for seed in range(200)
+    ]
+    assert 0 < sum(each.rejected for each in found) < 200
+    for each in found:
+        values = torch.cat([each.b[0].flatten(), each.a[0].flatten()])
+        assert each.rejected or bool(torch.isfinite(values).all())
 
 
 @pytest.mark.parametrize("protocol", [None, Asynchronous(), Server()])

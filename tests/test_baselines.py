@@ -146,9 +146,9 @@ def test_fedex_of_a_server_is_the_mean_of_the_products() -> None:
     method = method_of(config)
     updates = [factors(seed) for seed in range(3)]
     start = method.update(method.initial(LAYERS, 1, 0, 3), 0, 0, True)
-    served = method.serve(method.average(updates, WEIGHTS), start)
+    served = method.aggregate_clients(start, updates, WEIGHTS)
     second = [factors(seed) for seed in range(5, 8)]
-    after = method.serve(method.average(second, WEIGHTS), served)
+    after = method.aggregate_clients(served, second, WEIGHTS)
     shapes = extra_shapes(method, LAYERS)
     for layer in range(2):
         adopted = method.adopt(adapter_of(config, second[0]), after)
@@ -490,8 +490,11 @@ def test_messages_have_the_parameters_of_the_formula(
         ]
     first = method.update(adapter, 0, 1, True)
     average = method.average([first, first], [1.0, 1.0])
+    start = method.update(adapter, 0, 0, True)
     if hasattr(method, "serve"):
-        average = method.serve(average, method.update(adapter, 0, 0, True))
+        average = method.serve(average, start)
+    if hasattr(method, "aggregate_clients"):
+        average = method.aggregate_clients(start, [first, first], [1.0, 1.0])
     sent = encode(replace(average, bits=16))
     assert len(sent) == HEADER_BYTES + 2 * down
     if hasattr(method, "served_shapes"):
@@ -552,9 +555,11 @@ def test_flexlora_takes_the_largest_ranks_of_the_dense_mean() -> None:
     for device, rank in enumerate(RANKS):
         own = method.initial(LAYERS, 1, device, 3)
         found = method.adopt(own, average)
-        sent = method.tailored(average, device)
+        sent = method.tailored(average, device, 1, False)
         assert encoded_bytes(sent) == len(encode(sent))
-        assert encoded_bytes(sent) == encoded_bytes(method.tailored_shapes(LAYERS, device))
+        assert encoded_bytes(sent) == encoded_bytes(
+            method.tailored_shapes(LAYERS, device, 1, False)
+        )
         received = decode(encode(sent), LAYERS, [rank] * 2)
         for layer in range(2):
             u, s, vh = np.linalg.svd(mean_product(updates, layer))
@@ -627,8 +632,8 @@ def test_ranks_that_an_average_lacks_stay_trainable(kind: Any) -> None:
     small = factors(1, 1)
     own = method.initial(LAYERS, 1, 0, 3)
     average = method.average([small], [1.0])
-    assert encoded_bytes(method.tailored(average, 0)) == encoded_bytes(
-        method.tailored_shapes(LAYERS, 0)
+    assert encoded_bytes(method.tailored(average, 0, 1, False)) == encoded_bytes(
+        method.tailored_shapes(LAYERS, 0, 1, False)
     )
     found = method.adopt(own, average)
     near(product(found.b[0], found.a[0]), product(small.b[0], small.a[0]))

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fl.adapters import Layer
-from fl.methods.density import largest_mask
+from fl.methods.frozen_a.density import largest_mask
 from fl.updates.codec import HEADER_BYTES, Update, decode, encode, encoded_bytes
 
 LAYERS = (Layer("q", 24, 16), Layer("up", 16, 40))

@@ -10,7 +10,7 @@ import pytest
 from fl.adapters import AdaptedModel, Layer
 from fl.config import Emulate, FullFt, Lora, SoLora
 from fl.methods import METHODS
-from fl.methods.density import density_of_ratio
+from fl.methods.frozen_a.density import density_of_ratio
 from fl.trainer.cost_model import CostModel, architecture
 from fl.updates.codec import HEADER_BYTES, encode, encoded_bytes
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fl.aggregation.weighted_mean import aggregate
-from fl.methods.density import allocate, largest_mask, spectral_entropy
+from fl.methods.frozen_a.density import allocate, largest_mask, spectral_entropy
 
 
 @given(

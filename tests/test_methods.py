@@ -10,7 +10,7 @@ import torch
 from fl.adapters import Layer
 from fl.config import FfaLora, FullFt, Lora, LoriD, LoriS, SoLora
 from fl.methods import METHODS, method_of
-from fl.methods.projections import device_a, overlaps
+from fl.methods.frozen_a.projections import device_a, overlaps
 
 LAYERS = (Layer("q", 128, 96), Layer("down", 352, 128))
 

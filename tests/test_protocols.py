@@ -35,6 +35,8 @@ SQUARE = ((0.0, 0.0), (100.0, 0.0), (0.0, 100.0), (100.0, 100.0))
 class Wire:
     """A network of constant latency; see `wnsim.network.Network`."""
 
+    forgets_leavers = False
+
     def __init__(self, devices: int, latency_s: float) -> None:
         self.env = Clock()
         self.inbox = [simpy.Store(self.env) for _ in range(devices)]

@@ -21,7 +21,7 @@ from typing import Literal
 import torch
 
 from fl.adapters.adapter import shape_only
-from fl.methods.frozen import FrozenMethod
+from fl.methods.frozen_a.frozen import FrozenMethod
 from fl.methods.lora import LoraMethod
 from fl.updates.codec import Update
 from wnsim.core.params import parameters

@@ -41,22 +41,27 @@ _ROOMS = {
     ),
     "Faults and invariants": (
         "wnsim.faults", "wnsim.faults.kinds", "wnsim.faults.churn", "fl.updates.attacks",
-        "fl.aggregation.robust",
+        "fl.aggregation.robust", "fl.aggregation.clair",
         "wnsim.core.invariants",
     ),
     "Methods": (
-        "fl.methods.lora", "fl.methods.rolora", "fl.methods.fedsa_lora", "fl.methods.decaf",
-        "fl.methods.fedex_lora", "fl.methods.fedrot_lora", "fl.methods.fed_sb",
-        "fl.methods.scaffold", "fl.methods.flexlora", "fl.methods.hetlora",
-        "fl.training.objective", "fl.methods.frozen", "fl.methods.masks",
-        "fl.methods.density",
-        "fl.methods.projections", "fl.aggregation.weighted_mean", "fl.updates.quantization",
+        "fl.methods.lora", "fl.methods.rolora", "fl.methods.alternating", "fl.methods.fedsa_lora",
+        "fl.methods.products.decaf", "fl.methods.products.fedex_lora",
+        "fl.methods.products.fedrot_lora", "fl.methods.frozen_a.fed_sb",
+        "fl.methods.scaffold", "fl.methods.products.flexlora", "fl.methods.products.hetlora",
+        "fl.methods.products.flora", "fl.methods.products.fedsvd",
+        "fl.methods.sparse.choco_lora", "fl.methods.sparse.fed_lo_drop",
+        "fl.methods.sparse.fslora", "fl.methods.sparse.soft", "fl.methods.sparse.flasc",
+        "fl.methods.sparse.ecolora", "fl.methods.sparse.sub_adapters",
+        "fl.training.objective", "fl.methods.frozen_a.frozen", "fl.methods.frozen_a.masks",
+        "fl.methods.frozen_a.density", "fl.methods.frozen_a.projections",
+        "fl.aggregation.weighted_mean", "fl.updates.quantization",
         "fl.training.optimizer", "fl.aggregation.collision",
     ),
     "Topologies and protocols": (
         "fl.topology.graphs", "fl.topology.clustering", "fl.session.synchronous",
         "fl.session.asynchronous", "fl.session.server",
-        "fl.session.cluster_exchange",
+        "fl.session.cluster_exchange", "fl.session.forgetting",
     ),
     "Inference": (
         "fl.mixture.gates", "fl.mixture.mixed", "fl.mixture.routing",
@@ -64,7 +69,7 @@ _ROOMS = {
     ),
     "Tasks, data and sizes": (
         "fl.tasks", "fl.tasks.benchmarks", "fl.data.partition", "fl.trainer.cost_model",
-        "fl.updates.codec",
+        "fl.updates.codec", "fl.updates.indices",
     ),
 }  # fmt: skip
 

@@ -7,7 +7,7 @@ import inspect
 import itertools
 from collections.abc import Mapping
 
-from fl.session.records import ClusterRow, EvaluationRow, MemberRow, RoundRow
+from fl.session.records import ClusterRow, EvaluationRow, ForgettingRow, MemberRow, RoundRow
 from wnsim import metrics
 from wnsim.core.transfer import Message, Packet, Transfer
 from wnsim.faults import Row
@@ -69,6 +69,7 @@ def tables() -> str:
     for name, row in {
         "rounds.csv": RoundRow, "evaluations.csv": EvaluationRow, "clusters.csv": ClusterRow,
         "members.csv": MemberRow, "positions.csv": PositionRow, "faults.csv": Row,
+        "forgetting.csv": ForgettingRow,
     }.items():  # fmt: skip
         rows[name] = (said(row)[0], said(row)[1]["Parameters"])
     if missing := set(TABLES) ^ set(rows):

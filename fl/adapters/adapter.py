@@ -45,6 +45,8 @@ class Adapter:
     basis : per layer (outputs, rank), the frozen left factor of a core
     kept : further tensors by name that the device keeps from round to round, such as control
         variates
+    mask_a : per layer (rank, inputs), the entries of A that are trained in this round, while `mask`
+        has those of B; None for all
     """
 
     a: tuple[torch.Tensor, ...]
@@ -58,6 +60,7 @@ class Adapter:
     core: Tensors | None = None
     basis: Tensors | None = None
     kept: Mapping[str, Tensors] = field(default_factory=dict)
+    mask_a: Tensors | None = None
 
     @property
     def rank(self) -> int:

@@ -44,6 +44,11 @@ class CoreParameters(FlatParameters):
         return False
 
     @property
+    def has_round_masks(self) -> bool:
+        """False: every entry of a core is trained."""
+        return False
+
+    @property
     def mask(self) -> None:
         """None: every entry of a core is trained."""
         return

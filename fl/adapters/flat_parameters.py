@@ -66,15 +66,25 @@ class FlatParameters:
         """Whether devices differ in rank."""
         return any(self._is_padded)
 
+    @property
+    def has_round_masks(self) -> bool:
+        """Whether masks are those of a round, so that inactive entries may have moments."""
+        return any(each.mask_a is not None for each in self._adapters)
+
     @cached_property
     def mask(self) -> torch.Tensor | None:
         """1 for each entry that is trained and 0 for each that is not; None if all are trained."""
-        if all(each.mask is None and not each.fixed_ranks for each in self._adapters):
+        if not self.has_round_masks and all(
+            each.mask is None and not each.fixed_ranks for each in self._adapters
+        ):
             return None
         mask = torch.ones_like(self.trained)
         if self._trains_b:
             masks = [adapter.mask or _ones(adapter.b) for adapter in self._adapters]
             self._fill(self._b(mask), masks, transpose=True)
+        if self._trains_a and self.has_round_masks:
+            masks = [adapter.mask_a or _ones(adapter.a) for adapter in self._adapters]
+            self._fill(self._a(mask), masks)
         for view in (*self._b(mask), *self._a(mask)):
             for row, adapter in zip(view, self._adapters, strict=True):
                 row[view.shape[1] - adapter.fixed_ranks :] = 0.0

@@ -20,7 +20,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from ..config import Median, NormClip, TrimmedMean
+from ..config import Clair, Median, NormClip, TrimmedMean
 from ..updates.codec import Update
 
 Tensors = tuple[torch.Tensor, ...]
@@ -28,7 +28,7 @@ Aggregator = Callable[[Sequence[torch.Tensor], Sequence[torch.Tensor] | None], t
 """Aggregation rule: maps one matrix per device, and their masks or None, to the aggregate."""
 
 
-def aggregator_of(robust: Median | TrimmedMean | NormClip | None) -> Aggregator | None:
+def aggregator_of(robust: Median | TrimmedMean | NormClip | Clair | None) -> Aggregator | None:
     """Return the aggregation rule of a configuration; None for a weighted mean."""
     if isinstance(robust, Median):
         return median

@@ -37,6 +37,37 @@ def weighted_mean(
     return tuple(result)
 
 
+def masked_mean(
+    values: Sequence[Tensors],
+    masks: Sequence[Tensors],
+    weights: Sequence[float],
+    before: Tensors,
+    how: Literal["active", "mean"],
+) -> Tensors:
+    """Return the weighted mean of each layer's masked matrix over devices.
+
+    Parameters
+    ----------
+    values, masks : per device and layer, a matrix and its active entries
+    weights : per device, positive
+    before : per layer, the matrix before
+    how : whether entries that are inactive on a device count as before (`mean`), or not (`active`),
+        unless they are so on all devices
+    """
+    result = []
+    for layer, old in enumerate(before):
+        of_layer = [each[layer] for each in values]
+        active = [each[layer] for each in masks]
+        if how == "mean":
+            filled = [torch.where(on, x, old) for x, on in zip(of_layer, active, strict=True)]
+            (mean,) = weighted_mean([(each,) for each in filled], weights)
+            result.append(mean)
+        else:
+            mean = aggregate(of_layer, active, weights, "active")
+            result.append(torch.where(torch.stack(active).any(0), mean, old))
+    return tuple(result)
+
+
 def aggregate(
     values: Sequence[torch.Tensor],
     masks: Sequence[torch.Tensor],

@@ -13,7 +13,10 @@ from .base import Count, Share, Text
 from .computing import AdamW, Computing, Sgd
 from .faults import Byzantine, Corruption, UpdateFaults
 from .inference import Mixture
+from .method_checks import check_method, check_sent_whole
 from .methods import (
+    AdfLora,
+    Centralised,
     Decaf,
     FedExLora,
     FedRotLora,
@@ -30,11 +33,14 @@ from .methods import (
     RoLora,
     Scaffold,
     SoLora,
+    TadLora,
 )
 from .objectives import Prox
 from .partitions import Dirichlet, Iid, OneTask
+from .product_methods import FedSvd, Flora
 from .protocols import Asynchronous, Server, Synchronous
-from .robust import Median, NormClip, TrimmedMean
+from .robust import Clair, Median, NormClip, TrimmedMean
+from .sparse_methods import ChocoLora, EcoLora, FedLoDrop, Flasc, FsLora, Soft
 from .tasks import Folder, Hub
 from .topologies import (
     Agglomerative,
@@ -51,23 +57,33 @@ from .topologies import (
 __all__ = [
     "SCORING_RULES",
     "AdamW",
+    "AdfLora",
     "Agglomerative",
     "Asynchronous",
     "ByTask",
     "Byzantine",
+    "Centralised",
+    "ChocoLora",
+    "Clair",
     "ClusterExchange",
     "Computing",
     "Corruption",
     "Decaf",
     "Dirichlet",
+    "EcoLora",
     "Emulate",
     "FedExLora",
+    "FedLoDrop",
     "FedRotLora",
     "FedSaLora",
     "FedSb",
+    "FedSvd",
     "FfaLora",
+    "Flasc",
     "FlexLora",
+    "Flora",
     "Folder",
+    "FsLora",
     "Full",
     "FullFt",
     "HetLora",
@@ -94,7 +110,9 @@ __all__ = [
     "Sgd",
     "Similarity",
     "SoLora",
+    "Soft",
     "Synchronous",
+    "TadLora",
     "TrimmedMean",
     "UpdateFaults",
     "names_a_folder",
@@ -181,7 +199,18 @@ Method = Annotated[
     | FedSb
     | Scaffold
     | FlexLora
-    | HetLora,
+    | HetLora
+    | AdfLora
+    | TadLora
+    | Centralised
+    | Flora
+    | FedSvd
+    | ChocoLora
+    | FedLoDrop
+    | FsLora
+    | Soft
+    | Flasc
+    | EcoLora,
     Family("method", ("learning_rate", "method")),
 ]
 Topology = Annotated[
@@ -190,7 +219,7 @@ Topology = Annotated[
 ]
 Protocol = Annotated[Synchronous | Asynchronous | Server, Field(discriminator="model")]
 Partition = Annotated[OneTask | Dirichlet | Iid, Field(discriminator="model")]
-Robust = Annotated[Median | TrimmedMean | NormClip, Field(discriminator="model")]
+Robust = Annotated[Median | TrimmedMean | NormClip | Clair, Field(discriminator="model")]
 Objective = Annotated[Prox, Family("objective", ("objective",))]
 Optimizer = Annotated[AdamW | Sgd, Field(discriminator="model")]
 Steps = Annotated[
@@ -314,7 +343,9 @@ class Learning:
                 "initial_adapter is for methods that train both factors, "
                 f"got method {self.method.model}"
             )
-        self._check_method()
+        check_method(self.method, self.optimizer, self.protocol, self.robust)
+        if self.cluster_exchange is not None or self.inference is not None:
+            check_sent_whole(self.method)
         more = self.cluster_exchange is not None or self.inference is not None
         if more and not isinstance(self.protocol, Synchronous):
             raise ValueError(
@@ -331,38 +362,6 @@ class Learning:
         low, high = self.step_range
         if low > high:
             raise ValueError(f"local_steps must be minimum and maximum, got {low} and {high}")
-
-    def _check_method(self) -> None:
-        """Raise ValueError if the method cannot do what is asked of it."""
-        method = self.method
-        if isinstance(method, Scaffold):
-            sgd = self.optimizer
-            if not isinstance(sgd, Sgd) or sgd.momentum or sgd.weight_decay:
-                raise ValueError(
-                    "method scaffold needs optimizer sgd without momentum and weight_decay, "
-                    f"got optimizer {sgd.model}"
-                )
-        if isinstance(method, RoLora) and isinstance(self.protocol, Asynchronous):
-            raise ValueError(
-                "method rolora needs rounds in which all devices train the same factor, "
-                "got protocol asynchronous"
-            )
-        own_rule = RoLora | Decaf | FedExLora | FedRotLora | Scaffold | FlexLora | HetLora
-        if isinstance(method, own_rule) and self.robust is not None:
-            raise ValueError(
-                f"robust replaces the mean of factors, and method {method.model} has another rule, "
-                f"got robust {self.robust.model}"
-            )
-        if isinstance(method, FedSaLora | FedSb) and isinstance(self.robust, NormClip):
-            raise ValueError(
-                f"robust norm-clip is for methods that send B, got method {method.model}"
-            )
-        private = FedSaLora | FedExLora | FedSb | FlexLora | HetLora
-        if isinstance(method, private) and (self.cluster_exchange or self.inference):
-            raise ValueError(
-                "cluster_exchange and inference are for methods whose adapters are sent whole, "
-                f"got method {method.model}"
-            )
 
     @property
     def step_range(self) -> tuple[int, int]:

@@ -188,6 +188,56 @@ class RoLora:
 
 
 @parameters
+class AdfLora:
+    """LoRA that trains one factor at a time and averages both: first B, then A, in turn.
+
+    Parameters
+    ----------
+    rank, alpha, learning_rate : as for `local`
+    """
+
+    model: Literal["adf-lora"] = "adf-lora"
+    rank: Rank = 8
+    alpha: Alpha | None = None
+    learning_rate: LearningRate = 2e-3
+
+
+@parameters
+class TadLora:
+    """LoRA that trains one factor for several rounds, then the other one, and averages both.
+
+    Parameters
+    ----------
+    rank, alpha, learning_rate : as for `local`
+    period : rounds after which the trained factor changes
+    """
+
+    model: Literal["tad-lora"] = "tad-lora"
+    rank: Rank = 8
+    alpha: Alpha | None = None
+    learning_rate: LearningRate = 2e-3
+    period: Count = 5
+
+
+@parameters
+class Centralised:
+    """LoRA on the examples of all devices in one place, without communication: an upper line.
+
+    One adapter is trained, in as many steps as all devices have together, and all devices are
+    tested with it. Each is charged the computation of all steps.
+
+    Parameters
+    ----------
+    rank, alpha, learning_rate : as for `local`
+    """
+
+    model: Literal["centralised"] = "centralised"
+    rank: Rank = 8
+    alpha: Alpha | None = None
+    learning_rate: LearningRate = 2e-3
+
+
+@parameters
 class FedSaLora:
     """LoRA whose factors are both trained; A is averaged, and B stays on its device.
 

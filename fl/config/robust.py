@@ -44,3 +44,20 @@ class NormClip:
 
     model: Literal["norm-clip"] = "norm-clip"
     factor: Annotated[float, Field(gt=0, le=1e6)] = 1.0
+
+
+@parameters
+class Clair:
+    """Detection of contaminated devices by pairwise differences, and alignment with the others.
+
+    It is for methods that average both factors, among devices without a server. A device keeps its
+    own part of the products in a subspace that benign devices share, and takes their mean for the
+    rest; `weights` is ignored.
+
+    Parameters
+    ----------
+    penalty : factor of the weight of the block-sparse part; larger: fewer devices are contaminated
+    """
+
+    model: Literal["clair"] = "clair"
+    penalty: Annotated[float, Field(gt=0, le=1e3)] = 1.0

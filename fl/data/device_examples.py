@@ -31,6 +31,7 @@ class Examples:
     devices : number of devices
     seed : seed of partition, numbers of steps and orders
     flips_labels : returns whether a device trains on flipped labels
+    pooled : whether each device has the examples, each once, and the steps of all devices
 
     Attributes
     ----------
@@ -48,6 +49,8 @@ class Examples:
         devices: int,
         seed: int,
         flips_labels: Callable[[int], bool] = lambda _: False,
+        *,
+        pooled: bool = False,
     ) -> None:
         self._batch_size = learning.batch_size
         self._seed = seed
@@ -57,6 +60,11 @@ class Examples:
             flip_labels(share.examples) if flips_labels(device) else share.examples
             for device, share in enumerate(shares)
         ]
+        if pooled:
+            union = tuple(dict.fromkeys(example for each in examples for example in each))
+            examples = [union] * devices
+            numbers = sorted({task for tasks_of in self.task_of for task in tasks_of})
+            self.task_of = [tuple(numbers)] * devices
         self.rows = [
             encode_examples(each, example_encoder, learning.max_length) for each in examples
         ]
@@ -66,6 +74,8 @@ class Examples:
             int(generator(seed, "local steps", device).integers(low, high + 1))
             for device in range(devices)
         ]
+        if pooled:
+            self.steps = [sum(self.steps)] * devices
 
     def count(self, device: int) -> int:
         """Return the number of a device's examples."""

@@ -8,13 +8,22 @@ from typing import Any, Protocol
 from ..adapters import AdaptedModel, Adapter, Layer
 from ..aggregation.robust import Aggregator
 from ..config import (
+    AdfLora,
+    Centralised,
+    ChocoLora,
     Decaf,
+    EcoLora,
     FedExLora,
+    FedLoDrop,
     FedRotLora,
     FedSaLora,
     FedSb,
+    FedSvd,
     FfaLora,
+    Flasc,
     FlexLora,
+    Flora,
+    FsLora,
     FullFt,
     HetLora,
     Local,
@@ -23,20 +32,31 @@ from ..config import (
     LoriS,
     RoLora,
     Scaffold,
+    Soft,
     SoLora,
+    TadLora,
 )
 from ..updates.codec import Update
-from .decaf import DecafMethod
-from .fed_sb import FedSbMethod
-from .fedex_lora import FedExLoraMethod
-from .fedrot_lora import FedRotLoraMethod
+from .alternating import AlternatingMethod
 from .fedsa_lora import FedSaLoraMethod
-from .flexlora import FlexLoraMethod
-from .frozen import FrozenMethod
-from .hetlora import HetLoraMethod
-from .lora import LocalMethod, LoraMethod
+from .frozen_a.fed_sb import FedSbMethod
+from .frozen_a.frozen import FrozenMethod
+from .lora import CentralisedMethod, LocalMethod, LoraMethod
+from .products.decaf import DecafMethod
+from .products.fedex_lora import FedExLoraMethod
+from .products.fedrot_lora import FedRotLoraMethod
+from .products.fedsvd import FedSvdMethod
+from .products.flexlora import FlexLoraMethod
+from .products.flora import FloraMethod
+from .products.hetlora import HetLoraMethod
 from .rolora import RoLoraMethod
 from .scaffold import ScaffoldMethod
+from .sparse.choco_lora import ChocoLoraMethod
+from .sparse.ecolora import EcoLoraMethod
+from .sparse.fed_lo_drop import FedLoDropMethod
+from .sparse.flasc import FlascMethod
+from .sparse.fslora import FsLoraMethod
+from .sparse.soft import SoftMethod
 
 
 class Method(Protocol):
@@ -116,6 +136,17 @@ METHODS: dict[type, Callable[[Any], Method]] = {
     Scaffold: ScaffoldMethod,
     FlexLora: FlexLoraMethod,
     HetLora: HetLoraMethod,
+    AdfLora: AlternatingMethod,
+    TadLora: AlternatingMethod,
+    Centralised: CentralisedMethod,
+    Flora: FloraMethod,
+    FedSvd: FedSvdMethod,
+    ChocoLora: ChocoLoraMethod,
+    FedLoDrop: FedLoDropMethod,
+    FsLora: FsLoraMethod,
+    Soft: SoftMethod,
+    Flasc: FlascMethod,
+    EcoLora: EcoLoraMethod,
 }
 
 

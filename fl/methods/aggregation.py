@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..aggregation.clair import aligned_factors
 from ..aggregation.robust import aggregator_of, clipped
-from ..config import NormClip
-from .extensions import combine_of, serve_of
+from ..config import Clair, NormClip
+from .extensions import clients_rule, combine_of, serve_of
 
 if TYPE_CHECKING:
     from ..adapters import Adapter
@@ -35,7 +37,8 @@ class Aggregation:
     @property
     def needs_previous(self) -> bool:
         """Whether the average of a server depends on the one before."""
-        return self._robust is not None or serve_of(self._method) is not None
+        own = (serve_of(self._method), clients_rule(self._method))
+        return self._robust is not None or own != (None, None)
 
     def adapter(
         self, own: Adapter, local: Update, received: Sequence[Update], weights: Sequence[float]
@@ -48,6 +51,11 @@ class Aggregation:
         received : the updates
         weights : weight of its own update, then of each received one
         """
+        if isinstance(self._robust, Clair):
+            updates = [local, *(each for each in received if not each.rejected)]
+            b, a = [each.b for each in updates], [each.a or () for each in updates]
+            factors = aligned_factors(b, a, own.rank, self._robust.penalty)
+            return replace(own, b=factors[0], a=factors[1])
         combine = combine_of(self._method)
         if combine is None:
             return self._method.adopt(own, self.peers(local, received, weights))
@@ -93,6 +101,11 @@ class Aggregation:
         ]
         if not accepted:
             return previous
+        rule = clients_rule(self._method)
+        if rule is not None:
+            return rule(
+                previous, [each for each, _ in accepted], [weight for _, weight in accepted]
+            )
         updates = self._clipped(previous, [each for each, _ in accepted])
         average = self._average(updates, [weight for _, weight in accepted])
         serve = serve_of(self._method)

@@ -2,25 +2,41 @@
 
 No method needs any of them; `Method` lists what every method has.
 
+* `start_run(seed, devices)` is called once, before anything else, with the seed of the run and the
+  number of devices.
 * `trains(round_)` returns the factors that devices train in a round: `ab`, `a` or `b`. Moments of
   the optimizer of a factor that is frozen in a round wait for the next round that trains it.
+* `masked(adapter, device, round_)` returns the adapter with which the local steps of a round begin,
+  for instance with masks of this round (`Adapter.mask`, `Adapter.mask_a`): entries outside of them
+  are frozen, and their moments wait. `masks_of_seed(layers, seed)` returns the masks of B and A
+  that a receiver draws from the seed in a message (`Update.mask_seed`).
 * `extra_shapes(layers)` returns the shapes of the further matrices of updates (`Update.extra`).
 * `shapes_update_in(layers, first_contact, device, round_)` replaces `shapes_update` where updates
   differ in size between rounds or devices.
 * `stateful`: whether `update` must be called in the order of simulated time.
+* `sizes_vary`: whether messages are charged as they are serialised, since their size depends on
+  their values; `shapes_update` is then an estimate, for `payload: {emulate: ...}`.
+* `differential`: whether an update is of use only to receivers of the one before. A receiver that
+  missed one is then sent that of a first contact. Devices aggregate their own update as others
+  decode it.
 * `combine(own, local, received, weights)` returns a device's adapter after aggregation, in place of
   `average` and `adopt` among peers: it knows the receiver.
 * `serve(average, previous)` returns the update that a server sends to its clients, given the one
-  that it sent before; `served_shapes(layers)` returns an update of zeros as large as it.
-* `tailored(average, device)` returns the part of it that a server sends to one client;
-  `tailored_shapes(layers, device)` returns an update of zeros as large as it.
+  that it sent before; `aggregate_clients(previous, updates, weights)` replaces both it and
+  `average`. `served_shapes(layers)` returns an update of zeros as large as it.
+* `tailored(average, device, round_, is_current)` returns the part of it that a server sends to one
+  client in a round, or, with None for the round, the whole that a client is tested with;
+  `is_current` says whether the client has received the one before. `tailored_shapes(layers, device,
+  round_, is_current)` returns an update of zeros as large as it.
 * `fit(model, adapter)` returns the initial adapter as it follows from the frozen model, which all
   devices have.
+* `pools_examples`: whether all devices train one adapter, on the examples of all of them.
 * `fixed_ranks` is the number of frozen ranks beside the trained ones (`Adapter.fixed_ranks`).
 * `objective(adapter, seed)` returns a term of a device's objective in a round (`LocalObjective`),
   or None; random draws come from the seed.
-* `trained(start, after, steps, learning_rate)` returns the adapter after local steps, which began
-  with `start`, for instance with new tensors in `Adapter.kept`.
+* `trained(start, after, steps, learning_rate, loss)` returns the adapter after local steps, which
+  began with `start` and had a mean loss, for instance with new tensors in `Adapter.kept`.
+* `stored_entries(layers, neighbors)` returns how many numbers a device stores beside its factors.
 """
 
 from __future__ import annotations
@@ -28,7 +44,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..updates.codec import Update
+from ..updates.codec import MasksOf, Update
 
 if TYPE_CHECKING:
     from ..adapters import AdaptedModel, Adapter, Layer
@@ -62,6 +78,56 @@ class Serve(Protocol):
 
     def __call__(self, average: Update, previous: Update) -> Update:
         """Return the update, given the average of a round and the update that was sent before."""
+
+
+class AggregateClients(Protocol):
+    """Aggregation of a server that knows what it sent before."""
+
+    def __call__(
+        self, previous: Update, updates: Sequence[Update], weights: Sequence[float]
+    ) -> Update:
+        """Return the server's next state, of which it sends each client a part."""
+
+
+def start_run(method: Method, seed: int, devices: int) -> None:
+    """Tell a method the seed of the run and the number of devices."""
+    start: Any = getattr(method, "start_run", None)
+    if start is not None:
+        start(seed, devices)
+
+
+def masked(method: Method, adapter: Adapter, device: int, round_: int) -> Adapter:
+    """Return the adapter with which a device's local steps of a round begin."""
+    mask: Any = getattr(method, "masked", None)
+    result: Adapter = adapter if mask is None else mask(adapter, device, round_)
+    return result
+
+
+def masks_of_seed(method: Method, layers: Sequence[Layer]) -> MasksOf | None:
+    """Return the rule by which receivers draw masks from a seed, None if there is none."""
+    rule: Any = getattr(method, "masks_of_seed", None)
+    return None if rule is None else lambda seed: rule(layers, seed)
+
+
+def has_varying_sizes(method: Method) -> bool:
+    """Return whether the size of an update depends on its values."""
+    return bool(getattr(method, "sizes_vary", False))
+
+
+def is_differential(method: object) -> bool:
+    """Return whether an update is of use only to receivers of the one before."""
+    return bool(getattr(method, "differential", False))
+
+
+def stored_entries(method: Method, layers: Sequence[Layer], neighbors: int) -> int:
+    """Return how many numbers a device stores beside its factors."""
+    count: Any = getattr(method, "stored_entries", None)
+    return 0 if count is None else int(count(layers, neighbors))
+
+
+def pools_examples(method: Method) -> bool:
+    """Return whether all devices train one adapter, on the examples of all of them."""
+    return bool(getattr(method, "pools_examples", False))
 
 
 def trained_factors(method: Method, round_: int) -> Trained | None:
@@ -110,22 +176,39 @@ def serve_of(method: Method) -> Serve | None:
     return serve
 
 
+def clients_rule(method: Method) -> AggregateClients | None:
+    """Return a method's aggregation of clients that knows what was sent before, None for none."""
+    rule: AggregateClients | None = getattr(method, "aggregate_clients", None)
+    return rule
+
+
 def tailors(method: Method) -> bool:
     """Return whether a server sends each client another part of its average."""
     return hasattr(method, "tailored")
 
 
-def tailored(method: Method, average: Update, device: int) -> Update:
-    """Return the part of an average that a server sends to a client."""
+def tailored(
+    method: Method, average: Update, device: int, round_: int | None, is_current: bool
+) -> Update:
+    """Return the part of an average that a server sends to a client.
+
+    Parameters
+    ----------
+    method, average : the method, and the average
+    device, round_ : the client, and the round; None for the whole with which the client is tested
+    is_current : whether the client has received the average before
+    """
     part: Any = getattr(method, "tailored", None)
-    update: Update = average if part is None else part(average, device)
+    update: Update = average if part is None else part(average, device, round_, is_current)
     return update
 
 
-def tailored_shapes(method: Method, layers: Sequence[Layer], device: int) -> Update | None:
+def tailored_shapes(
+    method: Method, layers: Sequence[Layer], device: int, round_: int, is_current: bool
+) -> Update | None:
     """Return an update of zeros as large as that of a server to a client; None for the average."""
     shapes: Any = getattr(method, "tailored_shapes", None)
-    return None if shapes is None else shapes(layers, device)
+    return None if shapes is None else shapes(layers, device, round_, is_current)
 
 
 def objective_of_method(method: Method, adapter: Adapter, seed: int) -> LocalObjective | None:
@@ -149,9 +232,11 @@ def served_shapes(method: Method, layers: Sequence[Layer]) -> Update | None:
 
 
 def after_training(
-    method: Method, start: Adapter, after: Adapter, steps: int, learning_rate: float
+    method: Method, start: Adapter, after: Adapter, steps: int, learning_rate: float, loss: float
 ) -> Adapter:
     """Return the adapter after local steps, with what the method keeps of them."""
     trained: Any = getattr(method, "trained", None)
-    adapter: Adapter = after if trained is None else trained(start, after, steps, learning_rate)
+    if trained is None:
+        return after
+    adapter: Adapter = trained(start, after, steps, learning_rate, loss)
     return adapter

@@ -7,20 +7,14 @@ among themselves where there is no server.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from ..adapters import Adapter, Layer
+from ..adapters import Adapter
 from ..updates.codec import Update
-from .lora import LoraMethod
+from .lora import ServedLoraMethod
 
 
-class FedSaLoraMethod(LoraMethod):
+class FedSaLoraMethod(ServedLoraMethod):
     """LoRA with a private B; see `Method`."""
 
     def update(self, adapter: Adapter, device: int, round_: int, first_contact: bool) -> Update:
         """Return A."""
         return Update(device, round_, b=(), a=adapter.a)
-
-    def served_shapes(self, layers: Sequence[Layer]) -> Update:
-        """Return A, all zero."""
-        return self.shapes_update(layers, True)

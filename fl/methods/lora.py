@@ -84,7 +84,21 @@ class LoraMethod:
         return replace(own, a=own.a if average.a is None else average.a, b=average.b or own.b)
 
 
+class ServedLoraMethod(LoraMethod):
+    """LoRA with another average, which is as large as `shapes_update`; see `extensions`."""
+
+    def served_shapes(self, layers: Sequence[Layer]) -> Update:
+        """Return the matrices of an update, all zero."""
+        return self.shapes_update(layers, True)
+
+
 class LocalMethod(LoraMethod):
     """LoRA on each device without communication."""
 
     exchanges = False
+
+
+class CentralisedMethod(LocalMethod):
+    """LoRA on the examples of all devices together; see `extensions`."""
+
+    pools_examples = True

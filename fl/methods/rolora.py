@@ -16,10 +16,10 @@ from ..adapters import Adapter, Layer
 from ..adapters.adapter import shape_only
 from ..adapters.flat_parameters import Trained
 from ..updates.codec import Update
-from .lora import LoraMethod
+from .lora import ServedLoraMethod
 
 
-class RoLoraMethod(LoraMethod):
+class RoLoraMethod(ServedLoraMethod):
     """LoRA that alternates between the factors; see `Method` and `extensions`."""
 
     def trains(self, round_: int) -> Trained:
@@ -45,7 +45,3 @@ class RoLoraMethod(LoraMethod):
     def serve(self, average: Update, previous: Update) -> Update:
         """Return the average of one factor with the previous average of the other one."""
         return replace(average, b=average.b or previous.b, a=average.a or previous.a)
-
-    def served_shapes(self, layers: Sequence[Layer]) -> Update:
-        """Return both factors, all zero."""
-        return self.shapes_update(layers, True)

@@ -19,7 +19,7 @@ from ..adapters import Adapter, Layer
 from ..aggregation.robust import Aggregator
 from ..aggregation.weighted_mean import weighted_mean
 from ..updates.codec import Update
-from .lora import LoraMethod
+from .lora import ServedLoraMethod
 
 OWN, COMMON = "control", "common control"
 
@@ -39,7 +39,7 @@ class Correction:
         return gradient + self._shift.to(gradient.device)
 
 
-class ScaffoldMethod(LoraMethod):
+class ScaffoldMethod(ServedLoraMethod):
     """LoRA with control variates; see `Method` and `extensions`."""
 
     def initial(self, layers: Sequence[Layer], seed: int, device: int, devices: int) -> Adapter:
@@ -52,7 +52,9 @@ class ScaffoldMethod(LoraMethod):
         """Return the correction of a device's gradients."""
         return Correction((adapter.kept[COMMON][0] - adapter.kept[OWN][0])[0])
 
-    def trained(self, start: Adapter, after: Adapter, steps: int, learning_rate: float) -> Adapter:
+    def trained(
+        self, start: Adapter, after: Adapter, steps: int, learning_rate: float, loss: float
+    ) -> Adapter:
         """Return the adapter with the control variate of its steps."""
         moved = (_flat(start) - _flat(after)) / (steps * learning_rate)
         own = start.kept[OWN][0] - start.kept[COMMON][0] + moved
@@ -71,9 +73,9 @@ class ScaffoldMethod(LoraMethod):
         zero = torch.zeros(1, 1, dtype=torch.half).expand(self.extra_shapes(layers)[0])
         return replace(super().shapes_update(layers, first_contact), extra=(zero,))
 
-    def served_shapes(self, layers: Sequence[Layer]) -> Update:
-        """Return both factors and the common control variate, all zero."""
-        return self.shapes_update(layers, True)
+    def stored_entries(self, layers: Sequence[Layer], neighbors: int) -> int:
+        """Return the entries of the device's own and the common control variate."""
+        return 2 * self.extra_shapes(layers)[0][1]
 
     def average(
         self,

@@ -15,6 +15,7 @@ import simpy
 from wnsim.network import Message, Network, Transfer
 
 from ..engine.streams import key
+from ..methods.extensions import is_differential
 from ..topology import CONTROL, TopologyContext, policy_of
 from ..updates.codec import HEADER_BYTES
 from .received_update import ReceivedUpdate
@@ -48,7 +49,8 @@ class Session:
 
     Attributes
     ----------
-    rounds, evaluations, groups, memberships, corruptions : the records; see `Recorder`
+    rounds, evaluations, groups, memberships, forgettings, corruptions : the records; see
+        `Recorder`
     states : current state of each device, None before its first round
     trained : state of each device after its last local steps, before aggregation
     acknowledged : (source, target) pairs of which the target has the source's mask and A
@@ -78,6 +80,7 @@ class Session:
         self.evaluations = self.recorder.evaluations
         self.groups = self.recorder.groups
         self.memberships = self.recorder.memberships
+        self.forgettings = self.recorder.forgettings
         self.corruptions = self.recorder.corruptions
         self._compute_time_s = compute_time_s
         self._progress = progress
@@ -199,8 +202,13 @@ class Session:
         payload = ReceivedUpdate(me, number, self.network.now_s, outgoing)
         size = 0
         events: dict[int, simpy.Event] = {}
-        for group in self._multicast_groups(me, targets):
-            first = (me, group[0]) not in self.acknowledged
+        groups = self._multicast_groups(me, targets)
+        known = {target for source, target in self.acknowledged if source == me}
+        if is_differential(self.trainer.method):
+            # Only receivers of this message can use the next one.
+            self.acknowledged -= {(me, target) for target in known}
+        for group in groups:
+            first = group[0] not in known
             one = self.trainer.update_bytes(me, number, trained, first)
             one += self.profile_bytes(first)
             sent = self.send(me, group, number, one, payload)
@@ -347,7 +355,9 @@ class Session:
         own = int(device not in cached and self.states[device] is not None)
         devices = len(cached) + own
         centroids = devices if self.learning.inference is not None else 0
-        return self.trainer.cost_model.stored_bytes(len(states) + own, devices, centroids)
+        neighbors = sum(target == device for _, target in self.acknowledged)
+        cost = self.trainer.cost_model
+        return cost.stored_bytes(len(states) + own, devices, centroids, neighbors)
 
 
 def topology_policy(session: Session) -> Policy:

@@ -46,6 +46,10 @@ class AdapterCache:
     Parameters
     ----------
     session : session of the devices
+
+    Attributes
+    ----------
+    sent_bytes : size of all cluster updates that have been sent, each receiver counted [byte]
     """
 
     def __init__(self, session: Session) -> None:
@@ -54,6 +58,7 @@ class AdapterCache:
         self._updates: list[dict[Members, _ClusterUpdate]] = [{} for _ in range(session.devices)]
         # (device, other) pairs of which the device has the other's A and prompt centroid.
         self._has_a: set[tuple[int, int]] = set()
+        self.sent_bytes = 0
 
     def of(self, device: int) -> dict[int, LazyValue[Update]]:
         """Return the cached updates of a device, by device."""
@@ -63,6 +68,22 @@ class AdapterCache:
         """Clear the cache of a device."""
         self._cached[me], self._updates[me] = {}, {}
         self._has_a = {(device, other) for device, other in self._has_a if device != me}
+
+    def delete(self, gone: Sequence[int]) -> None:
+        """Discard the adapters of devices, and all cluster updates that contain them, everywhere.
+
+        What a device holds of its own cluster is its own state.
+        """
+        for me, updates in enumerate(self._updates):
+            cached = self._cached[me]
+            for members in [each for each in updates if set(each) & set(gone)]:
+                del updates[members]
+                if me not in members:
+                    for member in members:
+                        cached.pop(member, None)
+            for device in gone:
+                cached.pop(device, None)
+        self._has_a = {(device, other) for device, other in self._has_a if other not in gone}
 
     def put_own(self, me: int, members: Sequence[int], update: LazyValue[Update]) -> None:
         """Cache the aggregated state of a device for itself and the members it has received."""
@@ -95,6 +116,7 @@ class AdapterCache:
             own = self._updates[sender][members]
             payload = ReceivedUpdate(sender, number, session.network.now_s, own.update)
             for group, size in self._multicast_groups(members, targets):
+                self.sent_bytes += size * len(group)
                 events = session.send(sender, group, number, size, payload, "cluster-exchange")
                 sent += [
                     (event, target, members, own.round, payload)

@@ -46,7 +46,7 @@ class SessionCostModel(Protocol):
     def listing_bytes(self, groups: int) -> int:
         """Return the size of a device's list of the cluster updates that it has [byte]."""
 
-    def stored_bytes(self, states: int, devices: int, centroids: int) -> int:
+    def stored_bytes(self, states: int, devices: int, centroids: int, neighbors: int = 0) -> int:
         """Return the storage of cached adapters on a device, without masks [byte]."""
 
 
@@ -147,7 +147,9 @@ class SessionTrainer(Protocol):
     ) -> int:
         """Return the size of the message with a device's update [byte]."""
 
-    def average_bytes(self, average: LazyValue[Update], device: int) -> int:
+    def average_bytes(
+        self, average: LazyValue[Update], device: int, round_: int, is_current: bool
+    ) -> int:
         """Return the size of the message with a server's average to a client [byte]."""
 
     def aggregate(
@@ -167,7 +169,9 @@ class SessionTrainer(Protocol):
     ) -> LazyValue[Update]:
         """Return the server's average of client updates."""
 
-    def for_client(self, device: int, average: LazyValue[Update]) -> LazyValue[Update]:
+    def for_client(
+        self, device: int, average: LazyValue[Update], round_: int | None = None
+    ) -> LazyValue[Update]:
         """Return the server's average as a client decodes it."""
 
     def adopt(

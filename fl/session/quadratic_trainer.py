@@ -38,7 +38,7 @@ class QuadraticCostModel:
         """Return the size of a list of cluster updates [byte]."""
         return 100
 
-    def stored_bytes(self, states: int, devices: int, centroids: int) -> int:
+    def stored_bytes(self, states: int, devices: int, centroids: int, neighbors: int = 0) -> int:
         """Return the storage of cached numbers [byte]."""
         return 4 * states
 
@@ -143,7 +143,7 @@ class QuadraticTrainer:
         """Return the size of all messages [byte]."""
         return self.cost_model.size_bytes(first_contact)
 
-    def average_bytes(self, average: Number, device: int) -> int:
+    def average_bytes(self, average: Number, device: int, round_: int, is_current: bool) -> int:
         """Return the size of all messages [byte]."""
         return self.cost_model.size_bytes(False)
 
@@ -162,7 +162,7 @@ class QuadraticTrainer:
         """Return the weighted mean of the received states."""
         return _mean("average", received, weights)
 
-    def for_client(self, device: int, average: Number) -> Number:
+    def for_client(self, device: int, average: Number, round_: int | None = None) -> Number:
         """Return the average."""
         return average
 

@@ -14,7 +14,14 @@ from wnsim.network import Network
 
 from ..config import SCORING_RULES
 from ..engine.jobs import digest
-from .records import ClusterRow, CorruptionRow, EvaluationRow, MemberRow, RoundRow
+from .records import (
+    ClusterRow,
+    CorruptionRow,
+    EvaluationRow,
+    ForgettingRow,
+    MemberRow,
+    RoundRow,
+)
 
 if TYPE_CHECKING:
     from ..engine.jobs import Job, LazyValue
@@ -34,7 +41,7 @@ class Recorder:
 
     Attributes
     ----------
-    rounds, evaluations, groups, memberships, corruptions : the records
+    rounds, evaluations, groups, memberships, forgettings, corruptions : the records
     """
 
     def __init__(self, network: Network, trainer: SessionTrainer) -> None:
@@ -44,6 +51,7 @@ class Recorder:
         self.evaluations = network.records.journal(EvaluationRow)
         self.groups = network.records.journal(ClusterRow)
         self.memberships = network.records.journal(MemberRow)
+        self.forgettings = network.records.journal(ForgettingRow)
         self.corruptions = network.records.journal(CorruptionRow)
         self._open_rounds: list[tuple[RoundRow, Job[State]]] = []
         self._open_corruptions: list[tuple[float, int, int, LazyValue[Update]]] = []

@@ -1,4 +1,7 @@
-"""Records of a session: rows of rounds, evaluations, clusters, memberships and corruptions."""
+"""Records of a session.
+
+These are rows of rounds, evaluations, clusters, memberships, deletions and corruptions.
+"""
 
 from __future__ import annotations
 
@@ -128,6 +131,29 @@ class MemberRow:
     time_s: float
     cluster: int
     device: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForgettingRow:
+    """Deletion of a device that has left by another one: a row of `forgetting.csv`.
+
+    Parameters
+    ----------
+    round, time_s : round that begins with the deletion, and time after it [s]
+    device, leaver : the device that deletes, and the deleted one
+    task : a task of the deleted device
+    accuracy_before, accuracy_after : of the deleting device on the task
+    sent_bytes : size of the messages that all devices sent for the deletions of the round [byte]
+    """
+
+    round: int
+    time_s: float
+    device: int
+    leaver: int
+    task: str
+    accuracy_before: float
+    accuracy_after: float
+    sent_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

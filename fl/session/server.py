@@ -47,6 +47,9 @@ class ServerSession(Session):
         protocol = self.learning.protocol
         self._share = protocol.share if isinstance(protocol, Server) else 1.0
         self._average: LazyValue[Update] | None = None
+        # Number of averages so far, and that of the last one that each client has received.
+        self._averages = 0
+        self._last_received: dict[int, int] = {}
 
     def current(self, device: int) -> LazyValue[State] | None:
         """Return a device's state with the server's latest average."""
@@ -54,6 +57,11 @@ class ServerSession(Session):
         if self._average is None:
             return own
         return self.trainer.adopt(device, own, self.trainer.for_client(device, self._average))
+
+    def forget(self, me: int) -> None:
+        """Discard everything that a device has learned and received."""
+        super().forget(me)
+        self._last_received.pop(me, None)
 
     def run(self) -> Steps:
         """Run all rounds."""
@@ -74,14 +82,17 @@ class ServerSession(Session):
         self.crashed(me, start_s)
         start, received = self.states[me], []
         if self._average is not None:
-            part = self.trainer.for_client(me, self._average)
+            part = self.trainer.for_client(me, self._average, number)
             average = ReceivedUpdate(self._server, number, start_s, part)
-            size = self.trainer.average_bytes(self._average, me)
+            last = self._last_received.get(me, 0)
+            is_current = last >= self._averages - 1
+            size = self.trainer.average_bytes(self._average, me, number, is_current)
             (sent,) = self.send(self._server, [me], number, size, average)
             transfer = yield sent
             if not transfer.delivered:
                 return
             yield self.network.inbox[me].get()
+            self._last_received[me] = self._averages
             average = self.receive(me, average)
             start, received = self.trainer.adopt(me, start, average.update), [average]
         trained, duration_s = self.train(me, number, start)
@@ -123,3 +134,4 @@ class ServerSession(Session):
             weights = [self.trainer.weight(each.device) for each in received]
             updates = [each.update for each in received]
             self._average = self.trainer.average(updates, weights, self._average)
+            self._averages += 1

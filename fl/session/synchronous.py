@@ -21,6 +21,7 @@ from ..mixture.features import EMBEDDING_SIZE
 from ..topology import CONTROL, connected_groups
 from .base import Session, Steps, topology_policy
 from .cluster_exchange import AdapterCache
+from .forgetting import Forgetting
 from .received_update import ReceivedUpdate
 from .records import ClusterRow, MemberRow
 
@@ -51,6 +52,9 @@ class SynchronousSession(Session):
         """Create the topology and the adapter caches."""
         self._topology = topology_policy(self)
         self._cache = AdapterCache(self)
+        self._forgetting = None
+        if self.network.forgets_leavers:
+            self._forgetting = Forgetting(self, self._cache)
         # Devices whose updates each device aggregated in its last round.
         self._senders: dict[int, list[int]] = {}
         self._current_groups: list[list[int]] = []
@@ -63,6 +67,8 @@ class SynchronousSession(Session):
         """Discard everything that a device has learned and received."""
         super().forget(me)
         self._cache.forget(me)
+        if self._forgetting is not None:
+            self._forgetting.discard(me)
 
     def run(self) -> Steps:
         """Run all rounds."""
@@ -71,6 +77,8 @@ class SynchronousSession(Session):
     def _round(self, number: int, present: Sequence[int]) -> Steps:
         """Run one round of the present devices."""
         env = self.network.env
+        if self._forgetting is not None:
+            yield from self._forgetting.run(number, self._current_groups, present)
         this = _Round(number, self.network.now_s)
         yield env.all_of([env.process(self._device(me, this)) for me in present])
         if self.trainer.method.exchanges:
@@ -105,11 +113,15 @@ class SynchronousSession(Session):
         if crash is not None:
             if crash == "kept":
                 self.states[me] = trained
+                if self._forgetting is not None:
+                    self._forgetting.discard(me)
             return
         senders = [each.device for each in received]
         self._senders[me] = senders
         state = self.aggregate(me, trained, received, [1.0] * len(received))
         self.states[me] = state
+        if self._forgetting is not None:
+            self._forgetting.note(me, trained, received)
         if self.learning.inference is not None:
             self._cache.put_own(me, senders, self.trainer.groups.own_update(state))
         times_s = (this.start_s, this.trained_s[me])

@@ -19,7 +19,14 @@ import torch
 
 from ..adapters.adapter import Layer
 from ..config import Emulate
-from ..methods.extensions import has_own_sizes, served_shapes, shapes_update_in, tailored_shapes
+from ..methods.extensions import (
+    has_own_sizes,
+    has_varying_sizes,
+    served_shapes,
+    shapes_update_in,
+    stored_entries,
+    tailored_shapes,
+)
 from ..methods.user_updates import is_user_defined, probe, rule_for_shapes
 from ..updates.codec import (
     BITS_PER_PARAMETER,
@@ -38,6 +45,7 @@ if TYPE_CHECKING:
 _PARAMETER_BYTES = BITS_PER_PARAMETER // 8
 FORWARD_FLOPS = 2
 TRAINING_FLOPS = 4
+_MOST_SIZES = 4
 
 
 def architecture(
@@ -115,7 +123,8 @@ class CostModel:
             for layer, rank in zip(layers, method.ranks(layers), strict=True)
             if rank < layer.inputs
         )
-        self.is_by_rule = emulate is not None or not is_user_defined(method)
+        varies = is_user_defined(method) or has_varying_sizes(method)
+        self.is_by_rule = emulate is not None or not varies
         example = rule_for_shapes if self.is_by_rule else probe
         updates = {
             first: replace(example(method, layers, first), bits=bits_per_parameter)
@@ -151,6 +160,21 @@ class CostModel:
         update = shapes_update_in(self._method, self._layers, first_contact, device, round_)
         return encoded_bytes(replace(update, bits=self._bits))
 
+    def mean_bytes(self, first_contact: bool, rounds: int, devices: int) -> int:
+        """Return the mean size of an update's message over the first rounds and devices [byte].
+
+        Parameters
+        ----------
+        first_contact : whether the messages are first ones to their receivers
+        rounds, devices : of the run; at most four of each enter
+        """
+        sizes = [
+            self.size_bytes_in(first_contact, device, round_)
+            for device in range(min(devices, _MOST_SIZES))
+            for round_ in range(1, 1 + min(rounds, _MOST_SIZES))
+        ]
+        return round(sum(sizes) / len(sizes))
+
     def serialised_bytes(self, update: Update) -> int:
         """Return the size of the message of one update [byte]."""
         return encoded_bytes(replace(update, bits=self._bits))
@@ -182,9 +206,15 @@ class CostModel:
         return encoded_bytes(replace(_concatenated(layers), bits=self._bits))
 
     @cache  # noqa: B019  (it lives as long as its run)
-    def average_bytes_to(self, device: int) -> int:
-        """Return the size of the message with a server's average to a client [byte]."""
-        part = tailored_shapes(self._method, self._layers, device)
+    def average_bytes_to(self, device: int, round_: int = 1, is_current: bool = False) -> int:
+        """Return the size of the message with a server's average to a client [byte].
+
+        Parameters
+        ----------
+        device, round_ : the client, and the round
+        is_current : whether the client has received the average before
+        """
+        part = tailored_shapes(self._method, self._layers, device, round_, is_current)
         return self.average_bytes if part is None else encoded_bytes(replace(part, bits=self._bits))
 
     @property
@@ -212,7 +242,7 @@ class CostModel:
         """Return the size of trained entries of all layers together [byte]."""
         return parameters_bytes([entries, *[0] * (len(self._layers) - 1)], self._bits)
 
-    def stored_bytes(self, states: int, devices: int, centroids: int) -> int:
+    def stored_bytes(self, states: int, devices: int, centroids: int, neighbors: int = 0) -> int:
         """Return the storage of cached adapters on a device, without masks [byte].
 
         Parameters
@@ -220,9 +250,12 @@ class CostModel:
         states : number of distinct states, each with a B, and an A if it is trained
         devices : number of devices whose states these are, each with its own A if it is frozen
         centroids : number of prompt centroids, by which a mixture routes
+        neighbors : number of devices whose updates the device has received
         """
         of_a = states if self.trains_a else devices if self._own_a_bytes else min(devices, 1)
         entries = states * self._b_entries + of_a * self._a_entries
+        if states:
+            entries += stored_entries(self._method, self._layers, neighbors)
         return _PARAMETER_BYTES * entries + centroids * self.centroid_bytes
 
     def control_bytes(self, embedding_size: int = 0) -> int:

@@ -16,7 +16,13 @@ from ..engine.executor import Outcome
 from ..engine.jobs import DivergedError
 from ..engine.streams import key
 from ..evaluation import Evaluator, Score
-from ..methods.extensions import after_training, fitted, objective_of_method, trained_factors
+from ..methods.extensions import (
+    after_training,
+    fitted,
+    masked,
+    objective_of_method,
+    trained_factors,
+)
 from ..mixture.features import centroid
 from ..training.local_steps import LocalTraining, train
 from ..training.objective import objective_of
@@ -192,8 +198,9 @@ class Kernels:
             trains = trained_factors(self._method, job.round)
             moments, others = start.moments_for(trains)
             waiting.append(others)
-            objectives = self._objectives(job.device, job.round, start.adapter)
-            works.append(LocalTraining(start.adapter, moments, batches, rate, trains, objectives))
+            adapter = masked(self._method, start.adapter, job.device, job.round)
+            objectives = self._objectives(job.device, job.round, adapter)
+            works.append(LocalTraining(adapter, moments, batches, rate, trains, objectives))
         optimizer, bound = self._learning.optimizer, self._learning.clip_norm
         outcomes = []
         results = train(self._model, works, optimizer, bound)
@@ -204,8 +211,9 @@ class Kernels:
                     f"{found.loss}; the learning rate is {self._learning_rate(job.round):g}"
                 )
             adapter = after_training(
-                self._method, work.adapter, found.adapter, len(work.batches), work.learning_rate
-            )
+                self._method, work.adapter, found.adapter, len(work.batches), work.learning_rate,
+                found.loss,
+            )  # fmt: skip
             scalars, tensors = to_parts(
                 State(adapter, found.moments, found.loss, others, work.trains)
             )

@@ -24,8 +24,18 @@ from ..engine.executor import Executor
 from ..engine.jobs import DerivedValue, Job, LazyValue, digest
 from ..methods import method_of
 from ..methods.aggregation import Aggregation
-from ..methods.extensions import extra_shapes, is_stateful, tailored, tailors
-from ..methods.projections import overlaps
+from ..methods.extensions import (
+    extra_shapes,
+    has_varying_sizes,
+    is_differential,
+    is_stateful,
+    masks_of_seed,
+    pools_examples,
+    start_run,
+    tailored,
+    tailors,
+)
+from ..methods.frozen_a.projections import overlaps
 from ..methods.user_updates import OwnUpdates, is_user_defined
 from ..models.checks import check_length, check_token
 from ..models.sentence_encoder import Choices
@@ -87,6 +97,7 @@ class Trainer:
         self._seed = seed
         self.tasks = tasks
         self.method = method_of(learning.method)
+        start_run(self.method, seed, devices)
         check_length(model, learning.max_length)
         model_digest = digest_of_model(model)
         computing = learning.trainer
@@ -118,10 +129,17 @@ class Trainer:
             learning.bits_per_parameter,
             extra_shapes(self.method, self.model.layers),
             with_a=with_a,
+            masks_of=masks_of_seed(self.method, self.model.layers),
         )
         self._aggregation = Aggregation(self.method, learning.robust, with_a=with_a)
         self.examples = Examples(
-            learning, tasks, choices or tokenizer, devices, seed, faults.flips_labels
+            learning,
+            tasks,
+            choices or tokenizer,
+            devices,
+            seed,
+            faults.flips_labels,
+            pooled=pools_examples(self.method),
         )
         check_token(model, max(int(rows.ids.max()) for rows in self.examples.rows))
         self.task_of = self.examples.task_of
@@ -179,6 +197,9 @@ class Trainer:
         device, round_ : device and round, which determine the batches
         start : state before the local steps; None before the first round
         """
+        if pools_examples(self.method):
+            # One job, which all devices ask for.
+            device = 0
         initial = self._base_adapter(device)
         begin = self._initial_state(device) if start is None else start
         name = digest(
@@ -211,7 +232,8 @@ class Trainer:
         self, device: int, round_: int, state: LazyValue[State]
     ) -> LazyValue[Update]:
         """Return the update that neighbors decode from a device's message."""
-        if self.method.exchanges and (is_user_defined(self.method) or is_stateful(self.method)):
+        rules = (is_user_defined, is_stateful, has_varying_sizes)
+        if self.method.exchanges and any(rule(self.method) for rule in rules):
             # It may depend on those before it.
             self._updates.of(device, round_, state)
 
@@ -231,12 +253,21 @@ class Trainer:
         contact = first_contact or not cost.distinguishes_contacts
         return cost.serialised_bytes(self._updates.of(device, round_, state, contact))
 
-    def average_bytes(self, average: LazyValue[Update], device: int) -> int:
-        """Return the size of the message with a server's average to a client [byte]."""
+    def average_bytes(
+        self, average: LazyValue[Update], device: int, round_: int, is_current: bool
+    ) -> int:
+        """Return the size of the message with a server's average to a client [byte].
+
+        Parameters
+        ----------
+        average, device : the average, and the client
+        round_, is_current : the round, and whether the client has received the average before
+        """
         cost = self.cost_model
         if cost.is_by_rule:
-            return cost.average_bytes_to(device)
-        return cost.serialised_bytes(tailored(self.method, average.value(), device))
+            return cost.average_bytes_to(device, round_, is_current)
+        part = tailored(self.method, average.value(), device, round_, is_current)
+        return cost.serialised_bytes(part)
 
     def aggregate(
         self,
@@ -257,6 +288,8 @@ class Trainer:
         def make() -> State:
             state = own.value()
             local = self._updates.of(device, None, own)
+            if is_differential(self.method):
+                local = self.channel.transmitted(local)
             updates = [update.value() for update in received]
             adapter = self._aggregation.adapter(state.adapter, local, updates, weights)
             return replace(state, adapter=adapter)
@@ -301,16 +334,26 @@ class Trainer:
         name = digest("average", keys, list(weights), self._settings_digest, *self._rule_key())
         return DerivedValue(name, dependencies, make)
 
-    def for_client(self, device: int, average: LazyValue[Update]) -> LazyValue[Update]:
-        """Return a server's average as a client decodes it."""
+    def for_client(
+        self, device: int, average: LazyValue[Update], round_: int | None = None
+    ) -> LazyValue[Update]:
+        """Return a server's average as a client decodes it.
+
+        Parameters
+        ----------
+        device, average : the client, and the average
+        round_ : the round; None for the whole average, with which the client is tested
+        """
         if not tailors(self.method):
             return average
 
         def make() -> Update:
-            found = average.value()
-            return self.channel.transmitted(tailored(self.method, found, device))
+            # What a client has already needs no bytes, and is the same.
+            part = tailored(self.method, average.value(), device, round_, False)
+            return self.channel.transmitted(part)
 
-        return DerivedValue(digest("tailored", average.key, device), (average,), make)
+        name = digest("tailored", average.key, device, *([] if round_ is None else [round_]))
+        return DerivedValue(name, (average,), make)
 
     def adopt(
         self, device: int, own: LazyValue[State] | None, average: LazyValue[Update]

@@ -17,6 +17,7 @@ import numpy as np
 from wnsim.core.units import Floats
 
 from ..engine.jobs import DerivedValue, Job, LazyValue
+from ..methods.extensions import served_shapes
 from .cost_model import FORWARD_FLOPS, TRAINING_FLOPS
 from .kernels import CENTROID_PROMPTS
 from .state import Evaluation
@@ -89,10 +90,14 @@ class UntrainedTrainer:
         """Return the size of an update's message, that of random factors if it varies [byte]."""
         return self.cost_model.size_bytes_in(first_contact, device, round_)
 
-    def average_bytes(self, average: LazyValue[Update], device: int) -> int:
+    def average_bytes(
+        self, average: LazyValue[Update], device: int, round_: int, is_current: bool
+    ) -> int:
         """Return the size of the message with a server's average to a client [byte]."""
         cost = self.cost_model
-        return cost.average_bytes_to(device) if cost.is_by_rule else cost.size_bytes(False)
+        if cost.is_by_rule or served_shapes(self.method, self._trainer.model.layers) is not None:
+            return cost.average_bytes_to(device, round_, is_current)
+        return cost.size_bytes(False)
 
     def aggregate(
         self,
@@ -113,7 +118,9 @@ class UntrainedTrainer:
         """Return an average without values."""
         return _nothing()
 
-    def for_client(self, device: int, average: LazyValue[Update]) -> LazyValue[Update]:
+    def for_client(
+        self, device: int, average: LazyValue[Update], round_: int | None = None
+    ) -> LazyValue[Update]:
         """Return an average without values."""
         return average
 

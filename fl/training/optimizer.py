@@ -50,6 +50,46 @@ class Stepper(Protocol):
         """Return the state of each device's optimizer, in main memory."""
 
 
+class RoundMasks:
+    """Stepper that leaves the entries outside the masks of a round as they are, moments included.
+
+    Parameters
+    ----------
+    stepper : steps all entries, by gradients that are zero outside the masks
+    rows : parameters of the devices, with masks
+    starts : moments of each device before the round; None before its first step
+    """
+
+    def __init__(
+        self, stepper: Stepper, rows: FlatParameters, starts: Sequence[Moments | None]
+    ) -> None:
+        self._stepper, self._rows, self._starts = stepper, rows, starts
+        mask = rows.mask
+        self._is_active = torch.ones_like(rows.trained) > 0 if mask is None else mask > 0
+        self._begin = rows.trained.clone()
+
+    @torch.no_grad()
+    def step(self, gradients: torch.Tensor, count: int) -> None:
+        """Update the active entries of the first devices."""
+        self._stepper.step(gradients, count)
+        rows, active = self._rows.trained[:count], self._is_active[:count]
+        rows.copy_(torch.where(active, rows, self._begin[:count]))
+
+    def moments(self) -> list[Moments]:
+        """Return the state of each device's optimizer; that of inactive entries waits."""
+        active = self._is_active.cpu()
+        found = []
+        for index, (now, start) in enumerate(
+            zip(self._stepper.moments(), self._starts, strict=True)
+        ):
+            own = active[index, self._rows.entries(index)]
+            before = Moments(0, (), ()) if start is None else start
+            first = _waiting(own, now.first, before.first)
+            second = _waiting(own, now.second, before.second)
+            found.append(Moments(now.steps, first, second))
+        return found
+
+
 def make_stepper(
     config: AdamW | Sgd,
     rows: FlatParameters,
@@ -65,9 +105,12 @@ def make_stepper(
     starts : moments of each device; None before its first step
     learning_rates : learning rate of each device
     """
+    stepper: Stepper
     if isinstance(config, Sgd):
-        return StackedSgd(config, rows, starts, learning_rates)
-    return StackedAdamW(config, rows, starts, learning_rates)
+        stepper = StackedSgd(config, rows, starts, learning_rates)
+    else:
+        stepper = StackedAdamW(config, rows, starts, learning_rates)
+    return RoundMasks(stepper, rows, starts) if rows.has_round_masks else stepper
 
 
 class _Moment:
@@ -177,6 +220,11 @@ class StackedSgd:
             Moments(steps, velocity, ())
             for steps, velocity in zip(self._steps, velocities, strict=True)
         ]
+
+
+def _waiting(active: torch.Tensor, now: Tensors, before: Tensors) -> Tensors:
+    """Return a moment (entries,) whose inactive entries are those before, or zero."""
+    return tuple(torch.where(active, one, before[0] if before else 0.0) for one in now)
 
 
 def _decay(

@@ -40,7 +40,13 @@ def attacked(update: Update, attack: Byzantine, rng: np.random.Generator) -> Upd
     b = tuple(
         _noisy(each, attack.scale, rng, mask) for each, mask in zip(update.b, masks, strict=True)
     )
-    a = None if update.a is None else tuple(_noisy(each, attack.scale, rng) for each in update.a)
+    a = None
+    if update.a is not None:
+        masks = update.mask_a or (None,) * len(update.a)
+        a = tuple(
+            _noisy(each, attack.scale, rng, mask)
+            for each, mask in zip(update.a, masks, strict=True)
+        )
     extra = update.extra and tuple(_noisy(each, attack.scale, rng) for each in update.extra)
     return replace(update, b=b, a=a, extra=extra)
 
@@ -87,14 +93,23 @@ def corrupted(
 
     Returns
     -------
-    the decoded update; rejected if a parameter is not finite
+    the decoded update; rejected if a parameter or a scale of parameters is not finite, or a scale
+    negative
     """
-    sent = replace(update, includes_mask=False, a=update.a if with_a else None, a_seed=None)
-    found = decode(flip_bits(encode(sent), bits, rng), layers, ranks, update.mask, extra)
+    sent = replace(
+        update, includes_mask=False, a=update.a if with_a else None, a_seed=None, mask_seed=None
+    )
+    data = flip_bits(encode(sent), bits, rng)
+    try:
+        found = decode(data, layers, ranks, update.mask, extra, update.mask_a)
+    except ValueError:
+        # The scale of quantized values has become negative or is not finite.
+        return replace(update, rejected=True)
     found = replace(
         found,
         a=found.a if with_a else update.a,
         a_seed=update.a_seed,
+        mask_seed=update.mask_seed,
         includes_mask=update.includes_mask,
     )
     parts = (*found.b, *(found.a or ()), *(found.extra or ()))

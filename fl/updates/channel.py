@@ -14,7 +14,7 @@ from ..config import UpdateFaults
 from ..engine.jobs import DerivedValue, LazyValue, digest
 from ..engine.streams import generator, key
 from .attacks import attacked, corrupted
-from .codec import BITS_PER_PARAMETER, Update, decode, encode
+from .codec import BITS_PER_PARAMETER, MasksOf, Update, decode, encode
 
 if TYPE_CHECKING:
     from ..adapters import Layer
@@ -31,6 +31,7 @@ class UpdateChannel:
     bits_per_parameter : width of a transmitted parameter: 16, 8 or 4
     extra : shapes of the further matrices of an update
     with_a : whether every message carries the values of A
+    masks_of : rule of the masks that a message gives by their seed; None if there is none
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class UpdateChannel:
         extra: Sequence[tuple[int, int]] = (),
         *,
         with_a: bool,
+        masks_of: MasksOf | None = None,
     ) -> None:
         self._layers = layers
         self._ranks = ranks
@@ -51,6 +53,7 @@ class UpdateChannel:
         self._bits = bits_per_parameter
         self._extra = extra
         self._with_a = with_a
+        self._masks_of = masks_of
 
     @property
     def is_corrupting(self) -> bool:
@@ -74,7 +77,9 @@ class UpdateChannel:
         """Encode an update to bytes, and decode it."""
         rounding = key(self._seed, "rounding", update.device, update.round)
         data = encode(replace(update, bits=self._bits, rounding=rounding))
-        return decode(data, self._layers, self._ranks_of(update), extra=self._extra)
+        return decode(
+            data, self._layers, self._ranks_of(update), extra=self._extra, masks_of=self._masks_of
+        )
 
     def corrupted(
         self,

@@ -2,25 +2,27 @@
 
 Layout, little-endian: a header of 32 bytes (magic, format version, flags, more flags, sender,
 round, digest of the layers' shapes, length of the body, CRC-32 of the body), then the sections that
-the flags name, in this order: the mask of B, one bit per entry; the seed of A, 8 bytes, or the
-values of A; the values of B, all of them or those under the mask, unless the flags exclude B;
-further matrices, whose shapes the method defines. Values are IEEE half precision, or quantized
-(`quantization`), layer by layer, row by row. A receiver that knows the sender's mask needs the
-values only.
+the flags name, in this order: the mask of B, then that of A if it has one, with one bit per entry
+or in the shortest coding (`indices`), or the seed of both masks, 8 bytes; the seed of A, 8 bytes,
+or the values of A; the values of B, unless the flags exclude B; further matrices, whose shapes the
+method defines. Values, all of a factor or those under its mask, are IEEE half precision, or
+quantized (`quantization`), layer by layer, row by row. A receiver that knows the sender's mask
+needs the values only.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from . import quantization
+from . import indices, quantization
 
 if TYPE_CHECKING:
     from ..adapters.adapter import Layer
@@ -33,10 +35,13 @@ _MAGIC = b"WNSU"
 _VERSION = 1
 _MASK, _A_SEED, _A_VALUES, _SPARSE, _A_FROZEN = 1, 2, 4, 8, 16
 # The second field of flags.
-_WITHOUT_B, _EXTRA = 1, 2
+_WITHOUT_B, _EXTRA, _SPARSE_A, _MASK_SEED, _EXTRA_HALF, _GAPS, _RANKS = 1, 2, 4, 8, 16, 32, 64
+_CODINGS: dict[indices.Coding, int] = {"bitmap": 0, "gaps": _GAPS, "ranks": _RANKS}
 _BITS = {BITS_PER_PARAMETER: 0, 8: 32, 4: 64}
 
 Tensors = tuple[torch.Tensor, ...]
+MasksOf = Callable[[int], tuple[Tensors, Tensors]]
+"""Rule by which a receiver draws the masks of B and A from a seed."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +62,11 @@ class Update:
     rejected : whether its receiver discards it, for parameters that are not finite
     extra : further matrices that the message carries, of shapes that the method defines: a core, a
         residual or control variates
+    mask_a : per layer (rank, inputs), the active entries of A; None for all
+    mask_seed : seed from which the receiver draws both masks, which are not sent then
+    index : coding of masks that the message carries: `bitmap`, or the `shortest` one, which may be
+        to send all values without masks
+    extra_in_half : whether the further matrices are sent in half precision, whatever the bits
     """
 
     device: int
@@ -71,6 +81,10 @@ class Update:
     rounding: int = 0
     rejected: bool = False
     extra: Tensors | None = None
+    mask_a: Tensors | None = None
+    mask_seed: int | None = None
+    index: Literal["bitmap", "shortest"] = "bitmap"
+    extra_in_half: bool = False
 
 
 def encode(update: Update) -> bytes:
@@ -83,29 +97,36 @@ def encode(update: Update) -> bytes:
     """
     if update.bits not in _BITS:
         raise ValueError(f"an update's parameters must have 16, 8 or 4 bits, got {update.bits}")
-    flags = _BITS[update.bits]
+    update, coding = _with_coding(update)
+    flags, more = _BITS[update.bits], 0
     body = []
     if update.mask is not None:
         flags |= _SPARSE
-        if update.includes_mask:
-            flags |= _MASK
-            body.append(np.packbits(_flat(update.mask).numpy()).tobytes())
+    if update.mask_a is not None:
+        more |= _SPARSE_A
+    if update.mask_seed is not None:
+        more |= _MASK_SEED
+        body.append(struct.pack("<Q", update.mask_seed))
+    elif update.includes_mask and update.mask is not None:
+        flags |= _MASK
+        more |= _CODINGS[coding]
+        body.append(indices.pack_masks(update.mask, update.mask_a, coding))
     if update.a_seed is not None:
         flags |= _A_SEED
         body.append(struct.pack("<Q", update.a_seed))
     elif update.a is not None:
         flags |= _A_VALUES | (_A_FROZEN if update.a_frozen else 0)
         bits = BITS_PER_PARAMETER if update.a_frozen else update.bits
-        body.append(_values(update.a, None, bits, update.rounding))
-    more = 0
+        body.append(_values(update.a, update.mask_a, bits, update.rounding))
     # The draws of B are independent of those of A.
     if update.b:
         body.append(_values(update.b, update.mask, update.bits, update.rounding ^ 1))
     else:
         more |= _WITHOUT_B
     if update.extra is not None:
-        more |= _EXTRA
-        body.append(_values(update.extra, None, update.bits, update.rounding ^ 2))
+        more |= _EXTRA | (_EXTRA_HALF if update.extra_in_half else 0)
+        bits = BITS_PER_PARAMETER if update.extra_in_half else update.bits
+        body.append(_values(update.extra, None, bits, update.rounding ^ 2))
     joined = b"".join(body)
     digest = _shapes_digest(
         [(each.shape[0], each.shape[1]) for each in update.b or update.a or update.extra or ()]
@@ -126,22 +147,51 @@ def encode(update: Update) -> bytes:
 
 def encoded_bytes(update: Update) -> int:
     """Return the size of an encoded update, from its shapes and masks [byte]."""
-    counts = [b.numel() for b in update.b]
-    size = HEADER_BYTES
-    if update.includes_mask and update.mask is not None:
-        size += -(-sum(counts) // 8)
+    update, coding = _with_coding(update)
+    size = HEADER_BYTES + _values_bytes(update)
+    if update.mask_seed is not None:
+        size += SEED_BYTES
+    elif update.includes_mask and update.mask is not None:
+        size += indices.masks_bytes(update.mask, update.mask_a, coding)
     if update.a_seed is not None:
         size += SEED_BYTES
-    elif update.a is not None:
-        bits = BITS_PER_PARAMETER if update.a_frozen else update.bits
-        size += parameters_bytes([a.numel() for a in update.a], bits)
     if update.extra is not None:
-        size += parameters_bytes([each.numel() for each in update.extra], update.bits)
-    if not update.b:
-        return size
-    if update.mask is not None:
-        counts = [int(of_layer.sum()) for of_layer in update.mask]
-    return size + parameters_bytes(counts, update.bits)
+        bits = BITS_PER_PARAMETER if update.extra_in_half else update.bits
+        size += parameters_bytes([each.numel() for each in update.extra], bits)
+    return size
+
+
+def _values_bytes(update: Update) -> int:
+    """Return the size of the values of both factors [byte]."""
+    size = 0
+    if update.a is not None and update.a_seed is None:
+        bits = BITS_PER_PARAMETER if update.a_frozen else update.bits
+        size += parameters_bytes(_counts(update.a, update.mask_a), bits)
+    if update.b:
+        size += parameters_bytes(_counts(update.b, update.mask), update.bits)
+    return size
+
+
+def _counts(tensors: Tensors, mask: Tensors | None) -> list[int]:
+    """Return the number of values of each layer, those under a mask if there is one."""
+    if mask is None:
+        return [tensor.numel() for tensor in tensors]
+    return [int(of_layer.sum()) for of_layer in mask]
+
+
+def _with_coding(update: Update) -> tuple[Update, indices.Coding]:
+    """Return an update as it is sent, and the coding of its masks if it carries them."""
+    if update.index == "bitmap" or not update.includes_mask or update.mask is None:
+        return update, "bitmap"
+    mask, mask_a = update.mask, update.mask_a
+    codings: list[indices.Coding] = ["bitmap", "gaps"]
+    if mask_a is not None and indices.active_ranks(mask, mask_a) is not None:
+        codings.append("ranks")
+    size, coding = min((indices.masks_bytes(mask, mask_a, each), each) for each in codings)
+    dense = replace(update, mask=None, mask_a=None, includes_mask=False)
+    if _values_bytes(dense) <= _values_bytes(update) + size:
+        return dense, "bitmap"
+    return update, coding
 
 
 def parameters_bytes(counts: Sequence[int], bits: int) -> int:
@@ -157,6 +207,8 @@ def decode(
     ranks: Sequence[int],
     mask: Tensors | None = None,
     extra: Sequence[tuple[int, int]] = (),
+    mask_a: Tensors | None = None,
+    masks_of: MasksOf | None = None,
 ) -> Update:
     """Decode an update.
 
@@ -166,6 +218,8 @@ def decode(
     layers, ranks : shapes of the adapters, common to sender and receiver
     mask : the sender's mask, if it is known from an earlier update
     extra : shapes of the further matrices, if the message carries them
+    mask_a : the sender's mask of A, likewise
+    masks_of : rule of the masks that a message gives by their seed; None if there is none
 
     Raises
     ------
@@ -194,14 +248,19 @@ def decode(
     if zlib.crc32(body) != checksum:
         raise ValueError("the update's checksum does not fit its body")
 
-    entries = sum(outputs * rank for outputs, rank in shapes)
     reader = _BodyReader(body)
-    if flags & _MASK:
-        bits = np.unpackbits(np.frombuffer(reader.take(-(-entries // 8)), np.uint8), count=entries)
-        mask = _split(torch.from_numpy(bits.astype(bool)), shapes)
+    mask_seed = None
+    if more & _MASK_SEED:
+        mask_seed = struct.unpack("<Q", reader.take(SEED_BYTES))[0]
+        if masks_of is not None:
+            mask, mask_a = masks_of(mask_seed)
+    elif flags & _MASK:
+        mask, mask_a = reader.masks(shapes, a_shapes if more & _SPARSE_A else (), more)
     if not flags & _SPARSE:
         mask = None
-    elif mask is None:
+    if not more & _SPARSE_A:
+        mask_a = None
+    if (flags & _SPARSE and mask is None) or (more & _SPARSE_A and mask_a is None):
         raise ValueError(f"the mask of device {device} is not known")
     a_seed = struct.unpack("<Q", reader.take(SEED_BYTES))[0] if flags & _A_SEED else None
     widths = [width for width, flag in _BITS.items() if flags & sum(_BITS.values()) == flag]
@@ -211,24 +270,18 @@ def decode(
     frozen = bool(flags & _A_FROZEN)
     a = None
     if flags & _A_VALUES:
-        counts = [rows * columns for rows, columns in a_shapes]
-        a = _split(reader.values(counts, BITS_PER_PARAMETER if frozen else width), a_shapes)
-    dense = torch.zeros(0)
-    if more & _WITHOUT_B:
-        shapes = []
-    elif mask is None:
-        dense = reader.values([outputs * rank for outputs, rank in shapes], width)
-    else:
-        dense = torch.zeros(entries)
-        dense[_flat(mask)] = reader.values([int(of_layer.sum()) for of_layer in mask], width)
+        a = reader.factor(a_shapes, mask_a, BITS_PER_PARAMETER if frozen else width)
+    b: Tensors = ()
+    if not more & _WITHOUT_B:
+        b = reader.factor(shapes, mask, width)
     further = None
     if more & _EXTRA:
-        values = reader.values([rows * columns for rows, columns in extra], width)
-        further = _split(values, extra)
+        bits = BITS_PER_PARAMETER if more & _EXTRA_HALF else width
+        further = reader.factor(extra, None, bits)
     reader.finish()
     return Update(
-        device, round_, _split(dense, shapes), mask, a, a_seed, bool(flags & _MASK), frozen, width,
-        extra=further,
+        device, round_, b, mask, a, a_seed, bool(flags & _MASK), frozen, width,
+        extra=further, mask_a=mask_a, mask_seed=mask_seed, extra_in_half=bool(more & _EXTRA_HALF),
     )  # fmt: skip
 
 
@@ -275,6 +328,40 @@ class _BodyReader:
         half = np.frombuffer(self.take(sum(counts) * BITS_PER_PARAMETER // 8), "<f2")
         return torch.from_numpy(half.astype(np.float32))
 
+    def factor(self, shapes: Sequence[tuple[int, int]], mask: Tensors | None, bits: int) -> Tensors:
+        """Return the next matrices, zero outside a mask."""
+        if mask is None:
+            return _split(self.values([rows * columns for rows, columns in shapes], bits), shapes)
+        dense = torch.zeros(sum(rows * columns for rows, columns in shapes))
+        dense[_flat(mask)] = self.values([int(of_layer.sum()) for of_layer in mask], bits)
+        return _split(dense, shapes)
+
+    def masks(
+        self, b_shapes: Sequence[tuple[int, int]], a_shapes: Sequence[tuple[int, int]], more: int
+    ) -> tuple[Tensors, Tensors | None]:
+        """Return the next masks of B, and of A unless it has no shapes, by the flags' coding."""
+        shapes = [*b_shapes, *a_shapes]
+        entries = sum(rows * columns for rows, columns in shapes)
+        if more & _RANKS:
+            ranks = [rank for _, rank in b_shapes]
+            active = torch.from_numpy(self._bits(sum(ranks)))
+            outputs, inputs = [rows for rows, _ in b_shapes], [columns for _, columns in a_shapes]
+            if not inputs:
+                raise ValueError("the update has active ranks of one factor only")
+            return indices.of_ranks(active.split(ranks), outputs, inputs)
+        if more & _GAPS:
+            flat, count = indices.unpack_gaps(self._body[self._at :], entries)
+            self.take(count)
+        else:
+            flat = self._bits(entries)
+        each = _split(torch.from_numpy(flat), shapes)
+        return each[: len(b_shapes)], each[len(b_shapes) :] or None
+
+    def _bits(self, count: int) -> NDArray[np.bool_]:
+        """Return the next bits, which fill whole bytes."""
+        packed = np.frombuffer(self.take(-(-count // 8)), np.uint8)
+        return np.unpackbits(packed, count=count).astype(np.bool_)
+
     def finish(self) -> None:
         """Raise ValueError if bytes are left."""
         if self._at != len(self._body):
@@ -293,10 +380,9 @@ def _split(flat: torch.Tensor, shapes: Sequence[tuple[int, int]]) -> Tensors:
 def _values(tensors: Tensors, mask: Tensors | None, bits: int, rounding: int) -> bytes:
     """Return the bytes of the parameters of all layers, or of those under a mask."""
     values = _flat(tensors)
-    counts = [tensor.numel() for tensor in tensors]
+    counts = _counts(tensors, mask)
     if mask is not None:
         values = values[_flat(mask)]
-        counts = [int(of_layer.sum()) for of_layer in mask]
     if bits < BITS_PER_PARAMETER:
         return quantization.pack(values.float().numpy(), counts, bits, rounding)
     return _half(values)

@@ -29,7 +29,7 @@ with atheris.instrument_imports(include=["wnsim", "fl"]):
     import torch
 
     from fl.adapters import Layer
-    from fl.methods.density import largest_mask
+    from fl.methods.frozen_a.density import largest_mask
     from fl.updates.codec import HEADER_BYTES, Update, decode, encode
     from wnsim.mobility import Trace
     from wnsim.scenario.spec.bundled import shipped

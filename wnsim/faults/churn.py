@@ -42,6 +42,8 @@ class Churn:
     present_share : probability of being present at the start
     file : in place of the rates, lines `t_s,id,event` with that header, in order of time, with
         names of devices and `join` or `leave`; a device that joins first was absent before
+    forget : whether all others delete what they hold of a device that has left, at the start of the
+        next round; for protocol `synchronous`, with a table `forgetting.csv`
     """
 
     devices: tuple[Node, ...] = ()
@@ -49,6 +51,7 @@ class Churn:
     return_per_s: Rate = 0.0
     present_share: Annotated[float, Field(ge=0, le=1)] = 1.0
     file: Annotated[str, Field(min_length=1)] | None = None
+    forget: bool = False
 
     def __post_init__(self) -> None:
         by_rates = self.leave_per_s > 0 or self.present_share < 1

@@ -92,6 +92,7 @@ class Timeline:
                 down[devices + station].append((when.from_ns, when.until_ns))
         self._down = {node: Spans(spans) for node, spans in down.items()}
         self._gone: dict[int, Spans] = {}
+        self.forgets_leavers = churn is not None and churn.forget
         if churn is not None:
             self._gone = churn.spans(names[:devices], seed)
 
@@ -107,6 +108,11 @@ class Timeline:
             if node < self._devices:
                 both[node].append(down)
         return both
+
+    def has_left(self, device: int, now_ns: int) -> bool:
+        """Return whether a device is absent by churn."""
+        spans = self._gone.get(device)
+        return spans is not None and spans.covers(now_ns)
 
     def fails_ns(self, station: int, now_ns: int) -> int:
         """Return when a base station fails next; now if it is down."""

@@ -175,6 +175,17 @@ class Network:
             return None
         return faults.crashed(device, to_ns(since_s), self.env.now_ns)
 
+    @property
+    def forgets_leavers(self) -> bool:
+        """Whether devices delete what they hold of a device that has left."""
+        faults = self._world.faults
+        return faults is not None and faults.forgets_leavers
+
+    def has_left(self, device: int) -> bool:
+        """Return whether a device is absent by churn."""
+        faults = self._world.faults
+        return faults is not None and faults.has_left(device, self.env.now_ns)
+
     def next_presence_s(self) -> float | None:
         """Return the time until a device appears or leaves; None if that never happens [s]."""
         wait_s = self._world.motion.next_change_s(self.now_s) - self.now_s

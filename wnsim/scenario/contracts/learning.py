@@ -21,7 +21,12 @@ def method(config: Any) -> Iterator[str]:
     """Yield the violations of the contract of methods."""
     from fl.adapters import Layer
     from fl.methods import method_of
-    from fl.methods.extensions import extra_shapes, shapes_update_in
+    from fl.methods.extensions import (
+        extra_shapes,
+        has_varying_sizes,
+        masks_of_seed,
+        shapes_update_in,
+    )
     from fl.methods.user_updates import has_shapes_rule, random_adapter
     from fl.updates.codec import Update, decode, encode, encoded_bytes
 
@@ -57,7 +62,7 @@ def method(config: Any) -> Iterator[str]:
             yield "update must return an update whose mask fits its factors"
             return
         # The mask of a calibration has another density than this random one.
-        if has_rule and not any(made.calibration):
+        if has_rule and not any(made.calibration) and not has_varying_sizes(made):
             ruled = encoded_bytes(shapes_update_in(made, layers, contact, 0, 1))
             if len(sent[contact]) != ruled:
                 yield (
@@ -71,7 +76,8 @@ def method(config: Any) -> Iterator[str]:
     if encode(after.update(one, 0, 1, True)) != sent[True]:
         yield "update must not depend on updates of other devices"
     try:
-        received = decode(sent[True], layers, ranks, extra=extra_shapes(made, layers))
+        shapes, masks_of = extra_shapes(made, layers), masks_of_seed(made, layers)
+        received = decode(sent[True], layers, ranks, extra=shapes, masks_of=masks_of)
     except ValueError as error:
         yield f"a receiver must be able to decode an update at first contact, but {error}"
         return

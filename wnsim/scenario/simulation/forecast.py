@@ -42,7 +42,8 @@ class Forecast:
 
     Parameters
     ----------
-    size_bytes, first_bytes : size of a message, and of the first one to a receiver [byte]
+    size_bytes, first_bytes : size of a message, and of the first one to a receiver; where rounds or
+        devices differ, the mean over the first ones [byte]
     start_s, end_s : start and end of the first round in which a device is present; NaN if there is
         none [s]
     transfers : messages that are submitted in that round, without those of `OTHER_KINDS`
@@ -177,7 +178,8 @@ def _messages(scenario: Scenario, processes: Processes) -> tuple[int, int, float
         size_bytes = 0 if traffic is None else traffic.size_bytes
         return size_bytes, size_bytes, 0.0 if traffic is None else traffic.lifetime_s
     later, first = (
-        trainer.cost_model.size_bytes(is_first) + session.profile_bytes(is_first)
+        trainer.cost_model.mean_bytes(is_first, scenario.fl.rounds, session.devices)
+        + session.profile_bytes(is_first)
         for is_first in (False, True)
     )
     return later, first, scenario.fl.deadline_s

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 TABLES = (
     "transfers.csv", "packets.csv", "devices.csv", "energy.csv", "rounds.csv", "evaluations.csv",
     "clusters.csv", "members.csv", "positions.csv", "targets.csv", "faults.csv",
+    "forgetting.csv",
 )  # fmt: skip
 _MAX_NAME = 120
 _EVALUATION_COLUMNS = (
@@ -45,6 +46,10 @@ _ROUND_COLUMNS = (
     "offered_bytes", "staleness", "age_s", "loss",
 )  # fmt: skip
 _MEMBER_COLUMNS = ("round", "time_s", "cluster", "device")
+_FORGETTING_COLUMNS = (
+    "round", "time_s", "device", "leaver", "task", "accuracy_before", "accuracy_after",
+    "sent_bytes",
+)  # fmt: skip
 _POSITION_COLUMNS = ("time_s", "device", "x_m", "y_m")
 # Column of positions.csv if the antenna heights of devices differ.
 _HEIGHT_COLUMN = "height_m"
@@ -108,6 +113,8 @@ def run_tables(
             found["clusters.csv"] = _table(session.groups, _CLUSTER_COLUMNS, names)
         if session.memberships:
             found["members.csv"] = _table(session.memberships, _MEMBER_COLUMNS, names)
+        if session.forgettings:
+            found["forgetting.csv"] = _table(session.forgettings, _FORGETTING_COLUMNS, names)
         targets = session.learning.target_accuracies
         if targets:
             crossing = session.learning.target_crossing
@@ -139,7 +146,10 @@ def _position_table(world: World, until_s: float) -> Table:
 
 def _table(rows: Iterable[Any], columns: Sequence[str], names: Sequence[str]) -> Table:
     named = (
-        [names[row.device] if column == "device" else getattr(row, column) for column in columns]
+        [
+            names[getattr(row, column)] if column in ("device", "leaver") else getattr(row, column)
+            for column in columns
+        ]
         for row in rows
     )
     return Table(columns, named)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import Field, TypeAdapter
 
-from fl.config import Learning, Random, Server
+from fl.config import Learning, Random, Server, Synchronous
 from fl.plugins import Family
 from wnsim import channel, mobility, phy
 from wnsim.channel import (
@@ -237,6 +237,9 @@ class Scenario:
                 "faults.jamming is not for mac csma: its stations would sense a jammer as a busy "
                 "medium, and carrier sense here knows frames only"
             )
+        forgets = faults.churn is not None and faults.churn.forget
+        if forgets and not (self.fl is not None and isinstance(self.fl.protocol, Synchronous)):
+            raise ValueError("faults.churn.forget needs fl.protocol synchronous, got another one")
         if (faults.byzantine or faults.corruption is not None) and self.fl is None:
             raise ValueError("faults of updates, byzantine and corruption, need a section fl")
 

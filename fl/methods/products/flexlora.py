@@ -16,17 +16,17 @@ from dataclasses import replace
 import torch
 from torch.nn.functional import pad
 
-from ..adapters import Adapter, Layer
-from ..adapters.adapter import draw_a, shape_only, zero_b
-from ..aggregation.products import mean_factors
-from ..aggregation.robust import Aggregator
-from ..config import FlexLora, HetLora
-from ..engine.streams import key
-from ..updates.codec import Update
-from .lora import LoraMethod
+from ...adapters import Adapter, Layer
+from ...adapters.adapter import draw_a, shape_only, zero_b
+from ...aggregation.products import mean_factors
+from ...aggregation.robust import Aggregator
+from ...config import FlexLora, HetLora
+from ...engine.streams import key
+from ...updates.codec import Update
+from ..lora import ServedLoraMethod
 
 
-class FlexLoraMethod(LoraMethod):
+class FlexLoraMethod(ServedLoraMethod):
     """LoRA with a rank per device; see `Method` and `extensions`."""
 
     shares_a = False
@@ -76,17 +76,17 @@ class FlexLoraMethod(LoraMethod):
         )
         return super().adopt(own, replace(cut, a=a))
 
-    def tailored(self, average: Update, device: int) -> Update:
+    def tailored(
+        self, average: Update, device: int, round_: int | None, is_current: bool
+    ) -> Update:
         """Return the first ranks of a server's average, as many as a client has."""
         return _first_ranks(average, self.rank_of(device))
 
-    def tailored_shapes(self, layers: Sequence[Layer], device: int) -> Update:
+    def tailored_shapes(
+        self, layers: Sequence[Layer], device: int, round_: int, is_current: bool
+    ) -> Update:
         """Return the factors of a client, all zero."""
         return self.shapes_update_in(layers, False, device, 0)
-
-    def served_shapes(self, layers: Sequence[Layer]) -> Update:
-        """Return the factors of the largest device, all zero."""
-        return self.shapes_update(layers, True)
 
 
 def padded(update: Update, rank: int) -> Update:

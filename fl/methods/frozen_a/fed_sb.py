@@ -16,14 +16,14 @@ from typing import Any
 
 import torch
 
-from ..adapters import AdaptedModel, Adapter, Layer
-from ..adapters.adapter import scale_of
-from ..adapters.core_parameters import with_core
-from ..aggregation.robust import Aggregator
-from ..aggregation.weighted_mean import weighted_mean
-from ..config import FedSb
-from ..engine.streams import key
-from ..updates.codec import Update
+from ...adapters import AdaptedModel, Adapter, Layer
+from ...adapters.adapter import scale_of
+from ...adapters.core_parameters import with_core
+from ...aggregation.robust import Aggregator
+from ...aggregation.weighted_mean import weighted_mean
+from ...config import FedSb
+from ...engine.streams import key
+from ...updates.codec import Update
 
 
 class FedSbMethod:
@@ -97,6 +97,10 @@ class FedSbMethod:
         zero = torch.zeros(1, 1, dtype=torch.half)
         core = tuple(zero.expand(shape) for shape in self.extra_shapes(layers))
         return Update(0, 0, b=(), extra=core)
+
+    def stored_entries(self, layers: Sequence[Layer], neighbors: int) -> int:
+        """Return the entries of the core; the basis is as large as B, which follows from both."""
+        return sum(rank * rank for rank in self.ranks(layers))
 
     def served_shapes(self, layers: Sequence[Layer]) -> Update:
         """Return a core of zeros."""

@@ -135,7 +135,11 @@ def largest_mask(values: torch.Tensor, count: int) -> torch.Tensor:
     values : (...,) numbers
     count : exact number of entries
     """
-    order = torch.argsort(values.abs().reshape(-1), descending=True, stable=True)
-    mask = torch.zeros(values.numel(), dtype=torch.bool)
-    mask[order[:count]] = True
+    magnitudes = values.abs().reshape(-1)
+    least = min(magnitudes.numel(), magnitudes.numel() - count + 1)
+    threshold = magnitudes.kthvalue(least).values
+    # Numbers that are not finite count as largest.
+    mask = ~(magnitudes <= threshold)
+    ties = (magnitudes == threshold).nonzero()[: count - int(mask.sum()), 0]
+    mask[ties] = True
     return mask.reshape(values.shape)

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..adapters import AdaptedModel, Adapter
-from ..models.language_model import prompt_lengths
-from ..training.loss import answer_loss
+from ...adapters import AdaptedModel, Adapter
+from ...models.language_model import prompt_lengths
+from ...training.loss import answer_loss
 
 if TYPE_CHECKING:
-    from ..models.language_model import Encoded
+    from ...models.language_model import Encoded
 
 
 def second_moments(model: AdaptedModel, examples: Encoded, prompts: int) -> list[torch.Tensor]:

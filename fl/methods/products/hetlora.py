@@ -13,9 +13,9 @@ from collections.abc import Sequence
 
 import torch
 
-from ..aggregation.products import shares_of, thin_svd
-from ..aggregation.robust import Aggregator
-from ..updates.codec import Update
+from ...aggregation.products import shares_of, thin_svd
+from ...aggregation.robust import Aggregator
+from ...updates.codec import Update
 from .flexlora import FlexLoraMethod, padded
 
 

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from ..adapters import AdaptedModel, Adapter
-from ..config import AdamW
-from ..engine.streams import key
-from ..training.local_steps import LocalTraining, train
+from ...adapters import AdaptedModel, Adapter
+from ...config import AdamW
+from ...engine.streams import key
+from ...training.local_steps import LocalTraining, train
 from .calibration import b_gradients, second_moments
 from .density import allocate, largest_mask, spectral_entropy
 
 if TYPE_CHECKING:
-    from ..models.language_model import Encoded
+    from ...models.language_model import Encoded
 
 Tensors = tuple[torch.Tensor, ...]
 Allocation = Literal["size", "paper", "uniform"]

@@ -14,8 +14,8 @@ from typing import Literal
 
 import torch
 
-from ..adapters.adapter import Layer, draw_a
-from ..engine.streams import key
+from ...adapters.adapter import Layer, draw_a
+from ...engine.streams import key
 
 ADistribution = Literal["gaussian", "kaiming", "block-qr"]
 Tensors = tuple[torch.Tensor, ...]

@@ -1,8 +1,9 @@
 """FedRot-LoRA: factors are rotated to a reference before they are averaged.
 
-Sources: FedRot-LoRA, ICML 2026: with Q = U V^T of the SVD of A_i A_ref^T, A_i' = Q^T A_i and B_i' =
-B_i Q have the same product, and their means are less wrong. Ours: the reference is the receiver's
-own A; that of a server is the A of the first client.
+Sources: Zhang, Kim, Cha, Vikalo, "FedRot-LoRA: mitigating rotational misalignment in federated
+LoRA", ICML 2026 (arXiv 2602.23638): with Q = U V^T of the SVD of A_i A_ref^T, A_i' = Q^T A_i and
+B_i' = B_i Q have the same product, and their means are less wrong. Ours: the reference is the
+receiver's own A; that of a server is the A of the first client.
 """
 
 from __future__ import annotations
@@ -10,14 +11,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from ..adapters import Layer
-from ..aggregation.robust import Aggregator
-from ..aggregation.rotation import aligned
-from ..updates.codec import Update
-from .lora import LoraMethod
+from ...aggregation.robust import Aggregator
+from ...aggregation.rotation import aligned
+from ...updates.codec import Update
+from ..lora import ServedLoraMethod
 
 
-class FedRotLoraMethod(LoraMethod):
+class FedRotLoraMethod(ServedLoraMethod):
     """LoRA with averages of aligned factors; see `Method`."""
 
     def average(
@@ -30,10 +30,6 @@ class FedRotLoraMethod(LoraMethod):
         first, *others = updates
         turned = [_aligned(update, first) for update in others]
         return super().average([first, *turned], weights, aggregator)
-
-    def served_shapes(self, layers: Sequence[Layer]) -> Update:
-        """Return both factors, all zero."""
-        return self.shapes_update(layers, True)
 
 
 def _aligned(update: Update, reference: Update) -> Update:

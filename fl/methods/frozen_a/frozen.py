@@ -18,20 +18,20 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from ..adapters import AdaptedModel, Adapter, Layer
-from ..adapters.adapter import draw_a, scale_of, shape_only, zero_b
-from ..aggregation.robust import Aggregator
-from ..aggregation.weighted_mean import aggregate, weighted_mean
-from ..config import FfaLora, FullFt, LoriD, LoriS, SoLora
-from ..config.methods import PRESETS
-from ..engine.streams import key
-from ..updates.codec import Update
+from ...adapters import AdaptedModel, Adapter, Layer
+from ...adapters.adapter import draw_a, scale_of, shape_only, zero_b
+from ...aggregation.robust import Aggregator
+from ...aggregation.weighted_mean import aggregate, weighted_mean
+from ...config import FfaLora, FullFt, LoriD, LoriS, SoLora
+from ...config.methods import PRESETS
+from ...engine.streams import key
+from ...updates.codec import Update
 from .density import allocate, density_of_ratio
 from .masks import Allocation, gradient_mask, layer_counts, random_mask, trained_mask
 from .projections import ADistribution, a_seed_of, device_a
 
 if TYPE_CHECKING:
-    from ..models.language_model import Encoded
+    from ...models.language_model import Encoded
 
 _DENSITY = 0.54
 """Default density of `so-lora`: that of the paper for square layers."""

@@ -1,0 +1,105 @@
+"""Checks of what a method can do: optimizers, protocols and robust rules that it excludes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .computing import AdamW, Sgd
+from .methods import (
+    AdfLora,
+    Centralised,
+    Decaf,
+    FedExLora,
+    FedRotLora,
+    FedSaLora,
+    FedSb,
+    FlexLora,
+    HetLora,
+    Lora,
+    RoLora,
+    Scaffold,
+    TadLora,
+)
+from .product_methods import FedSvd, Flora
+from .protocols import Asynchronous, Server, Synchronous
+from .robust import Clair, Median, NormClip, TrimmedMean
+from .sparse_methods import ChocoLora, EcoLora, FedLoDrop, Flasc, FsLora, Soft
+
+_WITH_SERVER = (Flora, FedSvd, FedLoDrop, FsLora, Flasc, EcoLora)
+"""Methods of a server and its clients."""
+_OWN_RULE = (
+    *(Decaf, FedExLora, FedRotLora, RoLora, Scaffold, FlexLora, HetLora, ChocoLora, Soft),
+    *_WITH_SERVER,
+)
+"""Methods whose aggregation is no mean of factors, which a robust rule could replace."""
+_NOT_WHOLE = (FedSaLora, FedExLora, FedSb, FlexLora, HetLora, ChocoLora, Soft, Centralised)
+"""Methods whose adapters are not sent whole, as other clusters and mixtures need them."""
+_ONE_FACTOR = (RoLora, AdfLora, TadLora)
+"""Methods in whose rounds all devices train the same factor."""
+_AMONG_PEERS = (ChocoLora,)
+"""Methods of devices without a server."""
+
+
+def check_method(
+    method: Any,
+    optimizer: AdamW | Sgd,
+    protocol: Synchronous | Asynchronous | Server,
+    robust: Median | TrimmedMean | NormClip | Clair | None,
+) -> None:
+    """Check that a method can do what is asked of it.
+
+    Raises
+    ------
+    ValueError
+        if it cannot
+    """
+    name = method.model
+    if isinstance(method, Scaffold) and (
+        not isinstance(optimizer, Sgd) or optimizer.momentum or optimizer.weight_decay
+    ):
+        raise ValueError(
+            "method scaffold needs optimizer sgd without momentum and weight_decay, "
+            f"got optimizer {optimizer.model}"
+        )
+    if isinstance(method, _ONE_FACTOR) and isinstance(protocol, Asynchronous):
+        raise ValueError(
+            f"method {name} needs rounds in which all devices train the same factor, "
+            "got protocol asynchronous"
+        )
+    if isinstance(method, _AMONG_PEERS) and isinstance(protocol, Server):
+        raise ValueError(f"method {name} is for devices without a server, got protocol server")
+    if isinstance(method, _WITH_SERVER) and not isinstance(protocol, Server):
+        raise ValueError(
+            f"method {name} is for a server and its clients, got protocol {protocol.model}"
+        )
+    if isinstance(method, Centralised) and isinstance(protocol, Server):
+        raise ValueError("method centralised has no clients, got protocol server")
+    if isinstance(method, _OWN_RULE) and robust is not None:
+        raise ValueError(
+            f"robust replaces the mean of factors, and method {name} has another rule, "
+            f"got robust {robust.model}"
+        )
+    if isinstance(robust, Clair):
+        if not isinstance(method, Lora | AdfLora | TadLora):
+            raise ValueError(
+                f"robust clair is for methods that average both factors, got method {name}"
+            )
+        if isinstance(protocol, Server):
+            raise ValueError("robust clair is for devices without a server, got protocol server")
+    if isinstance(method, FedSaLora | FedSb) and isinstance(robust, NormClip):
+        raise ValueError(f"robust norm-clip is for methods that send B, got method {name}")
+
+
+def check_sent_whole(method: Any) -> None:
+    """Check that a method sends whole adapters.
+
+    Raises
+    ------
+    ValueError
+        if it does not
+    """
+    if isinstance(method, _NOT_WHOLE):
+        raise ValueError(
+            "cluster_exchange and inference are for methods whose adapters are sent whole, "
+            f"got method {method.model}"
+        )

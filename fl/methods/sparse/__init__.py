@@ -1,0 +1,1 @@
+"""Methods that send, or train, a part of the factors."""
