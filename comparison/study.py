@@ -40,16 +40,19 @@ def complete(
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
         pending: dict[Future[list[dict[str, Any]]], Unit] = {}
         started: set[str] = set()
-
-        def submit(entry: Entry) -> None:
-            for unit in missing(field, entry, rows, only_tune=only_tune):
-                if unit.key() not in started:
-                    started.add(unit.key())
-                    pending[pool.submit(results, unit, _seeds(unit), scratch)] = unit
-
-        for entry in chosen:
-            submit(entry)
-        while pending:
+        while True:
+            # One method after another, so that an interrupted command leaves whole ones.
+            to_do = [
+                unit
+                for entry in chosen
+                for unit in missing(field, entry, rows, only_tune=only_tune)
+                if unit.key() not in started
+            ]
+            for unit in to_do[: jobs - len(pending)]:
+                started.add(unit.key())
+                pending[pool.submit(results, unit, _seeds(unit), scratch)] = unit
+            if not pending:
+                return
             finished, _ = wait(pending, return_when=FIRST_COMPLETED)
             for future in finished:
                 unit = pending.pop(future)
@@ -59,10 +62,9 @@ def complete(
                 minutes = (time.perf_counter() - began) / 60
                 print(
                     f"{field.name}: {unit.entry.name} {unit.phase} {unit.learning_rate:g}: "
-                    f"{accuracy:.1f} %; {done} done, {len(pending)} to do, {minutes:.1f} min",
+                    f"{accuracy:.1f} %; {done} done, {minutes:.1f} min",
                     flush=True,
                 )
-                submit(unit.entry)
 
 
 def missing(field: Field, entry: Entry, rows: Rows, *, only_tune: bool = False) -> list[Unit]:
