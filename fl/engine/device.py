@@ -72,9 +72,15 @@ def numerics_fingerprint(device: torch.device, threads: int) -> list[str]:
     return [torch.__version__, torch.backends.cpu.get_cpu_capability(), str(threads)]
 
 
-def matmul_flops_per_s(threads: int) -> float:
-    """Measure the speed of the processor in a large matrix product [FLOP/s]."""
-    return 2 * _SIDE**3 / _product_s(torch.float32, threads)
+def matmul_flops_per_s(threads: int, precision: str = "float32") -> float:
+    """Measure the speed of the processor in a large matrix product [FLOP/s].
+
+    Parameters
+    ----------
+    threads : number of threads
+    precision : `float32` or `bfloat16`
+    """
+    return 2 * _SIDE**3 / _product_s(_DTYPES[precision], threads)
 
 
 def _product_s(dtype: torch.dtype, threads: int) -> float:

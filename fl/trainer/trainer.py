@@ -171,6 +171,11 @@ class Trainer:
 
     # The interface of sessions; see `fl.session.protocols.SessionTrainer`.
 
+    @property
+    def precision(self) -> str:
+        """Dtype of the frozen weights, such as `bfloat16`."""
+        return str(self.model.model.dtype).removeprefix("torch.")
+
     def flops(self, device: int, first: bool) -> float:
         """Return the operations of a device's round, with calibration if it is the first [FLOP]."""
         learning = self._learning

@@ -48,7 +48,7 @@ def lines(scenario: Scenario, repeat: int, speed: float | None = None) -> list[s
         low, high = found.compute_s.min(), found.compute_s.max()
         texts.append(f"computing: {low:.3g} to {high:.3g} s per round and device")
     if found.wall_flop is not None:
-        each_s = found.wall_flop / ((_speed(scenario) if speed is None else speed) * _UTILIZATION)
+        each_s = found.wall_flop / ((speed or _speed(scenario, found.precision)) * _UTILIZATION)
         text = f"this machine: about {_duration(each_s)} per run"
         if repeat > 1:
             text += f", {_duration(each_s * repeat)} for all {repeat} in sequence"
@@ -131,11 +131,12 @@ def _contact_lines(found: Forecast) -> list[str]:
     return [f"{text}, where contacts last {np.median(found.contact_s):.3g} s (median)"]
 
 
-def _speed(scenario: Scenario) -> float:
+def _speed(scenario: Scenario, precision: str) -> float:
     """Return the speed of a large matrix product with the threads of a run [FLOP/s]."""
     from fl.engine.device import matmul_flops_per_s
 
-    return matmul_flops_per_s(1 if scenario.fl is None else scenario.fl.trainer.threads)
+    threads = 1 if scenario.fl is None else scenario.fl.trainer.threads
+    return matmul_flops_per_s(threads, precision)
 
 
 def _bytes(size: float) -> str:

@@ -55,6 +55,7 @@ class Forecast:
         devices [s]
     compute_s : (devices,) duration of one round's training [s]
     wall_flop : operations of the run on this machine; None without learning [FLOP]
+    precision : of the products with frozen weights: `float32` or `bfloat16`
     assumes : whether masks and prompts are assumed, which take long to calibrate
     """
 
@@ -69,6 +70,7 @@ class Forecast:
     contact_s: Floats | None
     compute_s: Floats
     wall_flop: float | None
+    precision: str
     assumes: bool
 
 
@@ -121,6 +123,7 @@ def _forecast(scenario: Scenario, world: World, network: Network) -> Forecast:
         contact_s,
         compute_s,
         None if trainer is None else _work(scenario, trainer),
+        "float32" if trainer is None else trainer.precision,
         getattr(getattr(processes.session, "trainer", None), "assumes", False),
     )
 
