@@ -40,6 +40,17 @@ from .partitions import Dirichlet, Iid, OneTask
 from .product_methods import FedSvd, Flora
 from .protocols import Asynchronous, Server, Synchronous
 from .robust import Clair, Median, NormClip, TrimmedMean
+from .selection import (
+    AgeOfUpdate,
+    AllClients,
+    BatteryAware,
+    BestChannel,
+    DeadlineGreedy,
+    ImportanceChannel,
+    ProportionalFair,
+    RandomClients,
+    RoundRobin,
+)
 from .sparse_methods import ChocoLora, EcoLora, FedLoDrop, Flasc, FsLora, Soft
 from .tasks import Folder, Hub
 from .topologies import (
@@ -58,8 +69,12 @@ __all__ = [
     "SCORING_RULES",
     "AdamW",
     "AdfLora",
+    "AgeOfUpdate",
     "Agglomerative",
+    "AllClients",
     "Asynchronous",
+    "BatteryAware",
+    "BestChannel",
     "ByTask",
     "Byzantine",
     "Centralised",
@@ -68,6 +83,7 @@ __all__ = [
     "ClusterExchange",
     "Computing",
     "Corruption",
+    "DeadlineGreedy",
     "Decaf",
     "Dirichlet",
     "EcoLora",
@@ -89,6 +105,7 @@ __all__ = [
     "HetLora",
     "Hub",
     "Iid",
+    "ImportanceChannel",
     "Isolated",
     "Learning",
     "Local",
@@ -100,11 +117,14 @@ __all__ = [
     "Nearest",
     "NormClip",
     "OneTask",
+    "ProportionalFair",
     "Prox",
     "Random",
+    "RandomClients",
     "Ring",
     "RoLora",
     "Robust",
+    "RoundRobin",
     "Scaffold",
     "Server",
     "Sgd",

@@ -40,7 +40,7 @@ from ..methods.user_updates import OwnUpdates, is_user_defined
 from ..models.checks import check_length, check_token
 from ..models.sentence_encoder import Choices
 from ..updates.channel import UpdateChannel
-from ..updates.codec import Update
+from ..updates.codec import Update, distance
 from .cost_model import CostModel
 from .group_state import GroupState
 from .kernels import CALIBRATION, CENTROID_PROMPTS, MIXTURE, TEST, TRAINING, Kernels
@@ -333,6 +333,23 @@ class Trainer:
         keys = [each.key for each in dependencies]
         name = digest("average", keys, list(weights), self._settings_digest, *self._rule_key())
         return DerivedValue(name, dependencies, make)
+
+    def distance(self, update: LazyValue[Update], before: LazyValue[Update] | None) -> float:
+        """Return the distance of an update from the average before it.
+
+        The Frobenius norm of the difference of all transmitted matrices, of those that the average
+        lacks, or has in another shape, their own norm.
+
+        Parameters
+        ----------
+        update : update of a client
+        before : average from which it started; None for the initial adapter
+        """
+        if before is None:
+            start = self._updates.initial(self._kernels.initial_adapter(0))
+        else:
+            start = before.value()
+        return distance(update.value(), start)
 
     def for_client(
         self, device: int, average: LazyValue[Update], round_: int | None = None

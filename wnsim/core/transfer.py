@@ -17,7 +17,8 @@ LOST_REASONS = (
 SIDE_KINDS = ("background", "probe")
 """Kinds of messages that belong neither to learning nor to the section `traffic`."""
 OTHER_KINDS = (*SIDE_KINDS, "control")
-"""Kinds of messages whose outcomes do not count: the same, and messages that form clusters."""
+"""Kinds of messages whose outcomes do not count: the same, and messages that form clusters or
+select clients."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import Field, TypeAdapter
 
-from fl.config import Learning, Random, Server, Synchronous
+from fl.config import BatteryAware, Learning, Random, Server, Synchronous
 from fl.plugins import Family
 from wnsim import channel, mobility, phy
 from wnsim.channel import (
@@ -214,6 +214,14 @@ class Scenario:
         ):
             raise ValueError(
                 "fl.protocol server needs the sections base_stations and mac, of model cell"
+            )
+        selection = getattr(None if self.fl is None else self.fl.protocol, "selection", None)
+        if isinstance(selection, BatteryAware) and (
+            self.energy is None or self.energy.battery_j is None
+        ):
+            raise ValueError(
+                "fl.protocol.selection battery-aware needs energy.battery_j, the energy of a "
+                "battery, got none"
             )
         if (
             self.fl is not None
