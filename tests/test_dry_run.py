@@ -83,7 +83,7 @@ SHORT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "paper-convergence": (LEARNS, ("so-lora-plus",)),
     "paper-table1": (LEARNS, ("lori-d",)),
     "paper-table2": (LEARNS, ("lora",)),
-    "scheduling": ((*LEARNS, "fl.train_examples=128"), ("importance and channel", "five for four")),
+    "scheduling": ((*LEARNS, "fl.train_examples=128"), ("importance and channel", "least energy")),
     "smollm": ((*LEARNS, "fl.model=tiny"), ("hard-moe",)),
     "star": ((*LEARNS, "fl.train_examples=128"), ("a third of them",)),
     "urban": (LEARNS, ("so-lora",)),

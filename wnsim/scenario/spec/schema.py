@@ -24,6 +24,7 @@ from wnsim.channel import (
 )
 from wnsim.core.params import parameters
 from wnsim.mac import MAC, Cell, Csma, Ofdma, Scheduled
+from wnsim.mac.allocation import LeastEnergy
 from wnsim.mac.csma import require_match
 from wnsim.mobility import MOBILITY, RandomWaypoint
 from wnsim.network.transport import Transport
@@ -214,6 +215,12 @@ class Scenario:
         ):
             raise ValueError(
                 "fl.protocol server needs the sections base_stations and mac, of model cell"
+            )
+        allocation = getattr(self.mac, "allocation", None)
+        if isinstance(allocation, LeastEnergy) and not isinstance(self.radio.phy, Shannon):
+            raise ValueError(
+                "mac.allocation least-energy needs a radio.phy of model shannon, got "
+                f"{getattr(self.radio.phy, 'model', '')}"
             )
         selection = getattr(None if self.fl is None else self.fl.protocol, "selection", None)
         if isinstance(selection, BatteryAware) and (
