@@ -63,7 +63,8 @@ class Trainer:
     tasks : the tasks, in order
     model, tokenizer : shared model, wrapped in place, and its tokenizer
     devices : number of devices
-    seed : seed of data order, initial adapters and masks
+    seed : seed of initial adapters, masks and rounding
+    data_seed : seed of the partition and order of the examples; None for the same seed
     store : result cache; None for none
     ranks : processes that share the computation; None for a single one
     update_faults : attacks and corruption of updates, and flipped labels; None for none
@@ -88,6 +89,7 @@ class Trainer:
         devices: int,
         seed: int,
         *,
+        data_seed: int | None = None,
         store: Store | None = None,
         ranks: Ranks | None = None,
         update_faults: UpdateFaults | None = None,
@@ -95,6 +97,8 @@ class Trainer:
         torch.set_num_threads(learning.trainer.threads)
         self._learning = learning
         self._seed = seed
+        # Part of the cache's keys only where it is another one.
+        self._other_seed = [] if data_seed is None or data_seed == seed else [data_seed]
         self.tasks = tasks
         self.method = method_of(learning.method)
         start_run(self.method, seed, devices)
@@ -137,7 +141,7 @@ class Trainer:
             tasks,
             choices or tokenizer,
             devices,
-            seed,
+            seed if data_seed is None else data_seed,
             faults.flips_labels,
             pooled=pools_examples(self.method),
         )
@@ -204,7 +208,7 @@ class Trainer:
         begin = self._initial_state(device) if start is None else start
         name = digest(
             TRAINING, begin.key, initial.key, self.examples.digests[device], self._settings_digest,
-            [self._seed, device, round_, self.examples.steps[device]],
+            [self._seed, device, round_, self.examples.steps[device], *self._other_seed],
         )  # fmt: skip
 
         def read(scalars: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> State:
@@ -450,8 +454,9 @@ class Trainer:
         if not any(self.method.calibration) and not profiles_prompts:
             return initial
         name = digest(
-            CALIBRATION, name, self.examples.digests[device], self._seed, device, profiles_prompts
-        )
+            CALIBRATION, name, self.examples.digests[device], self._seed, device, profiles_prompts,
+            *self._other_seed,
+        )  # fmt: skip
 
         def read(_: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Calibration:
             mask, centroid = numbered(tensors, "mask"), numbered(tensors, "centroid")

@@ -248,11 +248,11 @@ def network_of(scenario: Scenario, world: World, folder: Path | None = None) -> 
             prediction=radio.csi_prediction,
             replay=measured_links(scenario, world.motion.names),
         ),
-        scenario.seed,
+        scenario.seed_of("channel"),
         transport=scenario.transport,
         backhaul=backhaul,
         records=RecordBook(folder),
     )
     if scenario.probes is not None:
-        scenario.probes.start(network, world.count, scenario.seed)
+        scenario.probes.start(network, world.count, scenario.seed_of("channel"))
     return network

@@ -38,6 +38,8 @@ from wnsim.world.base_stations import BaseStations
 from wnsim.world.compute import Compute
 from wnsim.world.energy import Energy
 
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+PartOfSeeds = Literal["channel", "mobility", "data", "model", "protocol"]
 Side = Annotated[float, Field(ge=1, le=1e7)]
 
 
@@ -138,6 +140,29 @@ class Radio:
 
 
 @parameters
+class Seeds:
+    """Seeds of parts of the random streams; each is the scenario's seed if not given.
+
+    With all but one fixed, repetitions differ in that part alone, and intervals are over it.
+
+    Parameters
+    ----------
+    channel : path-loss states, shadow fading, fading, indoor devices, reception errors, faults,
+        background traffic and probes
+    mobility : movement, antenna heights and computing speeds of the devices
+    data : examples, their partition over the devices, numbers of local steps, and order
+    model : initial adapters, masks, projections, rounding, attacks and bit errors of updates
+    protocol : random graphs, and clients drawn by a server
+    """
+
+    channel: Seed | None = None
+    mobility: Seed | None = None
+    data: Seed | None = None
+    model: Seed | None = None
+    protocol: Seed | None = None
+
+
+@parameters
 class Scenario:
     """One run, fully resolved.
 
@@ -146,6 +171,7 @@ class Scenario:
     name : name of the scenario and of its results folder
     label : label of the variant
     seed : seed of all random streams
+    seeds : seeds of parts of them, to vary or fix these apart
     area_m : width and height of the area [m]
     devices : number of devices, and their radios
     mobility : mobility model
@@ -167,7 +193,8 @@ class Scenario:
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     label: str = ""
-    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1
+    seed: Seed = 1
+    seeds: Seeds = Field(default_factory=Seeds)
     area_m: tuple[Side, Side] = (500.0, 500.0)
     devices: Devices = Field(default_factory=Devices)
     mobility: Mobility = Field(default_factory=RandomWaypoint)
@@ -241,6 +268,11 @@ class Scenario:
                     "fl.topology random (of degree 4 if not given) needs a degree below "
                     f"devices.count and an even product of both, got {degree} and {count}"
                 )
+
+    def seed_of(self, part: PartOfSeeds) -> int:
+        """Return the seed of a part of the random streams."""
+        own: int | None = getattr(self.seeds, part)
+        return self.seed if own is None else own
 
     def _check_faults(self, faults: Faults) -> None:
         """Check that faults name existing nodes and suit the models."""
