@@ -65,6 +65,10 @@ SHORT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "fair": (LEARNS, ("by-task oracle",)),
     "faults": ((*LEARNS, "devices.count=10"), ("mean",)),
+    "hierarchical": (
+        (*LEARNS, "fl.train_examples=128"),
+        ("one server", "cloud in each round"),
+    ),
     "highway": (
         ("traffic.rounds=1", "traffic.size_bytes=150000", "devices.count=12"),
         ("discard", "broadcast"),

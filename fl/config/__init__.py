@@ -38,7 +38,7 @@ from .methods import (
 from .objectives import Prox
 from .partitions import Dirichlet, Iid, OneTask
 from .product_methods import FedSvd, Flora
-from .protocols import Asynchronous, Server, Synchronous
+from .protocols import Asynchronous, Hierarchical, Server, Synchronous
 from .robust import Clair, Median, NormClip, TrimmedMean
 from .selection import (
     AgeOfUpdate,
@@ -103,6 +103,7 @@ __all__ = [
     "Full",
     "FullFt",
     "HetLora",
+    "Hierarchical",
     "Hub",
     "Iid",
     "ImportanceChannel",
@@ -237,7 +238,9 @@ Topology = Annotated[
     Ring | Random | Nearest | Full | ByTask | Similarity | Isolated | Agglomerative,
     Family("topology", ("policy",)),
 ]
-Protocol = Annotated[Synchronous | Asynchronous | Server, Field(discriminator="model")]
+Protocol = Annotated[
+    Synchronous | Asynchronous | Server | Hierarchical, Field(discriminator="model")
+]
 Partition = Annotated[OneTask | Dirichlet | Iid, Field(discriminator="model")]
 Robust = Annotated[Median | TrimmedMean | NormClip | Clair, Field(discriminator="model")]
 Objective = Annotated[Prox, Family("objective", ("objective",))]

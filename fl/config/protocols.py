@@ -9,7 +9,7 @@ from pydantic import Field
 from wnsim.core.params import parameters
 
 from ..plugins import Family
-from .base import Share
+from .base import Count, Share
 from .selection import (
     AgeOfUpdate,
     AllClients,
@@ -98,3 +98,18 @@ class Server:
                 "selection deadline-greedy takes as many devices as meet its deadline, "
                 f"got over_selection {self.over_selection:g}"
             )
+
+
+@parameters
+class Hierarchical:
+    """Averages at the base stations, and averages of these in the cloud behind them.
+
+    Parameters
+    ----------
+    edge_every : rounds between two averages at the stations, kappa_1
+    cloud_every : averages at the stations between two averages in the cloud, kappa_2
+    """
+
+    model: Literal["hierarchical"] = "hierarchical"
+    edge_every: Count = 1
+    cloud_every: Count = 2

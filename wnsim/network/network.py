@@ -260,7 +260,7 @@ class Network:
                 )
             return [delivery.event for delivery in deliveries]
         self._queued_bytes[message.source] += message.size_bytes
-        direct = [each for each in deliveries if each.hops[0][0] == message.source]
+        direct = [each for each in deliveries if each.hops and each.hops[0][0] == message.source]
         if direct:
             self._start(direct, self._transport.air_bits(message.size_bytes), quantile)
         for delivery in deliveries:

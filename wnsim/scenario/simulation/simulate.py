@@ -236,7 +236,12 @@ def network_of(scenario: Scenario, world: World, folder: Path | None = None) -> 
     stations = scenario.base_stations
     backhaul = None
     if stations is not None:
-        backhaul = Backhaul(stations.backhaul_bps, stations.backhaul_delay_s)
+        backhaul = Backhaul(
+            stations.backhaul_bps,
+            stations.backhaul_delay_s,
+            stations.backhaul_shared,
+            stations.backhaul_queue_bytes,
+        )
     network = Network(
         Clock(),
         world,

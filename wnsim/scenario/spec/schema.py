@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import Field, TypeAdapter
 
-from fl.config import BatteryAware, Learning, Random, Server, Synchronous
+from fl.config import BatteryAware, Hierarchical, Learning, Random, Server, Synchronous
 from fl.plugins import Family
 from wnsim import channel, mobility, phy
 from wnsim.channel import (
@@ -237,11 +237,12 @@ class Scenario:
             )
         if (
             self.fl is not None
-            and isinstance(self.fl.protocol, Server)
+            and isinstance(self.fl.protocol, Server | Hierarchical)
             and self.base_stations is None
         ):
             raise ValueError(
-                "fl.protocol server needs the sections base_stations and mac, of model cell"
+                f"fl.protocol {self.fl.protocol.model} needs the sections base_stations and mac, "
+                "of model cell"
             )
         allocation = getattr(self.mac, "allocation", None)
         if isinstance(allocation, LeastEnergy) and not isinstance(self.radio.phy, Shannon):
@@ -260,7 +261,7 @@ class Scenario:
         if (
             self.fl is not None
             and isinstance(self.fl.topology, Random)
-            and not isinstance(self.fl.protocol, Server)
+            and not isinstance(self.fl.protocol, Server | Hierarchical)
         ):
             degree, count = self.fl.topology.degree, self.devices.count
             if degree >= count or degree * count % 2:
