@@ -68,6 +68,13 @@ class Delivery:
         self.hops, self.hop = hops, 0
         self.attempts = [(_DISCARDED, attempt) for _, attempt in self.attempts]
 
+    def divert(self, hops: list[tuple[int, int]]) -> None:
+        """Use another link for the current hop, and other hops after it, from the first bit."""
+        self.hops = hops
+        self.attempts = [
+            (_DISCARDED if hop == self.hop else hop, attempt) for hop, attempt in self.attempts
+        ]
+
     def account(self, attempt: Attempt) -> None:
         """Add the times of an attempt that has ended."""
         self.attempts.append((self.hop, attempt))

@@ -17,6 +17,7 @@ from wnsim.core.transfer import Message, Packet, Transfer
 from wnsim.core.units import LONGEST_S, Floats, to_ns, to_s
 from wnsim.network.delivery import Delivery
 from wnsim.network.link_supervision import LinkAvailability, StallDetector
+from wnsim.network.relays import Relays
 from wnsim.network.routing import Backhaul, Router
 from wnsim.network.transport import Transport
 from wnsim.storage.record_book import RecordBook
@@ -97,6 +98,7 @@ class Network:
             self._transport,
             Backhaul() if backhaul is None else backhaul,
             measured=air.replay if air.replays_messages else None,
+            relays=Relays(env, self.snapshot) if self._transport.max_hops > 1 else None,
             start=lambda delivery, bits: self._start([delivery], bits),
             finish=self._finish,
         )
@@ -323,6 +325,8 @@ class Network:
             if self._transport.trace:
                 self.packets.extend(delivery.packets(attempt, self._transport))
             self._router.advance(delivery)
+            return
+        if attempt.reason in _RESUMABLE and self._router.detour(delivery):
             return
         if self._transport.on_link_failure == "resume" and attempt.reason in _RESUMABLE:
             if attempt.reason == "station-failure":

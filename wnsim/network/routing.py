@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from wnsim.channel import ReplayTable
     from wnsim.core.clock import Clock
     from wnsim.network.delivery import Delivery
+    from wnsim.network.relays import Relays
     from wnsim.network.transport import Transport
     from wnsim.world import World
 
@@ -82,6 +83,7 @@ class Router:
     backhaul : links between base stations
     measured : measured rates or latencies of links, in place of the air; messages then go through
         base stations or the server as far as their links were measured
+    relays : choice of paths over other devices; none: messages between devices are direct
     start : called with a delivery and its size [bit] when its next hop may begin
     finish : called with a delivery, whether it is delivered, and otherwise the reason
 
@@ -98,6 +100,7 @@ class Router:
         backhaul: Backhaul,
         *,
         measured: ReplayTable | None = None,
+        relays: Relays | None = None,
         start: Callable[[Delivery, int], None],
         finish: Callable[[Delivery, bool, str], None],
     ) -> None:
@@ -108,6 +111,7 @@ class Router:
         self._start = start
         self._finish = finish
         self._measured = measured
+        self._relays = relays
         stations = range(world.count, world.nodes)
         if measured is not None and not any(
             measured.measures(device, node)
@@ -125,6 +129,8 @@ class Router:
         devices, stations, ends = range(self._world.count), self._stations, (source, target)
         if self._measured is None and stations and not any(end in devices for end in ends):
             return []
+        if self._relays is not None:
+            return self._relays.path(source, target, self._transport.max_hops) or [ends]
         if not stations or any(end in stations for end in ends):
             return [ends]
         if self._measured is not None and self._measured.measures(*ends):
@@ -170,6 +176,29 @@ class Router:
         else:
             end = partial(self._finish, delivery, True, "")
             self._over_backhaul(delivery, node, message.target, end)
+
+    def detour(self, delivery: Delivery) -> bool:
+        """Send a message over other relays after its current link broke; return whether there are.
+
+        The device that holds it chooses among paths with as many hops as are left, around the
+        broken link and around all devices that had the message before.
+        """
+        if self._relays is None:
+            return False
+        passed = delivery.hops[: delivery.hop]
+        link = delivery.hops[delivery.hop]
+        path = self._relays.path(
+            link[0],
+            delivery.message.target,
+            self._transport.max_hops - len(passed),
+            around=[node for node, _ in passed],
+            without=[link],
+        )
+        if path is None:
+            return False
+        delivery.divert([*passed, *path])
+        self._begin_hop(delivery, link[0])
+        return True
 
     def reroute(self, delivery: Delivery) -> None:
         """Restart a message at its source, after its base station failed, once one works."""

@@ -244,6 +244,22 @@ class Scenario:
                 f"fl.protocol {self.fl.protocol.model} needs the sections base_stations and mac, "
                 "of model cell"
             )
+        hops = self.transport.max_hops
+        if hops > 1 and self.base_stations is not None:
+            raise ValueError(
+                "transport.max_hops is for relays between devices, and base_stations carry their "
+                f"messages, got {hops}"
+            )
+        if hops > 1 and self.channel.replay is not None:
+            raise ValueError(
+                "transport.max_hops needs the mean rates of all links, which channel.replay may "
+                f"lack, got {hops}"
+            )
+        if hops > 1 and self.probes is not None:
+            raise ValueError(
+                "transport.max_hops takes the mean rates of all links as known, and probes measure "
+                f"some of them, got {hops}"
+            )
         allocation = getattr(self.mac, "allocation", None)
         if isinstance(allocation, LeastEnergy) and not isinstance(self.radio.phy, Shannon):
             raise ValueError(
