@@ -14,6 +14,7 @@ from fl.config import Iid, Random, Synchronous
 from fl.data.partition import PARTITIONS, Share
 from fl.methods import METHODS
 from fl.session import PROTOCOLS
+from fl.session.selection import SELECTIONS
 from fl.session.synchronous import SynchronousSession
 from fl.tasks import GENERATED, Example, Source
 from fl.topology import TOPOLOGIES
@@ -46,6 +47,7 @@ FAMILIES = (
     ]
     + [(contracts.method, config(), config.__name__) for config in METHODS]
     + [(contracts.topology, config(), config.__name__) for config in TOPOLOGIES]
+    + [(contracts.client_selection, config(), config.__name__) for config in SELECTIONS]
     + [(contracts.task, source, name) for name, source in GENERATED.items()]
     + [(contracts.partition, config(), config.__name__) for config in PARTITIONS]
     + [(contracts.partition, config(size_spread=0.5), "spread") for config in PARTITIONS]

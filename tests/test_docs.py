@@ -82,7 +82,8 @@ def test_each_example_model_is_short() -> None:
     text = (EXAMPLES / "mine.py").read_text("utf-8")
     pieces = re.findall(r"# begin: (.+)\n(.*?)# end: \1\n", text, flags=re.DOTALL)
     assert [name for name, _ in pieces] == [
-        "imports", "path loss", "mobility", "medium access", "method", "topology", "task",
+        "imports", "path loss", "mobility", "medium access", "method", "topology",
+        "client selection", "task",
     ]  # fmt: skip
     for name, piece in pieces:
         assert len([line for line in piece.splitlines() if line.strip()]) < 30, name

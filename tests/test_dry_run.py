@@ -65,6 +65,10 @@ SHORT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "fair": (LEARNS, ("by-task oracle",)),
     "faults": ((*LEARNS, "devices.count=10"), ("mean",)),
+    "hierarchical": (
+        (*LEARNS, "fl.train_examples=128"),
+        ("one server", "cloud in each round"),
+    ),
     "highway": (
         ("traffic.rounds=1", "traffic.size_bytes=150000", "devices.count=12"),
         ("discard", "broadcast"),
@@ -75,6 +79,7 @@ SHORT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     # The model of this scenario is not at hand; the messages of two models differ in size only.
     "llm": ((*LEARNS, "fl.model=tiny"), ("hard-moe",)),
+    "mesh": ((*LEARNS, "fl.train_examples=128", "devices.count=6"), ("direct", "four hops")),
     "network": (
         ("traffic.rounds=1", "traffic.size_bytes=500000", "devices.count=6"),
         ("one shared band",),
@@ -83,6 +88,7 @@ SHORT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "paper-convergence": (LEARNS, ("so-lora-plus",)),
     "paper-table1": (LEARNS, ("lori-d",)),
     "paper-table2": (LEARNS, ("lora",)),
+    "scheduling": ((*LEARNS, "fl.train_examples=128"), ("importance and channel", "least energy")),
     "smollm": ((*LEARNS, "fl.model=tiny"), ("hard-moe",)),
     "star": ((*LEARNS, "fl.train_examples=128"), ("a third of them",)),
     "urban": (LEARNS, ("so-lora",)),

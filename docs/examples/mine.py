@@ -3,7 +3,7 @@
 # begin: imports
 import itertools
 from dataclasses import replace
-from typing import Literal
+from typing import ClassVar, Literal
 
 import networkx as nx
 import numpy as np
@@ -142,6 +142,28 @@ class Within:
 
 
 # end: topology
+
+
+# begin: client selection
+@parameters
+class Patient:
+    """The devices with the best uplinks among those that have waited longest."""
+
+    model: Literal["mine:Patient"] = "mine:Patient"
+    reports: ClassVar[bool] = True
+    waiting: int = 6
+
+    def selector(self, context):
+        def select(choice):
+            oldest = sorted(choice.devices, key=lambda each: -choice.last.age[each])
+            rate_bps = choice.reports.uplink_bps
+            best = sorted(oldest[: self.waiting], key=lambda each: -rate_bps[each])
+            return best[: choice.count]
+
+        return select
+
+
+# end: client selection
 
 
 # begin: task

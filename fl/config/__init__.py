@@ -38,8 +38,19 @@ from .methods import (
 from .objectives import Prox
 from .partitions import Dirichlet, Iid, OneTask
 from .product_methods import FedSvd, Flora
-from .protocols import Asynchronous, Server, Synchronous
+from .protocols import Asynchronous, Hierarchical, Server, Synchronous
 from .robust import Clair, Median, NormClip, TrimmedMean
+from .selection import (
+    AgeOfUpdate,
+    AllClients,
+    BatteryAware,
+    BestChannel,
+    DeadlineGreedy,
+    ImportanceChannel,
+    ProportionalFair,
+    RandomClients,
+    RoundRobin,
+)
 from .sparse_methods import ChocoLora, EcoLora, FedLoDrop, Flasc, FsLora, Soft
 from .tasks import Folder, Hub
 from .topologies import (
@@ -58,8 +69,12 @@ __all__ = [
     "SCORING_RULES",
     "AdamW",
     "AdfLora",
+    "AgeOfUpdate",
     "Agglomerative",
+    "AllClients",
     "Asynchronous",
+    "BatteryAware",
+    "BestChannel",
     "ByTask",
     "Byzantine",
     "Centralised",
@@ -68,6 +83,7 @@ __all__ = [
     "ClusterExchange",
     "Computing",
     "Corruption",
+    "DeadlineGreedy",
     "Decaf",
     "Dirichlet",
     "EcoLora",
@@ -87,8 +103,10 @@ __all__ = [
     "Full",
     "FullFt",
     "HetLora",
+    "Hierarchical",
     "Hub",
     "Iid",
+    "ImportanceChannel",
     "Isolated",
     "Learning",
     "Local",
@@ -100,11 +118,14 @@ __all__ = [
     "Nearest",
     "NormClip",
     "OneTask",
+    "ProportionalFair",
     "Prox",
     "Random",
+    "RandomClients",
     "Ring",
     "RoLora",
     "Robust",
+    "RoundRobin",
     "Scaffold",
     "Server",
     "Sgd",
@@ -217,7 +238,9 @@ Topology = Annotated[
     Ring | Random | Nearest | Full | ByTask | Similarity | Isolated | Agglomerative,
     Family("topology", ("policy",)),
 ]
-Protocol = Annotated[Synchronous | Asynchronous | Server, Field(discriminator="model")]
+Protocol = Annotated[
+    Synchronous | Asynchronous | Server | Hierarchical, Field(discriminator="model")
+]
 Partition = Annotated[OneTask | Dirichlet | Iid, Field(discriminator="model")]
 Robust = Annotated[Median | TrimmedMean | NormClip | Clair, Field(discriminator="model")]
 Objective = Annotated[Prox, Family("objective", ("objective",))]

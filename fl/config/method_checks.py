@@ -13,15 +13,21 @@ from .methods import (
     FedRotLora,
     FedSaLora,
     FedSb,
+    FfaLora,
     FlexLora,
+    FullFt,
     HetLora,
+    Local,
     Lora,
+    LoriD,
+    LoriS,
     RoLora,
     Scaffold,
+    SoLora,
     TadLora,
 )
 from .product_methods import FedSvd, Flora
-from .protocols import Asynchronous, Server, Synchronous
+from .protocols import Asynchronous, Hierarchical, Server, Synchronous
 from .robust import Clair, Median, NormClip, TrimmedMean
 from .sparse_methods import ChocoLora, EcoLora, FedLoDrop, Flasc, FsLora, Soft
 
@@ -38,12 +44,14 @@ _ONE_FACTOR = (RoLora, AdfLora, TadLora)
 """Methods in whose rounds all devices train the same factor."""
 _AMONG_PEERS = (ChocoLora,)
 """Methods of devices without a server."""
+_MEANS = (Local, Lora, FfaLora, LoriD, LoriS, FullFt, SoLora, FedSaLora, FedSb)
+"""Built-in methods whose average is an update that can be averaged again."""
 
 
 def check_method(
     method: Any,
     optimizer: AdamW | Sgd,
-    protocol: Synchronous | Asynchronous | Server,
+    protocol: Synchronous | Asynchronous | Server | Hierarchical,
     robust: Median | TrimmedMean | NormClip | Clair | None,
 ) -> None:
     """Check that a method can do what is asked of it.
@@ -72,6 +80,17 @@ def check_method(
         raise ValueError(
             f"method {name} is for a server and its clients, got protocol {protocol.model}"
         )
+    if isinstance(protocol, Hierarchical):
+        if not isinstance(method, _MEANS) and ":" not in name:
+            raise ValueError(
+                f"protocol hierarchical averages averages, and the average of method {name} is no "
+                "update of its own"
+            )
+        if robust is not None:
+            raise ValueError(
+                "robust is for updates of devices, and protocol hierarchical averages averages, "
+                f"got robust {robust.model}"
+            )
     if isinstance(method, Centralised) and isinstance(protocol, Server):
         raise ValueError("method centralised has no clients, got protocol server")
     if isinstance(method, _OWN_RULE) and robust is not None:

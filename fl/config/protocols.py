@@ -8,7 +8,32 @@ from pydantic import Field
 
 from wnsim.core.params import parameters
 
-from .base import Share
+from ..plugins import Family
+from .base import Count, Share
+from .selection import (
+    AgeOfUpdate,
+    AllClients,
+    BatteryAware,
+    BestChannel,
+    DeadlineGreedy,
+    ImportanceChannel,
+    ProportionalFair,
+    RandomClients,
+    RoundRobin,
+)
+
+Selection = Annotated[
+    AllClients
+    | RandomClients
+    | RoundRobin
+    | AgeOfUpdate
+    | BestChannel
+    | ProportionalFair
+    | DeadlineGreedy
+    | ImportanceChannel
+    | BatteryAware,
+    Family("client selection", ("reports", "selector")),
+]
 
 
 @parameters
@@ -39,10 +64,52 @@ class Asynchronous:
 class Server:
     """Federated averaging with a server behind the base stations.
 
+    With over-selection more clients take part than are counted: a round ends with the arrival of
+    the last counted update, and later ones are discarded (Bonawitz et al., "Towards federated
+    learning at scale", MLSys 2019). Clients whose work is not over are not selected again.
+
     Parameters
     ----------
-    share : share of the present devices that are sampled in each round, at least one device
+    share : share of the present devices whose updates are counted in each round, at least one
+        device
+    selection : which devices take part in a round
+    over_selection : clients that take part for each one that is counted, rounded up
+    report_deadline_s : lifetime of a device's report to the server, for selections that need
+        reports; devices whose report is late are not selected [s]
     """
 
     model: Literal["server"] = "server"
     share: Share = 1.0
+    selection: Selection = Field(default_factory=RandomClients)
+    over_selection: Annotated[float, Field(ge=1, le=100)] = 1.0
+    report_deadline_s: Annotated[float, Field(gt=0, le=1e9)] = 1.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.selection, AllClients):
+            if self.share < 1.0:
+                raise ValueError(f"selection all takes all devices, got share {self.share:g}")
+            if self.over_selection > 1.0:
+                raise ValueError(
+                    "over_selection needs devices that are not selected, and selection all leaves "
+                    f"none, got {self.over_selection:g}"
+                )
+        elif isinstance(self.selection, DeadlineGreedy) and self.over_selection > 1.0:
+            raise ValueError(
+                "selection deadline-greedy takes as many devices as meet its deadline, "
+                f"got over_selection {self.over_selection:g}"
+            )
+
+
+@parameters
+class Hierarchical:
+    """Averages at the base stations, and averages of these in the cloud behind them.
+
+    Parameters
+    ----------
+    edge_every : rounds between two averages at the stations, kappa_1
+    cloud_every : averages at the stations between two averages in the cloud, kappa_2
+    """
+
+    model: Literal["hierarchical"] = "hierarchical"
+    edge_every: Count = 1
+    cloud_every: Count = 2

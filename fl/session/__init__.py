@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from ..config import Asynchronous, Server, Synchronous
+from ..config import Asynchronous, Hierarchical, Server, Synchronous
 from .asynchronous import AsynchronousSession
 from .base import Session
+from .hierarchical import HierarchicalSession
 from .server import ServerSession
 from .synchronous import SynchronousSession
 
@@ -43,6 +44,7 @@ PROTOCOLS: dict[type, SessionFactory] = {
     Synchronous: SynchronousSession,
     Asynchronous: AsynchronousSession,
     Server: ServerSession,
+    Hierarchical: HierarchicalSession,
 }
 
 __all__ = ["PROTOCOLS", "Session", "SessionFactory"]

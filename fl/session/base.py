@@ -232,13 +232,14 @@ class Session:
         size_bytes: int,
         payload: ReceivedUpdate | None,
         kind: str = "update",
+        lifetime_s: float | None = None,
     ) -> list[simpy.Event]:
         """Send one message to all targets; return an event for each."""
         message = Message(
             source,
             targets[0],
             size_bytes,
-            self.learning.deadline_s,
+            self.learning.deadline_s if lifetime_s is None else lifetime_s,
             payload=payload,
             round=number,
             header_bytes=HEADER_BYTES,

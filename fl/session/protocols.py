@@ -169,6 +169,9 @@ class SessionTrainer(Protocol):
     ) -> LazyValue[Update]:
         """Return the server's average of client updates."""
 
+    def distance(self, update: LazyValue[Update], before: LazyValue[Update] | None) -> float:
+        """Return the distance of an update from the average before it; None: the initial one."""
+
     def for_client(
         self, device: int, average: LazyValue[Update], round_: int | None = None
     ) -> LazyValue[Update]:

@@ -162,6 +162,10 @@ class QuadraticTrainer:
         """Return the weighted mean of the received states."""
         return _mean("average", received, weights)
 
+    def distance(self, update: Number, before: Number | None) -> float:
+        """Return the distance of a received state from the average before it."""
+        return abs(update.value() - (0.0 if before is None else before.value()))
+
     def for_client(self, device: int, average: Number, round_: int | None = None) -> Number:
         """Return the average."""
         return average

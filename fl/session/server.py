@@ -1,10 +1,14 @@
 """Federated averaging: a server behind the base stations, and its clients.
 
-In each round the server samples clients among the present devices and sends them the average; each
+In each round the server selects clients among the present devices and sends them the average; each
 trains from it and returns its update. All messages pass the air and expire after `deadline_s`. The
-round ends when all sampled clients have answered or can no longer answer; the server averages the
-updates that have arrived. Before the first average nothing is sent: all clients start from a common
-seed.
+round ends when all selected clients have answered or can no longer answer, or, with over-selection,
+when enough of them have answered; the server averages the updates that have arrived by then. Before
+the first average nothing is sent: all clients start from a common seed.
+
+A selection that needs reports receives them on the air at the start of each round, from all devices
+that it may select; before the first average it also announces itself to the selected clients, which
+otherwise the average does.
 
 Sources: McMahan et al., "Communication-efficient learning of deep networks from decentralized
 data", AISTATS 2017, Algorithm 1. A client keeps the state of its optimizer; in the original it has
@@ -13,20 +17,58 @@ none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import math
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import simpy
 
 from ..config import Server
-from ..engine.streams import generator
+from ..config.selection import ImportanceChannel
+from ..topology import CONTROL
+from ..updates.codec import HEADER_BYTES
 from .base import Session, Steps
 from .received_update import ReceivedUpdate
+from .selection import Choice, LastRound, Reports, SelectionContext, selector_of
 
 if TYPE_CHECKING:
+    from wnsim.core.units import Floats
+
     from ..engine.jobs import LazyValue
     from ..trainer.state import State
     from ..updates.codec import Update
+
+
+REPORT_BYTES = HEADER_BYTES + 16
+"""Size of a report: two rates, a duration and a battery in single precision [byte]."""
+NOTICE_BYTES = HEADER_BYTES
+"""Size of the message that tells a client before the first average that it is selected [byte]."""
+
+
+@dataclass(eq=False)
+class _Round:
+    """State of a round.
+
+    Parameters
+    ----------
+    number : its number
+    enough : event at the arrival of the last update that is counted
+    count : number of updates that are counted
+    arrived : clients whose updates have arrived, in order
+    """
+
+    number: int
+    enough: simpy.Event
+    count: int
+    arrived: list[int] = field(default_factory=list)
+
+    def arrive(self, device: int) -> None:
+        """Record the arrival of a client's update."""
+        self.arrived.append(device)
+        if len(self.arrived) == self.count and not self.enough.triggered:
+            self.enough.succeed()
 
 
 class ServerSession(Session):
@@ -45,7 +87,16 @@ class ServerSession(Session):
             raise ValueError("protocol server needs a base station, got none")
         self._server = server
         protocol = self.learning.protocol
-        self._share = protocol.share if isinstance(protocol, Server) else 1.0
+        self._protocol = protocol if isinstance(protocol, Server) else Server()
+        weight = np.array([self.trainer.weight(device) for device in range(self.devices)])
+        self._select = selector_of(
+            self._protocol.selection, SelectionContext(self.devices, self.seed, weight)
+        )
+        self._last = LastRound(
+            (), (), np.zeros(self.devices, dtype=np.int64), np.full(self.devices, np.nan)
+        )
+        # Clients that have not finished yet, of this round or, with over-selection, earlier ones.
+        self._busy: dict[int, simpy.Event] = {}
         self._average: LazyValue[Update] | None = None
         # Number of averages so far, and that of the last one that each client has received.
         self._averages = 0
@@ -64,21 +115,111 @@ class ServerSession(Session):
         self._last_received.pop(me, None)
 
     def run(self) -> Steps:
-        """Run all rounds."""
-        return self.run_rounds(self._round)
+        """Run all rounds, and wait for clients whose updates were not counted."""
+        yield from self.run_rounds(self._round)
+        if self._busy:
+            yield self.network.env.all_of(list(self._busy.values()))
+            self.network.inbox[self._server].items.clear()
+            self.recorder.settle(self.learning.rounds, self.states)
 
     def _round(self, number: int, present: Sequence[int]) -> Steps:
-        """Run one round of clients sampled among the present devices."""
+        """Run one round of clients selected among the present devices."""
         env = self.network.env
-        count = max(1, round(self._share * len(present)))
-        rng = generator(self.seed, "clients", number)
-        sampled = sorted(rng.choice(present, count, replace=False).tolist())
-        yield env.all_of([env.process(self._client(me, number)) for me in sampled])
-        self._average_received(number)
+        count = max(1, round(self._protocol.share * len(present)))
+        idle = [device for device in present if device not in self._busy]
+        if not idle:
+            yield env.any_of(list(self._busy.values()))
+            idle = [device for device in present if device not in self._busy]
+        more = math.ceil(count * self._protocol.over_selection - 1e-9)
+        selected = yield from self._selected(number, idle, more)
+        this = _Round(number, env.event(), min(count, len(selected)))
+        for me in selected:
+            self._busy[me] = env.process(self._work(me, this))
+        clients = env.all_of([self._busy[me] for me in selected])
+        if self._protocol.over_selection > 1.0:
+            yield clients | this.enough
+        else:
+            yield clients
+        self._average_received(this, selected)
 
-    def _client(self, me: int, number: int) -> Steps:
+    def _selected(
+        self, number: int, devices: Sequence[int], count: int
+    ) -> Generator[simpy.Event, Any, list[int]]:
+        """Return the clients of a round, in ascending order.
+
+        Parameters
+        ----------
+        number : number of the round
+        devices : devices that may be selected
+        count : how many should be selected
+        """
+        reports = Reports(*np.full((4, self.devices), np.nan))
+        if self._protocol.selection.reports:
+            reports, devices = yield from self._reported(number, devices)
+        if not devices:
+            return []
+        average = self._average
+        choice = Choice(
+            number,
+            np.array(devices, dtype=np.int64),
+            min(count, len(devices)),
+            reports,
+            self._last,
+            8.0 * self.trainer.cost_model.size_bytes(False),
+            0.0
+            if average is None
+            else 8.0 * self.trainer.average_bytes(average, devices[0], number, True),
+        )
+        selected = sorted({int(device) for device in self._select(choice)})
+        unknown = [device for device in selected if device not in devices]
+        if unknown:
+            raise ValueError(
+                f"selection {self._protocol.selection.model} must select devices that may be "
+                f"selected, got {unknown[0]}"
+            )
+        return selected
+
+    def _reported(
+        self, number: int, devices: Sequence[int]
+    ) -> Generator[simpy.Event, Any, tuple[Reports, list[int]]]:
+        """Return the reports that devices send on the air, and the devices whose reports arrive."""
+        known = self.network.snapshot()
+        compute_s = [
+            known.compute_time_s(device, self.trainer.flops(device, self.states[device] is None))
+            for device in range(self.devices)
+        ]
+        values = known.uplink_bps, known.downlink_bps, np.array(compute_s), known.battery
+        lifetime_s = min(self._protocol.report_deadline_s, self.learning.deadline_s)
+        sent = [
+            event
+            for device in devices
+            for event in self.send(
+                device, [self._server], number, REPORT_BYTES, None, CONTROL, lifetime_s
+            )
+        ]
+        yield self.network.env.all_of(sent)
+        # Only updates that are too late lie there beside the reports.
+        self.network.inbox[self._server].items.clear()
+        transfers: list[Any] = [event.value for event in sent]
+        arrived = [
+            device for device, each in zip(devices, transfers, strict=True) if each.delivered
+        ]
+        missing = np.ones(self.devices, dtype=np.bool_)
+        missing[arrived] = False
+
+        def heard(value: Floats) -> Floats:
+            return np.where(missing, np.nan, value)
+
+        return Reports(*map(heard, values)), arrived
+
+    def _work(self, me: int, this: _Round) -> Steps:
+        """Run one round of a client, and count its update if it arrives in time."""
+        yield from self._client(me, this)
+        del self._busy[me]
+
+    def _client(self, me: int, this: _Round) -> Steps:
         """Run one round of a client."""
-        start_s = self.network.now_s
+        number, start_s = this.number, self.network.now_s
         self.crashed(me, start_s)
         start, received = self.states[me], []
         if self._average is not None:
@@ -95,6 +236,12 @@ class ServerSession(Session):
             self._last_received[me] = self._averages
             average = self.receive(me, average)
             start, received = self.trainer.adopt(me, start, average.update), [average]
+        elif self._protocol.selection.reports:
+            (sent,) = self.send(self._server, [me], number, NOTICE_BYTES, None, CONTROL)
+            transfer = yield sent
+            if not transfer.delivered:
+                return
+            yield self.network.inbox[me].get()
         trained, duration_s = self.train(me, number, start)
         yield self.network.timeout(duration_s)
         if self.crashed(me, start_s):
@@ -104,34 +251,49 @@ class ServerSession(Session):
         size = 0
         if self.trainer.method.exchanges:
             size, events = self.send_update(me, [self._server], number, trained)
-            yield from self._wait_for_transfer(events[self._server])
+            yield from self._wait_for_transfer(events[self._server], me, this)
         receivers = int(self.trainer.method.exchanges)
         times_s = (start_s, trained_s)
         staleness = [0] * len(received)
         self.record_round(number, me, trained, times_s, (receivers, size), received, staleness)
 
-    def _wait_for_transfer(self, event: simpy.Event) -> Steps:
-        """Wait for a transfer; if it fails, until the server's deadline."""
+    def _wait_for_transfer(self, event: simpy.Event, me: int, this: _Round) -> Steps:
+        """Wait for an update's transfer; if it fails, until the server's deadline."""
         sent_s = self.network.now_s
         transfer = yield event
-        if not transfer.delivered:
+        if transfer.delivered:
+            this.arrive(me)
+        else:
             left_s = sent_s + self.learning.deadline_s - self.network.now_s
             yield self.network.timeout(max(0.0, left_s))
 
-    def _average_received(self, number: int) -> None:
-        """Average the updates of a round that have arrived."""
+    def _average_received(self, this: _Round, selected: Sequence[int]) -> None:
+        """Average the updates of a round that have arrived and are counted."""
         inbox = self.network.inbox[self._server]
         payloads = [message.payload for message in inbox.items]
         inbox.items.clear()
         current = [
-            each for each in payloads if isinstance(each, ReceivedUpdate) and each.round == number
-        ]
+            each
+            for each in payloads
+            if isinstance(each, ReceivedUpdate) and each.round == this.number
+        ][: this.count]
         received = [
             self.receive(self._server, each)
             for each in sorted(current, key=lambda each: each.device)
         ]
+        before, counted = self._average, [each.device for each in received]
         if received:
             weights = [self.trainer.weight(each.device) for each in received]
             updates = [each.update for each in received]
-            self._average = self.trainer.average(updates, weights, self._average)
+            self._average = self.trainer.average(updates, weights, before)
             self._averages += 1
+        age = self._last.age + 1
+        age[counted] = 0
+        distance = self._last.distance
+        selection = self._protocol.selection
+        # No other built-in selection asks for values, which would then be computed now.
+        if isinstance(selection, ImportanceChannel) or ":" in selection.model:
+            distance = distance.copy()
+            for each in received:
+                distance[each.device] = self.trainer.distance(each.update, before)
+        self._last = LastRound(tuple(selected), tuple(counted), age, distance)

@@ -40,7 +40,7 @@ from ..methods.user_updates import OwnUpdates, is_user_defined
 from ..models.checks import check_length, check_token
 from ..models.sentence_encoder import Choices
 from ..updates.channel import UpdateChannel
-from ..updates.codec import Update
+from ..updates.codec import Update, distance
 from .cost_model import CostModel
 from .group_state import GroupState
 from .kernels import CALIBRATION, CENTROID_PROMPTS, MIXTURE, TEST, TRAINING, Kernels
@@ -63,7 +63,8 @@ class Trainer:
     tasks : the tasks, in order
     model, tokenizer : shared model, wrapped in place, and its tokenizer
     devices : number of devices
-    seed : seed of data order, initial adapters and masks
+    seed : seed of initial adapters, masks and rounding
+    data_seed : seed of the partition and order of the examples; None for the same seed
     store : result cache; None for none
     ranks : processes that share the computation; None for a single one
     update_faults : attacks and corruption of updates, and flipped labels; None for none
@@ -88,6 +89,7 @@ class Trainer:
         devices: int,
         seed: int,
         *,
+        data_seed: int | None = None,
         store: Store | None = None,
         ranks: Ranks | None = None,
         update_faults: UpdateFaults | None = None,
@@ -95,6 +97,8 @@ class Trainer:
         torch.set_num_threads(learning.trainer.threads)
         self._learning = learning
         self._seed = seed
+        # Part of the cache's keys only where it is another one.
+        self._other_seed = [] if data_seed is None or data_seed == seed else [data_seed]
         self.tasks = tasks
         self.method = method_of(learning.method)
         start_run(self.method, seed, devices)
@@ -137,7 +141,7 @@ class Trainer:
             tasks,
             choices or tokenizer,
             devices,
-            seed,
+            seed if data_seed is None else data_seed,
             faults.flips_labels,
             pooled=pools_examples(self.method),
         )
@@ -209,7 +213,7 @@ class Trainer:
         begin = self._initial_state(device) if start is None else start
         name = digest(
             TRAINING, begin.key, initial.key, self.examples.digests[device], self._settings_digest,
-            [self._seed, device, round_, self.examples.steps[device]],
+            [self._seed, device, round_, self.examples.steps[device], *self._other_seed],
         )  # fmt: skip
 
         def read(scalars: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> State:
@@ -339,6 +343,23 @@ class Trainer:
         name = digest("average", keys, list(weights), self._settings_digest, *self._rule_key())
         return DerivedValue(name, dependencies, make)
 
+    def distance(self, update: LazyValue[Update], before: LazyValue[Update] | None) -> float:
+        """Return the distance of an update from the average before it.
+
+        The Frobenius norm of the difference of all transmitted matrices, of those that the average
+        lacks, or has in another shape, their own norm.
+
+        Parameters
+        ----------
+        update : update of a client
+        before : average from which it started; None for the initial adapter
+        """
+        if before is None:
+            start = self._updates.initial(self._kernels.initial_adapter(0))
+        else:
+            start = before.value()
+        return distance(update.value(), start)
+
     def for_client(
         self, device: int, average: LazyValue[Update], round_: int | None = None
     ) -> LazyValue[Update]:
@@ -438,8 +459,9 @@ class Trainer:
         if not any(self.method.calibration) and not profiles_prompts:
             return initial
         name = digest(
-            CALIBRATION, name, self.examples.digests[device], self._seed, device, profiles_prompts
-        )
+            CALIBRATION, name, self.examples.digests[device], self._seed, device, profiles_prompts,
+            *self._other_seed,
+        )  # fmt: skip
 
         def read(_: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Calibration:
             mask, centroid = numbered(tensors, "mask"), numbered(tensors, "centroid")

@@ -118,6 +118,10 @@ class UntrainedTrainer:
         """Return an average without values."""
         return _nothing()
 
+    def distance(self, update: LazyValue[Update], before: LazyValue[Update] | None) -> float:
+        """Return 1: only rounds after the first one depend on it."""
+        return 1.0
+
     def for_client(
         self, device: int, average: LazyValue[Update], round_: int | None = None
     ) -> LazyValue[Update]:

@@ -12,6 +12,7 @@ needs the values only.
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from collections.abc import Callable, Sequence
@@ -85,6 +86,22 @@ class Update:
     mask_seed: int | None = None
     index: Literal["bitmap", "shortest"] = "bitmap"
     extra_in_half: bool = False
+
+
+def distance(one: Update, other: Update) -> float:
+    """Return the Frobenius norm of the difference of two updates.
+
+    Matrices that the other update lacks, or has in another shape, count with their own norm.
+    """
+    total = 0.0
+    for mine, theirs in ((one.b, other.b), (one.a, other.a), (one.extra, other.extra)):
+        for place, matrix in enumerate(mine or ()):
+            start = theirs[place] if theirs and place < len(theirs) else None
+            change = matrix
+            if start is not None and start.shape == matrix.shape:
+                change = matrix - start
+            total += float(change.double().square().sum())
+    return math.sqrt(total)
 
 
 def encode(update: Update) -> bytes:

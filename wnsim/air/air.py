@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from wnsim.air.allocator import Allocator
 from wnsim.air.deadline_power import set_powers
 from wnsim.air.interference_graph import InterferenceGraph
 from wnsim.air.queues import Queues, by_serial
@@ -47,6 +48,7 @@ class Air:
             self._spatial_reuse = SpatialReuse(
                 self.interference_graph, self.rules.protection_ratio_db
             )
+        self._allocator = Allocator(setup) if self.rules.allocation is not None else None
         self._transmissions: dict[Attempt, Transmission] = {}
         self._outstanding: dict[Transmission, int] = {}
         self._end_ns: int | None = None
@@ -77,6 +79,9 @@ class Air:
     def acked_bits(self, attempt: Attempt) -> int:
         """Return the number of bits of an attempt on the air received by now."""
         raise NotImplementedError
+
+    def allotted(self, attempts: Sequence[Attempt]) -> None:
+        """Use the shares that attempts have been allotted from this slot on."""
 
     # Used by the network.
 
@@ -141,6 +146,8 @@ class Air:
         started = self._queues.admit(self._blocked, self._prepare, self._start)
         if self.rules.margin_db is not None:
             set_powers(started, self.setup, now // self.slot_ns, self.rules.margin_db)
+        if self._allocator is not None:
+            self.allotted(self._allocator.allot(self._transmissions, self.acked_bits, now))
         self.begin_slot(now // self.slot_ns, started)
         self._arm_next()
 
@@ -184,9 +191,10 @@ class Air:
         for instant_ns in (self._queues.next_limit_ns(), self.next_end_ns()):
             if instant_ns is not None:
                 self._arm_end(instant_ns)
-        slot = self.next_slot()
-        if slot is not None:
-            self._arm_boundary(slot)
+        again = None if self._allocator is None else self._allocator.next_slot()
+        for slot in (self.next_slot(), again):
+            if slot is not None:
+                self._arm_boundary(slot)
 
     def _leave_air(self, attempt: Attempt, now: int) -> None:
         """Take an attempt off the air."""

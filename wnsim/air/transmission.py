@@ -25,7 +25,8 @@ class Attempt:
     Attributes
     ----------
     batch : number of transmissions that shared its transmitter's band when it started
-    power : share of its transmitter's power, where it is fixed at the start
+    power : share of its transmitter's power, where it is fixed at the start or allocated
+    band : share of the band, where it is allocated
     started_ns, ended_ns : when it started and ended; -1 before [ns]
     delivered, reason, acked_bits : outcome
     sent, failed, repeated : transport blocks or packets sent; not received; sent before
@@ -50,6 +51,7 @@ class Attempt:
     carried_bits: int = 0
     batch: int = 1
     power: float = 1.0
+    band: float = 1.0
     started_ns: int = -1
     ended_ns: int = -1
     delivered: bool = False

@@ -16,8 +16,9 @@ LOST_REASONS = (
 )  # fmt: skip
 SIDE_KINDS = ("background", "probe")
 """Kinds of messages that belong neither to learning nor to the section `traffic`."""
-OTHER_KINDS = (*SIDE_KINDS, "control")
-"""Kinds of messages whose outcomes do not count: the same, and messages that form clusters."""
+OTHER_KINDS = (*SIDE_KINDS, "control", "backhaul")
+"""Kinds of messages whose outcomes do not count: the same, and messages that form clusters or
+select clients, and those between base stations and server alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,15 +6,19 @@ fair: ratio of the rate to its exponential moving average).
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from wnsim.core.params import parameters
 from wnsim.core.units import Floats
+from wnsim.mac.allocation import EqualShares, LeastEnergy, MinMax
 from wnsim.mac.scheduled import OnAir, Rules, Shares
 from wnsim.mac.tdma import round_robin
+
+UplinkAllocation = Annotated[EqualShares | MinMax | LeastEnergy, Field(discriminator="model")]
 
 
 @parameters
@@ -34,18 +38,21 @@ class Cell:
     Parameters
     ----------
     scheduler : rule by which a station assigns slots
+    allocation : rule by which the uplink's band and power are allotted in place of the scheduler,
+        which then is that of the downlink
     memory_slots : time constant of the average rate in proportional fairness [slots]
     """
 
     model: Literal["cell"] = "cell"
     scheme: ClassVar[str] = "scheduled"
     scheduler: Literal["proportional-fair", "round-robin", "equal"] = "proportional-fair"
+    allocation: UplinkAllocation | None = None
     memory_slots: float = Field(default=100.0, ge=1, le=1e6)
 
     def rules(self) -> Rules:
         """Return the constraints."""
         # A device that transmits to two stations couples their shares, so recompute all groups.
-        return Rules(interferes=True, patterned=True)
+        return Rules(interferes=True, patterned=True, allocation=self.allocation)
 
     def group(self, source: int, target: int, devices: int) -> int:
         """Return the band of the link's station: even numbers for uplink, odd ones for downlink."""
@@ -57,12 +64,28 @@ class Cell:
 
     def duty(self, attempts: OnAir) -> Floats:
         """Return the mean share of its transmitter's power over time that each attempt uses."""
-        return _split(attempts)[1] if self.scheduler == "equal" else 1.0 / attempts.rank()[1]
+        duty = _split(attempts)[1] if self.scheduler == "equal" else 1.0 / attempts.rank()[1]
+        return duty if self.allocation is None else np.where(_up(attempts), attempts.power, duty)
 
     def shares(
         self, attempts: OnAir, first_slot: int, slots: int, quality: Floats, average: Floats
     ) -> Shares:
         """Return the decisions of the stations."""
+        shares = self._scheduled(attempts, first_slot, slots, quality, average)
+        if self.allocation is None:
+            return shares
+        up = _up(attempts)[:, None]
+        return Shares(
+            np.where(up, attempts.band[:, None], shares.band),
+            np.where(up, attempts.power[:, None], shares.power),
+            up | shares.active,
+            shares.average,
+        )
+
+    def _scheduled(
+        self, attempts: OnAir, first_slot: int, slots: int, quality: Floats, average: Floats
+    ) -> Shares:
+        """Return the decisions of the scheduler."""
         if self.scheduler == "round-robin":
             return round_robin(attempts, first_slot, slots, 1)
         if self.scheduler == "equal":
@@ -93,6 +116,11 @@ class Cell:
             remembered[:, slot] = average
         whole = np.ones((count, 1))
         return Shares(whole, whole, active, remembered)
+
+
+def _up(attempts: OnAir) -> NDArray[np.bool_]:
+    """Return which attempts (F,) are of an uplink: those in groups of even numbers."""
+    return np.asarray(attempts.group % 2 == 0)
 
 
 def _split(attempts: OnAir) -> tuple[Floats, Floats]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from wnsim.core.units import Floats, Ints
+
+if TYPE_CHECKING:
+    from wnsim.mac.allocation import Allocation
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,7 @@ class Rules:
     patterned : whether shares differ from slot to slot, or depend on the channel quality
     margin_db : margin over the power with which a transmission just meets its deadline on the
         channel as estimated at its start [dB]; none: no power control
+    allocation : allocation of the uplink's band and power; none: by the shares alone
     """
 
     half_duplex: bool = False
@@ -39,6 +43,7 @@ class Rules:
     protection_ratio_db: float | None = None
     patterned: bool = False
     margin_db: float | None = None
+    allocation: Allocation | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +56,8 @@ class OnAir:
     group : (F,) groups, equal ones adjacent
     transmission : (F,) transmissions, equal ones adjacent: a multicast has several attempts
     batch : (F,) number of transmissions of its transmitter that started together with each
-    power : (F,) share of its transmitter's power, if it was set at the start
+    power : (F,) share of its transmitter's power, if it was set at the start or allocated
+    band : (F,) share of the band, if it was allocated
     """
 
     source: Ints
@@ -59,6 +65,7 @@ class OnAir:
     transmission: Ints
     batch: Ints
     power: Floats
+    band: Floats
 
     def rank(self) -> tuple[Ints, Ints]:
         """Return the rank (F,) of each transmission in its group, and the size of the group."""

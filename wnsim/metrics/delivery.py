@@ -41,7 +41,7 @@ DEFINITIONS = {
     "payload_bytes_per_message": "mean size of an update, without its header [byte]",
     "payload_bytes": "updates on the air, without headers [byte]",
     "cluster_exchange_bytes": "inter-cluster exchange on the air, without headers [byte]",
-    "control_bytes": "messages that form clusters, on the air, without headers [byte]",
+    "control_bytes": "messages that form clusters or select clients, without headers [byte]",
     "header_bytes": "message and packet headers on the air [byte]",
     "retransmitted_bytes": "failed transmissions, estimated from failed blocks [byte]",
     "on_air_bytes": "sum of the five kinds of bytes on the air [byte]",

@@ -31,7 +31,7 @@ class Delivery:
     message : the message
     event : fires when the delivery has ended
     sent_ns, expires_ns : when the message was submitted; when it expires [ns]
-    hops : hops over the air, in order
+    hops : hops over the air, in order; none between base stations and server
     queued_since_ns : since when it has waited for the air or the backhaul [ns]
     receivers : number of receivers of the same multicast
     outstanding : how many of them have not ended, a list of one number that they share
@@ -68,6 +68,13 @@ class Delivery:
         self.hops, self.hop = hops, 0
         self.attempts = [(_DISCARDED, attempt) for _, attempt in self.attempts]
 
+    def divert(self, hops: list[tuple[int, int]]) -> None:
+        """Use another link for the current hop, and other hops after it, from the first bit."""
+        self.hops = hops
+        self.attempts = [
+            (_DISCARDED if hop == self.hop else hop, attempt) for hop, attempt in self.attempts
+        ]
+
     def account(self, attempt: Attempt) -> None:
         """Add the times of an attempt that has ended."""
         self.attempts.append((self.hop, attempt))
@@ -86,6 +93,7 @@ class Delivery:
         last = [attempt.acked_bits for hop, attempt in self.attempts if hop == len(self.hops) - 1]
         snr = sum(attempt.snr_sum for attempt in attempts)
         size_bytes = self.message.size_bytes
+        air_bytes = transport.air_bits(size_bytes) // 8
         return Transfer(
             message=self._without_payload(),
             sent_s=to_s(self.sent_ns),
@@ -93,9 +101,10 @@ class Delivery:
             ended_s=to_s(now_ns),
             delivered=delivered,
             reason=reason,
-            acked_bytes=sum(last) // 8,
+            # Without a hop over the air, all of it arrives over the backhaul at once.
+            acked_bytes=sum(last) // 8 if self.hops else air_bytes * delivered,
             carried_bytes=sum(attempt.acked_bits for attempt in attempts) // 8,
-            air_bytes=transport.air_bits(size_bytes) // 8,
+            air_bytes=air_bytes,
             packets=transport.packets(size_bytes),
             hops=len(self.hops),
             attempts=len(started),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -38,6 +39,7 @@ class EnergyLedger:
         self.flops = np.zeros(tx_power_w.size)
         self.history: list[tuple[float, dict[str, Floats]]] = []
         if energy.battery_j is not None:
+            network.battery = self.battery
             self._check()
 
     def spent_j(self) -> dict[str, Floats]:
@@ -67,10 +69,19 @@ class EnergyLedger:
         self.history.append((now_s, spent_j))
         return spent_j
 
+    def battery(self) -> Floats:
+        """Return the share (devices,) of each battery that is left, at least 0."""
+        full_j = self._energy.battery_j or math.inf
+        return np.asarray(np.maximum(self._left_j(full_j) / full_j, 0.0))
+
+    def _left_j(self, full_j: float) -> Floats:
+        """Return the energy (devices,) that is left of a battery's [J]."""
+        return full_j - sum(self.spent_j().values(), np.zeros(self._tx_power_w.size))
+
     def _check(self) -> None:
         """Fail devices whose batteries are empty, and schedule the next check."""
         network, full_j = self._network, self._energy.battery_j or 0.0
-        left_j = full_j - sum(self.spent_j().values(), np.zeros(self._tx_power_w.size))
+        left_j = self._left_j(full_j)
         for device in np.flatnonzero(left_j <= _EMPTY * full_j).tolist():
             if device not in network.down:
                 network.fail(device, "battery")

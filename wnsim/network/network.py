@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,10 @@ import simpy
 from wnsim.air import Attempt, Transmission
 from wnsim.core.invariants import ByteLedger
 from wnsim.core.transfer import Message, Packet, Transfer
-from wnsim.core.units import LONGEST_S, to_ns, to_s
+from wnsim.core.units import LONGEST_S, Floats, to_ns, to_s
 from wnsim.network.delivery import Delivery
 from wnsim.network.link_supervision import LinkAvailability, StallDetector
+from wnsim.network.relays import Relays
 from wnsim.network.routing import Backhaul, Router
 from wnsim.network.transport import Transport
 from wnsim.storage.record_book import RecordBook
@@ -55,6 +56,7 @@ class Network:
     transfers : record of each message, in the order of ending
     packets : arrival of each packet, if the transport traces packets
     measurements : SNRs that devices have measured; none: snapshots contain the true means
+    battery : returns the share (devices,) of each battery that is left; none: no batteries
     down, down_s : devices that have failed for good, and when [s]
     tx_s, rx_s : (nodes,) time spent transmitting, at full power, and receiving [s]
     slot_s : duration of a slot [s]
@@ -80,6 +82,7 @@ class Network:
         self.transfers = self.records.journal(Transfer)
         self.packets = self.records.journal(Packet)
         self.measurements: SnrMeasurements | None = None
+        self.battery: Callable[[], Floats] | None = None
         self.tx_s = np.zeros(world.nodes)
         self.rx_s = np.zeros(world.nodes)
         setup = air.setup(env, world, mac, self._transport, seed)
@@ -95,6 +98,7 @@ class Network:
             self._transport,
             Backhaul() if backhaul is None else backhaul,
             measured=air.replay if air.replays_messages else None,
+            relays=Relays(env, self.snapshot) if self._transport.max_hops > 1 else None,
             start=lambda delivery, bits: self._start([delivery], bits),
             finish=self._finish,
         )
@@ -161,7 +165,8 @@ class Network:
         measured_db = None
         if self.measurements is not None:
             measured_db = self.measurements.snr_db(self.now_s)
-        return self._world.snapshot(self.now_s, sorted(self.down), measured_db)
+        battery = None if self.battery is None else self.battery()
+        return self._world.snapshot(self.now_s, sorted(self.down), measured_db, battery)
 
     def crashed(self, device: int, since_s: float) -> str | None:
         """Return the state of a device's memory if it has crashed since an instant [s].
@@ -257,7 +262,7 @@ class Network:
                 )
             return [delivery.event for delivery in deliveries]
         self._queued_bytes[message.source] += message.size_bytes
-        direct = [each for each in deliveries if each.hops[0][0] == message.source]
+        direct = [each for each in deliveries if each.hops and each.hops[0][0] == message.source]
         if direct:
             self._start(direct, self._transport.air_bits(message.size_bytes), quantile)
         for delivery in deliveries:
@@ -320,6 +325,8 @@ class Network:
             if self._transport.trace:
                 self.packets.extend(delivery.packets(attempt, self._transport))
             self._router.advance(delivery)
+            return
+        if attempt.reason in _RESUMABLE and self._router.detour(delivery):
             return
         if self._transport.on_link_failure == "resume" and attempt.reason in _RESUMABLE:
             if attempt.reason == "station-failure":

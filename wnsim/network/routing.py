@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,26 +14,62 @@ if TYPE_CHECKING:
     from wnsim.channel import ReplayTable
     from wnsim.core.clock import Clock
     from wnsim.network.delivery import Delivery
+    from wnsim.network.relays import Relays
     from wnsim.network.transport import Transport
     from wnsim.world import World
 
 
 @dataclass(frozen=True, slots=True)
 class Backhaul:
-    """Links between base stations, without contention.
+    """Links between base stations, and to the server behind them.
 
     Parameters
     ----------
-    rate_bps : rate for each message by itself, packet headers included [bit/s]; none: infinite
+    rate_bps : rate for each message by itself, packet headers included, or of each station's link
+        if it is shared [bit/s]; none: infinite
     delay_s : propagation delay from station to station [s]
+    shared : whether the messages of a station follow each other on one link in each direction;
+        otherwise there is no contention
+    queue_bytes : size of the queue of each link and direction; a message that does not fit is lost
+        [byte]; none: unlimited
     """
 
     rate_bps: float | None = None
     delay_s: float = 0.0
+    shared: bool = False
+    queue_bytes: int | None = None
 
     def delay_ns(self, bits: int) -> int:
         """Return the transfer time of a message [ns]."""
         return to_ns(self.delay_s + (bits / self.rate_bps if self.rate_bps else 0.0))
+
+    def service_ns(self, bits: int) -> int:
+        """Return the time for which a message occupies a link [ns]."""
+        return to_ns(bits / self.rate_bps if self.rate_bps else 0.0)
+
+
+class _Link:
+    """One direction of a station's link to the backhaul: messages follow each other.
+
+    Attributes
+    ----------
+    free_ns : when the last message will have passed [ns]
+    """
+
+    def __init__(self) -> None:
+        self.free_ns = 0
+        self._queued: list[tuple[int, int]] = []
+
+    def queued_bytes(self, now_ns: int) -> int:
+        """Return the size of the messages that have not passed [byte]."""
+        self._queued = [each for each in self._queued if each[0] > now_ns]
+        return sum(size for _, size in self._queued)
+
+    def enter(self, now_ns: int, service_ns: int, size_bytes: int) -> int:
+        """Let a message follow those before it; return when it will have passed [ns]."""
+        self.free_ns = max(self.free_ns, now_ns) + service_ns
+        self._queued.append((self.free_ns, size_bytes))
+        return self.free_ns
 
 
 class Router:
@@ -46,6 +83,7 @@ class Router:
     backhaul : links between base stations
     measured : measured rates or latencies of links, in place of the air; messages then go through
         base stations or the server as far as their links were measured
+    relays : choice of paths over other devices; none: messages between devices are direct
     start : called with a delivery and its size [bit] when its next hop may begin
     finish : called with a delivery, whether it is delivered, and otherwise the reason
 
@@ -62,6 +100,7 @@ class Router:
         backhaul: Backhaul,
         *,
         measured: ReplayTable | None = None,
+        relays: Relays | None = None,
         start: Callable[[Delivery, int], None],
         finish: Callable[[Delivery, bool, str], None],
     ) -> None:
@@ -72,6 +111,7 @@ class Router:
         self._start = start
         self._finish = finish
         self._measured = measured
+        self._relays = relays
         stations = range(world.count, world.nodes)
         if measured is not None and not any(
             measured.measures(device, node)
@@ -80,11 +120,17 @@ class Router:
         ):
             stations = range(0)
         self._stations = stations
+        # By station and direction: towards the backhaul, or from it.
+        self._links: dict[tuple[int, str], _Link] = defaultdict(_Link)
         self.server = world.nodes if stations else None
 
     def hops(self, source: int, target: int) -> list[tuple[int, int]]:
         """Return the hops over the air from source to target, in order."""
         devices, stations, ends = range(self._world.count), self._stations, (source, target)
+        if self._measured is None and stations and not any(end in devices for end in ends):
+            return []
+        if self._relays is not None:
+            return self._relays.path(source, target, self._transport.max_hops) or [ends]
         if not stations or any(end in stations for end in ends):
             return [ends]
         if self._measured is not None and self._measured.measures(*ends):
@@ -112,7 +158,12 @@ class Router:
 
     def inject(self, delivery: Delivery) -> None:
         """Forward a message that begins behind the base stations to its first hop."""
-        self._begin_hop(delivery, delivery.message.source)
+        message = delivery.message
+        if delivery.hops:
+            self._begin_hop(delivery, message.source)
+        else:
+            end = partial(self._finish, delivery, True, "")
+            self._over_backhaul(delivery, message.source, message.target, end)
 
     def advance(self, delivery: Delivery) -> None:
         """Forward a message that has completed a hop, to the next one or to its target."""
@@ -125,6 +176,29 @@ class Router:
         else:
             end = partial(self._finish, delivery, True, "")
             self._over_backhaul(delivery, node, message.target, end)
+
+    def detour(self, delivery: Delivery) -> bool:
+        """Send a message over other relays after its current link broke; return whether there are.
+
+        The device that holds it chooses among paths with as many hops as are left, around the
+        broken link and around all devices that had the message before.
+        """
+        if self._relays is None:
+            return False
+        passed = delivery.hops[: delivery.hop]
+        link = delivery.hops[delivery.hop]
+        path = self._relays.path(
+            link[0],
+            delivery.message.target,
+            self._transport.max_hops - len(passed),
+            around=[node for node, _ in passed],
+            without=[link],
+        )
+        if path is None:
+            return False
+        delivery.divert([*passed, *path])
+        self._begin_hop(delivery, link[0])
+        return True
 
     def reroute(self, delivery: Delivery) -> None:
         """Restart a message at its source, after its base station failed, once one works."""
@@ -153,6 +227,11 @@ class Router:
         """Schedule an action for the arrival of a message at a station, unless it expires."""
         now = self._env.now_ns
         bits = self._transport.air_bits(delivery.message.size_bytes)
+        if self._backhaul.shared and source != target:
+            path = [(source, "up"), (target, "down")]
+            links = [each for each in path if each[0] in self._stations]
+            self._through(delivery, links, action)
+            return
         wait_ns = self._backhaul.delay_ns(bits) if source != target else 0
         if now + wait_ns >= delivery.expires_ns:
             wait_ns = delivery.expires_ns - now
@@ -160,3 +239,38 @@ class Router:
         delivery.backhaul_ns += wait_ns
         delivery.queued_since_ns = now + wait_ns
         self._env.at(now + wait_ns, action)
+
+    def _through(
+        self, delivery: Delivery, path: list[tuple[int, str]], action: Callable[[], None]
+    ) -> None:
+        """Let a message pass links of the backhaul, one after another, then do something.
+
+        A message that would arrive too late does not enter a link, and expires in its queue.
+
+        Parameters
+        ----------
+        delivery : the message
+        path : links that it has to pass, by station and direction
+        action : done when it has passed all of them and the propagation delay
+        """
+        now, size_bytes = self._env.now_ns, delivery.message.size_bytes
+        bits = self._transport.air_bits(size_bytes)
+        link = self._links[path[0]]
+        bound = self._backhaul.queue_bytes
+        if bound is not None and link.queued_bytes(now) + size_bytes > bound:
+            delivery.queued_since_ns = now
+            self._finish(delivery, False, "queue-overflow")
+            return
+        service_ns = self._backhaul.service_ns(bits)
+        last = len(path) == 1
+        passed_ns = max(link.free_ns, now) + service_ns + last * to_ns(self._backhaul.delay_s)
+        if passed_ns >= delivery.expires_ns:
+            passed_ns = delivery.expires_ns
+            action = partial(self._finish, delivery, False, "deadline")
+        else:
+            link.enter(now, service_ns, size_bytes)
+            if not last:
+                action = partial(self._through, delivery, path[1:], action)
+        delivery.backhaul_ns += passed_ns - now
+        delivery.queued_since_ns = passed_ns
+        self._env.at(passed_ns, action)

@@ -26,6 +26,8 @@ class Transport:
     link_failure_timeout_s : time without any received data after which a link is considered failed
         [s]; none: a link fails only if a device leaves
     retry_s : time after which a failed link is tried again, if its devices are available [s]
+    max_hops : largest number of hops of a message between devices: above 1, other devices relay it
+        over the path of shortest expected time
     trace : whether packets.csv has a row for each packet
     """
 
@@ -35,6 +37,7 @@ class Transport:
     on_link_failure: Literal["discard", "resume"] = "discard"
     link_failure_timeout_s: float | None = Field(default=None, ge=1e-3, le=1e9)
     retry_s: float = Field(default=1.0, ge=1e-3, le=1e9)
+    max_hops: int = Field(default=1, ge=1, le=1000)
     trace: bool = False
 
     def packets(self, size_bytes: int) -> int:

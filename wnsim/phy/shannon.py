@@ -51,7 +51,13 @@ class Shannon:
 
 
 class ShannonModem:
-    """Shannon rate modem; see `Modem`."""
+    """Shannon rate modem; see `Modem`.
+
+    Attributes
+    ----------
+    gap : SNR gap to capacity, linear
+    goodput_hz : band, reduced by the blocks that are lost [Hz]
+    """
 
     fluid = True
     memoryless = True
@@ -60,7 +66,8 @@ class ShannonModem:
     def __init__(self, phy: Shannon, bandwidth_hz: float, slot_ns: int) -> None:
         self.slot_ns = slot_ns
         self._phy = phy
-        self._gap = float(db_to_linear(phy.gap_db))
+        self.gap = float(db_to_linear(phy.gap_db))
+        self.goodput_hz = bandwidth_hz * (1.0 - phy.bler)
         self._bandwidth_hz = bandwidth_hz
 
     def start(self, size_bits: Ints, broadcast: NDArray[np.bool_]) -> State:
@@ -85,14 +92,14 @@ class ShannonModem:
     def factor(self, known: Floats, rate_bps: Floats, share: Floats) -> Floats:
         """Return the factor on SNRs for a goodput; see `Modem`."""
         bps_hz = rate_bps / (share * self._bandwidth_hz * (1.0 - self._phy.bler))
-        found = factor_to(bps_hz, known / self._gap)
+        found = factor_to(bps_hz, known / self.gap)
         if self._phy.max_bps_hz is not None:
             found = np.where(bps_hz <= self._phy.max_bps_hz, found, np.inf)
         return found
 
     def _efficiency(self, sinr: Floats) -> Floats:
         """Return the spectral efficiency chosen for an estimated SINR (..., B) [bit/s/Hz]."""
-        bps_hz = efficiency(sinr / self._gap)
+        bps_hz = efficiency(sinr / self.gap)
         if self._phy.max_bps_hz is not None:
             bps_hz = np.minimum(bps_hz, self._phy.max_bps_hz)
         return bps_hz

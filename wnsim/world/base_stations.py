@@ -34,8 +34,13 @@ class BaseStations:
     sectors : sectors per site: one omnidirectional antenna, or three sectors of 120 degrees
     antenna_gain_dbi : gain in the main lobe [dBi]
     downtilt_deg : angle of the main lobe below the horizon, with three sectors [degrees]
-    backhaul_bps : rate of each message between two stations [bit/s]; none: infinite
+    backhaul_bps : rate of each message between two stations, or of each station's link to the
+        backhaul if it is shared [bit/s]; none: infinite
     backhaul_delay_s : propagation delay between two stations [s]
+    backhaul_shared : whether messages follow each other on one link per station and direction;
+        otherwise they do not affect each other
+    backhaul_queue_bytes : size of the queue of a shared link, for each direction; a message that
+        does not fit is lost [byte]; none: unlimited
     """
 
     count: Annotated[int, Field(ge=1, le=1000)] = 1
@@ -48,6 +53,19 @@ class BaseStations:
     downtilt_deg: Annotated[float, Field(ge=-90, le=90)] = 0.0
     backhaul_bps: Annotated[float, Field(gt=0)] | None = None
     backhaul_delay_s: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    backhaul_shared: bool = False
+    backhaul_queue_bytes: Annotated[int, Field(ge=1)] | None = None
+
+    def __post_init__(self) -> None:
+        if self.backhaul_shared and self.backhaul_bps is None:
+            raise ValueError(
+                "backhaul_shared needs backhaul_bps, the rate that is shared, got none"
+            )
+        if self.backhaul_queue_bytes is not None and not self.backhaul_shared:
+            raise ValueError(
+                "backhaul_queue_bytes is for backhaul_shared, without which no message waits, got "
+                f"{self.backhaul_queue_bytes}"
+            )
 
     def sites_m(self, area_m: tuple[float, float]) -> Floats:
         """Return the positions of the stations, sector by sector, (count * sectors, 2) [m]."""

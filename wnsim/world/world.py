@@ -140,7 +140,11 @@ class World:
         return int(stations[np.argmax(received_db)])
 
     def snapshot(
-        self, time_s: float, down: Sequence[int] = (), measured_db: Floats | None = None
+        self,
+        time_s: float,
+        down: Sequence[int] = (),
+        measured_db: Floats | None = None,
+        battery: Floats | None = None,
     ) -> Snapshot:
         """Return the world at an instant, as a topology policy may see it.
 
@@ -149,6 +153,7 @@ class World:
         time_s : instant [s]
         down : devices that have failed
         measured_db : (devices, devices) measured SNRs [dB], instead of the true means
+        battery : (devices,) share of each battery that is left; none: there are no batteries
         """
         devices = np.arange(self.count)
         at = np.array([time_s])
@@ -160,6 +165,7 @@ class World:
             position_m=self.in_space_m(devices, at)[:, 0],
             present=present,
             measured_db=measured_db,
+            battery=np.ones(self.count) if battery is None else battery,
         )
 
 
@@ -177,7 +183,7 @@ def positions_m(motion: Motion, stations_m: Floats, nodes: Ints, t_s: Floats) ->
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The world at one instant, for topology policies.
+    """The world at one instant, for topology policies and client selections.
 
     Parameters
     ----------
@@ -187,6 +193,7 @@ class Snapshot:
     present : (devices,) whether the device is in the scene and works
     measured_db : (devices, devices) measured SNRs, minus infinity where there is no measurement
         [dB]; none: the true means are known
+    battery : (devices,) share of the battery of each device that is left, 1 without batteries
     """
 
     world: World
@@ -194,6 +201,7 @@ class Snapshot:
     position_m: Floats
     present: NDArray[np.bool_]
     measured_db: Floats | None = None
+    battery: Floats = field(default_factory=lambda: np.empty(0))
 
     @cached_property
     def distance_m(self) -> Floats:
@@ -219,6 +227,36 @@ class Snapshot:
         """Return the rate at the mean SNR with the whole band, (devices, devices) [bit/s]."""
         snr = db_to_linear(self.snr_db)
         return self._modem.rate_bps(snr, np.ones(snr.shape))
+
+    @cached_property
+    def serving(self) -> Ints:
+        """Return the serving base station of each device, (devices,)."""
+        world = self.world
+        return np.array([world.serving(device, self.time_s) for device in range(world.count)])
+
+    @cached_property
+    def uplink_bps(self) -> Floats:
+        """Return the rates to the serving stations at the mean SNRs, (devices,) [bit/s].
+
+        With the whole band and power, without interference.
+        """
+        return self._access_bps(np.arange(self.world.count), self.serving)
+
+    @cached_property
+    def downlink_bps(self) -> Floats:
+        """Return the rates from the serving stations at the mean SNRs, (devices,) [bit/s]."""
+        return self._access_bps(self.serving, np.arange(self.world.count))
+
+    def compute_time_s(self, device: int, flops: float) -> float:
+        """Return the computing time of operations on a device from now on [s]."""
+        return self.world.compute_time_s(device, flops, self.time_s)
+
+    def _access_bps(self, source: Ints, target: Ints) -> Floats:
+        """Return the rates of links (n,) at their mean SNRs, with the whole band [bit/s]."""
+        world = self.world
+        gain_db = world.channel.large_scale_db(source, target, np.array([self.time_s]))[:, 0]
+        snr_db = self._mean_snr_db(source, target, gain_db)
+        return self._modem.rate_bps(db_to_linear(snr_db), np.ones(snr_db.shape))
 
     @cached_property
     def _modem(self) -> Modem:
@@ -304,12 +342,16 @@ class Snapshot:
 
     def _square(self, source: Ints, target: Ints, gain_db: Floats) -> Floats:
         """Return SNRs (devices, devices) [dB] from the gains of links."""
+        result = np.full((self.world.count, self.world.count), -np.inf)
+        result[source, target] = self._mean_snr_db(source, target, gain_db)
+        return result
+
+    def _mean_snr_db(self, source: Ints, target: Ints, gain_db: Floats) -> Floats:
+        """Return the SNRs (n,) [dB] of links from their gains, minus infinity in an outage."""
         world = self.world
         at_ns = np.array([round(self.time_s * NS_PER_S)])
-        noise_w = world.noise_w(np.arange(world.count), at_ns)[target, 0]
-        result = np.full((world.count, world.count), -np.inf)
-        result[source, target] = gain_db + linear_to_db(world.tx_power_w[source] / noise_w)
+        noise_w = world.noise_w(np.arange(world.nodes), at_ns)[target, 0]
+        snr_db = np.asarray(gain_db + linear_to_db(world.tx_power_w[source] / noise_w))
         if world.faults is not None and world.faults.has_link_outages:
-            outage = world.faults.dark(source, target, at_ns)[:, 0]
-            result[source[outage], target[outage]] = -np.inf
-        return result
+            snr_db[world.faults.dark(source, target, at_ns)[:, 0]] = -np.inf
+        return snr_db

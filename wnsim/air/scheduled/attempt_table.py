@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,6 +30,7 @@ _FIELDS = np.dtype(
         ("transmission", np.int64),
         ("batch", np.int64),
         ("power", np.float64),
+        ("band", np.float64),
         ("size", np.int64),
         ("limit", np.int64),
         ("begin", np.int64),  # first slot
@@ -81,7 +83,7 @@ class AttemptTable:
         record["group"] = setup.mac.group(attempt.source, attempt.target, devices)
         record["carrier"] = setup.mac.carrier(attempt.source, attempt.target, devices)
         record["transmission"], record["batch"] = transmission.serial, attempt.batch
-        record["power"] = attempt.power
+        record["power"], record["band"] = attempt.power, attempt.band
         record["size"], record["limit"], record["begin"] = attempt.size_bits, attempt.limit_ns, slot
         record["done"], record["due"] = -1, attempt.limit_ns
         self.table[number] = record
@@ -98,6 +100,17 @@ class AttemptTable:
         if self._order is not None:
             self._order = self._order[self._order != number]
         return number
+
+    def allot(self, attempts: Iterable[Attempt]) -> set[int]:
+        """Write the allocated shares of attempts; return the groups of those with a row."""
+        groups = set()
+        for attempt in attempts:
+            number = self._number.get(attempt)
+            if number is not None:
+                self.table["power"][number] = attempt.power
+                self.table["band"][number] = attempt.band
+                groups.add(int(self.table["group"][number]))
+        return groups
 
     def attempt(self, number: int) -> Attempt:
         """Return the attempt of a row."""
@@ -198,6 +211,7 @@ class AttemptTable:
             table["transmission"][rows],
             table["batch"][rows],
             table["power"][rows],
+            table["band"][rows],
         )
 
     def leaders(self, rows: Ints) -> NDArray[np.bool_]:

@@ -73,6 +73,7 @@ class Packet(SlotBySlot[_Link]):
             np.array([link.transmission.serial for link in links]),
             np.array([link.attempt.batch for link in links]),
             np.array([link.attempt.power for link in links]),
+            np.array([link.attempt.band for link in links]),
         )
         mean_w, now_w = {}, {}
         if self.interference_graph is not None:

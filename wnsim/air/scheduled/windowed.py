@@ -108,6 +108,10 @@ class Windowed(Air):
         passed = min(self.env.now_ns // self.slot_ns, self._until) - self._first
         return int(self._attempts.table["acked"][row] + self._window.bits[row, :passed].sum())
 
+    def allotted(self, attempts: Sequence[Attempt]) -> None:
+        """Use the shares that attempts have been allotted from this slot on."""
+        self._changed.update(self._attempts.allot(attempts))
+
     # Windows.
 
     def _add_rows(self, new: list[int]) -> None:

@@ -20,7 +20,14 @@ from wnsim.channel import Antenna, Fading, PathLoss
 from wnsim.mac import Scheduled
 from wnsim.mobility import Mobility
 from wnsim.phy import Phy
-from wnsim.scenario.contracts.learning import method, partition, protocol, task, topology
+from wnsim.scenario.contracts.learning import (
+    client_selection,
+    method,
+    partition,
+    protocol,
+    task,
+    topology,
+)
 from wnsim.scenario.contracts.wireless import (
     antenna,
     fading,
@@ -33,6 +40,7 @@ from wnsim.scenario.spec.validation import allow
 
 __all__ = [
     "antenna",
+    "client_selection",
     "fading",
     "main",
     "medium_access",
@@ -61,6 +69,7 @@ def _families() -> dict[str, tuple[Family, Check]]:
         "shares": (Family("medium access", Scheduled), medium_access),
         "method": (Family("method", ("learning_rate", "method")), method),
         "policy": (Family("topology", ("policy",)), topology),
+        "selector": (Family("client selection", ("reports", "selector")), client_selection),
     }
 
 
@@ -82,7 +91,7 @@ def violations(name: str) -> tuple[str, list[str]]:
             return family.title, list(dict.fromkeys(check(model)))
     raise ValueError(
         f"{name} belongs to no family that has a check: path loss, fading, mobility, antenna, "
-        "physical layer, medium access, method, topology, task"
+        "physical layer, medium access, method, topology, client selection, task"
     )
 
 

@@ -1,4 +1,7 @@
-"""Contract checks of the models of learning: method, topology, task, partition, protocol."""
+"""Contract checks of the models of learning.
+
+These are method, topology, client selection, task, partition and protocol.
+"""
 
 from __future__ import annotations
 
@@ -138,6 +141,38 @@ def topology(config: Any) -> Iterator[str]:
         yield "no device may be its own neighbor"
     if set(map(frozenset, graph.edges)) != set(map(frozenset, again.edges)):
         yield "the graph must be the same for the same view"
+
+
+def client_selection(config: Any) -> Iterator[str]:
+    """Yield the violations of the contract of client selections."""
+    from fl.session.selection import Choice, LastRound, Reports, SelectionContext, selector_of
+
+    count, wanted = 10, 3
+    rng = np.random.default_rng(_SEED)
+    rates_bps = rng.exponential(1e7, (2, count))
+    # A device out of reach.
+    rates_bps[:, 7] = 0.0
+    reports = Reports(rates_bps[0], rates_bps[1], rng.exponential(2.0, count), rng.random(count))
+    if not config.reports:
+        unknown = np.full(count, np.nan)
+        reports = Reports(unknown, unknown, unknown, unknown)
+    context = SelectionContext(count, _SEED, rng.integers(1, 9, count).astype(np.float64))
+    selectors = [selector_of(config, context) for _ in range(2)]
+    for number in range(1, 9):
+        devices = np.flatnonzero(rng.random(count) < 0.8)
+        distance = np.where(rng.random(count) < 0.5, np.nan, rng.random(count))
+        last = LastRound((1, 2), (2,), rng.integers(0, 9, count), distance)
+        choice = Choice(number, devices, min(wanted, devices.size), reports, last, 1e6, 1e6)
+        before = repr(choice)
+        chosen, again = ([int(each) for each in select(choice)] for select in selectors)
+        if repr(choice) != before:
+            yield "a selection must not change what it chooses from"
+        if not set(chosen) <= set(devices.tolist()):
+            yield f"each client must be one of the devices that may be selected, got {chosen}"
+        if len(set(chosen)) < len(chosen):
+            yield f"no device may be selected twice, got {chosen}"
+        if chosen != again:
+            yield "the clients must be the same for equal rounds before"
 
 
 def task(source: Any) -> Iterator[str]:

@@ -321,12 +321,16 @@ def _on_air(model: Any) -> OnAir:
     sent = {(link[0], link[2]) for link in links}
     together = [sum(other == link[0] for other, _ in sent) for link in links]
     batch = np.array(together) if model.rules().batch else np.ones(len(links), dtype=np.int64)
+    group = [_placed(model, link)[0] for link in links]
+    members = {(each, link[2]) for each, link in zip(group, links, strict=True)}
+    sharing = np.array([sum(other == each for other, _ in members) for each in group])
     return OnAir(
         source,
-        np.array([_placed(model, link)[0] for link in links]),
+        np.array(group),
         np.array([link[2] for link in links]),
         batch,
         1.0 / batch,
+        1.0 / sharing,
     )
 
 

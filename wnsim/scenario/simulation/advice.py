@@ -37,7 +37,7 @@ _USUAL_RANK, _USUAL_LENGTH = 64, 128
 def notes(scenario: Scenario) -> list[str]:
     """Return notes that a user should read before trusting the numbers of a scenario."""
     count, learning = scenario.devices.count, scenario.fl
-    motion = scenario.mobility.motion(count, scenario.area_m, scenario.seed)
+    motion = scenario.mobility.motion(count, scenario.area_m, scenario.seed_of("mobility"))
     found = [
         note
         for path_loss, pairs_m in _heights_of_links(scenario, antenna_heights(scenario, motion))[:1]

@@ -34,7 +34,9 @@ def build_world(scenario: Scenario) -> World:
     """
     devices, radio = scenario.devices, scenario.radio
     try:
-        motion = scenario.mobility.motion(devices.count, scenario.area_m, scenario.seed)
+        motion = scenario.mobility.motion(
+            devices.count, scenario.area_m, scenario.seed_of("mobility")
+        )
     except ValueError as error:
         raise ScenarioError(f"mobility: {error}") from error
     faults, inner = None, motion
@@ -47,7 +49,7 @@ def build_world(scenario: Scenario) -> World:
         places = 0 if sites is None else len(sites.sites_m(scenario.area_m))
         names = [*motion.names, *(f"station-{number}" for number in range(places))]
         try:
-            faults = scenario.faults.timeline(names, len(motion.names), scenario.seed)
+            faults = scenario.faults.timeline(names, len(motion.names), scenario.seed_of("channel"))
         except ValueError as error:
             raise ScenarioError(f"faults: {error}") from error
         if measured is not None and faults.jams and measured.times_messages:
@@ -60,7 +62,9 @@ def build_world(scenario: Scenario) -> World:
     count, stations = len(motion.names), scenario.base_stations
     stations_m = np.empty((0, 2)) if stations is None else stations.sites_m(scenario.area_m)
     antennas = [devices.antenna] * count + ([] if stations is None else stations.antennas())
-    draws = [generator(scenario.seed, "indoor", device).random() for device in range(count)]
+    draws = [
+        generator(scenario.seed_of("channel"), "indoor", device).random() for device in range(count)
+    ]
     models = scenario.channel
     heights = antenna_heights(scenario, inner)
     station_m = np.full(len(stations_m), 0.0 if stations is None else stations.height_m)
@@ -84,7 +88,7 @@ def build_world(scenario: Scenario) -> World:
                 antennas=antennas,
                 indoor=np.array(draws + [1.0] * len(stations_m)) < devices.indoor_share,
             ),
-            scenario.seed,
+            scenario.seed_of("channel"),
             dark=faults.dark if faults is not None and faults.has_link_outages else None,
         )
         phy = radio.phy
@@ -99,7 +103,7 @@ def build_world(scenario: Scenario) -> World:
         phy=phy,
         tx_power_w=dbm_to_w(_nodes(scenario, count, "tx_power_dbm")),
         noise_figure_db=_nodes(scenario, count, "noise_figure_db"),
-        flops_per_s=scenario.compute.rates(count, scenario.seed),
+        flops_per_s=scenario.compute.rates(count, scenario.seed_of("mobility")),
         bandwidth_hz=radio.bandwidth_hz,
         stations_m=stations_m,
         faults=faults,
@@ -122,7 +126,9 @@ def antenna_heights(scenario: Scenario, motion: Motion) -> Heights:
         if there are not as many heights as devices
     """
     try:
-        least_m = heights_m(scenario.devices.height_m, len(motion.names), scenario.seed)
+        least_m = heights_m(
+            scenario.devices.height_m, len(motion.names), scenario.seed_of("mobility")
+        )
     except ValueError as error:
         raise ScenarioError(f"devices: {error}") from error
     bounds_m = getattr(motion, "height_bounds_m", None)
@@ -206,11 +212,11 @@ def load_tasks(scenario: Scenario) -> list[Task]:
     try:
         if isinstance(learning.tasks, Folder):
             source = learning.tasks
-            seed = scenario.seed if source.draw == "seed" else None
+            seed = scenario.seed_of("data") if source.draw == "seed" else None
             tasks = from_folder(source.folder, more_train, test, source.subfolders, seed)
         elif isinstance(learning.tasks, Hub):
             hub = learning.tasks
-            seed = scenario.seed if hub.draw == "seed" else None
+            seed = scenario.seed_of("data") if hub.draw == "seed" else None
             tasks = [
                 from_hub(
                     name, hub.prompt, hub.answer, hub.choices, hub.config, hub.train_split,
@@ -219,7 +225,10 @@ def load_tasks(scenario: Scenario) -> list[Task]:
                 for name in hub.hub
             ]  # fmt: skip
         else:
-            tasks = [generate(name, train, more_test, scenario.seed) for name in learning.tasks]
+            tasks = [
+                generate(name, train, more_test, scenario.seed_of("data"))
+                for name in learning.tasks
+            ]
         return [validation(task, train, endless=named) for task in tasks] if validates else tasks
     except ValueError as error:
         raise ScenarioError(f"fl.tasks: {error}") from error

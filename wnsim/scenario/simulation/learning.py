@@ -136,7 +136,7 @@ class Learner:
         from fl.trainer import Trainer
         from fl.trainer.untrained import UntrainedTrainer
 
-        learning, seed = scenario.fl, scenario.seed
+        learning = scenario.fl
         if learning is None:
             raise ScenarioError("there is nothing to learn: give a section fl")
         tasks = load_tasks(scenario)
@@ -156,13 +156,20 @@ class Learner:
                     stacklevel=2,
                 )
             trainer = Trainer(
-                learning, tasks, model, tokenizer, devices, seed, store=self.store,
+                learning, tasks, model, tokenizer, devices, scenario.seed_of("model"),
+                data_seed=scenario.seed_of("data"), store=self.store,
                 ranks=self.ranks,
                 update_faults=None if scenario.faults is None else scenario.faults.update_faults(),
             )  # fmt: skip
             used = trainer if self.trains else UntrainedTrainer(trainer, learning.batch_size)
             session = PROTOCOLS[type(learning.protocol)](
-                network, used, learning, compute_time_s, devices, seed, progress
+                network,
+                used,
+                learning,
+                compute_time_s,
+                devices,
+                scenario.seed_of("protocol"),
+                progress,
             )
         except ValueError as error:
             raise ScenarioError(f"fl: {error}") from error

@@ -79,7 +79,7 @@ def start(
         ledger = EnergyLedger(scenario.energy, network, world.tx_power_w[: world.count])
         check = EnergyMonotonicityCheck(world.names)
     for number, background in enumerate(scenario.background):
-        background.start(network, world.count, scenario.seed, number)
+        background.start(network, world.count, scenario.seed_of("channel"), number)
 
     def ended(number: int, rounds: int, accuracy: float | None = None) -> None:
         if ledger is not None and check is not None:

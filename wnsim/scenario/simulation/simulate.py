@@ -236,7 +236,12 @@ def network_of(scenario: Scenario, world: World, folder: Path | None = None) -> 
     stations = scenario.base_stations
     backhaul = None
     if stations is not None:
-        backhaul = Backhaul(stations.backhaul_bps, stations.backhaul_delay_s)
+        backhaul = Backhaul(
+            stations.backhaul_bps,
+            stations.backhaul_delay_s,
+            stations.backhaul_shared,
+            stations.backhaul_queue_bytes,
+        )
     network = Network(
         Clock(),
         world,
@@ -248,11 +253,11 @@ def network_of(scenario: Scenario, world: World, folder: Path | None = None) -> 
             prediction=radio.csi_prediction,
             replay=measured_links(scenario, world.motion.names),
         ),
-        scenario.seed,
+        scenario.seed_of("channel"),
         transport=scenario.transport,
         backhaul=backhaul,
         records=RecordBook(folder),
     )
     if scenario.probes is not None:
-        scenario.probes.start(network, world.count, scenario.seed)
+        scenario.probes.start(network, world.count, scenario.seed_of("channel"))
     return network

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import Field, TypeAdapter
 
-from fl.config import Learning, Random, Server, Synchronous
+from fl.config import BatteryAware, Hierarchical, Learning, Random, Server, Synchronous
 from fl.plugins import Family
 from wnsim import channel, mobility, phy
 from wnsim.channel import (
@@ -24,6 +24,7 @@ from wnsim.channel import (
 )
 from wnsim.core.params import parameters
 from wnsim.mac import MAC, Cell, Csma, Ofdma, Scheduled
+from wnsim.mac.allocation import LeastEnergy
 from wnsim.mac.csma import require_match
 from wnsim.mobility import MOBILITY, RandomWaypoint
 from wnsim.network.transport import Transport
@@ -37,6 +38,8 @@ from wnsim.world.base_stations import BaseStations
 from wnsim.world.compute import Compute
 from wnsim.world.energy import Energy
 
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+PartOfSeeds = Literal["channel", "mobility", "data", "model", "protocol"]
 Side = Annotated[float, Field(ge=1, le=1e7)]
 
 
@@ -137,6 +140,29 @@ class Radio:
 
 
 @parameters
+class Seeds:
+    """Seeds of parts of the random streams; each is the scenario's seed if not given.
+
+    With all but one fixed, repetitions differ in that part alone, and intervals are over it.
+
+    Parameters
+    ----------
+    channel : path-loss states, shadow fading, fading, indoor devices, reception errors, faults,
+        background traffic and probes
+    mobility : movement, antenna heights and computing speeds of the devices
+    data : examples, their partition over the devices, numbers of local steps, and order
+    model : initial adapters, masks, projections, rounding, attacks and bit errors of updates
+    protocol : random graphs, and clients drawn by a server
+    """
+
+    channel: Seed | None = None
+    mobility: Seed | None = None
+    data: Seed | None = None
+    model: Seed | None = None
+    protocol: Seed | None = None
+
+
+@parameters
 class Scenario:
     """One run, fully resolved.
 
@@ -145,6 +171,7 @@ class Scenario:
     name : name of the scenario and of its results folder
     label : label of the variant
     seed : seed of all random streams
+    seeds : seeds of parts of them, to vary or fix these apart
     area_m : width and height of the area [m]
     devices : number of devices, and their radios
     mobility : mobility model
@@ -166,7 +193,8 @@ class Scenario:
 
     name: Annotated[str, Field(min_length=1, max_length=100)]
     label: str = ""
-    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 1
+    seed: Seed = 1
+    seeds: Seeds = Field(default_factory=Seeds)
     area_m: tuple[Side, Side] = (500.0, 500.0)
     devices: Devices = Field(default_factory=Devices)
     mobility: Mobility = Field(default_factory=RandomWaypoint)
@@ -209,16 +237,47 @@ class Scenario:
             )
         if (
             self.fl is not None
-            and isinstance(self.fl.protocol, Server)
+            and isinstance(self.fl.protocol, Server | Hierarchical)
             and self.base_stations is None
         ):
             raise ValueError(
-                "fl.protocol server needs the sections base_stations and mac, of model cell"
+                f"fl.protocol {self.fl.protocol.model} needs the sections base_stations and mac, "
+                "of model cell"
+            )
+        hops = self.transport.max_hops
+        if hops > 1 and self.base_stations is not None:
+            raise ValueError(
+                "transport.max_hops is for relays between devices, and base_stations carry their "
+                f"messages, got {hops}"
+            )
+        if hops > 1 and self.channel.replay is not None:
+            raise ValueError(
+                "transport.max_hops needs the mean rates of all links, which channel.replay may "
+                f"lack, got {hops}"
+            )
+        if hops > 1 and self.probes is not None:
+            raise ValueError(
+                "transport.max_hops takes the mean rates of all links as known, and probes measure "
+                f"some of them, got {hops}"
+            )
+        allocation = getattr(self.mac, "allocation", None)
+        if isinstance(allocation, LeastEnergy) and not isinstance(self.radio.phy, Shannon):
+            raise ValueError(
+                "mac.allocation least-energy needs a radio.phy of model shannon, got "
+                f"{getattr(self.radio.phy, 'model', '')}"
+            )
+        selection = getattr(None if self.fl is None else self.fl.protocol, "selection", None)
+        if isinstance(selection, BatteryAware) and (
+            self.energy is None or self.energy.battery_j is None
+        ):
+            raise ValueError(
+                "fl.protocol.selection battery-aware needs energy.battery_j, the energy of a "
+                "battery, got none"
             )
         if (
             self.fl is not None
             and isinstance(self.fl.topology, Random)
-            and not isinstance(self.fl.protocol, Server)
+            and not isinstance(self.fl.protocol, Server | Hierarchical)
         ):
             degree, count = self.fl.topology.degree, self.devices.count
             if degree >= count or degree * count % 2:
@@ -226,6 +285,11 @@ class Scenario:
                     "fl.topology random (of degree 4 if not given) needs a degree below "
                     f"devices.count and an even product of both, got {degree} and {count}"
                 )
+
+    def seed_of(self, part: PartOfSeeds) -> int:
+        """Return the seed of a part of the random streams."""
+        own: int | None = getattr(self.seeds, part)
+        return self.seed if own is None else own
 
     def _check_faults(self, faults: Faults) -> None:
         """Check that faults name existing nodes and suit the models."""
