@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from wnsim.scenario import Results, load, run
@@ -59,3 +62,26 @@ def test_what_is_wrong_is_said_in_a_sentence(path: Path, tmp_path: Path) -> None
     results = run(load(path, settings={"repeat": 1}), tmp_path / "out")
     with pytest.raises(ScenarioError, match=r"no run has a table 'rounds'; known: .*transfers"):
         _ = results.rounds
+
+
+def test_keys_in_python_do_what_the_file_does(tmp_path: Path, monkeypatch: Any) -> None:
+    """Law: the same resolved scenario, tables, and sentence about a wrong value, without a line."""
+    monkeypatch.chdir(tmp_path)
+    keys: dict[str, Any] = {
+        "name": "keys", "seed": np.int64(3), "devices": {"count": 3}, "area_m": (50, 50.0),
+        "traffic": {"rounds": 1, "size_bytes": 1000},
+        "variants": [{"label": "a"}, {"label": "b", "devices": {"count": 2}}],
+    }  # fmt: skip
+    text = json.dumps(keys, default=int)
+    (tmp_path / "file.yaml").write_text(text, "utf-8")
+    of_keys, of_file = load(keys), load("file.yaml")
+    assert [run.scenario for run in of_keys] == [run.scenario for run in of_file]
+    results = run(of_keys, "by-keys", figures=False)
+    again = run(of_file, "by-file", figures=False)
+    assert results.transfers.equals(again.transfers)
+    with pytest.raises(ScenarioError, match=r"scenario: devices\.count: must be"):
+        load(keys | {"devices": {"count": -1}})
+    with pytest.raises(ScenarioError, match="scenario: name: must be text, a number, a list or"):
+        load(keys | {"name": object()})
+    with pytest.raises(ScenarioError, match="jobs must be 1 for a scenario given by its keys"):
+        run(of_keys, "more", jobs=2)

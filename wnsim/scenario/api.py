@@ -39,7 +39,7 @@ class Plan:
 
     Parameters
     ----------
-    scenario : scenario file, or name of a bundled scenario
+    scenario : scenario file, name of a bundled scenario, or its keys
     settings : overrides as `key=value`
     plugins : modules whose models the scenario may use
     runs : the runs, validated and resolved
@@ -51,7 +51,7 @@ class Plan:
     [1, 2, 3]
     """
 
-    scenario: str
+    scenario: str | Mapping[str, Any]
     settings: tuple[str, ...]
     plugins: tuple[str, ...]
     runs: tuple[Run, ...]
@@ -205,7 +205,7 @@ def _read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
 
 
 def load(
-    scenario: str | Path,
+    scenario: str | Path | Mapping[str, Any],
     *,
     settings: Mapping[str, Any] | None = None,
     plugins: Sequence[str] = (),
@@ -214,7 +214,8 @@ def load(
 
     Parameters
     ----------
-    scenario : path of a YAML file, or name of a bundled scenario
+    scenario : path of a YAML file, name of a bundled scenario, or keys and values as in a file, in
+        which relative paths start from the working folder
     settings : overrides by dotted key, as `--set` on the command line
     plugins : modules whose models the scenario may use, as `--plugin` on the command line
 
@@ -228,19 +229,23 @@ def load(
     >>> plan = load("network.yaml", settings={"repeat": 2})
     >>> len(plan) == 2 * len({run.scenario.label for run in plan})
     True
+    >>> keys = {"name": "mine", "devices": {"count": 3}, "traffic": {"size_bytes": 1000}}
+    >>> len(load(keys))
+    1
     """
     check_learning_package()
     texts = tuple(f"{key}={json.dumps(value)}" for key, value in (settings or {}).items())
-    runs = plan(str(scenario), texts, allow(plugins))
+    source = scenario if isinstance(scenario, Mapping) else str(scenario)
+    runs = plan(source, texts, allow(plugins))
     with warnings.catch_warnings():
         # The warning is issued when the scenario is run.
         warnings.simplefilter("ignore", OutOfRangeWarning)
-        check(runs, str(scenario))
-    return Plan(str(scenario), texts, tuple(plugins), tuple(runs))
+        check(runs, source if isinstance(source, str) else "scenario")
+    return Plan(source, texts, tuple(plugins), tuple(runs))
 
 
 def run(
-    scenario: Plan | str | Path,
+    scenario: Plan | str | Path | Mapping[str, Any],
     out: str | Path | None = None,
     *,
     jobs: int = 1,
@@ -255,7 +260,8 @@ def run(
     ----------
     scenario : plan returned by `load`, or an argument for it
     out : results folder; `results/<name>` by default
-    jobs : number of runs at once, each in a process of its own
+    jobs : number of runs at once, each in a process of its own, which reads the file; 1 for
+        a scenario given by its keys
     store : folder of the training cache; a folder `store` in the results folder by default
     store_gib : maximum size of that folder [GiB]
     figures : whether to draw the standard figures
@@ -281,6 +287,8 @@ def run(
     if tables not in ("csv", "parquet"):
         raise ScenarioError(f"tables must be csv or parquet, got {tables!r}")
     wanted = scenario if isinstance(scenario, Plan) else load(scenario)
+    if isinstance(wanted.scenario, Mapping) and jobs > 1:
+        raise ScenarioError(f"jobs must be 1 for a scenario given by its keys, got {jobs}")
     words = [f"--set={text}" for text in wanted.settings]
     words += [f"--plugin={name}" for name in wanted.plugins]
     words += [f"--jobs={jobs}", f"--store-gib={store_gib}"]
@@ -288,7 +296,8 @@ def run(
     words += [] if store is None else [f"--store={store}"]
     words += [] if figures else ["--no-figures"]
     words.append(f"--tables={tables}")
-    options = parser().parse_args([*words, "--", wanted.scenario])
+    shown = "scenario" if isinstance(wanted.scenario, Mapping) else wanted.scenario
+    options = parser().parse_args([*words, "--", shown])
     folder = results_folder(wanted.runs[0], options.out)
     # Imported late: reading results does not need it.
     from wnsim.scenario.execution.from_options import run_from_options

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import date
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.comments import CommentedMap
 from ruamel.yaml.constructor import DuplicateKeyError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
@@ -168,6 +169,18 @@ def read(path: Path, shown: str) -> Document:
     return Document(data, plain.places, shown, path.resolve().parent, describing(text))
 
 
+def of_mapping(data: Mapping[str, Any]) -> Document:
+    """Return the document of a scenario given by keys; its paths start from the working folder.
+
+    Raises
+    ------
+    ScenarioError
+        if a value is neither text, a number, a list nor keys
+    """
+    shown = "scenario"
+    return Document(_Plain(shown).value(data, (), 0), {}, shown, Path.cwd())
+
+
 def describing(text: str) -> str:
     """Return the comment at the head of a scenario file without lines for editors."""
     head = itertools.takewhile(lambda line: line.startswith("#"), text.splitlines())
@@ -176,7 +189,7 @@ def describing(text: str) -> str:
 
 
 class _Plain:
-    """Converter of the YAML library's values to plain values with their lines."""
+    """Converter of values to plain values, with their lines if they are the YAML library's."""
 
     def __init__(self, file: str) -> None:
         self._file = file
@@ -191,14 +204,14 @@ class _Plain:
                 f"{self._file}: a scenario has at most {_MAX_VALUES} values, nested at most "
                 f"{_MAX_DEPTH} deep, anchors written out"
             )
-        if isinstance(value, CommentedMap):
+        if isinstance(value, Mapping):
             return {
                 self._key(key, path): self.value(
                     item, self._at(value, key, (*path, str(key))), depth + 1
                 )
                 for key, item in value.items()
             }
-        if isinstance(value, CommentedSeq | list):
+        if isinstance(value, list | tuple):
             return [
                 self.value(item, self._at(value, index, (*path, index)), depth + 1)
                 for index, item in enumerate(value)
@@ -207,9 +220,9 @@ class _Plain:
             return value
         if type(value).__name__ == "ScalarBoolean":
             return bool(value)
-        if isinstance(value, int):
+        if isinstance(value, numbers.Integral):
             return int(value)
-        if isinstance(value, float):
+        if isinstance(value, numbers.Real):
             if not math.isfinite(value):
                 raise self._error(path, f"must be a finite number, got {float(value)}")
             return float(value)

@@ -7,14 +7,14 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from wnsim.scenario.errors import ScenarioError, collected, together
 from wnsim.scenario.spec.axes import RESERVED, Axis, axes, check_overrides, steps
-from wnsim.scenario.spec.document import Document, assignment, parse_value, read
+from wnsim.scenario.spec.document import Document, assignment, of_mapping, parse_value, read
 from wnsim.scenario.spec.explanations import nearest
 from wnsim.scenario.spec.schema import PLAN_KEYS, Scenario
 from wnsim.scenario.spec.validation import find, validate
@@ -44,13 +44,15 @@ class Run:
 
 
 def plan(
-    name: str, settings: Sequence[str] = (), plugins: frozenset[str] = frozenset()
+    source: str | Mapping[str, Any],
+    settings: Sequence[str] = (),
+    plugins: frozenset[str] = frozenset(),
 ) -> list[Run]:
-    """Return the runs of a scenario file; all variants and swept values share the same seeds.
+    """Return the runs of a scenario; all variants and swept values share the same seeds.
 
     Parameters
     ----------
-    name : path of a file, or name of a bundled scenario
+    source : path of a file, name of a bundled scenario, or keys and values
     settings : `key=value` overrides that apply to every run
     plugins : modules whose models the scenario may use
 
@@ -59,7 +61,7 @@ def plan(
     ScenarioError
         if the scenario is invalid; all of its errors are named
     """
-    document = read(find(name), name)
+    document = read(find(source), source) if isinstance(source, str) else of_mapping(source)
     overrides = [_setting(document, text) for text in settings]
     for override in overrides:
         if set(override.data) <= {*PLAN_KEYS, "seed", "name"}:
