@@ -7,6 +7,7 @@ from a slot on, so that they are the same in all engines.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -34,15 +35,12 @@ class Allocator:
         allocation: Any = setup.mac.rules().allocation
         self._allocation: Allocation = allocation
         self._setup = setup
-        self._every_slots = max(1, to_ns(self._allocation.every_s) // setup.modem.slot_ns)
-        # By station: the slot of the last allocation, and the transmissions that it was for.
-        self._last: dict[int, tuple[int, list[int]]] = {}
+        # By station: the slot of the next allocation, and the transmissions that the last was for.
+        self._last: dict[int, tuple[int | None, list[int]]] = {}
 
     def next_slot(self) -> int | None:
         """Return the slot of the next allocation if no transmission starts or ends."""
-        if not self._last:
-            return None
-        return min(slot for slot, _ in self._last.values()) + self._every_slots
+        return min((slot for slot, _ in self._last.values() if slot is not None), default=None)
 
     def allot(
         self,
@@ -75,18 +73,24 @@ class Allocator:
             uplink = [uplinks[station][serial] for serial in sorted(uplinks[station])]
             serials = [each.serial for each in uplink]
             before = last.get(station)
-            if before and before[1] == serials and slot < before[0] + self._every_slots:
+            if before and before[1] == serials and (before[0] is None or slot < before[0]):
                 self._last[station] = before
                 continue
-            self._last[station] = slot, serials
-            band, power = self._allocation.shares(
-                self._setup.modem, self._demand(uplink, station, stations, acked_bits, now_ns)
-            )
+            demand = self._demand(uplink, station, stations, acked_bits, now_ns)
+            self._last[station] = self._next(slot, demand), serials
+            band, power = self._allocation.shares(self._setup.modem, demand)
             for each, part, share in zip(uplink, band.tolist(), power.tolist(), strict=True):
                 for attempt in each.attempts:
                     attempt.band, attempt.power = part, share
                     changed.append(attempt)
         return changed
+
+    def _next(self, slot: int, demand: Demand) -> int | None:
+        """Return the slot until which an allocation of a slot holds, None for no limit."""
+        valid_s = self._allocation.valid_s(demand)
+        if math.isinf(valid_s):
+            return None
+        return slot + max(1, to_ns(valid_s) // self._setup.modem.slot_ns)
 
     def _demand(
         self,

@@ -8,6 +8,7 @@ until their deadlines.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal, Protocol
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 # Steps of a bisection; smallest share of the band.
 _HALVINGS = 100
 _LEAST_BAND = 1e-9
+# Shortest interval of allocations by deadline [s].
+_SHORTEST_S = 0.01
 # Refinements, and intervals in each, of shares and of times.
 _BANDS, _TIMES = (6, 64), (8, 16)
 _Interval = Annotated[float, Field(ge=1e-3, le=1e6)]
@@ -54,9 +57,8 @@ class Demand:
 class Allocation(Protocol):
     """Interface of allocations."""
 
-    @property
-    def every_s(self) -> float:
-        """Longest time between two allocations, beside those when a transmission ends [s]."""
+    def valid_s(self, demand: Demand) -> float:
+        """Return for how long shares hold at most if no transmission starts or ends [s]."""
 
     def shares(self, modem: Modem, demand: Demand) -> tuple[Floats, Floats]:
         """Return the shares of the band (n,), of sum 1, and of each device's power (n,)."""
@@ -67,7 +69,10 @@ class EqualShares:
     """Equal parts of the band, and full power."""
 
     model: Literal["equal"] = "equal"
-    every_s: _Interval = 1e6
+
+    def valid_s(self, demand: Demand) -> float:
+        """Return infinity; see `Allocation`."""
+        return math.inf
 
     def shares(self, modem: Modem, demand: Demand) -> tuple[Floats, Floats]:
         """Return equal shares of the band; see `Allocation`."""
@@ -91,6 +96,10 @@ class MinMax:
     model: Literal["min-max"] = "min-max"
     every_s: _Interval = 1.0
 
+    def valid_s(self, demand: Demand) -> float:
+        """Return the interval; see `Allocation`."""
+        return self.every_s
+
     def shares(self, modem: Modem, demand: Demand) -> tuple[Floats, Floats]:
         """Return the shares; see `Allocation`."""
         return together(modem, demand), demand.limit
@@ -113,7 +122,8 @@ class LeastEnergy:
 
     Parameters
     ----------
-    every_s : longest time between two allocations [s]
+    every_s : longest time between two allocations, which also are a quarter of the time that is
+        left apart, so that errors of the plan are made up for [s]
     margin_db : margin added to the power for fading and lost blocks [dB]
     reserve_s : time before its deadline at which a transmission should end, for the way behind the
         station [s]
@@ -123,6 +133,11 @@ class LeastEnergy:
     every_s: _Interval = 1.0
     margin_db: Annotated[float, Field(ge=0, le=100)] = 0.0
     reserve_s: Annotated[float, Field(ge=0, le=1e6)] = 0.1
+
+    def valid_s(self, demand: Demand) -> float:
+        """Return the interval, or a quarter of the time until the first deadline."""
+        left_s = float(demand.left_s.min()) - self.reserve_s
+        return min(self.every_s, max(0.25 * left_s, _SHORTEST_S))
 
     def shares(self, modem: Modem, demand: Demand) -> tuple[Floats, Floats]:
         """Return the shares; see `Allocation`."""
