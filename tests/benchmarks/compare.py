@@ -166,7 +166,8 @@ def measured(case: str, tree: Path) -> Measured:
     if command is not None:
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         seconds = used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime
-        return {"seconds": seconds, "peak_bytes": used.ru_maxrss * 1024}
+        # The peak of all children so far says nothing of this one.
+        return {"seconds": seconds, "peak_bytes": math.nan}
     found: Measured = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -213,7 +214,7 @@ def table() -> list[str]:
             continue
         found = json.loads(path.read_text("utf-8"))
         now = middle(found["now"])
-        cells = ["", f"{now['seconds']:.3g}", "", "", f"{now['peak_bytes'] / 2**30:.2f}"]
+        cells = ["", f"{now['seconds']:.3g}", "", "", gib(now)]
         if line.target is not None:
             before = middle(found["base"])
             ratio = before["seconds"] / now["seconds"]
@@ -221,10 +222,16 @@ def table() -> list[str]:
             cells = [
                 f"{before['seconds']:.3g}", cells[1], f"{ratio:.1f}",
                 f"{line.target:g}, {verdict}",
-                f"{before['peak_bytes'] / 2**30:.2f}, {cells[4]}",
+                f"{gib(before)}, {cells[4]}" if cells[4] else "",
             ]  # fmt: skip
         rows.append("| " + " | ".join([line.work, *cells, line.bound(now)]) + " |")
     return rows
+
+
+def gib(found: Measured) -> str:
+    """Return the peak of memory as text, empty if it was not measured [GiB]."""
+    peak = found["peak_bytes"] / 2**30
+    return "" if math.isnan(peak) else f"{peak:.2f}"
 
 
 def growth() -> list[str]:
@@ -262,7 +269,10 @@ def others() -> list[str]:
     for title in TABLES:
         path = KEPT / f"{title.split()[0].lower()}.md"
         if path.exists():
-            found += [f"## {title}", "", path.read_text("utf-8")]
+            lines = path.read_text("utf-8").splitlines()
+            found += [f"## {title}", ""]
+            found += [line if line.startswith("|") or not line else f"* {line}" for line in lines]
+            found.append("")
     return found
 
 
