@@ -30,6 +30,7 @@ from wnsim.core import streams
 from wnsim.core.clock import Clock
 from wnsim.core.units import dbm_to_w
 from wnsim.mac import Csma, Ofdma
+from wnsim.mac.csma import Aggregation
 from wnsim.mobility import Motion, RandomWaypoint, Static
 from wnsim.phy import Shannon, Wifi
 from wnsim.world import World
@@ -393,6 +394,14 @@ def situations(draw: st.DrawFn) -> dict[str, object]:
                 ]
             )
         ),
+        "aggregation": draw(
+            st.none()
+            | st.builds(
+                Aggregation,
+                packets=st.sampled_from([1, 3, 64, 65]),
+                duration_us=st.sampled_from([400.0, 5484.0]),
+            )
+        ),
         "mac": Csma(
             arq=draw(st.booleans()),
             retry_limit=draw(st.sampled_from([2, 7])),
@@ -417,10 +426,13 @@ def test_engines_agree_to_the_last_bit(case: dict) -> None:
     motion = model.motion(case["count"], area, case["seed"])
     fading = Rayleigh() if case["faded"] else NoFading()
     world = make_world(motion, case["phy"], fading=fading, seed=case["seed"])
+    mac = case["mac"]
+    if case["phy"].standard != "a":
+        mac = dataclasses.replace(mac, aggregation=case["aggregation"])
     results = []
     for engine in ("windowed", "packet"):
         attempts, order = drive(
-            world, case["mac"], case["offers"], engine=engine, seed=case["seed"],
+            world, mac, case["offers"], engine=engine, seed=case["seed"],
             cancels=case["cancels"], drops=case["drops"],
         )  # fmt: skip
         results.append((repr([dataclasses.astuple(attempt) for attempt in attempts]), order))

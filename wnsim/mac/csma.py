@@ -14,6 +14,20 @@ from wnsim.phy.wifi import Wifi
 
 
 @parameters
+class Aggregation:
+    """Aggregation of packets into frames (A-MPDU), with block acknowledgements.
+
+    Parameters
+    ----------
+    packets : largest number of packets of a frame; more than 64 take a longer acknowledgement
+    duration_us : largest duration of a frame; a packet that takes longer is sent alone [us]
+    """
+
+    packets: int = Field(default=64, ge=1, le=256)
+    duration_us: float = Field(default=5484.0, gt=0, le=1e5)
+
+
+@parameters
 class Csma:
     """The distributed coordination function of Wi-Fi, with hidden terminals and capture.
 
@@ -27,10 +41,18 @@ class Csma:
     several receivers is multicast: without acknowledgements, in packets of which each receiver
     needs any number that adds up to the size, until all receivers have enough.
 
-    Scope: basic access only, no RTS and CTS, no aggregation, no beacons, no association, no
-    propagation delay. Carrier sense and preamble detection follow from mean gains, evaluated at
-    fixed instants; reception of a frame follows from the gain at its beginning, fading included. An
-    overhearing station decodes a frame if its error probability at the mean gain is below one half.
+    With `aggregation`, a frame carries several packets of a message, each of which is received or
+    lost on its own, and the block acknowledgement names those that the receiver has; the others
+    are part of the next frame. The window doubles only without a block acknowledgement, and counts
+    of sent and failed packets are per packet. A frame without an answer is sent again, without a
+    request for the acknowledgement. At most 64 packets are under way from the first one
+    that is missing, 256 with more than 64 in a frame. Multicast is not aggregated.
+
+    Scope: basic access only, no RTS and CTS, no beacons, no association, no access categories, no
+    triggered uplink, no power save, no propagation delay. Carrier sense and preamble detection
+    follow from mean gains, evaluated at fixed instants; reception of a frame follows from the gain
+    at its beginning, fading included. An overhearing station decodes a frame if its error
+    probability, or that of one of its packets, is below one half at the mean gain.
 
     Parameters
     ----------
@@ -48,6 +70,8 @@ class Csma:
         none: never
     header_bytes : medium access header of each packet: 28 for addresses and checksum, 8 for the
         link layer [byte]
+    aggregation : packets of a message to one receiver share frames, with the standards `n`, `ac`
+        and `ax`; none: one packet in each frame
     """
 
     model: Literal["csma"] = "csma"
@@ -61,6 +85,7 @@ class Csma:
     energy_dbm: float = Field(default=-82.0, ge=-150, le=50)
     capture_db: float | None = Field(default=None, ge=0, le=100)
     header_bytes: int = Field(default=36, ge=0, le=10_000)
+    aggregation: Aggregation | None = None
 
     def __post_init__(self) -> None:
         if self.cw_max < self.cw_min:
@@ -77,7 +102,7 @@ def require_match(mac: object, phy: object) -> None:
     Raises
     ------
     ValueError
-        if one of them is Wi-Fi's and the other one is not
+        if one of them is Wi-Fi's and the other one is not, or 802.11a is to aggregate
     """
     if isinstance(mac, Csma) and not isinstance(phy, Wifi):
         name = getattr(phy, "model", type(phy).__name__)
@@ -85,3 +110,5 @@ def require_match(mac: object, phy: object) -> None:
     if isinstance(phy, Wifi) and not isinstance(mac, Csma):
         name = getattr(mac, "model", type(mac).__name__)
         raise ValueError(f"the radio wifi must be used with the medium access csma, got {name}")
+    if isinstance(mac, Csma) and isinstance(phy, Wifi) and mac.aggregation and phy.standard == "a":
+        raise ValueError("mac aggregation must be used with wifi standard n, ac or ax, got a")

@@ -41,8 +41,8 @@ class Wifi:
     frames of 16- and 64-QAM need 0.1 to 0.5 dB more than simulated ones; low-density parity-check
     codes, which need 1.4 to 2.8 dB less by the tables of ns-3, are not modelled; the physical
     header is not lost separately. Channels have one gain: streams share the power, and lose
-    `stream_loss_db`. A frame holds one packet: the higher rates bring little without aggregation.
-    At 5 GHz, without signal extension.
+    `stream_loss_db`. Without `mac.aggregation` a frame holds one packet, and the higher rates bring
+    little. At 5 GHz, without signal extension.
 
     Parameters
     ----------

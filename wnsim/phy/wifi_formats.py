@@ -41,6 +41,7 @@ class Standard(NamedTuple):
     body_ns : duration of a symbol without its guard interval [ns]
     guards_ns : guard intervals, the default first [ns]
     most_streams : largest number of spatial streams
+    most_bytes : largest length of a frame [byte]
     """
 
     name: str
@@ -49,6 +50,7 @@ class Standard(NamedTuple):
     body_ns: int
     guards_ns: tuple[int, ...]
     most_streams: int
+    most_bytes: int
 
 
 _HT = ((1, 6), (2, 6), (2, 9), (4, 6), (4, 9), (6, 8), (6, 9), (6, 10))
@@ -58,11 +60,17 @@ _OFDM = ((1, 6), (1, 9), (2, 6), (2, 9), (4, 6), (4, 9), (6, 8), (6, 9))
 STANDARDS = {
     each.name: each
     for each in (
-        Standard("a", {20: 48}, _OFDM, 3_200, (800,), 1),
-        Standard("n", {20: 52, 40: 108}, _HT, 3_200, (800, 400), 4),
-        Standard("ac", {20: 52, 40: 108, 80: 234, 160: 468}, _VHT, 3_200, (800, 400), 4),
+        Standard("a", {20: 48}, _OFDM, 3_200, (800,), 1, 4_095),
+        Standard("n", {20: 52, 40: 108}, _HT, 3_200, (800, 400), 4, 65_535),
+        Standard("ac", {20: 52, 40: 108, 80: 234, 160: 468}, _VHT, 3_200, (800, 400), 4, 1_048_575),
         Standard(
-            "ax", {20: 234, 40: 468, 80: 980, 160: 1_960}, _HE, 12_800, (800, 1_600, 3_200), 4
+            "ax",
+            {20: 234, 40: 468, 80: 980, 160: 1_960},
+            _HE,
+            12_800,
+            (800, 1_600, 3_200),
+            4,
+            6_500_631,
         ),
     )
 }
@@ -123,6 +131,11 @@ class Scheme:
         symbols = -(-(bits + _EXTRA_BITS) // self.data_bits)
         data_ns = -(-symbols * self._symbol_ns // self._grid_ns) * self._grid_ns
         return self.preamble_ns + data_ns
+
+    def most_bits(self, duration_ns: int) -> int:
+        """Return the largest number of bits of a frame of at most a duration [ns]."""
+        data_ns = (duration_ns - self.preamble_ns) // self._grid_ns * self._grid_ns
+        return max(data_ns // self._symbol_ns * self.data_bits - _EXTRA_BITS, 0)
 
     def bit_error(self, snr: Floats) -> Floats:
         """Return the error rate per bit (...,) at an SNR (...,)."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from wnsim.air.csma.clique_rounds import MOST_NODES, CliqueCollisions, CliqueRounds
 from wnsim.air.csma.collision_outcome import CollisionModel
-from wnsim.air.csma.radio import ACK_BITS
+from wnsim.air.csma.frame import ACK_BITS
 from wnsim.air.csma.sender import Sender
 from wnsim.phy.wifi import DIFS_NS, SIFS_NS
 
@@ -96,7 +96,7 @@ class Clique:
         """Return the sender state of a contending station; none: rounds cannot represent it."""
         radio = self._radio
         service = self._queues[node][0]
-        if service.multicast:
+        if service.multicast or radio.aggregator is not None:
             return None
         attempt = service.attempts[0]
         payload = self._setup.packet_bits

@@ -10,8 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wnsim.air.csma.frame import Frame
-from wnsim.air.csma.radio import ACK_BITS
+from wnsim.air.csma.frame import ACK_BITS, Frame
 from wnsim.phy.wifi import SIFS_NS, TIMEOUT_NS
 from wnsim.phy.wifi_formats import Scheme
 

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from wnsim.air.csma.aggregated_service import AggregatedService
 from wnsim.air.csma.radio import Radio
 from wnsim.air.csma.service import Service
 from wnsim.air.queues import by_serial
@@ -63,7 +64,7 @@ class Contention:
 
     def push(self, transmission: Transmission) -> None:
         """Enqueue a transmission."""
-        service = Service(transmission, self.setup.packet_bits, self.mac, self.setup.trace)
+        service = self._serve(transmission)
         insort(self.queues[service.source], service, key=lambda each: each.order)
         for attempt in transmission.attempts:
             self._service[attempt] = service
@@ -71,6 +72,12 @@ class Contention:
             self.on_limit(max(attempt.limit_ns, self.env.now_ns))
         self.changed.add(service.source)
         self.wake()
+
+    def _serve(self, transmission: Transmission) -> Service:
+        setup, aggregator = self.setup, self.radio.aggregator
+        if aggregator is None or len(transmission.attempts) > 1:
+            return Service(transmission, setup.packet_bits, self.mac, setup.trace)
+        return AggregatedService(transmission, setup.packet_bits, self.mac, setup.trace, aggregator)
 
     def drop(self, device: int, reason: str) -> None:
         """Drop all attempts from or to a device immediately."""

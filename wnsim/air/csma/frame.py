@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from wnsim.phy.wifi import SIFS_NS
 
 if TYPE_CHECKING:
+    from wnsim.air.csma.aggregate import Aggregate
     from wnsim.air.csma.service import Service
     from wnsim.air.transmission import Attempt
     from wnsim.phy.wifi_formats import Scheme
+
+ACK_BITS = 14 * 8
 
 
 @dataclass(eq=False, slots=True)
@@ -20,7 +24,7 @@ class Frame:
     Parameters
     ----------
     source, targets : transmitter and addressed receivers
-    number : sequence number among the frames of its source
+    number : sequence number of its first packet among those of its source
     start_ns, end_ns : first and last instant on the air, preamble included [ns]
     scheme, bits : modulation and coding scheme, length with all headers [bit]
     received_w : mean received power at each node in range of the source [W]
@@ -28,6 +32,8 @@ class Frame:
     service : whose packet it carries; none for an acknowledgement
     attempts : attempts of that transmission under way when it was sent
     payload_bits : payload for each of them [bit]
+    aggregate : its packets, if it is aggregated
+    answer_bits : length of the acknowledgement that it asks for [bit]
 
     Attributes
     ----------
@@ -48,9 +54,24 @@ class Frame:
     service: Service | None = None
     attempts: tuple[Attempt, ...] = ()
     payload_bits: int = 0
+    aggregate: Aggregate | None = None
+    answer_bits: int = ACK_BITS
     overlapping: list[Frame] = field(default_factory=list)
     receivers: list[int] = field(default_factory=list)
     reached: list[int] = field(default_factory=list)
+
+    @property
+    def packets(self) -> int:
+        """Number of its packets, each of which has a number among those of its source."""
+        return 1 if self.aggregate is None else len(self.aggregate.packets)
+
+    @property
+    def spans_ns(self) -> list[tuple[int, int]]:
+        """Beginning and end of each packet of an aggregate [ns]."""
+        edges = [] if self.aggregate is None else self.aggregate.edges_bits
+        first_ns = self.start_ns + self.scheme.preamble_ns
+        length_ns = self.end_ns - first_ns
+        return list(pairwise([first_ns + length_ns * edge // self.bits for edge in edges]))
 
     @property
     def ack_ns(self) -> int:

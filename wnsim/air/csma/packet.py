@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wnsim.air.csma.contention import Contention
-from wnsim.air.csma.frame import Frame
-from wnsim.air.csma.radio import ACK_BITS
+from wnsim.air.csma.frame import ACK_BITS, Frame
 from wnsim.core.clock import LAST
 from wnsim.core.invariants import half_duplex_violation
 from wnsim.core.streams import uniforms
@@ -243,21 +242,26 @@ class _Station:
     def send_packet(self, service: Service) -> None:
         engine, radio, now = self.engine, self.engine.radio, self.now
         service.begin(now)
-        payload = service.next_bits()
         targets = tuple(attempt.target for attempt in service.attempts)
         quantile = service.transmission.quantile
         received_w = radio.received_w(self.node, now)
         scheme = radio.scheme(self.node, targets, quantile, now)
-        bits = radio.air_bits(payload)
+        aggregate = service.aggregate(scheme)
+        if aggregate is None:
+            payload, answer_bits = service.next_bits(), ACK_BITS
+            bits = radio.air_bits(payload)
+        else:
+            payload, answer_bits = aggregate.payload_bits, aggregate.answer_bits
+            bits = aggregate.bits
         end = now + scheme.duration_ns(bits)
         nav = 0
         if not service.multicast:
-            nav = end + SIFS_NS + radio.phy.control(scheme).duration_ns(ACK_BITS)
+            nav = end + SIFS_NS + radio.phy.control(scheme).duration_ns(answer_bits)
         frame = Frame(
             self.node, targets, self.number, now, end, scheme, bits, received_w, nav, service,
-            tuple(service.attempts), payload,
+            tuple(service.attempts), payload, aggregate, answer_bits,
         )  # fmt: skip
-        self.number += 1
+        self.number += frame.packets
         self.frame = frame
         self.locked = None
         self.tx_end_ns = self.busy_ns = end
@@ -340,8 +344,9 @@ class _Station:
         scheme = radio.phy.control(frame.scheme)
         received_w = radio.received_w(self.node, now)
         ack = Frame(
-            self.node, (frame.source,), self.number, now, frame.nav_ns, scheme, ACK_BITS, received_w
-        )
+            self.node, (frame.source,), self.number, now, frame.nav_ns, scheme, frame.answer_bits,
+            received_w,
+        )  # fmt: skip
         self.number += 1
         self.locked = None
         self.tx_end_ns = self.busy_ns = frame.nav_ns

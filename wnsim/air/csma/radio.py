@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wnsim.air.csma.aggregate import Aggregator
 from wnsim.core import streams
 from wnsim.core.units import NS_PER_S, db_to_linear, dbm_to_w, linear_to_db, thermal_noise_w
 from wnsim.mac.csma import Csma, require_match
@@ -25,6 +26,7 @@ from wnsim.phy.wifi_formats import RAREST, Scheme
 if TYPE_CHECKING:
     from scipy.spatial import cKDTree
 
+    from wnsim.air.csma.aggregate import Aggregate
     from wnsim.air.csma.frame import Frame
     from wnsim.air.setup import Setup
 
@@ -33,7 +35,6 @@ _FLOOR_DB = -10.0
 # Largest relative motion of two devices between two evaluations of mean gains [m].
 _MOVE_M = 5.0
 _SHORTEST_S, _LONGEST_S = 0.25, 10.0
-ACK_BITS = 14 * 8
 
 # Gain of a pair at an instant, and the uniform draw of a receiver for a frame of a source.
 Gain = Callable[[int, int, int], float]
@@ -53,6 +54,7 @@ class Radio:
     noise_w, tx_w : noise and transmit power of each node [W]
     energy_w : energy detection threshold [W]
     backoff_key : key of the backoff draws
+    aggregator : limits of aggregates, if there are any
 
     Raises
     ------
@@ -74,6 +76,11 @@ class Radio:
         ).tolist()
         self.tx_w: list[float] = world.tx_power_w.tolist()
         self.backoff_key = streams.key(setup.error_key, "backoff")
+        self.aggregator: Aggregator | None = None
+        if self.mac.aggregation is not None:
+            self.aggregator = Aggregator(
+                self.mac.aggregation, world.phy.standard, self.mac.header_bytes
+            )
         self._packet_bits = self.air_bits(setup.packet_bits)
         self._detection_w = float(dbm_to_w(self.mac.detection_dbm))
         self._detection = float(db_to_linear(self.mac.detection_snr_db))
@@ -155,6 +162,8 @@ class Radio:
 
     def decodes(self, node: int, frame: Frame) -> bool:
         """Return whether a node that is locked on to a frame but not addressed can decode it."""
+        if frame.aggregate is not None:
+            return self._decodes_packet(node, frame, frame.aggregate)
         needed = frame.scheme.threshold(frame.bits, 0.5)
         worst_w = 0.0
         overlapping = [other for other in frame.overlapping if node in other.received_w]
@@ -164,6 +173,25 @@ class Radio:
             current = [o.received_w[node] for o in overlapping if o.start_ns <= at_ns < o.end_ns]
             worst_w = max(worst_w, math.fsum(current))
         return frame.received_w[node] >= needed * (self.noise_w[node] + worst_w)
+
+    def _decodes_packet(self, node: int, frame: Frame, aggregate: Aggregate) -> bool:
+        """Return whether a node can decode a packet of an aggregate, which has its duration."""
+        spans, edges = frame.spans_ns, aggregate.edges_bits
+        overlapping = [other for other in frame.overlapping if node in other.received_w]
+        for (begin_ns, end_ns), (first, last) in zip(spans, pairwise(edges), strict=True):
+            worst_w = 0.0
+            for at_ns in {begin_ns, *(other.start_ns for other in overlapping)}:
+                if begin_ns <= at_ns < end_ns:
+                    current = [
+                        other.received_w[node]
+                        for other in overlapping
+                        if other.start_ns <= at_ns < other.end_ns
+                    ]
+                    worst_w = max(worst_w, math.fsum(current))
+            needed = frame.scheme.threshold(last - first, 0.5)
+            if frame.received_w[node] >= needed * (self.noise_w[node] + worst_w):
+                return True
+        return False
 
     # Rates.
 
@@ -196,7 +224,7 @@ class Radio:
         for attempt in frame.attempts:
             power_w = self.tx_w[frame.source] * gain(frame.source, attempt.target, frame.start_ns)
             snr = power_w / self.noise_w[attempt.target]
-            attempt.snr_sum += snr
+            attempt.snr_sum += snr * frame.packets
             attempt.capacity_bits += self.capacity_bits(snr, duration_s)
 
     def capacity_bits(self, snr: float, duration_s: float) -> float:
@@ -204,7 +232,18 @@ class Radio:
         return math.log2(1.0 + snr) * (self._bandwidth_hz * duration_s)
 
     def receives(self, node: int, frame: Frame, gain: Gain, draw: Draw) -> bool:
-        """Return whether an addressed node that is locked on to a frame receives it."""
+        """Return whether an addressed node that is locked on to a frame receives it.
+
+        Of an aggregate it may receive some of the packets, which are recorded.
+        """
+        aggregate = frame.aggregate
+        if aggregate is not None:
+            errors = self.packet_errors(node, frame, aggregate, gain)
+            aggregate.arrived = [
+                error == 0.0 or draw(frame.source, node, number) >= error
+                for number, error in enumerate(errors, frame.number)
+            ]
+            return True in aggregate.arrived
         error_probability = self.error_probability(node, frame, gain)
         return (
             error_probability == 0.0 or draw(frame.source, node, frame.number) >= error_probability
@@ -214,7 +253,46 @@ class Radio:
         """Return the error probability of a frame at a node, from segments of its interference."""
         begin_ns = frame.start_ns + frame.scheme.preamble_ns
         signal_w = self.tx_w[frame.source] * gain(frame.source, node, frame.start_ns)
-        overlapping = [
+        others = self._interference(node, frame, begin_ns, gain)
+        if not others:
+            return self.interference_free_error(
+                frame.scheme, frame.bits, signal_w / self.noise_w[node]
+            )
+        return self._error(
+            node, frame.scheme, frame.bits, (begin_ns, frame.end_ns), signal_w, others
+        )
+
+    def packet_errors(
+        self, node: int, frame: Frame, aggregate: Aggregate, gain: Gain
+    ) -> list[float]:
+        """Return the error probability of each packet of an aggregate at a node."""
+        signal_w = self.tx_w[frame.source] * gain(frame.source, node, frame.start_ns)
+        begin_ns = frame.start_ns + frame.scheme.preamble_ns
+        scheme, snr = frame.scheme, signal_w / self.noise_w[node]
+        sizes = [last - first for first, last in pairwise(aggregate.edges_bits)]
+        others = self._interference(node, frame, begin_ns, gain)
+        if not others:
+            alone = {bits: self.interference_free_error(scheme, bits, snr) for bits in set(sizes)}
+            return [alone[bits] for bits in sizes]
+        errors = []
+        for bits, (first_ns, last_ns) in zip(sizes, frame.spans_ns, strict=True):
+            during = [
+                (max(start, first_ns), min(end, last_ns), power_w)
+                for start, end, power_w in others
+                if start < last_ns and end > first_ns
+            ]
+            errors.append(
+                self._error(node, scheme, bits, (first_ns, last_ns), signal_w, during)
+                if during
+                else self.interference_free_error(scheme, bits, snr)
+            )
+        return errors
+
+    def _interference(
+        self, node: int, frame: Frame, begin_ns: int, gain: Gain
+    ) -> list[tuple[int, int, float]]:
+        """Return beginning, end [ns] and power [W] of other frames from an instant on."""
+        return [
             (
                 max(other.start_ns, begin_ns),
                 min(other.end_ns, frame.end_ns),
@@ -223,23 +301,28 @@ class Radio:
             for other in sorted(frame.overlapping, key=lambda each: (each.start_ns, each.source))
             if node in other.received_w and other.end_ns > begin_ns
         ]
-        if not overlapping:
-            return self.interference_free_error(
-                frame.scheme, frame.bits, signal_w / self.noise_w[node]
-            )
-        edges = sorted(
-            {begin_ns, frame.end_ns, *(m[0] for m in overlapping), *(m[1] for m in overlapping)}
-        )
+
+    def _error(
+        self,
+        node: int,
+        scheme: Scheme,
+        bits: int,
+        span_ns: tuple[int, int],
+        signal_w: float,
+        others: list[tuple[int, int, float]],
+    ) -> float:
+        """Return the error probability of some bits sent in a span of time with interference."""
+        edges = sorted({*span_ns, *(m[0] for m in others), *(m[1] for m in others)})
         sinr, share = [], []
         for first, last in pairwise(edges):
-            other_w = sum(power_w for start, end, power_w in overlapping if start <= first < end)
+            other_w = sum(power_w for start, end, power_w in others if start <= first < end)
             sinr.append(signal_w / (self.noise_w[node] + other_w))
-            share.append((last - first) / (frame.end_ns - begin_ns) * frame.bits)
-        if min(sinr) >= frame.scheme.threshold(frame.bits, 0.0):
+            share.append((last - first) / (span_ns[1] - span_ns[0]) * bits)
+        if min(sinr) >= scheme.threshold(bits, 0.0):
             return 0.0
-        if max(sinr) <= frame.scheme.hopeless:
+        if max(sinr) <= scheme.hopeless:
             return 1.0
-        hazard = [frame.scheme.hazard(each) for each in sinr]
+        hazard = [scheme.hazard(each) for each in sinr]
         return -math.expm1(-math.fsum(map(mul, hazard, share)))
 
     def interference_free_error(self, scheme: Scheme, bits: int, snr: float) -> float:

@@ -10,8 +10,10 @@ import numpy as np
 from wnsim.core.units import to_s
 
 if TYPE_CHECKING:
+    from wnsim.air.csma.aggregate import Aggregate
     from wnsim.air.transmission import Attempt, Transmission
     from wnsim.mac.csma import Csma
+    from wnsim.phy.wifi_formats import Scheme
 
 
 @dataclass(slots=True)
@@ -52,6 +54,7 @@ class Service:
     tries : number of times that it was sent
     reached : whether the receiver has it, acknowledged or not
     on_air_ns : when its current frame began; -1 if there is none [ns]
+    packets_on_air : number of packets in that frame
     """
 
     def __init__(
@@ -67,6 +70,7 @@ class Service:
         self.failures = self.tries = 0
         self.reached = False
         self.on_air_ns = -1
+        self.packets_on_air = 1
         self._packet_bits = packet_bits
         self._mac = mac
         self._trace = trace
@@ -81,6 +85,10 @@ class Service:
         for attempt in self.attempts:
             if attempt.started_ns < 0:
                 attempt.started_ns = now_ns
+
+    def aggregate(self, _scheme: Scheme) -> Aggregate | None:
+        """Return the packets of the next frame; none: it carries the current packet alone."""
+        return None
 
     def next_bits(self) -> int:
         """Return the size of the current packet [bit]."""
@@ -174,7 +182,7 @@ class Service:
         counters = self.counters.pop(attempt)
         self.attempts.remove(attempt)
         if not done and self.on_air_ns >= 0:
-            attempt.failed += 1
+            attempt.failed += self.packets_on_air
             attempt.failed_ns += now_ns - self.on_air_ns
         attempt.delivered = done and not counters.dropped_bits
         if done and not attempt.delivered:

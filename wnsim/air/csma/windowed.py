@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 from wnsim.air.csma.clique import Clique
 from wnsim.air.csma.contention import Contention
-from wnsim.air.csma.frame import Frame
-from wnsim.air.csma.radio import ACK_BITS
+from wnsim.air.csma.frame import ACK_BITS, Frame
 from wnsim.air.csma.states import NEVER_NS, StationStates
 from wnsim.core.clock import LAST
 from wnsim.core.invariants import half_duplex_violation
@@ -159,17 +158,23 @@ class Windowed(Contention):
         """Send the packet at the head of a queue."""
         radio, states = self.radio, self.states
         service.begin(now)
-        payload = service.next_bits()
         targets = tuple([attempt.target for attempt in service.attempts])
         scheme = radio.scheme(node, targets, service.transmission.quantile, now)
-        bits = radio.air_bits(payload)
+        aggregate = service.aggregate(scheme)
+        if aggregate is None:
+            payload, answer_bits = service.next_bits(), ACK_BITS
+            bits = radio.air_bits(payload)
+        else:
+            payload, answer_bits = aggregate.payload_bits, aggregate.answer_bits
+            bits = aggregate.bits
         end = now + scheme.duration_ns(bits)
         nav = 0
         if not service.multicast:
-            nav = end + SIFS_NS + radio.phy.control(scheme).duration_ns(ACK_BITS)
+            nav = end + SIFS_NS + radio.phy.control(scheme).duration_ns(answer_bits)
         frame = Frame(
             node, targets, states.number[node], now, end, scheme, bits,
             radio.received_w(node, now), nav, service, tuple(service.attempts), payload,
+            aggregate, answer_bits,
         )  # fmt: skip
         states.slots[node] = 0
         states.sending[node] = frame
@@ -184,14 +189,15 @@ class Windowed(Contention):
         received_w = self.radio.received_w(node, now)
         number = self.states.number[node]
         ack = Frame(
-            node, (frame.source,), number, now, frame.nav_ns, scheme, ACK_BITS, received_w
+            node, (frame.source,), number, now, frame.nav_ns, scheme, frame.answer_bits,
+            received_w,
         )  # fmt: skip
         self._send(ack)
 
     def _send(self, frame: Frame) -> None:
         """Put a frame on the air."""
         node, states = frame.source, self.states
-        states.number[node] += 1
+        states.number[node] += frame.packets
         states.locked[node] = None
         states.busy_ns[node] = states.tx_end_ns[node] = frame.end_ns
         now = frame.start_ns
