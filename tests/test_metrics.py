@@ -324,12 +324,13 @@ def test_a_round_that_waits_for_nobody_is_computing() -> None:
     assert found["straggler_ratio"] == 0.0
 
 
-def test_a_client_receives_trains_and_answers() -> None:
+@pytest.mark.parametrize("aggregator", ["server", "station-1"])
+def test_a_client_receives_trains_and_answers(aggregator: str) -> None:
     """Law: 2 s down, 3 s of training, 4 s up over the backhaul and the air."""
     path = [
-        transfer("server", "0", 1.0, 3.0, backhaul_s=0.5),
-        transfer("0", "server", 6.0, 10.0, queue_s=1.0, backhaul_s=0.5),
-        transfer("1", "server", 2.0, 9.0),
+        transfer(aggregator, "0", 1.0, 3.0, backhaul_s=0.5),
+        transfer("0", aggregator, 6.0, 10.0, queue_s=1.0, backhaul_s=0.5),
+        transfer("1", aggregator, 2.0, 9.0),
     ]
     rows = [{"round": 1, "device": "0", "start_s": 1.0, "trained_s": 6.0, "end_s": 10.0}]
     found = of_rounds(pd.DataFrame(rows), pd.DataFrame(path))

@@ -13,6 +13,8 @@ from typing import Any
 
 import pandas as pd
 
+from wnsim.metrics.delivery import fixed
+
 DEFINITIONS = {
     "round_latency_mean_s": "time from a round's start until its slowest device has aggregated [s]",
     "round_latency_p95_s": "95th percentile over rounds of the same time [s]",
@@ -28,7 +30,6 @@ DEFINITIONS = {
 
 # Records are rounded to a nanosecond.
 _SAME_S = 2e-9
-_SERVER = "server"
 _PARTS = ("queue", "channel_access", "airtime", "retransmission", "backhaul")
 COLUMNS = (
     "round", "kind", "source", "target", "size_bytes", "sent_s", "ended_s", "latency_s",
@@ -58,6 +59,8 @@ def of_rounds(rounds: pd.DataFrame, transfers: pd.DataFrame) -> dict[str, Any]:
         "straggler_ratio": late.mean(),
     }
     updates = transfers[transfers["kind"] == "update"]
+    # Clients exchange with a server, or with the aggregators at base stations.
+    updates = updates.assign(goes_up=fixed(updates["target"]), goes_down=fixed(updates["source"]))
     of_round = dict(tuple(updates.groupby("round")))
     parts = pd.DataFrame(
         [_path(row, of_round.get(row.round, updates.iloc[:0])) for row in slowest.itertuples()]
@@ -73,15 +76,15 @@ def _path(row: Any, updates: pd.DataFrame) -> dict[str, float]:
     row : row of the device and round
     updates : update transfers of the round
     """
-    # Updates to the device; a client also waits for its own upload to the server.
+    # Updates to the device; a client also waits for its own upload.
     own = (updates["target"] == row.device) | (
-        (updates["source"] == row.device) & (updates["target"] == _SERVER)
+        (updates["source"] == row.device) & updates["goes_up"]
     )
     inside = updates["ended_s"] <= row.end_s + _SAME_S
     ended_s = updates["ended_s"].where(own & inside)
     # A client receives the model before it trains.
-    from_server = (updates["source"] == _SERVER) & (ended_s <= row.trained_s + _SAME_S)
-    path, before_s = [*from_server[from_server].index], updates["latency_s"][from_server].sum()
+    first = updates["goes_down"] & (ended_s <= row.trained_s + _SAME_S)
+    path, before_s = [*first[first].index], updates["latency_s"][first].sum()
     ready_s, waited_s = row.trained_s, row.end_s - row.trained_s
     after_s = ended_s[ended_s > row.trained_s + _SAME_S]
     if len(after_s):
