@@ -111,6 +111,25 @@ def test_stations_that_hear_the_receiver_are_silent(engine: str) -> None:
     assert 0 <= slots <= 15
 
 
+@ENGINE
+def test_requests_are_not_answered_during_a_nav(engine: str) -> None:
+    # Each hears its neighbors only: 2 hears the clear to send of 1, 3 hears nothing of it.
+    world = make_world(at((0, 0), (60, 0), (120, 0), (180, 0)), Wifi(rate_mbps=6.0))
+    mac = Csma(rts_threshold_bytes=100, detection_dbm=-88.0)
+    frame = 20_000 + 4_000 * math.ceil((22 + PACKET_BITS + 8 * 36) / 24)
+    rts, cts = (20_000 + 4_000 * math.ceil((22 + 8 * size) / 24) for size in (20, 14))
+    exchange_ns = rts + SIFS + cts + SIFS + frame + SIFS + cts
+    offers = [Offer(10**6, 0, (1,), PACKET_BITS), Offer(1_300_000, 3, (2,), PACKET_BITS)]
+    first, second = drive(world, mac, offers, engine=engine)[0]
+    assert first.ended_ns == 10**6 + exchange_ns
+    assert (first.failed, second.failed, second.sent) == (0, 0, 1)
+    requests, rest = divmod(second.failed_ns, rts + TIMEOUT)
+    assert rest == 0
+    assert requests >= 1
+    # The request that is answered ends after the NAV.
+    assert second.ended_ns - exchange_ns + rts > first.ended_ns
+
+
 @pytest.mark.parametrize("count", [5, 10, 20])
 def test_saturation_equals_bianchi(count: int) -> None:
     """Law: with requests a collision costs a request instead of a frame."""
