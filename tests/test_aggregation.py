@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from test_csma import DIFS, ENGINE, PACKET_BITS, SIFS, SLOT, Offer, at, drive, make_world
 
-from wnsim.air import Attempt, Transmission
-from wnsim.air.csma.aggregate import Aggregator
+from wnsim.air import Attempt, Setup, Transmission
+from wnsim.air.csma.aggregate import Aggregator, Mpdu
 from wnsim.air.csma.aggregated_service import AggregatedService
+from wnsim.air.csma.frame import Frame
+from wnsim.air.csma.radio import Radio
 from wnsim.channel import LogDistance
+from wnsim.core.clock import Clock
 from wnsim.mac import Csma
 from wnsim.mac.csma import Aggregation
 from wnsim.phy import Wifi
@@ -91,6 +94,8 @@ def test_saturated_link_has_the_closed_form_efficiency(
     assert (attempt.sent, attempt.failed, attempt.repeated) == (1500 * count, 0, 0)
     assert attempt.airtime_s == pytest.approx(1500 * kind.frame_ns(count) * 1e-9)
     assert attempt.ack_s == pytest.approx(1500 * answer_ns * 1e-9)
+    snr_db = 16.0206 - 46.6777 - 30 * math.log10(5) + 93.9655
+    assert 10 * math.log10(attempt.snr_sum / attempt.sent) == pytest.approx(snr_db, abs=0.05)
 
 
 @ENGINE
@@ -168,6 +173,46 @@ def test_a_short_interfering_frame_destroys_the_packets_that_it_meets(engine: st
     assert (first.sent, first.failed, first.repeated) == (12 + met, met, met)
     _, bits = arrivals(first)
     assert bits.tolist() == [(12 - met) * PACKET_BITS, met * PACKET_BITS]
+
+
+def test_packet_errors_equal_the_sum_over_nanoseconds() -> None:
+    """Law: a packet survives with exp(-hazard x bits), summed over its own time alone."""
+    world = make_world(at((0, 0), (5, 0), (9, 0), (9, 9)), HE.phy)
+    mac = Csma(aggregation=Aggregation())
+    modem = world.phy.modem(20e6, 1, 1_000_000)
+    radio = Radio(Setup(Clock(), world, mac, modem, 1, 0, "none", 1, True, PACKET_BITS))
+    (scheme,) = [each for each in schemes("ax") if each.mcs == 4]
+    packets = [Mpdu(place, bits) for place, bits in enumerate((8 * 1001, 8 * 500, 8 * 1428, 80))]
+    aggregate = radio.aggregator.build(packets, scheme)
+    # Delimiters, headers, and padding of all but the last one.
+    assert aggregate.edges_bits == [0, 8 * 1044, 8 * 1584, 8 * 3052, 8 * 3102]
+    end_ns = scheme.duration_ns(aggregate.bits)
+    everywhere = dict.fromkeys(range(4), 1.0)
+    frame = Frame(
+        0, (1,), 0, 0, end_ns, scheme, aggregate.bits, everywhere, aggregate=aggregate
+    )  # fmt: skip
+    noise, snr = radio.noise_w[1], scheme.threshold(8 * 1044, 0.2)
+    gains = {0: snr * noise / radio.tx_w[0]}
+    # From before the data to the middle of the first packet; and from there into the second one.
+    spans_ns = {2: (10_000, 100_000), 3: (150_000, 200_000)}
+    power = {2: 0.05 * noise, 3: 0.2 * noise}
+    for node, (first, last) in spans_ns.items():
+        gains[node] = power[node] / radio.tx_w[node]
+        frame.overlapping.append(
+            Frame(node, (1,), 0, first, last, scheme, 1, everywhere)
+        )  # fmt: skip
+    found = radio.packet_errors(1, frame, aggregate, lambda source, _target, _at: gains[source])
+    now_ns = np.arange(end_ns)
+    other = sum(power[n] * ((now_ns >= a) & (now_ns < b)) for n, (a, b) in spans_ns.items())
+    level, place = np.unique(snr * noise / (noise + other), return_inverse=True)
+    hazard = -np.log1p(-scheme.bit_error(level))[place]
+    data_ns = end_ns - scheme.preamble_ns
+    begins = scheme.preamble_ns + data_ns * np.array(aggregate.edges_bits) // aggregate.bits
+    for error, first, last in zip(found, begins, begins[1:], strict=False):
+        bits_per_ns = aggregate.bits / data_ns
+        expected = 1 - np.exp(-np.sum(hazard[first:last]) * bits_per_ns)
+        # The table of loss rates is accurate to 1 %.
+        assert error == pytest.approx(expected, rel=0.012)
 
 
 def test_window_of_packets_under_way() -> None:

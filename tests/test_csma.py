@@ -403,6 +403,7 @@ def situations(draw: st.DrawFn) -> dict[str, object]:
             )
         ),
         "mac": Csma(
+            rts_threshold_bytes=draw(st.sampled_from([None, 0, 500])),
             arq=draw(st.booleans()),
             retry_limit=draw(st.sampled_from([2, 7])),
             cw_min=draw(st.sampled_from([1, 3, 15])),

@@ -48,7 +48,12 @@ class Csma:
     request for the acknowledgement. At most 64 packets are under way from the first one
     that is missing, 256 with more than 64 in a frame. Multicast is not aggregated.
 
-    Scope: basic access only, no RTS and CTS, no beacons, no association, no access categories, no
+    Frames longer than `rts_threshold_bytes` are announced by a request to send (RTS), and follow
+    when the receiver, unless it is in a NAV, has sent a clear to send (CTS) at the same basic rate;
+    both set the NAV of overhearing stations. A request without an answer counts as a failure, but
+    not as a failed packet.
+
+    Scope: no beacons, no association, no access categories, no
     triggered uplink, no power save, no propagation delay. Carrier sense and preamble detection
     follow from mean gains, evaluated at fixed instants; reception of a frame follows from the gain
     at its beginning, fading included. An overhearing station decodes a frame if its error
@@ -72,6 +77,8 @@ class Csma:
         link layer [byte]
     aggregation : packets of a message to one receiver share frames, with the standards `n`, `ac`
         and `ax`; none: one packet in each frame
+    rts_threshold_bytes : length of a frame to one receiver, with headers, above which it is
+        announced by a request to send; none: never [byte]
     """
 
     model: Literal["csma"] = "csma"
@@ -86,6 +93,7 @@ class Csma:
     capture_db: float | None = Field(default=None, ge=0, le=100)
     header_bytes: int = Field(default=36, ge=0, le=10_000)
     aggregation: Aggregation | None = None
+    rts_threshold_bytes: int | None = Field(default=None, ge=0, le=10_000_000)
 
     def __post_init__(self) -> None:
         if self.cw_max < self.cw_min:

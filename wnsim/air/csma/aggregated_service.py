@@ -59,7 +59,6 @@ class AggregatedService(Service):
         self._pending += new
         self._cut += len(new)
         self._cut_bits += sum([packet.bits for packet in new])
-        self.packets_on_air = len(self._sent.packets)
         return self._sent
 
     def _window(self) -> Iterator[Mpdu]:
@@ -74,8 +73,10 @@ class AggregatedService(Service):
             left_bits -= bits
 
     def on_sent(self, now_ns: int, duration_ns: int) -> None:
-        """Record that a frame goes on the air."""
-        self.on_air_ns = now_ns
+        """Record that packets go on the air, in the first frame of an exchange or later."""
+        if self.on_air_ns < 0:
+            self.on_air_ns = now_ns
+        self.packets_on_air = len(self._packets)
         for attempt in self.attempts:
             attempt.sent += len(self._packets)
             attempt.repeated += sum([packet.tries > 0 for packet in self._packets])
@@ -106,12 +107,11 @@ class AggregatedService(Service):
         self.on_air_ns = -1
 
     def on_failure(self, attempts: tuple[Attempt, ...], bits: int, now_ns: int) -> None:
-        """Record a missing block acknowledgement."""
+        """Record a missing answer."""
         self.failures = (self.failures + 1) % self._mac.retry_limit
         for attempt in attempts:
             if attempt in self.counters:
-                attempt.failed += len(self._packets)
-                attempt.failed_ns += now_ns - self.on_air_ns
+                self._lose(attempt, now_ns)
                 self._settle(attempt, self._packets, [], now_ns)
         self.on_air_ns = -1
 

@@ -104,7 +104,7 @@ class Clique:
         ack = radio.phy.control(data)
         bits = radio.air_bits(payload)
         needed = max(data.threshold(bits, 0.5), ack.threshold(ACK_BITS, 0.5))
-        if self._weakest is None or self._weakest < needed:
+        if self._weakest is None or self._weakest < needed or radio.protects(bits):
             return None
         data_ns = data.duration_ns(bits)
         least, _ = self._states.gains.bounds(node, attempt.target, now_ns)

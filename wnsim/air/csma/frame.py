@@ -1,4 +1,4 @@
-"""Frames on the air: data packets and acknowledgements."""
+"""Frames on the air: packets, requests to send, and the answers to both."""
 
 from __future__ import annotations
 
@@ -28,15 +28,17 @@ class Frame:
     start_ns, end_ns : first and last instant on the air, preamble included [ns]
     scheme, bits : modulation and coding scheme, length with all headers [bit]
     received_w : mean received power at each node in range of the source [W]
-    nav_ns : end of the NAV that it sets at overhearing stations; 0: none, no acknowledgement [ns]
-    service : whose packet it carries; none for an acknowledgement
+    nav_ns : end of the NAV that it sets at overhearing stations; 0: none [ns]
+    answer_ns : when the answer to it ends, an acknowledgement or CTS; 0: none [ns]
+    service : whose packet it carries or announces; none for an answer
     attempts : attempts of that transmission under way when it was sent
     payload_bits : payload for each of them [bit]
     aggregate : its packets, if it is aggregated
-    answer_bits : length of the acknowledgement that it asks for [bit]
+    answer_bits : length of the answer [bit]
 
     Attributes
     ----------
+    announced : the frame that a request to send announces
     overlapping : other frames on the air during this one
     receivers : nodes that have locked on to it
     reached : addressed receivers that received it
@@ -51,11 +53,13 @@ class Frame:
     bits: int
     received_w: dict[int, float]
     nav_ns: int = 0
+    answer_ns: int = 0
     service: Service | None = None
     attempts: tuple[Attempt, ...] = ()
     payload_bits: int = 0
     aggregate: Aggregate | None = None
     answer_bits: int = ACK_BITS
+    announced: Frame | None = None
     overlapping: list[Frame] = field(default_factory=list)
     receivers: list[int] = field(default_factory=list)
     reached: list[int] = field(default_factory=list)
@@ -75,10 +79,10 @@ class Frame:
 
     @property
     def ack_ns(self) -> int:
-        """Duration of its acknowledgement [ns]."""
-        return self.nav_ns - self.end_ns - SIFS_NS
+        """Duration of the answer to it [ns]."""
+        return self.answer_ns - self.end_ns - SIFS_NS
 
     @property
     def needs_ack(self) -> bool:
-        """Whether it must be acknowledged."""
-        return self.nav_ns > 0
+        """Whether it must be answered."""
+        return self.answer_ns > 0

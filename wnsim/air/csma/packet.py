@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wnsim.air.csma.contention import Contention
+from wnsim.air.csma.exchange import answer, first_frame
 from wnsim.air.csma.frame import ACK_BITS, Frame
 from wnsim.core.clock import LAST
 from wnsim.core.invariants import half_duplex_violation
@@ -161,7 +162,7 @@ class _Station:
         self.frame: Frame | None = None
         self.tx_end_ns = 0
         self.busy_ns = 0
-        self.eifs_ns = 0
+        self.eifs_ns = self.nav_ns = 0
         self.slots = 0
         self.contends = False
         self.asked_ns = 0
@@ -240,34 +241,39 @@ class _Station:
         self.send_packet(queue[0])
 
     def send_packet(self, service: Service) -> None:
-        engine, radio, now = self.engine, self.engine.radio, self.now
+        engine, now = self.engine, self.now
         service.begin(now)
-        targets = tuple(attempt.target for attempt in service.attempts)
-        quantile = service.transmission.quantile
-        received_w = radio.received_w(self.node, now)
-        scheme = radio.scheme(self.node, targets, quantile, now)
-        aggregate = service.aggregate(scheme)
-        if aggregate is None:
-            payload, answer_bits = service.next_bits(), ACK_BITS
-            bits = radio.air_bits(payload)
+        frame = first_frame(engine.radio, service, self.node, self.number, now)
+        if frame.announced is not None:
+            service.on_request(now, frame.end_ns - now)
+            self.send(frame)
         else:
-            payload, answer_bits = aggregate.payload_bits, aggregate.answer_bits
-            bits = aggregate.bits
-        end = now + scheme.duration_ns(bits)
-        nav = 0
-        if not service.multicast:
-            nav = end + SIFS_NS + radio.phy.control(scheme).duration_ns(answer_bits)
-        frame = Frame(
-            self.node, targets, self.number, now, end, scheme, bits, received_w, nav, service,
-            tuple(service.attempts), payload, aggregate, answer_bits,
-        )  # fmt: skip
-        self.number += frame.packets
+            self.send_data(frame, service)
+
+    def send_announced(self, frame: Frame, service: Service) -> None:
+        """Send the packet for which the receiver is ready, unless its attempt has ended."""
+        if not service.attempts:
+            self.finish_packet(service)
+            return
+        frame.number = self.number
+        frame.received_w = self.engine.radio.received_w(self.node, self.now)
+        self.send_data(frame, service)
+
+    def send_data(self, frame: Frame, service: Service) -> None:
+        service.on_sent(self.now, frame.end_ns - self.now)
+        self.engine.radio.record_sent(frame, self.engine.gain)
+        self.send(frame)
+
+    def send(self, frame: Frame) -> None:
+        """Send a frame that is the station's own, not an answer."""
         self.frame = frame
+        self.transmit(frame)
+
+    def transmit(self, frame: Frame) -> None:
+        self.number += frame.packets
         self.locked = None
-        self.tx_end_ns = self.busy_ns = end
-        service.on_sent(now, end - now)
-        radio.record_sent(frame, engine.gain)
-        engine.send(frame)
+        self.tx_end_ns = self.busy_ns = frame.end_ns
+        self.engine.send(frame)
 
     # The air.
 
@@ -327,30 +333,25 @@ class _Station:
             if self.tx_end_ns > frame.start_ns:
                 raise half_duplex_violation(engine.setup.world.names[self.node], to_s(now))
             frame.reached.append(self.node)
-            if frame.needs_ack:
-                if frame.service is not None:
+            # A request to send gets no answer during a NAV.
+            ready = frame.announced is None or self.nav_ns <= now
+            if frame.service is not None and frame.needs_ack and ready:
+                if frame.announced is None:
                     frame.service.on_reached(frame.attempts, frame.ack_ns)
-                self.busy_ns = max(self.busy_ns, frame.nav_ns)
-                engine.env.at(now + SIFS_NS, partial(self.send_ack, frame), late=_BEGIN)
+                else:
+                    frame.service.on_answer(frame.attempts, frame.ack_ns)
+                self.busy_ns = max(self.busy_ns, frame.answer_ns)
+                engine.env.at(now + SIFS_NS, partial(self.send_answer, frame), late=_BEGIN)
                 return
         elif decoded:
             self.busy_ns = max(self.busy_ns, frame.nav_ns)
+            self.nav_ns = max(self.nav_ns, frame.nav_ns)
         if self.frame is None:
             self.resume()
 
-    def send_ack(self, frame: Frame) -> None:
-        """Acknowledge a frame."""
-        radio, now = self.engine.radio, self.now
-        scheme = radio.phy.control(frame.scheme)
-        received_w = radio.received_w(self.node, now)
-        ack = Frame(
-            self.node, (frame.source,), self.number, now, frame.nav_ns, scheme, frame.answer_bits,
-            received_w,
-        )  # fmt: skip
-        self.number += 1
-        self.locked = None
-        self.tx_end_ns = self.busy_ns = frame.nav_ns
-        self.engine.send(ack)
+    def send_answer(self, frame: Frame) -> None:
+        """Answer a frame."""
+        self.transmit(answer(self.engine.radio, frame, self.node, self.number))
 
     def on_ack_timeout(self, frame: Frame) -> None:
         """Handle the expiry of an acknowledgement timeout, unless the node receives one."""
@@ -361,9 +362,14 @@ class _Station:
         self.engine.schedule_report()
 
     def on_ack_result(self, frame: Frame, arrived: bool) -> None:
-        """Record whether a frame was acknowledged."""
+        """Record whether a frame was answered; after a clear to send, schedule the packet."""
         service, now = frame.service, self.now
         if service is None or self.frame is not frame:
+            return
+        if arrived and frame.announced is not None:
+            self.frame = frame.announced
+            send = partial(self.send_announced, frame.announced, service)
+            self.engine.env.at(now + SIFS_NS, send, late=_BEGIN)
             return
         if arrived:
             service.on_ack(frame.attempts, frame.payload_bits, now)

@@ -81,6 +81,8 @@ class Radio:
             self.aggregator = Aggregator(
                 self.mac.aggregation, world.phy.standard, self.mac.header_bytes
             )
+        threshold = self.mac.rts_threshold_bytes
+        self._unprotected_bits = None if threshold is None else 8 * threshold
         self._packet_bits = self.air_bits(setup.packet_bits)
         self._detection_w = float(dbm_to_w(self.mac.detection_dbm))
         self._detection = float(db_to_linear(self.mac.detection_snr_db))
@@ -211,6 +213,10 @@ class Radio:
     def air_bits(self, payload_bits: int) -> int:
         """Return the length of a data frame, a whole number of bytes [bit]."""
         return -(-payload_bits // 8) * 8 + 8 * self.mac.header_bytes
+
+    def protects(self, bits: int) -> bool:
+        """Return whether a frame of a length [bit] is announced by a request to send."""
+        return self._unprotected_bits is not None and bits > self._unprotected_bits
 
     # Reception.
 

@@ -50,11 +50,11 @@ class Service:
     Attributes
     ----------
     attempts : attempts under way, in order
-    failures : failed transmissions of the current packet since its last restart
+    failures : failed exchanges of the current packet since its last restart
     tries : number of times that it was sent
     reached : whether the receiver has it, acknowledged or not
     on_air_ns : when its current frame began; -1 if there is none [ns]
-    packets_on_air : number of packets in that frame
+    packets_on_air : number of packets in that frame, 0 in a request to send
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class Service:
         self.failures = self.tries = 0
         self.reached = False
         self.on_air_ns = -1
-        self.packets_on_air = 1
+        self.packets_on_air = 0
         self._packet_bits = packet_bits
         self._mac = mac
         self._trace = trace
@@ -101,9 +101,18 @@ class Service:
         counters = self.counters[attempt]
         return attempt.size_bits - counters.arrived_bits - counters.dropped_bits
 
-    def on_sent(self, now_ns: int, duration_ns: int) -> None:
-        """Record that a frame goes on the air."""
+    def on_request(self, now_ns: int, duration_ns: int) -> None:
+        """Record that a request to send goes on the air."""
         self.on_air_ns = now_ns
+        self.packets_on_air = 0
+        for attempt in self.attempts:
+            self.counters[attempt].sent_ns += duration_ns
+
+    def on_sent(self, now_ns: int, duration_ns: int) -> None:
+        """Record that a packet goes on the air, as the first frame of an exchange or later."""
+        if self.on_air_ns < 0:
+            self.on_air_ns = now_ns
+        self.packets_on_air = 1
         for attempt in self.attempts:
             attempt.sent += 1
             attempt.repeated += self.tries > 0
@@ -113,6 +122,10 @@ class Service:
     def on_reached(self, attempts: tuple[Attempt, ...], ack_ns: int) -> None:
         """Record that the receiver has the current packet and answers with an acknowledgement."""
         self.reached = True
+        self.on_answer(attempts, ack_ns)
+
+    def on_answer(self, attempts: tuple[Attempt, ...], ack_ns: int) -> None:
+        """Record that the receiver answers a frame."""
         for attempt in attempts:
             if attempt in self.counters:
                 self.counters[attempt].ack_ns += ack_ns
@@ -125,7 +138,7 @@ class Service:
 
     def _lose(self, attempt: Attempt, now_ns: int) -> None:
         """Record that a frame delivered nothing of an attempt."""
-        attempt.failed += 1
+        attempt.failed += self.packets_on_air
         attempt.failed_ns += now_ns - self.on_air_ns
 
     def on_ack(self, attempts: tuple[Attempt, ...], bits: int, now_ns: int) -> None:
@@ -136,7 +149,7 @@ class Service:
         self._next()
 
     def on_failure(self, attempts: tuple[Attempt, ...], bits: int, now_ns: int) -> None:
-        """Record a missing acknowledgement; at the retry limit, drop or restart the packet."""
+        """Record a missing answer; at the retry limit, drop or restart the packet."""
         self.failures += 1
         last = self.failures >= self._mac.retry_limit
         for attempt in attempts:

@@ -33,6 +33,7 @@ class StationStates:
     ----------
     busy_ns : end of the period in which the node senses the medium as busy [ns]
     eifs_ns : end of the extended interframe space after a frame that it could not decode [ns]
+    nav_ns : end of the part of that period that decoded frames set (NAV) [ns]
     tx_end_ns : end of the node's last own frame [ns]
     slots : remaining backoff when the medium last fell idle [slots]
     contends : whether the node has a packet to send
@@ -40,7 +41,7 @@ class StationStates:
     starts_ns : when it will send unless it senses a frame before; `NEVER_NS` if not scheduled [ns]
     number : sequence number of its next frame
     locked : frame to which its receiver is locked, if any
-    sending : data frame that it has on the air or that is not acknowledged yet
+    sending : frame that it has on the air or that is not answered yet, or that is about to begin
     backoffs, draws, gains : backoff draws, reception draws and link gains, shared by all stations
     """
 
@@ -48,6 +49,7 @@ class StationStates:
         nodes = setup.world.nodes
         self.nodes = nodes
         self.busy_ns, self.eifs_ns, self.tx_end_ns = [0] * nodes, [0] * nodes, [0] * nodes
+        self.nav_ns = [0] * nodes
         self.slots = [0] * nodes
         self.contends = [False] * nodes
         self.asked_ns = [0] * nodes

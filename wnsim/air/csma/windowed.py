@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from wnsim.air.csma.clique import Clique
 from wnsim.air.csma.contention import Contention
+from wnsim.air.csma.exchange import answer, first_frame
 from wnsim.air.csma.frame import ACK_BITS, Frame
 from wnsim.air.csma.states import NEVER_NS, StationStates
 from wnsim.core.clock import LAST
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from wnsim.air.setup import Setup
     from wnsim.air.transmission import Attempt
 
-_END, _TIMEOUT, _SENSE, _ACK = range(4)
+_END, _TIMEOUT, _SENSE, _ANSWER, _ANNOUNCED = range(5)
 
 
 class Windowed(Contention):
@@ -121,8 +122,10 @@ class Windowed(Contention):
             _, kind, node, frame = heapq.heappop(events)
             if kind == _SENSE:
                 self._sense(frame)
-            else:
-                self._send_ack(node, frame)
+            elif kind == _ANSWER:
+                self._send_answer(node, frame)
+            elif frame.service is not None:
+                self._send_announced(node, frame, frame.service)
         while (starting := states.pop_start(now)) is not None:
             if self.queues[starting]:
                 self._send_packet(starting, self.queues[starting][0], now)
@@ -155,44 +158,34 @@ class Windowed(Contention):
     # Frames.
 
     def _send_packet(self, node: int, service: Service, now: int) -> None:
-        """Send the packet at the head of a queue."""
-        radio, states = self.radio, self.states
+        """Send the packet at the head of a queue, or a request to send it."""
+        states = self.states
         service.begin(now)
-        targets = tuple([attempt.target for attempt in service.attempts])
-        scheme = radio.scheme(node, targets, service.transmission.quantile, now)
-        aggregate = service.aggregate(scheme)
-        if aggregate is None:
-            payload, answer_bits = service.next_bits(), ACK_BITS
-            bits = radio.air_bits(payload)
-        else:
-            payload, answer_bits = aggregate.payload_bits, aggregate.answer_bits
-            bits = aggregate.bits
-        end = now + scheme.duration_ns(bits)
-        nav = 0
-        if not service.multicast:
-            nav = end + SIFS_NS + radio.phy.control(scheme).duration_ns(answer_bits)
-        frame = Frame(
-            node, targets, states.number[node], now, end, scheme, bits,
-            radio.received_w(node, now), nav, service, tuple(service.attempts), payload,
-            aggregate, answer_bits,
-        )  # fmt: skip
+        frame = first_frame(self.radio, service, node, states.number[node], now)
         states.slots[node] = 0
         states.sending[node] = frame
-        service.on_sent(now, end - now)
-        radio.record_sent(frame, states.gains.gain)
+        if frame.announced is not None:
+            service.on_request(now, frame.end_ns - now)
+        else:
+            service.on_sent(now, frame.end_ns - now)
+            self.radio.record_sent(frame, states.gains.gain)
         self._send(frame)
 
-    def _send_ack(self, node: int, frame: Frame) -> None:
-        """Acknowledge a frame."""
-        now = frame.end_ns + SIFS_NS
-        scheme = self.radio.phy.control(frame.scheme)
-        received_w = self.radio.received_w(node, now)
-        number = self.states.number[node]
-        ack = Frame(
-            node, (frame.source,), number, now, frame.nav_ns, scheme, frame.answer_bits,
-            received_w,
-        )  # fmt: skip
-        self._send(ack)
+    def _send_announced(self, node: int, frame: Frame, service: Service) -> None:
+        """Send the packet for which the receiver is ready, unless its attempt has ended."""
+        states, now = self.states, frame.start_ns
+        if not service.attempts:
+            self._finish_packet(frame, now)
+            return
+        frame.number = states.number[node]
+        frame.received_w = self.radio.received_w(node, now)
+        service.on_sent(now, frame.end_ns - now)
+        self.radio.record_sent(frame, states.gains.gain)
+        self._send(frame)
+
+    def _send_answer(self, node: int, frame: Frame) -> None:
+        """Answer a frame."""
+        self._send(answer(self.radio, frame, node, self.states.number[node]))
 
     def _send(self, frame: Frame) -> None:
         """Put a frame on the air."""
@@ -287,6 +280,7 @@ class Windowed(Contention):
                 if radio.decodes(node, frame):
                     eifs[node] = 0
                     busy[node] = max(busy[node], frame.nav_ns)
+                    states.nav_ns[node] = max(states.nav_ns[node], frame.nav_ns)
                 else:
                     eifs[node] = eifs_ns
                 states.schedule(node)
@@ -302,11 +296,16 @@ class Windowed(Contention):
                 if states.tx_end_ns[node] > frame.start_ns:
                     raise half_duplex_violation(self.setup.world.names[node], to_s(now))
                 frame.reached.append(node)
-                if frame.needs_ack:
+                if frame.announced is not None and states.nav_ns[node] <= now:
+                    frame.service.on_answer(frame.attempts, frame.ack_ns)
+                elif frame.announced is None and frame.needs_ack:
                     frame.service.on_reached(frame.attempts, frame.ack_ns)
-                    busy[node] = max(busy[node], frame.nav_ns)
-                    heapq.heappush(self._events, (now + SIFS_NS, _ACK, node, frame))
+                else:
+                    states.schedule(node)
                     continue
+                busy[node] = max(busy[node], frame.answer_ns)
+                heapq.heappush(self._events, (now + SIFS_NS, _ANSWER, node, frame))
+                continue
             states.schedule(node)
         if frame.service is not None and not frame.needs_ack:
             frame.service.on_multicast(frame.attempts, frame.reached, frame.payload_bits, now)
@@ -319,8 +318,13 @@ class Windowed(Contention):
             self._on_ack_result(frame, False, frame.end_ns + TIMEOUT_NS)
 
     def _on_ack_result(self, frame: Frame, acked: bool, now: int) -> None:
-        """Record whether a frame was acknowledged."""
+        """Record whether a frame was answered; after a clear to send, schedule the packet."""
         if self.states.sending[frame.source] is not frame or frame.service is None:
+            return
+        if acked and frame.announced is not None:
+            self.states.sending[frame.source] = frame.announced
+            event = (now + SIFS_NS, _ANNOUNCED, frame.source, frame.announced)
+            heapq.heappush(self._events, event)
             return
         if acked:
             frame.service.on_ack(frame.attempts, frame.payload_bits, now)
