@@ -9,6 +9,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 # Processes that share the training of the demo.
 PROCESSES ?= 2
+# Processes that share the tests: one more than processors, as some tests wait for programs.
+WORKERS ?= $(shell expr $$(nproc) + 1)
 BIN     = $(VENV)/bin
 
 .PHONY: install demo test quick docs validation build lowest benchmarks audit clean
@@ -21,7 +23,7 @@ test: $(VENV)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 8 --dist loadfile
 
 quick: $(VENV)/.installed
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m quick

@@ -46,7 +46,8 @@ _ROOMS = {
     "Sidelink": (sidelink.collisions, sidelink.half_duplex, sidelink.reservations),
     "Wi-Fi": (
         contention.frame_errors, contention.saturated_bianchi, contention.performance_anomaly,
-        contention.two_sizes, contention.saturated_ns3, contention.hidden_terminals,
+        contention.two_sizes, contention.saturated_ns3, contention.aggregation,
+        contention.hidden_terminals,
     ),
     "Engines": (engines.equal_engines,),
 }  # fmt: skip

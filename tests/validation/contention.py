@@ -28,6 +28,7 @@ from test_wifi import BITS, db, scheme
 
 from validation.check import Finding, Picture, Row, largest
 from wnsim.mac import Csma
+from wnsim.mac.csma import Aggregation
 from wnsim.phy import Wifi
 
 _NS3 = "ns-3 3.44, mean of 3 seeds"
@@ -248,6 +249,58 @@ def saturated_ns3(full: bool) -> Finding:
         ],
         (picture,) if full else (),
     )  # fmt: skip
+
+
+def aggregation(full: bool) -> Finding:
+    """Compare the goodput of saturated stations with and without aggregation and requests to send.
+
+    The reference are 24 configurations. Those that were set aside before any result was seen are a
+    row of their own.
+    """
+    table = rows("wifi_aggregation_ns3.csv")
+    keys = ("standard", "mcs", "stations", "aggregation", "rts", "held_out")
+    cases = list(dict.fromkeys(tuple(row[key] for key in keys) for row in table))
+    if not full:
+        cases = [case for case in cases if case[2] == "5" and case[0] == "ax"]
+    parts: dict[str, list[tuple[float, float]]] = {}
+    for case in cases:
+        of_case = [row for row in table if tuple(row[key] for key in keys) == case]
+        theirs = [float(row["goodput_mbps"]) for row in of_case]
+        seconds = int(of_case[0]["duration_s"]) if full else 1
+        found = _aggregated_mbps(case, seeds=2 if full else 1, seconds=seconds)
+        name = "set aside" if case[5] == "1" else "aggregated" if case[3] == "1" else "single"
+        parts.setdefault(name, []).append((found, float(np.mean(theirs))))
+    made = []
+    for name, what in (
+        ("single", "goodput of saturated stations, 802.11n and ax, single packets"),
+        ("aggregated", "the same with A-MPDU"),
+        ("set aside", "the same, configurations set aside before the comparison"),
+    ):
+        if name in parts:
+            mine, theirs_mbps = zip(*parts[name], strict=True)
+            worst = largest(mine, theirs_mbps, relative=True)
+            made.append(Row(what, "ns-3 3.44, mean over seeds", len(mine), worst, 3.0, "%"))
+    return Finding(made)
+
+
+def _aggregated_mbps(case: tuple[str, ...], seeds: int, seconds: int) -> float:
+    """Return the goodput of a configuration, the mean over seeds [Mbit/s]."""
+    standard, mcs, stations, aggregated, rts, _ = case
+    count = max(int(stations), 2)
+    mac = Csma(
+        # With the QoS control field.
+        header_bytes=38,
+        retry_limit=7,
+        aggregation=Aggregation() if aggregated == "1" else None,
+        rts_threshold_bytes=0 if rts == "1" else None,
+    )
+    found = []
+    for seed in range(1, seeds + 1):
+        world = make_world(circle(count, 0.4), Wifi(standard=standard, mcs=int(mcs)))
+        offers = [Offer(0, n, ((n + 1) % count,), 10**10) for n in range(int(stations))]
+        attempts, _ = drive(world, mac, offers, until_ns=seconds * 10**9, seed=seed)
+        found.append(packets(attempts) * 1400 * 8 / seconds / 1e6)
+    return float(np.mean(found))
 
 
 def hidden_terminals(full: bool) -> Finding:
