@@ -369,6 +369,17 @@ def test_what_is_no_axis_is_not_drawn(tmp_path: Path, swept: list[dict[str, obje
     assert not (tmp_path / "figures" / "swept.csv").exists()
 
 
+def test_no_panel_is_left_empty(tmp_path: Path) -> None:
+    """Law: three metrics have three of four panels, and the fourth is not shown."""
+    runs = make_swept(tmp_path, [("a", {"k": value}, [0.1]) for value in (1, 2)])
+    with (tmp_path / "summary.csv").open("a") as file:
+        file.writelines(f"{run},energy_total_j,5\n" for run in runs)
+    figure = Figure()
+    FIGURES["swept"](figure, read_lines(tmp_path, runs))
+    assert [axes.get_visible() for axes in figure.axes] == [True, True, True, False]
+    assert all(axes.lines for axes in figure.axes[:3])
+
+
 def test_swept_names_keep_their_order(tmp_path: Path) -> None:
     names = ["random", "full", "agglomerative"]
     draw(tmp_path, make_swept(tmp_path, [("a", {"fl.topology": name}, [0.1]) for name in names]))

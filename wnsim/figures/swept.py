@@ -54,7 +54,7 @@ def metrics_over_values(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame |
     table = table[table["metric"].isin(names)]
     rows = 1 if len(names) < 3 else 2
     figure.set_size_inches(PAGE_WIDTH_IN, COLUMN_IN[1] * rows)
-    panels = figure.subplots(rows, -(-len(names) // rows), squeeze=False).flat
+    panels = figure.subplots(rows, -(-len(names) // rows), squeeze=False).ravel()
     curves = list(dict.fromkeys(table["curve"]))
     values = list(dict.fromkeys(table[key]))
     numeric = all(isinstance(value, int | float) for value in values)
@@ -71,10 +71,9 @@ def metrics_over_values(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame |
             axes.set_xticks(list(at.values()), [short(str(value)) for value in values])
         elif min(values) > 0 and max(values) >= _WIDE * min(values):
             logarithmic(axes)
-    for axes in list(panels):
+    for axes in panels[len(names) :]:
         axes.set_visible(False)
-    if any(handles):
-        legend_above(figure, list(handles.values()))
+    legend_above(figure, list(handles.values()))
     return table
 
 
