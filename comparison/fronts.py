@@ -59,7 +59,7 @@ def draw(lines: Sequence[Line], path: Path) -> None:
 
 def _panel(axes: Axes, lines: Sequence[Line], column: str, scale: float, dpi: float) -> None:
     costs = [scale * line.mean(column) for line in lines]
-    gains = [mean(100 * line.runs["accuracy_all_tasks"].fillna(0.0)) for line in lines]
+    gains = [mean(line.accuracies) for line in lines]
     competing = [place for place, line in enumerate(lines) if line.competes]
     on = front([costs[place] for place in competing], [gains[place].mean for place in competing])
     best = sorted(

@@ -45,6 +45,11 @@ class Line:
         return float(self.runs[column].mean())
 
     @property
+    def accuracies(self) -> pd.Series:
+        """Accuracy on all tasks by seed [%]; 0 for a run that diverged."""
+        return _points(self.runs)
+
+    @property
     def significant(self) -> bool:
         """Whether the difference to the reference is significant."""
         return self.p < _SIGNIFICANT
@@ -91,7 +96,7 @@ def reported(field: Field, entries: Sequence[Entry], rows: Rows) -> list[Line]:
             continue
         unit = study.report(field, entry, rows)
         found.append((entry, rows.of(unit).set_index("seed"), tuning.chosen(field, entry, rows)))
-    accuracies = {entry.name: _points(runs) for entry, runs, _ in found}
+    accuracies = {entry.name: _points(runs).to_dict() for entry, runs, _ in found}
     baseline = accuracies.get(REFERENCE, {})
     names = [entry.name for entry, _, _ in found if entry.name != REFERENCE]
     adjusted = holm([p_value(accuracies[name], baseline) for name in names])
@@ -103,12 +108,12 @@ def reported(field: Field, entries: Sequence[Entry], rows: Rows) -> list[Line]:
         )
         for entry, runs, chosen in found
     ]  # fmt: skip
-    return sorted(lines, key=lambda line: -line.mean("accuracy_all_tasks"))
+    return sorted(lines, key=lambda line: -line.accuracies.mean())
 
 
-def _points(runs: pd.DataFrame) -> dict[int, float]:
-    """Return the accuracy on all tasks by seed in percent; 0 for a run that diverged."""
-    return {int(seed): 100.0 * x for seed, x in runs["accuracy_all_tasks"].fillna(0.0).items()}
+def _points(runs: pd.DataFrame, tasks: str = "all_tasks") -> pd.Series:
+    """Return an accuracy by seed in percent; 0 for a run that diverged."""
+    return 100.0 * runs[f"accuracy_{tasks}"].fillna(0.0)
 
 
 def _about(field: Field, lines: Sequence[Line], defined: int) -> str:
@@ -133,10 +138,7 @@ def _table(field: Field, lines: Sequence[Line]) -> str:
         runs = line.runs
         rate = f"{line.learning_rate:g}" + (" (end of the grid)" if line.at_end else "")
         cells = [line.entry.name + (" (bound)" if line.entry.bound else ""), rate]
-        cells += [
-            _cell(100 * runs[f"accuracy_{name}"].fillna(0.0))
-            for name in ("all_tasks", "worst_task")
-        ]
+        cells += [_cell(line.accuracies), _cell(_points(runs, "worst_task"))]
         cells.append(_MISSING if line is reference else _difference(line))
         cells += [_ratio(line.mean(each), reference.mean(each)) for each in traffic]
         cells += [_cell(runs["simulated_s"], 0), _cell(runs["energy_total_j"] / 1e3)]
@@ -152,7 +154,7 @@ def _front(lines: Sequence[Line], cost: str) -> list[bool]:
     """Return which of all methods are on the front of those that compete."""
     ours = [line for line in lines if line.competes]
     costs = [line.mean(cost) for line in ours]
-    gains = [float(line.runs["accuracy_all_tasks"].fillna(0.0).mean()) for line in ours]
+    gains = [float(line.accuracies.mean()) for line in ours]
     on = {line.entry.name: is_on for line, is_on in zip(ours, front(costs, gains), strict=True)}
     return [on.get(line.entry.name, False) for line in lines]
 
