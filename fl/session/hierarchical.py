@@ -16,10 +16,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import simpy
-
 from ..config import Hierarchical
-from .base import Session, Steps
+from .aggregator import AggregatorSession
+from .base import Steps
 from .received_update import ReceivedUpdate
 
 if TYPE_CHECKING:
@@ -31,21 +30,12 @@ BACKHAUL = "backhaul"
 """Kind of the messages between stations and server."""
 
 
-class HierarchicalSession(Session):
+class HierarchicalSession(AggregatorSession):
     """Rounds of devices, stations and a server; see `Session`."""
 
     def prepare(self) -> None:
-        """Locate the server.
-
-        Raises
-        ------
-        ValueError
-            if there is no base station
-        """
-        server = self.network.server
-        if server is None:
-            raise ValueError("protocol hierarchical needs a base station, got none")
-        self._server = server
+        """Locate the server, and begin without averages; see `AggregatorSession`."""
+        super().prepare()
         protocol = self.learning.protocol
         self._every = protocol if isinstance(protocol, Hierarchical) else Hierarchical()
         # Averages of the stations, and the weights in them since the last average of the cloud.
@@ -120,29 +110,15 @@ class HierarchicalSession(Session):
             # The device may have moved into another cell while it trained.
             target = self._stations()[me]
             size, events = self.send_update(me, [target], number, trained)
-            yield from self._wait(events[target])
+            yield from self.wait_for_transfer(events[target])
         times_s = (start_s, trained_s)
         self.record_round(
             number, me, trained, times_s, (int(averages), size), received, [0] * len(received)
         )
 
-    def _wait(self, event: simpy.Event) -> Steps:
-        """Wait for a transfer; if it fails, until the deadline."""
-        sent_s = self.network.now_s
-        transfer = yield event
-        if not transfer.delivered:
-            left_s = sent_s + self.learning.deadline_s - self.network.now_s
-            yield self.network.timeout(max(0.0, left_s))
-
     def _received(self, node: int, number: int) -> list[ReceivedUpdate]:
         """Return the updates of a round in a node's inbox, by sender, and clear it."""
-        inbox = self.network.inbox[node]
-        payloads = [message.payload for message in inbox.items]
-        inbox.items.clear()
-        current = [
-            each for each in payloads if isinstance(each, ReceivedUpdate) and each.round == number
-        ]
-        return sorted(current, key=lambda each: each.device)
+        return sorted(self.take_updates(node, number), key=lambda each: each.device)
 
     def _average_at_stations(self, number: int) -> None:
         """Average at each station what has arrived there."""

@@ -29,7 +29,8 @@ from ..config import Server
 from ..config.selection import ImportanceChannel
 from ..topology import CONTROL
 from ..updates.codec import HEADER_BYTES
-from .base import Session, Steps
+from .aggregator import AggregatorSession
+from .base import Steps
 from .received_update import ReceivedUpdate
 from .selection import Choice, LastRound, Reports, SelectionContext, selector_of
 
@@ -71,21 +72,12 @@ class _Round:
             self.enough.succeed()
 
 
-class ServerSession(Session):
+class ServerSession(AggregatorSession):
     """Rounds of a server; see `Session`."""
 
     def prepare(self) -> None:
-        """Locate the server.
-
-        Raises
-        ------
-        ValueError
-            if there is no base station
-        """
-        server = self.network.server
-        if server is None:
-            raise ValueError("protocol server needs a base station, got none")
-        self._server = server
+        """Locate the server, and begin without an average; see `AggregatorSession`."""
+        super().prepare()
         protocol = self.learning.protocol
         self._protocol = protocol if isinstance(protocol, Server) else Server()
         weight = np.array([self.trainer.weight(device) for device in range(self.devices)])
@@ -251,32 +243,16 @@ class ServerSession(Session):
         size = 0
         if self.trainer.method.exchanges:
             size, events = self.send_update(me, [self._server], number, trained)
-            yield from self._wait_for_transfer(events[self._server], me, this)
+            if (yield from self.wait_for_transfer(events[self._server])):
+                this.arrive(me)
         receivers = int(self.trainer.method.exchanges)
         times_s = (start_s, trained_s)
         staleness = [0] * len(received)
         self.record_round(number, me, trained, times_s, (receivers, size), received, staleness)
 
-    def _wait_for_transfer(self, event: simpy.Event, me: int, this: _Round) -> Steps:
-        """Wait for an update's transfer; if it fails, until the server's deadline."""
-        sent_s = self.network.now_s
-        transfer = yield event
-        if transfer.delivered:
-            this.arrive(me)
-        else:
-            left_s = sent_s + self.learning.deadline_s - self.network.now_s
-            yield self.network.timeout(max(0.0, left_s))
-
     def _average_received(self, this: _Round, selected: Sequence[int]) -> None:
         """Average the updates of a round that have arrived and are counted."""
-        inbox = self.network.inbox[self._server]
-        payloads = [message.payload for message in inbox.items]
-        inbox.items.clear()
-        current = [
-            each
-            for each in payloads
-            if isinstance(each, ReceivedUpdate) and each.round == this.number
-        ][: this.count]
+        current = self.take_updates(self._server, this.number)[: this.count]
         received = [
             self.receive(self._server, each)
             for each in sorted(current, key=lambda each: each.device)
