@@ -27,6 +27,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from wnsim.storage.records import processor
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -296,16 +298,6 @@ def make_table(title: str) -> None:
 def today() -> str:
     """Return the date."""
     return datetime.now(UTC).date().isoformat()
-
-
-def processor() -> str:
-    """Return the name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    except OSError:
-        return platform.machine()
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def main() -> None:

@@ -87,9 +87,10 @@ class Wifi:
                 f"mcs must be at most {len(kind.schemes) - 1} with standard {self.standard}, got "
                 f"{self.mcs}"
             )
-        rates = [self._rates(width) for width in kind.subcarriers]
-        if self.rate_mbps is not None and all(each.fixed is None for each in rates):
-            raise ValueError(_no_rate(self.rate_mbps, rates[0]))
+        if self.rate_mbps is not None:
+            rates = [self._rates(width) for width in kind.subcarriers]
+            if all(each.fixed is None for each in rates):
+                raise ValueError(_no_rate(self.rate_mbps, rates[0]))
 
     def rates(self, bandwidth_hz: float) -> WifiRates:
         """Return the schemes on a channel of a bandwidth [Hz].

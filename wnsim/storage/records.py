@@ -238,7 +238,7 @@ def write_manifest(folder: Path, digests: Mapping[str, str], facts: Mapping[str,
         "sha256": dict(digests),
         "versions": _versions(),
         "commit": _commit(),
-        "machine": {"system": platform.platform(), "processor": _processor()},
+        "machine": {"system": platform.platform(), "processor": processor()},
     }
     write(folder / MANIFEST, (json.dumps(manifest, indent=2, ensure_ascii=False) + "\n").encode())
 
@@ -348,7 +348,7 @@ def _commit() -> str | None:
     return done.stdout.strip()
 
 
-def _processor() -> str:
+def processor() -> str:
     """Return the name of the processor, with what tells its generation where names are general.
 
     Last digits of results depend on the instructions that a generation has.
