@@ -19,7 +19,7 @@ from wnsim.scenario.errors import ScenarioError
 
 from . import page, study
 from .entries import HERE, entries, fields
-from .rows import of_field
+from .rows import of_field, tasks_of_field
 
 ROOT = HERE.parent
 
@@ -31,13 +31,15 @@ def main() -> int:
     parser.add_argument("--methods", help="methods, separated by commas; all by default")
     parser.add_argument("--jobs", type=int, default=1, help="number of processes")
     parser.add_argument("--tune", action="store_true", help="tune learning rates only")
+    parser.add_argument("--tasks", type=Path, help="folder of the tasks of real text")
     parser.add_argument("--page", action="store_true", help="write the page only")
     parser.add_argument("--scratch", type=Path, default=ROOT / "build" / "comparison")
     options = parser.parse_args()
     try:
         known = fields()
         methods = entries(known)
-        wanted = options.fields or list(known)
+        runnable = [name for name, field in known.items() if options.tasks or not field.needs_tasks]
+        wanted = options.fields or runnable
         named = options.methods.split(",") if options.methods else list(methods)
         for name, all_of in [(n, known) for n in wanted] + [(n, methods) for n in named]:
             if name not in all_of:
@@ -45,8 +47,9 @@ def main() -> int:
         for field in () if options.page else (known[name] for name in wanted):
             chosen = [methods[name] for name in named if field.name in methods[name].fields]
             study.complete(
-                field, chosen, of_field(field, HERE), options.scratch,
+                field, chosen, of_field(field, HERE), tasks_of_field(field, HERE), options.scratch,
                 jobs=options.jobs, only_tune=options.tune,
+                tasks=options.tasks and options.tasks.resolve(),
             )  # fmt: skip
         page.write(known.values(), list(methods.values()), HERE, ROOT / "docs")
     except ScenarioError as error:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +46,19 @@ class Field:
         return range(self.data["seed"], self.data["seed"] + self.data["repeat"])
 
     @property
+    def development(self) -> tuple[int, ...]:
+        """Seeds on which learning rates are chosen: half as many as are reported, at most two."""
+        return DEVELOPMENT[: max(1, self.data["repeat"] // 2)]
+
+    @property
     def target(self) -> float:
         """Accuracy to which bytes, seconds and joules are counted."""
         return float(self.data["fl"]["target_accuracies"][0])
+
+    @property
+    def needs_tasks(self) -> bool:
+        """Whether the tasks are files of the user's, in a folder that the command names."""
+        return isinstance(self.data["fl"].get("tasks"), Mapping)
 
 
 @dataclass(frozen=True)
@@ -63,6 +73,7 @@ class Entry:
     method : section `fl.method`, without the learning rate
     learning_rates : grid of the tuning, ascending
     fields : for each field in which the method is defined, further keys of `fl`
+    grids : grids of the fields that have one of their own
     """
 
     name: str
@@ -72,6 +83,11 @@ class Entry:
     method: Mapping[str, Any]
     learning_rates: tuple[float, ...]
     fields: Mapping[str, Mapping[str, Any]]
+    grids: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+
+    def grid(self, of: Field) -> tuple[float, ...]:
+        """Return the learning rates that are tried first in a field."""
+        return self.grids.get(of.name, self.learning_rates)
 
 
 @dataclass(frozen=True)
@@ -157,15 +173,18 @@ def entries(known: Mapping[str, Field], folder: Path = HERE) -> dict[str, Entry]
                 f"methods/{path.name}: fields: no field {sorted(unknown)[0]!r}; "
                 f"known: {', '.join(sorted(known))}"
             )
-        rates = sorted(map(float, data["learning_rates"]))
-        further = {name: keys or {} for name, keys in data["fields"].items()}
+        further = {name: dict(keys or {}) for name, keys in data["fields"].items()}
+        grids = {
+            name: _grid(keys.pop("learning_rates"))
+            for name, keys in further.items()
+            if "learning_rates" in keys
+        }
         found[path.stem] = Entry(
-            path.stem,
-            data["source"],
-            data["claim"],
-            data["bound"],
-            data["method"],
-            tuple(rates),
-            further,
-        )
+            path.stem, data["source"], data["claim"], data["bound"], data["method"],
+            _grid(data["learning_rates"]), further, grids,
+        )  # fmt: skip
     return found
+
+
+def _grid(rates: Iterable[float]) -> tuple[float, ...]:
+    return tuple(sorted(map(float, rates)))

@@ -1,13 +1,18 @@
-"""Rows of the comparison, one per run, kept as a CSV file for each field."""
+"""Rows of the comparison, one per run, kept as a CSV file for each field.
+
+Fields with real text have a second file, with the accuracy on each task by each scoring rule.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+
+from fl.config import SCORING_RULES
 
 from .entries import Field, Unit
 
@@ -21,6 +26,13 @@ COLUMNS = (
     "method", "phase", "learning_rate", "seed", "key", "commit", "state", "wall_s", *METRICS,
     *TO_TARGET,
 )  # fmt: skip
+RULES = ("accuracy", *(f"accuracy_{rule.replace('-', '_')}" for rule in SCORING_RULES))
+TASK_COLUMNS = (
+    "method", "phase", "learning_rate", "seed", "key", "task", "majority_accuracy",
+    *(f"{part}{rule}" for part in ("", "own_", "untrained_") for rule in RULES),
+)  # fmt: skip
+"""Accuracies over all devices, over those that train on the task, and of the untrained model."""
+_SAME = ("method", "phase", "learning_rate", "seed")
 _DIGITS = 7
 
 
@@ -30,11 +42,17 @@ class Rows:
     Parameters
     ----------
     path : CSV file; made when the first row is added
+    columns : of the file
+    same : columns that identify a row
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, columns: Sequence[str] = COLUMNS, same: Sequence[str] = _SAME
+    ) -> None:
         self.path = path
-        self.table = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=list(COLUMNS))
+        self._columns = list(columns)
+        self._same = list(same)
+        self.table = pd.read_csv(path) if path.is_file() else pd.DataFrame(columns=self._columns)
 
     def of(self, unit: Unit) -> pd.DataFrame:
         """Return the rows of a unit, in order of their seeds."""
@@ -43,10 +61,12 @@ class Rows:
 
     def add(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Add rows and write the file; older rows of the same runs are replaced."""
-        new = pd.DataFrame(list(rows), columns=list(COLUMNS))
+        new = pd.DataFrame(list(rows), columns=self._columns)
+        if new.empty:
+            return
         table = pd.concat([self.table, new], ignore_index=True) if len(self.table) else new
-        same = ["method", "phase", "learning_rate", "seed"]
-        self.table = table.drop_duplicates(same, keep="last").sort_values(same, ignore_index=True)
+        table = table.drop_duplicates(self._same, keep="last")
+        self.table = table.sort_values(self._same, ignore_index=True)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         part = self.path.with_suffix(".part")
         self.table.to_csv(part, index=False, lineterminator="\n", float_format=f"%.{_DIGITS}g")
@@ -72,6 +92,25 @@ def row(unit: Unit, metrics: Mapping[str, float], facts: Mapping[str, Any]) -> d
     }  # fmt: skip
 
 
+def by_task(unit: Unit, seed: int, evaluations: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Yield a row for each task: accuracies at the end of a run, and before its first round."""
+    first, last = (
+        evaluations[evaluations["round"] == number]
+        for number in (evaluations["round"].min(), evaluations["round"].max())
+    )
+    rules = [rule for rule in RULES if rule in evaluations]
+    for task, of_task in last.groupby("task", sort=False):
+        parts = {
+            "": of_task, "own_": of_task[of_task["own_task"]],
+            "untrained_": first[first["task"] == task],
+        }  # fmt: skip
+        means = {
+            f"{part}{rule}": tested[rule].mean() for part, tested in parts.items() for rule in rules
+        }
+        majority = of_task["majority_accuracy"].mean()
+        yield {**_head(unit, seed), "task": task, "majority_accuracy": majority, **means}
+
+
 def diverged(unit: Unit, seed: int) -> dict[str, Any]:
     """Return the row of a run whose training diverged."""
     return {**_head(unit, seed), "state": "diverged"}
@@ -87,3 +126,8 @@ def _head(unit: Unit, seed: int) -> dict[str, Any]:
 def of_field(field: Field, folder: Path) -> Rows:
     """Return the finished runs of a field."""
     return Rows(folder / "results" / f"{field.name}.csv")
+
+
+def tasks_of_field(field: Field, folder: Path) -> Rows:
+    """Return the accuracies on each task of the finished runs of a field."""
+    return Rows(folder / "results" / f"{field.name}-tasks.csv", TASK_COLUMNS, (*_SAME, "task"))

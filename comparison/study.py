@@ -6,8 +6,9 @@ import contextlib
 import multiprocessing
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +19,60 @@ from wnsim.scenario.errors import ScenarioError
 
 from . import rows as table
 from . import tuning
-from .entries import DEVELOPMENT, Entry, Field, Unit
+from .entries import Entry, Field, Unit
 from .rows import Rows
 
 
+@dataclass
+class Finished:
+    """Rows of finished runs.
+
+    Parameters
+    ----------
+    runs : one for each run
+    by_task : one for each run and task, in fields with real text
+    """
+
+    runs: list[dict[str, Any]]
+    by_task: list[dict[str, Any]]
+
+
 def complete(
-    field: Field, chosen: Sequence[Entry], rows: Rows, scratch: Path, *, jobs: int, only_tune: bool
+    field: Field,
+    chosen: Sequence[Entry],
+    rows: Rows,
+    tasks_rows: Rows,
+    scratch: Path,
+    *,
+    jobs: int,
+    only_tune: bool,
+    tasks: Path | None = None,
 ) -> None:
     """Run what a field's table lacks, and add it to the table as it is finished.
 
     Parameters
     ----------
     field, chosen : what is run, and where
-    rows : table of the field
+    rows, tasks_rows : tables of the field, by run and by task
     scratch : folder of the results folders; an interrupted run goes on from there
     jobs : number of processes
     only_tune : whether to leave out the runs of the report
+    tasks : folder of the tasks, for a field that needs one
+
+    Raises
+    ------
+    ScenarioError
+        if a run failed for another reason than divergence, or the folder of tasks is missing
     """
+    if field.needs_tasks and tasks is None:
+        raise ScenarioError(
+            f"{field.path.name}: fl.tasks: the tasks of this field are files of yours; "
+            "name their folder with --tasks FOLDER"
+        )
     began, done = time.perf_counter(), 0
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
-        pending: dict[Future[list[dict[str, Any]]], Unit] = {}
+        pending: dict[Future[Finished], Unit] = {}
         started: set[str] = set()
         while True:
             # One method after another, so that an interrupted command leaves whole ones.
@@ -50,13 +84,15 @@ def complete(
             ]
             for unit in to_do[: jobs - len(pending)]:
                 started.add(unit.key())
-                pending[pool.submit(results, unit, _seeds(unit), scratch)] = unit
+                pending[pool.submit(results, unit, _seeds(unit), scratch, tasks)] = unit
             if not pending:
                 return
             finished, _ = wait(pending, return_when=FIRST_COMPLETED)
             for future in finished:
                 unit = pending.pop(future)
-                rows.add(future.result())
+                found = future.result()
+                tasks_rows.add(found.by_task)
+                rows.add(found.runs)
                 done += 1
                 accuracy = 100 * rows.of(unit)["accuracy_all_tasks"].fillna(0.0).mean()
                 minutes = (time.perf_counter() - began) / 60
@@ -82,8 +118,15 @@ def report(field: Field, entry: Entry, rows: Rows) -> Unit:
     return Unit(field, entry, rate, tuning=False)
 
 
-def results(unit: Unit, seeds: Sequence[int], scratch: Path) -> list[dict[str, Any]]:
+def results(unit: Unit, seeds: Sequence[int], scratch: Path, tasks: Path | None = None) -> Finished:
     """Run a unit with consecutive seeds, and return its rows.
+
+    Parameters
+    ----------
+    unit : what is run
+    seeds : consecutive
+    scratch : folder of the results folders
+    tasks : folder of the tasks, for a field that needs one
 
     Raises
     ------
@@ -91,6 +134,8 @@ def results(unit: Unit, seeds: Sequence[int], scratch: Path) -> list[dict[str, A
         if a run failed for another reason than divergence
     """
     settings = unit.settings() | {"seed": seeds[0], "repeat": len(seeds)}
+    if unit.field.needs_tasks:
+        settings["fl.tasks.folder"] = str(tasks)
     folder = scratch / unit.field.name / f"{unit.entry.name}-{unit.key()}"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f"{folder.name}.log").open("w") as log, contextlib.redirect_stderr(log):
@@ -102,21 +147,28 @@ def results(unit: Unit, seeds: Sequence[int], scratch: Path) -> list[dict[str, A
             failure = error
     states = pd.read_csv(folder / "runs.csv") if (folder / "runs.csv").is_file() else None
     lost = [] if states is None else states.loc[states["state"] == "diverged", "seed"].tolist()
-    found = [*_finished(unit, folder), *(table.diverged(unit, seed) for seed in lost)]
-    if failure is not None and len(found) < len(seeds):
+    found = _finished(unit, folder)
+    found.runs += [table.diverged(unit, seed) for seed in lost]
+    if failure is not None and len(found.runs) < len(seeds):
         raise failure
     shutil.rmtree(folder)
     return found
 
 
-def _finished(unit: Unit, folder: Path) -> Iterator[dict[str, Any]]:
+def _finished(unit: Unit, folder: Path) -> Finished:
+    """Return the rows of the runs in a results folder."""
+    found = Finished([], [])
     if not (folder / "summary.csv").is_file():
-        return
+        return found
     kept = Results(folder)
     metrics = kept.summary.pivot_table(index="run", columns="metric", values="value")
     for name, facts in kept.manifests.items():
-        yield table.row(unit, metrics.loc[name].to_dict(), facts)
+        found.runs.append(table.row(unit, metrics.loc[name].to_dict(), facts))
+        if unit.field.needs_tasks:
+            evaluations = pd.read_csv(folder / name / "evaluations.csv")
+            found.by_task += table.by_task(unit, facts["seed"], evaluations)
+    return found
 
 
 def _seeds(unit: Unit) -> Sequence[int]:
-    return DEVELOPMENT if unit.tuning else unit.field.seeds
+    return unit.field.development if unit.tuning else unit.field.seeds

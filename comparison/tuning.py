@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .entries import DEVELOPMENT, LADDER, Entry, Field, Unit
+from .entries import LADDER, Entry, Field, Unit
 from .rows import Rows
 
 _MOST_EXTENSIONS = 4
@@ -10,7 +10,7 @@ _MOST_EXTENSIONS = 4
 
 def units(field: Field, entry: Entry, rows: Rows) -> list[Unit]:
     """Return the tuning runs that a method still needs; none: its rate can be chosen."""
-    grid = {rate: Unit(field, entry, rate, tuning=True) for rate in entry.learning_rates}
+    grid = {rate: Unit(field, entry, rate, tuning=True) for rate in entry.grid(field)}
     for _ in range(_MOST_EXTENSIONS + 1):
         missing = [unit for unit in grid.values() if not _complete(unit, rows)]
         if missing:
@@ -32,7 +32,7 @@ def chosen(field: Field, entry: Entry, rows: Rows) -> tuple[float, bool]:
     """
     if units(field, entry, rows):
         raise LookupError(entry.name)
-    grid = [Unit(field, entry, rate, tuning=True) for rate in (*entry.learning_rates, *LADDER)]
+    grid = [Unit(field, entry, rate, tuning=True) for rate in (*entry.grid(field), *LADDER)]
     known = {unit.learning_rate: unit for unit in grid if _complete(unit, rows)}
     rate = best(list(known.values()), rows)
     return rate, rate in (min(known), max(known))
@@ -54,7 +54,7 @@ def best(grid: list[Unit], rows: Rows) -> float:
 
 
 def _complete(unit: Unit, rows: Rows) -> bool:
-    return set(DEVELOPMENT) <= set(rows.of(unit)["seed"])
+    return set(unit.field.development) <= set(rows.of(unit)["seed"])
 
 
 def _beyond(rate: float, grid: list[float]) -> float | None:

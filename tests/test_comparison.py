@@ -13,12 +13,13 @@ from scipy import stats
 from comparison import page, study, tuning
 from comparison.entries import DEVELOPMENT, HERE, LADDER, Entry, Field, Unit, entries, fields
 from comparison.ranking import front, holm, p_value
-from comparison.rows import Rows, diverged, row
+from comparison.rows import Rows, by_task, diverged, row, tasks_of_field
 from wnsim.scenario import load
 from wnsim.scenario.errors import ScenarioError
 
 LEARNING = {"target_accuracies": [0.5]}
 FIELD = Field("small", Path("field-small.yaml"), {"seed": 5, "repeat": 3, "fl": LEARNING}, "")
+LARGER = replace(FIELD, data={**FIELD.data, "repeat": 5})
 
 
 def entry(name: str, *rates: float) -> Entry:
@@ -37,10 +38,12 @@ def add(rows: Rows, unit: Unit, accuracies: dict[int, float], sent: float = 1e9)
         rows.add([row(unit, metrics, {"seed": seed, "wall_s": 1.0, "commit": "abc"})])
 
 
-def tune(rows: Rows, of: Entry, by_rate: dict[float, float], sent: float = 1e9) -> None:
+def tune(
+    rows: Rows, of: Entry, by_rate: dict[float, float], sent: float = 1e9, field: Field = FIELD
+) -> None:
     for rate, accuracy in by_rate.items():
-        unit = Unit(FIELD, of, rate, tuning=True)
-        add(rows, unit, dict.fromkeys(DEVELOPMENT, accuracy), sent)
+        unit = Unit(field, of, rate, tuning=True)
+        add(rows, unit, dict.fromkeys(field.development, accuracy), sent)
 
 
 def test_a_grid_grows_at_its_ends_until_the_best_is_inside(tmp_path: Path) -> None:
@@ -73,14 +76,56 @@ def test_a_grid_stops_growing_and_says_so(tmp_path: Path) -> None:
 
 def test_diverged_runs_count_as_nothing_and_silent_methods_by_own_tasks(tmp_path: Path) -> None:
     rows, lora = Rows(tmp_path / "small.csv"), entry("lora", 1e-3, 2e-3, 5e-3)
-    tune(rows, lora, {1e-3: 0.3, 2e-3: 0.4})
-    unit = Unit(FIELD, lora, 5e-3, tuning=True)
+    tune(rows, lora, {1e-3: 0.3, 2e-3: 0.4}, field=LARGER)
+    unit = Unit(LARGER, lora, 5e-3, tuning=True)
     add(rows, unit, {DEVELOPMENT[0]: 0.75})
     rows.add([diverged(unit, DEVELOPMENT[1])])
-    assert tuning.chosen(FIELD, lora, rows) == (2e-3, False)
+    assert tuning.chosen(LARGER, lora, rows) == (2e-3, False)
     local = entry("local", 1e-3, 2e-3, 5e-3)
     tune(rows, local, {1e-3: 0.3, 2e-3: 0.1, 5e-3: 0.2}, sent=0.0)
     assert tuning.chosen(FIELD, local, rows)[0] == 2e-3
+
+
+def test_fields_with_few_seeds_are_tuned_on_one_and_may_have_their_own_grids(
+    tmp_path: Path,
+) -> None:
+    assert (len(FIELD.development), len(LARGER.development)) == (1, 2)
+    assert set(LARGER.development) <= set(DEVELOPMENT)
+    own = replace(entry("own", 1e-3), grids={"small": (1e-2, 2e-2)})
+    rows = Rows(tmp_path / "small.csv")
+    assert [unit.learning_rate for unit in tuning.units(FIELD, own, rows)] == [1e-2, 2e-2]
+    other = replace(FIELD, name="other")
+    assert own.grid(other) == (1e-3,)
+
+
+def test_accuracies_by_task_and_rule(tmp_path: Path) -> None:
+    """Law: means over devices, over those that train on the task, and before the first round."""
+    evaluations = pd.DataFrame(
+        {
+            "round": [0, 0, 2, 2, 2, 2], "task": ["a", "b", "a", "b", "a", "b"],
+            "own_task": [True, False, True, False, False, True], "majority_accuracy": 0.5,
+            "accuracy": [0.1, 0.2, 0.6, 0.4, 0.8, 1.0],
+            "accuracy_sum": [0.3, 0.2, 0.5, 0.7, 0.9, 0.1],
+        }
+    )  # fmt: skip
+    unit = Unit(FIELD, entry("lora", 1e-3), 1e-3, tuning=False)
+    kept = tasks_of_field(FIELD, tmp_path)
+    kept.add(by_task(unit, 5, evaluations))
+    a, b = tasks_of_field(FIELD, tmp_path).of(unit).to_dict("records")
+    assert (a["task"], b["task"]) == ("a", "b")
+    assert (a["accuracy"], b["accuracy"]) == pytest.approx((0.7, 0.7))
+    assert (a["own_accuracy"], b["own_accuracy"]) == pytest.approx((0.6, 1.0))
+    assert (a["untrained_accuracy"], b["untrained_accuracy"]) == pytest.approx((0.1, 0.2))
+    assert (a["accuracy_sum"], b["own_accuracy_sum"]) == pytest.approx((0.7, 0.1))
+    assert math.isnan(a["accuracy_harness"])
+    assert a["majority_accuracy"] == 0.5
+
+
+def test_a_field_of_real_text_asks_for_its_folder(tmp_path: Path) -> None:
+    data = {**FIELD.data, "fl": {**LEARNING, "tasks": {"folder": "tasks"}}}
+    field, rows = replace(FIELD, data=data), Rows(tmp_path / "small.csv")
+    with pytest.raises(ScenarioError, match=r"field-small\.yaml: .* --tasks FOLDER"):
+        study.complete(field, [], rows, rows, tmp_path, jobs=1, only_tune=False)
 
 
 def test_what_changes_the_runs_changes_their_key() -> None:
@@ -173,10 +218,13 @@ def test_rows_survive_their_file(tmp_path: Path) -> None:
 def test_entries_are_valid_in_all_their_fields(name: str) -> None:
     known = fields()
     method = entries(known)[name]
-    assert set(method.learning_rates) <= set(LADDER)
     for field in method.fields:
+        assert set(method.grid(known[field])) <= set(LADDER)
         unit = Unit(known[field], method, method.learning_rates[0], tuning=True)
-        plan = load(known[field].path, settings=unit.settings() | {"repeat": 1})
+        settings = unit.settings() | {"repeat": 1}
+        if known[field].needs_tasks:  # real text and a real model, which are not at hand here
+            settings |= {"fl.tasks": ["home", "topic", "total"], "fl.model": "tiny"}
+        plan = load(known[field].path, settings=settings)
         assert [run.scenario.fl.evaluate_on for run in plan if run.scenario.fl] == ["validation"]
 
 
