@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -279,6 +280,35 @@ def test_sizes_are_those_of_the_run_and_nothing_is_trained(
     second = rounds[rounds["round"] == 2].sort_values("device")
     took_s = (second["trained_s"] - second["start_s"]).to_numpy()
     assert took_s == pytest.approx(found.compute_s, abs=1e-8)
+
+
+def test_operations_are_those_of_the_tokens_that_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Law: for each parameter, four operations a trained token and two a tested one.
+
+    The run draws its examples, which may be longer than the mean, and fills batches up.
+    """
+    from fl.adapters.decoder import Decoder
+    from fl.models.language_model import load
+
+    text = re.sub(r"method: .*", "method: {model: lora, rank: 2}", LEARNING)
+    text = text.replace("local_steps: 1", "local_steps: 8")
+    found = forecast(scenario(tmp_path, text))
+    tokens = {True: 0, False: 0}
+    compute = Decoder.forward
+
+    def counted(decoder: Any, grid: Any, saves: bool, inputs: Any = None) -> Any:
+        tokens[saves] += len(grid.layout.ids)
+        return compute(decoder, grid, saves, inputs)
+
+    monkeypatch.setattr(Decoder, "forward", counted)
+    assert main([str(tmp_path / "s.yaml"), "--out", str(tmp_path / "out"), "--only", "seed=1"]) == 0
+    model, _ = load("tiny")
+    embedding = model.get_input_embeddings().weight
+    inner = sum(each.numel() for each in model.parameters()) - embedding.numel()
+    expected = inner * (4 * tokens[True] + 2 * tokens[False])
+    assert found.wall_flop == pytest.approx(expected, rel=0.2)
 
 
 def test_first_messages_carry_prompt_centroids_too(

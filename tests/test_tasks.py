@@ -15,7 +15,9 @@ import pytest
 from fl.tasks import GENERATED, Example, from_folder, from_hub, generate, validation
 from fl.tasks.facts import answer
 from fl.tasks.words import FEELINGS, NOUNS, PEOPLE
+from wnsim.scenario import load
 from wnsim.scenario.simulation.build import load_tasks
+from wnsim.scenario.simulation.identity import inputs
 from wnsim.scenario.spec.schema import Scenario
 
 
@@ -449,6 +451,20 @@ def test_some_subfolders_of_a_folder(tmp_path: Path) -> None:
     assert [task.name for task in from_folder(tmp_path, 2, 1, ("c", "a"))] == ["c", "a"]
     with pytest.raises(ValueError, match="subfolders must be among a, b, c, got 'd'"):
         from_folder(tmp_path, 2, 1, ("d",))
+
+
+def test_only_the_files_of_these_subfolders_are_inputs(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        _numbered(tmp_path, name, 4, 2)
+    path, found = tmp_path / "s.yaml", []
+    path.write_text(
+        "name: s\ndevices: {count: 6}\n"
+        "fl: {train_examples: 2, test_examples: 1, tasks: {folder: .}}\n"
+    )
+    for subfolders in (["b"], []):
+        (only,) = load(path, settings={"fl.tasks.subfolders": subfolders})
+        found.append(sorted({Path(name).parent.name for name in inputs(only.scenario)}))
+    assert found == [["b"], ["a", "b"]]
 
 
 def test_the_seed_draws_the_examples_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:

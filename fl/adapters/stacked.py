@@ -47,6 +47,7 @@ class AdaptedModel:
     layers, modules : the adapted layers, and their wrappers
     transposed : whether the model stores weights as (inputs, outputs), as GPT-2 does
     parameter_count : number of parameters of the frozen model
+    inner_parameter_count : the same without the embeddings of the input, which are looked up
     vocabulary : number of tokens or classes of the output layer
     checkpointed_blocks : number of blocks that are recomputed, 0 without checkpointing
 
@@ -69,6 +70,8 @@ class AdaptedModel:
         _warn_of_weights_outside(model)
         self._head = output_layer(model)
         self.parameter_count = parameter_count(model)
+        embeddings = parameter_count(lm.get_input_embeddings())
+        self.inner_parameter_count = self.parameter_count - embeddings
         self.modules: list[AdaptedLinear] = []
         layers = []
         for name, module in find(model, target_modules).items():

@@ -15,6 +15,7 @@ from .label_flipping import flip_labels
 from .partition import partition
 
 if TYPE_CHECKING:
+    from ..adapters import AdaptedModel
     from ..config import Learning
     from ..models.sentence_encoder import ExampleEncoder
     from ..tasks import Task
@@ -84,6 +85,13 @@ class Examples:
     def width(self, device: int) -> int:
         """Return the length of a device's rows [token]."""
         return self.rows[device].ids.shape[1]
+
+    def computed_tokens(self, device: int, model: AdaptedModel) -> float:
+        """Return the mean number of tokens of a device's examples that a model computes."""
+        rows = self.rows[device]
+        if model.takes_layouts(self.width(device)):
+            return float(rows.mask.sum(1, dtype=torch.float64).mean())
+        return float(self.width(device))
 
     def training(self, device: int, round_: int) -> list[Encoded]:
         """Return the batches of a device's local steps in a round."""

@@ -94,6 +94,11 @@ class Batch:
         tokens = labels.flatten()[positions + 1]
         return Batch(trees.ids, trees.place[positions], tokens, row, len(chosen), trees)
 
+    @property
+    def computed_tokens(self) -> int:
+        """Number of tokens that a model computes, padding included where it does."""
+        return self.ids.numel() if self.trees is None else int(self.trees.is_used.sum())
+
     def exact(self, model: AdaptedModel, adapters: int) -> torch.Tensor:
         """Return 1 for each row whose answer is exact and 0 for others, (1, adapters, rows)."""
         logits, tokens = self._logits(model, adapters)
@@ -191,6 +196,11 @@ class TestSet:
             self._batches = [Batch.of(encoded, chosen, model.device) for chosen in split]
             self._owners = [*owners[self._order].split(step)]
 
+    @property
+    def computed_tokens(self) -> int:
+        """Number of tokens that a model computes for one adapter."""
+        return sum(batch.computed_tokens for batch in self._batches)
+
     def features(self, model: AdaptedModel) -> tuple[torch.Tensor, ...]:
         """Return the features of the prompts in the frozen model, per layer (examples, inputs)."""
         if self._features is None:
@@ -256,6 +266,11 @@ class Evaluator:
         check_token(model.model, max(one.largest_token for one in self._sets))
         self._token_count = sum(one.token_count for one in self._sets)
         self._without_adapter: list[Score] | None = None
+
+    @property
+    def computed_tokens(self) -> int:
+        """Number of tokens that the model computes to test one adapter on every task."""
+        return sum(one.computed_tokens for one in self._sets)
 
     def accuracies(self, adapters: Sequence[Adapter]) -> list[list[float]]:
         """Return the accuracy of each adapter on each task, between 0 and 1."""

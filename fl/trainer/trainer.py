@@ -41,7 +41,7 @@ from ..models.checks import check_length, check_token
 from ..models.sentence_encoder import Choices
 from ..updates.channel import UpdateChannel
 from ..updates.codec import Update, distance
-from .cost_model import CostModel
+from .cost_model import FORWARD_FLOPS, TRAINING_FLOPS, CostModel
 from .group_state import GroupState
 from .kernels import CALIBRATION, CENTROID_PROMPTS, MIXTURE, TEST, TRAINING, Kernels
 from .state import Calibration, Evaluation, State, from_parts, numbered
@@ -52,6 +52,10 @@ if TYPE_CHECKING:
     from ..engine.ranks import Ranks
     from ..engine.store import Store
     from ..tasks import Task
+
+
+_LARGE = 20_000_000
+"""Number of parameters from which products outweigh everything else."""
 
 
 class Trainer:
@@ -193,6 +197,29 @@ class Trainer:
             total += self.cost_model.forward_flops(prompts * length)
             total += self.cost_model.training_flops(batches * batch * length)
         return total
+
+    def run_flops(self) -> float:
+        """Return the operations of all local steps and tests of a run on this machine [FLOP].
+
+        Padding counts where it is computed. The first tests are of one adapter, the initial one.
+        """
+        learning, devices = self._learning, range(len(self.examples.steps))
+        trained = sum(
+            self.examples.steps[device] * self.examples.computed_tokens(device, self.model)
+            for device in devices
+        )
+        tests = -(-learning.rounds // learning.evaluate_every) * len(devices) + 1
+        tested = tests * self._kernels.evaluator.computed_tokens
+        factor = TRAINING_FLOPS * learning.rounds * learning.batch_size
+        return self.model.inner_parameter_count * (factor * trained + FORWARD_FLOPS * tested)
+
+    @property
+    def sustained_share(self) -> float:
+        """Share of the speed of a large product that local steps and tests sustain here.
+
+        By tests/benchmarks/training.py and real_model.py; good within a factor of about two.
+        """
+        return 0.65 if self.model.inner_parameter_count >= _LARGE else 0.3
 
     def weight(self, device: int) -> float:
         """Return the aggregation weight of a device's update."""

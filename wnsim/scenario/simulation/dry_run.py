@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from wnsim.scenario.simulation.forecast import Forecast
     from wnsim.scenario.spec.schema import Scenario
 
-_UTILIZATION = 0.3
-"""Share of the speed of a large product that training and testing small adapters sustain here, by
-tests/benchmarks/training.py; the estimate is good within a factor of about two."""
-
 
 def lines(scenario: Scenario, repeat: int, speed: float | None = None) -> list[str]:
     """Return the forecast of a scenario as lines of text.
@@ -48,7 +44,8 @@ def lines(scenario: Scenario, repeat: int, speed: float | None = None) -> list[s
         low, high = found.compute_s.min(), found.compute_s.max()
         texts.append(f"computing: {low:.3g} to {high:.3g} s per round and device")
     if found.wall_flop is not None:
-        each_s = found.wall_flop / ((speed or _speed(scenario, found.precision)) * _UTILIZATION)
+        sustained = (speed or _speed(scenario, found.precision)) * found.sustained_share
+        each_s = found.wall_flop / sustained
         text = f"this machine: about {_duration(each_s)} per run"
         if repeat > 1:
             text += f", {_duration(each_s * repeat)} for all {repeat} in sequence"

@@ -24,7 +24,6 @@ from wnsim.scenario.simulation.processes import start
 from wnsim.scenario.simulation.simulate import network_of
 
 if TYPE_CHECKING:
-    from fl.trainer import Trainer
     from wnsim.network import Network
     from wnsim.scenario.simulation.processes import Processes
     from wnsim.scenario.spec.schema import Scenario
@@ -55,6 +54,7 @@ class Forecast:
         devices [s]
     compute_s : (devices,) duration of one round's training [s]
     wall_flop : operations of the run on this machine; None without learning [FLOP]
+    sustained_share : share of the speed of a large product that they sustain
     precision : of the products with frozen weights: `float32` or `bfloat16`
     assumes : whether masks and prompts are assumed, which take long to calibrate
     """
@@ -70,6 +70,7 @@ class Forecast:
     contact_s: Floats | None
     compute_s: Floats
     wall_flop: float | None
+    sustained_share: float
     precision: str
     assumes: bool
 
@@ -122,7 +123,8 @@ def _forecast(scenario: Scenario, world: World, network: Network) -> Forecast:
         range_m,
         contact_s,
         compute_s,
-        None if trainer is None else _work(scenario, trainer),
+        None if trainer is None else trainer.run_flops(),
+        1.0 if trainer is None else trainer.sustained_share,
         "float32" if trainer is None else trainer.precision,
         getattr(getattr(processes.session, "trainer", None), "assumes", False),
     )
@@ -214,22 +216,3 @@ def _range_m(world: World, transfers: tuple[Transfer, ...]) -> float | None:
     best = int(np.argmin(np.where(last, errors, delivered.size + 1)))
     separates = errors[best] <= _MOST_ERRORS * delivered.size and delivered[: best + 1].any()
     return float(distance_m[best]) if separates else None
-
-
-def _work(scenario: Scenario, trainer: Trainer) -> float:
-    """Return the operations of training and evaluation of a run on this machine [FLOP]."""
-    learning = scenario.fl
-    if learning is None:
-        return 0.0
-    examples = trainer.examples
-    devices = range(len(examples.steps))
-    trained = (
-        learning.rounds
-        * learning.batch_size
-        * sum(examples.steps[device] * examples.width(device) for device in devices)
-    )
-    width = np.mean([examples.width(device) for device in devices])
-    tests = 1 + -(-learning.rounds // learning.evaluate_every)
-    tested = tests * len(devices) * sum(len(task.test) for task in trainer.tasks) * width
-    parameters = trainer.model.parameter_count
-    return float(parameters * (4.0 * trained + 2.0 * tested))

@@ -52,7 +52,9 @@ def inputs(scenario: Scenario) -> dict[str, str]:
     if scenario.fl is not None:
         if isinstance(scenario.fl.tasks, Folder):
             folder = Path(scenario.fl.tasks.folder)
-            paths += sorted(path for path in folder.glob("*/*") if path.suffix in SUFFIXES)
+            named = [folder / name for name in scenario.fl.tasks.subfolders]
+            files = [path for each in named or folder.glob("*") for path in each.glob("*")]
+            paths += sorted(path for path in files if path.suffix in SUFFIXES)
         if scenario.fl.initial_adapter is not None:
             paths += sorted(Path(scenario.fl.initial_adapter).glob("adapter_*"))
         model, packed = Path(scenario.fl.model), gguf_file(scenario.fl.model)
