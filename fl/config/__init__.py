@@ -37,6 +37,7 @@ from .methods import (
 )
 from .objectives import Prox
 from .partitions import Dirichlet, Iid, OneTask
+from .privacy import Privacy
 from .product_methods import FedSvd, Flora
 from .protocols import Asynchronous, Hierarchical, Server, Synchronous
 from .robust import Clair, Median, NormClip, TrimmedMean
@@ -118,6 +119,7 @@ __all__ = [
     "Nearest",
     "NormClip",
     "OneTask",
+    "Privacy",
     "ProportionalFair",
     "Prox",
     "Random",
@@ -287,6 +289,7 @@ class Learning:
     weights : aggregation weight of an update: `equal` for all, or its device's number of `examples`
     robust : robust aggregation rule in place of the method's mean
     objective : term of the local objective beside the loss; none by default
+    privacy : differential privacy of what devices release; none by default
     optimizer : optimizer of the local steps; the learning rate is a parameter of the method
     trainer : computation on this machine
     rounds : rounds of training, exchange and aggregation
@@ -335,6 +338,7 @@ class Learning:
     weights: Literal["equal", "examples"] = "examples"
     robust: Robust | None = None
     objective: Objective | None = None
+    privacy: Privacy | None = None
     optimizer: Optimizer = Field(default_factory=AdamW)
     trainer: Computing = Field(default_factory=Computing)
     rounds: Count = 30
@@ -367,6 +371,8 @@ class Learning:
                 f"got method {self.method.model}"
             )
         check_method(self.method, self.optimizer, self.protocol, self.robust)
+        if self.privacy is not None and isinstance(self.method, Centralised):
+            raise ValueError("privacy is for what devices release, and method centralised has none")
         if self.cluster_exchange is not None or self.inference is not None:
             check_sent_whole(self.method)
         more = self.cluster_exchange is not None or self.inference is not None

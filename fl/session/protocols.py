@@ -134,6 +134,9 @@ class SessionTrainer(Protocol):
     def loss(self, trained: Job[State]) -> float:
         """Return the mean loss of a device's local steps [nat]."""
 
+    def epsilon(self, device: int) -> float:
+        """Return the privacy loss of a device up to now, NaN if it is not bounded."""
+
     def check_agreement(self, round_: int, state: str) -> None:
         """Check that the state of the simulation is the same on all ranks."""
 

@@ -5,6 +5,7 @@ Each device minimizes (x - c)^2 / 2 by gradient descent; its adapter is the numb
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
@@ -131,6 +132,10 @@ class QuadraticTrainer:
     def loss(self, trained: Number) -> float:
         """Return the state in place of a loss."""
         return trained.value()
+
+    def epsilon(self, device: int) -> float:
+        """Return NaN: nothing is private."""
+        return math.nan
 
     def check_agreement(self, round_: int, state: str) -> None:
         """Do nothing: a single process agrees with itself."""

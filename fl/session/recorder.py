@@ -80,7 +80,7 @@ class Recorder:
         ages_s = [now_s - each.made_s for each in received]
         row = RoundRow(
             number, device, *times_s, now_s, sent[0], len(received), sent[1], _mean(staleness),
-            _mean(ages_s), math.nan,
+            _mean(ages_s), math.nan, self._trainer.epsilon(device),
         )  # fmt: skip
         self._open_rounds.append((row, trained))
 

@@ -23,6 +23,8 @@ class RoundRow:
         was made
     age_s : mean age of the updates at their aggregation [s]
     loss : mean loss of the local steps [nat]
+    epsilon : bound of the privacy loss of all that the device has released until then, with the
+        delta of `fl.privacy`; NaN without it
     """
 
     round: int
@@ -36,6 +38,7 @@ class RoundRow:
     staleness: float
     age_s: float
     loss: float
+    epsilon: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from ..methods.extensions import (
 from ..mixture.features import centroid
 from ..training.local_steps import LocalTraining, train
 from ..training.objective import objective_of
+from ..training.privacy import GaussianRelease
 from .state import State, to_parts
 
 if TYPE_CHECKING:
@@ -188,6 +189,13 @@ class Kernels:
         terms = (objective_of(self._learning.objective, seed), own)
         return [term for term in terms if term is not None]
 
+    def _release(self, device: int, round_: int) -> GaussianRelease | None:
+        """Return the release of a device in a round; None without privacy."""
+        privacy = self._learning.privacy
+        if privacy is None:
+            return None
+        return GaussianRelease(privacy, key(self._seed, "privacy", device, round_))
+
     def _train(self, jobs: Sequence[Job[Any]]) -> list[Outcome]:
         works = []
         waiting = []
@@ -200,7 +208,10 @@ class Kernels:
             waiting.append(others)
             adapter = masked(self._method, start.adapter, job.device, job.round)
             objectives = self._objectives(job.device, job.round, adapter)
-            works.append(LocalTraining(adapter, moments, batches, rate, trains, objectives))
+            release = self._release(job.device, job.round)
+            works.append(
+                LocalTraining(adapter, moments, batches, rate, trains, objectives, release)
+            )
         optimizer, bound = self._learning.optimizer, self._learning.clip_norm
         outcomes = []
         results = train(self._model, works, optimizer, bound)

@@ -39,6 +39,7 @@ from ..methods.frozen_a.projections import overlaps
 from ..methods.user_updates import OwnUpdates, is_user_defined
 from ..models.checks import check_length, check_token
 from ..models.sentence_encoder import Choices
+from ..training.privacy import epsilon_of
 from ..updates.channel import UpdateChannel
 from ..updates.codec import Update, distance
 from .cost_model import FORWARD_FLOPS, TRAINING_FLOPS, CostModel
@@ -140,6 +141,7 @@ class Trainer:
             masks_of=masks_of_seed(self.method, self.model.layers),
         )
         self._aggregation = Aggregation(self.method, learning.robust, with_a=with_a)
+        self._releases = [0] * devices
         self.examples = Examples(
             learning,
             tasks,
@@ -166,7 +168,7 @@ class Trainer:
             asdict(learning.method), asdict(learning.optimizer), learning.batch_size,
             learning.clip_norm, learning.bits_per_parameter,
             0 if learning.optimizer.schedule == "constant" else learning.rounds,
-            *([] if learning.objective is None else [asdict(learning.objective)]),
+            *(asdict(each) for each in (learning.objective, learning.privacy) if each is not None),
         )  # fmt: skip
         context = digest(
             code_digest(),
@@ -233,6 +235,7 @@ class Trainer:
         device, round_ : device and round, which determine the batches
         start : state before the local steps; None before the first round
         """
+        self._releases[device] += 1
         if pools_examples(self.method):
             # One job, which all devices ask for.
             device = 0
@@ -249,6 +252,14 @@ class Trainer:
         return self.executor.submit(
             Job(self.executor, TRAINING, name, (begin, initial), device, round_, read)
         )
+
+    def epsilon(self, device: int) -> float:
+        """Return the privacy loss of a device up to now, NaN without `fl.privacy`.
+
+        Each round in which it has begun to train counts, also if it sent nothing in it.
+        """
+        privacy = self._learning.privacy
+        return math.nan if privacy is None else epsilon_of(self._releases[device], privacy)
 
     def loss(self, trained: Job[State]) -> float:
         """Return the mean loss of a device's local steps [nat]; all pending jobs are computed."""

@@ -75,6 +75,10 @@ class UntrainedTrainer:
         """Return NaN."""
         return math.nan
 
+    def epsilon(self, device: int) -> float:
+        """Return NaN."""
+        return math.nan
+
     def check_agreement(self, round_: int, state: str) -> None:
         """Do nothing: a forecast has a single process."""
 

@@ -20,6 +20,7 @@ from ..adapters.flat_parameters import FlatParameters, Trained
 from .loss import Batch, batch_loss
 from .objective import LocalObjective, apply
 from .optimizer import Moments, make_stepper
+from .privacy import GaussianRelease
 
 if TYPE_CHECKING:
     from ..config import AdamW, Sgd
@@ -42,6 +43,7 @@ class LocalTraining:
     learning_rate : learning rate of this device
     trains : factors that are trained; None for B, and A if the adapter trains it
     objectives : terms of the local objective beside the loss
+    release : what bounds the change of a round and adds noise to it; None for nothing
     """
 
     adapter: Adapter
@@ -50,6 +52,7 @@ class LocalTraining:
     learning_rate: float
     trains: Trained | None = None
     objectives: Sequence[LocalObjective] = ()
+    release: GaussianRelease | None = None
 
     @property
     def kind(self) -> tuple[bool, bool, bool]:
@@ -108,7 +111,8 @@ def _train_group(
     else:
         rows = CoreParameters(adapters, model.device)
     objectives = [work.objectives for work in works]
-    begin = rows.trained.clone() if any(objectives) else rows.trained
+    needs_begin = any(objectives) or any(work.release for work in works)
+    begin = rows.trained.clone() if needs_begin else rows.trained
     starts = [work.moments for work in works]
     steps = make_stepper(optimizer, rows, starts, [work.learning_rate for work in works])
     gradients = torch.zeros_like(rows.trained)
@@ -134,6 +138,7 @@ def _train_group(
                 apply(objectives, rows, begin, own, is_clipped=False)
                 steps.step(gradients, count)
                 totals[:count] += losses.detach()
+    _release(works, rows, begin)
     counts = [len(work.batches) for work in works]
     losses_of = [
         total / count if count else math.nan
@@ -143,6 +148,18 @@ def _train_group(
         TrainingResult(*one)
         for one in zip(rows.adapters(), steps.moments(), losses_of, strict=True)
     ]
+
+
+def _release(works: Sequence[LocalTraining], rows: FlatParameters, begin: torch.Tensor) -> None:
+    """Bound the changes of the devices that ask for it, and add noise, in place."""
+    for index, work in enumerate(works):
+        if work.release is not None:
+            own = rows.entries(index)
+            mask = None if rows.mask is None else rows.mask[index, own]
+            rows.trained[index, own] = work.release.apply(
+                begin[index, own], rows.trained[index, own], mask
+            )
+    rows.refresh(len(works))
 
 
 def _step_ranges(counts: Sequence[int]) -> list[tuple[int, int, int]]:

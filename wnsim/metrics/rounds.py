@@ -25,6 +25,7 @@ DEFINITIONS = {
     "round_airtime_s": "airtime of that update's successful transmissions [s]",
     "round_retransmission_s": "airtime of that update's failed transmissions [s]",
     "round_backhaul_s": "that update on the backhaul [s]",
+    "epsilon": "privacy loss of the most exposed device, with the delta of `fl.privacy`",
     "round_waiting_s": "waiting while no update that will be received is in transit [s]",
 }
 
@@ -58,6 +59,8 @@ def of_rounds(rounds: pd.DataFrame, transfers: pd.DataFrame) -> dict[str, Any]:
         "round_latency_p95_s": latency_s.quantile(0.95),
         "straggler_ratio": late.mean(),
     }
+    if "epsilon" in rounds and rounds["epsilon"].notna().any():
+        metrics["epsilon"] = rounds["epsilon"].max()
     updates = transfers[transfers["kind"] == "update"]
     # Clients exchange with a server, or with the aggregators at base stations.
     updates = updates.assign(goes_up=fixed(updates["target"]), goes_down=fixed(updates["source"]))

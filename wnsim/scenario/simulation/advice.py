@@ -70,6 +70,8 @@ def notes(scenario: Scenario) -> list[str]:
             "tasks.draw is first: each seed trains and tests on the same examples, so that "
             "intervals over seeds leave out how results depend on the data"
         )
+    if learning is not None and learning.privacy is not None:
+        found += _uncovered(learning)
     topology = None if learning is None else learning.topology
     if getattr(topology, "model", "") == "random" and 0 < degree < 2 < count:
         found.append(f"random graphs of degree {degree} are never connected")
@@ -80,6 +82,18 @@ def notes(scenario: Scenario) -> list[str]:
             f"{payload.length} tokens a step); the trained model is {scenario.fl.model}"
         )
     return found
+
+
+def _uncovered(learning: Learning) -> list[str]:
+    """Return a note on what devices send that `fl.privacy` does not cover."""
+    sent = []
+    if getattr(learning.method, "mask", "random") != "random":
+        sent.append("masks")
+    if learning.inference is not None or learning.topology.model == "similarity":
+        sent.append("prompt centroids")
+    if not sent:
+        return []
+    return [f"epsilon does not cover {' and '.join(sent)}, which follow from the examples"]
 
 
 def _heights_of_links(

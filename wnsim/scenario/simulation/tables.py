@@ -43,7 +43,7 @@ _CLUSTER_COLUMNS = (
 )  # fmt: skip
 _ROUND_COLUMNS = (
     "round", "device", "start_s", "trained_s", "end_s", "neighbors", "updates_received",
-    "offered_bytes", "staleness", "age_s", "loss",
+    "offered_bytes", "staleness", "age_s", "loss", "epsilon",
 )  # fmt: skip
 _MEMBER_COLUMNS = ("round", "time_s", "cluster", "device")
 _FORGETTING_COLUMNS = (
