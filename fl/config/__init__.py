@@ -52,7 +52,7 @@ from .selection import (
     RandomClients,
     RoundRobin,
 )
-from .sparse_methods import ChocoLora, EcoLora, FedLoDrop, Flasc, FsLora, Soft
+from .sparse_methods import ChocoLora, EcoLora, FedLoDrop, Flasc, FsLora, Jcpba, Soft
 from .tasks import Folder, Hub
 from .topologies import (
     Agglomerative,
@@ -109,6 +109,7 @@ __all__ = [
     "Iid",
     "ImportanceChannel",
     "Isolated",
+    "Jcpba",
     "Learning",
     "Local",
     "Lora",
@@ -230,6 +231,7 @@ Method = Annotated[
     | FedSvd
     | ChocoLora
     | FedLoDrop
+    | Jcpba
     | FsLora
     | Soft
     | Flasc

@@ -29,9 +29,9 @@ from .methods import (
 from .product_methods import FedSvd, Flora
 from .protocols import Asynchronous, Hierarchical, Server, Synchronous
 from .robust import Clair, Median, NormClip, TrimmedMean
-from .sparse_methods import ChocoLora, EcoLora, FedLoDrop, Flasc, FsLora, Soft
+from .sparse_methods import ChocoLora, EcoLora, FedLoDrop, Flasc, FsLora, Jcpba, Soft
 
-_WITH_SERVER = (Flora, FedSvd, FedLoDrop, FsLora, Flasc, EcoLora)
+_WITH_SERVER = (Flora, FedSvd, FedLoDrop, FsLora, Flasc, Jcpba, EcoLora)
 """Methods of a server and its clients."""
 _OWN_RULE = (
     *(Decaf, FedExLora, FedRotLora, RoLora, Scaffold, FlexLora, HetLora, ChocoLora, Soft),

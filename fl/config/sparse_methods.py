@@ -43,7 +43,11 @@ class FedLoDrop:
     Parameters
     ----------
     rank, alpha, learning_rate : as for `local`
-    gamma : dropped share of the columns of A and the rows of B; 0: federated averaging
+    gamma : dropped share of the columns of A and the rows of B; 0: federated averaging; `latency`:
+        for each client and round the smallest share with which it ends the round in `latency_s`, at
+        most 0.99, from the rates that it has reported and an equal share of the band. The variance
+        of the gradient grows by gamma / (1 - gamma)
+    latency_s : wanted duration of a round; for gamma `latency` alone [s]
     draws : whether each column and row is dropped independently with probability gamma
         (`bernoulli`), or a random choice of this share of them (`count`)
     """
@@ -52,8 +56,16 @@ class FedLoDrop:
     rank: Rank = 8
     alpha: Alpha | None = None
     learning_rate: LearningRate = 2e-3
-    gamma: Annotated[float, Field(ge=0, le=0.99)] = 0.3
+    gamma: Annotated[float, Field(ge=0, le=0.99)] | Literal["latency"] = 0.3
+    latency_s: Annotated[float, Field(gt=0, le=1e9)] | None = None
     draws: Literal["bernoulli", "count"] = "bernoulli"
+
+    def __post_init__(self) -> None:
+        if (self.gamma == "latency") != (self.latency_s is not None):
+            raise ValueError(
+                f"gamma latency needs latency_s, and no other does, got gamma {self.gamma} and "
+                f"latency_s {self.latency_s}"
+            )
 
 
 @parameters
@@ -123,6 +135,36 @@ class Flasc:
     density: Share = 0.25
     server: Literal["mean", "adam"] = "adam"
     server_learning_rate: LearningRate = 2e-3
+
+
+@parameters
+class Jcpba:
+    """LoRA of which clients return the largest entries of the change, more over faster links.
+
+    In each round the server plans the pruned shares of the selected clients from the rates that
+    they have reported, so that all end at the same time. It is for protocol `server`, with
+    `mac.allocation: {model: min-max}` for the band.
+
+    Parameters
+    ----------
+    rank, alpha, learning_rate : as for `local`
+    mean_pruning : mean over the clients of the share of the entries that is pruned
+    most_pruning : largest pruned share of a client
+    """
+
+    model: Literal["jcpba"] = "jcpba"
+    rank: Rank = 8
+    alpha: Alpha | None = None
+    learning_rate: LearningRate = 2e-3
+    mean_pruning: Annotated[float, Field(ge=0, le=0.999)] = 0.5
+    most_pruning: Annotated[float, Field(ge=0, le=0.999)] = 0.9
+
+    def __post_init__(self) -> None:
+        if self.mean_pruning > self.most_pruning:
+            raise ValueError(
+                f"mean_pruning must be at most most_pruning, {self.most_pruning:g}, "
+                f"got {self.mean_pruning:g}"
+            )
 
 
 @parameters

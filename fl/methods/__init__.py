@@ -26,6 +26,7 @@ from ..config import (
     FsLora,
     FullFt,
     HetLora,
+    Jcpba,
     Local,
     Lora,
     LoriD,
@@ -56,6 +57,7 @@ from .sparse.ecolora import EcoLoraMethod
 from .sparse.fed_lo_drop import FedLoDropMethod
 from .sparse.flasc import FlascMethod
 from .sparse.fslora import FsLoraMethod
+from .sparse.jcpba import JcpbaMethod
 from .sparse.soft import SoftMethod
 
 
@@ -143,6 +145,7 @@ METHODS: dict[type, Callable[[Any], Method]] = {
     FedSvd: FedSvdMethod,
     ChocoLora: ChocoLoraMethod,
     FedLoDrop: FedLoDropMethod,
+    Jcpba: JcpbaMethod,
     FsLora: FsLoraMethod,
     Soft: SoftMethod,
     Flasc: FlascMethod,

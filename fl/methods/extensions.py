@@ -30,6 +30,10 @@ No method needs any of them; `Method` lists what every method has.
   round_, is_current)` returns an update of zeros as large as it.
 * `fit(model, adapter)` returns the initial adapter as it follows from the frozen model, which all
   devices have.
+* `plan(round_, clients, compute_s, down_s, up_s)` is called before a round of a server with what it
+  knows of its clients by their reports, if `plans` is true: durations of their local steps, and of
+  carrying a whole adapter down and up, each array of shape (clients,) [s]. `planned(device,
+  round_)` returns what was planned as a number; sizes of messages and masks may depend on it.
 * `pools_examples`: whether all devices train one adapter, on the examples of all of them.
 * `fixed_ranks` is the number of frozen ranks beside the trained ones (`Adapter.fixed_ranks`).
 * `objective(adapter, seed)` returns a term of a device's objective in a round (`LocalObjective`),
@@ -47,6 +51,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..updates.codec import MasksOf, Update
 
 if TYPE_CHECKING:
+    from wnsim.core.units import Floats
+
     from ..adapters import AdaptedModel, Adapter, Layer
     from ..adapters.flat_parameters import Trained
     from ..training.objective import LocalObjective
@@ -135,6 +141,39 @@ def trained_factors(method: Method, round_: int) -> Trained | None:
     trains: Any = getattr(method, "trains", None)
     factors: Trained | None = None if trains is None else trains(round_)
     return factors
+
+
+def plans(method: Method) -> bool:
+    """Return whether a method plans the rounds of a server by the reports of its clients."""
+    return bool(getattr(method, "plans", False))
+
+
+def plan(
+    method: Method,
+    round_: int,
+    clients: Sequence[int],
+    compute_s: Floats,
+    down_s: Floats,
+    up_s: Floats,
+) -> None:
+    """Let a method plan a round of a server.
+
+    Parameters
+    ----------
+    method, round_, clients : the method, and the round and its clients
+    compute_s, down_s, up_s : (clients,) see the description of this module [s]
+    """
+    planner: Any = getattr(method, "plan", None)
+    if planner is not None:
+        planner(round_, clients, compute_s, down_s, up_s)
+
+
+def planned(method: Method, device: int, round_: int | None) -> list[float]:
+    """Return what a method has planned of a device and round; empty for nothing."""
+    if round_ is None or not plans(method):
+        return []
+    found: Any = getattr(method, "planned", None)
+    return [] if found is None else [found(device, round_)]
 
 
 def extra_shapes(method: Method, layers: Sequence[Layer]) -> list[tuple[int, int]]:

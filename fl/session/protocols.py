@@ -128,6 +128,27 @@ class SessionTrainer(Protocol):
     def weight(self, device: int) -> float:
         """Return the aggregation weight of a device's update."""
 
+    @property
+    def plans(self) -> bool:
+        """Whether the method plans the rounds of a server by the reports of its clients."""
+
+    def plan(
+        self,
+        round_: int,
+        clients: Sequence[int],
+        compute_s: Floats,
+        downlink_bps: Floats,
+        uplink_bps: Floats,
+    ) -> None:
+        """Let the method plan a round.
+
+        Parameters
+        ----------
+        round_, clients : the round, and its clients
+        compute_s : (clients,) duration of their local steps [s]
+        downlink_bps, uplink_bps : (clients,) rate of each on the whole band [bit/s]
+        """
+
     def train(self, device: int, round_: int, start: LazyValue[State] | None) -> Job[State]:
         """Return a device's state after the local steps of a round."""
 

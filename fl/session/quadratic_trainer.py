@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from wnsim.core.units import Floats
+
 from ..engine.jobs import DerivedValue, LazyValue
 from ..trainer.state import Evaluation
 
@@ -119,6 +121,21 @@ class QuadraticTrainer:
     def weight(self, device: int) -> float:
         """Return 1."""
         return 1.0
+
+    @property
+    def plans(self) -> bool:
+        """False."""
+        return False
+
+    def plan(
+        self,
+        round_: int,
+        clients: Sequence[int],
+        compute_s: Floats,
+        downlink_bps: Floats,
+        uplink_bps: Floats,
+    ) -> None:
+        """Do nothing."""
 
     def train(self, device: int, round_: int, start: Number | None) -> Number:
         """Return the state after one gradient step; the first start is 0."""

@@ -94,6 +94,11 @@ class ServerSession(AggregatorSession):
         self._averages = 0
         self._last_received: dict[int, int] = {}
 
+    @property
+    def _needs_reports(self) -> bool:
+        """Whether devices report at the start of a round."""
+        return self._protocol.selection.reports or self.trainer.plans
+
     def current(self, device: int) -> LazyValue[State] | None:
         """Return a device's state with the server's latest average."""
         own = self.states[device]
@@ -146,7 +151,7 @@ class ServerSession(AggregatorSession):
         count : how many should be selected
         """
         reports = Reports(*np.full((4, self.devices), np.nan))
-        if self._protocol.selection.reports:
+        if self._needs_reports:
             reports, devices = yield from self._reported(number, devices)
         if not devices:
             return []
@@ -169,6 +174,12 @@ class ServerSession(AggregatorSession):
                 f"selection {self._protocol.selection.model} must select devices that may be "
                 f"selected, got {unknown[0]}"
             )
+        if self.trainer.plans:
+            chosen = np.array(selected, dtype=np.int64)
+            self.trainer.plan(
+                number, selected, reports.compute_s[chosen], reports.downlink_bps[chosen],
+                reports.uplink_bps[chosen],
+            )  # fmt: skip
         return selected
 
     def _reported(
@@ -228,7 +239,7 @@ class ServerSession(AggregatorSession):
             self._last_received[me] = self._averages
             average = self.receive(me, average)
             start, received = self.trainer.adopt(me, start, average.update), [average]
-        elif self._protocol.selection.reports:
+        elif self._needs_reports:
             (sent,) = self.send(self._server, [me], number, NOTICE_BYTES, None, CONTROL)
             transfer = yield sent
             if not transfer.delivered:

@@ -22,6 +22,7 @@ from ..config import Emulate
 from ..methods.extensions import (
     has_own_sizes,
     has_varying_sizes,
+    planned,
     served_shapes,
     shapes_update_in,
     stored_entries,
@@ -149,12 +150,16 @@ class CostModel:
         """
         return self._sizes[first_contact]
 
-    @cache  # noqa: B019  (it lives as long as its run)
     def size_bytes_in(self, first_contact: bool, device: int, round_: int) -> int:
         """Return the size of the message with a device's update of a round [byte].
 
         For methods whose updates differ in size between rounds or devices by a rule.
         """
+        plan = planned(self._method, device, round_)
+        return self._size_bytes_in(first_contact, device, round_, *plan)
+
+    @cache  # noqa: B019  (it lives as long as its run)
+    def _size_bytes_in(self, first_contact: bool, device: int, round_: int, *plan: float) -> int:
         if not self.is_by_rule or not has_own_sizes(self._method):
             return self.size_bytes(first_contact)
         update = shapes_update_in(self._method, self._layers, first_contact, device, round_)
@@ -205,7 +210,6 @@ class CostModel:
             layers.append(found[shape])
         return encoded_bytes(replace(_concatenated(layers), bits=self._bits))
 
-    @cache  # noqa: B019  (it lives as long as its run)
     def average_bytes_to(self, device: int, round_: int = 1, is_current: bool = False) -> int:
         """Return the size of the message with a server's average to a client [byte].
 
@@ -214,6 +218,11 @@ class CostModel:
         device, round_ : the client, and the round
         is_current : whether the client has received the average before
         """
+        plan = planned(self._method, device, round_)
+        return self._average_bytes_to(device, round_, is_current, *plan)
+
+    @cache  # noqa: B019  (it lives as long as its run)
+    def _average_bytes_to(self, device: int, round_: int, is_current: bool, *plan: float) -> int:
         part = tailored_shapes(self._method, self._layers, device, round_, is_current)
         return self.average_bytes if part is None else encoded_bytes(replace(part, bits=self._bits))
 

@@ -13,7 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
+
+from wnsim.core.units import Floats
 
 from ..adapters import AdaptedModel, Adapter
 from ..config import Emulate, Learning, UpdateFaults
@@ -30,6 +33,9 @@ from ..methods.extensions import (
     is_differential,
     is_stateful,
     masks_of_seed,
+    plan,
+    planned,
+    plans,
     pools_examples,
     start_run,
     tailored,
@@ -227,6 +233,29 @@ class Trainer:
         """Return the aggregation weight of a device's update."""
         return float(self.examples.count(device)) if self._learning.weights == "examples" else 1.0
 
+    @property
+    def plans(self) -> bool:
+        """Whether the method plans the rounds of a server by the reports of its clients."""
+        return plans(self.method)
+
+    def plan(
+        self,
+        round_: int,
+        clients: Sequence[int],
+        compute_s: Floats,
+        downlink_bps: Floats,
+        uplink_bps: Floats,
+    ) -> None:
+        """Let the method plan a round; see `SessionTrainer`.
+
+        Each client has an equal share of the band.
+        """
+        cost, bits = self.cost_model, 8.0 * len(clients)
+        with np.errstate(divide="ignore"):
+            down_s = bits * cost.average_bytes / downlink_bps
+            up_s = bits * cost.size_bytes(False) / uplink_bps
+        plan(self.method, round_, clients, compute_s, down_s, up_s)
+
     def train(self, device: int, round_: int, start: LazyValue[State] | None) -> Job[State]:
         """Return a device's state after the local steps of a round.
 
@@ -244,6 +273,7 @@ class Trainer:
         name = digest(
             TRAINING, begin.key, initial.key, self.examples.digests[device], self._settings_digest,
             [self._seed, device, round_, self.examples.steps[device], *self._other_seed],
+            *planned(self.method, device, round_),
         )  # fmt: skip
 
         def read(scalars: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> State:
@@ -416,7 +446,8 @@ class Trainer:
             part = tailored(self.method, average.value(), device, round_, False)
             return self.channel.transmitted(part)
 
-        name = digest("tailored", average.key, device, *([] if round_ is None else [round_]))
+        which = [] if round_ is None else [round_, *planned(self.method, device, round_)]
+        name = digest("tailored", average.key, device, *which)
         return DerivedValue(name, (average,), make)
 
     def adopt(

@@ -67,6 +67,22 @@ class UntrainedTrainer:
         """Return the aggregation weight of a device's update."""
         return self._trainer.weight(device)
 
+    @property
+    def plans(self) -> bool:
+        """Whether the method plans the rounds of a server."""
+        return self._trainer.plans
+
+    def plan(
+        self,
+        round_: int,
+        clients: Sequence[int],
+        compute_s: Floats,
+        downlink_bps: Floats,
+        uplink_bps: Floats,
+    ) -> None:
+        """Let the method plan a round: sizes may depend on it."""
+        self._trainer.plan(round_, clients, compute_s, downlink_bps, uplink_bps)
+
     def train(self, device: int, round_: int, start: LazyValue[State] | None) -> Job[State]:
         """Return a job that is never computed."""
         return Job(self._trainer.executor, "none", "", (), device, round_, _unknown)

@@ -6,19 +6,26 @@ probability 1 - gamma, drawn by the server for each client and round; the rank i
 both directions carry the remaining (1 - gamma) (|A| + |B|) values and a seed. Ours: what is dropped
 is frozen (the public code lets the optimizer refill it, and saves nothing); an entry is averaged
 over the clients that trained it, and stays if there is none; in the first round, before which
-nothing is sent, clients draw the masks themselves.
+nothing is sent, clients draw the masks themselves; and with gamma by latency the search for the
+smallest gamma, in place of the paper's optimization, whose bound is not public.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+
+from wnsim.core.units import Floats
 
 from ...adapters import Layer
 from ...config import FedLoDrop
 from ...updates.codec import Tensors
+from .planning import shares_in_time
 from .sub_adapters import LARGEST_SIZE, SubAdapterMethod
+
+_LARGEST_GAMMA = 0.99
 
 
 class FedLoDropMethod(SubAdapterMethod):
@@ -26,12 +33,31 @@ class FedLoDropMethod(SubAdapterMethod):
 
     def __init__(self, config: FedLoDrop) -> None:
         super().__init__(config)
-        self._size: int = round((1.0 - config.gamma) * LARGEST_SIZE)
+        gamma = 0.0 if config.gamma == "latency" else config.gamma
+        self._size: int = round((1.0 - gamma) * LARGEST_SIZE)
+        self._round_s = config.latency_s
+        self.plans = config.latency_s is not None
+        self._planned: dict[tuple[int, int], int] = {}
         self._counts = config.draws == "count"
+
+    def plan(
+        self, round_: int, clients: Sequence[int], compute_s: Floats, down_s: Floats, up_s: Floats
+    ) -> None:
+        """Choose the smallest gamma of each client with which it ends in time."""
+        if self._round_s is not None:
+            shares = shares_in_time(self._round_s, compute_s, down_s + up_s, 1.0 - _LARGEST_GAMMA)
+            sizes = np.floor(shares * LARGEST_SIZE).astype(int).tolist()
+            self._planned |= {
+                (client, round_): size for client, size in zip(clients, sizes, strict=True)
+            }
+
+    def planned(self, device: int, round_: int) -> float:
+        """Return the planned size."""
+        return self.size_of(device, round_)
 
     def size_of(self, device: int, round_: int) -> int:
         """Return the probability of an input or output to stay, in multiples of 1/65535."""
-        return self._size
+        return self._planned.get((device, round_), self._size)
 
     def masks_of_seed(self, layers: Sequence[Layer], seed: int) -> tuple[Tensors, Tensors]:
         """Return the masks of rows of B and of columns of A, as views."""
