@@ -14,7 +14,7 @@ from wnsim.core.statistics import Difference, mean, paired_difference
 from . import fronts, study, tuning
 from .entries import DEVELOPMENT, HERE, REFERENCE, Entry, Field
 from .ranking import front, holm, p_value
-from .rows import Rows, of_field
+from .rows import Rows, of_field, tasks_of_field
 
 _MISSING = "--"
 _SIGNIFICANT = 0.05
@@ -82,8 +82,8 @@ def write(fields: Iterable[Field], entries: Sequence[Entry], folder: Path, docs:
         title = field.name.replace("-", " ").capitalize()
         parts += [
             f"## {title}\n", f"{field.description}\n", _about(field, lines, len(defined)),
-            _table(field, lines), f"![Accuracy over bytes and seconds](pictures/{picture.name})\n",
-            _claims(lines),
+            _table(field, lines), *_by_task(lines, tasks_of_field(field, folder)),
+            f"![Accuracy over bytes and seconds](pictures/{picture.name})\n", _claims(lines),
         ]  # fmt: skip
     (docs / "methods-compared.md").write_text("\n".join(parts), "utf-8")
 
@@ -148,6 +148,42 @@ def _table(field: Field, lines: Sequence[Line]) -> str:
         rows.append(cells)
     text = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     return "\n".join([*text, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
+
+
+def _by_task(lines: Sequence[Line], rows: Rows) -> list[str]:
+    """Return a table of the accuracy on each task, by two rules; empty without real text."""
+    keys = {line.runs["key"].iloc[0]: line.entry.name for line in lines}
+    table = rows.table[rows.table["key"].isin(keys)]
+    if table.empty:
+        return []
+    table = table.assign(method=table["key"].map(keys))
+    tasks, points = list(dict.fromkeys(table["task"])), 100.0
+    rules = {"mean": "accuracy_mean", "summed": "accuracy_sum"}
+    heads = ["method", *(f"{task}, {rule}" for task in tasks for rule in rules)]
+    untrained = table.drop_duplicates(["seed", "task"])
+
+    def cells(of: pd.DataFrame, prefix: str) -> list[str]:
+        return [
+            _cell(points * of.loc[of["task"] == task, f"{prefix}{column}"])
+            for task in tasks
+            for column in rules.values()
+        ]
+
+    frequent = [
+        _cell(points * untrained.loc[untrained["task"] == task, "majority_accuracy"])
+        for task in tasks
+        for _ in rules
+    ]
+    body = [["most frequent answer", *frequent], ["untrained", *cells(untrained, "untrained_")]]
+    body += [
+        [line.entry.name, *cells(table[table["method"] == line.entry.name], "")] for line in lines
+    ]
+    text = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    said = (
+        "Accuracy on each task over all devices, by the mean log-likelihood per token of a choice, "
+        "which decides the table above, and by the sum:\n"
+    )
+    return [said, "\n".join([*text, *("| " + " | ".join(row) + " |" for row in body)]) + "\n"]
 
 
 def _front(lines: Sequence[Line], cost: str) -> list[bool]:

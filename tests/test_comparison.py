@@ -202,6 +202,26 @@ def test_the_page_has_differences_targets_and_fronts(tmp_path: Path) -> None:
     assert cells[-1] == "B, s"
     assert "| oracle (bound) |" in text
     assert (tmp_path / "docs" / "pictures" / "methods-small.png").stat().st_size > 10_000
+    assert "most frequent answer" not in text
+    # With real text there is a table by task: here 40 % by the mean rule and 30 % by the sum.
+    unit = Unit(FIELD, known[0], 2e-3, tuning=False)
+    accuracies = {"accuracy": 0.4, "accuracy_mean": 0.4, "accuracy_sum": 0.3}
+    of_tasks = pd.DataFrame(
+        [
+            {"round": number, "task": "a", "own_task": True, "majority_accuracy": 0.25}
+            | {name: value * (number > 0) for name, value in accuracies.items()}
+            for number in (0, 3)
+        ]
+    )
+    kept = tasks_of_field(FIELD, tmp_path)
+    for seed in FIELD.seeds:
+        kept.add(by_task(unit, seed, of_tasks))
+    page.write([FIELD], known, tmp_path, tmp_path / "docs")
+    lines = (tmp_path / "docs" / "methods-compared.md").read_text().splitlines()
+    assert "| method | a, mean | a, summed |" in lines
+    assert "| most frequent answer | 25.0 ± 0.0 | 25.0 ± 0.0 |" in lines
+    assert "| untrained | 0.0 ± 0.0 | 0.0 ± 0.0 |" in lines
+    assert "| lora | 40.0 ± 0.0 | 30.0 ± 0.0 |" in lines
 
 
 def test_rows_survive_their_file(tmp_path: Path) -> None:
