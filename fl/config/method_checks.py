@@ -98,6 +98,16 @@ def check_method(
             f"robust replaces the mean of factors, and method {name} has another rule, "
             f"got robust {robust.model}"
         )
+    if isinstance(method, SoLora) and method.adaptive:
+        if robust is not None:
+            raise ValueError(
+                f"adaptive sends a part of each adapter, got robust {robust.model}, which compares "
+                "whole ones"
+            )
+        if isinstance(protocol, Server | Hierarchical):
+            raise ValueError(
+                f"adaptive is for devices without a server, got protocol {protocol.model}"
+            )
     if isinstance(robust, Clair):
         if not isinstance(method, Lora | AdfLora | TadLora):
             raise ValueError(

@@ -148,6 +148,9 @@ class SoLora:
     calibration_batches : batches over which the gradients of the mask are summed, or steps of
         `lori`
     send_a : encoding of A at first contact: `dense` (paper) or as its `seed`
+    adaptive : whether a device sends only its active entries of largest magnitude, as many as its
+        links carry before the deadline by the times of its last messages; an A of its own is sent
+        whole at first contact
     """
 
     model: Literal["so-lora"] = "so-lora"
@@ -164,6 +167,7 @@ class SoLora:
     calibration_prompts: Count = 64
     calibration_batches: Count = 4
     send_a: Literal["dense", "seed"] = "dense"
+    adaptive: bool = False
 
     def __post_init__(self) -> None:
         if self.density is not None and self.preset is not None:

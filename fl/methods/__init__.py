@@ -40,6 +40,7 @@ from ..config import (
 from ..updates.codec import Update
 from .alternating import AlternatingMethod
 from .fedsa_lora import FedSaLoraMethod
+from .frozen_a.adaptive import AdaptiveMethod
 from .frozen_a.fed_sb import FedSbMethod
 from .frozen_a.frozen import FrozenMethod
 from .lora import CentralisedMethod, LocalMethod, LoraMethod
@@ -128,7 +129,7 @@ METHODS: dict[type, Callable[[Any], Method]] = {
     LoriD: FrozenMethod,
     LoriS: FrozenMethod,
     FullFt: FrozenMethod,
-    SoLora: FrozenMethod,
+    SoLora: lambda config: AdaptiveMethod(config) if config.adaptive else FrozenMethod(config),
     RoLora: RoLoraMethod,
     FedSaLora: FedSaLoraMethod,
     Decaf: DecafMethod,

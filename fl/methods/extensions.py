@@ -34,6 +34,8 @@ No method needs any of them; `Method` lists what every method has.
   knows of its clients by their reports, if `plans` is true: durations of their local steps, and of
   carrying a whole adapter down and up, each array of shape (clients,) [s]. `planned(device,
   round_)` returns what was planned as a number; sizes of messages and masks may depend on it.
+* `adapt(device, round_, share)` is called before a device sends, if `adapts` is true, with the
+  share of its entries that its links carry before the deadline; `planned` returns it then.
 * `pools_examples`: whether all devices train one adapter, on the examples of all of them.
 * `fixed_ranks` is the number of frozen ranks beside the trained ones (`Adapter.fixed_ranks`).
 * `objective(adapter, seed)` returns a term of a device's objective in a round (`LocalObjective`),
@@ -170,10 +172,20 @@ def plan(
 
 def planned(method: Method, device: int, round_: int | None) -> list[float]:
     """Return what a method has planned of a device and round; empty for nothing."""
-    if round_ is None or not plans(method):
-        return []
     found: Any = getattr(method, "planned", None)
-    return [] if found is None else [found(device, round_)]
+    return [] if found is None or round_ is None else [found(device, round_)]
+
+
+def adapts(method: Method) -> bool:
+    """Return whether the size of a method's messages adapts to the links."""
+    return bool(getattr(method, "adapts", False))
+
+
+def adapt(method: Method, device: int, round_: int, share: float) -> None:
+    """Tell a method which share of a whole message a device sends in a round."""
+    adapting: Any = getattr(method, "adapt", None)
+    if adapting is not None:
+        adapting(device, round_, share)
 
 
 def extra_shapes(method: Method, layers: Sequence[Layer]) -> list[tuple[int, int]]:

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import simpy
 
 from wnsim.network import Message, Network, Transfer
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
     from .protocols import SessionTrainer
 
 Steps = Generator[simpy.Event, Any, Any]
+
+
+_IN_TIME = 0.8
+"""Share of the deadline in which an update should arrive that adapts to its links."""
 
 
 class Session:
@@ -75,6 +80,8 @@ class Session:
         self.states: list[LazyValue[State] | None] = [None] * devices
         self.trained: list[LazyValue[State] | None] = [None] * devices
         self.acknowledged: set[tuple[int, int]] = set()
+        # Bytes per second of the last update from each device to each other one.
+        self._throughput: dict[int, dict[int, float]] = {}
         self.recorder = Recorder(network, trainer)
         self.rounds = self.recorder.rounds
         self.evaluations = self.recorder.evaluations
@@ -198,6 +205,8 @@ class Session:
         self, me: int, targets: Sequence[int], number: int, trained: LazyValue[State]
     ) -> tuple[int, dict[int, simpy.Event]]:
         """Send a device's update; return the total size [byte] and an event for each target."""
+        if self.trainer.adapts:
+            self._adapt(me, number, targets)
         outgoing = self.trainer.outgoing_update(me, number, trained)
         payload = ReceivedUpdate(me, number, self.network.now_s, outgoing)
         size = 0
@@ -217,6 +226,14 @@ class Session:
         for event in events.values():
             event.callbacks.append(self._on_transfer_end)
         return size, events
+
+    def _adapt(self, me: int, number: int, targets: Sequence[int]) -> None:
+        """Let an update fit into what the links to its targets carried last before a deadline."""
+        known = self._throughput.get(me, {})
+        rates = [known[target] for target in targets if target in known]
+        if rates:
+            in_time = _IN_TIME * self.learning.deadline_s * np.array(rates)
+            self.trainer.adapt(me, number, in_time)
 
     def profile_bytes(self, first_contact: bool) -> int:
         """Return the size of what a mixture of experts adds to an update's message [byte]."""
@@ -264,8 +281,15 @@ class Session:
 
     def _on_transfer_end(self, event: simpy.Event) -> None:
         transfer = event.value
-        if isinstance(transfer, Transfer) and transfer.delivered:
-            self.acknowledged.add((transfer.message.source, transfer.message.target))
+        if not isinstance(transfer, Transfer):
+            return
+        source, target = transfer.message.source, transfer.message.target
+        if transfer.delivered:
+            self.acknowledged.add((source, target))
+        if self.trainer.adapts and transfer.ended_s > transfer.sent_s:
+            size = transfer.message.size_bytes if transfer.delivered else transfer.acked_bytes
+            took_s = transfer.ended_s - transfer.sent_s
+            self._throughput.setdefault(source, {})[target] = size / took_s
 
     def aggregate(
         self,

@@ -129,6 +129,19 @@ class SessionTrainer(Protocol):
         """Return the aggregation weight of a device's update."""
 
     @property
+    def adapts(self) -> bool:
+        """Whether the size of messages adapts to the links."""
+
+    def adapt(self, device: int, round_: int, capacities: Floats) -> None:
+        """Let a device's update of a round fit into its links.
+
+        Parameters
+        ----------
+        device, round_ : the device, and the round
+        capacities : (links,) size that each link carries before the deadline [byte]
+        """
+
+    @property
     def plans(self) -> bool:
         """Whether the method plans the rounds of a server by the reports of its clients."""
 

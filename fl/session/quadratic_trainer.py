@@ -123,6 +123,14 @@ class QuadraticTrainer:
         return 1.0
 
     @property
+    def adapts(self) -> bool:
+        """False."""
+        return False
+
+    def adapt(self, device: int, round_: int, capacities: Floats) -> None:
+        """Do nothing."""
+
+    @property
     def plans(self) -> bool:
         """False."""
         return False

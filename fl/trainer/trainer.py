@@ -28,6 +28,8 @@ from ..engine.jobs import DerivedValue, Job, LazyValue, digest
 from ..methods import method_of
 from ..methods.aggregation import Aggregation
 from ..methods.extensions import (
+    adapt,
+    adapts,
     extra_shapes,
     has_varying_sizes,
     is_differential,
@@ -41,6 +43,7 @@ from ..methods.extensions import (
     tailored,
     tailors,
 )
+from ..methods.frozen_a.adaptive import best_size
 from ..methods.frozen_a.projections import overlaps
 from ..methods.user_updates import OwnUpdates, is_user_defined
 from ..models.checks import check_length, check_token
@@ -232,6 +235,20 @@ class Trainer:
     def weight(self, device: int) -> float:
         """Return the aggregation weight of a device's update."""
         return float(self.examples.count(device)) if self._learning.weights == "examples" else 1.0
+
+    @property
+    def adapts(self) -> bool:
+        """Whether the size of messages adapts to the links."""
+        return adapts(self.method)
+
+    def adapt(self, device: int, round_: int, capacities: Floats) -> None:
+        """Let a device's update of a round fit into its links; see `SessionTrainer`."""
+        # A message has a part that does not depend on the share of the entries that it carries.
+        adapt(self.method, device, round_, 0.0)
+        least = self.cost_model.size_bytes_in(False, device, round_)
+        whole = self.cost_model.size_bytes(False)
+        share = (best_size(capacities, whole) - least) / (whole - least)
+        adapt(self.method, device, round_, min(1.0, max(0.0, share)))
 
     @property
     def plans(self) -> bool:

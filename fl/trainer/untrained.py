@@ -68,6 +68,15 @@ class UntrainedTrainer:
         return self._trainer.weight(device)
 
     @property
+    def adapts(self) -> bool:
+        """Whether the size of messages adapts to the links."""
+        return self._trainer.adapts
+
+    def adapt(self, device: int, round_: int, capacities: Floats) -> None:
+        """Let a device's update fit into its links."""
+        self._trainer.adapt(device, round_, capacities)
+
+    @property
     def plans(self) -> bool:
         """Whether the method plans the rounds of a server."""
         return self._trainer.plans
