@@ -73,18 +73,18 @@ def complete(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context) as pool:
         pending: dict[Future[Finished], Unit] = {}
-        started: set[str] = set()
+        started: set[tuple[str, int]] = set()
         while True:
             # One method after another, so that an interrupted command leaves whole ones.
             to_do = [
-                unit
+                (unit, seed)
                 for entry in chosen
-                for unit in missing(field, entry, rows, only_tune=only_tune)
-                if unit.key() not in started
+                for unit, seed in missing(field, entry, rows, only_tune=only_tune)
+                if (unit.key(), seed) not in started
             ]
-            for unit in to_do[: jobs - len(pending)]:
-                started.add(unit.key())
-                pending[pool.submit(results, unit, _seeds(unit), scratch, tasks)] = unit
+            for unit, seed in to_do[: jobs - len(pending)]:
+                started.add((unit.key(), seed))
+                pending[pool.submit(results, unit, seed, scratch, tasks)] = unit
             if not pending:
                 return
             finished, _ = wait(pending, return_when=FIRST_COMPLETED)
@@ -103,13 +103,19 @@ def complete(
                 )
 
 
-def missing(field: Field, entry: Entry, rows: Rows, *, only_tune: bool = False) -> list[Unit]:
-    """Return what of a method is to be run next: tuning runs, or else those of the report."""
-    if to_tune := tuning.units(field, entry, rows):
-        return to_tune
-    unit = report(field, entry, rows)
-    known = set(rows.of(unit)["seed"])
-    return [] if only_tune or set(field.seeds) <= known else [unit]
+def missing(
+    field: Field, entry: Entry, rows: Rows, *, only_tune: bool = False
+) -> list[tuple[Unit, int]]:
+    """Return the runs and seeds of a method that are next: those of tuning, or of the report."""
+    units = tuning.units(field, entry, rows)
+    if not units and not only_tune:
+        units = [report(field, entry, rows)]
+    return [
+        (unit, seed)
+        for unit in units
+        for seed in (field.development if unit.tuning else field.seeds)
+        if seed not in set(rows.of(unit)["seed"])
+    ]
 
 
 def report(field: Field, entry: Entry, rows: Rows) -> Unit:
@@ -118,13 +124,12 @@ def report(field: Field, entry: Entry, rows: Rows) -> Unit:
     return Unit(field, entry, rate, tuning=False)
 
 
-def results(unit: Unit, seeds: Sequence[int], scratch: Path, tasks: Path | None = None) -> Finished:
-    """Run a unit with consecutive seeds, and return its rows.
+def results(unit: Unit, seed: int, scratch: Path, tasks: Path | None = None) -> Finished:
+    """Run a unit with a seed, and return its rows.
 
     Parameters
     ----------
-    unit : what is run
-    seeds : consecutive
+    unit, seed : what is run
     scratch : folder of the results folders
     tasks : folder of the tasks, for a field that needs one
 
@@ -133,10 +138,10 @@ def results(unit: Unit, seeds: Sequence[int], scratch: Path, tasks: Path | None 
     ScenarioError
         if a run failed for another reason than divergence
     """
-    settings = unit.settings() | {"seed": seeds[0], "repeat": len(seeds)}
+    settings = unit.settings() | {"seed": seed, "repeat": 1}
     if unit.field.needs_tasks:
         settings["fl.tasks.folder"] = str(tasks)
-    folder = scratch / unit.field.name / f"{unit.entry.name}-{unit.key()}"
+    folder = scratch / unit.field.name / f"{unit.entry.name}-{unit.key()}-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f"{folder.name}.log").open("w") as log, contextlib.redirect_stderr(log):
         plan = load(unit.field.path, settings=settings)
@@ -145,12 +150,12 @@ def results(unit: Unit, seeds: Sequence[int], scratch: Path, tasks: Path | None 
             run(plan, folder, figures=False)
         except ScenarioError as error:
             failure = error
-    states = pd.read_csv(folder / "runs.csv") if (folder / "runs.csv").is_file() else None
-    lost = [] if states is None else states.loc[states["state"] == "diverged", "seed"].tolist()
     found = _finished(unit, folder)
-    found.runs += [table.diverged(unit, seed) for seed in lost]
-    if failure is not None and len(found.runs) < len(seeds):
-        raise failure
+    if failure is not None and not found.runs:
+        states = folder / "runs.csv"
+        if not states.is_file() or "diverged" not in set(pd.read_csv(states)["state"]):
+            raise failure
+        found.runs.append(table.diverged(unit, seed))
     shutil.rmtree(folder)
     return found
 
@@ -168,7 +173,3 @@ def _finished(unit: Unit, folder: Path) -> Finished:
             evaluations = pd.read_csv(folder / name / "evaluations.csv")
             found.by_task += table.by_task(unit, facts["seed"], evaluations)
     return found
-
-
-def _seeds(unit: Unit) -> Sequence[int]:
-    return unit.field.development if unit.tuning else unit.field.seeds

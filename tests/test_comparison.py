@@ -146,11 +146,12 @@ def test_what_changes_the_runs_changes_their_key() -> None:
 def test_missing_runs_are_those_of_the_report_once_a_rate_is_chosen(tmp_path: Path) -> None:
     rows, lora = Rows(tmp_path / "small.csv"), entry("lora", 1e-3, 2e-3, 5e-3)
     tune(rows, lora, {1e-3: 0.3, 2e-3: 0.5, 5e-3: 0.4})
-    (unit,) = study.missing(FIELD, lora, rows)
+    (unit, _), *others = study.missing(FIELD, lora, rows)
+    assert [each for each, _ in others] == [unit, unit]
     assert (unit.learning_rate, unit.tuning) == (2e-3, False)
     assert study.missing(FIELD, lora, rows, only_tune=True) == []
     add(rows, unit, {5: 0.5, 6: 0.5})
-    assert study.missing(FIELD, lora, rows) == [unit]
+    assert study.missing(FIELD, lora, rows) == [(unit, 7)]
     add(rows, unit, {7: 0.5})
     assert study.missing(FIELD, lora, rows) == []
 
