@@ -12,6 +12,7 @@ import pytest
 from wnsim.scenario import Results, load, run
 from wnsim.scenario.__main__ import main
 from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.progress import Progress
 
 TEXT = """
 name: small
@@ -85,3 +86,29 @@ def test_keys_in_python_do_what_the_file_does(tmp_path: Path, monkeypatch: Any) 
         load(keys | {"name": object()})
     with pytest.raises(ScenarioError, match="jobs must be 1 for a scenario given by its keys"):
         run(of_keys, "more", jobs=2)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_follower_sees_each_run_and_may_end_all(jobs: int, tmp_path: Path) -> None:
+    """Law: what is complete when it raises an exception is kept, and the next call completes."""
+    small = {"traffic.rounds": 2, "devices.count": 3, "traffic.size_bytes": 1000}
+    plan = load("network.yaml", settings=small | {"repeat": 2})
+    seen: list[tuple[str, int]] = []
+
+    class EnoughError(Exception):
+        pass
+
+    def follow(progress: Progress) -> None:
+        seen.append((progress.run, progress.round))
+        finished = {run for run, number in seen if number == 2}
+        if len(finished) == 3:
+            raise EnoughError
+
+    with pytest.raises(EnoughError):
+        run(plan, tmp_path / "out", jobs=jobs, figures=False, follow=follow)
+    complete = [path.parent for path in (tmp_path / "out").glob("*/manifest.json")]
+    assert 1 <= len(complete) < len(plan)
+    before = {path: (path / "transfers.csv").stat().st_mtime_ns for path in complete}
+    results = run(plan, tmp_path / "out", jobs=jobs, figures=False, follow=lambda _: None)
+    assert len(results.manifests) == len(plan)
+    assert before == {path: (path / "transfers.csv").stat().st_mtime_ns for path in complete}

@@ -15,7 +15,7 @@ import contextlib
 import json
 import sys
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +31,8 @@ from wnsim.storage import parquet, records
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from wnsim.scenario.progress import Progress
 
 
 @dataclass(frozen=True)
@@ -253,6 +255,7 @@ def run(
     store_gib: float = 2.0,
     figures: bool = True,
     tables: str = "csv",
+    follow: Callable[[Progress], object] | None = None,
 ) -> Results:
     """Run the incomplete runs of a scenario and return all results.
 
@@ -266,6 +269,8 @@ def run(
     store_gib : maximum size of that folder [GiB]
     figures : whether to draw the standard figures
     tables : format of the tables of runs, `csv` or `parquet`
+    follow : is called with the `Progress` of a run after each round; if it raises an exception, all
+        runs end, those that are complete are kept, and `run` raises it
 
     Raises
     ------
@@ -301,8 +306,12 @@ def run(
     folder = results_folder(wanted.runs[0], options.out)
     # Imported late: reading results does not need it.
     from wnsim.scenario.execution.from_options import run_from_options
+    from wnsim.scenario.progress import Interrupted
 
-    outcome = run_from_options(options, wanted.runs, folder, sys.stderr)
+    try:
+        outcome = run_from_options(options, wanted.runs, folder, sys.stderr, follow)
+    except Interrupted as interrupted:
+        raise interrupted.__cause__ or interrupted from None
     if outcome.failures:
         raise ScenarioError("; ".join(f"{name}: {why}" for name, why in outcome.failures.items()))
     return Results(folder)

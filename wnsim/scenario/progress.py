@@ -57,6 +57,43 @@ class Watcher(Protocol):
         """Handle the end of a run, successful or not."""
 
 
+class Interrupted(BaseException):
+    """End of all runs, by an exception of who follows them: `__cause__`."""
+
+
+class Followed:
+    """Watcher that also calls a function of the user's; see `Watcher`.
+
+    Parameters
+    ----------
+    watcher : receives everything
+    follow : is called with each progress; if it raises an exception, all runs end
+    """
+
+    def __init__(self, watcher: Watcher, follow: Callable[[Progress], object]) -> None:
+        self._watcher, self._follow = watcher, follow
+
+    def expect(self, runs: Sequence[str]) -> None:
+        """Pass on the list of runs."""
+        self._watcher.expect(runs)
+
+    def say(self, text: str) -> None:
+        """Pass on a message."""
+        self._watcher.say(text)
+
+    def watch(self, progress: Progress) -> None:
+        """Pass on the progress of a run, and call the function."""
+        self._watcher.watch(progress)
+        try:
+            self._follow(progress)
+        except Exception as error:
+            raise Interrupted from error
+
+    def over(self, run: str) -> None:
+        """Pass on the end of a run."""
+        self._watcher.over(run)
+
+
 class Display:
     """Display of the progress of several runs, sequential or concurrent; see `Watcher`.
 

@@ -16,7 +16,7 @@ from wnsim.scenario.execution.dask_jobs import DaskLauncher
 from wnsim.scenario.execution.execute import ExecutionOptions, Outcome, execute
 from wnsim.scenario.execution.local_jobs import Reporter
 from wnsim.scenario.options import command
-from wnsim.scenario.progress import Display
+from wnsim.scenario.progress import Display, Followed, Progress
 from wnsim.scenario.simulation.advice import notes
 from wnsim.scenario.simulation.learning import StoreConfig, launcher_rank
 from wnsim.storage.parquet import pyarrow_parquet
@@ -26,7 +26,11 @@ if TYPE_CHECKING:
 
 
 def run_from_options(
-    options: argparse.Namespace, runs: Sequence[Run], out: Path, stream: TextIO
+    options: argparse.Namespace,
+    runs: Sequence[Run],
+    out: Path,
+    stream: TextIO,
+    follow: Callable[[Progress], object] | None = None,
 ) -> Outcome:
     """Execute the pending runs of a plan as requested by command-line options.
 
@@ -36,11 +40,14 @@ def run_from_options(
     runs : selected runs of one scenario file
     out : results folder
     stream : stream of the progress display, if this process reports it
+    follow : is called with the progress of each run; an exception that it raises ends all
 
     Raises
     ------
     ScenarioError
         as `execute`, or if the options conflict with the launcher that started this process
+    Interrupted
+        if `follow` raised an exception
     """
     # Only the first of several cooperating processes reports.
     mine = launcher_rank()
@@ -67,7 +74,8 @@ def run_from_options(
         warnings.showwarning = lambda message, *_: watcher.say(f"note: {message}")
         folder = Path(options.store) if options.store else out / "store"
         store_config = StoreConfig(folder, int(options.store_gib * 2**30))
-        return execute(runs, out, store_config, _execution_options(options, out), watcher)
+        watched = watcher if follow is None else Followed(watcher, follow)
+        return execute(runs, out, store_config, _execution_options(options, out), watched)
 
 
 def reports_progress() -> bool:

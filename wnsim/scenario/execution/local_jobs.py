@@ -189,7 +189,7 @@ def run_at_once(
 
 
 def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
-    """Terminate processes; finished training is kept, and last messages are read."""
+    """Terminate processes; finished training is kept."""
     try:
         for process in processes:
             process.send_signal(signal.SIGINT)
@@ -202,6 +202,8 @@ def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
         for process in processes:
             process.kill()
             process.wait()
+            if process.stderr is not None:
+                process.stderr.close()
 
 
 @contextlib.contextmanager
