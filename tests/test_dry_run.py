@@ -59,6 +59,17 @@ LEARNS = (
     "fl.train_examples=16", "fl.tasks=[home, topic]", "repeat=1", "devices.count=5",
 )  # fmt: skip
 SHORT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "aircomp": (
+        (
+            "fl.rounds=2",
+            "fl.local_steps=1",
+            "fl.test_examples=1",
+            "fl.evaluate_every=2",
+            "fl.train_examples=64",
+            "sweep={devices.count: [5]}",
+        ),
+        ("16 bits", "over the air"),
+    ),
     "async": ((*LEARNS, "fl.evaluate_every=1"), ("asynchronous",)),
     "cell": (
         ("traffic.rounds=1", "traffic.size_bytes=100000", "devices.count=6"),

@@ -301,6 +301,21 @@ def test_outcomes_add_up_and_a_single_run_has_wilson_s_interval(tmp_path: Path) 
     )
 
 
+def test_runs_without_the_threshold_of_others_have_outcomes_too(tmp_path: Path) -> None:
+    runs = [make_full_run(tmp_path, label, 1) for label in ("digital", "over the air")]
+    table = pd.read_csv(tmp_path / "summary.csv")
+    only = table["metric"] == "lost_below-threshold_ratio"
+    digital = table["run"] == runs[0]
+    table.loc[only, "value"] = 0.05
+    table.loc[(table["metric"] == "delivery_ratio") & ~digital, "value"] = 0.45
+    table[~(only & digital)].to_csv(tmp_path / "summary.csv", index=False)
+    draw(tmp_path, runs)
+    drawn = plotted(tmp_path, "outcomes").set_index(["line", "part"])["share"]
+    assert drawn["digital", "lost: below threshold"] == 0.0
+    assert drawn["over the air", "lost: below threshold"] == 0.05
+    assert drawn.groupby("line").sum().tolist() == pytest.approx([1.0, 1.0])
+
+
 def test_the_target_figure_shows_the_estimate_of_its_number(tmp_path: Path) -> None:
     """Law: of runs at 2 s, 3 s, and one that never is, two thirds and then one third are left."""
     runs = [make_full_run(tmp_path, "a", seed) for seed in range(3)]

@@ -1,4 +1,4 @@
-"""Checks of what a method can do: optimizers, protocols and robust rules that it excludes."""
+"""Checks of what a method can do: optimizers, protocols, rules and additions that it excludes."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from .methods import (
 from .product_methods import FedSvd, Flora
 from .protocols import Asynchronous, Hierarchical, Server, Synchronous
 from .robust import Clair, Median, NormClip, TrimmedMean
+from .selection import ImportanceChannel
 from .sparse_methods import ChocoLora, EcoLora, FedLoDrop, Flasc, FsLora, Jcpba, Soft
 
 _WITH_SERVER = (Flora, FedSvd, FedLoDrop, FsLora, Flasc, Jcpba, EcoLora)
@@ -46,6 +47,8 @@ _AMONG_PEERS = (ChocoLora,)
 """Methods of devices without a server."""
 _MEANS = (Local, Lora, FfaLora, LoriD, LoriS, FullFt, SoLora, FedSaLora, FedSb)
 """Built-in methods whose average is an update that can be averaged again."""
+_ADDED = (FfaLora, SoLora, LoriD, FullFt, Lora, FedSaLora, FedSb)
+"""Methods whose aggregate is the weighted mean of the values that all devices send."""
 
 
 def check_method(
@@ -131,4 +134,76 @@ def check_sent_whole(method: Any) -> None:
         raise ValueError(
             "cluster_exchange and inference are for methods whose adapters are sent whole, "
             f"got method {method.model}"
+        )
+
+
+def check_added(learning: Any) -> None:
+    """Check that an aggregate is a weighted mean of values, which a channel can add.
+
+    Parameters
+    ----------
+    learning : configuration of the learning
+
+    Raises
+    ------
+    ValueError
+        if it is not
+    """
+    method, protocol, prefix = learning.method, learning.protocol, "mac over-the-air"
+    name = method.model
+    if not isinstance(method, _ADDED):
+        raise ValueError(
+            f"{prefix} adds values entry by entry, and fl.method {name} has another aggregate than "
+            f"their mean; {', '.join(each.model for each in _ADDED)} have none"
+        )
+    if not getattr(method, "shared_a", True):
+        raise ValueError(
+            f"{prefix} adds factors B of one A, and fl.method {name} has an A on each device "
+            "without shared_a: true"
+        )
+    if isinstance(method, SoLora) and not method.has_common_mask:
+        raise ValueError(
+            f"{prefix} adds entries that all devices send, and fl.method so-lora has a mask on "
+            "each device without mask: common or density: 1"
+        )
+    if isinstance(method, SoLora) and method.adaptive:
+        raise ValueError(
+            f"{prefix} adds entries that all devices send, and fl.method so-lora with adaptive "
+            "sends others on each device"
+        )
+    if learning.bits_per_parameter < 16:
+        raise ValueError(
+            f"{prefix} sends values and no bits, got fl.bits_per_parameter "
+            f"{learning.bits_per_parameter}"
+        )
+    if learning.robust is not None:
+        raise ValueError(
+            f"{prefix} gives the receiver a sum, and fl.robust {learning.robust.model} compares "
+            "single updates"
+        )
+    if learning.cluster_exchange is not None or learning.inference is not None:
+        raise ValueError(
+            f"{prefix} gives the receiver a sum, and fl.cluster_exchange and fl.inference need the "
+            "updates of single devices"
+        )
+    if learning.broadcast:
+        raise ValueError(
+            f"{prefix} has one receiver at a time, so that fl.broadcast has nothing to send at once"
+        )
+    if isinstance(protocol, Server):
+        _check_added_selection(protocol, prefix)
+
+
+def _check_added_selection(protocol: Server, prefix: str) -> None:
+    """Check that a server does without the updates of single clients."""
+    if protocol.over_selection > 1.0:
+        raise ValueError(
+            f"{prefix} waits for all clients, which transmit at once, got fl.protocol."
+            f"over_selection {protocol.over_selection:g}"
+        )
+    selection = protocol.selection
+    if isinstance(selection, ImportanceChannel):
+        raise ValueError(
+            f"{prefix} gives the server a sum, and fl.protocol.selection {selection.model} needs "
+            "the updates of single clients"
         )

@@ -142,7 +142,8 @@ class SoLora:
     allocation : distribution of the active entries over layers: `size` in proportion to a layer's
         size times exp(entropy), `paper` by the softmax of the entropies (Eq. 22), or `uniform`
     mask : `grad`, the largest gradients at B = 0 (Eq. 18, by magnitude); `lori`, the largest
-        entries of B after some steps without a mask, by one threshold over all layers; or `random`
+        entries of B after some steps without a mask, by one threshold over all layers; `random`; or
+        `common`, random and the same on all devices, which have one A and equal densities of layers
     aggregation : `active`, over the devices whose mask covers an entry, or `mean`, over all devices
     calibration_prompts : prompts from which the entropies of the layers are computed (Eq. 20)
     calibration_batches : batches over which the gradients of the mask are summed, or steps of
@@ -162,14 +163,24 @@ class SoLora:
     shared_a: bool = False
     a_init: Literal["gaussian", "kaiming", "block-qr"] = "gaussian"
     allocation: Literal["size", "paper", "uniform"] = "size"
-    mask: Literal["grad", "lori", "random"] = "grad"
+    mask: Literal["grad", "lori", "random", "common"] = "grad"
     aggregation: Literal["active", "mean"] = "active"
     calibration_prompts: Count = 64
     calibration_batches: Count = 4
     send_a: Literal["dense", "seed"] = "dense"
     adaptive: bool = False
 
+    @property
+    def has_common_mask(self) -> bool:
+        """Whether all devices have the same active entries."""
+        return self.mask == "common" or (self.density == 1.0 and self.preset is None)
+
     def __post_init__(self) -> None:
+        if self.mask == "common" and not (self.shared_a and self.allocation == "uniform"):
+            raise ValueError(
+                "mask common needs shared_a: true and allocation: uniform, since nothing of a "
+                f"device decides on it, got {str(self.shared_a).lower()} and {self.allocation}"
+            )
         if self.density is not None and self.preset is not None:
             raise ValueError(
                 f"density and preset exclude each other, got {self.density:g} and {self.preset}"

@@ -224,7 +224,7 @@ class Session:
             events |= zip(group, sent, strict=True)
             size += one * len(group)
         for event in events.values():
-            event.callbacks.append(self._on_transfer_end)
+            event.callbacks.append(self.on_transfer_end)
         return size, events
 
     def _adapt(self, me: int, number: int, targets: Sequence[int]) -> None:
@@ -279,7 +279,8 @@ class Session:
         new = [target for target in targets if (me, target) not in self.acknowledged]
         return [group for group in (known, new) if group]
 
-    def _on_transfer_end(self, event: simpy.Event) -> None:
+    def on_transfer_end(self, event: simpy.Event) -> None:
+        """Record that the target of a delivered update has its source's mask and A."""
         transfer = event.value
         if not isinstance(transfer, Transfer):
             return

@@ -13,6 +13,7 @@ from wnsim.core.units import Floats
 from ..engine.jobs import Job, LazyValue
 
 if TYPE_CHECKING:
+    from ..aggregation.superposition import Superposition
     from ..tasks import Task
     from ..trainer import Trainer
     from ..trainer.state import Evaluation, State
@@ -33,6 +34,10 @@ class SessionCostModel(Protocol):
     @property
     def centroid_bytes(self) -> int:
         """Size of a device's prompt centroid [byte]."""
+
+    @property
+    def values(self) -> int:
+        """Number of trained values in an update."""
 
     def size_bytes(self, first_contact: bool) -> int:
         """Return the size of an update's message [byte]."""
@@ -205,6 +210,29 @@ class SessionTrainer(Protocol):
         previous: LazyValue[Update] | None = None,
     ) -> LazyValue[Update]:
         """Return the server's average of client updates."""
+
+    def superposed_average(
+        self,
+        received: Sequence[LazyValue[Update]],
+        weights: Sequence[float],
+        superposition: Superposition | None,
+        exact: Sequence[LazyValue[Update]] = (),
+        exact_weights: Sequence[float] = (),
+        previous: LazyValue[Update] | None = None,
+    ) -> LazyValue[Update]:
+        """Return the server's average of client updates that a channel has added."""
+
+    def superposed_aggregate(
+        self,
+        device: int,
+        own: LazyValue[State],
+        received: Sequence[LazyValue[Update]],
+        weights: Sequence[float],
+        superposition: Superposition | None,
+        exact: Sequence[LazyValue[Update]] = (),
+        exact_weights: Sequence[float] = (),
+    ) -> LazyValue[State]:
+        """Return a device's state, aggregated with updates that a channel has added."""
 
     def distance(self, update: LazyValue[Update], before: LazyValue[Update] | None) -> float:
         """Return the distance of an update from the average before it; None: the initial one."""

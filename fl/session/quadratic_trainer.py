@@ -14,6 +14,7 @@ import numpy as np
 
 from wnsim.core.units import Floats
 
+from ..aggregation.superposition import Superposition, superposed_mean
 from ..engine.jobs import DerivedValue, LazyValue
 from ..trainer.state import Evaluation
 
@@ -24,6 +25,7 @@ class QuadraticCostModel:
     """Messages of equal size; see `SessionCostModel`."""
 
     centroid_bytes = 0
+    values = 100
 
     def size_bytes(self, first_contact: bool) -> int:
         """Return the size of an update's message [byte]."""
@@ -192,6 +194,41 @@ class QuadraticTrainer:
         """Return the weighted mean of the received states."""
         return _mean("average", received, weights)
 
+    def superposed_average(
+        self,
+        received: Sequence[Number],
+        weights: Sequence[float],
+        superposition: Superposition | None,
+        exact: Sequence[Number] = (),
+        exact_weights: Sequence[float] = (),
+        previous: Number | None = None,
+    ) -> Number:
+        """Return the mean of numbers x that were added by a channel as values x and -x."""
+
+        def make() -> float:
+            before = 0.0 if previous is None else previous.value()
+            change = superposed_mean(
+                [_pair(each.value() - before) for each in received], weights, superposition,
+                [_pair(each.value() - before) for each in exact], exact_weights,
+            )  # fmt: skip
+            return before + float(change[0])
+
+        return DerivedValue("superposed average", (), make)
+
+    def superposed_aggregate(
+        self,
+        device: int,
+        own: Number,
+        received: Sequence[Number],
+        weights: Sequence[float],
+        superposition: Superposition | None,
+        exact: Sequence[Number] = (),
+        exact_weights: Sequence[float] = (),
+    ) -> Number:
+        """Return the mean of the own number and of others that were added by a channel."""
+        exact, shares = [own, *exact], [weights[0], *exact_weights]
+        return self.superposed_average(received, weights[1:], superposition, exact, shares)
+
     def distance(self, update: Number, before: Number | None) -> float:
         """Return the distance of a received state from the average before it."""
         return abs(update.value() - (0.0 if before is None else before.value()))
@@ -219,6 +256,11 @@ class QuadraticTrainer:
             return Evaluation([max(0.0, 1.0 - abs(x - mean) / abs(mean))], 0.0, 0.0, [{}])
 
         return DerivedValue(f"test {device} {round_}", (), measure)
+
+
+def _pair(x: float) -> Any:
+    """Return a number as two values of mean zero."""
+    return np.array([x, -x])
 
 
 def _mean(key: str, values: Sequence[Number], weights: Sequence[float]) -> Number:

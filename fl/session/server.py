@@ -31,13 +31,14 @@ from ..topology import CONTROL
 from ..updates.codec import HEADER_BYTES
 from .aggregator import AggregatorSession
 from .base import Steps
+from .over_the_air import GroupUpdate, collect
 from .received_update import ReceivedUpdate
 from .selection import Choice, LastRound, Reports, SelectionContext, selector_of
 
 if TYPE_CHECKING:
     from wnsim.core.units import Floats
 
-    from ..engine.jobs import LazyValue
+    from ..engine.jobs import Job, LazyValue
     from ..trainer.state import State
     from ..updates.codec import Update
 
@@ -58,12 +59,19 @@ class _Round:
     enough : event at the arrival of the last update that is counted
     count : number of updates that are counted
     arrived : clients whose updates have arrived, in order
+    trained : state of each client that has trained, where updates are added over the air, with the
+        instants of its start and of the end of its training [s] and the updates it has received
+    group : what has arrived of them
     """
 
     number: int
     enough: simpy.Event
     count: int
     arrived: list[int] = field(default_factory=list)
+    trained: dict[int, tuple[Job[State], tuple[float, float], list[ReceivedUpdate]]] = field(
+        default_factory=dict
+    )
+    group: GroupUpdate | None = None
 
     def arrive(self, device: int) -> None:
         """Record the arrival of a client's update."""
@@ -137,6 +145,8 @@ class ServerSession(AggregatorSession):
             yield clients | this.enough
         else:
             yield clients
+        if this.trained:
+            yield from self._superpose(this)
         self._average_received(this, selected)
 
     def _selected(
@@ -252,6 +262,9 @@ class ServerSession(AggregatorSession):
         trained_s = self.network.now_s
         self.states[me] = trained
         size = 0
+        if self.trainer.method.exchanges and self.network.analog is not None:
+            this.trained[me] = trained, (start_s, trained_s), received
+            return
         if self.trainer.method.exchanges:
             size, events = self.send_update(me, [self._server], number, trained)
             if (yield from self.wait_for_transfer(events[self._server])):
@@ -261,8 +274,42 @@ class ServerSession(AggregatorSession):
         staleness = [0] * len(received)
         self.record_round(number, me, trained, times_s, (receivers, size), received, staleness)
 
+    def _superpose(self, this: _Round) -> Steps:
+        """Let the clients that have trained send their updates at once."""
+        ready = {
+            me: trained
+            for me, (trained, times_s, _) in this.trained.items()
+            if not self.crashed(me, times_s[0])
+        }
+        this.group = yield from collect(self, self._server, this.number, ready)
+        for me in sorted(ready):
+            trained, times_s, received = this.trained[me]
+            size = this.group.sent_bytes.get(me, 0)
+            sent, staleness = (int(size > 0), size), [0] * len(received)
+            self.record_round(this.number, me, trained, times_s, sent, received, staleness)
+
+    def _average_group(self, group: GroupUpdate) -> list[int]:
+        """Average what has arrived of a group; return the devices in the average."""
+        if group.devices:
+            self._average = self.trainer.superposed_average(
+                [each.update for each in group.added],
+                [self.trainer.weight(each.device) for each in group.added],
+                group.superposition,
+                [each.update for each in group.digital],
+                [self.trainer.weight(each.device) for each in group.digital],
+                self._average,
+            )
+            self._averages += 1
+        return group.devices
+
     def _average_received(self, this: _Round, selected: Sequence[int]) -> None:
         """Average the updates of a round that have arrived and are counted."""
+        if this.group is not None:
+            counted = self._average_group(this.group)
+            age = self._last.age + 1
+            age[counted] = 0
+            self._last = LastRound(tuple(selected), tuple(counted), age, self._last.distance)
+            return
         current = self.take_updates(self._server, this.number)[: this.count]
         received = [
             self.receive(self._server, each)

@@ -5,6 +5,10 @@ arXiv 2602.20492 (the barrier costs no messages). A device that has finished tra
 update to its neighbors; an update expires after `deadline_s`. The device then receives updates
 until it has those of all neighbors, or until the last neighbor's update has expired, which it knows
 because the training time of each device is announced; it then aggregates the updates that arrived.
+
+Where updates are added over the air, all devices wait for the last one that trains. The devices
+then take turns as receivers, in ascending order: the neighbors of each send at once, and all
+aggregate at the end.
 """
 
 from __future__ import annotations
@@ -22,12 +26,14 @@ from ..topology import CONTROL, connected_groups
 from .base import Session, Steps, topology_policy
 from .cluster_exchange import AdapterCache
 from .forgetting import Forgetting
+from .over_the_air import GroupUpdate, collect
 from .received_update import ReceivedUpdate
 from .records import ClusterRow, MemberRow
 
 if TYPE_CHECKING:
-    from ..engine.jobs import LazyValue
+    from ..engine.jobs import Job, LazyValue
     from ..topology import Graph
+    from ..trainer.state import State
     from ..updates.codec import Update
 
 # Instants are whole nanoseconds, so sums of durations are off by a few of them: a device listens
@@ -80,7 +86,10 @@ class SynchronousSession(Session):
         if self._forgetting is not None:
             yield from self._forgetting.run(number, self._current_groups, present)
         this = _Round(number, self.network.now_s)
-        yield env.all_of([env.process(self._device(me, this)) for me in present])
+        if self.network.analog is not None and self.trainer.method.exchanges:
+            yield from self._turns(this, present)
+        else:
+            yield env.all_of([env.process(self._device(me, this)) for me in present])
         if self.trainer.method.exchanges:
             before, self._current_groups = (
                 self._current_groups,
@@ -127,6 +136,63 @@ class SynchronousSession(Session):
         times_s = (this.start_s, this.trained_s[me])
         sent, staleness = (len(neighbors), size), [0] * len(received)
         self.record_round(this.number, me, trained, times_s, sent, received, staleness)
+
+    def _turns(self, this: _Round, present: Sequence[int]) -> Steps:
+        """Run one round in which the neighbors of each device send to it at once, in turns."""
+        env, number = self.network.env, this.number
+        trained: dict[int, Job[State]] = {}
+        yield env.all_of([env.process(self._train(me, this, trained)) for me in present])
+        groups: dict[int, GroupUpdate] = {}
+        sizes, receivers = dict.fromkeys(trained, 0), dict.fromkeys(trained, 0)
+        for me in sorted(trained):
+            ready = {
+                other: trained[other]
+                for other in self._neighbors(me, this)
+                if other in trained and not self.crashed(other, this.start_s)
+            }
+            if not ready or self.crashed(me, this.start_s):
+                continue
+            groups[me] = yield from collect(self, me, number, ready)
+            for other, size in groups[me].sent_bytes.items():
+                sizes[other] += size
+                receivers[other] += 1
+        for me, own in sorted(trained.items()):
+            crash = self.crashed(me, this.start_s)
+            if crash is None:
+                self.states[me] = self._aggregate_group(me, own, groups.get(me, GroupUpdate()))
+            elif crash == "kept":
+                self.states[me] = own
+            else:
+                continue
+            received = [*groups[me].added, *groups[me].digital] if me in groups else []
+            received = [each for each in received if each.device in groups[me].devices]
+            times_s, sent = (this.start_s, this.trained_s[me]), (receivers[me], sizes[me])
+            self._senders[me] = [each.device for each in received]
+            self.record_round(number, me, own, times_s, sent, received, [0] * len(received))
+
+    def _train(self, me: int, this: _Round, trained: dict[int, Job[State]]) -> Steps:
+        """Train a device, and enter its state unless it crashes."""
+        self.crashed(me, this.start_s)
+        state, duration_s = self.train(me, this.number, self.states[me])
+        this.trained_s[me] = this.start_s + duration_s
+        yield self.network.timeout(duration_s)
+        if not self.crashed(me, this.start_s):
+            trained[me] = state
+
+    def _aggregate_group(self, me: int, own: Job[State], group: GroupUpdate) -> LazyValue[State]:
+        """Return a device's state, aggregated with what has arrived of its neighbors."""
+        if not group.devices:
+            return own
+        weight = self.trainer.weight
+        return self.trainer.superposed_aggregate(
+            me,
+            own,
+            [each.update for each in group.added],
+            [weight(me), *(weight(each.device) for each in group.added)],
+            group.superposition,
+            [each.update for each in group.digital],
+            [weight(each.device) for each in group.digital],
+        )
 
     def _neighbors(self, me: int, this: _Round) -> list[int]:
         """Return the neighbors of a device that take part in the round."""

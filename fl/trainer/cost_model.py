@@ -93,6 +93,7 @@ class CostModel:
     is_by_rule : whether all updates have one size by the method's rule for shapes; else each one is
         charged as it is serialised
     trains_a : whether every message carries the values of A
+    values : number of trained values in an update
 
     Raises
     ------
@@ -132,6 +133,7 @@ class CostModel:
             for first in (True, False)
         }
         self._sizes = {first: encoded_bytes(update) for first, update in updates.items()}
+        self.values = _trained_values(updates[False])
         self._method = method
         self._average, self._first = method.average, updates[True]
         # A trained A is sent in every message, a device's own frozen A in the first one.
@@ -305,6 +307,15 @@ def _a_bytes(update: Update) -> int:
     if update.a is None:
         return 0 if update.a_seed is None else SEED_BYTES
     return _PARAMETER_BYTES * sum(a.numel() for a in update.a)
+
+
+def _trained_values(update: Update) -> int:
+    """Return the number of trained values in an update."""
+    parts = update.b if update.mask is None else update.mask
+    entries = sum(each.numel() if update.mask is None else int(each.sum()) for each in parts)
+    if not update.a_frozen:
+        entries += sum(each.numel() for each in update.a or ())
+    return entries + sum(each.numel() for each in update.extra or ())
 
 
 def _of_layer(update: Update, index: int) -> Update:

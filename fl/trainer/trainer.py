@@ -19,6 +19,13 @@ import torch
 from wnsim.core.units import Floats
 
 from ..adapters import AdaptedModel, Adapter
+from ..aggregation.superposition import (
+    Superposition,
+    superposed_mean,
+    superposition_digest,
+    values_of,
+    with_values,
+)
 from ..config import Emulate, Learning, UpdateFaults
 from ..data.device_examples import Examples
 from ..digests import code_digest, digest_of_model, digest_of_start, plugin_code_digest
@@ -419,13 +426,91 @@ class Trainer:
             if len(dependencies) > len(received):
                 before = dependencies[-1].value()
             else:
-                before = self._updates.initial(self._kernels.initial_adapter(0))
+                before = self._initial_update()
             found = self._aggregation.clients(before, updates, weights)
             # Parts for single clients are encoded one by one.
             return found if tailors(self.method) else self.channel.transmitted(found)
 
         keys = [each.key for each in dependencies]
         name = digest("average", keys, list(weights), self._settings_digest, *self._rule_key())
+        return DerivedValue(name, dependencies, make)
+
+    def superposed_average(
+        self,
+        received: Sequence[LazyValue[Update]],
+        weights: Sequence[float],
+        superposition: Superposition | None,
+        exact: Sequence[LazyValue[Update]] = (),
+        exact_weights: Sequence[float] = (),
+        previous: LazyValue[Update] | None = None,
+    ) -> LazyValue[Update]:
+        """Return the server's average of client updates that a channel has added.
+
+        What is added are differences from the previous average, so that noise is in proportion to
+        them, and entries that nobody sends stay as they were.
+
+        Parameters
+        ----------
+        received, weights : updates as sent, and their weights
+        superposition : how the channel has added them; None if there are none
+        exact, exact_weights : updates that were received in digital form, and their weights
+        previous : previous average; None for the initial adapter
+        """
+        dependencies = [*received, *exact, *([] if previous is None else [previous])]
+
+        def make() -> Update:
+            before = self._initial_update() if previous is None else previous.value()
+            found = _superposed(
+                before, [each.value() for each in received], weights, superposition,
+                [each.value() for each in exact], exact_weights,
+            )  # fmt: skip
+            average = self._aggregation.clients(before, [found], [1.0])
+            return self.channel.transmitted(average)
+
+        name = digest(
+            "superposed average", [each.key for each in dependencies], list(weights),
+            list(exact_weights), superposition_digest(superposition), self._settings_digest,
+        )  # fmt: skip
+        return DerivedValue(name, dependencies, make)
+
+    def superposed_aggregate(
+        self,
+        device: int,
+        own: LazyValue[State],
+        received: Sequence[LazyValue[Update]],
+        weights: Sequence[float],
+        superposition: Superposition | None,
+        exact: Sequence[LazyValue[Update]] = (),
+        exact_weights: Sequence[float] = (),
+    ) -> LazyValue[State]:
+        """Return a device's state, aggregated with updates that a channel has added.
+
+        What is added are differences from the initial adapter, which all devices have.
+
+        Parameters
+        ----------
+        device, own : the receiver and its state
+        received : updates as sent
+        weights : weight of its own state, then of each of these updates
+        superposition : how the channel has added them; None if there are none
+        exact, exact_weights : updates that were received in digital form, and their weights
+        """
+        dependencies = [own, *received, *exact]
+
+        def make() -> State:
+            state = own.value()
+            local = [self._updates.of(device, None, own), *(each.value() for each in exact)]
+            found = _superposed(
+                self._initial_update(), [each.value() for each in received], weights[1:],
+                superposition, local, [weights[0], *exact_weights],
+            )  # fmt: skip
+            adapter = self._aggregation.adapter(state.adapter, found, [], [1.0])
+            return replace(state, adapter=adapter)
+
+        name = digest(
+            "superposed", [each.key for each in dependencies], list(weights), list(exact_weights),
+            superposition_digest(superposition), self._settings_digest,
+        )  # fmt: skip
         return DerivedValue(name, dependencies, make)
 
     def distance(self, update: LazyValue[Update], before: LazyValue[Update] | None) -> float:
@@ -439,10 +524,7 @@ class Trainer:
         update : update of a client
         before : average from which it started; None for the initial adapter
         """
-        if before is None:
-            start = self._updates.initial(self._kernels.initial_adapter(0))
-        else:
-            start = before.value()
+        start = self._initial_update() if before is None else before.value()
         return distance(update.value(), start)
 
     def for_client(
@@ -521,6 +603,10 @@ class Trainer:
 
     # Lazy values before the first round.
 
+    def _initial_update(self) -> Update:
+        """Return the update of the first device's initial adapter."""
+        return self._updates.initial(self._kernels.initial_adapter(0))
+
     def _rule_key(self) -> list[object]:
         """Return the cache key of the robust aggregation rule; empty for the method's own."""
         robust = self._learning.robust
@@ -565,6 +651,24 @@ class Trainer:
         return DerivedValue(
             digest("initial state", adapter.key), (adapter,), lambda: State(adapter.value())
         )
+
+
+def _superposed(
+    before: Update,
+    received: Sequence[Update],
+    weights: Sequence[float],
+    superposition: Superposition | None,
+    exact: Sequence[Update],
+    exact_weights: Sequence[float],
+) -> Update:
+    """Return the mean of updates, added by a channel as differences from another one."""
+    like = (*received, *exact)[0]
+    start = values_of(before, like)
+    change = superposed_mean(
+        [values_of(each, like) - start for each in received], weights, superposition,
+        [values_of(each, like) - start for each in exact], exact_weights,
+    )  # fmt: skip
+    return with_values(like, start + change)
 
 
 def _evaluation(scalars: Mapping[str, Any], _: Mapping[str, torch.Tensor]) -> Evaluation:

@@ -23,6 +23,7 @@ from .kernels import CENTROID_PROMPTS
 from .state import Evaluation
 
 if TYPE_CHECKING:
+    from ..aggregation.superposition import Superposition
     from ..session.protocols import SessionTrainer
     from ..updates.codec import Update
     from .state import State
@@ -146,6 +147,31 @@ class UntrainedTrainer:
     ) -> LazyValue[Update]:
         """Return an average without values."""
         return _nothing()
+
+    def superposed_average(
+        self,
+        received: Sequence[LazyValue[Update]],
+        weights: Sequence[float],
+        superposition: Superposition | None,
+        exact: Sequence[LazyValue[Update]] = (),
+        exact_weights: Sequence[float] = (),
+        previous: LazyValue[Update] | None = None,
+    ) -> LazyValue[Update]:
+        """Return an average without values."""
+        return _nothing()
+
+    def superposed_aggregate(
+        self,
+        device: int,
+        own: LazyValue[State],
+        received: Sequence[LazyValue[Update]],
+        weights: Sequence[float],
+        superposition: Superposition | None,
+        exact: Sequence[LazyValue[Update]] = (),
+        exact_weights: Sequence[float] = (),
+    ) -> LazyValue[State]:
+        """Return the own state."""
+        return own
 
     def distance(self, update: LazyValue[Update], before: LazyValue[Update] | None) -> float:
         """Return 1: only rounds after the first one depend on it."""

@@ -8,6 +8,7 @@ from wnsim.air.csma import Contention
 from wnsim.air.quality import coherent_block_ns
 from wnsim.air.replayed import Replayed
 from wnsim.air.setup import Setup
+from wnsim.air.superposition import Superposition
 from wnsim.air.transmission import Attempt, Transmission
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Contention",
     "Replayed",
     "Setup",
+    "Superposition",
     "Transmission",
     "coherent_block_ns",
 ]

@@ -10,9 +10,11 @@ DELIVERED, LATE, LOST = OUTCOMES = ("delivered", "late", "lost")
 up before its deadline, for a reason."""
 LATE_REASON = "deadline"
 """Reason of late messages; all others are reasons of lost ones."""
+BELOW_THRESHOLD = "below-threshold"
+"""Reason of messages whose senders were too weak for over-the-air computation all the time."""
 LOST_REASONS = (
     "departed", "link-failure", "retry-limit", "queue-overflow", "battery", "crash", "link-outage",
-    "station-failure",
+    "station-failure", BELOW_THRESHOLD,
 )  # fmt: skip
 SIDE_KINDS = ("background", "probe")
 """Kinds of messages that belong neither to learning nor to the section `traffic`."""
@@ -65,12 +67,14 @@ class Transfer:
     reason : empty if delivered; `deadline` if late, that is if not all of it was received by its
         deadline; else the reason for which it was lost before: `departed` (a device left the
         scene), `link-failure` (nothing was received for a while), `queue-overflow`, `retry-limit`
-        (a packet met the retry limit of the medium access), `battery`, or by a fault `crash`,
-        `link-outage` or `station-failure`
+        (a packet met the retry limit of the medium access), `battery`, `below-threshold` (too
+        weak for over-the-air computation all the time), or by a fault `crash`, `link-outage` or
+        `station-failure`
     acked_bytes : bytes received by the end, packet headers included [byte]
     carried_bytes : the same, summed over the hops [byte]
-    air_bytes : size on the air, packet headers included [byte]
-    packets : number of packets
+    air_bytes : size on the air, packet headers included; of values that are added over the air,
+        the size that they would have in digital form [byte]
+    packets : number of packets; 0 for values that are added over the air
     hops : number of hops, 1 except through base stations
     attempts : number of attempts started, at least one for each hop
     receivers : number of receivers of the same multicast
@@ -79,8 +83,8 @@ class Transfer:
     airtime_s : transmission time of blocks that were received [s]
     retransmission_s : transmission time of blocks that were not received [s]
     backhaul_s : between base stations [s]
-    blocks, failed_blocks, retransmitted_blocks : transport blocks or packets sent; not received;
-        sent before
+    blocks, failed_blocks, retransmitted_blocks : transport blocks or packets sent, or coherence
+        blocks of values that are added over the air; not received; sent before
     mean_snr_db : mean linear SINR over them [dB], NaN if there were none
     capacity_bytes : Shannon bound for their time and band [byte]
     """

@@ -14,7 +14,7 @@ from wnsim.figures.lines import Line
 from wnsim.figures.stacks import name_rows
 from wnsim.figures.style import area_style, legend_above, say_sizes_below
 from wnsim.metrics import interval
-from wnsim.metrics.delivery import LOST_RATIOS
+from wnsim.metrics.delivery import ADDED_ONLY, LOST_RATIOS
 
 _PARTS = {"delivery_ratio": "delivered", "late_ratio": "late"} | {
     name: f"lost: {reason.replace('-', ' ')}" for name, reason in LOST_RATIOS.items()
@@ -24,7 +24,8 @@ _PARTS = {"delivery_ratio": "delivered", "late_ratio": "late"} | {
 
 def outcomes(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
     """Plot the shares of messages by outcome, with the interval of the share delivered."""
-    shown = [line for line in lines if len(line.measured(list(_PARTS)))]
+    usual = [metric for metric in _PARTS if metric != ADDED_ONLY]
+    shown = [line for line in lines if len(line.measured(usual))]
     if not shown:
         return None
     axes = figure.add_subplot()
@@ -32,7 +33,8 @@ def outcomes(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
     handles, numbers = [], []
     for index, (metric, label) in enumerate(_PARTS.items()):
         found = [interval(metric, line.metrics) for line in shown]
-        values = np.array([each.mean for each in found])
+        # A reason that a run cannot have is no metric of it.
+        values = np.nan_to_num(np.array([each.mean for each in found]))
         if index > 1 and not values.any():
             continue
         style = area_style(index)

@@ -6,6 +6,7 @@ from wnsim.mac.cell import Cell
 from wnsim.mac.csma import Csma
 from wnsim.mac.ideal import Ideal
 from wnsim.mac.ofdma import Ofdma
+from wnsim.mac.over_the_air import OverTheAir
 from wnsim.mac.reuse import Reuse
 from wnsim.mac.scheduled import OnAir, Rules, Scheduled, Shares
 from wnsim.mac.sidelink import Sidelink
@@ -19,6 +20,7 @@ __all__ = [
     "Mac",
     "Ofdma",
     "OnAir",
+    "OverTheAir",
     "Reuse",
     "Rules",
     "Scheduled",
@@ -35,6 +37,7 @@ MAC: dict[str, type[Scheduled] | type[Csma] | type[Sidelink]] = {
     "ofdma": Ofdma,
     "reuse": Reuse,
     "cell": Cell,
+    "over-the-air": OverTheAir,
     "sidelink": Sidelink,
     "csma": Csma,
 }

@@ -22,7 +22,15 @@ from typing import Any
 
 import pandas as pd
 
-from wnsim.core.transfer import DELIVERED, LATE, LATE_REASON, LOST_REASONS, OTHER_KINDS, SIDE_KINDS
+from wnsim.core.transfer import (
+    BELOW_THRESHOLD,
+    DELIVERED,
+    LATE,
+    LATE_REASON,
+    LOST_REASONS,
+    OTHER_KINDS,
+    SIDE_KINDS,
+)
 
 DEFINITIONS = {
     "shannon_efficiency": "bits carried over the Shannon capacity of the time and band used",
@@ -44,7 +52,8 @@ DEFINITIONS = {
     "control_bytes": "messages that form clusters or select clients, without headers [byte]",
     "header_bytes": "message and packet headers on the air [byte]",
     "retransmitted_bytes": "failed transmissions, estimated from failed blocks [byte]",
-    "on_air_bytes": "sum of the five kinds of bytes on the air [byte]",
+    "on_air_bytes": "sum of the five kinds of bytes on the air; those of updates that are added "
+    "over the air are none [byte]",
 }
 
 
@@ -56,6 +65,8 @@ COLUMNS = (
 _FIXED = re.compile(r"server|station-\d+")
 LOST_RATIOS = {f"lost_{reason}_ratio": reason for reason in LOST_REASONS}
 """Metrics of lost messages, and the reason of each."""
+ADDED_ONLY = f"lost_{BELOW_THRESHOLD}_ratio"
+"""The one among them that only runs have that add updates over the air."""
 
 
 def of_transfers(transfers: pd.DataFrame, simulated_s: float) -> dict[str, Any]:
@@ -83,7 +94,11 @@ def of_transfers(transfers: pd.DataFrame, simulated_s: float) -> dict[str, Any]:
         metrics["delivery_ratio"] = len(delivered) / len(data)
         metrics["late_ratio"] = (ending == LATE).mean()
         metrics["loss_ratio"] = len(lost) / len(data)
-        metrics |= {name: (lost == why).sum() / len(data) for name, why in LOST_RATIOS.items()}
+        metrics |= {
+            name: (lost == why).sum() / len(data)
+            for name, why in LOST_RATIOS.items()
+            if name != ADDED_ONLY or _adds(data)
+        }
         metrics["latency_median_s"] = delivered["latency_s"].median()
         metrics["latency_p95_s"] = delivered["latency_s"].quantile(0.95)
         bits = 8.0 * delivered["size_bytes"].sum()
@@ -92,6 +107,13 @@ def of_transfers(transfers: pd.DataFrame, simulated_s: float) -> dict[str, Any]:
         own = updates["size_bytes"] - updates["header_bytes"]
         metrics["payload_bytes_per_message"] = own.mean()
     return metrics | on_air(ours)
+
+
+def _adds(transfers: pd.DataFrame) -> bool:
+    """Return whether updates are added over the air: they arrive in blocks without bytes."""
+    arrived = transfers["delivered"] & (transfers["blocks"] > 0)
+    added = arrived & (transfers["carried_bytes"] == 0)
+    return bool((added | (transfers["reason"] == BELOW_THRESHOLD)).any())
 
 
 def of_workload(transfers: pd.DataFrame) -> pd.DataFrame:
@@ -143,8 +165,9 @@ def on_air(transfers: pd.DataFrame) -> dict[str, float]:
 
 def retransmitted(transfers: pd.DataFrame) -> pd.Series:
     """Estimate the bytes of failed transmissions of each transfer from its failed blocks [byte]."""
-    arrived = transfers["blocks"] - transfers["failed_blocks"]
     carried = transfers["carried_bytes"]
+    # Blocks of updates that are added over the air carry no bytes.
+    arrived = (transfers["blocks"] - transfers["failed_blocks"]).where(carried > 0, 0)
     usual = carried.sum() / arrived.sum() if arrived.any() else 0.0
     block = (carried / arrived.where(arrived > 0)).fillna(usual)
     return block * transfers["failed_blocks"]

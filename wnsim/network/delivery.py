@@ -35,6 +35,7 @@ class Delivery:
     queued_since_ns : since when it has waited for the air or the backhaul [ns]
     receivers : number of receivers of the same multicast
     outstanding : how many of them have not ended, a list of one number that they share
+    analog : whether values are sent over the air, not the bits of the message
 
     Attributes
     ----------
@@ -53,6 +54,7 @@ class Delivery:
     queued_since_ns: int
     receivers: int = 1
     outstanding: list[int] = field(default_factory=lambda: [1])
+    analog: bool = False
     hop: int = 0
     remaining_bits: int = 0
     checked_bits: int = -1
@@ -103,9 +105,12 @@ class Delivery:
             reason=reason,
             # Without a hop over the air, all of it arrives over the backhaul at once.
             acked_bytes=sum(last) // 8 if self.hops else air_bytes * delivered,
-            carried_bytes=sum(attempt.acked_bits for attempt in attempts) // 8,
+            # An analog message carries no bits.
+            carried_bytes=0
+            if self.analog
+            else sum(attempt.acked_bits for attempt in attempts) // 8,
             air_bytes=air_bytes,
-            packets=transport.packets(size_bytes),
+            packets=0 if self.analog else transport.packets(size_bytes),
             hops=len(self.hops),
             attempts=len(started),
             receivers=self.receivers,

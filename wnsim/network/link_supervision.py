@@ -61,6 +61,14 @@ class LinkAvailability:
             reason = self._reasons.get(node, reason)
         return unavailable_ns, reason
 
+    def earlier(self, source: int, target: int, limit: tuple[int, str]) -> tuple[int, str]:
+        """Return a limit of `limit`, or an earlier permanent failure of an end since then."""
+        for node in sorted(self.down.intersection((source, target))):
+            failed_ns = to_ns(self.down_s[node])
+            if failed_ns < limit[0]:
+                limit = failed_ns, self._reasons[node]
+        return limit
+
     def retry_ns(self, hop: tuple[int, int], wait_ns: int, expires_ns: int) -> int:
         """Return when a hop is available again, after a waiting time [ns].
 

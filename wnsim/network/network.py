@@ -15,6 +15,8 @@ from wnsim.air import Attempt, Transmission
 from wnsim.core.invariants import ByteLedger
 from wnsim.core.transfer import Message, Packet, Transfer
 from wnsim.core.units import LONGEST_S, Floats, to_ns, to_s
+from wnsim.mac.over_the_air import OverTheAir
+from wnsim.network.analog import AnalogAir, Group
 from wnsim.network.delivery import Delivery
 from wnsim.network.link_supervision import LinkAvailability, StallDetector
 from wnsim.network.relays import Relays
@@ -60,6 +62,7 @@ class Network:
     down, down_s : devices that have failed for good, and when [s]
     tx_s, rx_s : (nodes,) time spent transmitting, at full power, and receiving [s]
     slot_s : duration of a slot [s]
+    analog : groups whose messages are added over the air; none: the medium access has none
     """
 
     def __init__(
@@ -103,6 +106,12 @@ class Network:
             finish=self._finish,
         )
         self.server = self._router.server
+        self.analog: AnalogAir | None = None
+        if isinstance(mac, OverTheAir):
+            self.analog = AnalogAir(
+                setup, self._transport, self._availability, finish=self._finish,
+                advance=self._router.advance, tx_s=self.tx_s, rx_s=self.rx_s,
+            )  # fmt: skip
         self._serial = 0
         self._ledger = ByteLedger(world.names)
         self._under_way: dict[Attempt, tuple[Delivery, Transmission]] = {}
@@ -269,6 +278,62 @@ class Network:
             if delivery not in direct:
                 self._router.inject(delivery)
         return [delivery.event for delivery in deliveries]
+
+    def superpose(self, messages: Sequence[Message], values: int) -> Group:
+        """Submit messages of a group, whose values are added over the air.
+
+        Their sizes are those in digital form. They end together, and those that are delivered also
+        appear in the inbox of their target.
+
+        Parameters
+        ----------
+        messages : messages of different sources to one target
+        values : number of real values of each
+
+        Returns
+        -------
+        the group, with an event for each message
+
+        Raises
+        ------
+        ValueError
+            if the medium access is another one, there are no messages or values, or the devices
+            are served by several stations
+        """
+        if self.analog is None:
+            raise ValueError("a group needs mac over-the-air, got another medium access")
+        if not messages or values < 1:
+            raise ValueError(
+                f"a group needs messages and values, got {len(messages)} and {values} of them"
+            )
+        now = self.env.now_ns
+        deliveries = [
+            Delivery(
+                message=message,
+                event=self.env.event(),
+                sent_ns=now,
+                expires_ns=now + to_ns(min(message.lifetime_s, LONGEST_S / 2)),
+                hops=self._router.hops(message.source, message.target),
+                queued_since_ns=now,
+                analog=True,
+            )
+            for message in messages
+        ]
+        receivers = {each.hops[0][1] for each in deliveries}
+        if len(receivers) > 1:
+            raise ValueError(f"a group must have one receiver, got {len(receivers)}")
+        self._pending.update(deliveries)
+        for delivery in deliveries:
+            self._ledger.sent(delivery.message)
+            self._queued_bytes[delivery.message.source] += delivery.message.size_bytes
+        return self.analog.send(deliveries, values)
+
+    def superposable(self, sources: Sequence[int], target: int) -> list[bool]:
+        """Return which senders belong in a group now, others having to send in digital form."""
+        if self.analog is None or not sources:
+            return [self.analog is not None] * len(sources)
+        receiver = self._router.hops(sources[0], target)[0][1]
+        return self.analog.admitted(sources, receiver)
 
     def fail(self, device: int, reason: str) -> None:
         """Remove a device for good, and drop all attempts from or to it."""

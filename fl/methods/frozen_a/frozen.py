@@ -26,8 +26,15 @@ from ...config import FfaLora, FullFt, LoriD, LoriS, SoLora
 from ...config.methods import PRESETS
 from ...engine.streams import key
 from ...updates.codec import Update
-from .density import allocate, density_of_ratio
-from .masks import Allocation, gradient_mask, layer_counts, random_mask, trained_mask
+from .density import density_of_ratio
+from .masks import (
+    Allocation,
+    gradient_mask,
+    layer_counts,
+    random_mask,
+    trained_mask,
+    uniform_counts,
+)
 from .projections import ADistribution, a_seed_of, device_a
 
 if TYPE_CHECKING:
@@ -58,7 +65,7 @@ class Settings:
     learning_rate: float
     distribution: ADistribution | None = "gaussian"
     shared: bool = False
-    mask: Literal["grad", "lori", "random"] | None = None
+    mask: Literal["grad", "lori", "random", "common"] | None = None
     density: float = 1.0
     ratio: float | None = None
     allocation: Allocation = "uniform"
@@ -96,8 +103,8 @@ def settings_of(config: FfaLora | LoriD | LoriS | FullFt | SoLora) -> Settings:
         density=_DENSITY if config.density is None else config.density,
         ratio=None if config.preset is None else PRESETS[config.preset],
         allocation=config.allocation,
-        prompts=0 if config.mask == "lori" else config.calibration_prompts,
-        batches=0 if config.mask == "random" else config.calibration_batches,
+        prompts=0 if config.mask in ("lori", "common") else config.calibration_prompts,
+        batches=0 if config.mask in ("random", "common") else config.calibration_batches,
         aggregation=config.aggregation,
         send_a=config.send_a,
     )
@@ -134,7 +141,11 @@ class FrozenMethod:
             a_seed = a_seed_of(settings.distribution, seed, device)
             a = device_a(layers, settings.rank, settings.distribution, seed, device, devices)
         b = zero_b(layers, settings.rank)
-        return Adapter(a, b, settings.scale, train_a=False, a_seed=a_seed)
+        adapter = Adapter(a, b, settings.scale, train_a=False, a_seed=a_seed)
+        if settings.mask != "common":
+            return adapter
+        counts = uniform_counts(adapter, self._density(layers))
+        return replace(adapter, mask=random_mask(adapter, key(seed, "common mask"), counts))
 
     def calibrate(
         self,
@@ -155,7 +166,7 @@ class FrozenMethod:
         seed : seed of a random mask
         """
         settings = self._settings
-        if settings.mask is None:
+        if settings.mask is None or settings.mask == "common":
             return adapter
         density = self._density(model.layers)
         if settings.mask == "lori":
@@ -219,14 +230,14 @@ class FrozenMethod:
         """Return an update of zeros, every layer at the mean density."""
         adapter = shape_only(layers, self.ranks(layers))
         if self._settings.mask is not None:
-            sizes = [b.numel() for b in adapter.b]
-            counts = allocate(sizes, [0.0] * len(sizes), self._density(layers), "uniform")
+            counts = uniform_counts(adapter, self._density(layers))
             mask = tuple(
                 (torch.arange(b.numel()) < count).reshape(b.shape)
                 for b, count in zip(adapter.b, counts, strict=True)
             )
             adapter = replace(adapter, mask=mask)
-        return self.update(adapter, 0, 0, first_contact)
+        # A common mask follows from the seed that all devices have.
+        return self.update(adapter, 0, 0, first_contact and self._settings.mask != "common")
 
     def _density(self, layers: Sequence[Layer]) -> float:
         """Return the share of active entries of B over all layers."""

@@ -44,6 +44,12 @@ def layer_counts(
     return allocate([b.numel() for b in adapter.b], entropies, density, allocation)
 
 
+def uniform_counts(adapter: Adapter, density: float) -> list[int]:
+    """Return the number of active entries of B in each layer, in proportion to its size."""
+    sizes = [b.numel() for b in adapter.b]
+    return allocate(sizes, [0.0] * len(sizes), density, "uniform")
+
+
 def gradient_mask(
     model: AdaptedModel, adapter: Adapter, batches: Sequence[Encoded], counts: Sequence[int]
 ) -> Tensors:

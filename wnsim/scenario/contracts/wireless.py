@@ -285,13 +285,18 @@ _CELLULAR = ((0, 8, 0), (1, 8, 1), (2, 9, 2), (8, 4, 3), (8, 5, 4), (9, 6, 5))
 
 def _links(model: Any) -> list[tuple[int, int, int]]:
     """Return attempts that the rules allow on the air together: source, target, transmission."""
-    links = _CELLULAR if isinstance(model, Cell) else _DIRECT
+    links = _CELLULAR if _is_cellular(model) else _DIRECT
     if model.rules().max_transmissions != 1:
         return list(links)
     first: dict[int, int] = {}
     for source, _, transmission in links:
         first.setdefault(source, transmission)
     return [link for link in links if link[2] == first[link[0]]]
+
+
+def _is_cellular(model: Any) -> bool:
+    """Return whether a medium access, or that of its digital messages, has base stations."""
+    return isinstance(getattr(model, "digital", model), Cell)
 
 
 def _groups(model: Any) -> Iterator[str]:
@@ -305,7 +310,7 @@ def _groups(model: Any) -> Iterator[str]:
         yield "group must be an integer"
     if any(carrier not in (0, 1) for _, carrier in first):
         yield "carrier must be 0 or 1"
-    if not isinstance(model, Cell) and _placed(model, (1, 5, 2)) != _placed(model, (1, 6, 2)):
+    if not _is_cellular(model) and _placed(model, (1, 5, 2)) != _placed(model, (1, 6, 2)):
         yield "the links of a multicast must have one group and one carrier"
 
 

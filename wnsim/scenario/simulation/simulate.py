@@ -227,6 +227,11 @@ def network_of(scenario: Scenario, world: World, folder: Path | None = None) -> 
     scenario : scenario to simulate
     world : its devices and channel
     folder : folder on whose disk records are kept; None: the system's temporary folder
+
+    Raises
+    ------
+    ScenarioError
+        if medium access and radio do not fit together
     """
     radio = scenario.radio
     if radio.block_s is None:
@@ -242,22 +247,25 @@ def network_of(scenario: Scenario, world: World, folder: Path | None = None) -> 
             stations.backhaul_shared,
             stations.backhaul_queue_bytes,
         )
-    network = Network(
-        Clock(),
-        world,
-        scenario.mac,
-        AirOptions(
-            block_ns,
-            radio.csi_delay_s,
-            engine=scenario.engine,
-            prediction=radio.csi_prediction,
-            replay=measured_links(scenario, world.motion.names),
-        ),
-        scenario.seed_of("channel"),
-        transport=scenario.transport,
-        backhaul=backhaul,
-        records=RecordBook(folder),
-    )
+    try:
+        network = Network(
+            Clock(),
+            world,
+            scenario.mac,
+            AirOptions(
+                block_ns,
+                radio.csi_delay_s,
+                engine=scenario.engine,
+                prediction=radio.csi_prediction,
+                replay=measured_links(scenario, world.motion.names),
+            ),
+            scenario.seed_of("channel"),
+            transport=scenario.transport,
+            backhaul=backhaul,
+            records=RecordBook(folder),
+        )
+    except ValueError as error:
+        raise ScenarioError(f"mac: {error}") from error
     if scenario.probes is not None:
         scenario.probes.start(network, world.count, scenario.seed_of("channel"))
     return network

@@ -23,13 +23,14 @@ from wnsim.channel import (
     UmiStreetCanyon,
 )
 from wnsim.core.params import parameters
-from wnsim.mac import MAC, Cell, Csma, Ofdma, Scheduled
+from wnsim.mac import MAC, Cell, Csma, Ofdma, OverTheAir, Scheduled
 from wnsim.mac.allocation import LeastEnergy
 from wnsim.mac.csma import require_match
 from wnsim.mobility import MOBILITY, RandomWaypoint
 from wnsim.network.transport import Transport
 from wnsim.phy import PHY, Shannon
 from wnsim.scenario.spec.faults import Faults
+from wnsim.scenario.spec.over_the_air import check_over_the_air
 from wnsim.workload.background import Background
 from wnsim.workload.exchange import Traffic
 from wnsim.workload.probes import Probes
@@ -231,7 +232,9 @@ class Scenario:
                         f"background senders must be devices 0 to {self.devices.count - 1}, "
                         f"got {sender}"
                     )
-        if isinstance(self.mac, Cell) != (self.base_stations is not None):
+        if isinstance(self.mac, OverTheAir):
+            check_over_the_air(self, self.mac)
+        elif isinstance(self.mac, Cell) != (self.base_stations is not None):
             raise ValueError(
                 "mac cell and a section base_stations go together, got one without the other"
             )
@@ -242,7 +245,7 @@ class Scenario:
         ):
             raise ValueError(
                 f"fl.protocol {self.fl.protocol.model} needs the sections base_stations and mac, "
-                "of model cell"
+                "of model cell or over-the-air"
             )
         hops = self.transport.max_hops
         if hops > 1 and self.base_stations is not None:
