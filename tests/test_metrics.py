@@ -96,10 +96,10 @@ TRANSFERS = [
     transfer("0", "1", 0.0, 1.0, kind="background", size_bytes=7000),
 ]
 ROUNDS = [
-    {"round": 1, "device": "0", "start_s": 0.0, "trained_s": 2.0, "end_s": 8.5},
-    {"round": 1, "device": "1", "start_s": 0.0, "trained_s": 3.0, "end_s": 4.0},
-    {"round": 2, "device": "0", "start_s": 9.0, "trained_s": 11.0, "end_s": 12.0},
-    {"round": 2, "device": "1", "start_s": 9.0, "trained_s": 11.0, "end_s": 14.0},
+    {"round": 1, "device": "0", "start_s": 0.0, "trained_s": 2.0, "end_s": 8.5, "epsilon": 1.5},
+    {"round": 1, "device": "1", "start_s": 0.0, "trained_s": 3.0, "end_s": 4.0, "epsilon": 1.0},
+    {"round": 2, "device": "0", "start_s": 9.0, "trained_s": 11.0, "end_s": 12.0, "epsilon": 2.0},
+    {"round": 2, "device": "1", "start_s": 9.0, "trained_s": 11.0, "end_s": 14.0, "epsilon": 1.25},
 ]
 EVALUATIONS = [
     *evaluation(0, 0.0, a=(0.1, 0.1), b=(0.1, 0.1)),
@@ -167,6 +167,12 @@ def test_every_metric_is_defined_and_every_definition_used(metrics: dict[str, fl
     assert len(set(DEFINITIONS.values())) == len(DEFINITIONS)
     with pytest.raises(KeyError):
         definition("accuracy")
+
+
+def test_the_loss_of_privacy_is_that_of_the_most_exposed_device(
+    metrics: dict[str, float],
+) -> None:
+    assert metrics["epsilon"] == 2.0
 
 
 def test_messages_by_hand(metrics: dict[str, float]) -> None:

@@ -43,7 +43,7 @@ def check(trainer: Any) -> None:
 
 def test_parts_are_those_of_the_trainer() -> None:
     names = {name for name, each in members(PARTS[""]).items() if isinstance(each, property)}
-    assert names == set(PARTS) - {""} | {"tasks", "task_of"}
+    assert names == set(PARTS) - {""} | {"tasks", "task_of", "plans", "adapts"}
 
 
 def test_the_trainer_is_a_session_trainer(make_trainer) -> None:  # type: ignore[no-untyped-def]
