@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wnsim.kernels import plane_waves, random_fields
+from wnsim.core.units import db_to_linear, linear_to_db
+from wnsim.kernels import gains, link_geometry, link_states, plane_waves, random_fields
+from wnsim.mobility.paths import between
 from wnsim.phy import NrMcs, Slots
 from wnsim.phy.nr import NrModem
 from wnsim.phy.nr_arrays import NrModemOfArrays
@@ -85,6 +87,67 @@ def test_random_fields_are_sums_of_cosines(waves: int, axes: int, power: int) ->
     # Single precision: 3e-7 of each cosine, whose errors add up at worst like the cosines.
     assert found == pytest.approx(expected, abs=2.0 * 3e-7 * np.sqrt(waves))
     assert found.std() > 0.1
+
+
+def test_ends_of_links_are_as_on_arrays() -> None:
+    draws = np.random.default_rng(3)
+    one, other = draws.integers(0, 40, (2, 25))
+    nodes, first, second = link_geometry.members(one, other)
+    assert np.array_equal(nodes, np.unique([one, other]))
+    assert np.array_equal(nodes[first], one)
+    assert np.array_equal(nodes[second], other)
+    positions_m = 500.0 * draws.random((nodes.size, 3, 3))
+    found, nearest_m, farthest_m = link_geometry.distances(positions_m, first, second)
+    apart_m = positions_m[first] - positions_m[second]
+    assert np.array_equal(found, np.hypot(apart_m[..., 0], apart_m[..., 1]))
+    assert (nearest_m, farthest_m) == (found.min(), found.max())
+
+
+def test_devices_on_straight_moves_are_as_on_arrays() -> None:
+    draws = np.random.default_rng(4)
+    moves = 100.0 * draws.random((9, 3, 2))
+    moves[:, 0] = [[0.0, 5.0], [0.0, 3.0], [2.0, 9.0]] * 3
+    devices, t_s = np.array([4, 0, 2, 8, 7]), np.array([-1.0, 3.5, 0.25])
+    positions_m = np.full((5, 3, 2), np.nan)
+    found = link_geometry.on_moves(moves, devices, t_s, positions_m)
+    assert found.tolist() == [False, True, False, False, False]
+    before, after = moves[0, :, 0][:, None], moves[0, :, 1][:, None]
+    assert np.array_equal(positions_m[1], between(before, after, np.maximum(t_s, 0.0)))
+    assert np.isnan(positions_m[~found]).all()
+    found = link_geometry.on_moves(moves, devices, np.array([2.0, 2.9]), positions_m)
+    assert found.all()
+
+
+def test_link_states_are_as_on_arrays() -> None:
+    draws = np.random.default_rng(5)
+    quantile, field = draws.normal(0.0, 1.0, (2, 40, 3))
+    quantile[0] = -np.inf, 0.0, np.inf
+    state = link_states.soft(quantile, field, 15.0)
+    # The C library's functions may differ from NumPy's in the last bit.
+    assert state == pytest.approx(0.5 + np.arctan(15.0 * (quantile - field)) / np.pi, rel=1e-15)
+    assert state[0, [0, 2]].tolist() == [0.0, 1.0]
+    in_db, out_db = draws.uniform(-150.0, -50.0, (2, 40, 3))
+    power = state**2 * db_to_linear(in_db) + (1.0 - state**2) * db_to_linear(out_db)
+    found = link_states.mixed_db(state, in_db, out_db)
+    assert found == pytest.approx(linear_to_db(power), rel=1e-14)
+    assert found[0, [0, 2]].tolist() == [pytest.approx(out_db[0, 0], rel=1e-14), in_db[0, 2]]
+    # Where the state does not hold at all, its gain does not count.
+    assert link_states.mixed_db(state[:1], np.full((1, 3), -np.inf), out_db[:1])[0, 0] > -150.0
+
+
+def test_ring_buffers_keep_what_was_written_last() -> None:
+    ring, stamp = np.zeros((4, 8)), np.full((4, 8), -1)
+    rows, grid = np.array([2, 0]), np.array([6, 7, 9])
+    values = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    gains.keep(ring, stamp, rows, grid, values)
+    assert np.array_equal(gains.kept(ring, rows, grid), values)
+    assert [each.tolist() for each in gains.stale(stamp, rows, grid)] == [[], []]
+    # Point 14 takes the place of point 6.
+    gains.keep(ring, stamp, rows[:1], np.array([14]), values[:1, :1])
+    assert [each.tolist() for each in gains.stale(stamp, rows, grid)] == [[0], [0]]
+    assert [each.tolist() for each in gains.stale(stamp, np.array([0, 1]), grid)] == [
+        [1], [0, 1, 2]
+    ]  # fmt: skip
 
 
 def test_waves_are_stratified_draws() -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wnsim.channel.heights import length_m, lifted_m
+from wnsim.channel.heights import lifted_m
 from wnsim.channel.links import LinkRows, grown, members, ordered
 from wnsim.channel.nodes import Nodes
 from wnsim.channel.propagation import heights_by_role_m
@@ -141,21 +141,20 @@ class LargeScale:
 
     def _on_grid(self, low: Ints, high: Ints, grid: Ints) -> Floats:
         """Return the gain (L, G) [dB] at sorted grid multiples (G,), from the ring buffers."""
+        from wnsim.kernels import gains
+
         glance = grid.size == 1 and low.size > _CROWD
         if glance or not grid.size or grid[-1] - grid[0] >= _RING or low.size > _MAX_LINKS:
             return self._evaluated(low, high, grid)
-        rows, new = self._rows(low, high)
+        rows, (new, _) = self._rows(low, high)
         self._ring = grown(self._ring, len(self._rows))
         self._stamp = grown(self._stamp, len(self._rows))
-        self._stamp[len(self._rows) - new.shape[1] : len(self._rows)] = _NEVER
-        slot = grid % _RING
-        stale = self._stamp[rows[:, None], slot] != grid
-        links, instants = stale.any(axis=1), stale.any(axis=0)
-        if links.any():
-            where = rows[links][:, None], slot[instants]
-            self._ring[where] = self._evaluated(low[links], high[links], grid[instants])
-            self._stamp[where] = grid[instants]
-        return self._ring[rows[:, None], slot]
+        self._stamp[len(self._rows) - new.size : len(self._rows)] = _NEVER
+        links, instants = gains.stale(self._stamp, rows, grid)
+        if links.size:
+            values_db = self._evaluated(low[links], high[links], grid[instants])
+            gains.keep(self._ring, self._stamp, rows[links], grid[instants], values_db)
+        return gains.kept(self._ring, rows, grid)
 
     def _evaluated(self, low: Ints, high: Ints, grid: Ints) -> Floats:
         """Return the gain (L, G) [dB] at grid multiples (G,), a few instants at a time."""
@@ -169,12 +168,12 @@ class LargeScale:
         for start in range(0, grid.size, step):
             window = slice(start, start + step)
             gain_db[:, window] = self._evaluate(low, high, grid[window])
-        return gain_db[place]
+        return gain_db if isinstance(place, slice) else gain_db[place]
 
     def _evaluate(self, low: Ints, high: Ints, grid: Ints) -> Floats:
         """Return the gain (L, G) [dB] at grid multiples (G,)."""
         at = self._geometry(low, high, grid.astype(np.float64) * self.step_s)
-        antennas = self._nodes.antennas
+        antennas, penetration_db = self._nodes.antennas, self._nodes.penetration_db
         if antennas.directive:
             towards_m = (at.positions_m[at.second] - at.positions_m[at.first])[..., :2]
             rise_m = at.h_high_m - at.h_low_m
@@ -183,13 +182,13 @@ class LargeScale:
             )
         else:
             antenna_db = (antennas.peak_dbi[low] + antennas.peak_dbi[high])[:, None]
-        gain_db = np.empty(at.d2d_m.shape)
-        gain_db[...] = (
-            antenna_db
-            - (self._nodes.penetration_db[low] + self._nodes.penetration_db[high])[:, None]
-        )
-        for scene, links in self._scenes(low, high):
-            gain_db[links] += scene.gain_db(at.of(links))
+        gain_db = antenna_db - (penetration_db[low] + penetration_db[high])[:, None]
+        if not self._any_station:
+            gain_db = gain_db + self._scene.gain_db(at)
+        else:
+            gain_db = np.repeat(gain_db, at.d2d_m.shape[1] // gain_db.shape[1], axis=1)
+            for scene, links in self._scenes(low, high):
+                gain_db[links] += scene.gain_db(at.of(links))
         if self._absorption_db_per_m > 0.0:
             apart_m = np.hypot(at.d2d_m, at.h_high_m - at.h_low_m)
             gain_db -= self._absorption_db_per_m * apart_m
@@ -205,10 +204,12 @@ class LargeScale:
 
     def _geometry(self, low: Ints, high: Ints, t_s: Floats) -> Geometry:
         """Return the geometry of the ends of links."""
+        from wnsim.kernels import link_geometry
+        from wnsim.kernels.compiling import plain
+
         nodes, first, second = members(low, high)
-        positions_m = self._position(nodes, t_s)
-        apart_m = positions_m[first] - positions_m[second]
-        d2d_m = length_m(apart_m)
+        positions_m = plain(self._position(nodes, t_s))
+        d2d_m, nearest_m, farthest_m = link_geometry.distances(positions_m, first, second)
         heights_m = self._nodes.heights.at_m(nodes, t_s)
         stations = self._nodes.stations[:, None]
         ends_m = heights_m[first], heights_m[second]
@@ -220,5 +221,6 @@ class LargeScale:
             positions_m = lifted_m(positions_m, rise_m)
         indoor = self._nodes.indoor[low] | self._nodes.indoor[high]
         return Geometry(
-            low, high, positions_m, first, second, *ends_m, *roles_m, d2d_m, t_s, indoor
-        )
+            low, high, positions_m, first, second, *ends_m, *roles_m, d2d_m, t_s, indoor,
+            (nearest_m, farthest_m),
+        )  # fmt: skip

@@ -39,10 +39,9 @@ def members(one: Ints, other: Ints) -> tuple[Ints, Ints, Ints]:
     members : (n,) nodes
     first, second : (L,) indices of the ends among them
     """
-    there = np.zeros(1 + max(one.max(initial=-1), other.max(initial=-1)), dtype=np.bool_)
-    there[one] = there[other] = True
-    place = np.cumsum(there) - 1
-    return np.flatnonzero(there), place[one], place[other]
+    from wnsim.kernels import link_geometry
+
+    return link_geometry.members(one, other)
 
 
 class LinkRows:
@@ -60,7 +59,7 @@ class LinkRows:
     def __len__(self) -> int:
         return len(self._row)
 
-    def __call__(self, low: Ints, high: Ints) -> tuple[Ints, Ints]:
+    def __call__(self, low: Ints, high: Ints) -> tuple[Ints, tuple[Ints, Ints]]:
         """Return the row of each link.
 
         Parameters
@@ -70,19 +69,19 @@ class LinkRows:
         Returns
         -------
         rows : (L,) row numbers
-        new : (2, K) ends of the K links that have the last rows from now on; the others' rows
-            are unchanged, or dropped if there are none
+        new : (K,) and (K,) ends of the K links that have the last rows from now on; the rows of
+            others are unchanged, or dropped if there are none
         """
-        names = (low << 32 | high).tolist()
-        new = dict.fromkeys(name for name in names if name not in self._row)
+        names, row = (low << 32 | high).tolist(), self._row
+        new = dict.fromkeys([name for name in names if name not in row])
         if new:
-            if len(self._row) + len(new) > self._capacity:
+            if len(row) + len(new) > self._capacity:
                 self._row, new = {}, dict.fromkeys(names)
-            known = len(self._row)
-            self._row.update(zip(new, range(known, known + len(new)), strict=True))
-        name = np.fromiter(new, np.int64, len(new))
-        rows = np.fromiter(map(self._row.__getitem__, names), np.int64, len(names))
-        return rows, np.stack([name >> 32, name & 0xFFFFFFFF])
+                row = self._row
+            row.update(zip(new, range(len(row), len(row) + len(new)), strict=True))
+        name = np.array(list(new), dtype=np.int64)
+        rows = np.array([row[name] for name in names], dtype=np.int64)
+        return rows, (name >> 32, name & 0xFFFFFFFF)
 
 
 def grown(table: NDArray[Any], rows: int) -> NDArray[Any]:

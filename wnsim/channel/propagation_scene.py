@@ -50,6 +50,7 @@ class Geometry:
     d2d_m : (L, T) ground distance between the ends [m]
     t_s : (T,) instants [s]
     indoor : (L,) whether an end is indoors
+    extremes_m : smallest and largest ground distance, or bounds of them [m]
     """
 
     low: Ints
@@ -64,6 +65,7 @@ class Geometry:
     d2d_m: Floats
     t_s: Floats
     indoor: NDArray[np.bool_]
+    extremes_m: tuple[float, float]
 
     def of(self, links: NDArray[np.bool_]) -> Geometry:
         """Return the geometry of a subset of the links."""
@@ -72,7 +74,7 @@ class Geometry:
         return Geometry(
             self.low[links], self.high[links], self.positions_m, self.first[links],
             self.second[links], self.h_low_m[links], self.h_high_m[links], self.h_bs_m[links],
-            self.h_ut_m[links], self.d2d_m[links], self.t_s, self.indoor[links],
+            self.h_ut_m[links], self.d2d_m[links], self.t_s, self.indoor[links], self.extremes_m,
         )  # fmt: skip
 
 
@@ -151,18 +153,14 @@ class Scene:
         ValueError
             if it is not finite, which is an error of the path-loss model
         """
+        from wnsim.kernels import link_states
+        from wnsim.kernels.compiling import plain
+
         self._warn(at)
         sight, clear = self.states(at)
-        mixed = bool(np.any(clear < 1.0))
-        # A soft state of zero has no power.
-        gain_db = np.full(at.d2d_m.shape, -np.inf)
-        if not mixed or np.any(clear > 0.0):
-            gain_db = self._clear_db(at, sight, clear)
-        if mixed:
-            share = clear**2
-            power = share * db_to_linear(gain_db)
-            power += (1.0 - share) * db_to_linear(self._state_db(at, False))
-            gain_db = np.where(clear < 1.0, linear_to_db(power), gain_db)
+        gain_db = self._clear_db(at, sight, clear)
+        if np.any(clear < 1.0):
+            gain_db = link_states.mixed_db(plain(clear), gain_db, self._state_db(at, False))
         if not np.isfinite(gain_db).all():
             link, instant = np.argwhere(~np.isfinite(gain_db))[0]
             raise ValueError(
@@ -223,6 +221,8 @@ class Scene:
     def _warn(self, at: Geometry) -> None:
         """Warn once for each end of the validity range that links exceed it."""
         near_m, far_m = self._path_loss.range_m
+        if near_m <= at.extremes_m[0] and at.extremes_m[1] <= far_m:
+            return
         for rule, beyond in (("near", at.d2d_m < near_m), ("far", at.d2d_m > far_m)):
             if rule not in self._warned and beyond.any():
                 self._warned.add(rule)

@@ -1,4 +1,8 @@
-"""Kernels of the channel's gain: from decibels on a time grid to power gains of instants."""
+"""Kernels of the channel's gain: from decibels on a time grid to power gains of instants.
+
+Recent values on the grid are kept in ring buffers: that of grid point g at place g mod the ring's
+length, with g as its stamp.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,48 @@ if TYPE_CHECKING:
     from wnsim.core.units import Floats, Ints
 
 _NEPERS_PER_DB = math.log(10.0) / 10.0
+
+
+@compiled
+def stale(stamp: Ints, rows: Ints, grid: Ints) -> tuple[Ints, Ints]:
+    """Return the links, and the points, of which any value is not in the ring buffers.
+
+    Parameters
+    ----------
+    stamp : (R, K) grid points of the values kept
+    rows : (L,) rows of the links
+    grid : (G,) grid points
+
+    Returns
+    -------
+    (l,) indices of the links and (g,) of the points
+    """
+    links, points = np.zeros(rows.size, dtype=np.int64), np.zeros(grid.size, dtype=np.int64)
+    for link in range(rows.size):
+        for point in range(grid.size):
+            if stamp[rows[link], grid[point] % stamp.shape[1]] != grid[point]:
+                links[link] = points[point] = 1
+    return np.flatnonzero(links), np.flatnonzero(points)
+
+
+@compiled
+def keep(ring: Floats, stamp: Ints, rows: Ints, grid: Ints, values: Floats) -> None:
+    """Write values (L, G) of rows (L,) at grid points (G,) to ring buffers; see `stale`."""
+    for link in range(rows.size):
+        for point in range(grid.size):
+            place = grid[point] % stamp.shape[1]
+            ring[rows[link], place] = values[link, point]
+            stamp[rows[link], place] = grid[point]
+
+
+@compiled
+def kept(ring: Floats, rows: Ints, grid: Ints) -> Floats:
+    """Return the values (L, G) of rows (L,) at grid points (G,), which must be kept."""
+    values = np.empty((rows.size, grid.size))
+    for link in range(rows.size):
+        for point in range(grid.size):
+            values[link, point] = ring[rows[link], grid[point] % ring.shape[1]]
+    return values
 
 
 @compiled

@@ -91,22 +91,22 @@ class PathMotion(AlwaysPresent):
 
     def position_m(self, devices: Ints, t_s: Floats) -> Floats:
         """Return positions (n, T, 2) [m] of devices (n,) at instants (T,) [s]."""
-        devices = np.asarray(devices)
+        from wnsim.kernels import link_geometry
+        from wnsim.kernels.compiling import plain
+
+        devices = np.asarray(devices, dtype=np.int64)
         t_s = np.asarray(t_s, dtype=np.float64)
         positions_m = np.empty((devices.size, t_s.size, 2))
         if not positions_m.size:
             return positions_m
-        first_s, last_s = max(float(t_s.min()), 0.0), max(float(t_s.max()), 0.0)
-        moves = self._moves[devices]
         # Most devices are still on the move of the last request.
-        same = (moves[:, 0, 0] <= first_s) & (last_s < moves[:, 0, 1])
-        # (knot before or after, coordinate, device, 1)
-        before, after = moves[same].transpose(2, 1, 0)[..., None]
-        positions_m[same] = between(before, after, np.maximum(t_s, 0.0))
-        for row in np.flatnonzero(~same).tolist():
-            path = self._paths[devices[row]]
-            positions_m[row] = path.position_m(t_s)
-            self._moves[devices[row]] = path.move(last_s)
+        same = link_geometry.on_moves(self._moves, plain(devices), plain(t_s), positions_m)
+        if not same.all():
+            last_s = float(t_s.max())
+            for row in np.flatnonzero(~same).tolist():
+                path = self._paths[devices[row]]
+                positions_m[row] = path.position_m(t_s)
+                self._moves[devices[row]] = path.move(last_s)
         return positions_m if self._mirror_m is None else reflect(positions_m, self._mirror_m)
 
 

@@ -1,0 +1,106 @@
+"""Kernels of the ends of links: which nodes they are, where these are, and how far apart."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from wnsim.kernels.compiling import compiled
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from wnsim.core.units import Floats, Ints
+
+
+@compiled
+def members(one: Ints, other: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return the nodes that are an end of a link, and the indices of the ends among them.
+
+    Parameters
+    ----------
+    one, other : (L,) ends of the links
+
+    Returns
+    -------
+    members : (n,) nodes, ascending
+    first, second : (L,) indices of the ends among them
+    """
+    largest = -1
+    for link in range(one.size):
+        largest = max(largest, one[link], other[link])
+    place = np.zeros(largest + 1, dtype=np.int64)
+    for link in range(one.size):
+        place[one[link]] = place[other[link]] = 1
+    count = 0
+    for node in range(largest + 1):
+        count += place[node]
+    nodes = np.empty(count, dtype=np.int64)
+    count = 0
+    for node in range(largest + 1):
+        if place[node]:
+            nodes[count], place[node] = node, count
+            count += 1
+    first, second = np.empty(one.size, dtype=np.int64), np.empty(one.size, dtype=np.int64)
+    for link in range(one.size):
+        first[link], second[link] = place[one[link]], place[other[link]]
+    return nodes, first, second
+
+
+@compiled
+def distances(positions_m: Floats, first: Ints, second: Ints) -> tuple[Floats, float, float]:
+    """Return the ground distances of links, and the smallest and the largest of them.
+
+    Parameters
+    ----------
+    positions_m : (n, T, 2 or 3) positions at T instants [m]
+    first, second : (L,) indices of the ends of each link
+
+    Returns
+    -------
+    (L, T) distances, and their extremes: inf and -inf without links or instants [m]
+    """
+    result = np.empty((first.size, positions_m.shape[1]))
+    nearest, farthest = math.inf, -math.inf
+    for link in range(first.size):
+        for instant in range(positions_m.shape[1]):
+            one_m, other_m = positions_m[first[link], instant], positions_m[second[link], instant]
+            apart_m = math.hypot(one_m[0] - other_m[0], one_m[1] - other_m[1])
+            result[link, instant] = apart_m
+            nearest, farthest = min(nearest, apart_m), max(farthest, apart_m)
+    return result, nearest, farthest
+
+
+@compiled
+def on_moves(moves: Floats, devices: Ints, t_s: Floats, positions_m: Floats) -> NDArray[np.bool_]:
+    """Fill in the positions of devices whose straight moves contain all of some instants.
+
+    Parameters
+    ----------
+    moves : (devices, 3, 2) instant [s], x and y [m] of the knots before and after a move
+    devices : (n,) devices
+    t_s : (T,) instants, at least one; before 0 s a device is where it is at 0 s [s]
+    positions_m : (n, T, 2) result [m]; rows of other devices are left as they are
+
+    Returns
+    -------
+    (n,) whether the positions of a device are filled in
+    """
+    first_s = last_s = max(t_s[0], 0.0)
+    for instant in range(1, t_s.size):
+        first_s = min(first_s, max(t_s[instant], 0.0))
+        last_s = max(last_s, t_s[instant])
+    found = np.empty(devices.size, dtype=np.bool_)
+    for row in range(devices.size):
+        move = moves[devices[row]]
+        found[row] = move[0, 0] <= first_s and last_s < move[0, 1]
+        if found[row]:
+            for instant in range(t_s.size):
+                passed_s = max(t_s[instant], 0.0) - move[0, 0]
+                share = passed_s / (move[0, 1] - move[0, 0])
+                for axis in range(2):
+                    way_m = move[1 + axis, 1] - move[1 + axis, 0]
+                    positions_m[row, instant, axis] = move[1 + axis, 0] + share * way_m
+    return found
