@@ -173,7 +173,7 @@ class Windowed(Air):
         if self.rules.patterned:
             self._reception.update_emitters(rows, self._window, offset)
             links = self._reception.links(changed, slot, self._until)
-            quality = efficiency(self._reception.estimated(links, np.ones(1)))
+            quality = efficiency(self._reception.estimated(links, np.ones((1, 1))))
             average = self._attempts.table["average"][changed]
             if offset:
                 started = self._attempts.table["begin"][changed] == slot
@@ -204,7 +204,7 @@ class Windowed(Air):
         if groups is not None:
             self._length.recomputed += int((self._attempts.table["begin"][changed] != slot).sum())
         window, part = self._window, slice(offset, None)
-        density = (window.power[changed, part] / window.share[changed, part])[..., None]
+        density = window.power[changed, part] / window.share[changed, part]
         estimated, true = self._reception.sinrs(links, density)
         window.estimated[changed, part], window.sinr[changed, part] = estimated, true
         self._run_modem(changed, slot)
