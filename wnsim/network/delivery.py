@@ -153,4 +153,6 @@ class Delivery:
 
     def _without_payload(self) -> Message:
         """Return the message for a record, which outlives the payload."""
+        if self.message.payload is None:
+            return self.message
         return dataclasses.replace(self.message, payload=None)
