@@ -12,6 +12,7 @@ import numpy as np
 
 from wnsim.channel.links import LinkRows, grown
 from wnsim.core.units import Floats, Ints
+from wnsim.kernels.layout import plain
 
 if TYPE_CHECKING:
     from wnsim.channel import Channel
@@ -54,8 +55,6 @@ class Gains:
 
     def rows(self, source: Ints, target: Ints) -> Ints:
         """Return the rows of pairs (L,), computing those that are new to the window."""
-        from wnsim.kernels.compiling import plain
-
         known = len(self._rows)
         rows, new = self._rows(np.minimum(source, target), np.maximum(source, target))
         if new[0].size:

@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from wnsim import kernels
 from wnsim.channel.blocks import Blocks
 from wnsim.channel.configuration import Carrier, Geometry, Propagation
 from wnsim.channel.large_scale import LargeScale
@@ -199,8 +200,6 @@ class Channel:
         self, source: Ints, target: Ints, first_block: int, n_blocks: int, block_ns: int
     ) -> Floats:
         """Return the power gain in consecutive blocks of time, whether links are cut or not."""
-        from wnsim.kernels import gains
-
         blocks = self._blocks
         if blocks is None or blocks.name != (first_block, n_blocks, block_ns):
             blocks = self._blocks = Blocks(
@@ -220,7 +219,7 @@ class Channel:
                 source[links], target[links], *blocks.positions_m(source[links], target[links]),
                 blocks.first_chunk, blocks.chunk_s, blocks.size,
             )  # fmt: skip
-            gain[links] = gains.power_gains(gain_db[links], amplitude, blocks.skip)
+            gain[links] = kernels.gains.power_gains(gain_db[links], amplitude, blocks.skip)
         return self._spread(gain)
 
     def max_range_m(self, loss_db: float) -> float:

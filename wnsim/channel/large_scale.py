@@ -14,12 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from wnsim import kernels
 from wnsim.channel.heights import lifted_m
 from wnsim.channel.links import LinkRows, grown, members, ordered
 from wnsim.channel.nodes import Nodes
 from wnsim.channel.propagation import heights_by_role_m
 from wnsim.channel.propagation_scene import Geometry, Scene
 from wnsim.core.units import Floats, Ints
+from wnsim.kernels.layout import plain
 
 Position = Callable[[Ints, Floats], Floats]
 
@@ -124,11 +126,9 @@ class LargeScale:
 
     def interpolated(self, source: Ints, target: Ints, at: Instants) -> Floats:
         """Return the gain (L, T) [dB] at instants that are requested repeatedly; see `gain_db`."""
-        from wnsim.kernels import gains
-
         low, high = ordered(source, target)
         values_db = self._on_grid(low, high, at.grid)
-        return gains.interpolate_db(values_db, at.left, at.right, at.fraction)
+        return kernels.gains.interpolate_db(values_db, at.left, at.right, at.fraction)
 
     def line_of_sight(self, source: Ints, target: Ints, t_s: Floats) -> Floats:
         """Return the soft LOS state, 0 to 1, of links (L,) at instants (T,)."""
@@ -141,8 +141,6 @@ class LargeScale:
 
     def _on_grid(self, low: Ints, high: Ints, grid: Ints) -> Floats:
         """Return the gain (L, G) [dB] at sorted grid multiples (G,), from the ring buffers."""
-        from wnsim.kernels import gains
-
         glance = grid.size == 1 and low.size > _CROWD
         if glance or not grid.size or grid[-1] - grid[0] >= _RING or low.size > _MAX_LINKS:
             return self._evaluated(low, high, grid)
@@ -150,11 +148,11 @@ class LargeScale:
         self._ring = grown(self._ring, len(self._rows))
         self._stamp = grown(self._stamp, len(self._rows))
         self._stamp[len(self._rows) - new.size : len(self._rows)] = _NEVER
-        links, instants = gains.stale(self._stamp, rows, grid)
+        links, instants = kernels.gains.stale(self._stamp, rows, grid)
         if links.size:
             values_db = self._evaluated(low[links], high[links], grid[instants])
-            gains.keep(self._ring, self._stamp, rows[links], grid[instants], values_db)
-        return gains.kept(self._ring, rows, grid)
+            kernels.gains.keep(self._ring, self._stamp, rows[links], grid[instants], values_db)
+        return kernels.gains.kept(self._ring, rows, grid)
 
     def _evaluated(self, low: Ints, high: Ints, grid: Ints) -> Floats:
         """Return the gain (L, G) [dB] at grid multiples (G,), a few instants at a time."""
@@ -204,12 +202,9 @@ class LargeScale:
 
     def _geometry(self, low: Ints, high: Ints, t_s: Floats) -> Geometry:
         """Return the geometry of the ends of links."""
-        from wnsim.kernels import link_geometry
-        from wnsim.kernels.compiling import plain
-
         nodes, first, second = members(low, high)
         positions_m = plain(self._position(nodes, t_s))
-        d2d_m, nearest_m, farthest_m = link_geometry.distances(positions_m, first, second)
+        d2d_m, nearest_m, farthest_m = kernels.link_geometry.distances(positions_m, first, second)
         heights_m = self._nodes.heights.at_m(nodes, t_s)
         stations = self._nodes.stations[:, None]
         ends_m = heights_m[first], heights_m[second]

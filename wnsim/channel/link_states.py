@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from wnsim import kernels
 from wnsim.channel.shadowing import SQUARED_EXPONENTIAL, Field
 from wnsim.core.units import Floats, Ints
 
@@ -63,10 +64,10 @@ class Threshold:
         """
         from scipy.special import ndtri
 
-        from wnsim.kernels import link_states
-
         # States of probability 0 or 1 do not depend on the field.
         if not any(np.any((each > 0.0) & (each < 1.0)) for each in probabilities):
             return list(probabilities)
         field = self.field.between(positions_m, first, second)
-        return [link_states.soft(ndtri(each), field, self._steepness) for each in probabilities]
+        return [
+            kernels.link_states.soft(ndtri(each), field, self._steepness) for each in probabilities
+        ]

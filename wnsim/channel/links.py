@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wnsim import kernels
 from wnsim.core.units import Ints
 
 
@@ -39,9 +40,7 @@ def members(one: Ints, other: Ints) -> tuple[Ints, Ints, Ints]:
     members : (n,) nodes
     first, second : (L,) indices of the ends among them
     """
-    from wnsim.kernels import link_geometry
-
-    return link_geometry.members(one, other)
+    return kernels.link_geometry.members(one, other)
 
 
 class LinkRows:

@@ -20,10 +20,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from wnsim import kernels
 from wnsim.channel.delays import Delays
 from wnsim.channel.links import LinkRows, grown
 from wnsim.core import streams
 from wnsim.core.units import SPEED_OF_LIGHT_MPS, Floats, Ints
+from wnsim.kernels.layout import plain
 
 Complexes = NDArray[np.complex128]
 
@@ -120,12 +122,9 @@ class PlaneWaves:
 
         Along a chord each wave's phase is linear in time; see `wnsim.kernels.plane_waves`.
         """
-        from wnsim.kernels import plane_waves
-        from wnsim.kernels.compiling import plain
-
         rows, x_low, x_high = self._links(source, target, x_source_m, x_target_m)
         edges_s = np.arange(first_chunk, first_chunk + x_low.shape[1], dtype=np.float64) * chunk_s
-        return plane_waves.response_grid(
+        return kernels.plane_waves.response_grid(
             self._table,
             self._coefficients,
             rows,
@@ -158,8 +157,6 @@ class PlaneWaves:
         The directions at each end are stratified over the circle, which brings a single link's
         autocorrelation close to the ensemble's, and matched between the ends in random order.
         """
-        from wnsim.kernels import plane_waves
-
         self._table = grown(self._table, len(self._rows))
         if self._delays is not None:
             self._coefficients = grown(self._coefficients, len(self._rows))
@@ -168,7 +165,7 @@ class PlaneWaves:
             some = slice(top, top + _DRAWN_LINKS)
             drawn = slice(known + top, known + top + low[some].size)
             words = streams.words(self._key, low[some], high[some], self._waves)
-            order = plane_waves.fill_table(words, self._table[drawn])
+            order = kernels.plane_waves.fill_table(words, self._table[drawn])
             if self._delays is not None:
                 self._coefficients[drawn] = self._delays.coefficients(
                     low[some], high[some], self._table[drawn, 3], order

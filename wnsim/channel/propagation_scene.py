@@ -16,16 +16,19 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wnsim import kernels
 from wnsim.channel.blockage import CAR_HEIGHT_M, TRUCK_HEIGHT_M, VehicleBlockage
 from wnsim.channel.link_states import Threshold
 from wnsim.channel.mean_loss import PathLoss
 from wnsim.channel.shadowing import Field, Shadowing, shadow_field
 from wnsim.core import streams
 from wnsim.core.units import SPEED_OF_LIGHT_MPS, Floats, Ints, db_to_linear, linear_to_db
+from wnsim.kernels.layout import plain
 
 # Divisor in place of a soft state of zero, whose share does not count.
 _LEAST = 1e-12
@@ -104,6 +107,7 @@ class Scene:
         indoor: bool = False,
     ) -> None:
         self._path_loss = path_loss
+        self._all_terms: Any = getattr(path_loss, "terms", None)
         self._frequency_hz = frequency_hz
         self._sigma_db = shadowing.sigma_db
         wavelength_m = SPEED_OF_LIGHT_MPS / frequency_hz
@@ -138,12 +142,28 @@ class Scene:
         sight : (L, T) LOS, 0 to 1
         clear : (L, T) LOS or NLOSv, at least the former
         """
-        ends = (at.d2d_m, at.h_bs_m, at.h_ut_m)
-        probabilities = [self._path_loss.los_probability(*ends)]
-        if self._blockage is not None:
-            probabilities.append(self._path_loss.los_or_nlosv_probability(*ends))
+        return self._states(at, self._terms(at)[0])
+
+    def _states(self, at: Geometry, probabilities: list[Floats]) -> tuple[Floats, Floats]:
+        """Return the soft states of links from their probabilities; see `states`."""
         states = self._sight.states(probabilities, at.positions_m, at.first, at.second)
         return states[0], states[-1]
+
+    def _terms(self, at: Geometry) -> tuple[list[Floats], dict[bool, Floats]]:
+        """Return the probabilities of states, and path losses [dB] by LOS as far as they are known.
+
+        All of them are (L, T).
+        """
+        ends = (at.d2d_m, at.h_bs_m, at.h_ut_m)
+        if self._blockage is not None:
+            return [
+                self._path_loss.los_probability(*ends),
+                self._path_loss.los_or_nlosv_probability(*ends),
+            ], {}
+        if self._all_terms is None:
+            return [self._path_loss.los_probability(*ends)], {}
+        probability, los_db, nlos_db = self._all_terms(*ends, self._frequency_hz)
+        return [probability], {True: los_db, False: nlos_db}
 
     def gain_db(self, at: Geometry) -> Floats:
         """Return the gain (L, T) of path loss and shadow fading [dB].
@@ -153,14 +173,14 @@ class Scene:
         ValueError
             if it is not finite, which is an error of the path-loss model
         """
-        from wnsim.kernels import link_states
-        from wnsim.kernels.compiling import plain
-
         self._warn(at)
-        sight, clear = self.states(at)
-        gain_db = self._clear_db(at, sight, clear)
+        probabilities, losses_db = self._terms(at)
+        sight, clear = self._states(at, probabilities)
+        gain_db = self._clear_db(at, losses_db, sight, clear)
         if np.any(clear < 1.0):
-            gain_db = link_states.mixed_db(plain(clear), gain_db, self._state_db(at, False))
+            gain_db = kernels.link_states.mixed_db(
+                plain(clear), gain_db, self._state_db(at, losses_db, False)
+            )
         if not np.isfinite(gain_db).all():
             link, instant = np.argwhere(~np.isfinite(gain_db))[0]
             raise ValueError(
@@ -170,11 +190,15 @@ class Scene:
             )
         return gain_db
 
-    def _clear_db(self, at: Geometry, sight: Floats, clear: Floats) -> Floats:
+    def _clear_db(
+        self, at: Geometry, losses_db: dict[bool, Floats], sight: Floats, clear: Floats
+    ) -> Floats:
         """Return the gain (L, T) [dB] without buildings in between, given both soft states."""
-        gain_db = self._state_db(at, True)
+        gain_db = self._state_db(at, losses_db, True)
+        if self._blockage is None:
+            return gain_db
         behind = np.any(sight < clear, axis=1)
-        if self._blockage is None or not behind.any():
+        if not behind.any():
             return gain_db
         # Share of NLOSv in the power.
         share = 1.0 - (sight[behind] / np.maximum(clear[behind], _LEAST)) ** 2
@@ -182,10 +206,11 @@ class Scene:
         gain_db[behind] += linear_to_db(1.0 - share * (1.0 - db_to_linear(-loss_db)))
         return gain_db
 
-    def _state_db(self, at: Geometry, los: bool) -> Floats:
-        """Return the gain (L, T) [dB] in one state."""
+    def _state_db(self, at: Geometry, losses_db: dict[bool, Floats], los: bool) -> Floats:
+        """Return the gain (L, T) [dB] in one state, from the path loss if it is known."""
         ends = (at.d2d_m, at.h_bs_m, at.h_ut_m, self._frequency_hz, los)
-        gain_db = -self._path_loss.loss_db(*ends)
+        loss_db = losses_db.get(los)
+        gain_db = -(self._path_loss.loss_db(*ends) if loss_db is None else loss_db)
         sigma_db = np.asarray(
             self._path_loss.shadow_db(*ends) if self._sigma_db is None else self._sigma_db
         )

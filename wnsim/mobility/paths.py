@@ -10,7 +10,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from wnsim import kernels
 from wnsim.core.units import Floats, Ints
+from wnsim.kernels.layout import plain
 from wnsim.mobility.motion import AlwaysPresent
 
 MAX_KNOTS = 20_000_000
@@ -91,16 +93,13 @@ class PathMotion(AlwaysPresent):
 
     def position_m(self, devices: Ints, t_s: Floats) -> Floats:
         """Return positions (n, T, 2) [m] of devices (n,) at instants (T,) [s]."""
-        from wnsim.kernels import link_geometry
-        from wnsim.kernels.compiling import plain
-
         devices = np.asarray(devices, dtype=np.int64)
         t_s = np.asarray(t_s, dtype=np.float64)
         positions_m = np.empty((devices.size, t_s.size, 2))
         if not positions_m.size:
             return positions_m
         # Most devices are still on the move of the last request.
-        same = link_geometry.on_moves(self._moves, plain(devices), plain(t_s), positions_m)
+        same = kernels.link_geometry.on_moves(self._moves, plain(devices), plain(t_s), positions_m)
         if not same.all():
             last_s = float(t_s.max())
             for row in np.flatnonzero(~same).tolist():

@@ -13,8 +13,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from wnsim import kernels
 from wnsim.core.params import parameters
 from wnsim.core.units import NS_PER_S, Floats, Ints, db_to_linear
+from wnsim.kernels.layout import plain
 from wnsim.phy.inverse import factor_to
 from wnsim.phy.modem import Outcome, Slots, State, efficiency
 
@@ -77,11 +79,8 @@ class ShannonModem:
 
     def scan(self, state: State, slots: Slots) -> Outcome:
         """Return the outcome of slots; see `Modem`."""
-        from wnsim.kernels import slots as kernels
-        from wnsim.kernels.compiling import plain
-
         most_bps_hz = self._phy.max_bps_hz
-        bits, kind = kernels.shannon(
+        bits, kind = kernels.slots.shannon(
             plain(slots.known),
             plain(slots.sinr),
             plain(slots.share),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from wnsim import kernels
 from wnsim.air.transmission import Attempt, Transmission
 from wnsim.core.units import NS_PER_S, Ints
 from wnsim.mac.scheduled import OnAir
@@ -154,9 +155,7 @@ class AttemptTable:
         slots : how many of its slots
         slot_ns, bandwidth_hz : duration [ns] and band [Hz] of a slot
         """
-        from wnsim.kernels import slots as kernels
-
-        kernels.commit(
+        kernels.slots.commit(
             self.table, rows, slots, first_slot, window.bits, window.kind, window.sinr,
             window.share, window.power, window.average, slot_ns / NS_PER_S, bandwidth_hz,
         )  # fmt: skip
@@ -172,9 +171,9 @@ class AttemptTable:
 
     def predict_ends(self, rows: Ints, window: Window, first_slot: int, modem: Modem) -> None:
         """Compute when rows (R,) end, as far as the window that begins at a slot determines it."""
-        from wnsim.kernels import slots
-
-        slots.predict_ends(self.table, rows, window.bits, first_slot, modem.slot_ns, modem.fluid)
+        kernels.slots.predict_ends(
+            self.table, rows, window.bits, first_slot, modem.slot_ns, modem.fluid
+        )
 
     def ordered(self) -> Ints:
         """Return the rows in use (R,), by group, then transmission, then attempt."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from wnsim import kernels
 from wnsim.core.units import Floats, Ints
 
 
@@ -33,10 +34,8 @@ class Emitters:
 
     def differ_from(self, before: Emitters, nodes: int) -> NDArray[np.bool_]:
         """Return which nodes (N,) emit another mean power than before, in any group."""
-        from wnsim.kernels import interference
-
         names, names_before = _names(self.node, self.group), _names(before.node, before.group)
-        return interference.changed(names, self.mean_w, names_before, before.mean_w, nodes)
+        return kernels.interference.changed(names, self.mean_w, names_before, before.mean_w, nodes)
 
 
 def emitters(node: Ints, group: Ints, carrier: Ints, mean_w: Floats, power_w: Floats) -> Emitters:
@@ -48,9 +47,7 @@ def emitters(node: Ints, group: Ints, carrier: Ints, mean_w: Floats, power_w: Fl
     mean_w : (L,) mean power [W]
     power_w : (L, S) power in each slot [W]
     """
-    from wnsim.kernels import interference
-
-    first, mean_w, power_w = interference.emitters(_names(node, group), mean_w, power_w)
+    first, mean_w, power_w = kernels.interference.emitters(_names(node, group), mean_w, power_w)
     return Emitters(node[first], group[first], carrier[first], power_w, mean_w)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from wnsim import kernels
 from wnsim.air.gains import Gains
 from wnsim.air.quality import multicast_quality
 from wnsim.air.scheduled.interference import Emitters, emitters
@@ -93,8 +94,6 @@ class Reception:
         -------
         (R,) rows at which the mean power of an audible node has changed
         """
-        from wnsim.kernels import interference
-
         if self._graph is None:
             return np.zeros(rows.size, dtype=np.bool_)
         table = self._rows.table
@@ -116,19 +115,19 @@ class Reception:
         if not marked.any():
             return np.zeros(rows.size, dtype=np.bool_)
         target = table["target"][rows]
-        return interference.affected(marked, target, *self._graph.tables(target, self._now_ns))
+        return kernels.interference.affected(
+            marked, target, *self._graph.tables(target, self._now_ns)
+        )
 
     def links(self, rows: Ints, slot: int, until: int) -> Links:
         """Return rows (R,) with their interferers from one slot to another."""
-        from wnsim.kernels import interference
-
         table, emitting = self._rows.table, self._emitters
         source, target = table["source"][rows], table["target"][rows]
         power_w = self._setup.world.tx_power_w[source]
         if self._graph is None or emitting is None:
             pair = self.gains.rows(source, target)
             return Links(rows, slot, until - slot, pair, power_w, target, _NONE, _NONE, _NONE)
-        receiver, emitter = interference.pairs(
+        receiver, emitter = kernels.interference.pairs(
             emitting.node, emitting.group, emitting.carrier,
             source, target, table["group"][rows], table["carrier"][rows],
             *self._graph.tables(target, self._now_ns),
@@ -166,14 +165,12 @@ class Reception:
         self, links: Links, density: Floats, emitted_w: Floats, delay: int, terms: int
     ) -> Floats:
         """Return the SINRs (R, S, B) known after a delay; see `wnsim.kernels.slots.sinr`."""
-        from wnsim.kernels import slots
-
         setup = self._setup
         at_ns = np.arange(links.first, links.first + links.count)
         if delay:
             at_ns = np.maximum(at_ns - delay, 0)
         at_ns = at_ns // setup.sample_slots * setup.sample_ns
-        return slots.sinr(
+        return kernels.slots.sinr(
             self.gains.values, self.gains.base, setup.sample_slots, links.first, links.count,
             delay, terms, links.pairs, links.power_w, density,
             setup.world.noise_w(links.targets, at_ns),
