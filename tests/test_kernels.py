@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from wnsim.channel import Uma, UmiStreetCanyon
+from wnsim.channel.links import LinkRows
 from wnsim.core.units import db_to_linear, linear_to_db
 from wnsim.kernels import gains, link_geometry, link_states, plane_waves, random_fields
 from wnsim.mobility.paths import between
@@ -151,6 +152,33 @@ def test_urban_path_loss_is_as_on_arrays(model: UmiStreetCanyon | Uma) -> None:
         assert nlos_db == pytest.approx(model.loss_db(*ends, 3.5e9, False), rel=1e-14)
     with pytest.raises(ValueError, match=f"of 1 m in {model.title}, got 0.5"):
         model.terms(d2d_m, h_bs_m, np.full((200, 1), 0.5), 3.5e9)
+
+
+def test_links_are_numbered_in_the_order_of_first_requests() -> None:
+    draws, rows = np.random.default_rng(7), LinkRows(5000)
+    known: dict[tuple[int, int], int] = {}
+    for size in (0, 3, 40, 700, 700, 700):
+        low, high = np.sort(draws.choice([50, 2**31], (size, 1)) * draws.random((size, 2))).T
+        low, high = low.astype(np.int64), high.astype(np.int64)
+        found, new = rows(low, high)
+        before = len(known)
+        links = list(zip(low.tolist(), high.tolist(), strict=True))
+        expected = [known.setdefault(link, len(known)) for link in links]
+        assert found.tolist() == expected
+        assert [expected[each] for each in new] == list(range(before, len(known)))
+        assert len(rows) == len(known)
+
+
+def test_numbered_links_beyond_the_capacity_replace_all_others() -> None:
+    rows = LinkRows(3)
+    rows(np.array([0, 1]), np.array([2, 3]))
+    found, new = rows(np.array([4, 1, 4, 5]), np.array([6, 3, 6, 9]))
+    assert (found.tolist(), new.tolist(), len(rows)) == ([0, 1, 0, 2], [0, 1, 3], 3)
+    # More than the capacity at once are kept until the next ones.
+    found, new = rows(np.arange(5), np.arange(5) + 1)
+    assert (found.tolist(), new.tolist()) == ([0, 1, 2, 3, 4], [0, 1, 2, 3, 4])
+    assert rows(np.array([3]), np.array([4]))[1].size == 0
+    assert rows(np.array([0]), np.array([7]))[0].tolist() == [0]
 
 
 def test_ring_buffers_keep_what_was_written_last() -> None:

@@ -56,9 +56,11 @@ class Gains:
     def rows(self, source: Ints, target: Ints) -> Ints:
         """Return the rows of pairs (L,), computing those that are new to the window."""
         known = len(self._rows)
-        rows, new = self._rows(np.minimum(source, target), np.maximum(source, target))
-        if new[0].size:
-            gain = self._channel.gain_blocks(*new, self.base, self.end - self.base, self._sample_ns)
+        low, high = np.minimum(source, target), np.maximum(source, target)
+        rows, new = self._rows(low, high)
+        if new.size:
+            ends, count = (low[new], high[new]), self.end - self.base
+            gain = self._channel.gain_blocks(*ends, self.base, count, self._sample_ns)
             if not known:
                 self.values = plain(gain)
             else:

@@ -144,7 +144,7 @@ class LargeScale:
         glance = grid.size == 1 and low.size > _CROWD
         if glance or not grid.size or grid[-1] - grid[0] >= _RING or low.size > _MAX_LINKS:
             return self._evaluated(low, high, grid)
-        rows, (new, _) = self._rows(low, high)
+        rows, new = self._rows(low, high)
         self._ring = grown(self._ring, len(self._rows))
         self._stamp = grown(self._stamp, len(self._rows))
         self._stamp[len(self._rows) - new.size : len(self._rows)] = _NEVER

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from wnsim import kernels
 from wnsim.core.units import Ints
 
+# Places of the smallest hash table.
+_LEAST = 64
+
 
 def ordered(source: Ints, target: Ints) -> tuple[Ints, Ints]:
     """Return the smaller and the larger end of each link; both directions are one link.
@@ -53,12 +56,13 @@ class LinkRows:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._row: dict[int, int] = {}
+        self._known = 0
+        self._names, self._numbers = _table(_LEAST)
 
     def __len__(self) -> int:
-        return len(self._row)
+        return self._known
 
-    def __call__(self, low: Ints, high: Ints) -> tuple[Ints, tuple[Ints, Ints]]:
+    def __call__(self, low: Ints, high: Ints) -> tuple[Ints, Ints]:
         """Return the row of each link.
 
         Parameters
@@ -68,19 +72,32 @@ class LinkRows:
         Returns
         -------
         rows : (L,) row numbers
-        new : (K,) and (K,) ends of the K links that have the last rows from now on; the rows of
+        new : (K,) indices of K links that have the last rows from now on, each once; the rows of
             others are unchanged, or dropped if there are none
         """
-        names, row = (low << 32 | high).tolist(), self._row
-        new = dict.fromkeys([name for name in names if name not in row])
-        if new:
-            if len(row) + len(new) > self._capacity:
-                self._row, new = {}, dict.fromkeys(names)
-                row = self._row
-            row.update(zip(new, range(len(row), len(row) + len(new)), strict=True))
-        name = np.array(list(new), dtype=np.int64)
-        rows = np.array([row[name] for name in names], dtype=np.int64)
-        return rows, (name >> 32, name & 0xFFFFFFFF)
+        rows, new = np.empty(low.size, dtype=np.int64), np.empty(low.size, dtype=np.int64)
+        self._reserve(low.size)
+        number = kernels.link_table.number
+        count = number(self._names, self._numbers, self._known, low, high, rows, new)
+        if count and self._known + count > self._capacity:
+            self._known = 0
+            self._names, self._numbers = _table(_LEAST)
+            self._reserve(low.size)
+            count = number(self._names, self._numbers, 0, low, high, rows, new)
+        self._known += count
+        return rows, new[:count]
+
+    def _reserve(self, more: int) -> None:
+        """Enlarge the table such that a number of links more fill half of it at most."""
+        if 2 * (self._known + more) > self._names.size:
+            larger = _table(1 << (2 * (self._known + more)).bit_length())
+            kernels.link_table.rehash(self._names, self._numbers, *larger)
+            self._names, self._numbers = larger
+
+
+def _table(places: int) -> tuple[Ints, Ints]:
+    """Return an empty hash table; see `wnsim.kernels.link_table`."""
+    return np.full(places, -1, dtype=np.int64), np.empty(places, dtype=np.int64)
 
 
 def grown(table: NDArray[Any], rows: int) -> NDArray[Any]:

@@ -146,9 +146,9 @@ class PlaneWaves:
         swap = (source > target)[:, None, None]
         x_low = np.where(swap, x_target_m, x_source_m)
         x_high = np.where(swap, x_source_m, x_target_m)
-        rows, (new_low, new_high) = self._rows(low, high)
-        if new_low.size:
-            self._add(new_low, new_high)
+        rows, new = self._rows(low, high)
+        if new.size:
+            self._add(low[new], high[new])
         return rows, x_low, x_high
 
     def _add(self, low: Ints, high: Ints) -> None:
