@@ -181,6 +181,19 @@ def test_numbered_links_beyond_the_capacity_replace_all_others() -> None:
     assert rows(np.array([0]), np.array([7]))[0].tolist() == [0]
 
 
+def test_grid_points_around_instants_are_as_on_arrays() -> None:
+    draws = np.random.default_rng(8)
+    for t_s in (np.arange(-3, 40) * 0.05, np.sort(draws.uniform(-2.0, 9.0, 50)), np.empty(0)):
+        grid, left, right, fraction = gains.neighbors(t_s, 150)
+        steps = t_s * 1000.0 / 150
+        before = np.floor(steps)
+        after = before + (steps > before)
+        assert np.array_equal(grid, np.unique([before, after]))
+        assert np.array_equal(grid[left], before)
+        assert np.array_equal(grid[right], after)
+        assert np.array_equal(fraction, steps - before)
+
+
 def test_ring_buffers_keep_what_was_written_last() -> None:
     ring, stamp = np.zeros((4, 8)), np.full((4, 8), -1)
     rows, grid = np.array([2, 0]), np.array([6, 7, 9])

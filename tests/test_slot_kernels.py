@@ -112,6 +112,39 @@ def test_ends_and_sums_are_as_on_arrays() -> None:
     assert not table[[0, 3, 5]]["counts"].any()
 
 
+@pytest.mark.parametrize("patterned", [True, False])
+def test_shares_are_written_as_on_arrays(patterned: bool) -> None:
+    draws = np.random.default_rng(6)
+    rows, offset, slots_of_window = np.array([3, 0, 2]), 2, 6
+    share, power, average = draws.random((3, 4, slots_of_window))
+    active = draws.random((4, slots_of_window)) < 0.5
+    width = slots_of_window - offset if patterned else 1
+    new_share, new_power, new_average = draws.random((3, 3, width))
+    new_active = draws.random((3, width)) < 0.5
+    new_share[1], new_power[1] = share[0, 2], power[0, 2]
+    new_active[1] = active[0, 2]
+    written = [each.copy() for each in (share, power, active, average)]
+    shares = [new_share, new_power, new_active, new_average if patterned else np.empty((0, 0))]
+    differs = slots.assign(*written, rows, offset, *shares)
+    assert differs.tolist() == [True, False, True]
+    for found, before, new in zip(written, (share, power, active, average), shares, strict=True):
+        expected = before.copy()
+        if new.size:
+            expected[rows, offset:] = new
+        assert np.array_equal(found, expected)
+
+
+def test_slots_left_are_as_on_arrays() -> None:
+    draws = np.random.default_rng(7)
+    table = np.zeros(30, AttemptTable().table.dtype)
+    table["size"], table["acked"] = draws.integers(500, 9000, 30), draws.integers(0, 500, 30)
+    table["begin"] = draws.integers(90, 101, 30)
+    rows = draws.permutation(30)[:17]
+    pace = np.maximum(table["acked"], 1) / np.maximum(100 - table["begin"], 1)
+    left = np.sort(((table["size"] - table["acked"]) / pace)[rows])
+    assert slots.slots_left(table, rows, 100, 0.9) == left[int(0.9 * 16)]
+
+
 def test_emitters_and_changes_are_as_with_dictionaries() -> None:
     draws = np.random.default_rng(4)
     name = draws.integers(0, 6, 30) << 32 | draws.integers(0, 2, 30)

@@ -87,6 +87,7 @@ class LargeScale:
         self._scene, self._station_scene = scene, station_scene
         self._nodes = nodes
         self._any_station = bool(nodes.stations.any())
+        self._any_indoor = bool(nodes.indoor.any())
         self._level = nodes.heights.level(~nodes.stations)
         self._datum_m = float(nodes.heights.lowest_m.min(where=~nodes.stations, initial=np.inf))
         self._position = position
@@ -116,13 +117,12 @@ class LargeScale:
 
     def instants(self, t_s: Floats) -> Instants:
         """Return instants (T,) [s] with their neighbors on the grid."""
-        steps = np.asarray(t_s, dtype=np.float64) * 1000.0 / self._step_ms
-        before = np.floor(steps)
-        fraction = steps - before
-        left = before.astype(np.int64)
-        right = left + (fraction > 0.0)
-        grid, place = np.unique(np.concatenate([left, right]), return_inverse=True)
-        return Instants(grid, place[: left.size], place[left.size :], fraction)
+        t_s = plain(np.asarray(t_s, dtype=np.float64))
+        if (t_s[1:] >= t_s[:-1]).all():
+            return Instants(*kernels.gains.neighbors(t_s, self._step_ms))
+        ascending, place = np.unique(t_s, return_inverse=True)
+        at = self.instants(ascending)
+        return Instants(at.grid, at.left[place], at.right[place], at.fraction[place])
 
     def interpolated(self, source: Ints, target: Ints, at: Instants) -> Floats:
         """Return the gain (L, T) [dB] at instants that are requested repeatedly; see `gain_db`."""
@@ -208,13 +208,18 @@ class LargeScale:
         heights_m = self._nodes.heights.at_m(nodes, t_s)
         stations = self._nodes.stations[:, None]
         ends_m = heights_m[first], heights_m[second]
-        roles_m = heights_by_role_m(ends_m, (stations[low], stations[high]))
+        if self._any_station:
+            roles_m = heights_by_role_m(ends_m, (stations[low], stations[high]))
+        else:
+            roles_m = np.maximum(*ends_m), np.minimum(*ends_m)
         if not self._level:
             # Heights over the lowest device, so that the links of devices there do not depend on
             # the height of others; stations, which do not move, count as one with it.
             rise_m = np.where(stations[nodes], 0.0, heights_m - self._datum_m)
             positions_m = lifted_m(positions_m, rise_m)
-        indoor = self._nodes.indoor[low] | self._nodes.indoor[high]
+        indoor = np.zeros(low.size, dtype=np.bool_)
+        if self._any_indoor:
+            indoor = self._nodes.indoor[low] | self._nodes.indoor[high]
         return Geometry(
             low, high, positions_m, first, second, *ends_m, *roles_m, d2d_m, t_s, indoor,
             (nearest_m, farthest_m),

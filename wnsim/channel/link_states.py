@@ -65,7 +65,7 @@ class Threshold:
         from scipy.special import ndtri
 
         # States of probability 0 or 1 do not depend on the field.
-        if not any(np.any((each > 0.0) & (each < 1.0)) for each in probabilities):
+        if not any(((each > 0.0) & (each < 1.0)).any() for each in probabilities):
             return list(probabilities)
         field = self.field.between(positions_m, first, second)
         return [

@@ -24,7 +24,7 @@ def ordered(source: Ints, target: Ints) -> tuple[Ints, Ints]:
     """
     source, target = np.asarray(source, dtype=np.int64), np.asarray(target, dtype=np.int64)
     loops = source == target
-    if np.any(loops):
+    if loops.any():
         raise ValueError(
             f"a link must join two devices, got device {int(source[loops][0])} with itself"
         )

@@ -177,7 +177,7 @@ class Scene:
         probabilities, losses_db = self._terms(at)
         sight, clear = self._states(at, probabilities)
         gain_db = self._clear_db(at, losses_db, sight, clear)
-        if np.any(clear < 1.0):
+        if (clear < 1.0).any():
             gain_db = kernels.link_states.mixed_db(
                 plain(clear), gain_db, self._state_db(at, losses_db, False)
             )
@@ -229,7 +229,7 @@ class Scene:
     @staticmethod
     def _shadow_db(at: Geometry, field: Field, sigma_db: Floats) -> Floats:
         """Return shadow fading (L, T), or zero, of a standard deviation [dB]."""
-        if not np.any(sigma_db > 0.0):
+        if not (sigma_db > 0.0).any():
             return np.zeros(())
         return sigma_db * field.between(at.positions_m, at.first, at.second)
 

@@ -87,4 +87,6 @@ def words(stream_key: int, source: ArrayLike, target: ArrayLike, count: int) -> 
 
 def _words(values: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.uint64]:
     """Return a contiguous array that may be written to, as kernels take it."""
+    if np.shape(values) == shape:
+        return np.array(values, dtype=np.uint64, order="C")
     return np.array(np.broadcast_to(values, shape), dtype=np.uint64, order="C")

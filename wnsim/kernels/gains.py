@@ -22,6 +22,43 @@ _NEPERS_PER_DB = math.log(10.0) / 10.0
 
 
 @compiled
+def neighbors(t_s: Floats, step_ms: int) -> tuple[Ints, Ints, Ints, Floats]:
+    """Return the grid points around ascending instants.
+
+    Parameters
+    ----------
+    t_s : (T,) instants, ascending [s]
+    step_ms : step of the grid [ms]
+
+    Returns
+    -------
+    grid : (G,) points before or after an instant, ascending
+    left, right : (T,) indices of the points before and after each instant; equal at a point
+    fraction : (T,) fraction of the step from left to right
+    """
+    grid = np.empty(2 * t_s.size, dtype=np.int64)
+    left, right = np.empty(t_s.size, dtype=np.int64), np.empty(t_s.size, dtype=np.int64)
+    fraction = np.empty(t_s.size)
+    count = 0
+    for instant in range(t_s.size):
+        steps = t_s[instant] * 1000.0 / step_ms
+        before = math.floor(steps)
+        fraction[instant] = steps - before
+        point = np.int64(before)
+        if count == 0 or grid[count - 1] < point:
+            grid[count] = point
+            count += 1
+        # The last point is this one, or the one after it.
+        left[instant] = right[instant] = count - 1 - (grid[count - 1] - point)
+        if fraction[instant] > 0.0:
+            if grid[count - 1] == point:
+                grid[count] = point + 1
+                count += 1
+            right[instant] = left[instant] + 1
+    return grid[:count], left, right, fraction
+
+
+@compiled
 def stale(stamp: Ints, rows: Ints, grid: Ints) -> tuple[Ints, Ints]:
     """Return the links, and the points, of which any value is not in the ring buffers.
 

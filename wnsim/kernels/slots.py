@@ -167,6 +167,66 @@ def shannon(
 
 
 @compiled
+def assign(
+    share: Floats,
+    power: Floats,
+    active: Bools,
+    average: Floats,
+    rows: Ints,
+    offset: int,
+    new_share: Floats,
+    new_power: Floats,
+    new_active: Bools,
+    new_average: Floats,
+) -> Bools:
+    """Write the shares of rows from a slot of the window on; return (R,) which rows they change.
+
+    Parameters
+    ----------
+    share, power, active, average : (capacity, S) see `wnsim.air.scheduled.window`
+    rows, offset : (R,) rows, and the slot
+    new_share, new_power, new_active : (R, S - offset or 1) what is written
+    new_average : the same, or (0, 0): the average is left as it is
+    """
+    differs = np.zeros(rows.size, dtype=np.bool_)
+    for place in range(rows.size):
+        row = rows[place]
+        for slot in range(offset, share.shape[1]):
+            at = slot - offset
+            band = new_share[place, at if new_share.shape[1] > 1 else 0]
+            part = new_power[place, at if new_power.shape[1] > 1 else 0]
+            may = new_active[place, at if new_active.shape[1] > 1 else 0]
+            if slot == offset:
+                differs[place] = (
+                    share[row, slot] != band or power[row, slot] != part or active[row, slot] != may
+                )
+            share[row, slot], power[row, slot], active[row, slot] = band, part, may
+            if new_average.size:
+                average[row, slot] = new_average[place, at if new_average.shape[1] > 1 else 0]
+    return differs
+
+
+@compiled
+def slots_left(table: Table, rows: Ints, slot: int, quantile: float) -> float:
+    """Return the number of slots after which a part of attempts will have ended, at their pace.
+
+    Parameters
+    ----------
+    table, rows : records of the attempts, and (R,) their rows, at least one
+    slot : number of the present slot
+    quantile : the part
+    """
+    left = np.empty(rows.size)
+    for place in range(rows.size):
+        row = rows[place]
+        acked = table[row].acked
+        pace = max(acked, 1) / max(slot - table[row].begin, 1)
+        left[place] = (table[row].size - acked) / pace
+    found: float = np.sort(left)[int(quantile * (left.size - 1))]
+    return found
+
+
+@compiled
 def predict_ends(
     table: Table, rows: Ints, bits: Ints, first_slot: int, slot_ns: int, fluid: bool
 ) -> None:

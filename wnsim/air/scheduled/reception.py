@@ -166,10 +166,8 @@ class Reception:
     ) -> Floats:
         """Return the SINRs (R, S, B) known after a delay; see `wnsim.kernels.slots.sinr`."""
         setup = self._setup
-        at_ns = np.arange(links.first, links.first + links.count)
-        if delay:
-            at_ns = np.maximum(at_ns - delay, 0)
-        at_ns = at_ns // setup.sample_slots * setup.sample_ns
+        known = np.maximum(np.arange(links.first, links.first + links.count) - delay, 0)
+        at_ns = known // setup.sample_slots * setup.sample_ns
         return kernels.slots.sinr(
             self.gains.values, self.gains.base, setup.sample_slots, links.first, links.count,
             delay, terms, links.pairs, links.power_w, density,

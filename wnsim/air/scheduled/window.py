@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from wnsim.core.units import Ints
+from wnsim import kernels
+from wnsim.core.units import Floats, Ints
+from wnsim.kernels.layout import plain
 from wnsim.mac.scheduled import Shares
 from wnsim.phy.modem import State
+
+_NONE: Floats = np.empty((0, 0))
 
 
 class Window:
@@ -64,14 +68,8 @@ class Window:
         """Assign rows (R,) their shares from a slot of the window on; return which ones changed."""
         if offset == self.active.shape[1]:
             return np.zeros(rows.size, dtype=np.bool_)
-        old = (self.share[rows, offset], self.power[rows, offset], self.active[rows, offset])
-        self.share[rows, offset:] = shares.band
-        self.power[rows, offset:] = shares.power
-        self.active[rows, offset:] = shares.active
-        if shares.average is not None:
-            self.average[rows, offset:] = shares.average
-        new = (self.share[rows, offset], self.power[rows, offset], self.active[rows, offset])
-        differs = np.zeros(rows.size, dtype=np.bool_)
-        for before, after in zip(old, new, strict=True):
-            differs |= before != after
-        return differs
+        return kernels.slots.assign(
+            self.share, self.power, self.active, self.average, rows, offset,
+            plain(shares.band), plain(shares.power), plain(shares.active),
+            _NONE if shares.average is None else plain(shares.average),
+        )  # fmt: skip

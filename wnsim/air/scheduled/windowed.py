@@ -217,7 +217,8 @@ class Windowed(Air):
         part = slice(begin - self._first, None)
         state = self._state[rows]
         outcome = setup.modem.scan(state, self._slots(rows, begin, self._until))
-        window.end_state[rows] = state
+        if not setup.modem.memoryless:
+            window.end_state[rows] = state
         window.bits[rows, part] = outcome.bits
         window.kind[rows, part] = outcome.kind
         self._attempts.predict_ends(rows, window, self._first, setup.modem)
