@@ -11,6 +11,7 @@ import pytest
 
 from wnsim.air.quality import predict
 from wnsim.air.scheduled.attempt_table import AttemptTable
+from wnsim.air.scheduled.window import Buffers, Window
 from wnsim.kernels import interference, slots
 from wnsim.phy.modem import IDLE, NEW, NEW_LOST, OUTCOMES, efficiency
 
@@ -196,3 +197,18 @@ def test_interferers_are_audible_emitters_of_the_same_carrier() -> None:
     marked[[2, 9]] = True
     found = interference.affected(marked, target, audible, begin, end)
     assert found.tolist() == [bool({2, 9} & set(heard[each])) for each in target]
+
+
+def test_windows_use_the_memory_of_earlier_ones() -> None:
+    buffers, state = Buffers(), np.zeros(2, dtype=[("nothing", np.int8)])
+    window = Window(2, 8, 3, state, buffers)
+    window.sinr[:], window.bits[:] = 7.0, 9
+    window.clear([1])
+    assert not window.sinr[1].any()
+    assert not window.bits[1].any()
+    larger = window.enlarged(4)
+    assert np.array_equal(larger.sinr[:2], window.sinr)
+    assert not np.shares_memory(larger.sinr, window.sinr)
+    following = Window(3, 5, 3, state, buffers)
+    assert following.sinr.shape == (3, 5, 3)
+    assert np.shares_memory(following.sinr, larger.sinr)

@@ -16,7 +16,7 @@ import numpy as np
 from wnsim.air.air import Air
 from wnsim.air.scheduled.attempt_table import AttemptTable
 from wnsim.air.scheduled.reception import Reception
-from wnsim.air.scheduled.window import Window
+from wnsim.air.scheduled.window import Buffers, Window
 from wnsim.air.scheduled.window_length import USUAL, WindowLength
 from wnsim.air.setup import Setup
 from wnsim.air.transmission import Attempt, Transmission
@@ -39,7 +39,8 @@ class Windowed(Air):
         # Groups in which an attempt started or ended; transmissions that lost a receiver.
         self._changed: set[int] = set()
         self._shrunk: set[int] = set()
-        self._window = Window(0, 0, self._bands, self._state)
+        self._buffers = Buffers()
+        self._window = Window(0, 0, self._bands, self._state, self._buffers)
 
     # Required by `Air`.
 
@@ -141,7 +142,9 @@ class Windowed(Air):
             limit_ns = self.interference_graph.end_ns(slot * self.slot_ns)
             self._until = min(self._until, -(-limit_ns // self.slot_ns))
         capacity = self._attempts.table.size
-        self._window = Window(capacity, self._until - slot, self._bands, self._state.copy())
+        self._window = Window(
+            capacity, self._until - slot, self._bands, self._state.copy(), self._buffers
+        )
         self._reception.open(slot * self.slot_ns)
 
     def _cut(self, slot: int) -> None:
