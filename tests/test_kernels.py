@@ -15,7 +15,6 @@ from wnsim.channel import Uma, UmiStreetCanyon
 from wnsim.channel.links import LinkRows
 from wnsim.core.units import db_to_linear, linear_to_db
 from wnsim.kernels import gains, link_geometry, link_states, plane_waves, random_fields
-from wnsim.mobility.paths import between
 from wnsim.phy import NrMcs, Slots
 from wnsim.phy.nr import NrModem
 from wnsim.phy.nr_arrays import NrModemOfArrays
@@ -105,6 +104,25 @@ def test_ends_of_links_are_as_on_arrays() -> None:
     assert (nearest_m, farthest_m) == (found.min(), found.max())
 
 
+def on_move(move: np.ndarray, t_s: np.ndarray) -> np.ndarray:
+    """Return positions (T, 2) on a move (3, 2) between two knots."""
+    share = (t_s - move[0, 0]) / (move[0, 1] - move[0, 0])
+    return move[1:, 0] + share[:, None] * (move[1:, 1] - move[1:, 0])
+
+
+def test_devices_on_paths_are_as_on_arrays() -> None:
+    draws = np.random.default_rng(9)
+    knots = draws.random((3, 12))
+    knots[0] = np.cumsum(knots[0]) - knots[0, 0]
+    t_s = np.array([-2.0, knots[0, 3], 0.4, 0.95 * knots[0, 9], 0.1])
+    positions_m, move = np.empty((5, 2)), np.empty((3, 2))
+    link_geometry.on_path(knots, 10, t_s, positions_m, move)
+    for at_s, found_m in zip(np.maximum(t_s, 0.0), positions_m, strict=True):
+        left = int(np.flatnonzero(knots[0] <= at_s)[-1])
+        assert np.array_equal(found_m, on_move(knots[:, left : left + 2], np.array([at_s]))[0])
+    assert np.array_equal(move, knots[:, 8:10])
+
+
 def test_devices_on_straight_moves_are_as_on_arrays() -> None:
     draws = np.random.default_rng(4)
     moves = 100.0 * draws.random((9, 3, 2))
@@ -113,8 +131,7 @@ def test_devices_on_straight_moves_are_as_on_arrays() -> None:
     positions_m = np.full((5, 3, 2), np.nan)
     found = link_geometry.on_moves(moves, devices, t_s, positions_m)
     assert found.tolist() == [False, True, False, False, False]
-    before, after = moves[0, :, 0][:, None], moves[0, :, 1][:, None]
-    assert np.array_equal(positions_m[1], between(before, after, np.maximum(t_s, 0.0)))
+    assert np.array_equal(positions_m[1], on_move(moves[0], np.maximum(t_s, 0.0)))
     assert np.isnan(positions_m[~found]).all()
     found = link_geometry.on_moves(moves, devices, np.array([2.0, 2.9]), positions_m)
     assert found.all()

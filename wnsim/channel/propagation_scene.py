@@ -38,7 +38,7 @@ class OutOfRangeWarning(UserWarning):
     """Use of a path-loss model at a distance outside its validity range."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Geometry:
     """Positions of the ends of links over time.
 

@@ -104,3 +104,35 @@ def on_moves(moves: Floats, devices: Ints, t_s: Floats, positions_m: Floats) -> 
                     way_m = move[1 + axis, 1] - move[1 + axis, 0]
                     positions_m[row, instant, axis] = move[1 + axis, 0] + share * way_m
     return found
+
+
+@compiled
+def on_path(knots: Floats, size: int, t_s: Floats, positions_m: Floats, move: Floats) -> None:
+    """Fill in the positions of a device on its path, and its move at the last instant.
+
+    Parameters
+    ----------
+    knots : (3, at least size) instant [s], x and y [m]; the last one is later than all instants
+    size : number of knots
+    t_s : (T,) instants, at least one; before 0 s a device is where it is at 0 s [s]
+    positions_m : (T, 2) result [m]
+    move : (3, 2) result: knots before and after the last instant
+    """
+    last_s = 0.0
+    for instant in range(t_s.size):
+        at_s = max(t_s[instant], 0.0)
+        low, high = 0, size
+        while low < high:
+            middle = (low + high) // 2
+            if knots[0, middle] <= at_s:
+                low = middle + 1
+            else:
+                high = middle
+        share = (at_s - knots[0, low - 1]) / (knots[0, low] - knots[0, low - 1])
+        for axis in range(2):
+            way_m = knots[1 + axis, low] - knots[1 + axis, low - 1]
+            positions_m[instant, axis] = knots[1 + axis, low - 1] + share * way_m
+        if at_s >= last_s:
+            last_s = at_s
+            for row in range(3):
+                move[row, 0], move[row, 1] = knots[row, low - 1], knots[row, low]

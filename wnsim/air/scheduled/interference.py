@@ -15,7 +15,7 @@ from wnsim import kernels
 from wnsim.core.units import Floats, Ints
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Emitters:
     """The emitters on the air, in ascending order of node and group.
 

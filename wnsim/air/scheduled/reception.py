@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _NONE: Ints = np.empty(0, dtype=np.int64)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Links:
     """Some rows (R,) in some slots (S,): their pairs, and who interferes with them.
 

@@ -90,12 +90,13 @@ class Window:
 
     def clear(self, rows: list[int]) -> None:
         """Reset rows that are used again."""
+        index = np.array(rows)
         for array in (
             self.estimated, self.sinr, self.active, self.bits, self.kind, self.share, self.power,
             self.average,
         ):  # fmt: skip
-            array[rows] = 0
-        self.drawn[rows] = False
+            array[index] = 0
+        self.drawn[index] = False
 
     def assign(self, rows: Ints, offset: int, shares: Shares) -> NDArray[np.bool_]:
         """Assign rows (R,) their shares from a slot of the window on; return which ones changed."""
