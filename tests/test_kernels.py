@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from wnsim.channel import Uma, UmiStreetCanyon
+from wnsim.channel import Rayleigh, TappedDelayLine, Uma, UmiStreetCanyon
 from wnsim.channel.links import LinkRows
+from wnsim.channel.plane_waves import PlaneWaves
 from wnsim.core.units import db_to_linear, linear_to_db
 from wnsim.kernels import gains, link_geometry, link_states, plane_waves, random_fields
 from wnsim.phy import NrMcs, Slots
@@ -102,6 +103,15 @@ def test_ends_of_links_are_as_on_arrays() -> None:
     apart_m = positions_m[first] - positions_m[second]
     assert np.array_equal(found, np.hypot(apart_m[..., 0], apart_m[..., 1]))
     assert (nearest_m, farthest_m) == (found.min(), found.max())
+
+
+def test_ends_that_are_not_known_are_found_once() -> None:
+    known = np.zeros(9, dtype=bool)
+    known[[2, 5]] = True
+    one, other = np.array([7, 2, 1, 7]), np.array([5, 1, 8, 2])
+    assert link_geometry.missing(known, one, other).tolist() == [1, 7, 8]
+    assert np.flatnonzero(known).tolist() == [1, 2, 5, 7, 8]
+    assert not link_geometry.missing(known, one, other).size
 
 
 def on_move(move: np.ndarray, t_s: np.ndarray) -> np.ndarray:
@@ -209,6 +219,23 @@ def test_grid_points_around_instants_are_as_on_arrays() -> None:
         assert np.array_equal(grid[left], before)
         assert np.array_equal(grid[right], after)
         assert np.array_equal(fraction, steps - before)
+
+
+@pytest.mark.parametrize("fading", [Rayleigh(), TappedDelayLine()], ids=["flat", "tdl"])
+def test_power_gains_are_those_of_amplitudes(fading: Rayleigh | TappedDelayLine) -> None:
+    draws = np.random.default_rng(10)
+    waves = fading.process(3.5e9, 100e6, 3, 1)
+    assert isinstance(waves, PlaneWaves)
+    places_m = 100.0 * draws.random((6, 4, 2))
+    source, target = np.array([3, 0, 5]), np.array([1, 4, 2])
+    gain_db = draws.uniform(-90.0, -60.0, (3, 50))
+    found = waves.power_grid(source, target, places_m, 7, 0.064, 20, 5, gain_db)
+    amplitude = waves.response_grid(
+        source, target, places_m[source], places_m[target], 7, 0.064, 20
+    )[:, 5:55]
+    expected = db_to_linear(gain_db)[..., None] * np.abs(amplitude) ** 2
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert np.array_equal(found, gains.power_gains(gain_db, amplitude, 0))
 
 
 def test_ring_buffers_keep_what_was_written_last() -> None:

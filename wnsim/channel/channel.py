@@ -20,7 +20,7 @@ from wnsim.channel.large_scale import LargeScale
 from wnsim.channel.links import members, ordered
 from wnsim.channel.nodes import checked
 from wnsim.channel.oxygen import oxygen_db_per_m
-from wnsim.channel.plane_waves import Complexes
+from wnsim.channel.plane_waves import Complexes, PlaneWaves
 from wnsim.channel.propagation_scene import Scene
 from wnsim.channel.reach import MaximumRange
 from wnsim.channel.replay import ReplayTable
@@ -213,6 +213,10 @@ class Channel:
             gain_db = self._gain.interpolated(source, target, blocks.instants)
         if self._fading is None or gain_db.size == 0:
             return self._spread(db_to_linear(gain_db)[..., None])
+        if isinstance(self._fading, PlaneWaves):
+            places_m = blocks.places_m(source, target)
+            grid = blocks.first_chunk, blocks.chunk_s, blocks.size, blocks.skip
+            return self._spread(self._fading.power_grid(source, target, places_m, *grid, gain_db))
         gain = np.empty((*gain_db.shape, self._fading.subbands))
         for links in _slabs(source.size, gain[0].size):
             amplitude = self._fading.response_grid(

@@ -137,6 +137,57 @@ class PlaneWaves:
             samples_per_chunk,
         )
 
+    def power_grid(
+        self,
+        source: Ints,
+        target: Ints,
+        places_m: Floats,
+        first_chunk: int,
+        chunk_s: float,
+        samples_per_chunk: int,
+        skip: int,
+        gain_db: Floats,
+    ) -> Floats:
+        """Return power gains on a grid of instants, those of `response_grid` in one call.
+
+        Parameters
+        ----------
+        source, target : (L,) ends of the links
+        places_m : (N, C + 1, 2) positions of nodes at the edges of the C batches [m]
+        first_chunk, chunk_s, samples_per_chunk : see `fading.Process`
+        skip : instants before the first one
+        gain_db : (L, T) gain without fading [dB]
+
+        Returns
+        -------
+        (L, T, B) power gain, linear
+        """
+        low, high = np.minimum(source, target), np.maximum(source, target)
+        rows = self._rows_of(low, high)
+        edges_s = np.arange(first_chunk, first_chunk + places_m.shape[1], dtype=np.float64)
+        return kernels.plane_waves.power_grid(
+            self._table,
+            self._coefficients,
+            rows,
+            _COSINE,
+            self._wave_number / (2.0 * math.pi),
+            self._residual_mps * self._wave_number / (2.0 * math.pi),
+            low,
+            high,
+            places_m,
+            edges_s * chunk_s,
+            samples_per_chunk,
+            skip,
+            gain_db,
+        )
+
+    def _rows_of(self, low: Ints, high: Ints) -> Ints:
+        """Return the rows of links in the tables, drawing the waves of those that are new."""
+        rows, new = self._rows(low, high)
+        if new.size:
+            self._add(low[new], high[new])
+        return rows
+
     def _links(
         self, source: Ints, target: Ints, x_source_m: Floats, x_target_m: Floats
     ) -> tuple[Ints, Floats, Floats]:
@@ -146,10 +197,7 @@ class PlaneWaves:
         swap = (source > target)[:, None, None]
         x_low = np.where(swap, x_target_m, x_source_m)
         x_high = np.where(swap, x_source_m, x_target_m)
-        rows, new = self._rows(low, high)
-        if new.size:
-            self._add(low[new], high[new])
-        return rows, x_low, x_high
+        return self._rows_of(low, high), x_low, x_high
 
     def _add(self, low: Ints, high: Ints) -> None:
         """Draw the waves of links (K,), which have the last rows of the tables.

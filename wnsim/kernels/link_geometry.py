@@ -50,6 +50,25 @@ def members(one: Ints, other: Ints) -> tuple[Ints, Ints, Ints]:
 
 
 @compiled
+def missing(known: NDArray[np.bool_], one: Ints, other: Ints) -> Ints:
+    """Return the nodes, ascending, that are ends of links (L,) and not known; mark them as known.
+
+    Parameters
+    ----------
+    known : (nodes,) which nodes are known; changed
+    one, other : (L,) ends of the links
+    """
+    found = np.empty(2 * one.size, dtype=np.int64)
+    count = 0
+    for link in range(one.size):
+        for node in (one[link], other[link]):
+            if not known[node]:
+                known[node], found[count] = True, node
+                count += 1
+    return np.sort(found[:count])
+
+
+@compiled
 def distances(positions_m: Floats, first: Ints, second: Ints) -> tuple[Floats, float, float]:
     """Return the ground distances of links, and the smallest and the largest of them.
 
