@@ -199,6 +199,17 @@ def test_interferers_are_audible_emitters_of_the_same_carrier() -> None:
     assert found.tolist() == [bool({2, 9} & set(heard[each])) for each in target]
 
 
+def test_nodes_that_exceed_a_threshold_are_as_on_arrays() -> None:
+    draws = np.random.default_rng(8)
+    node, received_w = np.array([1, 4, 5, 9, 12]), draws.random(5)
+    received_w[2] = 4.0 * received_w[3]
+    for source in (9, 12, 3):
+        own_w = received_w[node == source].sum()
+        expected = node[(4.0 * received_w > own_w) & (node != source)]
+        found = interference.exceeding(node, received_w, source, 4.0)
+        assert np.array_equal(found, expected)
+
+
 def test_windows_use_the_memory_of_earlier_ones() -> None:
     buffers, state = Buffers(), np.zeros(2, dtype=[("nothing", np.int8)])
     window = Window(2, 8, 3, state, buffers)

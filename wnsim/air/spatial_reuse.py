@@ -12,9 +12,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from wnsim.core.units import Floats, Ints, db_to_linear
+from wnsim import kernels
+from wnsim.core.units import db_to_linear
 
 if TYPE_CHECKING:
     from wnsim.air.interference_graph import InterferenceGraph
@@ -105,13 +104,8 @@ class SpatialReuse:
         known = self._interferers.get(link)
         if known is None:
             nodes, received_w = self._graph.received_w(attempt.target)
-            own_w = _of(nodes, received_w, attempt.source)
-            interfering = nodes[(received_w * self._threshold > own_w) & (nodes != attempt.source)]
-            known = self._interferers[link] = tuple(interfering.tolist())
+            found = kernels.interference.exceeding(
+                nodes, received_w, attempt.source, self._threshold
+            )
+            known = self._interferers[link] = tuple(found.tolist())
         return known
-
-
-def _of(nodes: Ints, values: Floats, node: int) -> float:
-    """Return the value of a node among sorted ones, 0 if it is absent."""
-    place = int(np.searchsorted(nodes, node))
-    return float(values[place]) if place < nodes.size and nodes[place] == node else 0.0

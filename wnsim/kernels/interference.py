@@ -134,3 +134,30 @@ def pairs(
                     receiver[count], emitter[count] = row, other
                     count += 1
     return receiver[:count], emitter[:count]
+
+
+@compiled
+def exceeding(node: Ints, received_w: Floats, source: int, threshold: float) -> Ints:
+    """Return the nodes that a receiver gets too strong for its own transmitter.
+
+    Parameters
+    ----------
+    node, received_w : (n,) audible nodes, ascending, and their mean powers at the receiver [W]
+    source : its own transmitter, whose power counts as 0 if it is not audible
+    threshold : smallest ratio of its power to that of another node
+
+    Returns
+    -------
+    (m,) other nodes, ascending
+    """
+    own_w = 0.0
+    for place in range(node.size):
+        if node[place] == source:
+            own_w = received_w[place]
+    found = np.empty(node.size, dtype=np.int64)
+    count = 0
+    for place in range(node.size):
+        if node[place] != source and received_w[place] * threshold > own_w:
+            found[count] = node[place]
+            count += 1
+    return found[:count]

@@ -219,9 +219,9 @@ def slots_left(table: Table, rows: Ints, slot: int, quantile: float) -> float:
     left = np.empty(rows.size)
     for place in range(rows.size):
         row = rows[place]
-        acked = table[row].acked
-        pace = max(acked, 1) / max(slot - table[row].begin, 1)
-        left[place] = (table[row].size - acked) / pace
+        acked = table["acked"][row]
+        pace = max(acked, 1) / max(slot - table["begin"][row], 1)
+        left[place] = (table["size"][row] - acked) / pace
     found: float = np.sort(left)[int(quantile * (left.size - 1))]
     return found
 
@@ -242,8 +242,8 @@ def predict_ends(
     """
     for place in range(rows.size):
         row = rows[place]
-        size, limit_ns = table[row].size, table[row].limit
-        acked = table[row].acked
+        size, limit_ns = table["size"][row], table["limit"][row]
+        acked = table["acked"][row]
         done, due_ns = -1, limit_ns
         for slot in range(bits.shape[1]):
             before = acked
@@ -256,7 +256,7 @@ def predict_ends(
                 if complete_ns <= limit_ns:
                     done, due_ns = slot, complete_ns
                 break
-        table[row].done, table[row].due = done, due_ns
+        table["done"][row], table["due"][row] = done, due_ns
 
 
 @compiled
@@ -287,9 +287,9 @@ def commit(
     bands = sinr.shape[2]
     for place in range(rows.size):
         row = rows[place]
-        acked = table[row].acked
-        snr, capacity, airtime = table[row].snr, table[row].capacity, table[row].airtime
-        counts = table[row].counts
+        acked = table["acked"][row]
+        snr, capacity, airtime = table["snr"][row], table["capacity"][row], table["airtime"][row]
+        counts = table["counts"][row]
         for slot in range(slots):
             acked += bits[row, slot]
             counts[kind[row, slot]] += 1
@@ -303,7 +303,7 @@ def commit(
             capacity += possible * share[row, slot]
             airtime += power[row, slot] * slot_s
         # The window may have begun before an attempt did.
-        counts[_IDLE] -= max(table[row].begin - first_slot, 0)
-        table[row].acked = acked
-        table[row].snr, table[row].capacity, table[row].airtime = snr, capacity, airtime
-        table[row].average = average[row, slots - 1]
+        counts[_IDLE] -= max(table["begin"][row] - first_slot, 0)
+        table["acked"][row] = acked
+        table["snr"][row], table["capacity"][row], table["airtime"][row] = snr, capacity, airtime
+        table["average"][row] = average[row, slots - 1]

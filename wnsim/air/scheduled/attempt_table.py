@@ -203,8 +203,6 @@ class AttemptTable:
     def leaders(self, rows: Ints) -> NDArray[np.bool_]:
         """Return which of ordered rows (R,) are the first of their transmissions."""
         transmission = self.table["transmission"][rows]
-        return (
-            np.r_[True, transmission[1:] != transmission[:-1]]
-            if transmission.size
-            else np.zeros(0, np.bool_)
-        )
+        leader = np.ones(rows.size, dtype=np.bool_)
+        np.not_equal(transmission[1:], transmission[:-1], out=leader[1:])
+        return leader
