@@ -7,13 +7,16 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from wnsim.channel import Rayleigh, TappedDelayLine, Uma, UmiStreetCanyon
 from wnsim.channel.links import LinkRows
+from wnsim.channel.path_loss import PATH_LOSS
 from wnsim.channel.plane_waves import PlaneWaves
+from wnsim.channel.propagation_scene import terms_of
 from wnsim.core.units import db_to_linear, linear_to_db
 from wnsim.kernels import gains, link_geometry, link_states, plane_waves, random_fields
 from wnsim.phy import NrMcs, Slots
@@ -179,6 +182,30 @@ def test_urban_path_loss_is_as_on_arrays(model: UmiStreetCanyon | Uma) -> None:
         assert nlos_db == pytest.approx(model.loss_db(*ends, 3.5e9, False), rel=1e-14)
     with pytest.raises(ValueError, match=f"of 1 m in {model.title}, got 0.5"):
         model.terms(d2d_m, h_bs_m, np.full((200, 1), 0.5), 3.5e9)
+
+
+def test_terms_are_not_those_of_a_model_that_was_changed() -> None:
+    class Open(UmiStreetCanyon):
+        def los_probability(self, d2d_m: Any, h_bs_m: Any, h_ut_m: Any) -> Any:
+            return np.ones(np.shape(d2d_m))
+
+    class Renamed(UmiStreetCanyon):
+        title = "UMi by another name"
+
+    assert terms_of(Open()) is None
+    assert terms_of(Renamed()) is not None
+    ends = np.full((1, 1), 300.0), np.full((1, 1), 25.0), np.full((1, 1), 60.0)
+    for kind in PATH_LOSS.values():
+        model: Any = kind()
+        terms = terms_of(model)
+        if terms is not None:
+            assert [float(each[0, 0]) for each in terms(*ends, 2e9)] == pytest.approx(
+                [
+                    float(model.los_probability(*ends)[0, 0]),
+                    *(float(model.loss_db(*ends, 2e9, los)[0, 0]) for los in (True, False)),
+                ]
+            )
+    assert {name for name, kind in PATH_LOSS.items() if terms_of(kind())} == {"umi", "uma"}
 
 
 def test_links_are_numbered_in_the_order_of_first_requests() -> None:

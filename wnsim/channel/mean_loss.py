@@ -36,7 +36,8 @@ class PathLoss(Protocol):
 
     A model may have a method `terms(d2d_m, h_bs_m, h_ut_m, frequency_hz)` that returns the LOS
     probability and the loss, LOS and NLOS [dB], of links (L, T) with heights (L, T or 1), all at
-    once; it is used in place of the others where there is no vehicle blockage.
+    once; it is used in place of the others where there is no vehicle blockage, unless a subclass
+    overrides one of these.
     """
 
     @property

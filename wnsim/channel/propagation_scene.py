@@ -15,6 +15,7 @@ Sources: 3GPP TR 38.901 V19.4.0, clauses 7.4.1, 7.4.2, 7.5 and 7.6.3.3; 3GPP TR 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +33,8 @@ from wnsim.kernels.layout import plain
 
 # Divisor in place of a soft state of zero, whose share does not count.
 _LEAST = 1e-12
+# Methods of path-loss models that `terms` takes the place of, and their parts.
+_TERMS = frozenset({"loss_db", "los_db", "nlos_db", "los_probability"})
 
 
 class OutOfRangeWarning(UserWarning):
@@ -107,7 +110,7 @@ class Scene:
         indoor: bool = False,
     ) -> None:
         self._path_loss = path_loss
-        self._all_terms: Any = getattr(path_loss, "terms", None)
+        self._all_terms = terms_of(path_loss)
         self._frequency_hz = frequency_hz
         self._sigma_db = shadowing.sigma_db
         wavelength_m = SPEED_OF_LIGHT_MPS / frequency_hz
@@ -259,3 +262,15 @@ class Scene:
                     OutOfRangeWarning,
                     stacklevel=2,
                 )
+
+
+def terms_of(path_loss: PathLoss) -> Callable[..., tuple[Floats, Floats, Floats]] | None:
+    """Return a model's method `terms`, None if it has none or a subclass changes a part of it."""
+    found: Any = None
+    for kind in type(path_loss).__mro__:
+        if "terms" in vars(kind):
+            found = getattr(path_loss, "terms", None)
+            break
+        if not vars(kind).keys().isdisjoint(_TERMS):
+            break
+    return found  # type: ignore[no-any-return]
