@@ -7,11 +7,18 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from wnsim.kernels import plane_waves, random_fields
+from wnsim.channel import Rayleigh, TappedDelayLine, Uma, UmiStreetCanyon
+from wnsim.channel.links import LinkRows
+from wnsim.channel.path_loss import PATH_LOSS
+from wnsim.channel.plane_waves import PlaneWaves
+from wnsim.channel.propagation_scene import terms_of
+from wnsim.core.units import db_to_linear, linear_to_db
+from wnsim.kernels import gains, link_geometry, link_states, plane_waves, random_fields
 from wnsim.phy import NrMcs, Slots
 from wnsim.phy.nr import NrModem
 from wnsim.phy.nr_arrays import NrModemOfArrays
@@ -87,6 +94,192 @@ def test_random_fields_are_sums_of_cosines(waves: int, axes: int, power: int) ->
     assert found.std() > 0.1
 
 
+def test_ends_of_links_are_as_on_arrays() -> None:
+    draws = np.random.default_rng(3)
+    one, other = draws.integers(0, 40, (2, 25))
+    nodes, first, second = link_geometry.members(one, other)
+    assert np.array_equal(nodes, np.unique([one, other]))
+    assert np.array_equal(nodes[first], one)
+    assert np.array_equal(nodes[second], other)
+    positions_m = 500.0 * draws.random((nodes.size, 3, 3))
+    found, nearest_m, farthest_m = link_geometry.distances(positions_m, first, second)
+    apart_m = positions_m[first] - positions_m[second]
+    assert np.array_equal(found, np.hypot(apart_m[..., 0], apart_m[..., 1]))
+    assert (nearest_m, farthest_m) == (found.min(), found.max())
+
+
+def test_ends_that_are_not_known_are_found_once() -> None:
+    known = np.zeros(9, dtype=bool)
+    known[[2, 5]] = True
+    one, other = np.array([7, 2, 1, 7]), np.array([5, 1, 8, 2])
+    assert link_geometry.missing(known, one, other).tolist() == [1, 7, 8]
+    assert np.flatnonzero(known).tolist() == [1, 2, 5, 7, 8]
+    assert not link_geometry.missing(known, one, other).size
+
+
+def on_move(move: np.ndarray, t_s: np.ndarray) -> np.ndarray:
+    """Return positions (T, 2) on a move (3, 2) between two knots."""
+    share = (t_s - move[0, 0]) / (move[0, 1] - move[0, 0])
+    return move[1:, 0] + share[:, None] * (move[1:, 1] - move[1:, 0])
+
+
+def test_devices_on_paths_are_as_on_arrays() -> None:
+    draws = np.random.default_rng(9)
+    knots = draws.random((3, 12))
+    knots[0] = np.cumsum(knots[0]) - knots[0, 0]
+    t_s = np.array([-2.0, knots[0, 3], 0.4, 0.95 * knots[0, 9], 0.1])
+    positions_m, move = np.empty((5, 2)), np.empty((3, 2))
+    link_geometry.on_path(knots, 10, t_s, positions_m, move)
+    for at_s, found_m in zip(np.maximum(t_s, 0.0), positions_m, strict=True):
+        left = int(np.flatnonzero(knots[0] <= at_s)[-1])
+        assert np.array_equal(found_m, on_move(knots[:, left : left + 2], np.array([at_s]))[0])
+    assert np.array_equal(move, knots[:, 8:10])
+
+
+def test_devices_on_straight_moves_are_as_on_arrays() -> None:
+    draws = np.random.default_rng(4)
+    moves = 100.0 * draws.random((9, 3, 2))
+    moves[:, 0] = [[0.0, 5.0], [0.0, 3.0], [2.0, 9.0]] * 3
+    devices, t_s = np.array([4, 0, 2, 8, 7]), np.array([-1.0, 3.5, 0.25])
+    positions_m = np.full((5, 3, 2), np.nan)
+    found = link_geometry.on_moves(moves, devices, t_s, positions_m)
+    assert found.tolist() == [False, True, False, False, False]
+    assert np.array_equal(positions_m[1], on_move(moves[0], np.maximum(t_s, 0.0)))
+    assert np.isnan(positions_m[~found]).all()
+    found = link_geometry.on_moves(moves, devices, np.array([2.0, 2.9]), positions_m)
+    assert found.all()
+
+
+def test_link_states_are_as_on_arrays() -> None:
+    draws = np.random.default_rng(5)
+    quantile, field = draws.normal(0.0, 1.0, (2, 40, 3))
+    quantile[0] = -np.inf, 0.0, np.inf
+    state = link_states.soft(quantile, field, 15.0)
+    # The C library's functions may differ from NumPy's in the last bit.
+    assert state == pytest.approx(0.5 + np.arctan(15.0 * (quantile - field)) / np.pi, rel=1e-15)
+    assert state[0, [0, 2]].tolist() == [0.0, 1.0]
+    in_db, out_db = draws.uniform(-150.0, -50.0, (2, 40, 3))
+    power = state**2 * db_to_linear(in_db) + (1.0 - state**2) * db_to_linear(out_db)
+    found = link_states.mixed_db(state, in_db, out_db)
+    assert found == pytest.approx(linear_to_db(power), rel=1e-14)
+    assert found[0, [0, 2]].tolist() == [pytest.approx(out_db[0, 0], rel=1e-14), in_db[0, 2]]
+    # Where the state does not hold at all, its gain does not count.
+    assert link_states.mixed_db(state[:1], np.full((1, 3), -np.inf), out_db[:1])[0, 0] > -150.0
+
+
+@pytest.mark.parametrize("model", [UmiStreetCanyon(), Uma()], ids=["umi", "uma"])
+def test_urban_path_loss_is_as_on_arrays(model: UmiStreetCanyon | Uma) -> None:
+    draws = np.random.default_rng(6)
+    d2d_m = draws.choice([1.0, 30.0, 3000.0], (200, 3)) * draws.random((200, 3))
+    d2d_m[0] = 0.0, 18.0, 5000.0
+    for instants in (1, 3):
+        h_bs_m, h_ut_m = draws.uniform(1.2, 30.0, (2, 200, instants))
+        ends = d2d_m, h_bs_m, h_ut_m
+        probability, los_db, nlos_db = model.terms(*ends, 3.5e9)
+        # The C library's functions may differ from NumPy's in the last bit.
+        assert probability == pytest.approx(model.los_probability(*ends), rel=1e-14)
+        assert los_db == pytest.approx(model.loss_db(*ends, 3.5e9, True), rel=1e-14)
+        assert nlos_db == pytest.approx(model.loss_db(*ends, 3.5e9, False), rel=1e-14)
+    with pytest.raises(ValueError, match=f"of 1 m in {model.title}, got 0.5"):
+        model.terms(d2d_m, h_bs_m, np.full((200, 1), 0.5), 3.5e9)
+
+
+def test_terms_are_not_those_of_a_model_that_was_changed() -> None:
+    class Open(UmiStreetCanyon):
+        def los_probability(self, d2d_m: Any, h_bs_m: Any, h_ut_m: Any) -> Any:
+            return np.ones(np.shape(d2d_m))
+
+    class Renamed(UmiStreetCanyon):
+        title = "UMi by another name"
+
+    assert terms_of(Open()) is None
+    assert terms_of(Renamed()) is not None
+    ends = np.full((1, 1), 300.0), np.full((1, 1), 25.0), np.full((1, 1), 60.0)
+    for kind in PATH_LOSS.values():
+        model: Any = kind()
+        terms = terms_of(model)
+        if terms is not None:
+            assert [float(each[0, 0]) for each in terms(*ends, 2e9)] == pytest.approx(
+                [
+                    float(model.los_probability(*ends)[0, 0]),
+                    *(float(model.loss_db(*ends, 2e9, los)[0, 0]) for los in (True, False)),
+                ]
+            )
+    assert {name for name, kind in PATH_LOSS.items() if terms_of(kind())} == {"umi", "uma"}
+
+
+def test_links_are_numbered_in_the_order_of_first_requests() -> None:
+    draws, rows = np.random.default_rng(7), LinkRows(5000)
+    known: dict[tuple[int, int], int] = {}
+    for size in (0, 3, 40, 700, 700, 700):
+        low, high = np.sort(draws.choice([50, 2**31], (size, 1)) * draws.random((size, 2))).T
+        low, high = low.astype(np.int64), high.astype(np.int64)
+        found, new = rows(low, high)
+        before = len(known)
+        links = list(zip(low.tolist(), high.tolist(), strict=True))
+        expected = [known.setdefault(link, len(known)) for link in links]
+        assert found.tolist() == expected
+        assert [expected[each] for each in new] == list(range(before, len(known)))
+        assert len(rows) == len(known)
+
+
+def test_numbered_links_beyond_the_capacity_replace_all_others() -> None:
+    rows = LinkRows(3)
+    rows(np.array([0, 1]), np.array([2, 3]))
+    found, new = rows(np.array([4, 1, 4, 5]), np.array([6, 3, 6, 9]))
+    assert (found.tolist(), new.tolist(), len(rows)) == ([0, 1, 0, 2], [0, 1, 3], 3)
+    # More than the capacity at once are kept until the next ones.
+    found, new = rows(np.arange(5), np.arange(5) + 1)
+    assert (found.tolist(), new.tolist()) == ([0, 1, 2, 3, 4], [0, 1, 2, 3, 4])
+    assert rows(np.array([3]), np.array([4]))[1].size == 0
+    assert rows(np.array([0]), np.array([7]))[0].tolist() == [0]
+
+
+def test_grid_points_around_instants_are_as_on_arrays() -> None:
+    draws = np.random.default_rng(8)
+    for t_s in (np.arange(-3, 40) * 0.05, np.sort(draws.uniform(-2.0, 9.0, 50)), np.empty(0)):
+        grid, left, right, fraction = gains.neighbors(t_s, 150)
+        steps = t_s * 1000.0 / 150
+        before = np.floor(steps)
+        after = before + (steps > before)
+        assert np.array_equal(grid, np.unique([before, after]))
+        assert np.array_equal(grid[left], before)
+        assert np.array_equal(grid[right], after)
+        assert np.array_equal(fraction, steps - before)
+
+
+@pytest.mark.parametrize("fading", [Rayleigh(), TappedDelayLine()], ids=["flat", "tdl"])
+def test_power_gains_are_those_of_amplitudes(fading: Rayleigh | TappedDelayLine) -> None:
+    draws = np.random.default_rng(10)
+    waves = fading.process(3.5e9, 100e6, 3, 1)
+    assert isinstance(waves, PlaneWaves)
+    places_m = 100.0 * draws.random((6, 4, 2))
+    source, target = np.array([3, 0, 5]), np.array([1, 4, 2])
+    gain_db = draws.uniform(-90.0, -60.0, (3, 50))
+    found = waves.power_grid(source, target, places_m, 7, 0.064, 20, 5, gain_db)
+    amplitude = waves.response_grid(
+        source, target, places_m[source], places_m[target], 7, 0.064, 20
+    )[:, 5:55]
+    expected = db_to_linear(gain_db)[..., None] * np.abs(amplitude) ** 2
+    assert found == pytest.approx(expected, rel=1e-12)
+    assert np.array_equal(found, gains.power_gains(gain_db, amplitude, 0))
+
+
+def test_ring_buffers_keep_what_was_written_last() -> None:
+    ring, stamp = np.zeros((4, 8)), np.full((4, 8), -1)
+    rows, grid = np.array([2, 0]), np.array([6, 7, 9])
+    values = np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    gains.keep(ring, stamp, rows, grid, values)
+    assert np.array_equal(gains.kept(ring, rows, grid), values)
+    assert [each.tolist() for each in gains.stale(stamp, rows, grid)] == [[], []]
+    # Point 14 takes the place of point 6.
+    gains.keep(ring, stamp, rows[:1], np.array([14]), values[:1, :1])
+    assert [each.tolist() for each in gains.stale(stamp, rows, grid)] == [[0], [0]]
+    assert [each.tolist() for each in gains.stale(stamp, np.array([0, 1]), grid)] == [
+        [1], [0, 1, 2]
+    ]  # fmt: skip
+
+
 def test_waves_are_stratified_draws() -> None:
     words = np.random.default_rng(2).integers(0, 2**32, (4, 6, 32), dtype=np.uint64)
     table = np.empty((6, 4, 32), dtype=np.uint16)
@@ -104,7 +297,7 @@ def test_waves_are_stratified_draws() -> None:
 @pytest.mark.parametrize("path", sorted(KERNELS.glob("*.py")), ids=lambda path: path.stem)
 def test_what_a_kernel_calls_stands_in_its_own_file(path: Path) -> None:
     # The cache of a kernel is not renewed when another file changes.
-    if path.stem in ("__init__", "compiling", "harq_records"):
+    if path.stem in ("__init__", "compiling", "harq_records", "layout"):
         return
     names = set()
     for node in ast.parse(path.read_text("utf-8")).body:

@@ -49,13 +49,13 @@ it; ratios hardly do.
 * Machine: {machine}.
 * Versions: {versions}.
 """
-NOTES = """Where a target of single messages, of devices with interference, `highway.yaml` or
-`cell.yaml` is missed, the time is in Python and NumPy: 1,200 to 1,800 calls for each message, on
-arrays of a dozen pairs. No function but those that call others has more than 5 % of it (cProfile).
-With NR over OFDMA or on many links, two thirds are link adaptation and HARQ, 0.3 µs for a transport
-block, a third of which are logarithms and error functions. Fading is bound by one cosine per wave,
-link and sample in single precision. `--check` imports NumPy, pydantic and the YAML library (a third
-of its time), and builds the schemas of the models that the scenario names.
+NOTES = """Where a target of single messages, of devices with interference or of `highway.yaml` is
+missed, four fifths of the time are in Python and NumPy: 750 to 900 calls for each message, most of
+them on arrays of a dozen pairs, and the rest in kernels, most of that in random fields and plane
+waves. No function but those that call others has more than 5 % of it (sampled). With NR over OFDMA
+half of the time is link adaptation and HARQ, 0.1 µs for a transport block. Fading is bound by one
+cosine per wave, link and sample in single precision. `--check` imports NumPy, pydantic and the YAML
+library (a third of its time), and builds the schemas of the models that the scenario names.
 """
 Measured = dict[str, Any]
 

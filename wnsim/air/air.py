@@ -158,30 +158,20 @@ class Air:
     def _prepare(self, transmissions: Sequence[Transmission]) -> None:
         """Compute the audible sets of the receivers of transmissions in one batch."""
         if self._spatial_reuse is not None:
-            receivers = {
-                attempt.target
-                for transmission in transmissions
-                for attempt in transmission.attempts
-            }
+            receivers = {target for each in transmissions for target in each.targets}
             self._spatial_reuse.prepare(receivers, self.env.now_ns)
 
     def _start(self, transmission: Transmission) -> bool:
         """Start a transmission, unless it would exceed an interference threshold."""
         if self._spatial_reuse is not None:
             # A transmission that started in this slot may block a source that was free before.
-            if self._blocked(transmission.source) or not self._spatial_reuse.permits(
-                transmission.attempts
-            ):
+            if not self._spatial_reuse.permits(transmission.attempts):
                 return False
             self._spatial_reuse.begin(transmission.attempts)
         now = self.env.now_ns
         self._outstanding[transmission] = len(transmission.attempts)
         if self._duplex is not None:
-            self._duplex.begin(
-                transmission.source,
-                [attempt.target for attempt in transmission.attempts],
-                to_s(now),
-            )
+            self._duplex.begin(transmission.source, transmission.targets, to_s(now))
         for attempt in transmission.attempts:
             attempt.started_ns = now
             self._transmissions[attempt] = transmission

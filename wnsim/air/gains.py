@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wnsim.channel.links import LinkRows, grown
 from wnsim.core.units import Floats, Ints
+from wnsim.kernels.layout import plain
 
 if TYPE_CHECKING:
     from wnsim.channel import Channel
 
 ALIGNED = 64
+# Gains of all pairs of a window are kept.
+_NO_LIMIT = 1 << 62
 
 
 class Gains:
@@ -29,61 +33,41 @@ class Gains:
 
     Attributes
     ----------
-    end : first sample after the window
+    base, end : first sample that is computed, and first sample after the window
+    values : (K, T, B) gains of pairs from the first sample on, by row
     """
 
     def __init__(self, channel: Channel, sample_ns: int, history: int) -> None:
         self._channel = channel
         self._sample_ns = sample_ns
         self._history = history
-        self._base = 0
-        self.end = 0
-        self._keys = np.empty(0, dtype=np.int64)
-        self._place = np.empty(0, dtype=np.int64)
-        self._values = np.empty((0, 0, 1))
-        self._count = 0
+        self.base = self.end = 0
+        self.values = np.empty((0, 0, 1))
+        self._rows = LinkRows(_NO_LIMIT)
 
     def open(self, sample: int, length: int) -> None:
         """Begin a window that contains a sample and at least a number of samples after it."""
         begin = sample // ALIGNED * ALIGNED
         self.end = -(-(sample + length) // ALIGNED) * ALIGNED
-        self._base = max(begin - self._history, 0)
-        self._keys = np.empty(0, dtype=np.int64)
-        self._place = np.empty(0, dtype=np.int64)
-        self._values = np.empty((0, self.end - self._base, 1))
-        self._count = 0
+        self.base = max(begin - self._history, 0)
+        self.values = np.empty((0, self.end - self.base, 1))
+        self._rows = LinkRows(_NO_LIMIT)
 
     def rows(self, source: Ints, target: Ints) -> Ints:
         """Return the rows of pairs (L,), computing those that are new to the window."""
-        key = np.minimum(source, target) << 32 | np.maximum(source, target)
-        place = np.searchsorted(self._keys, key)
-        found = place < self._keys.size
-        found[found] = self._keys[place[found]] == key[found]
-        if not found.all():
-            self._add(np.unique(key[~found]))
-            place = np.searchsorted(self._keys, key)
-        return np.asarray(self._place[place])
+        known = len(self._rows)
+        low, high = np.minimum(source, target), np.maximum(source, target)
+        rows, new = self._rows(low, high)
+        if new.size:
+            ends, count = (low[new], high[new]), self.end - self.base
+            gain = self._channel.gain_blocks(*ends, self.base, count, self._sample_ns)
+            if not known:
+                self.values = plain(gain)
+            else:
+                self.values = grown(self.values, len(self._rows))
+                self.values[known : len(self._rows)] = gain
+        return rows
 
-    def at(self, rows: Ints, samples: Ints) -> Floats:
-        """Return the gains (L, S, B) of rows (L,) at samples (S,)."""
-        return np.asarray(self._values[rows[:, None], samples - self._base])
-
-    def _add(self, keys: Ints) -> None:
-        new = self._channel.gain_blocks(
-            keys >> 32,
-            keys & 0xFFFFFFFF,
-            self._base,
-            self.end - self._base,
-            self._sample_ns,
-        )
-        need = self._count + keys.size
-        if need > self._values.shape[0]:
-            room = np.empty((max(need, 2 * self._values.shape[0]), *new.shape[1:]))
-            room[: self._count] = self._values[: self._count]
-            self._values = room
-        self._values[self._count : need] = new
-        merged = np.concatenate([self._keys, keys])
-        order = np.argsort(merged, kind="stable")
-        self._keys = merged[order]
-        self._place = np.concatenate([self._place, np.arange(self._count, need)])[order]
-        self._count = need
+    def at_samples(self, rows: Ints, samples: Ints) -> Floats:
+        """Return the gains (F, B) of rows (F,), each at its own sample (F,)."""
+        return np.asarray(self.values[rows, samples - self.base])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wnsim.channel.links import grown
 from wnsim.core.units import NS_PER_S, Floats, Ints, db_to_linear, linear_to_db, thermal_noise_w
 
 if TYPE_CHECKING:
@@ -50,8 +51,13 @@ class InterferenceGraph:
         self._range_m = world.channel.max_range_m(budget_db)
         self._interval = -1
         self._tree: cKDTree | None = None
-        self._audible: dict[int, Ints] = {}
-        self._received_w: dict[int, Floats] = {}
+        # Audible nodes and their powers, receiver by receiver: those of receiver r are at begin[r]
+        # to end[r] - 1.
+        self._node = np.empty(0, dtype=np.int64)
+        self._received_w = np.empty(0)
+        self._begin = np.full(world.nodes, -1, dtype=np.int64)
+        self._end = np.full(world.nodes, -1, dtype=np.int64)
+        self._size = 0
 
     def audible(self, receivers: list[int], now_ns: int) -> list[Ints]:
         """Return the audible nodes of each of some receivers, in ascending order.
@@ -61,8 +67,24 @@ class InterferenceGraph:
         receivers : nodes
         now_ns : instant [ns]
         """
-        self.prepare(receivers, now_ns)
-        return [self._audible[node] for node in receivers]
+        node, begin, end = self.tables(np.array(receivers, dtype=np.int64), now_ns)
+        return [node[begin[each] : end[each]] for each in receivers]
+
+    def tables(self, receivers: Ints, now_ns: int) -> tuple[Ints, Ints, Ints]:
+        """Return the audible nodes of at least some receivers; see `wnsim.kernels.interference`.
+
+        Parameters
+        ----------
+        receivers : (R,) nodes
+        now_ns : instant [ns]
+
+        Returns
+        -------
+        nodes, and (nodes,) begin and (nodes,) end of each receiver's part of them
+        """
+        if now_ns // self._interval_ns != self._interval or (self._begin[receivers] < 0).any():
+            self.prepare(receivers.tolist(), now_ns)
+        return self._node, self._begin, self._end
 
     def prepare(self, receivers: Iterable[int], now_ns: int) -> None:
         """Compute the audible sets of some receivers in one batch."""
@@ -74,8 +96,10 @@ class InterferenceGraph:
             nodes = np.arange(self._world.nodes)
             self._interval = interval
             self._tree = cKDTree(self._world.position_m(nodes, at_s)[:, 0])
-            self._audible, self._received_w = {}, {}
-        missing = sorted(set(receivers).difference(self._audible))
+            self._begin[:] = self._end[:] = -1
+            self._size = 0
+        begin = self._begin
+        missing = sorted({node for node in receivers if begin[node] < 0})
         if missing and self._tree is not None:
             positions_m = self._tree.data[missing]
             near = self._tree.query_ball_point(positions_m, self._range_m, return_sorted=True)
@@ -91,13 +115,20 @@ class InterferenceGraph:
             source, target = source[audible], target[audible]
             received_w = self._world.tx_power_w[source] * db_to_linear(gain_db[audible])
             edges = np.searchsorted(target, [*missing, missing[-1] + 1])
-            for place, node in enumerate(missing):
-                part = slice(edges[place], edges[place + 1])
-                self._audible[node], self._received_w[node] = source[part], received_w[part]
+            self._begin[missing], self._end[missing] = (
+                self._size + edges[:-1],
+                self._size + edges[1:],
+            )
+            known, self._size = self._size, self._size + source.size
+            self._node = grown(self._node, self._size)
+            self._received_w = grown(self._received_w, self._size)
+            self._node[known : self._size] = source
+            self._received_w[known : self._size] = received_w
 
     def received_w(self, receiver: int) -> tuple[Ints, Floats]:
         """Return the audible nodes of a receiver, of the last query, and their mean powers [W]."""
-        return self._audible[receiver], self._received_w[receiver]
+        part = slice(self._begin[receiver], self._end[receiver])
+        return self._node[part], self._received_w[part]
 
     def end_ns(self, now_ns: int) -> int:
         """Return when the present graph is replaced [ns]."""

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from wnsim.air.transmission import Attempt, Transmission
 
 if TYPE_CHECKING:
     from wnsim.mac import Rules
+
+_ORDER, _SERIAL = attrgetter("order"), attrgetter("serial")
 
 
 class Queues:
@@ -28,7 +31,8 @@ class Queues:
     """
 
     def __init__(self, rules: Rules) -> None:
-        self._rules = rules
+        self._batch, self._half_duplex = rules.batch, rules.half_duplex
+        self._most_sent, self._most_received = rules.max_transmissions, rules.max_receptions
         self._waiting: dict[int, list[Transmission]] = defaultdict(list)
         self._transmission: dict[Attempt, Transmission] = {}
         self._sending: Counter[int] = Counter()
@@ -69,10 +73,7 @@ class Queues:
     def withdraw(self, attempt: Attempt) -> None:
         """Remove a waiting attempt."""
         transmission = self._remove(attempt)
-        remaining = tuple(other for other in transmission.attempts if other is not attempt)
-        if remaining:
-            transmission.attempts = remaining
-        else:
+        if not transmission.withdraw(attempt):
             self._waiting[attempt.source].remove(transmission)
 
     def admit(
@@ -91,27 +92,21 @@ class Queues:
         """
         if not self._changed:
             return []
-        before = Counter({source: self._sending[source] for source in self._changed})
-        candidates = sorted(
-            (
-                transmission
-                for source in self._changed
-                if self._waiting[source] and self._may_send(source, before) and not blocked(source)
-                for transmission in self._waiting[source]
-                if self._may_receive(transmission)
-            ),
-            key=lambda transmission: (
-                -transmission.attempts[0].priority,
-                transmission.attempts[0].serial,
-            ),
-        )
+        # Transmitters that were busy before this instant.
+        busy = {source for source in self._changed if self._sending[source]}
+        candidates = []
+        for source in self._changed:
+            waiting = self._waiting.get(source)
+            if waiting and self._may_send(source, busy) and not blocked(source):
+                candidates += [each for each in waiting if self._may_receive(each)]
+        candidates.sort(key=_ORDER)
         self._changed.clear()
         started: list[Transmission] = []
         taken: set[int] = set()
         prepare(candidates)
         for transmission in candidates:
             # A candidate still fits unless a transmission with one of its nodes has started.
-            fits = taken.isdisjoint(transmission.nodes) or self._fits(transmission, before)
+            fits = taken.isdisjoint(transmission.nodes) or self._fits(transmission, busy)
             if fits and start(transmission):
                 started.append(transmission)
                 taken.update(transmission.nodes)
@@ -121,7 +116,7 @@ class Queues:
                     self._remove(attempt)
                     self._receiving[attempt.target] += 1
                     self._links.add((attempt.source, attempt.target))
-        if self._rules.batch:
+        if self._batch:
             together = Counter(transmission.source for transmission in started)
             for transmission in started:
                 for attempt in transmission.attempts:
@@ -148,29 +143,27 @@ class Queues:
         self._changed.update(self._waiting_for[attempt.source])
         self._changed.update(self._waiting_for[attempt.target])
 
-    def _fits(self, transmission: Transmission, before: Counter[int]) -> bool:
+    def _fits(self, transmission: Transmission, busy: Set[int]) -> bool:
         """Return whether a transmission may start."""
-        return self._may_send(transmission.source, before) and self._may_receive(transmission)
+        return self._may_send(transmission.source, busy) and self._may_receive(transmission)
 
-    def _may_send(self, source: int, before: Counter[int]) -> bool:
+    def _may_send(self, source: int, busy: Set[int]) -> bool:
         """Return whether a transmitter may start another transmission."""
-        rules = self._rules
-        if rules.batch and before[source]:
+        if self._batch and source in busy:
             return False
-        if rules.max_transmissions is not None and self._sending[source] >= rules.max_transmissions:
+        if self._most_sent is not None and self._sending[source] >= self._most_sent:
             return False
-        return not (rules.half_duplex and self._receiving[source])
+        return not (self._half_duplex and self._receiving[source])
 
     def _may_receive(self, transmission: Transmission) -> bool:
         """Return whether all receivers of a transmission are free."""
-        rules = self._rules
-        for attempt in transmission.attempts:
-            source, target = attempt.source, attempt.target
+        source, sending, receiving = transmission.source, self._sending, self._receiving
+        for target in transmission.targets:
+            if self._half_duplex and sending[target]:
+                return False
+            if self._most_received is not None and receiving[target] >= self._most_received:
+                return False
             if (source, target) in self._links:
-                return False
-            if rules.half_duplex and self._sending[target]:
-                return False
-            if rules.max_receptions is not None and self._receiving[target] >= rules.max_receptions:
                 return False
         return True
 
@@ -185,4 +178,4 @@ class Queues:
 
 def by_serial(attempts: Iterable[Attempt]) -> list[Attempt]:
     """Return attempts in the order of submission."""
-    return sorted(attempts, key=lambda attempt: attempt.serial)
+    return sorted(attempts, key=_SERIAL)

@@ -12,9 +12,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from wnsim.core.units import Floats, Ints, db_to_linear
+from wnsim import kernels
+from wnsim.core.units import db_to_linear
 
 if TYPE_CHECKING:
     from wnsim.air.interference_graph import InterferenceGraph
@@ -34,8 +33,8 @@ class SpatialReuse:
         self._threshold = float(db_to_linear(threshold_db))
         self._graph = graph
         self._until_ns = -1
-        self._interferers: dict[tuple[int, int], frozenset[int]] = {}
-        self._blocks: dict[Attempt, frozenset[int]] = {}
+        self._interferers: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._blocks: dict[Attempt, tuple[int, ...]] = {}
         self._blocked: Counter[int] = Counter()
         self._sending: Counter[int] = Counter()
         self._on_air: set[int] = set()
@@ -59,12 +58,15 @@ class SpatialReuse:
         self._graph.prepare(receivers, now_ns)
 
     def permits(self, attempts: Sequence[Attempt]) -> bool:
-        """Return whether transmitters on the air respect the thresholds of a transmission."""
+        """Return whether a transmission and those on the air respect each other's thresholds."""
+        source, on_air = attempts[0].source, self._on_air
+        if self._blocked[source] > 0:
+            return False
         for attempt in attempts:
-            interfering = self._on_air & self._interfering(attempt)
-            if interfering:
-                self._held_by[min(interfering)].add(attempt.source)
-                return False
+            for node in self._interfering(attempt):
+                if node in on_air:
+                    self._held_by[node].add(source)
+                    return False
         return True
 
     def begin(self, attempts: Sequence[Attempt]) -> None:
@@ -84,9 +86,11 @@ class SpatialReuse:
         attempt : the attempt
         last : whether it was the last one of its transmission
         """
-        blocks = self._blocks.pop(attempt)
-        self._blocked.subtract(blocks)
-        free = {node for node in blocks if not self._blocked[node]}
+        free, blocked = set(), self._blocked
+        for node in self._blocks.pop(attempt):
+            left = blocked[node] = blocked[node] - 1
+            if not left:
+                free.add(node)
         if last:
             self._sending[attempt.source] -= 1
             if not self._sending[attempt.source]:
@@ -94,19 +98,14 @@ class SpatialReuse:
                 free |= self._held_by.pop(attempt.source, set())
         return free
 
-    def _interfering(self, attempt: Attempt) -> frozenset[int]:
-        """Return the nodes that would exceed the threshold at an attempt's receiver."""
+    def _interfering(self, attempt: Attempt) -> tuple[int, ...]:
+        """Return the nodes, ascending, that would exceed the threshold at an attempt's receiver."""
         link = (attempt.source, attempt.target)
         known = self._interferers.get(link)
         if known is None:
             nodes, received_w = self._graph.received_w(attempt.target)
-            own_w = _of(nodes, received_w, attempt.source)
-            interfering = nodes[(received_w * self._threshold > own_w) & (nodes != attempt.source)]
-            known = self._interferers[link] = frozenset(interfering.tolist())
+            found = kernels.interference.exceeding(
+                nodes, received_w, attempt.source, self._threshold
+            )
+            known = self._interferers[link] = tuple(found.tolist())
         return known
-
-
-def _of(nodes: Ints, values: Floats, node: int) -> float:
-    """Return the value of a node among sorted ones, 0 if it is absent."""
-    place = int(np.searchsorted(nodes, node))
-    return float(values[place]) if place < nodes.size and nodes[place] == node else 0.0

@@ -93,34 +93,43 @@ class Transmission:
     Attributes
     ----------
     airtime_s : transmission time at full power counted for attempts that have ended [s]
+    serial, source : number of its first attempt, and the transmitter
+    targets : the receivers
+    nodes : the transmitter and the receivers
+    order : key of the order in which waiting transmissions start: by priority, then by arrival
     """
 
     attempts: tuple[Attempt, ...]
     quantile: float = 0.0
     airtime_s: float = 0.0
+    serial: int = field(init=False)
+    source: int = field(init=False)
+    targets: tuple[int, ...] = field(init=False)
+    nodes: tuple[int, ...] = field(init=False)
+    order: tuple[int, int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        first = self.attempts[0]
+        self.serial, self.source = first.serial, first.source
+        self.targets = tuple([attempt.target for attempt in self.attempts])
+        self.nodes = (self.source, *self.targets)
+        self.order = -first.priority, first.serial
 
     @property
     def multicast(self) -> bool:
         """Whether it has several receivers."""
-        return len({attempt.target for attempt in self.attempts}) > 1
+        return len(self.attempts) > 1 and len(set(self.targets)) > 1
 
-    @property
-    def nodes(self) -> list[int]:
-        """The transmitter and the receivers."""
-        return [self.attempts[0].source, *(attempt.target for attempt in self.attempts)]
+    def withdraw(self, attempt: Attempt) -> bool:
+        """Remove one of its attempts before it starts; return whether any is left."""
+        remaining = tuple(other for other in self.attempts if other is not attempt)
+        if remaining:
+            self.attempts = remaining
+            self.__post_init__()
+        return bool(remaining)
 
     def take_airtime(self, attempt: Attempt) -> float:
         """Count the airtime of an attempt that has ended; return the part not yet counted [s]."""
         more_s = max(attempt.airtime_s - self.airtime_s, 0.0)
         self.airtime_s += more_s
         return more_s
-
-    @property
-    def serial(self) -> int:
-        """Number of its first attempt."""
-        return self.attempts[0].serial
-
-    @property
-    def source(self) -> int:
-        """The transmitter."""
-        return self.attempts[0].source

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from wnsim import kernels
 from wnsim.channel.large_scale import LargeScale, Position
 from wnsim.core.units import Floats, Ints
 
@@ -58,10 +59,12 @@ class Blocks:
 
     def positions_m(self, source: Ints, target: Ints) -> tuple[Floats, Floats]:
         """Return the positions (L, C + 1, 2) of both ends (L,) at the edges of C batches [m]."""
-        nodes = np.concatenate([source, target])
-        new = nodes[~self._known[nodes]]
-        if new.size:
-            new = np.flatnonzero(np.bincount(new))
-            self._places_m[new] = self._position(new, self._edges_s)
-            self._known[new] = True
-        return self._places_m[source], self._places_m[target]
+        places_m = self.places_m(source, target)
+        return places_m[source], places_m[target]
+
+    def places_m(self, source: Ints, target: Ints) -> Floats:
+        """Return positions (nodes, C + 1, 2) at the edges of C batches, valid at some ends [m]."""
+        missing = kernels.link_geometry.missing(self._known, source, target)
+        if missing.size:
+            self._places_m[missing] = self._position(missing, self._edges_s)
+        return self._places_m

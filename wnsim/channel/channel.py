@@ -13,13 +13,14 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from wnsim import kernels
 from wnsim.channel.blocks import Blocks
 from wnsim.channel.configuration import Carrier, Geometry, Propagation
 from wnsim.channel.large_scale import LargeScale
 from wnsim.channel.links import members, ordered
 from wnsim.channel.nodes import checked
 from wnsim.channel.oxygen import oxygen_db_per_m
-from wnsim.channel.plane_waves import Complexes
+from wnsim.channel.plane_waves import Complexes, PlaneWaves
 from wnsim.channel.propagation_scene import Scene
 from wnsim.channel.reach import MaximumRange
 from wnsim.channel.replay import ReplayTable
@@ -199,8 +200,6 @@ class Channel:
         self, source: Ints, target: Ints, first_block: int, n_blocks: int, block_ns: int
     ) -> Floats:
         """Return the power gain in consecutive blocks of time, whether links are cut or not."""
-        from wnsim.kernels import gains
-
         blocks = self._blocks
         if blocks is None or blocks.name != (first_block, n_blocks, block_ns):
             blocks = self._blocks = Blocks(
@@ -214,13 +213,17 @@ class Channel:
             gain_db = self._gain.interpolated(source, target, blocks.instants)
         if self._fading is None or gain_db.size == 0:
             return self._spread(db_to_linear(gain_db)[..., None])
+        if isinstance(self._fading, PlaneWaves):
+            places_m = blocks.places_m(source, target)
+            grid = blocks.first_chunk, blocks.chunk_s, blocks.size, blocks.skip
+            return self._spread(self._fading.power_grid(source, target, places_m, *grid, gain_db))
         gain = np.empty((*gain_db.shape, self._fading.subbands))
         for links in _slabs(source.size, gain[0].size):
             amplitude = self._fading.response_grid(
                 source[links], target[links], *blocks.positions_m(source[links], target[links]),
                 blocks.first_chunk, blocks.chunk_s, blocks.size,
             )  # fmt: skip
-            gain[links] = gains.power_gains(gain_db[links], amplitude, blocks.skip)
+            gain[links] = kernels.gains.power_gains(gain_db[links], amplitude, blocks.skip)
         return self._spread(gain)
 
     def max_range_m(self, loss_db: float) -> float:

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from wnsim.channel.heights import length_m, lifted_m
+from wnsim import kernels
+from wnsim.channel.heights import lifted_m
 from wnsim.channel.links import LinkRows, grown, members, ordered
 from wnsim.channel.nodes import Nodes
 from wnsim.channel.propagation import heights_by_role_m
 from wnsim.channel.propagation_scene import Geometry, Scene
 from wnsim.core.units import Floats, Ints
+from wnsim.kernels.layout import plain
 
 Position = Callable[[Ints, Floats], Floats]
 
@@ -85,6 +87,7 @@ class LargeScale:
         self._scene, self._station_scene = scene, station_scene
         self._nodes = nodes
         self._any_station = bool(nodes.stations.any())
+        self._any_indoor = bool(nodes.indoor.any())
         self._level = nodes.heights.level(~nodes.stations)
         self._datum_m = float(nodes.heights.lowest_m.min(where=~nodes.stations, initial=np.inf))
         self._position = position
@@ -114,21 +117,18 @@ class LargeScale:
 
     def instants(self, t_s: Floats) -> Instants:
         """Return instants (T,) [s] with their neighbors on the grid."""
-        steps = np.asarray(t_s, dtype=np.float64) * 1000.0 / self._step_ms
-        before = np.floor(steps)
-        fraction = steps - before
-        left = before.astype(np.int64)
-        right = left + (fraction > 0.0)
-        grid, place = np.unique(np.concatenate([left, right]), return_inverse=True)
-        return Instants(grid, place[: left.size], place[left.size :], fraction)
+        t_s = plain(np.asarray(t_s, dtype=np.float64))
+        if (t_s[1:] >= t_s[:-1]).all():
+            return Instants(*kernels.gains.neighbors(t_s, self._step_ms))
+        ascending, place = np.unique(t_s, return_inverse=True)
+        at = self.instants(ascending)
+        return Instants(at.grid, at.left[place], at.right[place], at.fraction[place])
 
     def interpolated(self, source: Ints, target: Ints, at: Instants) -> Floats:
         """Return the gain (L, T) [dB] at instants that are requested repeatedly; see `gain_db`."""
-        from wnsim.kernels import gains
-
         low, high = ordered(source, target)
         values_db = self._on_grid(low, high, at.grid)
-        return gains.interpolate_db(values_db, at.left, at.right, at.fraction)
+        return kernels.gains.interpolate_db(values_db, at.left, at.right, at.fraction)
 
     def line_of_sight(self, source: Ints, target: Ints, t_s: Floats) -> Floats:
         """Return the soft LOS state, 0 to 1, of links (L,) at instants (T,)."""
@@ -147,15 +147,12 @@ class LargeScale:
         rows, new = self._rows(low, high)
         self._ring = grown(self._ring, len(self._rows))
         self._stamp = grown(self._stamp, len(self._rows))
-        self._stamp[len(self._rows) - new.shape[1] : len(self._rows)] = _NEVER
-        slot = grid % _RING
-        stale = self._stamp[rows[:, None], slot] != grid
-        links, instants = stale.any(axis=1), stale.any(axis=0)
-        if links.any():
-            where = rows[links][:, None], slot[instants]
-            self._ring[where] = self._evaluated(low[links], high[links], grid[instants])
-            self._stamp[where] = grid[instants]
-        return self._ring[rows[:, None], slot]
+        self._stamp[len(self._rows) - new.size : len(self._rows)] = _NEVER
+        links, instants = kernels.gains.stale(self._stamp, rows, grid)
+        if links.size:
+            values_db = self._evaluated(low[links], high[links], grid[instants])
+            kernels.gains.keep(self._ring, self._stamp, rows[links], grid[instants], values_db)
+        return kernels.gains.kept(self._ring, rows, grid)
 
     def _evaluated(self, low: Ints, high: Ints, grid: Ints) -> Floats:
         """Return the gain (L, G) [dB] at grid multiples (G,), a few instants at a time."""
@@ -169,12 +166,12 @@ class LargeScale:
         for start in range(0, grid.size, step):
             window = slice(start, start + step)
             gain_db[:, window] = self._evaluate(low, high, grid[window])
-        return gain_db[place]
+        return gain_db if isinstance(place, slice) else gain_db[place]
 
     def _evaluate(self, low: Ints, high: Ints, grid: Ints) -> Floats:
         """Return the gain (L, G) [dB] at grid multiples (G,)."""
         at = self._geometry(low, high, grid.astype(np.float64) * self.step_s)
-        antennas = self._nodes.antennas
+        antennas, penetration_db = self._nodes.antennas, self._nodes.penetration_db
         if antennas.directive:
             towards_m = (at.positions_m[at.second] - at.positions_m[at.first])[..., :2]
             rise_m = at.h_high_m - at.h_low_m
@@ -183,13 +180,13 @@ class LargeScale:
             )
         else:
             antenna_db = (antennas.peak_dbi[low] + antennas.peak_dbi[high])[:, None]
-        gain_db = np.empty(at.d2d_m.shape)
-        gain_db[...] = (
-            antenna_db
-            - (self._nodes.penetration_db[low] + self._nodes.penetration_db[high])[:, None]
-        )
-        for scene, links in self._scenes(low, high):
-            gain_db[links] += scene.gain_db(at.of(links))
+        gain_db = antenna_db - (penetration_db[low] + penetration_db[high])[:, None]
+        if not self._any_station:
+            gain_db = gain_db + self._scene.gain_db(at)
+        else:
+            gain_db = np.repeat(gain_db, at.d2d_m.shape[1] // gain_db.shape[1], axis=1)
+            for scene, links in self._scenes(low, high):
+                gain_db[links] += scene.gain_db(at.of(links))
         if self._absorption_db_per_m > 0.0:
             apart_m = np.hypot(at.d2d_m, at.h_high_m - at.h_low_m)
             gain_db -= self._absorption_db_per_m * apart_m
@@ -206,19 +203,24 @@ class LargeScale:
     def _geometry(self, low: Ints, high: Ints, t_s: Floats) -> Geometry:
         """Return the geometry of the ends of links."""
         nodes, first, second = members(low, high)
-        positions_m = self._position(nodes, t_s)
-        apart_m = positions_m[first] - positions_m[second]
-        d2d_m = length_m(apart_m)
+        positions_m = plain(self._position(nodes, t_s))
+        d2d_m, nearest_m, farthest_m = kernels.link_geometry.distances(positions_m, first, second)
         heights_m = self._nodes.heights.at_m(nodes, t_s)
         stations = self._nodes.stations[:, None]
         ends_m = heights_m[first], heights_m[second]
-        roles_m = heights_by_role_m(ends_m, (stations[low], stations[high]))
+        if self._any_station:
+            roles_m = heights_by_role_m(ends_m, (stations[low], stations[high]))
+        else:
+            roles_m = np.maximum(*ends_m), np.minimum(*ends_m)
         if not self._level:
             # Heights over the lowest device, so that the links of devices there do not depend on
             # the height of others; stations, which do not move, count as one with it.
             rise_m = np.where(stations[nodes], 0.0, heights_m - self._datum_m)
             positions_m = lifted_m(positions_m, rise_m)
-        indoor = self._nodes.indoor[low] | self._nodes.indoor[high]
+        indoor = np.zeros(low.size, dtype=np.bool_)
+        if self._any_indoor:
+            indoor = self._nodes.indoor[low] | self._nodes.indoor[high]
         return Geometry(
-            low, high, positions_m, first, second, *ends_m, *roles_m, d2d_m, t_s, indoor
-        )
+            low, high, positions_m, first, second, *ends_m, *roles_m, d2d_m, t_s, indoor,
+            (nearest_m, farthest_m),
+        )  # fmt: skip

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from wnsim import kernels
 from wnsim.channel.shadowing import SQUARED_EXPONENTIAL, Field
 from wnsim.core.units import Floats, Ints
 
@@ -63,14 +64,10 @@ class Threshold:
         """
         from scipy.special import ndtri
 
-        states = [np.array(probability, dtype=np.float64) for probability in probabilities]
-        open_links = np.zeros(first.size, dtype=bool)
-        for state in states:
-            open_links |= np.any((state > 0.0) & (state < 1.0), axis=1)
-        if not open_links.any():
-            return states
-        field = self.field.between(positions_m, first[open_links], second[open_links])
-        for state in states:
-            ahead = ndtri(state[open_links]) - field
-            state[open_links] = 0.5 + np.arctan(self._steepness * ahead) / np.pi
-        return states
+        # States of probability 0 or 1 do not depend on the field.
+        if not any(((each > 0.0) & (each < 1.0)).any() for each in probabilities):
+            return list(probabilities)
+        field = self.field.between(positions_m, first, second)
+        return [
+            kernels.link_states.soft(ndtri(each), field, self._steepness) for each in probabilities
+        ]

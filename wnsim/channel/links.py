@@ -7,7 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from wnsim import kernels
 from wnsim.core.units import Ints
+
+# Places of the smallest hash table.
+_LEAST = 64
 
 
 def ordered(source: Ints, target: Ints) -> tuple[Ints, Ints]:
@@ -20,7 +24,7 @@ def ordered(source: Ints, target: Ints) -> tuple[Ints, Ints]:
     """
     source, target = np.asarray(source, dtype=np.int64), np.asarray(target, dtype=np.int64)
     loops = source == target
-    if np.any(loops):
+    if loops.any():
         raise ValueError(
             f"a link must join two devices, got device {int(source[loops][0])} with itself"
         )
@@ -39,10 +43,7 @@ def members(one: Ints, other: Ints) -> tuple[Ints, Ints, Ints]:
     members : (n,) nodes
     first, second : (L,) indices of the ends among them
     """
-    there = np.zeros(1 + max(one.max(initial=-1), other.max(initial=-1)), dtype=np.bool_)
-    there[one] = there[other] = True
-    place = np.cumsum(there) - 1
-    return np.flatnonzero(there), place[one], place[other]
+    return kernels.link_geometry.members(one, other)
 
 
 class LinkRows:
@@ -55,10 +56,11 @@ class LinkRows:
 
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
-        self._row: dict[int, int] = {}
+        self._known = 0
+        self._names, self._numbers = _table(_LEAST)
 
     def __len__(self) -> int:
-        return len(self._row)
+        return self._known
 
     def __call__(self, low: Ints, high: Ints) -> tuple[Ints, Ints]:
         """Return the row of each link.
@@ -70,19 +72,32 @@ class LinkRows:
         Returns
         -------
         rows : (L,) row numbers
-        new : (2, K) ends of the K links that have the last rows from now on; the others' rows
-            are unchanged, or dropped if there are none
+        new : (K,) indices of K links that have the last rows from now on, each once; the rows of
+            others are unchanged, or dropped if there are none
         """
-        names = (low << 32 | high).tolist()
-        new = dict.fromkeys(name for name in names if name not in self._row)
-        if new:
-            if len(self._row) + len(new) > self._capacity:
-                self._row, new = {}, dict.fromkeys(names)
-            known = len(self._row)
-            self._row.update(zip(new, range(known, known + len(new)), strict=True))
-        name = np.fromiter(new, np.int64, len(new))
-        rows = np.fromiter(map(self._row.__getitem__, names), np.int64, len(names))
-        return rows, np.stack([name >> 32, name & 0xFFFFFFFF])
+        rows, new = np.empty(low.size, dtype=np.int64), np.empty(low.size, dtype=np.int64)
+        self._reserve(low.size)
+        number = kernels.link_table.number
+        count = number(self._names, self._numbers, self._known, low, high, rows, new)
+        if count and self._known + count > self._capacity:
+            self._known = 0
+            self._names, self._numbers = _table(_LEAST)
+            self._reserve(low.size)
+            count = number(self._names, self._numbers, 0, low, high, rows, new)
+        self._known += count
+        return rows, new[:count]
+
+    def _reserve(self, more: int) -> None:
+        """Enlarge the table such that a number of links more fill half of it at most."""
+        if 2 * (self._known + more) > self._names.size:
+            larger = _table(1 << (2 * (self._known + more)).bit_length())
+            kernels.link_table.rehash(self._names, self._numbers, *larger)
+            self._names, self._numbers = larger
+
+
+def _table(places: int) -> tuple[Ints, Ints]:
+    """Return an empty hash table; see `wnsim.kernels.link_table`."""
+    return np.full(places, -1, dtype=np.int64), np.empty(places, dtype=np.int64)
 
 
 def grown(table: NDArray[Any], rows: int) -> NDArray[Any]:

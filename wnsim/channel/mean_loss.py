@@ -33,6 +33,11 @@ class PathLoss(Protocol):
     The first height is that of the base station, the second one that of the terminal. On a link
     between two devices, or between two base stations, the higher antenna counts as the base
     station, so that both directions have the same loss. Heights and distances broadcast.
+
+    A model may have a method `terms(d2d_m, h_bs_m, h_ut_m, frequency_hz)` that returns the LOS
+    probability and the loss, LOS and NLOS [dB], of links (L, T) with heights (L, T or 1), all at
+    once; it is used in place of the others where there is no vehicle blockage, unless a subclass
+    overrides one of these.
     """
 
     @property

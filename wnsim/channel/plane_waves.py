@@ -20,10 +20,12 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from wnsim import kernels
 from wnsim.channel.delays import Delays
 from wnsim.channel.links import LinkRows, grown
 from wnsim.core import streams
 from wnsim.core.units import SPEED_OF_LIGHT_MPS, Floats, Ints
+from wnsim.kernels.layout import plain
 
 Complexes = NDArray[np.complex128]
 
@@ -120,12 +122,9 @@ class PlaneWaves:
 
         Along a chord each wave's phase is linear in time; see `wnsim.kernels.plane_waves`.
         """
-        from wnsim.kernels import plane_waves
-        from wnsim.kernels.compiling import plain
-
         rows, x_low, x_high = self._links(source, target, x_source_m, x_target_m)
         edges_s = np.arange(first_chunk, first_chunk + x_low.shape[1], dtype=np.float64) * chunk_s
-        return plane_waves.response_grid(
+        return kernels.plane_waves.response_grid(
             self._table,
             self._coefficients,
             rows,
@@ -138,6 +137,57 @@ class PlaneWaves:
             samples_per_chunk,
         )
 
+    def power_grid(
+        self,
+        source: Ints,
+        target: Ints,
+        places_m: Floats,
+        first_chunk: int,
+        chunk_s: float,
+        samples_per_chunk: int,
+        skip: int,
+        gain_db: Floats,
+    ) -> Floats:
+        """Return power gains on a grid of instants, those of `response_grid` in one call.
+
+        Parameters
+        ----------
+        source, target : (L,) ends of the links
+        places_m : (N, C + 1, 2) positions of nodes at the edges of the C batches [m]
+        first_chunk, chunk_s, samples_per_chunk : see `fading.Process`
+        skip : instants before the first one
+        gain_db : (L, T) gain without fading [dB]
+
+        Returns
+        -------
+        (L, T, B) power gain, linear
+        """
+        low, high = np.minimum(source, target), np.maximum(source, target)
+        rows = self._rows_of(low, high)
+        edges_s = np.arange(first_chunk, first_chunk + places_m.shape[1], dtype=np.float64)
+        return kernels.plane_waves.power_grid(
+            self._table,
+            self._coefficients,
+            rows,
+            _COSINE,
+            self._wave_number / (2.0 * math.pi),
+            self._residual_mps * self._wave_number / (2.0 * math.pi),
+            low,
+            high,
+            places_m,
+            edges_s * chunk_s,
+            samples_per_chunk,
+            skip,
+            gain_db,
+        )
+
+    def _rows_of(self, low: Ints, high: Ints) -> Ints:
+        """Return the rows of links in the tables, drawing the waves of those that are new."""
+        rows, new = self._rows(low, high)
+        if new.size:
+            self._add(low[new], high[new])
+        return rows
+
     def _links(
         self, source: Ints, target: Ints, x_source_m: Floats, x_target_m: Floats
     ) -> tuple[Ints, Floats, Floats]:
@@ -147,10 +197,7 @@ class PlaneWaves:
         swap = (source > target)[:, None, None]
         x_low = np.where(swap, x_target_m, x_source_m)
         x_high = np.where(swap, x_source_m, x_target_m)
-        rows, (new_low, new_high) = self._rows(low, high)
-        if new_low.size:
-            self._add(new_low, new_high)
-        return rows, x_low, x_high
+        return self._rows_of(low, high), x_low, x_high
 
     def _add(self, low: Ints, high: Ints) -> None:
         """Draw the waves of links (K,), which have the last rows of the tables.
@@ -158,8 +205,6 @@ class PlaneWaves:
         The directions at each end are stratified over the circle, which brings a single link's
         autocorrelation close to the ensemble's, and matched between the ends in random order.
         """
-        from wnsim.kernels import plane_waves
-
         self._table = grown(self._table, len(self._rows))
         if self._delays is not None:
             self._coefficients = grown(self._coefficients, len(self._rows))
@@ -168,7 +213,7 @@ class PlaneWaves:
             some = slice(top, top + _DRAWN_LINKS)
             drawn = slice(known + top, known + top + low[some].size)
             words = streams.words(self._key, low[some], high[some], self._waves)
-            order = plane_waves.fill_table(words, self._table[drawn])
+            order = kernels.plane_waves.fill_table(words, self._table[drawn])
             if self._delays is not None:
                 self._coefficients[drawn] = self._delays.coefficients(
                     low[some], high[some], self._table[drawn, 3], order

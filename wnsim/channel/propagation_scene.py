@@ -15,27 +15,33 @@ Sources: 3GPP TR 38.901 V19.4.0, clauses 7.4.1, 7.4.2, 7.5 and 7.6.3.3; 3GPP TR 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wnsim import kernels
 from wnsim.channel.blockage import CAR_HEIGHT_M, TRUCK_HEIGHT_M, VehicleBlockage
 from wnsim.channel.link_states import Threshold
 from wnsim.channel.mean_loss import PathLoss
 from wnsim.channel.shadowing import Field, Shadowing, shadow_field
 from wnsim.core import streams
 from wnsim.core.units import SPEED_OF_LIGHT_MPS, Floats, Ints, db_to_linear, linear_to_db
+from wnsim.kernels.layout import plain
 
 # Divisor in place of a soft state of zero, whose share does not count.
 _LEAST = 1e-12
+# Methods of path-loss models that `terms` takes the place of, and their parts.
+_TERMS = frozenset({"loss_db", "los_db", "nlos_db", "los_probability"})
 
 
 class OutOfRangeWarning(UserWarning):
     """Use of a path-loss model at a distance outside its validity range."""
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Geometry:
     """Positions of the ends of links over time.
 
@@ -50,6 +56,7 @@ class Geometry:
     d2d_m : (L, T) ground distance between the ends [m]
     t_s : (T,) instants [s]
     indoor : (L,) whether an end is indoors
+    extremes_m : smallest and largest ground distance, or bounds of them [m]
     """
 
     low: Ints
@@ -64,6 +71,7 @@ class Geometry:
     d2d_m: Floats
     t_s: Floats
     indoor: NDArray[np.bool_]
+    extremes_m: tuple[float, float]
 
     def of(self, links: NDArray[np.bool_]) -> Geometry:
         """Return the geometry of a subset of the links."""
@@ -72,7 +80,7 @@ class Geometry:
         return Geometry(
             self.low[links], self.high[links], self.positions_m, self.first[links],
             self.second[links], self.h_low_m[links], self.h_high_m[links], self.h_bs_m[links],
-            self.h_ut_m[links], self.d2d_m[links], self.t_s, self.indoor[links],
+            self.h_ut_m[links], self.d2d_m[links], self.t_s, self.indoor[links], self.extremes_m,
         )  # fmt: skip
 
 
@@ -102,6 +110,7 @@ class Scene:
         indoor: bool = False,
     ) -> None:
         self._path_loss = path_loss
+        self._all_terms = terms_of(path_loss)
         self._frequency_hz = frequency_hz
         self._sigma_db = shadowing.sigma_db
         wavelength_m = SPEED_OF_LIGHT_MPS / frequency_hz
@@ -136,12 +145,28 @@ class Scene:
         sight : (L, T) LOS, 0 to 1
         clear : (L, T) LOS or NLOSv, at least the former
         """
-        ends = (at.d2d_m, at.h_bs_m, at.h_ut_m)
-        probabilities = [self._path_loss.los_probability(*ends)]
-        if self._blockage is not None:
-            probabilities.append(self._path_loss.los_or_nlosv_probability(*ends))
+        return self._states(at, self._terms(at)[0])
+
+    def _states(self, at: Geometry, probabilities: list[Floats]) -> tuple[Floats, Floats]:
+        """Return the soft states of links from their probabilities; see `states`."""
         states = self._sight.states(probabilities, at.positions_m, at.first, at.second)
         return states[0], states[-1]
+
+    def _terms(self, at: Geometry) -> tuple[list[Floats], dict[bool, Floats]]:
+        """Return the probabilities of states, and path losses [dB] by LOS as far as they are known.
+
+        All of them are (L, T).
+        """
+        ends = (at.d2d_m, at.h_bs_m, at.h_ut_m)
+        if self._blockage is not None:
+            return [
+                self._path_loss.los_probability(*ends),
+                self._path_loss.los_or_nlosv_probability(*ends),
+            ], {}
+        if self._all_terms is None:
+            return [self._path_loss.los_probability(*ends)], {}
+        probability, los_db, nlos_db = self._all_terms(*ends, self._frequency_hz)
+        return [probability], {True: los_db, False: nlos_db}
 
     def gain_db(self, at: Geometry) -> Floats:
         """Return the gain (L, T) of path loss and shadow fading [dB].
@@ -152,17 +177,13 @@ class Scene:
             if it is not finite, which is an error of the path-loss model
         """
         self._warn(at)
-        sight, clear = self.states(at)
-        mixed = bool(np.any(clear < 1.0))
-        # A soft state of zero has no power.
-        gain_db = np.full(at.d2d_m.shape, -np.inf)
-        if not mixed or np.any(clear > 0.0):
-            gain_db = self._clear_db(at, sight, clear)
-        if mixed:
-            share = clear**2
-            power = share * db_to_linear(gain_db)
-            power += (1.0 - share) * db_to_linear(self._state_db(at, False))
-            gain_db = np.where(clear < 1.0, linear_to_db(power), gain_db)
+        probabilities, losses_db = self._terms(at)
+        sight, clear = self._states(at, probabilities)
+        gain_db = self._clear_db(at, losses_db, sight, clear)
+        if (clear < 1.0).any():
+            gain_db = kernels.link_states.mixed_db(
+                plain(clear), gain_db, self._state_db(at, losses_db, False)
+            )
         if not np.isfinite(gain_db).all():
             link, instant = np.argwhere(~np.isfinite(gain_db))[0]
             raise ValueError(
@@ -172,11 +193,15 @@ class Scene:
             )
         return gain_db
 
-    def _clear_db(self, at: Geometry, sight: Floats, clear: Floats) -> Floats:
+    def _clear_db(
+        self, at: Geometry, losses_db: dict[bool, Floats], sight: Floats, clear: Floats
+    ) -> Floats:
         """Return the gain (L, T) [dB] without buildings in between, given both soft states."""
-        gain_db = self._state_db(at, True)
+        gain_db = self._state_db(at, losses_db, True)
+        if self._blockage is None:
+            return gain_db
         behind = np.any(sight < clear, axis=1)
-        if self._blockage is None or not behind.any():
+        if not behind.any():
             return gain_db
         # Share of NLOSv in the power.
         share = 1.0 - (sight[behind] / np.maximum(clear[behind], _LEAST)) ** 2
@@ -184,10 +209,11 @@ class Scene:
         gain_db[behind] += linear_to_db(1.0 - share * (1.0 - db_to_linear(-loss_db)))
         return gain_db
 
-    def _state_db(self, at: Geometry, los: bool) -> Floats:
-        """Return the gain (L, T) [dB] in one state."""
+    def _state_db(self, at: Geometry, losses_db: dict[bool, Floats], los: bool) -> Floats:
+        """Return the gain (L, T) [dB] in one state, from the path loss if it is known."""
         ends = (at.d2d_m, at.h_bs_m, at.h_ut_m, self._frequency_hz, los)
-        gain_db = -self._path_loss.loss_db(*ends)
+        loss_db = losses_db.get(los)
+        gain_db = -(self._path_loss.loss_db(*ends) if loss_db is None else loss_db)
         sigma_db = np.asarray(
             self._path_loss.shadow_db(*ends) if self._sigma_db is None else self._sigma_db
         )
@@ -206,7 +232,7 @@ class Scene:
     @staticmethod
     def _shadow_db(at: Geometry, field: Field, sigma_db: Floats) -> Floats:
         """Return shadow fading (L, T), or zero, of a standard deviation [dB]."""
-        if not np.any(sigma_db > 0.0):
+        if not (sigma_db > 0.0).any():
             return np.zeros(())
         return sigma_db * field.between(at.positions_m, at.first, at.second)
 
@@ -223,6 +249,8 @@ class Scene:
     def _warn(self, at: Geometry) -> None:
         """Warn once for each end of the validity range that links exceed it."""
         near_m, far_m = self._path_loss.range_m
+        if near_m <= at.extremes_m[0] and at.extremes_m[1] <= far_m:
+            return
         for rule, beyond in (("near", at.d2d_m < near_m), ("far", at.d2d_m > far_m)):
             if rule not in self._warned and beyond.any():
                 self._warned.add(rule)
@@ -234,3 +262,15 @@ class Scene:
                     OutOfRangeWarning,
                     stacklevel=2,
                 )
+
+
+def terms_of(path_loss: PathLoss) -> Callable[..., tuple[Floats, Floats, Floats]] | None:
+    """Return a model's method `terms`, None if it has none or a subclass changes a part of it."""
+    found: Any = None
+    for kind in type(path_loss).__mro__:
+        if "terms" in vars(kind):
+            found = getattr(path_loss, "terms", None)
+            break
+        if not vars(kind).keys().isdisjoint(_TERMS):
+            break
+    return found  # type: ignore[no-any-return]

@@ -23,9 +23,11 @@ from functools import cached_property
 
 import numpy as np
 
+from wnsim import kernels
 from wnsim.core import streams
 from wnsim.core.params import parameters
 from wnsim.core.units import Floats, Ints
+from wnsim.kernels.layout import plain
 
 _MOST_WAVES = 1 << 16
 # Steps of an additive low-discrepancy sequence in four dimensions: powers of the root of
@@ -181,10 +183,7 @@ class Field:
         (L, T) values, equal to those of calling the field with the two ends of each link and
         instant
         """
-        from wnsim.kernels import random_fields
-        from wnsim.kernels.compiling import plain
-
-        return random_fields.values(
+        return kernels.random_fields.values(
             self._waves, self.correlation_m, self._kernel.power, plain(positions_m), first, second
         )
 

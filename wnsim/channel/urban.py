@@ -12,6 +12,7 @@ from typing import ClassVar, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from wnsim import kernels
 from wnsim.channel.cellular import ROUNDED_SPEED_OF_LIGHT_MPS, Cellular, frequency_db, spread
 from wnsim.channel.mean_loss import IndoorShadow
 from wnsim.core.params import parameters
@@ -51,6 +52,16 @@ class UmiStreetCanyon(Cellular):
             + 21.3 * np.log10(frequency_hz / 1e9)
             - 0.3 * (h_ut_m - 1.5)
         )
+
+    def terms(
+        self, d2d_m: Floats, h_bs_m: Floats, h_ut_m: Floats, frequency_hz: float
+    ) -> tuple[Floats, Floats, Floats]:
+        """Return LOS probability and path loss, LOS and NLOS, in one call; see `PathLoss`."""
+        carrier_db, nlos_db = frequency_db(frequency_hz), 21.3 * np.log10(frequency_hz / 1e9)
+        return _terms(
+            d2d_m, h_bs_m, h_ut_m, frequency_hz, self.title,
+            (32.4, 21.0, 9.5, carrier_db), (22.4, 35.3, float(nlos_db), 0.3), 36.0, False,
+        )  # fmt: skip
 
     def los_probability(self, d2d_m: ArrayLike, h_bs_m: ArrayLike, h_ut_m: ArrayLike) -> Floats:
         """Return the LOS probability, which does not depend on the heights."""
@@ -94,6 +105,16 @@ class Uma(Cellular):
             13.54 + 39.08 * np.log10(d3d_m) + frequency_db(frequency_hz) - 0.6 * (h_ut_m - 1.5)
         )
 
+    def terms(
+        self, d2d_m: Floats, h_bs_m: Floats, h_ut_m: Floats, frequency_hz: float
+    ) -> tuple[Floats, Floats, Floats]:
+        """Return LOS probability and path loss, LOS and NLOS, in one call; see `PathLoss`."""
+        carrier_db = frequency_db(frequency_hz)
+        return _terms(
+            d2d_m, h_bs_m, h_ut_m, frequency_hz, self.title,
+            (28.0, 22.0, 9.0, carrier_db), (13.54, 39.08, carrier_db, 0.6), 63.0, True,
+        )  # fmt: skip
+
     def los_probability(self, d2d_m: ArrayLike, h_bs_m: ArrayLike, h_ut_m: ArrayLike) -> Floats:
         """Return the LOS probability, larger for terminals above 13 m."""
         d2d_m = np.maximum(np.asarray(d2d_m, dtype=np.float64), 18.0)
@@ -105,14 +126,38 @@ class Uma(Cellular):
         return spread(probability, h_bs_m, h_ut_m)
 
 
-def _break_m(h_bs_m: Floats, h_ut_m: Floats, frequency_hz: float, title: str) -> Floats:
-    """Return the breakpoint distance in UMi and UMa [m]."""
-    lowest_m = min(float(np.min(h_bs_m)), float(np.min(h_ut_m)))
+def _terms(
+    d2d_m: Floats,
+    h_bs_m: Floats,
+    h_ut_m: Floats,
+    frequency_hz: float,
+    title: str,
+    los: tuple[float, float, float, float],
+    nlos: tuple[float, float, float, float],
+    street_m: float,
+    above_street: bool,
+) -> tuple[Floats, Floats, Floats]:
+    """Return LOS probability and both path losses; see `wnsim.kernels.path_loss.urban`."""
+    per_m = 4.0 * frequency_hz / ROUNDED_SPEED_OF_LIGHT_MPS
+    *terms, lowest_m = kernels.path_loss.urban(
+        d2d_m, h_bs_m, h_ut_m, per_m, los, nlos, street_m, above_street
+    )
+    _check_height(lowest_m, title)
+    return terms[0], terms[1], terms[2]
+
+
+def _check_height(lowest_m: float, title: str) -> None:
+    """Raise ValueError unless the lowest antenna is above the environment."""
     if lowest_m <= _ENVIRONMENT_HEIGHT_M:
         raise ValueError(
             "antenna height must be above the effective environment height of "
             f"{_ENVIRONMENT_HEIGHT_M:g} m in {title}, got {lowest_m:g}"
         )
+
+
+def _break_m(h_bs_m: Floats, h_ut_m: Floats, frequency_hz: float, title: str) -> Floats:
+    """Return the breakpoint distance in UMi and UMa [m]."""
+    _check_height(min(float(np.min(h_bs_m)), float(np.min(h_ut_m))), title)
     return (
         (4.0 * frequency_hz / ROUNDED_SPEED_OF_LIGHT_MPS)
         * (h_bs_m - _ENVIRONMENT_HEIGHT_M)

@@ -14,6 +14,8 @@ import hashlib
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from wnsim import kernels
+
 
 def key(seed: int, purpose: str, *index: int, namespace: str = "") -> int:
     """Return a 64-bit key for one purpose and index; different arguments give unrelated keys."""
@@ -41,11 +43,9 @@ def uniforms(
     -------
     (...,) draws with 53 random bits, of the arguments' broadcast shape
     """
-    from wnsim.kernels import philox
-
     shape = np.broadcast_shapes(np.shape(source), np.shape(target), np.shape(block))
     words = (_words(each, shape).ravel() for each in (source, target, block))
-    return philox.uniforms(np.uint64(stream_key), *words).reshape(shape)
+    return kernels.philox.uniforms(np.uint64(stream_key), *words).reshape(shape)
 
 
 def uniform_blocks(
@@ -63,11 +63,9 @@ def uniform_blocks(
     -------
     (L, count) draws
     """
-    from wnsim.kernels import philox
-
     shape = np.shape(source)
     ends = _words(source, shape), _words(target, shape)
-    return philox.uniform_blocks(np.uint64(stream_key), *ends, np.uint64(first), count)
+    return kernels.philox.uniform_blocks(np.uint64(stream_key), *ends, np.uint64(first), count)
 
 
 def words(stream_key: int, source: ArrayLike, target: ArrayLike, count: int) -> NDArray[np.uint64]:
@@ -83,12 +81,12 @@ def words(stream_key: int, source: ArrayLike, target: ArrayLike, count: int) -> 
     -------
     (4, L, count) four words each
     """
-    from wnsim.kernels import philox
-
     ends = _words(source, np.shape(source)), _words(target, np.shape(target))
-    return philox.words(np.uint64(stream_key), *ends, count)
+    return kernels.philox.words(np.uint64(stream_key), *ends, count)
 
 
 def _words(values: ArrayLike, shape: tuple[int, ...]) -> NDArray[np.uint64]:
     """Return a contiguous array that may be written to, as kernels take it."""
+    if np.shape(values) == shape:
+        return np.array(values, dtype=np.uint64, order="C")
     return np.array(np.broadcast_to(values, shape), dtype=np.uint64, order="C")

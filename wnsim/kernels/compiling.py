@@ -10,11 +10,8 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numba
-import numpy as np
-from numpy.typing import NDArray
 
 _Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
-_Number = TypeVar("_Number", bound=np.generic)
 
 
 def compiled(kernel: _Kernel) -> _Kernel:
@@ -42,11 +39,3 @@ def inlined(part: _Kernel) -> _Kernel:
     """
     compiler: Any = numba.njit(inline="always", error_model="numpy", nogil=True)
     return compiler(part)  # type: ignore[no-any-return]
-
-
-def plain(values: NDArray[_Number]) -> NDArray[_Number]:
-    """Return an array, or a copy, that is contiguous and may be written to.
-
-    Kernels are compiled once for each kind of memory layout; with one layout, once.
-    """
-    return np.require(values, requirements=["C", "W"])

@@ -52,6 +52,10 @@ def scan(
     steps = np.empty(sinr.shape[2])
     schemes = tables.threshold_db.shape[1]
     for link in range(active.shape[0]):
+        # SINRs often hold for several slots: the last slots with others, as estimated and as they
+        # are, and with the latter the outcome of a first transmission in a format.
+        estimated = actual = first_form = -1
+        estimated_db = first_error = first_mean = first_variance = 0.0
         for slot in range(active.shape[1]):
             bits[link, slot] = 0
             kind[link, slot] = 0
@@ -66,24 +70,42 @@ def scan(
                 # Not even the smallest content fits into what may still be sent.
                 if links.grant[link] <= 0 and not links.broadcast[link]:
                     continue
-                known_db = _mean_snr_db(known[link, slot]) + links.offset_db[link]
+                if estimated < 0 or not _equal(known[link, slot], known[link, estimated]):
+                    estimated, estimated_db = slot, _mean_snr_db(known[link, slot])
+                known_db = estimated_db + links.offset_db[link]
                 scheme = _highest(tables.threshold_db[size[link, slot]], known_db)
                 form = size[link, slot] * schemes + scheme
                 if scheme < 0 or tables.bits[form] == 0:
                     continue
                 _load(links, link, process, form, tables.bits[form])
-            lost = _transmit(
-                rules,
-                tables,
-                value,
-                slope,
-                links,
-                link,
-                process,
-                sinr[link, slot],
-                draws[link, slot],
-                steps,
-            )
+            form = links.format[link, process]
+            links.sent[link, process] += 1
+            same = actual >= 0 and _equal(sinr[link, slot], sinr[link, actual])
+            if not same:
+                actual, first_form = slot, -1
+            if rules.chase:
+                for band in range(sinr.shape[2]):
+                    links.snr[link, process, band] += sinr[link, slot, band]
+            before = links.error[link, process]
+            if new and form == first_form:
+                error, mean, variance = first_error, first_mean, first_variance
+            else:
+                if rules.chase:
+                    _usable_steps(rules, links.snr[link, process], steps)
+                elif not same:
+                    _usable_steps(rules, sinr[link, slot], steps)
+                error, mean, variance = _decode(
+                    rules, tables, value, slope, links, link, process, form, steps
+                )
+                if new:
+                    first_form, first_error = form, error
+                    first_mean, first_variance = mean, variance
+            if not rules.chase:
+                links.mean[link, process] = mean
+                links.variance[link, process] = variance
+            links.error[link, process] = min(error, before)
+            # Condition on the block having been lost so far.
+            lost = bool(draws[link, slot] * before < error)
             kind[link, slot] = (1 if new else 3) + lost
             if lost:
                 links.lost[link] += new
@@ -130,7 +152,16 @@ def _load(links: HarqLinks, link: int, process: int, form: int, bits: int) -> No
 
 
 @inlined
-def _transmit(
+def _equal(one: Floats, other: Floats) -> bool:
+    """Return whether SINRs (B,) are equal."""
+    equal = True
+    for band in range(one.size):
+        equal &= one[band] == other[band]
+    return equal
+
+
+@inlined
+def _decode(
     rules: HarqRules,
     tables: FormatTables,
     value: NDArray[np.complex128],
@@ -138,19 +169,10 @@ def _transmit(
     links: HarqLinks,
     link: int,
     process: int,
-    sinr: Floats,
-    draw: float,
+    form: int,
     steps: Floats,
-) -> bool:
-    """Transmit a process's block once more, and return whether it is still lost."""
-    form = links.format[link, process]
-    links.sent[link, process] += 1
-    if rules.chase:
-        for band in range(sinr.size):
-            links.snr[link, process, band] += sinr[band]
-        _usable_steps(rules, links.snr[link, process], steps)
-    else:
-        _usable_steps(rules, sinr, steps)
+) -> tuple[float, float, float]:
+    """Return the error probability of a block after one more transmission, and its moments."""
     mean, variance = _moments(
         rules, value, slope, tables.order[form], tables.repeat_steps[form], steps
     )
@@ -160,18 +182,13 @@ def _transmit(
         mean += links.mean[link, process]
         variance += links.variance[link, process]
         total = symbols * links.sent[link, process]
-        links.mean[link, process] = mean
-        links.variance[link, process] = variance
     error = _block_error(
         rules, tables.code_block_bits[form], total, mean, variance, tables.code_blocks[form]
     )
-    before = links.error[link, process]
     # Symbols at zero SINR do not count, though they would lengthen the code.
     if _highest_step(steps) <= 0.0:
-        error = max(error, before)
-    links.error[link, process] = min(error, before)
-    # Condition on the block having been lost so far.
-    return bool(draw * before < error)
+        error = max(error, links.error[link, process])
+    return error, mean, variance
 
 
 @inlined

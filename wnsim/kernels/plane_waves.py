@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Directions and phases are fractions of a turn, as numbers of sixteen bits.
 _TURN, _FRACTION, _SIXTEEN = np.uint64(1 << 16), np.uint64((1 << 16) - 1), np.uint64(16)
+_NEPERS_PER_DB = math.log(10.0) / 10.0
 # Samples that are advanced together.
 _LANES = 16
 # Taylor series of sine and cosine, up to a quarter of a turn accurate to single precision.
@@ -114,6 +115,53 @@ def response_grid(
                         scale * real[sample], scale * imaginary[sample]
                     )
     return values
+
+
+@compiled
+def power_grid(
+    table: NDArray[np.uint16],
+    coefficients: NDArray[np.complex64],
+    rows: Ints,
+    cosine: Floats,
+    per_m: float,
+    residual_hz: float,
+    low: Ints,
+    high: Ints,
+    places_m: Floats,
+    edges_s: Floats,
+    samples: int,
+    skip: int,
+    gain_db: Floats,
+) -> Floats:
+    """Return gains times the squared amplitudes of links on a grid of instants.
+
+    Parameters
+    ----------
+    table, coefficients, rows, cosine, per_m, residual_hz, edges_s, samples : see `response_grid`
+    low, high : (L,) ends of the links
+    places_m : (N, C + 1, 2) positions of nodes at the edges of C chunks
+    skip : instants of the grid before the first one
+    gain_db : (L, T) gains [dB]
+
+    Returns
+    -------
+    (L, T, B) power gain, linear
+    """
+    bands = coefficients.shape[1]
+    result = np.empty((rows.size, gain_db.shape[1], bands))
+    for link in range(rows.size):
+        amplitude = response_grid(
+            table, coefficients, rows[link : link + 1], cosine, per_m, residual_hz,
+            places_m[low[link] : low[link] + 1], places_m[high[link] : high[link] + 1],
+            edges_s, samples,
+        )  # fmt: skip
+        for instant in range(gain_db.shape[1]):
+            gain = math.exp(_NEPERS_PER_DB * gain_db[link, instant])
+            for band in range(bands):
+                value = amplitude[0, skip + instant, band]
+                power = value.real * value.real + value.imag * value.imag
+                result[link, instant, band] = gain * power
+    return result
 
 
 @compiled

@@ -46,7 +46,7 @@ class Rules:
     allocation: Allocation | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class OnAir:
     """Attempts on the air, in the order of groups, and in each group in the order of transmissions.
 
@@ -72,7 +72,7 @@ class OnAir:
         return _rank(self.group, self.transmission)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Shares:
     """Shares of the attempts in a number of slots.
 

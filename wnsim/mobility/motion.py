@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,6 +101,15 @@ class AlwaysPresent:
     def presence_end_s(self, device: int, t_s: float) -> float:
         """Return inf."""
         return float("inf")
+
+
+def always_present(motion: Motion) -> bool:
+    """Return whether it is known without a request that no device of a motion is ever absent."""
+    kind: Any = type(motion)
+    return all(
+        getattr(kind, name, None) is getattr(AlwaysPresent, name)
+        for name in ("present", "presence_end_s")
+    )
 
 
 def check_count(count: int) -> None:

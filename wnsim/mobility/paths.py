@@ -10,7 +10,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from wnsim import kernels
 from wnsim.core.units import Floats, Ints
+from wnsim.kernels.layout import plain
 from wnsim.mobility.motion import AlwaysPresent
 
 MAX_KNOTS = 20_000_000
@@ -34,20 +36,20 @@ class Path:
 
     def position_m(self, t_s: Floats) -> Floats:
         """Return positions (T, 2) [m] at instants (T,) [s]."""
+        positions_m = np.empty((t_s.size, 2))
+        self.follow(plain(np.asarray(t_s, dtype=np.float64)), positions_m, np.empty((3, 2)))
+        return positions_m
+
+    def follow(self, t_s: Floats, positions_m: Floats, move: Floats) -> None:
+        """Fill in positions (T, 2) [m] at instants (T,) [s], and the move at the last of them.
+
+        A move consists of the knots (3, 2) before and after an instant.
+        """
         if t_s.size:
-            last_s = float(t_s.max())
+            last_s = t_s.max()
             while self._knots[0, self._size - 1] <= last_s:
                 self._append()
-        when_s = self._knots[0, : self._size]
-        # Before the first knot a device is where it is at 0 s.
-        t_s = np.maximum(t_s, 0.0)
-        left = np.searchsorted(when_s, t_s, side="right") - 1
-        return between(self._knots[:, left], self._knots[:, left + 1], t_s)
-
-    def move(self, t_s: float) -> Floats:
-        """Return the knots (3, 2) before and after an instant that was requested before [s]."""
-        right = int(np.searchsorted(self._knots[0, : self._size], max(t_s, 0.0), side="right"))
-        return self._knots[:, right - 1 : right + 1]
+            kernels.link_geometry.on_path(self._knots, self._size, t_s, positions_m, move)
 
     def _append(self) -> None:
         """Append the next knots."""
@@ -91,40 +93,19 @@ class PathMotion(AlwaysPresent):
 
     def position_m(self, devices: Ints, t_s: Floats) -> Floats:
         """Return positions (n, T, 2) [m] of devices (n,) at instants (T,) [s]."""
-        devices = np.asarray(devices)
+        devices = np.asarray(devices, dtype=np.int64)
         t_s = np.asarray(t_s, dtype=np.float64)
         positions_m = np.empty((devices.size, t_s.size, 2))
         if not positions_m.size:
             return positions_m
-        first_s, last_s = max(float(t_s.min()), 0.0), max(float(t_s.max()), 0.0)
-        moves = self._moves[devices]
         # Most devices are still on the move of the last request.
-        same = (moves[:, 0, 0] <= first_s) & (last_s < moves[:, 0, 1])
-        # (knot before or after, coordinate, device, 1)
-        before, after = moves[same].transpose(2, 1, 0)[..., None]
-        positions_m[same] = between(before, after, np.maximum(t_s, 0.0))
-        for row in np.flatnonzero(~same).tolist():
-            path = self._paths[devices[row]]
-            positions_m[row] = path.position_m(t_s)
-            self._moves[devices[row]] = path.move(last_s)
+        t_s = plain(t_s)
+        same = kernels.link_geometry.on_moves(self._moves, plain(devices), t_s, positions_m)
+        if not same.all():
+            for row in np.flatnonzero(~same).tolist():
+                device = devices[row]
+                self._paths[device].follow(t_s, positions_m[row], self._moves[device])
         return positions_m if self._mirror_m is None else reflect(positions_m, self._mirror_m)
-
-
-def between(before: Floats, after: Floats, t_s: Floats) -> Floats:
-    """Interpolate positions on straight moves.
-
-    Parameters
-    ----------
-    before, after : (3, ...) knots: instant [s], x and y [m]
-    t_s : (...,) instants between them [s]
-
-    Returns
-    -------
-    (..., 2) positions [m]
-    """
-    share = (t_s - before[0]) / (after[0] - before[0])
-    place_m = before[1:] + share * (after[1:] - before[1:])
-    return np.asarray(place_m.transpose(*range(1, place_m.ndim), 0))
 
 
 def reflect(places_m: Floats, area_m: tuple[float, float]) -> Floats:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wnsim.core.transfer import Message, Packet, Transfer
-from wnsim.core.units import linear_to_db, to_s
+from wnsim.core.units import to_s
 
 if TYPE_CHECKING:
     import simpy
@@ -122,7 +122,7 @@ class Delivery:
             blocks=sent,
             failed_blocks=sum(attempt.failed for attempt in attempts),
             retransmitted_blocks=sum(attempt.repeated for attempt in attempts),
-            mean_snr_db=float(linear_to_db(snr / sent)) if sent else math.nan,
+            mean_snr_db=_to_db(snr / sent) if sent else math.nan,
             capacity_bytes=sum(attempt.capacity_bits for attempt in attempts) / 8.0,
         )
 
@@ -153,4 +153,11 @@ class Delivery:
 
     def _without_payload(self) -> Message:
         """Return the message for a record, which outlives the payload."""
+        if self.message.payload is None:
+            return self.message
         return dataclasses.replace(self.message, payload=None)
+
+
+def _to_db(ratio: float) -> float:
+    """Return a power ratio in decibels; zero gives minus infinity."""
+    return 10.0 * math.log10(ratio) if ratio > 0.0 else -math.inf

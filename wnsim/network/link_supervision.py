@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wnsim.core.units import NS_PER_S, to_ns, to_s
+from wnsim.mobility.motion import always_present
 
 if TYPE_CHECKING:
     from wnsim.air import Attempt
@@ -41,6 +42,7 @@ class LinkAvailability:
         self.down: set[int] = set()
         self.down_s: dict[int, float] = {}
         self._reasons: dict[int, str] = {}
+        self._always_present = always_present(world.motion)
 
     def fail(self, device: int, reason: str) -> None:
         """Record the permanent failure of a device."""
@@ -107,6 +109,8 @@ class LinkAvailability:
         if node >= self._world.count:
             faults = self._world.faults
             return FAR_NS if faults is None else faults.fails_ns(node, now_ns)
+        if self._always_present:
+            return now_ns if node in self.down else FAR_NS
         now_s = to_s(now_ns)
         if node in self.down or not motion.present(np.array([node]), np.array([now_s]))[0, 0]:
             return now_ns

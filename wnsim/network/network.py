@@ -249,7 +249,9 @@ class Network:
         outstanding = [len(targets)]
         deliveries = [
             Delivery(
-                message=dataclasses.replace(message, target=target),
+                message=message
+                if message.target == target
+                else dataclasses.replace(message, target=target),
                 event=self.env.event(),
                 sent_ns=now,
                 expires_ns=now + to_ns(min(message.lifetime_s, LONGEST_S / 2)),

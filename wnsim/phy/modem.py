@@ -24,7 +24,7 @@ _Number = TypeVar("_Number", np.float64, np.complex128)
 State = NDArray[Any]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Slots:
     """Consecutive slots of links.
 
@@ -44,7 +44,7 @@ class Slots:
     draws: Floats
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """Outcome of slots.
 

@@ -28,9 +28,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from wnsim import kernels
 from wnsim.core.params import parameters
 from wnsim.core.units import NS_PER_S, Floats, Ints, linear_to_db
 from wnsim.kernels.harq_records import HarqLinks, HarqRules
+from wnsim.kernels.layout import plain
 from wnsim.phy.bicm import SNR_MIN_DB, SNR_STEP_DB
 from wnsim.phy.coding import MIN_VARIANCE, code_block_error, transport_block_error
 from wnsim.phy.formats import LAST_STEP, Formats, grid, information_tables, moments, schemes
@@ -203,15 +205,12 @@ class NrModem:
     def scan(self, state: State, slots: Slots) -> Outcome:
         """Return the outcome of slots; see `Modem`."""
         # Not at the top: who only checks a scenario needs no kernel.
-        from wnsim.kernels import harq
-        from wnsim.kernels.compiling import plain
-
         # Field by field, as the fields of records lie far apart.
         memory = HarqLinks(*(state[name].copy() for name in HarqLinks._fields))
         size = self._formats.sizes(slots.share, self._elements)
         bits = np.empty(slots.active.shape, dtype=np.int64)
         kind = np.empty(slots.active.shape, dtype=np.int8)
-        harq.scan(
+        kernels.harq.scan(
             self._rules,
             self._formats.tables,
             *information_tables(self._orders),

@@ -7,15 +7,18 @@ Wyner, "Information theoretic considerations for cellular mobile radio", IEEE Tr
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wnsim import kernels
 from wnsim.core.params import parameters
 from wnsim.core.units import NS_PER_S, Floats, Ints, db_to_linear
+from wnsim.kernels.layout import plain
 from wnsim.phy.inverse import factor_to
-from wnsim.phy.modem import NEW, NEW_LOST, Outcome, Slots, State, efficiency
+from wnsim.phy.modem import Outcome, Slots, State, efficiency
 
 
 @parameters
@@ -76,13 +79,19 @@ class ShannonModem:
 
     def scan(self, state: State, slots: Slots) -> Outcome:
         """Return the outcome of slots; see `Modem`."""
-        chosen = self._efficiency(slots.known)
-        symbols = slots.share * (self._bandwidth_hz * self.slot_ns / NS_PER_S)
-        bits = np.where(slots.active, np.floor(chosen * symbols), 0.0).astype(np.int64)
-        # Equal SINRs give equal efficiencies, so that perfect CSI has no outage.
-        lost = (chosen > self._efficiency(slots.sinr)) | (slots.draws < self._phy.bler)
-        kind = np.where(bits > 0, np.where(lost, NEW_LOST, NEW), 0).astype(np.int8)
-        return Outcome(np.where(lost, 0, bits), kind)
+        most_bps_hz = self._phy.max_bps_hz
+        bits, kind = kernels.slots.shannon(
+            plain(slots.known),
+            plain(slots.sinr),
+            plain(slots.share),
+            plain(slots.active),
+            plain(slots.draws),
+            self.gap,
+            math.inf if most_bps_hz is None else most_bps_hz,
+            self._bandwidth_hz * self.slot_ns / NS_PER_S,
+            self._phy.bler,
+        )
+        return Outcome(bits, kind)
 
     def rate_bps(self, snr: Floats, share: Floats) -> Floats:
         """Return the expected goodput at a known, constant SNR [bit/s]; see `Modem`."""

@@ -9,7 +9,7 @@ import typing
 import weakref
 from collections.abc import Iterable, Iterator
 from io import FileIO
-from operator import methodcaller
+from operator import attrgetter, methodcaller
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -115,15 +115,17 @@ class _Form:
     def __init__(self, kind: Any) -> None:
         types = typing.get_type_hints(kind)
         self._kind = kind
-        self._names = [field.name for field in dataclasses.fields(kind)]
+        names = [field.name for field in dataclasses.fields(kind)]
+        # With a name more, lest the values of a single one were not a tuple.
+        self._values = attrgetter(*names, "__class__")
         self._inner = {
             place: _Form(types[name])
-            for place, name in enumerate(self._names)
+            for place, name in enumerate(names)
             if dataclasses.is_dataclass(types[name])
         }
 
     def row(self, record: object) -> list[Any]:
-        row = [getattr(record, name) for name in self._names]
+        *row, _ = self._values(record)
         for place, form in self._inner.items():
             row[place] = form.row(row[place])
         return row

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wnsim import kernels
 from wnsim.air.transmission import Attempt, Transmission
 from wnsim.core.units import NS_PER_S, Ints
 from wnsim.mac.scheduled import OnAir
-from wnsim.phy.modem import IDLE, OUTCOMES, efficiency, mean_of_bands
+from wnsim.phy.modem import OUTCOMES
 
 if TYPE_CHECKING:
     from wnsim.air.scheduled.window import Window
     from wnsim.air.setup import Setup
     from wnsim.phy import Modem
 
-# Fields that are sums over the slots in which a block was sent.
-_SUMS = ("snr", "capacity", "airtime")
 _FIELDS = np.dtype(
     [
         ("serial", np.int64),
@@ -38,7 +37,7 @@ _FIELDS = np.dtype(
         ("done", np.int64),  # slot of the window that completes it, -1 if none does
         ("due", np.int64),  # instant at which it ends [ns], as far as is known
         ("counts", np.int64, (OUTCOMES,)),
-        ("snr", np.float64),
+        ("snr", np.float64),  # this and the next two are sums over the slots with a block
         ("capacity", np.float64),
         ("airtime", np.float64),
         ("average", np.float64),  # of the scheduler, before the window
@@ -58,10 +57,16 @@ class AttemptTable:
     def __init__(self) -> None:
         self.table = np.zeros(0, dtype=_FIELDS)
         self.transmissions: dict[int, Transmission] = {}
+        self._multicast: set[int] = set()
         self._attempt: dict[int, Attempt] = {}
         self._number: dict[Attempt, int] = {}
         self._free: list[int] = []
         self._order: Ints | None = None
+
+    @property
+    def multicasts(self) -> bool:
+        """Whether any attempt began as part of a multicast."""
+        return bool(self._multicast)
 
     def __len__(self) -> int:
         return len(self._attempt)
@@ -74,19 +79,30 @@ class AttemptTable:
             self.table = np.concatenate([self.table, np.zeros(room, dtype=_FIELDS)])
         number = self._free.pop()
         devices = setup.world.count
-        record: Any = np.zeros((), dtype=_FIELDS)
-        record["serial"], record["source"], record["target"] = (
+        self.table[number] = (
             attempt.serial,
             attempt.source,
             attempt.target,
+            setup.mac.group(attempt.source, attempt.target, devices),
+            setup.mac.carrier(attempt.source, attempt.target, devices),
+            transmission.serial,
+            attempt.batch,
+            attempt.power,
+            attempt.band,
+            attempt.size_bits,
+            attempt.limit_ns,
+            slot,
+            0,  # acked
+            -1,  # done
+            attempt.limit_ns,  # due
+            0,  # counts
+            0.0,  # snr
+            0.0,  # capacity
+            0.0,  # airtime
+            0.0,  # average
         )
-        record["group"] = setup.mac.group(attempt.source, attempt.target, devices)
-        record["carrier"] = setup.mac.carrier(attempt.source, attempt.target, devices)
-        record["transmission"], record["batch"] = transmission.serial, attempt.batch
-        record["power"], record["band"] = attempt.power, attempt.band
-        record["size"], record["limit"], record["begin"] = attempt.size_bits, attempt.limit_ns, slot
-        record["done"], record["due"] = -1, attempt.limit_ns
-        self.table[number] = record
+        if transmission.multicast:
+            self._multicast.add(number)
         self._attempt[number], self._number[attempt] = attempt, number
         self.transmissions[number] = transmission
         self._order = None
@@ -96,6 +112,7 @@ class AttemptTable:
         """Free the row of an attempt, and return it; the record stays until the row is reused."""
         number = self._number.pop(attempt)
         del self._attempt[number], self.transmissions[number]
+        self._multicast.discard(number)
         self._free.append(number)
         if self._order is not None:
             self._order = self._order[self._order != number]
@@ -138,29 +155,10 @@ class AttemptTable:
         slots : how many of its slots
         slot_ns, bandwidth_hz : duration [ns] and band [Hz] of a slot
         """
-        table, part = self.table, slice(0, slots)
-        kind, sinr = window.kind[rows, part], window.sinr[rows, part]
-        sent = kind != IDLE
-        table["acked"][rows] += window.bits[rows, part].sum(axis=1)
-        place = np.arange(rows.size)[:, None] * OUTCOMES + kind
-        counts = np.bincount(place.ravel(), minlength=rows.size * OUTCOMES)
-        counts = counts.reshape(rows.size, OUTCOMES)
-        # The window may have begun before an attempt did.
-        counts[:, IDLE] -= np.maximum(table["begin"][rows] - first_slot, 0)
-        table["counts"][rows] += counts
-        slot_s = slot_ns / NS_PER_S
-        # Sums are taken slot by slot, in the order of the packet engine.
-        summed = np.empty((len(_SUMS), rows.size, slots + 1))
-        for number, name in enumerate(_SUMS):
-            summed[number, :, 0] = table[name][rows]
-        summed[0, :, 1:] = mean_of_bands(sinr)
-        summed[1, :, 1:] = efficiency(sinr) * (bandwidth_hz * slot_s) * window.share[rows, part]
-        summed[2, :, 1:] = window.power[rows, part] * slot_s
-        summed[:, :, 1:] *= sent
-        summed.cumsum(axis=2, out=summed)
-        for number, name in enumerate(_SUMS):
-            table[name][rows] = summed[number, :, -1]
-        table["average"][rows] = window.average[rows, slots - 1]
+        kernels.slots.commit(
+            self.table, rows, slots, first_slot, window.bits, window.kind, window.sinr,
+            window.share, window.power, window.average, slot_ns / NS_PER_S, bandwidth_hz,
+        )  # fmt: skip
 
     def trace(self, rows: Ints, window: Window, first_slot: int, slots: int, slot_ns: int) -> None:
         """Record in which slots bits of attempts were received; see `commit`."""
@@ -173,21 +171,9 @@ class AttemptTable:
 
     def predict_ends(self, rows: Ints, window: Window, first_slot: int, modem: Modem) -> None:
         """Compute when rows (R,) end, as far as the window that begins at a slot determines it."""
-        table, slot_ns = self.table, modem.slot_ns
-        bits = window.bits[rows]
-        acked = np.cumsum(bits, axis=1) + table["acked"][rows][:, None]
-        reached = acked >= table["size"][rows][:, None]
-        done = np.where(reached.any(axis=1), reached.argmax(axis=1), -1)
-        complete = (first_slot + done + 1) * slot_ns
-        if modem.fluid:
-            each = np.arange(rows.size)
-            last = np.maximum(bits[each, done], 1)
-            missing = table["size"][rows] - (acked[each, done] - bits[each, done])
-            complete += -(-missing * slot_ns // last) - slot_ns
-        limit = table["limit"][rows]
-        done = np.where(complete <= limit, done, -1)
-        table["done"][rows] = done
-        table["due"][rows] = np.where(done >= 0, complete, limit)
+        kernels.slots.predict_ends(
+            self.table, rows, window.bits, first_slot, modem.slot_ns, modem.fluid
+        )
 
     def ordered(self) -> Ints:
         """Return the rows in use (R,), by group, then transmission, then attempt."""
@@ -217,8 +203,6 @@ class AttemptTable:
     def leaders(self, rows: Ints) -> NDArray[np.bool_]:
         """Return which of ordered rows (R,) are the first of their transmissions."""
         transmission = self.table["transmission"][rows]
-        return (
-            np.r_[True, transmission[1:] != transmission[:-1]]
-            if transmission.size
-            else np.zeros(0, np.bool_)
-        )
+        leader = np.ones(rows.size, dtype=np.bool_)
+        np.not_equal(transmission[1:], transmission[:-1], out=leader[1:])
+        return leader

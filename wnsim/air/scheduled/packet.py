@@ -12,6 +12,7 @@ from functools import partial
 
 import numpy as np
 
+from wnsim import kernels
 from wnsim.air.quality import multicast_quality, predict, sinr
 from wnsim.air.slot_by_slot import SlotBySlot
 from wnsim.air.transmission import Attempt, Transmission
@@ -137,7 +138,9 @@ class Packet(SlotBySlot[_Link]):
             attempt.progress.append((np.array([instant_ns]), np.array([link.bits])))
         attempt.acked_bits += link.bits
         slot_s = self.slot_ns / NS_PER_S
-        possible = efficiency(link.sinr) * (self.setup.world.bandwidth_hz * slot_s)
+        possible = kernels.slots.efficiency(link.sinr, 1.0) * (
+            self.setup.world.bandwidth_hz * slot_s
+        )
         attempt.snr_sum = float(attempt.snr_sum + mean_of_bands(link.sinr))
         attempt.capacity_bits = float(attempt.capacity_bits + possible * link.share)
         attempt.airtime_s = float(attempt.airtime_s + link.power * slot_s)

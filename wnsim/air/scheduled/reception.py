@@ -8,15 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from wnsim import kernels
 from wnsim.air.gains import Gains
-from wnsim.air.quality import multicast_quality, predict, sinr
-from wnsim.air.scheduled.interference import (
-    Emitters,
-    Interferers,
-    any_audible,
-    emitters,
-    find_interferers,
-)
+from wnsim.air.quality import multicast_quality
+from wnsim.air.scheduled.interference import Emitters, emitters
 from wnsim.core.units import Floats, Ints
 
 if TYPE_CHECKING:
@@ -25,26 +20,32 @@ if TYPE_CHECKING:
     from wnsim.air.scheduled.window import Window
     from wnsim.air.setup import Setup
 
+_NONE: Ints = np.empty(0, dtype=np.int64)
 
-@dataclass(frozen=True)
+
+@dataclass(slots=True)
 class Links:
-    """Received powers of some rows (R,) in some slots (S,) [W].
+    """Some rows (R,) in some slots (S,): their pairs, and who interferes with them.
 
     Attributes
     ----------
-    rows, slots : the rows, and the slots
-    signal_w, estimated_w : (R, S, B) at the transmitter's full power: actual and estimated
+    rows : (R,) the rows
+    first, count : number of the first slot, and S
+    pairs : (R,) rows of the pairs of transmitters and receivers in the gains
+    power_w : (R,) full power of the transmitters [W]
     targets : (R,) the receivers
-    interferers : the interferers, or none
+    receiver, emitter : (P,) pairs of a receiver, by index, and an emitter that interferes with it
     interfering : (P,) rows of these pairs in the gains
     """
 
     rows: Ints
-    slots: Ints
-    signal_w: Floats
-    estimated_w: Floats
+    first: int
+    count: int
+    pairs: Ints
+    power_w: Floats
     targets: Ints
-    interferers: Interferers | None
+    receiver: Ints
+    emitter: Ints
     interfering: Ints
 
 
@@ -113,90 +114,75 @@ class Reception:
         marked = self._emitters.differ_from(before, self._setup.world.nodes)
         if not marked.any():
             return np.zeros(rows.size, dtype=np.bool_)
-        return any_audible(
-            marked, self._graph.audible(table["target"][rows].tolist(), self._now_ns)
+        target = table["target"][rows]
+        return kernels.interference.affected(
+            marked, target, *self._graph.tables(target, self._now_ns)
         )
 
     def links(self, rows: Ints, slot: int, until: int) -> Links:
-        """Return the received powers of rows (R,) from one slot to another."""
-        setup, table = self._setup, self._rows.table
+        """Return rows (R,) with their interferers from one slot to another."""
+        table, emitting = self._rows.table, self._emitters
         source, target = table["source"][rows], table["target"][rows]
-        power_w = setup.world.tx_power_w[source][:, None, None]
-        slots = np.arange(slot, until)
-        interferers = None
-        if self._graph is not None and self._emitters is not None:
-            group, carrier = table["group"][rows], table["carrier"][rows]
-            interferers = find_interferers(
-                self._emitters, self._graph, self._now_ns, source, target, group, carrier
-            )
-            ends = (
-                np.concatenate([source, interferers.node]),
-                np.concatenate([target, target[interferers.row]]),
-            )
-            pair, interfering = np.split(self.gains.rows(*ends), [rows.size])
-        else:
-            pair, interfering = self.gains.rows(source, target), rows[:0]
-        signal_w = estimated_w = power_w * self.gains.at(pair, slots // setup.sample_slots)
-        if not self._perfect_csi:
-            past = [
-                self.gains.at(pair, np.maximum(slots - delay, 0) // setup.sample_slots)
-                for delay in self._delays
-            ]
-            estimated_w = power_w * predict(past)
-        return Links(
-            rows,
-            slots,
-            signal_w,
-            estimated_w,
-            target,
-            interferers,
-            interfering,
+        power_w = self._setup.world.tx_power_w[source]
+        if self._graph is None or emitting is None:
+            pair = self.gains.rows(source, target)
+            return Links(rows, slot, until - slot, pair, power_w, target, _NONE, _NONE, _NONE)
+        receiver, emitter = kernels.interference.pairs(
+            emitting.node, emitting.group, emitting.carrier,
+            source, target, table["group"][rows], table["carrier"][rows],
+            *self._graph.tables(target, self._now_ns),
+        )  # fmt: skip
+        pair = self.gains.rows(
+            np.concatenate([source, emitting.node[emitter]]),
+            np.concatenate([target, target[receiver]]),
         )
+        own, interfering = pair[: rows.size], pair[rows.size :]
+        return Links(rows, slot, until - slot, own, power_w, target, receiver, emitter, interfering)
 
     def estimated(self, links: Links, density: Floats) -> Floats:
         """Return the SINRs (R, S, B) estimated by transmitters, from mean powers and delayed gains.
 
         Parameters
         ----------
-        links : of rows (R,) in slots (S,)
-        density : (R, S, 1) or (1,) share of the power over the share of the band
+        links : rows (R,) in slots (S,)
+        density : (R, S) or (1, 1) share of the power over the share of the band
         """
-        slots = np.maximum(links.slots - self._setup.csi_delay_slots, 0)
-        interference_w = self._interference_w(links, slots, mean=True)
-        noise_w = self._noise_w(links, slots)
+        mean_w = np.empty((0, 1)) if self._emitters is None else self._emitters.mean_w[:, None]
+        delay = self._setup.csi_delay_slots
         return self._unify_multicast(
-            links.rows, sinr(links.estimated_w, density, noise_w, interference_w)
+            links.rows, self._sinr(links, density, mean_w, delay, len(self._delays))
         )
 
     def sinrs(self, links: Links, density: Floats) -> tuple[Floats, Floats]:
         """Return the estimated SINRs and the actual ones; see `estimated`."""
-        interference_w = self._interference_w(links, links.slots, mean=False)
-        noise_w = self._noise_w(links, links.slots)
-        true = sinr(links.signal_w, density, noise_w, interference_w)
+        power_w = np.empty((0, 1)) if self._emitters is None else self._emitters.power_w
+        true = self._sinr(links, density, power_w, 0, 0)
         if self._perfect_csi:
-            return self._unify_multicast(links.rows, true.copy()), true
+            return self._unify_multicast(links.rows, true), true
         return self.estimated(links, density), true
 
-    def _noise_w(self, links: Links, slots: Ints) -> Floats:
-        """Return the noise (R, S, 1) or (R, 1, 1) of the receivers in slots (S,) [W]."""
+    def _sinr(
+        self, links: Links, density: Floats, emitted_w: Floats, delay: int, terms: int
+    ) -> Floats:
+        """Return the SINRs (R, S, B) known after a delay; see `wnsim.kernels.slots.sinr`."""
         setup = self._setup
-        at_ns = slots // setup.sample_slots * setup.sample_ns
-        return setup.world.noise_w(links.targets, at_ns)[..., None]
-
-    def _interference_w(self, links: Links, slots: Ints, *, mean: bool) -> Floats:
-        """Return the interference (R, S, B) from mean or actual powers and the gains in slots."""
-        interferers = links.interferers
-        if interferers is None or self._emitters is None:
-            return np.zeros((1, 1, 1))
-        power_w = self._emitters.mean_w[:, None] if mean else self._emitters.power_w
-        gain = self.gains.at(links.interfering, slots // self._setup.sample_slots)
-        return interferers.sum(power_w[interferers.emitter], gain)
+        known = np.maximum(np.arange(links.first, links.first + links.count) - delay, 0)
+        at_ns = known // setup.sample_slots * setup.sample_ns
+        return kernels.slots.sinr(
+            self.gains.values, self.gains.base, setup.sample_slots, links.first, links.count,
+            delay, terms, links.pairs, links.power_w, density,
+            setup.world.noise_w(links.targets, at_ns),
+            links.receiver, links.interfering, emitted_w[links.emitter],
+        )  # fmt: skip
 
     def _unify_multicast(self, rows: Ints, estimated: Floats) -> Floats:
         """Give all receivers of a multicast the quality for which its rate is selected."""
+        if not self._rows.multicasts:
+            return estimated
         leader = self._rows.leaders(rows)
         if leader.all():
             return estimated
+        estimated = estimated.copy()
         begin = np.flatnonzero(leader)
         for first, last in zip(begin, [*begin[1:], rows.size], strict=True):
             if last - first > 1:

@@ -2,21 +2,50 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
-from wnsim.core.units import Ints
+from wnsim import kernels
+from wnsim.core.units import Floats, Ints
+from wnsim.kernels.layout import plain
 from wnsim.mac.scheduled import Shares
 from wnsim.phy.modem import State
+
+_NONE: Floats = np.empty((0, 0))
+
+
+class Buffers:
+    """Memory of arrays, which is used again by those of the next window."""
+
+    def __init__(self) -> None:
+        self._memory: dict[str, NDArray[Any]] = {}
+
+    def array(self, name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+        """Return an undefined array in the memory of the last one of that name."""
+        size = math.prod(shape)
+        memory = self._memory.get(name)
+        if memory is None or memory.size < size:
+            memory = self._memory[name] = np.zeros(size, dtype=dtype)
+        return memory[:size].reshape(shape)
+
+    def clear(self) -> None:
+        """Use new memory from now on."""
+        self._memory = {}
 
 
 class Window:
     """Arrays by row of the attempt and slot of the window.
 
+    A row is undefined until it is cleared, or all of it has been written.
+
     Parameters
     ----------
     rows, slots, bands : extent
     end_state : (rows,) state of the modem at the end of the window
+    buffers : memory, which was that of earlier windows
 
     Attributes
     ----------
@@ -29,23 +58,28 @@ class Window:
     draw, drawn : (rows, slots) draws of reception errors, (rows,) whether they are computed
     """
 
-    def __init__(self, rows: int, slots: int, bands: int, end_state: State) -> None:
-        self.estimated = np.zeros((rows, slots, bands))
-        self.sinr = np.zeros((rows, slots, bands))
-        self.share = np.zeros((rows, slots))
-        self.power = np.zeros((rows, slots))
-        self.active = np.zeros((rows, slots), dtype=np.bool_)
-        self.average = np.zeros((rows, slots))
-        self.bits = np.zeros((rows, slots), dtype=np.int64)
-        self.kind = np.zeros((rows, slots), dtype=np.int8)
-        self.draw = np.empty((rows, slots))
+    def __init__(
+        self, rows: int, slots: int, bands: int, end_state: State, buffers: Buffers
+    ) -> None:
+        self._buffers = buffers
+        self.estimated = buffers.array("estimated", (rows, slots, bands), np.float64)
+        self.sinr = buffers.array("sinr", (rows, slots, bands), np.float64)
+        self.share = buffers.array("share", (rows, slots), np.float64)
+        self.power = buffers.array("power", (rows, slots), np.float64)
+        self.active = buffers.array("active", (rows, slots), np.bool_)
+        self.average = buffers.array("average", (rows, slots), np.float64)
+        self.bits = buffers.array("bits", (rows, slots), np.int64)
+        self.kind = buffers.array("kind", (rows, slots), np.int8)
+        self.draw = buffers.array("draw", (rows, slots), np.float64)
         self.drawn = np.zeros(rows, dtype=np.bool_)
         self.end_state = end_state
 
     def enlarged(self, rows: int) -> Window:
         """Return the window with capacity for more rows."""
         old, slots, bands = self.estimated.shape
-        new = Window(rows, slots, bands, np.zeros(rows, dtype=self.end_state.dtype))
+        # Not in the memory of the old one.
+        self._buffers.clear()
+        new = Window(rows, slots, bands, np.zeros(rows, dtype=self.end_state.dtype), self._buffers)
         for name in (
             "estimated", "sinr", "share", "power", "active", "average", "bits", "kind", "draw",
             "drawn",
@@ -56,22 +90,20 @@ class Window:
 
     def clear(self, rows: list[int]) -> None:
         """Reset rows that are used again."""
-        for array in (self.active, self.bits, self.kind, self.share, self.power, self.average):
-            array[rows] = 0
-        self.drawn[rows] = False
+        index = np.array(rows)
+        for array in (
+            self.estimated, self.sinr, self.active, self.bits, self.kind, self.share, self.power,
+            self.average,
+        ):  # fmt: skip
+            array[index] = 0
+        self.drawn[index] = False
 
     def assign(self, rows: Ints, offset: int, shares: Shares) -> NDArray[np.bool_]:
         """Assign rows (R,) their shares from a slot of the window on; return which ones changed."""
         if offset == self.active.shape[1]:
             return np.zeros(rows.size, dtype=np.bool_)
-        old = (self.share[rows, offset], self.power[rows, offset], self.active[rows, offset])
-        self.share[rows, offset:] = shares.band
-        self.power[rows, offset:] = shares.power
-        self.active[rows, offset:] = shares.active
-        if shares.average is not None:
-            self.average[rows, offset:] = shares.average
-        new = (self.share[rows, offset], self.power[rows, offset], self.active[rows, offset])
-        differs = np.zeros(rows.size, dtype=np.bool_)
-        for before, after in zip(old, new, strict=True):
-            differs |= before != after
-        return differs
+        return kernels.slots.assign(
+            self.share, self.power, self.active, self.average, rows, offset,
+            plain(shares.band), plain(shares.power), plain(shares.active),
+            _NONE if shares.average is None else plain(shares.average),
+        )  # fmt: skip

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
+from wnsim import kernels
 
 if TYPE_CHECKING:
     from wnsim.air.scheduled.attempt_table import AttemptTable
@@ -64,7 +64,5 @@ class WindowLength:
 
 def _slots_left(attempts: AttemptTable, slot: int) -> int:
     """Return the number of slots after which most attempts will have ended, at their past pace."""
-    table = attempts.table[attempts.ordered()]
-    pace = np.maximum(table["acked"], 1) / np.maximum(slot - table["begin"], 1)
-    left = np.sort((table["size"] - table["acked"]) / pace)
-    return int(1.05 * left[int(_MOST * (left.size - 1))]) + 1
+    left = kernels.slots.slots_left(attempts.table, attempts.ordered(), slot, _MOST)
+    return int(1.05 * left) + 1

@@ -16,7 +16,7 @@ import numpy as np
 from wnsim.air.air import Air
 from wnsim.air.scheduled.attempt_table import AttemptTable
 from wnsim.air.scheduled.reception import Reception
-from wnsim.air.scheduled.window import Window
+from wnsim.air.scheduled.window import Buffers, Window
 from wnsim.air.scheduled.window_length import USUAL, WindowLength
 from wnsim.air.setup import Setup
 from wnsim.air.transmission import Attempt, Transmission
@@ -39,7 +39,8 @@ class Windowed(Air):
         # Groups in which an attempt started or ended; transmissions that lost a receiver.
         self._changed: set[int] = set()
         self._shrunk: set[int] = set()
-        self._window = Window(0, 0, self._bands, self._state)
+        self._buffers = Buffers()
+        self._window = Window(0, 0, self._bands, self._state, self._buffers)
 
     # Required by `Air`.
 
@@ -141,7 +142,9 @@ class Windowed(Air):
             limit_ns = self.interference_graph.end_ns(slot * self.slot_ns)
             self._until = min(self._until, -(-limit_ns // self.slot_ns))
         capacity = self._attempts.table.size
-        self._window = Window(capacity, self._until - slot, self._bands, self._state.copy())
+        self._window = Window(
+            capacity, self._until - slot, self._bands, self._state.copy(), self._buffers
+        )
         self._reception.open(slot * self.slot_ns)
 
     def _cut(self, slot: int) -> None:
@@ -173,7 +176,7 @@ class Windowed(Air):
         if self.rules.patterned:
             self._reception.update_emitters(rows, self._window, offset)
             links = self._reception.links(changed, slot, self._until)
-            quality = efficiency(self._reception.estimated(links, np.ones(1)))
+            quality = efficiency(self._reception.estimated(links, np.ones((1, 1))))
             average = self._attempts.table["average"][changed]
             if offset:
                 started = self._attempts.table["begin"][changed] == slot
@@ -204,7 +207,7 @@ class Windowed(Air):
         if groups is not None:
             self._length.recomputed += int((self._attempts.table["begin"][changed] != slot).sum())
         window, part = self._window, slice(offset, None)
-        density = (window.power[changed, part] / window.share[changed, part])[..., None]
+        density = window.power[changed, part] / window.share[changed, part]
         estimated, true = self._reception.sinrs(links, density)
         window.estimated[changed, part], window.sinr[changed, part] = estimated, true
         self._run_modem(changed, slot)
@@ -217,7 +220,8 @@ class Windowed(Air):
         part = slice(begin - self._first, None)
         state = self._state[rows]
         outcome = setup.modem.scan(state, self._slots(rows, begin, self._until))
-        window.end_state[rows] = state
+        if not setup.modem.memoryless:
+            window.end_state[rows] = state
         window.bits[rows, part] = outcome.bits
         window.kind[rows, part] = outcome.kind
         self._attempts.predict_ends(rows, window, self._first, setup.modem)

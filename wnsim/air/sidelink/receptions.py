@@ -14,14 +14,6 @@ from wnsim.air.sidelink.occupancy import UNUSED, Occupancy
 from wnsim.core.units import Floats, Ints
 
 
-class _SampledGains(Gains):
-    """Gains of pairs, each at its own sample."""
-
-    def at_samples(self, rows: Ints, samples: Ints) -> Floats:
-        """Return the gains (F, B) of rows (F,) at samples (F,)."""
-        return np.asarray(self._values[rows, samples - self._base])
-
-
 class Receptions:
     """Estimated and actual SINRs of single receptions.
 
@@ -36,7 +28,7 @@ class Receptions:
         world = setup.world
         self._delays = setup.csi_delays
         history = -(-self._delays[-1] // setup.sample_slots)
-        self._gains = _SampledGains(world.channel, setup.sample_ns, history)
+        self._gains = Gains(world.channel, setup.sample_ns, history)
         self._setup, self._grants, self._graph = setup, grants, graph
         self._power_w = world.tx_power_w
 
