@@ -147,7 +147,11 @@ def test_what_it_does_not_cover_is_said(tmp_path: Path) -> None:
     assert "epsilon" not in said()
     masks = said("fl.method={model: so-lora, rank: 2}", "fl.inference={}")
     assert "epsilon does not cover masks and prompt centroids" in masks
-    assert "epsilon" not in said("fl.method={model: so-lora, rank: 2, mask: random}")
+    assert "epsilon does not cover masks," in said("fl.method={model: lori-s, rank: 2}")
+    for mask in ("random", "common, shared_a: true"):
+        drawn = f"{{model: so-lora, rank: 2, allocation: uniform, mask: {mask}}}"
+        assert "epsilon" not in said(f"fl.method={drawn}")
+    assert "epsilon does not cover masks," in said("fl.method={model: so-lora, mask: random}")
     with pytest.raises(ScenarioError, match="privacy is for what devices release"):
         scenario(tmp_path, "fl.method={model: centralised}", "fl.topology={model: isolated}")
 

@@ -87,7 +87,12 @@ def notes(scenario: Scenario) -> list[str]:
 def _uncovered(learning: Learning) -> list[str]:
     """Return a note on what devices send that `fl.privacy` does not cover."""
     sent = []
-    if getattr(learning.method, "mask", "random") != "random":
+    method = learning.method
+    # Densities of layers follow from prompts unless they are uniform.
+    drawn = method.model == "so-lora" and (
+        method.mask in ("random", "common") and method.allocation == "uniform"
+    )
+    if method.model in ("lori-s", "so-lora") and not drawn:
         sent.append("masks")
     if learning.inference is not None or learning.topology.model == "similarity":
         sent.append("prompt centroids")
