@@ -17,6 +17,7 @@ from fl.config import SoLora
 from fl.methods import method_of
 from fl.methods.frozen_a.adaptive import best_size
 from fl.updates.codec import decode, encode, encoded_bytes
+from wnsim import load, run
 from wnsim.scenario.__main__ import main
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.spec.plan import plan
@@ -160,3 +161,28 @@ def test_what_adaptive_excludes(settings: str, message: str, tmp_path: Path) -> 
     method = "fl.method={model: so-lora, adaptive: true}"
     with pytest.raises(ScenarioError, match=message):
         plan(str(path), tuple(itertools.chain([method], [settings])))
+
+
+def test_runs_that_send_different_entries_share_no_training(tmp_path: Path) -> None:
+    """Law: a run with the training cache of another deadline equals one with a cache of its own."""
+    path = tmp_path / "s.yaml"
+    path.write_text(NARROW)
+    settings = {
+        "devices.count": 2,
+        "fl.payload": "actual",
+        "fl.rounds": 3,
+        "fl.deadline_s": 60.0,
+        "fl.method": {"model": "so-lora", "shared_a": True, "adaptive": True, "mask": "random"},
+    }
+
+    def rows(out: str, store: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        found = run(load(path, settings=settings), tmp_path / out, store=tmp_path / store,
+                    figures=False)  # fmt: skip
+        return found.table("transfers"), found.table("rounds")
+
+    loose, _ = rows("loose", "shared")
+    settings["fl.deadline_s"] = 1.1 * float(loose[loose["round"] == 1]["latency_s"].max())
+    shared, rounds = rows("tight", "shared")
+    assert shared[shared["round"] == 2]["size_bytes"].min() < loose["size_bytes"].max()
+    _, alone = rows("alone", "own")
+    assert rounds["loss"].tolist() == alone["loss"].tolist()

@@ -288,6 +288,14 @@ def test_the_sum_crosses_the_backhaul_once(add: Callable[..., Any]) -> None:
         assert parts == pytest.approx(each.latency_s)
 
 
+def test_a_sum_that_is_late_on_the_backhaul_arrives_nowhere(add: Callable[..., Any]) -> None:
+    """It takes 10 ms on the air and 11 ms on the backhaul."""
+    backhaul = Backhaul(rate_bps=8e6, delay_s=0.01, shared=True)
+    network, group = add(circle(3), lifetime_s=15e-3, backhaul=backhaul)
+    assert {(each.reason, each.ended_s) for each in network.transfers} == {("deadline", 15e-3)}
+    assert group.superposition is None
+
+
 def test_a_group_needs_an_access_one_receiver_and_values(make_network: Any) -> None:
     digital = make_network(circle(2), stations_m=STATION, mac=Cell())
     with pytest.raises(ValueError, match="needs mac over-the-air"):

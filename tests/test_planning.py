@@ -15,6 +15,7 @@ from fl.adapters import Layer
 from fl.config import FedLoDrop, Jcpba
 from fl.methods import method_of
 from fl.methods.sparse.planning import shares_in_time, shares_of_mean
+from wnsim import load, run
 from wnsim.scenario.__main__ import main
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.spec.plan import plan
@@ -74,6 +75,31 @@ def test_shares_at_their_limits() -> None:
     # A link that carries nothing is pruned most; the other one makes up for it as far as it can.
     assert shares_of_mean(0.9, np.ones(2), dead, 0.1) == pytest.approx([1.0, 0.1])
     assert shares_of_mean(1.0, np.ones(2), np.array([4.0, 9.0]), 0.1) == pytest.approx([1.0, 1.0])
+
+
+@pytest.mark.parametrize("up_s", [4.0, np.inf])
+def test_a_downlink_that_carries_nothing_leaves_the_other_shares(up_s: float) -> None:
+    fixed_s, whole_s = np.array([np.inf, 1.0, 1.0]), np.array([up_s, 2.0, 4.0])
+    assert shares_in_time(3.0, fixed_s, whole_s, 0.1).tolist() == [0.1, 1.0, 0.5]
+    found = shares_of_mean(0.5, fixed_s, whole_s, 0.1)
+    assert found.mean() == pytest.approx(0.5, abs=1e-9)
+    assert found[0] == 0.1
+    assert found[1] * 2.0 == pytest.approx(found[2] * 4.0)
+    dead = np.full(2, np.inf)
+    assert shares_of_mean(0.5, dead, dead, 0.1).tolist() == [0.1, 0.1]
+
+
+def test_a_round_of_no_clients_needs_no_plan(tmp_path: Path) -> None:
+    settings = {
+        "fl.method": {"model": "jcpba"},
+        "fl.protocol.selection": {"model": "deadline-greedy", "round_s": 1e-6},
+        "fl.payload": "actual",
+        "fl.rounds": 1,
+    }
+    scenario = tmp_path / "empty.yaml"
+    scenario.write_text(CELL)
+    found = run(load(scenario, settings=settings), tmp_path / "out", figures=False)
+    assert found.table("rounds").empty
 
 
 def test_gamma_by_latency_ends_in_time_with_the_largest_share() -> None:

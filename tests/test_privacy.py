@@ -152,6 +152,9 @@ def test_what_it_does_not_cover_is_said(tmp_path: Path) -> None:
         drawn = f"{{model: so-lora, rank: 2, allocation: uniform, mask: {mask}}}"
         assert "epsilon" not in said(f"fl.method={drawn}")
     assert "epsilon does not cover masks," in said("fl.method={model: so-lora, mask: random}")
+    served = ("fl.protocol={model: server}", "base_stations={count: 1}", "mac={model: cell}")
+    by_loss = said("fl.method={model: ecolora}", *served)
+    assert "epsilon does not cover shares of entries by the loss" in by_loss
     with pytest.raises(ScenarioError, match="privacy is for what devices release"):
         scenario(tmp_path, "fl.method={model: centralised}", "fl.topology={model: isolated}")
 

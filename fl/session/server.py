@@ -184,7 +184,7 @@ class ServerSession(AggregatorSession):
                 f"selection {self._protocol.selection.model} must select devices that may be "
                 f"selected, got {unknown[0]}"
             )
-        if self.trainer.plans:
+        if self.trainer.plans and selected:
             chosen = np.array(selected, dtype=np.int64)
             self.trainer.plan(
                 number, selected, reports.compute_s[chosen], reports.downlink_bps[chosen],

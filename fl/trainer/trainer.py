@@ -341,7 +341,10 @@ class Trainer:
         def make() -> Update:
             return self.channel.sent(self._updates.of(device, round_, state))
 
-        name = digest("sent", state.key, device, *self.channel.attack_key(device, round_))
+        name = digest(
+            "sent", state.key, device, *self.channel.attack_key(device, round_),
+            *planned(self.method, device, round_),
+        )  # fmt: skip
         return DerivedValue(name, (state,), make)
 
     def update_bytes(

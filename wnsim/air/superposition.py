@@ -99,7 +99,7 @@ def symbols_per_slot(setup: Setup) -> int:
     if count < 1:
         raise ValueError(
             f"over-the-air needs room for a symbol in each slot, of {seconds:g} s, got a band of "
-            f"{setup.world.bandwidth_hz:g} Hz"
+            f"{setup.world.bandwidth_hz:g} Hz and an overhead of {setup.mac.overhead}"
         )
     return count
 

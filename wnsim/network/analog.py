@@ -36,7 +36,8 @@ class Group:
 
     Attributes
     ----------
-    superposition : the sum, once all events have fired; none if it was not complete by the deadline
+    superposition : the sum, once all events have fired; none if it did not reach its target by the
+        deadline
     """
 
     events: list[simpy.Event]
@@ -173,7 +174,7 @@ class AnalogAir:
         if on_air.complete:
             on_air.group.superposition = found.superposition
         if received:
-            self._forward(received)
+            self._forward(on_air.group, received)
 
     def _attempt(
         self, on_air: _OnAir, place: int, start_ns: int, silent_ns: Ints, *, delivered: bool
@@ -196,12 +197,14 @@ class AnalogAir:
             access_ns=min(int(silent_ns[place]), on_air.end_ns - start_ns),
         )
 
-    def _forward(self, received: list[Delivery]) -> None:
+    def _forward(self, group: Group, received: list[Delivery]) -> None:
         """Forward a sum to its target: one message for all, over the backhaul if needed."""
         first, *others = received
 
         def follow(event: simpy.Event) -> None:
             transfer: Any = event.value
+            if not transfer.delivered:
+                group.superposition = None
             for other in others:
                 other.backhaul_ns = first.backhaul_ns
                 other.queued_since_ns = first.queued_since_ns

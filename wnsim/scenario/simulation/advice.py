@@ -94,6 +94,8 @@ def _uncovered(learning: Learning) -> list[str]:
     )
     if method.model in ("lori-s", "so-lora") and not drawn:
         sent.append("masks")
+    if method.model == "ecolora":
+        sent.append("shares of entries by the loss")
     if learning.inference is not None or learning.topology.model == "similarity":
         sent.append("prompt centroids")
     if not sent:
