@@ -44,6 +44,10 @@ def main() -> int:
         for name, all_of in [(n, known) for n in wanted] + [(n, methods) for n in named]:
             if name not in all_of:
                 raise ScenarioError(f"no {name!r} here; known: {', '.join(sorted(all_of))}")
+        if options.tasks is not None and not options.tasks.is_dir():
+            raise ScenarioError(
+                f"--tasks: must be a folder with one subfolder per task, got {options.tasks}"
+            )
         for field in () if options.page else (known[name] for name in wanted):
             chosen = [methods[name] for name in named if field.name in methods[name].fields]
             study.complete(

@@ -43,14 +43,15 @@ fl:
 @pytest.mark.parametrize("row", pd.read_csv(REFERENCE, comment="#").to_dict("records"))
 def test_epsilon_is_that_of_an_accountant(row: dict[str, Any]) -> None:
     """The accountant's own step is 1e-4."""
-    privacy = Privacy(noise_multiplier=row["noise_multiplier"], delta=row["delta"])
+    # Changes of two sets of examples are twice the bound apart.
+    privacy = Privacy(noise_multiplier=2 * row["noise_multiplier"], delta=row["delta"])
     assert epsilon_of(row["releases"], privacy) == pytest.approx(row["epsilon"], abs=2e-4)
 
 
 def test_epsilon_at_its_limits() -> None:
     assert epsilon_of(0, Privacy()) == 0.0
     # So much noise that delta holds without any epsilon.
-    assert epsilon_of(1, Privacy(noise_multiplier=1e6, delta=1e-2)) == 0.0
+    assert epsilon_of(1, Privacy(clip=1e-4, noise_multiplier=1e6, delta=1e-2)) == 0.0
     epsilons = [epsilon_of(number, Privacy(noise_multiplier=0.01)) for number in (1, 2, 1000)]
     assert epsilons == sorted(epsilons)
     assert all(map(math.isfinite, epsilons))
@@ -155,6 +156,8 @@ def test_what_it_does_not_cover_is_said(tmp_path: Path) -> None:
     served = ("fl.protocol={model: server}", "base_stations={count: 1}", "mac={model: cell}")
     by_loss = said("fl.method={model: ecolora}", *served)
     assert "epsilon does not cover shares of entries by the loss" in by_loss
+    with pytest.raises(ScenarioError, match=r"noise_multiplier, .* must be at most 1000"):
+        scenario(tmp_path, "fl.privacy={clip: 100, noise_multiplier: 100}")
     with pytest.raises(ScenarioError, match="privacy is for what devices release"):
         scenario(tmp_path, "fl.method={model: centralised}", "fl.topology={model: isolated}")
 

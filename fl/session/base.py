@@ -119,6 +119,7 @@ class Session:
     def forget(self, me: int) -> None:
         """Discard everything that a device has learned and received."""
         self.states[me] = self.trained[me] = None
+        self._throughput.pop(me, None)
         self.acknowledged = {
             (source, target) for source, target in self.acknowledged if target != me
         }

@@ -72,7 +72,9 @@ def delta_of(epsilon: float, noise_multiplier: float) -> float:
 
 
 def epsilon_of(releases: int, privacy: Privacy) -> float:
-    """Return epsilon of several releases of a device; 0 for none.
+    """Return epsilon of several releases of a device, whatever its examples are; 0 for none.
+
+    Clipped changes that follow from two sets of examples are up to twice the bound apart.
 
     Parameters
     ----------
@@ -81,7 +83,7 @@ def epsilon_of(releases: int, privacy: Privacy) -> float:
     """
     if releases == 0:
         return 0.0
-    multiplier = privacy.noise_multiplier / math.sqrt(releases)
+    multiplier = privacy.noise_multiplier / (2.0 * math.sqrt(releases))
     if delta_of(0.0, multiplier) <= privacy.delta:
         return 0.0
     most = 1.0

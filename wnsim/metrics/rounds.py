@@ -25,7 +25,7 @@ DEFINITIONS = {
     "round_airtime_s": "airtime of that update's successful transmissions [s]",
     "round_retransmission_s": "airtime of that update's failed transmissions [s]",
     "round_backhaul_s": "that update on the backhaul [s]",
-    "epsilon": "privacy loss of the most exposed device, with the delta of `fl.privacy`",
+    "epsilon": "local privacy loss of the most exposed device, with the delta of `fl.privacy`",
     "round_waiting_s": "waiting while no update that will be received is in transit [s]",
 }
 

@@ -171,9 +171,9 @@ class AnalogAir:
                 received.append(delivery)
             else:
                 self._finish(delivery, False, reason)
-        if on_air.complete:
-            on_air.group.superposition = found.superposition
+        # Parts of updates alone are no message that anybody forwards.
         if received:
+            on_air.group.superposition = found.superposition
             self._forward(on_air.group, received)
 
     def _attempt(

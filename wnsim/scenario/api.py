@@ -291,6 +291,8 @@ def run(
         raise ScenarioError(f"store_gib must be above 0 and below 1e9, got {store_gib}")
     if tables not in ("csv", "parquet"):
         raise ScenarioError(f"tables must be csv or parquet, got {tables!r}")
+    if follow is not None and not callable(follow):
+        raise ScenarioError(f"follow must be a function, got {follow!r}")
     wanted = scenario if isinstance(scenario, Plan) else load(scenario)
     if isinstance(wanted.scenario, Mapping) and jobs > 1:
         raise ScenarioError(f"jobs must be 1 for a scenario given by its keys, got {jobs}")
