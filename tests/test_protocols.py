@@ -36,6 +36,7 @@ class Wire:
     """A network of constant latency; see `wnsim.network.Network`."""
 
     forgets_leavers = False
+    analog = None
 
     def __init__(self, devices: int, latency_s: float) -> None:
         self.env = Clock()
