@@ -70,8 +70,9 @@ class AdaptedModel:
         _warn_of_weights_outside(model)
         self._head = output_layer(model)
         self.parameter_count = parameter_count(model)
-        embeddings = parameter_count(lm.get_input_embeddings())
-        self.inner_parameter_count = self.parameter_count - embeddings
+        embeddings = getattr(lm, "get_input_embeddings", None)
+        looked_up = 0 if embeddings is None else parameter_count(embeddings())
+        self.inner_parameter_count = self.parameter_count - looked_up
         self.modules: list[AdaptedLinear] = []
         layers = []
         for name, module in find(model, target_modules).items():

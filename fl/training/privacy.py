@@ -63,7 +63,7 @@ def delta_of(epsilon: float, noise_multiplier: float) -> float:
     Examples
     --------
     >>> round(delta_of(1.0, 1.0), 6)
-    0.126936
+    0.126937
     """
     mean = 1.0 / noise_multiplier
     low = log_ndtr(-mean / 2.0 - epsilon / mean)
