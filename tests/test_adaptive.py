@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,23 @@ def sent() -> tuple[Any, Any, Any]:
     adapter = replace(start, b=b, mask=mask)
     method.adapt(0, 2, 0.5)
     return method, adapter, method.update(adapter, 0, 2, False)
+
+
+def test_the_share_is_that_of_the_size_by_a_rule_or_of_the_whole(
+    make_trainer: Callable[..., Any],
+) -> None:
+    """Law: sizes grow in proportion from that of no entries; without a rule from zero."""
+    trainer = make_trainer(method=SoLora(rank=2, density=0.5, shared_a=True, adaptive=True))
+    cost, method = trainer.cost_model, trainer.method
+    whole = cost.size_bytes(False)
+    method.adapt(0, 1, 0.0)
+    least = cost.size_bytes_in(False, 0, 1)
+    for size, share in ((whole, 1.0), ((whole + least) / 2, 0.5), (least, 0.0), (1.0, 0.0)):
+        trainer.adapt(0, 1, np.array([size]))
+        assert method.planned(0, 1) == pytest.approx(share)
+    cost.is_by_rule = False  # as for a method of the user's
+    trainer.adapt(0, 2, np.array([whole / 4]))
+    assert method.planned(0, 2) == pytest.approx(0.25)
 
 
 def flat(parts: Any) -> Any:

@@ -254,7 +254,9 @@ class Trainer:
         adapt(self.method, device, round_, 0.0)
         least = self.cost_model.size_bytes_in(False, device, round_)
         whole = self.cost_model.size_bytes(False)
-        share = (best_size(capacities, whole) - least) / (whole - least)
+        # Without a rule for sizes, the share is that of the whole message.
+        fixed = least if least < whole else 0
+        share = (best_size(capacities, whole) - fixed) / (whole - fixed)
         adapt(self.method, device, round_, min(1.0, max(0.0, share)))
 
     @property

@@ -159,7 +159,6 @@ def _release(works: Sequence[LocalTraining], rows: FlatParameters, begin: torch.
             rows.trained[index, own] = work.release.apply(
                 begin[index, own], rows.trained[index, own], mask
             )
-    rows.refresh(len(works))
 
 
 def _step_ranges(counts: Sequence[int]) -> list[tuple[int, int, int]]:

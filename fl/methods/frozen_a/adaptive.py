@@ -20,7 +20,7 @@ from wnsim.core.units import Floats
 from ...adapters import Adapter, Layer
 from ...config import SoLora
 from ...updates.codec import Update
-from .density import largest_mask
+from .density import largest_masks
 from .frozen import FrozenMethod
 
 _TINY = 1e-30
@@ -73,12 +73,12 @@ class AdaptiveMethod(FrozenMethod):
         share = self.planned(device, round_)
         if share >= 1.0 or update.mask is None:
             return update
-        active = torch.cat([each.reshape(-1) for each in update.mask])
-        size = torch.cat([each.reshape(-1).float().abs() for each in update.b])
-        size = torch.where(active, size + _TINY, 0.0)
-        chosen = largest_mask(size, max(1, round(share * int(active.sum()))))
-        parts = chosen.split([each.numel() for each in update.mask])
-        mask = tuple(part.view(each.shape) for part, each in zip(parts, update.mask, strict=True))
+        sizes = [
+            torch.where(active, x.float().abs() + _TINY, 0.0)
+            for x, active in zip(update.b, update.mask, strict=True)
+        ]
+        active = sum(int(each.sum()) for each in update.mask)
+        mask = largest_masks(sizes, max(1, round(share * active)))
         b = tuple(torch.where(kept, x, 0.0) for x, kept in zip(update.b, mask, strict=True))
         return replace(update, b=b, mask=mask)
 

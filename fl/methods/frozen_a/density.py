@@ -143,3 +143,16 @@ def largest_mask(values: torch.Tensor, count: int) -> torch.Tensor:
     ties = (magnitudes == threshold).nonzero()[: count - int(mask.sum()), 0]
     mask[ties] = True
     return mask.reshape(values.shape)
+
+
+def largest_masks(matrices: Sequence[torch.Tensor], count: int) -> tuple[torch.Tensor, ...]:
+    """Return the masks of the entries of largest magnitude, by one threshold over all matrices.
+
+    Parameters
+    ----------
+    matrices : of any shapes
+    count : exact number of entries, over all of them
+    """
+    mask = largest_mask(torch.cat([each.reshape(-1) for each in matrices]), count)
+    parts = mask.split([each.numel() for each in matrices])
+    return tuple(part.reshape(each.shape) for part, each in zip(parts, matrices, strict=True))

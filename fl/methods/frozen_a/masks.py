@@ -18,7 +18,7 @@ from ...config import AdamW
 from ...engine.streams import key
 from ...training.local_steps import LocalTraining, train
 from .calibration import b_gradients, second_moments
-from .density import allocate, largest_mask, spectral_entropy
+from .density import allocate, largest_mask, largest_masks, spectral_entropy
 
 if TYPE_CHECKING:
     from ...models.language_model import Encoded
@@ -75,7 +75,5 @@ def trained_mask(
     """Return the mask of the largest entries of B over all layers after some training steps."""
     work = LocalTraining(adapter, None, batches, learning_rate)
     (found,) = train(model, [work], AdamW(), clip_norm=1.0)
-    flat = torch.cat([b.reshape(-1) for b in found.adapter.b])
-    mask = largest_mask(flat, max(1, round(density * flat.numel())))
-    parts = mask.split([b.numel() for b in adapter.b])
-    return tuple(part.reshape(b.shape) for part, b in zip(parts, adapter.b, strict=True))
+    entries = sum(b.numel() for b in adapter.b)
+    return largest_masks(found.adapter.b, max(1, round(density * entries)))

@@ -9,7 +9,7 @@ import torch
 
 from ...adapters import Adapter, Layer
 from ...adapters.adapter import shape_only
-from ..frozen_a.density import largest_mask
+from ..frozen_a.density import largest_masks
 
 Tensors = tuple[torch.Tensor, ...]
 
@@ -23,10 +23,8 @@ def largest_of_both(b: Tensors, a: Tensors, share: float) -> tuple[Tensors, Tens
     share : of the entries, over all layers and both factors
     """
     both = (*b, *a)
-    flat = torch.cat([each.reshape(-1) for each in both])
-    mask = largest_mask(flat, max(1, round(share * flat.numel())))
-    parts = mask.split([each.numel() for each in both])
-    masks = tuple(part.reshape(each.shape) for part, each in zip(parts, both, strict=True))
+    entries = sum(each.numel() for each in both)
+    masks = largest_masks(both, max(1, round(share * entries)))
     return masks[: len(b)], masks[len(b) :]
 
 
