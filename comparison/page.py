@@ -146,6 +146,11 @@ def _table(field: Field, lines: Sequence[Line]) -> str:
         marks = ("B", "offered_bytes"), ("s", "simulated_s")
         cells.append(", ".join(mark for mark, cost in marks if on[cost][place]))
         rows.append(cells)
+    return _markdown(heads, rows)
+
+
+def _markdown(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table."""
     text = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
     return "\n".join([*text, *("| " + " | ".join(row) + " |" for row in rows)]) + "\n"
 
@@ -162,28 +167,22 @@ def _by_task(lines: Sequence[Line], rows: Rows) -> list[str]:
     heads = ["method", *(f"{task}, {rule}" for task in tasks for rule in rules)]
     untrained = table.drop_duplicates(["seed", "task"])
 
-    def cells(of: pd.DataFrame, prefix: str) -> list[str]:
-        return [
-            _cell(points * of.loc[of["task"] == task, f"{prefix}{column}"])
-            for task in tasks
-            for column in rules.values()
-        ]
+    def row(name: str, of: pd.DataFrame, columns: Sequence[str]) -> list[str]:
+        by_task = [of[of["task"] == task] for task in tasks]
+        return [name, *(_cell(points * each[column]) for each in by_task for column in columns)]
 
-    frequent = [
-        _cell(points * untrained.loc[untrained["task"] == task, "majority_accuracy"])
-        for task in tasks
-        for _ in rules
+    columns = list(rules.values())
+    body = [
+        row("most frequent answer", untrained, ["majority_accuracy"] * len(columns)),
+        row("untrained", untrained, [f"untrained_{column}" for column in columns]),
     ]
-    body = [["most frequent answer", *frequent], ["untrained", *cells(untrained, "untrained_")]]
-    body += [
-        [line.entry.name, *cells(table[table["method"] == line.entry.name], "")] for line in lines
-    ]
-    text = ["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads)]
+    names = [line.entry.name for line in lines]
+    body += [row(name, table[table["method"] == name], columns) for name in names]
     said = (
         "Accuracy on each task over all devices, by the mean log-likelihood per token of a choice, "
         "which decides the table above, and by the sum:\n"
     )
-    return [said, "\n".join([*text, *("| " + " | ".join(row) + " |" for row in body)]) + "\n"]
+    return [said, _markdown(heads, body)]
 
 
 def _front(lines: Sequence[Line], cost: str) -> list[bool]:
