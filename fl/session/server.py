@@ -302,21 +302,23 @@ class ServerSession(AggregatorSession):
             self._averages += 1
         return group.devices
 
-    def _average_received(self, this: _Round, selected: Sequence[int]) -> None:
-        """Average the updates of a round that have arrived and are counted."""
+    def _counted_updates(self, this: _Round) -> list[ReceivedUpdate]:
+        """Return the updates of a round that have arrived one by one and are counted."""
         if this.group is not None:
-            counted = self._average_group(this.group)
-            age = self._last.age + 1
-            age[counted] = 0
-            self._last = LastRound(tuple(selected), tuple(counted), age, self._last.distance)
-            return
+            return []
         current = self.take_updates(self._server, this.number)[: this.count]
-        received = [
+        return [
             self.receive(self._server, each)
             for each in sorted(current, key=lambda each: each.device)
         ]
-        before, counted = self._average, [each.device for each in received]
-        if received:
+
+    def _average_received(self, this: _Round, selected: Sequence[int]) -> None:
+        """Average the updates of a round that have arrived and are counted."""
+        before, received = self._average, self._counted_updates(this)
+        counted = [each.device for each in received]
+        if this.group is not None:
+            counted = self._average_group(this.group)
+        elif received:
             weights = [self.trainer.weight(each.device) for each in received]
             updates = [each.update for each in received]
             self._average = self.trainer.average(updates, weights, before)
