@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from wnsim.channel import LogDistance, Rayleigh
 from wnsim.core.transfer import Message, Transfer
 from wnsim.core.units import SPEED_OF_LIGHT_MPS, dbm_to_w, thermal_noise_w
 from wnsim.mac import Cell, Ideal, Reuse, Tdma
+from wnsim.mobility import Static
 from wnsim.network import Backhaul, Network
 from wnsim.scenario.simulation.build import build_world
 from wnsim.scenario.simulation.simulate import network_of
@@ -123,6 +125,43 @@ def test_protection_keeps_a_loud_neighbor_waiting(make_network: Make) -> None:
     assert second.started_s >= first.ended_s
     first, second = run(make_network(positions, mac=Reuse(protection_ratio_db=10)), messages)
     assert first.started_s == second.started_s == 0.0
+
+
+class Parting:
+    """A pair of devices that stays, and another one that moves away at 50 m/s."""
+
+    names = ("0", "1", "2", "3")
+    max_speed_mps = 50.0
+    _still = Static(
+        layout="given", positions_m=((0.0, 0.0), (50.0, 0.0), (0.0, 100.0), (50.0, 100.0))
+    ).motion(4, (1e4, 1e4), 1)
+
+    def position_m(self, devices: Any, t_s: Any) -> Any:
+        places_m = self._still.position_m(devices, t_s).copy()
+        places_m[np.asarray(devices) > 1, :, 1] += 50.0 * np.asarray(t_s)
+        return places_m
+
+    def present(self, devices: Any, t_s: Any) -> Any:
+        return np.ones((np.size(devices), np.size(t_s)), dtype=bool)
+
+    def next_change_s(self, t_s: float) -> float:
+        return np.inf
+
+    def presence_end_s(self, device: int, t_s: float) -> float:
+        return np.inf
+
+
+@pytest.mark.parametrize("engine", ["windowed", "packet"])
+def test_protection_ends_when_the_neighbor_is_far_enough(make_network: Make, engine: str) -> None:
+    """Law: with 20 dB of protection, the other pair may start 10 d away, at 500 m or 8 s."""
+    network = make_network(motion=Parting(), mac=Reuse(protection_ratio_db=20), engine=engine)
+    messages = [Message(0, 1, 10**9, 60.0), Message(2, 3, 10**6, 60.0)]
+    first, second = run(network, messages)
+    # Distances between receivers and the other transmitters, of 50 and y m; d'^2 = 100 d^2.
+    allowed_s = (np.sqrt(100.0 * 50.0**2 - 50.0**2) - 100.0) / 50.0
+    # The graph of neighbors is renewed whenever a device may have moved by a few meters.
+    assert allowed_s <= second.started_s <= allowed_s + 0.3
+    assert second.ended_s < first.ended_s
 
 
 def test_through_a_base_station(make_network: Make) -> None:

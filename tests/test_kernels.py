@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import math
 import os
 import subprocess
 import sys
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from wnsim.channel.path_loss import PATH_LOSS
 from wnsim.channel.plane_waves import PlaneWaves
 from wnsim.channel.propagation_scene import terms_of
 from wnsim.core.units import db_to_linear, linear_to_db
-from wnsim.kernels import gains, link_geometry, link_states, plane_waves, random_fields
+from wnsim.kernels import gains, link_geometry, link_states, plane_waves, random_fields, sidelink
 from wnsim.phy import NrMcs, Slots
 from wnsim.phy.nr import NrModem
 from wnsim.phy.nr_arrays import NrModemOfArrays
@@ -292,6 +294,85 @@ def test_waves_are_stratified_draws() -> None:
         assert np.array_equal(table[:, column], expected)
     assert np.array_equal(table[:, 3], halves[3])
     assert np.array_equal(order, np.take_along_axis(ranks[0], ranks[1], axis=-1))
+
+
+def test_a_direct_wave_is_as_on_arrays() -> None:
+    draws = np.random.default_rng(3)
+    links, chunks, samples, bands, per_m, share = 4, 3, 20, 2, 19.7, 0.8
+    edges_m = draws.uniform(-300.0, 300.0, (links, chunks + 1, 2))
+    shape = (links, chunks * samples, bands)
+    values = draws.normal(size=shape) + 1j * draws.normal(size=shape)
+    part = np.arange(samples)[:, None] / samples
+    apart_m = edges_m[:, :-1, None] + part * np.diff(edges_m, axis=1)[:, :, None]
+    turn = per_m * np.hypot(*np.moveaxis(apart_m.reshape(links, -1, 2), -1, 0))
+    expected = np.sqrt(share) * np.exp(-2j * np.pi * turn)[..., None] + np.sqrt(1 - share) * values
+    plane_waves.add_direct(values, edges_m, samples, per_m, np.sqrt(share), np.sqrt(1 - share))
+    assert np.abs(values - expected).max() < 5e-7
+
+
+@pytest.mark.parametrize("keeps", [False, True])
+def test_the_resources_of_a_grant_are_as_on_arrays(keeps: bool) -> None:
+    draws = np.random.default_rng(6)
+    base, begin, until, period = 900, 1000, 1400, 60
+    for periods in (1, 3, 50):
+        slots = 980 + draws.choice(period, 7, replace=False)
+        channels = draws.integers(0, 5, 7)
+        channel, announced = np.full(until - base, -1, np.int16), np.zeros(until - base, bool)
+        sidelink.enter(
+            channel, announced, base, begin, slots, channels, period, periods, keeps
+        )  # fmt: skip
+        number = np.arange(periods)
+        used = slots[:, None] + period * number
+        inside = (used >= begin) & (used < until)
+        expected, more = np.full(channel.shape, -1), np.zeros(channel.shape, bool)
+        expected[used[inside] - base] = np.broadcast_to(channels[:, None], used.shape)[inside]
+        more[used[inside] - base] = np.broadcast_to(
+            keeps | (number + 1 < periods), used.shape
+        )[inside]  # fmt: skip
+        assert np.array_equal(channel, expected)
+        assert np.array_equal(announced, more)
+
+
+@pytest.mark.parametrize("fluid", [False, True])
+def test_records_of_blocks_are_as_on_arrays(fluid: bool) -> None:
+    draws = np.random.default_rng(7)
+    rows, blocks, outcomes, slot_ns = 40, 30, 5, 1_000_000
+    kind = draws.integers(0, outcomes, (rows, blocks)).astype(np.int8)
+    bits = np.where(kind % 2 == 1, draws.integers(0, 4000, kind.shape), 0)
+    heard, ratio, possible = draws.random(kind.shape) < 0.7, *draws.random((2, *kind.shape))
+    start = draws.integers(0, 99, (2, rows)), draws.integers(0, 9, (rows, outcomes))
+    snr, capacity = draws.random((2, rows))
+    sent = kind != 0
+    added = (
+        (start[0][0], bits), (start[0][1], sent & heard),
+        (start[1], (kind[..., None] == np.arange(outcomes)) & sent[..., None]),
+        (snr, np.where(sent, ratio, 0.0)), (capacity, np.where(sent, possible, 0.0)),
+    )  # fmt: skip
+    found = sidelink.running_sums(bits, kind, heard, ratio, possible, *start[0], *start[1:], snr,
+                                  capacity, 0)  # fmt: skip
+    for (first, more), sums in zip(added, found, strict=True):
+        expected = np.cumsum(
+            np.concatenate([first[:, None], more], axis=1), axis=1, dtype=first.dtype
+        )
+        assert np.array_equal(sums, expected)
+
+    acked, size = start[0][0], draws.integers(100, 80_000, rows)
+    slots = np.sort(draws.choice(500, blocks, replace=False)) + 7
+    limit = draws.integers(50, 600, rows) * slot_ns
+    done, due = sidelink.complete(bits, acked, size, limit, slots, slot_ns, fluid)
+    for row in range(rows):
+        over = np.flatnonzero(acked[row] + bits[row].cumsum() >= size[row])
+        ends_ns, block = limit[row] + 1, -1
+        if over.size:
+            block = over[0]
+            ends_ns = (slots[block] + 1) * slot_ns
+            if fluid:
+                missing = int(size[row] - acked[row] - bits[row, :block].sum())
+                share = Fraction(missing, int(max(bits[row, block], 1)))
+                ends_ns += math.ceil(share * slot_ns) - slot_ns
+        in_time = ends_ns <= limit[row]
+        assert (done[row], due[row]) == ((block, ends_ns) if in_time else (-1, limit[row]))
+    assert 0 < (done >= 0).sum() < rows
 
 
 @pytest.mark.parametrize("path", sorted(KERNELS.glob("*.py")), ids=lambda path: path.stem)

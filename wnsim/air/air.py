@@ -141,8 +141,12 @@ class Air:
         self._boundary_ns = None
         if self._spatial_reuse is not None and self._spatial_reuse.refresh(now):
             # In one batch, for all receivers that may be evaluated during this interval.
-            attempts = [*self._queues.waiting(), *self._transmissions]
+            waiting = self._queues.waiting()
+            attempts = [*waiting, *self._transmissions]
             self._spatial_reuse.prepare({attempt.target for attempt in attempts}, now)
+            # What was held back before may be compatible now.
+            self._spatial_reuse.renew()
+            self._queues.mark_changed(attempt.source for attempt in waiting)
         started = self._queues.admit(self._blocked, self._prepare, self._start)
         if self.rules.margin_db is not None:
             set_powers(started, self.setup, now // self.slot_ns, self.rules.margin_db)

@@ -53,6 +53,13 @@ class SpatialReuse:
         self._until_ns, self._interferers = until_ns, {}
         return True
 
+    def renew(self) -> None:
+        """Block the nodes that exceed a threshold on the air in the new interference graph."""
+        self._blocked.clear()
+        for attempt in self._blocks:
+            self._blocks[attempt] = self._interfering(attempt)
+            self._blocked.update(self._blocks[attempt])
+
     def prepare(self, receivers: Iterable[int], now_ns: int) -> None:
         """Compute the audible sets of some receivers in one batch, before all other queries."""
         self._graph.prepare(receivers, now_ns)

@@ -12,8 +12,10 @@ import math
 
 import numpy as np
 
+from wnsim import kernels
 from wnsim.channel.plane_waves import Complexes, PlaneWaves
 from wnsim.core.units import SPEED_OF_LIGHT_MPS, Floats, Ints
+from wnsim.kernels.layout import plain
 
 # Natural logarithms of the power between which the mapping is tabulated, and the step. A
 # Rayleigh power is below the first with a probability of 1e-16, and of M waves at most M.
@@ -50,7 +52,8 @@ class Direct:
         """Return the channel's amplitude at any instants; see `fading.Process`."""
         values = self._scattered.response(source, target, x_source_m, x_target_m, t_s)
         apart_m = np.asarray(x_source_m) - np.asarray(x_target_m)
-        return self._add(values, apart_m[..., 0], apart_m[..., 1])
+        phase = self._wave_number * np.sqrt(apart_m[..., 0] ** 2 + apart_m[..., 1] ** 2)
+        return self._rest * values + (self._amplitude * np.exp(-1j * phase))[..., None]
 
     def response_grid(
         self,
@@ -66,19 +69,10 @@ class Direct:
         values = self._scattered.response_grid(
             source, target, x_source_m, x_target_m, first_chunk, chunk_s, samples_per_chunk
         )
-        apart_m = x_source_m - x_target_m
-        part = np.arange(samples_per_chunk) / samples_per_chunk
-        start_m, chord_m = apart_m[:, :-1, None], np.diff(apart_m, axis=1)[:, :, None]
-        x_m = start_m[..., 0] + part * chord_m[..., 0]
-        y_m = start_m[..., 1] + part * chord_m[..., 1]
-        return self._add(values, x_m.reshape(len(values), -1), y_m.reshape(len(values), -1))
-
-    def _add(self, values: Complexes, x_m: Floats, y_m: Floats) -> Complexes:
-        """Add the direct wave to scattered waves (L, T, B), for ends at distances (L, T) [m]."""
-        phase = self._wave_number * np.sqrt(x_m**2 + y_m**2)
-        values *= self._rest
-        values.real += (self._amplitude * np.cos(phase))[..., None]
-        values.imag -= (self._amplitude * np.sin(phase))[..., None]
+        kernels.plane_waves.add_direct(
+            values, plain(x_source_m - x_target_m), samples_per_chunk, self._wave_number / math.tau,
+            self._amplitude, self._rest,
+        )  # fmt: skip
         return values
 
 

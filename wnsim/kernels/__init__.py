@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         philox,
         plane_waves,
         random_fields,
+        sidelink,
         slots,
     )
 
@@ -41,6 +42,7 @@ __all__ = [
     "philox",
     "plane_waves",
     "random_fields",
+    "sidelink",
     "slots",
 ]
 

@@ -82,7 +82,8 @@ def response_grid(
     first_re, first_im, leap_re, leap_im = (
         np.empty_like(first), np.empty_like(first), np.empty_like(leap), np.empty_like(leap),
     )  # fmt: skip
-    lanes_re, lanes_im = np.empty(_LANES, np.float32), np.empty(_LANES, np.float32)
+    lanes_re, lanes_im = np.empty_like(first), np.empty_like(first)
+    sums = np.empty(2 * _LANES, np.float32)
     padded = -(-samples // _LANES) * _LANES
     real, imaginary = np.empty(padded, np.float32), np.empty(padded, np.float32)
     for link in range(rows.size):
@@ -101,15 +102,11 @@ def response_grid(
             _fill_phasors(leap, leap_re, leap_im)
             begin = chunk * samples
             for band in range(bands):
-                real[:], imaginary[:] = _ZERO, _ZERO
-                for wave in range(waves):
-                    some = slice(wave * _LANES, (wave + 1) * _LANES)
-                    some_re, some_im = first_re[some], first_im[some]
-                    if not flat:
-                        c = coefficients[row, band, wave]
-                        _scale(some_re, some_im, c.real, c.imag, lanes_re, lanes_im)
-                        some_re, some_im = lanes_re, lanes_im
-                    _add(some_re, some_im, leap_re[wave], leap_im[wave], real, imaginary)
+                if flat:
+                    _sum(first_re, first_im, leap_re, leap_im, sums, real, imaginary)
+                else:
+                    _scale(first_re, first_im, coefficients[row, band], lanes_re, lanes_im)
+                    _sum(lanes_re, lanes_im, leap_re, leap_im, sums, real, imaginary)
                 for sample in range(samples):
                     values[link, begin + sample, band] = complex(
                         scale * real[sample], scale * imaginary[sample]
@@ -162,6 +159,45 @@ def power_grid(
                 power = value.real * value.real + value.imag * value.imag
                 result[link, instant, band] = gain * power
     return result
+
+
+@compiled
+def add_direct(
+    values: NDArray[np.complex128],
+    apart_m: Floats,
+    samples: int,
+    per_m: float,
+    amplitude: float,
+    rest: float,
+) -> None:
+    """Add a direct wave to scattered ones; see `wnsim.channel.processes.Direct`.
+
+    Parameters
+    ----------
+    values : (L, C S, B) amplitudes of the scattered waves, and of both as the result
+    apart_m : (L, C + 1, 2) difference of the ends' positions at the edges of C chunks
+    samples : S, per chunk
+    per_m : waves per meter
+    amplitude, rest : of the direct wave, and factor of the scattered ones
+    """
+    turn = np.empty(samples, np.float32)
+    cosine, sine = np.empty_like(turn), np.empty_like(turn)
+    for link in range(values.shape[0]):
+        for chunk in range(apart_m.shape[1] - 1):
+            x_m, y_m = apart_m[link, chunk, 0], apart_m[link, chunk, 1]
+            change_x_m = apart_m[link, chunk + 1, 0] - x_m
+            change_y_m = apart_m[link, chunk + 1, 1] - y_m
+            for sample in range(samples):
+                share = sample / samples
+                away_x_m, away_y_m = x_m + share * change_x_m, y_m + share * change_y_m
+                angle = per_m * math.sqrt(away_x_m * away_x_m + away_y_m * away_y_m)
+                turn[sample] = np.float32(angle - np.floor(angle + 0.5))
+            _fill_phasors(turn, cosine, sine)
+            for sample in range(samples):
+                direct = complex(amplitude * cosine[sample], -amplitude * sine[sample])
+                for band in range(values.shape[2]):
+                    place = chunk * samples + sample
+                    values[link, place, band] = rest * values[link, place, band] + direct
 
 
 @compiled
@@ -261,29 +297,40 @@ def _fill_phasors(turn: Singles, cosine: Singles, sine: Singles) -> None:
 
 @compiled
 def _scale(
-    first_re: Singles, first_im: Singles, re: float, im: float, lanes_re: Singles, lanes_im: Singles
+    first_re: Singles,
+    first_im: Singles,
+    coefficients: NDArray[np.complex64],
+    lanes_re: Singles,
+    lanes_im: Singles,
 ) -> None:
-    """Fill in amplitudes times a coefficient."""
-    for lane in range(_LANES):
-        lanes_re[lane] = first_re[lane] * re - first_im[lane] * im
-        lanes_im[lane] = first_re[lane] * im + first_im[lane] * re
+    """Fill in the first samples of waves, times their coefficients."""
+    for wave in range(coefficients.size):
+        re, im = coefficients[wave].real, coefficients[wave].imag
+        for place in range(wave * _LANES, (wave + 1) * _LANES):
+            lanes_re[place] = first_re[place] * re - first_im[place] * im
+            lanes_im[place] = first_re[place] * im + first_im[place] * re
 
 
 @compiled
-def _add(
+def _sum(
     lanes_re: Singles,
     lanes_im: Singles,
-    leap_re: float,
-    leap_im: float,
+    leap_re: Singles,
+    leap_im: Singles,
+    sums: Singles,
     real: Singles,
     imaginary: Singles,
 ) -> None:
-    """Add a wave to the samples of a chunk, some at a time."""
+    """Fill in the sums of all waves, some samples at a time; the waves advance with them."""
     for begin in range(0, real.size, _LANES):
-        some_re, some_im = real[begin : begin + _LANES], imaginary[begin : begin + _LANES]
+        sums[:] = _ZERO
+        for wave in range(leap_re.size):
+            by_re, by_im, at = leap_re[wave], leap_im[wave], wave * _LANES
+            for lane in range(_LANES):
+                re, im = lanes_re[at + lane], lanes_im[at + lane]
+                sums[lane] += re
+                sums[_LANES + lane] += im
+                lanes_re[at + lane] = re * by_re - im * by_im
+                lanes_im[at + lane] = re * by_im + im * by_re
         for lane in range(_LANES):
-            re, im = lanes_re[lane], lanes_im[lane]
-            some_re[lane] += re
-            some_im[lane] += im
-            lanes_re[lane] = re * leap_re - im * leap_im
-            lanes_im[lane] = re * leap_im + im * leap_re
+            real[begin + lane], imaginary[begin + lane] = sums[lane], sums[_LANES + lane]

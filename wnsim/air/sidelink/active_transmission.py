@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from wnsim import kernels
 from wnsim.air.setup import Setup
 from wnsim.air.transmission import Attempt, Transmission
 from wnsim.core.invariants import half_duplex_violation
 from wnsim.core.units import NS_PER_S, Floats, Ints, to_s
+from wnsim.kernels.layout import plain
 from wnsim.mac.sidelink import Sidelink
 from wnsim.phy.modem import (
     IDLE,
@@ -30,7 +31,6 @@ _BY_ATTEMPT = (
     "snr", "capacity", "estimated", "sinr", "bits", "kind", "end_state", "end_accumulated", "done",
     "due",
 )  # fmt: skip
-_Number = TypeVar("_Number", np.int64, np.float64)
 _NEVER = np.iinfo(np.int64).max
 
 
@@ -144,17 +144,10 @@ class ActiveTransmission:
         slot_ns = self._setup.modem.slot_ns
         if self._times == 1:
             self._check_half_duplex(bits)
-        each = np.arange(self.size.size)
-        acked = np.cumsum(bits, axis=1) + self.acked[:, None]
-        reached = acked >= self.size[:, None]
-        done = np.where(reached.any(axis=1), reached.argmax(axis=1), -1)
-        complete = (self.slots[done] + 1) * slot_ns
-        if self._setup.modem.fluid:
-            last = np.maximum(bits[each, done], 1)
-            missing = self.size - (acked[each, done] - bits[each, done])
-            complete = complete + -(-missing * slot_ns // last) - slot_ns
-        self.done = np.where(complete <= self.limit, done, -1)
-        self.due = np.where(self.done >= 0, complete, self.limit)
+        self.done, self.due = kernels.sidelink.complete(
+            plain(bits), self.acked, self.size, self.limit, self.slots, slot_ns,
+            self._setup.modem.fluid,
+        )  # fmt: skip
         self._sums = None
 
     def _check_half_duplex(self, bits: Ints) -> None:
@@ -173,9 +166,10 @@ class ActiveTransmission:
             if self._setup.trace:
                 for attempt, row in self.attempts.items():
                     self._trace(attempt, row, self.slots.size)
-            self.acked, self.counts = sums.acked[:, -1], sums.counts[:, -1]
-            self.listened, self.on_air = sums.listened[:, -1], self.on_air + self.slots.size
-            self.snr, self.capacity = sums.snr[:, -1], sums.capacity[:, -1]
+            self.acked, self.counts = sums.acked[:, -1].copy(), sums.counts[:, -1].copy()
+            self.listened = sums.listened[:, -1].copy()
+            self.on_air = self.on_air + self.slots.size
+            self.snr, self.capacity = sums.snr[:, -1].copy(), sums.capacity[:, -1].copy()
             self.state, self.accumulated = self.end_state, self.end_accumulated
             self.blocks_sent += self.slots.size
         self.reset()
@@ -221,16 +215,14 @@ class ActiveTransmission:
     def _summed(self) -> _Sums:
         """Return the cumulative counters, added block by block."""
         if self._sums is None:
-            sent = self.kind != IDLE
             possible = efficiency(self.sinr) * self._possible * self._share
-            outcomes = (self.kind[..., None] == np.arange(OUTCOMES)) & sent[..., None]
             self._sums = _Sums(
-                _after(self.acked, self.bits),
-                _after(self.listened, sent & (self.sinr[..., 0] > 0.0)),
-                _after(self.counts, outcomes),
-                _after(self.snr, np.where(sent, mean_of_bands(self.sinr), 0.0)),
-                _after(self.capacity, np.where(sent, possible, 0.0)),
-            )
+                *kernels.sidelink.running_sums(
+                    plain(self.bits), plain(self.kind), self.sinr[..., 0] > 0.0,
+                    plain(mean_of_bands(self.sinr)), possible, self.acked, self.listened,
+                    self.counts, self.snr, self.capacity, IDLE,
+                )
+            )  # fmt: skip
         return self._sums
 
     def _trace(self, attempt: Attempt, row: int, count: int) -> None:
@@ -239,8 +231,3 @@ class ActiveTransmission:
         received_bits = np.flatnonzero(bits)
         instants_ns = (self.slots[received_bits] + 1) * self._setup.modem.slot_ns
         attempt.progress.append((instants_ns, bits[received_bits]))
-
-
-def _after(start: NDArray[_Number], added: NDArray[Any]) -> NDArray[_Number]:
-    """Return cumulative sums (M, A + 1, ...) of increments (M, A, ...) from a start (M, ...)."""
-    return np.cumsum(np.concatenate([start[:, None], added], axis=1), axis=1, dtype=start.dtype)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from wnsim import kernels
 from wnsim.air.sidelink.grants import Grant
 from wnsim.core.units import Floats, Ints
 from wnsim.mac.sidelink import Sidelink
@@ -53,16 +54,10 @@ class Occupancy:
 
     def fill(self, node: int, grant: Grant, slot: int) -> None:
         """Enter the resources of a node's grant from a slot on."""
-        period, until = grant.period_slots, self.base + self.channel.shape[1]
-        first = max((slot - int(grant.slots.max())) // period, 0)
-        last = min((until - int(grant.slots.min())) // period + 1, grant.periods)
-        number = np.arange(first, max(last, first))
-        slots = grant.slots[:, None] + period * number
-        inside = (slots >= slot) & (slots < until)
-        offset = slots[inside] - self.base
-        self.channel[node, offset] = np.repeat(grant.channels, inside.sum(axis=1))
-        more = np.broadcast_to((number + 1 < grant.periods) | grant.keeps, slots.shape)
-        self._announced[node, offset] = more[inside]
+        kernels.sidelink.enter(
+            self.channel[node], self._announced[node], self.base, slot, grant.slots,
+            grant.channels, grant.period_slots, grant.periods, grant.keeps,
+        )  # fmt: skip
 
     def used(self, node: int, slot: int) -> tuple[Ints, Ints]:
         """Return the slots from one on in which a node transmits, and the subchannels."""

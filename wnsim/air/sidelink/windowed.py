@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -242,49 +242,38 @@ class SidelinkWindowed(Air):
 
     def _compute(self, actives: list[ActiveTransmission], slot: int) -> None:
         """Compute the outcome of the blocks of some transmissions from a slot on."""
-        occupancy = self._occupancy
+        occupancy, bands = self._occupancy, self.setup.world.channel.subbands
         for active in actives:
             active.compact()
         plans = [occupancy.used(active.source, slot) for active in actives]
-        sizes = [
-            len(active.attempts) * slots.size
+        shapes = [
+            (len(active.attempts), slots.size)
             for active, (slots, _) in zip(actives, plans, strict=True)
         ]
-        if sum(sizes):
-            source = np.repeat([active.source for active in actives], sizes)
-            target, when, channel = (
-                np.concatenate(parts)
-                for parts in zip(
-                    *(
-                        (
-                            np.repeat(active.targets, slots.size),
-                            np.tile(slots, len(active.attempts)),
-                            np.tile(channels, len(active.attempts)),
-                        )
-                        for active, (slots, channels) in zip(actives, plans, strict=True)
-                    ),
-                    strict=True,
-                )
-            )
+        edges = np.cumsum([0, *(attempts * blocks for attempts, blocks in shapes)])
+        parts = [slice(begin, end) for begin, end in pairwise(edges.tolist())]
+        if edges[-1]:
+            source, target, when, channel = np.empty((4, edges[-1]), dtype=np.int64)
+            for active, part, shape, (slots, channels) in zip(
+                actives, parts, shapes, plans, strict=True
+            ):
+                source[part] = active.source
+                target[part].reshape(shape)[:] = active.targets[:, None]
+                when[part].reshape(shape)[:], channel[part].reshape(shape)[:] = slots, channels
             estimated = self._receptions.estimated(source, target, when)
             actual = self._receptions.actual(occupancy, source, target, when, channel)
         else:
-            estimated = actual = np.zeros((0, self.setup.world.channel.subbands))
-        edges = np.cumsum([0, *sizes])
-        for number, (active, (slots, _)) in enumerate(zip(actives, plans, strict=True)):
-            part = slice(edges[number], edges[number + 1])
-            shape = (len(active.attempts), slots.size, estimated.shape[1])
-            expected = estimated[part].reshape(shape)
+            estimated = actual = np.zeros((0, bands))
+        for active, part, shape, (slots, _) in zip(actives, parts, shapes, plans, strict=True):
+            expected, true = (each[part].reshape(*shape, bands) for each in (estimated, actual))
             if shape[0] > 1:
                 expected = np.broadcast_to(
-                    multicast_quality(expected, active.transmission.quantile), shape
+                    multicast_quality(expected, active.transmission.quantile), expected.shape
                 )
             kept = int(np.searchsorted(active.slots, slot))
             active.slots = np.concatenate([active.slots[:kept], slots])
             active.estimated = np.concatenate([active.estimated[:, :kept], expected], axis=1)
-            active.sinr = np.concatenate(
-                [active.sinr[:, :kept], actual[part].reshape(shape)], axis=1
-            )
+            active.sinr = np.concatenate([active.sinr[:, :kept], true], axis=1)
         sending = [active for active in actives if active.slots.size]
         if sending:
             self._run_modem(sending)
@@ -301,14 +290,14 @@ class SidelinkWindowed(Air):
         estimated, ratio = np.ones((*shape, bands)), np.ones((*shape, bands))
         decoded, number = np.zeros(shape, dtype=np.bool_), np.zeros(shape, dtype=np.int64)
         source, target = np.zeros((shape[0], 1), dtype=np.int64), np.zeros(shape[0], np.int64)
+        state = np.empty(shape[0], dtype=modem.memory)
         for place, active in enumerate(actives):
             part, columns = slice(rows[place], rows[place + 1]), slice(active.slots.size)
             estimated[part, columns], ratio[part, columns] = active.estimated, active.combined()
             decoded[part, columns], number[part, columns] = active.decoded(), active.slots
-            source[part], target[part] = active.source, active.targets
+            source[part], target[part], state[part] = active.source, active.targets, active.state
         draws = uniforms(self.setup.error_key, source, target[:, None], number)
         share = np.full(shape, 1.0 / self._mac.subchannels)
-        state = np.concatenate([active.state for active in actives])
         outcome = modem.scan(state, Slots(estimated, ratio, share, decoded, draws))
         for place, active in enumerate(actives):
             part, columns = slice(rows[place], rows[place + 1]), slice(active.slots.size)
