@@ -53,7 +53,8 @@ class Direct:
         values = self._scattered.response(source, target, x_source_m, x_target_m, t_s)
         apart_m = np.asarray(x_source_m) - np.asarray(x_target_m)
         phase = self._wave_number * np.sqrt(apart_m[..., 0] ** 2 + apart_m[..., 1] ** 2)
-        return self._rest * values + (self._amplitude * np.exp(-1j * phase))[..., None]
+        direct: Complexes = self._amplitude * np.exp(-1j * phase)
+        return self._rest * values + direct[..., None]
 
     def response_grid(
         self,
