@@ -46,7 +46,7 @@ Side = Annotated[float, Field(ge=1, le=1e7)]
 
 def family(members: Mapping[str, type], title: str, protocol: type) -> Any:
     """Return the union type of a family's members, discriminated by `model`."""
-    choice: Any = Union.__getitem__(tuple(members.values()))
+    choice: Any = Union[tuple(members.values())]  # noqa: UP007 - a union of a tuple has no other form
     return Annotated[choice, Family(title, protocol)]
 
 
