@@ -93,6 +93,7 @@ TRANSFERS = [
         carried_bytes=180,
         blocks=17,
     ),
+    transfer("0", "1", 9.0, 9.5, round=1, kind="query"),
     transfer("0", "1", 0.0, 1.0, kind="background", size_bytes=7000),
 ]
 ROUNDS = [
@@ -139,6 +140,12 @@ ENERGY = [
     }
     for time_s, tx in ((0.0, 0.0), (9.0, 1.0), (14.0, 2.0)) for device in ("0", "1")
 ]  # fmt: skip
+QUERIES = [
+    {"round": 1, "answered": True, "latency_s": 9.0, "accuracy": 0.1, "accuracy_alone": 0.1},
+    {"round": 2, "answered": True, "latency_s": 1.0, "accuracy": 0.8, "accuracy_alone": 0.2},
+    {"round": 2, "answered": False, "latency_s": None, "accuracy": 0.9, "accuracy_alone": 0.3},
+    {"round": 2, "answered": True, "latency_s": 2.0, "accuracy": 0.6, "accuracy_alone": 0.1},
+]
 TARGETS = [{"accuracy": 0.5, "crossing": "smoothed"}, {"accuracy": 0.8, "crossing": "smoothed"}]
 
 
@@ -154,7 +161,7 @@ def metrics(tmp_path: Path) -> dict[str, int | float]:
     ]  # fmt: skip
     tables = {
         "transfers": TRANSFERS, "rounds": ROUNDS, "evaluations": rows, "devices": DEVICES,
-        "clusters": CLUSTERS, "targets": TARGETS, "energy": ENERGY,
+        "clusters": CLUSTERS, "targets": TARGETS, "energy": ENERGY, "queries": QUERIES,
     }  # fmt: skip
     for name, table in tables.items():
         pd.DataFrame(table).to_csv(tmp_path / f"{name}.csv", index=False)
@@ -175,20 +182,31 @@ def test_the_loss_of_privacy_is_that_of_the_most_exposed_device(
     assert metrics["epsilon"] == 2.0
 
 
+def test_queries_by_hand(metrics: dict[str, float]) -> None:
+    assert metrics["queries"] == 4
+    assert metrics["query_answered_ratio"] == 0.75
+    assert metrics["query_latency_median_s"] == 2.0
+    assert metrics["query_latency_p95_s"] == pytest.approx(2.0 + 0.9 * 7.0)
+    # Without an answer, the device's own.
+    assert metrics["query_accuracy"] == pytest.approx((0.8 + 0.3 + 0.6) / 3)
+    assert metrics["query_accuracy_alone"] == pytest.approx(0.2)
+    assert metrics["query_bytes"] == 980
+
+
 def test_messages_by_hand(metrics: dict[str, float]) -> None:
     assert metrics["simulated_s"] == 16.0
-    # Control counts in bytes only.
+    # Control and queries count in bytes only.
     assert metrics["messages"] == 5
-    assert metrics["offered_bytes"] == 5 * 1000 + 120
-    assert metrics["acked_bytes"] == 3 * 1100 + 550 + 180
+    assert metrics["offered_bytes"] == 6 * 1000 + 120
+    assert metrics["acked_bytes"] == 4 * 1100 + 550 + 180
     assert metrics["delivery_ratio"] == 3 / 5
     assert metrics["late_ratio"] == metrics["loss_ratio"] == metrics["lost_departed_ratio"] == 1 / 5
     assert metrics["latency_median_s"] == 2.0
     assert metrics["latency_p95_s"] == pytest.approx(2.9)
     assert metrics["goodput_bps"] == 8 * 3000 / 16
     assert metrics["payload_bytes_per_message"] == 980
-    carried = 4 * 1100 + 550 + 180
-    assert metrics["shannon_efficiency"] == pytest.approx(carried / (7 * 2200))
+    carried = 5 * 1100 + 550 + 180
+    assert metrics["shannon_efficiency"] == pytest.approx(carried / (8 * 2200))
 
 
 def test_bytes_on_the_air_by_hand(metrics: dict[str, float]) -> None:
@@ -196,14 +214,14 @@ def test_bytes_on_the_air_by_hand(metrics: dict[str, float]) -> None:
     assert metrics["payload_bytes"] == pytest.approx(980 * 2.5)
     assert metrics["cluster_exchange_bytes"] == pytest.approx(980)
     assert metrics["control_bytes"] == pytest.approx(100)
-    assert metrics["header_bytes"] == pytest.approx(120 * 3.5 + 80)
-    usual = (3 * 1100 + 550 + 180) / (10 + 5 + 10 + 0 + 10 + 17)
+    assert metrics["header_bytes"] == pytest.approx(120 * 4.5 + 80)
+    usual = (4 * 1100 + 550 + 180) / (10 + 5 + 10 + 0 + 10 + 17 + 10)
     assert metrics["retransmitted_bytes"] == pytest.approx(2 * 110 + 4 * usual)
-    parts = ("payload", "cluster_exchange", "control", "header", "retransmitted")
+    parts = ("payload", "cluster_exchange", "control", "query", "header", "retransmitted")
     total = sum(metrics[f"{name}_bytes"] for name in parts)
     assert metrics["on_air_bytes"] == pytest.approx(total)
     arrived = metrics["on_air_bytes"] - metrics["retransmitted_bytes"]
-    assert arrived == pytest.approx(sum(row["carried_bytes"] for row in TRANSFERS[:6]))
+    assert arrived == pytest.approx(sum(row["carried_bytes"] for row in TRANSFERS[:7]))
 
 
 def test_what_goes_through_a_station_is_on_the_air_twice() -> None:
@@ -290,9 +308,9 @@ def test_a_target_is_reached_by_the_mean_of_three_evaluations() -> None:
     assert [found[f"time_to_{x:g}_s"] for x in (0.2, 0.6, 0.85)] == [0.0, 10.0, 20.0]
     assert [found[f"reached_{x:g}"] for x in (0.2, 0.6, 0.85, 0.9)] == [1, 1, 1, 0]
     # Messages sent by then, for control too, but not what else uses the air.
-    assert [found[f"bytes_to_{x:g}"] for x in (0.2, 0.6, 0.85)] == [0, 2120, 5120]
+    assert [found[f"bytes_to_{x:g}"] for x in (0.2, 0.6, 0.85)] == [0, 3120, 6120]
     assert math.isnan(found["time_to_0.9_s"])
-    assert (found["targets_observed_s"], found["targets_observed_bytes"]) == (25.0, 5120)
+    assert (found["targets_observed_s"], found["targets_observed_bytes"]) == (25.0, 6120)
     first = of_targets(
         pd.DataFrame(rows), pd.DataFrame(TRANSFERS), targets.assign(crossing="first")
     )
@@ -352,8 +370,8 @@ def test_devices_by_hand(metrics: dict[str, float]) -> None:
     assert metrics["energy_total_j"] == 8.0
     spent = [metrics[f"energy_{name}_j"] for name in ("tx", "rx", "idle", "compute")]
     assert spent == [4.0, 1.5, 0.75, 1.75]
-    # Delivered: three of 1000 bytes, one of 120 and one of the background's 7000.
-    assert metrics["energy_per_megabit_j"] == pytest.approx(5.5 / (8e-6 * 10_120))
+    # Delivered: four of 1000 bytes, one of 120 and one of the background's 7000.
+    assert metrics["energy_per_megabit_j"] == pytest.approx(5.5 / (8e-6 * 11_120))
     assert metrics["jain_energy"] == pytest.approx(64 / (2 * (36 + 4)))
     assert metrics["stored_bytes"] == 200
     assert metrics["a_cosine"] == pytest.approx(0.15)

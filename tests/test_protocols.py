@@ -55,7 +55,7 @@ class Wire:
     def timeout(self, duration_s: float) -> simpy.Event:
         return self.env.timeout(to_ns(duration_s))
 
-    def snapshot(self) -> Any:
+    def snapshot(self, without: Any = ()) -> Any:
         return SimpleNamespace(present=np.ones(len(self.inbox), dtype=bool))
 
     def next_presence_s(self) -> None:

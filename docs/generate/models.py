@@ -61,7 +61,7 @@ _ROOMS = {
     "Topologies and protocols": (
         "fl.topology.graphs", "fl.topology.clustering", "fl.session.synchronous",
         "fl.session.asynchronous", "fl.session.server",
-        "fl.session.cluster_exchange", "fl.session.forgetting",
+        "fl.session.cluster_exchange", "fl.session.forgetting", "fl.session.queries",
     ),
     "Inference": (
         "fl.mixture.gates", "fl.mixture.mixed", "fl.mixture.routing",

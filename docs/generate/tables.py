@@ -7,7 +7,14 @@ import inspect
 import itertools
 from collections.abc import Mapping
 
-from fl.session.records import ClusterRow, EvaluationRow, ForgettingRow, MemberRow, RoundRow
+from fl.session.records import (
+    ClusterRow,
+    EvaluationRow,
+    ForgettingRow,
+    MemberRow,
+    QueryRow,
+    RoundRow,
+)
 from wnsim import metrics
 from wnsim.core.transfer import Message, Packet, Transfer
 from wnsim.faults import Row
@@ -70,6 +77,7 @@ def tables() -> str:
         "rounds.csv": RoundRow, "evaluations.csv": EvaluationRow, "clusters.csv": ClusterRow,
         "members.csv": MemberRow, "positions.csv": PositionRow, "faults.csv": Row,
         "forgetting.csv": ForgettingRow,
+        "queries.csv": QueryRow,
     }.items():  # fmt: skip
         rows[name] = (said(row)[0], said(row)[1]["Parameters"])
     if missing := set(TABLES) ^ set(rows):

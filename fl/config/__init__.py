@@ -12,7 +12,7 @@ from ..plugins import Family, allowed_plugin
 from .base import Count, Share, Text
 from .computing import AdamW, Computing, Sgd
 from .faults import Byzantine, Corruption, UpdateFaults
-from .inference import Mixture
+from .inference import Mixture, Queries
 from .method_checks import check_method, check_sent_whole
 from .methods import (
     AdfLora,
@@ -123,6 +123,7 @@ __all__ = [
     "Privacy",
     "ProportionalFair",
     "Prox",
+    "Queries",
     "Random",
     "RandomClients",
     "Ring",
@@ -284,6 +285,7 @@ class Learning:
     cluster_exchange : exchange of updates between clusters; none by default
     inference : mixture of the cached adapters with which a device is tested; default: the device's
         own adapter
+    queries : devices that cannot train and ask others for answers; none by default
     protocol : synchronization of the devices
     partition : partition of the training examples over the devices
     bits_per_parameter : bits per transmitted trained parameter: 16, half precision; 8 or 4, a
@@ -334,6 +336,7 @@ class Learning:
     topology: Topology = Field(default_factory=Random)
     cluster_exchange: ClusterExchange | None = None
     inference: Mixture | None = None
+    queries: Queries | None = None
     protocol: Protocol = Field(default_factory=Synchronous)
     partition: Partition = Field(default_factory=OneTask)
     bits_per_parameter: Literal[16, 8, 4] = 16
@@ -382,6 +385,15 @@ class Learning:
             raise ValueError(
                 "cluster_exchange and inference are for protocol synchronous, "
                 f"got protocol {self.protocol.model}"
+            )
+        if self.queries is not None and not isinstance(self.protocol, Synchronous):
+            raise ValueError(
+                f"queries are for protocol synchronous, got protocol {self.protocol.model}"
+            )
+        if self.queries is not None and self.queries.prompts > self.test_examples:
+            raise ValueError(
+                f"queries.prompts must be at most test_examples, {self.test_examples}, "
+                f"got {self.queries.prompts}"
             )
         if self.scoring == "similarity" and self.model == "tiny":
             raise ValueError("scoring similarity needs a sentence encoder, and model tiny is none")

@@ -9,6 +9,7 @@ from pydantic import Field
 from wnsim.core.params import parameters
 
 from .base import Count
+from .faults import Device
 
 Temperature = Annotated[float, Field(gt=0, le=1e3)]
 
@@ -35,3 +36,29 @@ class Mixture:
     top_k: Count | None = None
     temperature: Temperature = 0.1
     choice: Literal["softmax", "argmax"] = "softmax"
+
+
+@parameters
+class Queries:
+    """Collaborative inference: devices that cannot train let others answer their prompts.
+
+    They take no part in rounds and tests. After each evaluation, each of them sends a query to a
+    device that trains, which computes the answers with its adapter or mixture and sends them back.
+
+    Parameters
+    ----------
+    devices : numbers of the devices that ask
+    helper : whom they ask: `nearest`, the device with the highest mean SNR; or `matching`, the one
+        whose prompts are most like theirs, by embeddings that devices announce once to those that
+        ask
+    prompts : prompts of a query for each task of the device; they determine its size and the time
+        that the answers take
+    """
+
+    devices: Annotated[tuple[Device, ...], Field(min_length=1)]
+    helper: Literal["nearest", "matching"] = "nearest"
+    prompts: Count = 1
+
+    def __post_init__(self) -> None:
+        if len(set(self.devices)) < len(self.devices):
+            raise ValueError("devices of queries must be distinct, got one twice")

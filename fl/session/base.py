@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..adapters import Adapter
     from ..config import Learning
     from ..engine.jobs import Job, LazyValue
-    from ..topology import Policy
+    from ..topology import Policy, View
     from ..trainer.state import Evaluation, State
     from ..updates.codec import Update
     from .protocols import SessionTrainer
@@ -54,8 +54,9 @@ class Session:
 
     Attributes
     ----------
-    rounds, evaluations, groups, memberships, forgettings, corruptions : the records; see
+    rounds, evaluations, groups, memberships, forgettings, queries, corruptions : the records; see
         `Recorder`
+    askers : devices that do not train, but ask others
     states : current state of each device, None before its first round
     trained : state of each device after its last local steps, before aggregation
     acknowledged : (source, target) pairs of which the target has the source's mask and A
@@ -88,8 +89,10 @@ class Session:
         self.groups = self.recorder.groups
         self.memberships = self.recorder.memberships
         self.forgettings = self.recorder.forgettings
+        self.queries = self.recorder.queries
         self.corruptions = self.recorder.corruptions
-        self._compute_time_s = compute_time_s
+        self.askers = () if learning.queries is None else learning.queries.devices
+        self.compute_time_s = compute_time_s
         self._progress = progress
         # Whether the last evaluation has reached `stop_at`.
         self.has_reached = False
@@ -163,10 +166,15 @@ class Session:
         states = [self.current(device) for device in range(self.devices)]
         return [None if state is None else state.value().adapter for state in states]
 
+    def view(self) -> View:
+        """Return the state of the network as if devices that do not train were absent."""
+        view: View = self.network.snapshot(without=self.askers)
+        return view
+
     def wait_for_devices(self) -> Generator[simpy.Event, Any, list[int]]:
         """Wait until a device is present; return all present ones, none if none will ever be."""
         while True:
-            present = self.network.snapshot().present
+            present = self.view().present
             if present.any():
                 return [int(device) for device in present.nonzero()[0]]
             wait_s = self.network.next_presence_s()
@@ -200,7 +208,7 @@ class Session:
         """Return a device's state after its local steps, and their duration [s]."""
         trained = self.trainer.train(me, number, start)
         first = self.states[me] is None
-        return trained, self._compute_time_s(me, self.trainer.flops(me, first))
+        return trained, self.compute_time_s(me, self.trainer.flops(me, first))
 
     def send_update(
         self, me: int, targets: Sequence[int], number: int, trained: LazyValue[State]
@@ -344,9 +352,13 @@ class Session:
         now_s = self.network.now_s
         for device in range(self.devices):
             self.crashed(device, now_s)
-        present = self.network.snapshot().present
+        present = self.view().present
         tests_all = self.learning.evaluate_devices == "all"
-        tested = [device for device in range(self.devices) if tests_all or present[device]]
+        tested = [
+            device
+            for device in range(self.devices)
+            if (tests_all or present[device]) and device not in self.askers
+        ]
         tests = [
             self.trainer.test(device, number, self.current(device), self.cached_updates(device))
             for device in tested

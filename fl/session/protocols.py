@@ -130,6 +130,18 @@ class SessionTrainer(Protocol):
     def flops(self, device: int, first: bool) -> float:
         """Return the operations of a device's round, with calibration if it is the first [FLOP]."""
 
+    def query(self, device: int, prompts: int) -> tuple[int, int, float]:
+        """Return the sizes of a device's query and of its answer, and the operations in between.
+
+        Parameters
+        ----------
+        device, prompts : the device that asks, and its number of prompts for each of its tasks
+
+        Returns
+        -------
+        sizes of both messages [byte], and operations of the answer's computation [FLOP]
+        """
+
     def weight(self, device: int) -> float:
         """Return the aggregation weight of a device's update."""
 

@@ -120,6 +120,10 @@ class QuadraticTrainer:
         """Return 1."""
         return 1.0
 
+    def query(self, device: int, prompts: int) -> tuple[int, int, float]:
+        """Return a thousand bytes for each prompt, a hundred for its answer, and 1."""
+        return 1000 * prompts, 100 * prompts, 1.0
+
     def weight(self, device: int) -> float:
         """Return 1."""
         return 1.0

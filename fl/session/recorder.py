@@ -1,4 +1,4 @@
-"""Recorder of a session: rows of rounds, evaluations, clusters, memberships and corruptions.
+"""Recorder of a session: rows of rounds, evaluations, clusters, memberships, queries, corruptions.
 
 Losses and rejections are lazy values; rows that depend on them are completed when a round settles.
 """
@@ -20,6 +20,7 @@ from .records import (
     EvaluationRow,
     ForgettingRow,
     MemberRow,
+    QueryRow,
     RoundRow,
 )
 
@@ -41,7 +42,7 @@ class Recorder:
 
     Attributes
     ----------
-    rounds, evaluations, groups, memberships, forgettings, corruptions : the records
+    rounds, evaluations, groups, memberships, forgettings, queries, corruptions : the records
     """
 
     def __init__(self, network: Network, trainer: SessionTrainer) -> None:
@@ -52,6 +53,7 @@ class Recorder:
         self.groups = network.records.journal(ClusterRow)
         self.memberships = network.records.journal(MemberRow)
         self.forgettings = network.records.journal(ForgettingRow)
+        self.queries = network.records.journal(QueryRow)
         self.corruptions = network.records.journal(CorruptionRow)
         self._open_rounds: list[tuple[RoundRow, Job[State]]] = []
         self._open_corruptions: list[tuple[float, int, int, LazyValue[Update]]] = []

@@ -1,6 +1,6 @@
 """Records of a session.
 
-These are rows of rounds, evaluations, clusters, memberships, deletions and corruptions.
+These are rows of rounds, evaluations, clusters, memberships, deletions, queries and corruptions.
 """
 
 from __future__ import annotations
@@ -157,6 +157,35 @@ class ForgettingRow:
     accuracy_before: float
     accuracy_after: float
     sent_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueryRow:
+    """Query of a device that cannot train, for one of its tasks: a row of `queries.csv`.
+
+    Parameters
+    ----------
+    round, time_s : last completed round, and when the query was sent [s]
+    device, helper : who asks, and who is asked
+    task : task of the prompts
+    answered : whether the answers arrived in time
+    latency_s : from sending the query to receiving the answers; NaN without answers [s]
+    query_bytes, answer_bytes : sizes of both messages, for all tasks of the device [byte]
+    accuracy : share of the task's test examples that the helper answers correctly
+    accuracy_alone : the same of the model without an adapter, which the device has itself
+    """
+
+    round: int
+    time_s: float
+    device: int
+    helper: int
+    task: str
+    answered: bool
+    latency_s: float
+    query_bytes: int
+    answer_bytes: int
+    accuracy: float
+    accuracy_alone: float
 
 
 @dataclass(frozen=True, slots=True)

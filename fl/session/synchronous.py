@@ -27,6 +27,7 @@ from .base import Session, Steps, topology_policy
 from .cluster_exchange import AdapterCache
 from .forgetting import Forgetting
 from .over_the_air import GroupUpdate, collect
+from .queries import QueryService
 from .received_update import ReceivedUpdate
 from .records import ClusterRow, MemberRow
 
@@ -64,6 +65,9 @@ class SynchronousSession(Session):
         # Devices whose updates each device aggregated in its last round.
         self._senders: dict[int, list[int]] = {}
         self._current_groups: list[list[int]] = []
+        self._queries = None
+        if self.learning.queries is not None:
+            self._queries = QueryService(self, self.learning.queries)
 
     def cached_updates(self, device: int) -> Mapping[int, LazyValue[Update]]:
         """Return the cluster updates in a device's adapter cache, by device."""
@@ -78,7 +82,9 @@ class SynchronousSession(Session):
 
     def run(self) -> Steps:
         """Run all rounds."""
-        return self.run_rounds(self._round)
+        yield from self.run_rounds(self._round)
+        if self._queries is not None:
+            yield self.network.env.all_of(self._queries.pending)
 
     def _round(self, number: int, present: Sequence[int]) -> Steps:
         """Run one round of the present devices."""
@@ -204,7 +210,7 @@ class SynchronousSession(Session):
     def _graph(self, this: _Round) -> Graph:
         """Return the graph of a round, created on first use with its control messages."""
         if this.graph is None:
-            this.graph = self._topology(self.network.snapshot(), this.number)
+            this.graph = self._topology(self.view(), this.number)
             if this.graph.graph.get(CONTROL):
                 embedding = EMBEDDING_SIZE if isinstance(self.learning.topology, Similarity) else 0
                 size = self.trainer.cost_model.control_bytes(embedding)
@@ -212,8 +218,10 @@ class SynchronousSession(Session):
         return this.graph
 
     def evaluate(self, number: int) -> None:
-        """Test every device, and record the collisions and the consensus of each group."""
+        """Test every device, record the collisions and the consensus of each group, and ask."""
         super().evaluate(number)
+        if self._queries is not None and number > 0:
+            self._queries.ask(number)
         now_s, groups = self.network.now_s, self.trainer.groups
         for members in self._current_groups:
             trained = [state for each in members if (state := self.trained[each]) is not None]

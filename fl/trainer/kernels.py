@@ -82,8 +82,9 @@ class Kernels:
         self._seed = seed
         self._rank = max(method.ranks(model.layers)) + getattr(method, "fixed_ranks", 0)
         self._memory = MemoryEstimate(model)
-        self.profiles_prompts = learning.inference is not None or isinstance(
-            learning.topology, Similarity
+        matches = learning.queries is not None and learning.queries.helper == "matching"
+        self.profiles_prompts = (
+            learning.inference is not None or isinstance(learning.topology, Similarity) or matches
         )
         if learning.initial_adapter is not None:
             # Refused at once if it does not fit.

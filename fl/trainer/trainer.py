@@ -57,7 +57,7 @@ from ..models.checks import check_length, check_token
 from ..models.sentence_encoder import Choices
 from ..training.privacy import epsilon_of
 from ..updates.channel import UpdateChannel
-from ..updates.codec import Update, distance
+from ..updates.codec import HEADER_BYTES, Update, distance
 from .cost_model import FORWARD_FLOPS, TRAINING_FLOPS, CostModel
 from .group_state import GroupState
 from .kernels import CALIBRATION, CENTROID_PROMPTS, MIXTURE, TEST, TRAINING, Kernels
@@ -215,6 +215,24 @@ class Trainer:
             total += self.cost_model.forward_flops(prompts * length)
             total += self.cost_model.training_flops(batches * batch * length)
         return total
+
+    def query(self, device: int, prompts: int) -> tuple[int, int, float]:
+        """Return the sizes of a device's query and of its answer, and the operations in between.
+
+        Parameters
+        ----------
+        device : the device that asks
+        prompts : number of prompts for each of its tasks, the first test examples
+
+        Returns
+        -------
+        sizes of both messages [byte], and operations of the answer's computation [FLOP]
+        """
+        asked = [one for task in self.task_of[device] for one in self.tasks[task].test[:prompts]]
+        size = HEADER_BYTES + sum(len(one.prompt.encode()) for one in asked)
+        answer_size = HEADER_BYTES + sum(len(one.answer.encode()) for one in asked)
+        _, length = self.cost_model.tokens(1, self.examples.width(device))
+        return size, answer_size, self.cost_model.forward_flops(len(asked) * length)
 
     def run_flops(self) -> float:
         """Return the operations of all local steps and tests of a run on this machine [FLOP].

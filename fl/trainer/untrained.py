@@ -64,6 +64,10 @@ class UntrainedTrainer:
         """Return the operations of a device's round, with calibration if it is the first [FLOP]."""
         return self._trainer.flops(device, first)
 
+    def query(self, device: int, prompts: int) -> tuple[int, int, float]:
+        """Return the sizes of a device's query and of its answer, and the operations in between."""
+        return self._trainer.query(device, prompts)
+
     def weight(self, device: int) -> float:
         """Return the aggregation weight of a device's update."""
         return self._trainer.weight(device)

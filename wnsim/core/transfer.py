@@ -18,9 +18,12 @@ LOST_REASONS = (
 )  # fmt: skip
 SIDE_KINDS = ("background", "probe")
 """Kinds of messages that belong neither to learning nor to the section `traffic`."""
-OTHER_KINDS = (*SIDE_KINDS, "control", "backhaul")
+QUERY_KINDS = ("query", "answer")
+"""Kinds of messages of collaborative inference."""
+OTHER_KINDS = (*SIDE_KINDS, "control", "backhaul", *QUERY_KINDS)
 """Kinds of messages whose outcomes do not count: the same, and messages that form clusters or
-select clients, and those between base stations and server alone."""
+select clients, those between base stations and server alone, and those of queries, which have
+metrics of their own."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from wnsim.metrics import clusters, delivery, devices, learning, rounds
+from wnsim.metrics import clusters, delivery, devices, learning, queries, rounds
 from wnsim.metrics.clusters import of_clusters
 from wnsim.metrics.delivery import of_transfers
 from wnsim.metrics.devices import of_devices
 from wnsim.metrics.intervals import interval
 from wnsim.metrics.learning import of_evaluations, of_targets
+from wnsim.metrics.queries import of_queries
 from wnsim.metrics.rounds import of_rounds
 from wnsim.metrics.tables import columns_of, read_table, read_transfers, table_file
 
@@ -38,6 +39,7 @@ DEFINITIONS: dict[str, str] = {
     **rounds.DEFINITIONS,
     **devices.DEFINITIONS,
     **clusters.DEFINITIONS,
+    **queries.DEFINITIONS,
 }
 
 
@@ -82,6 +84,8 @@ def of_run(folder: Path, manifest: Mapping[str, Any]) -> dict[str, int | float]:
             metrics |= of_targets(evaluations, updates, targets, energy)
     if table_file(folder / "clusters.csv"):
         metrics |= of_clusters(read_table(folder / "clusters.csv"))
+    if table_file(folder / "queries.csv"):
+        metrics |= of_queries(read_table(folder / "queries.csv"))
     return {
         name: value if isinstance(value, int) else float(value) for name, value in metrics.items()
     }

@@ -29,6 +29,7 @@ from wnsim.core.transfer import (
     LATE_REASON,
     LOST_REASONS,
     OTHER_KINDS,
+    QUERY_KINDS,
     SIDE_KINDS,
 )
 
@@ -50,9 +51,10 @@ DEFINITIONS = {
     "payload_bytes": "updates on the air, without headers [byte]",
     "cluster_exchange_bytes": "inter-cluster exchange on the air, without headers [byte]",
     "control_bytes": "messages that form clusters or select clients, without headers [byte]",
+    "query_bytes": "queries and their answers on the air, without headers [byte]",
     "header_bytes": "message and packet headers on the air [byte]",
     "retransmitted_bytes": "failed transmissions, estimated from failed blocks [byte]",
-    "on_air_bytes": "sum of the five kinds of bytes on the air; those of updates that are added "
+    "on_air_bytes": "sum of all kinds of bytes on the air; those of updates that are added "
     "over the air are none [byte]",
 }
 
@@ -62,6 +64,8 @@ COLUMNS = (
     "air_bytes", "acked_bytes", "carried_bytes", "blocks", "failed_blocks", "capacity_bytes",
 )  # fmt: skip
 """Columns of transfers.csv that the metrics need."""
+# Kinds of messages whose bytes are not those of updates.
+_APART = ("cluster-exchange", "control", *QUERY_KINDS)
 _FIXED = re.compile(r"server|station-\d+")
 LOST_RATIOS = {f"lost_{reason}_ratio": reason for reason in LOST_REASONS}
 """Metrics of lost messages, and the reason of each."""
@@ -153,10 +157,12 @@ def on_air(transfers: pd.DataFrame) -> dict[str, float]:
     carried = transfers["carried_bytes"]
     own = (transfers["size_bytes"] - transfers["header_bytes"]) / transfers["air_bytes"] * carried
     kind = transfers["kind"]
+    asked = kind.isin(QUERY_KINDS)
     parts = {
-        "payload_bytes": own[~kind.isin(["cluster-exchange", "control"])].sum(),
+        "payload_bytes": own[~kind.isin(_APART)].sum(),
         "cluster_exchange_bytes": own[kind == "cluster-exchange"].sum(),
         "control_bytes": own[kind == "control"].sum(),
+        **({"query_bytes": own[asked].sum()} if asked.any() else {}),
         "header_bytes": (carried - own).sum(),
         "retransmitted_bytes": retransmitted(transfers).sum(),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -169,13 +169,20 @@ class Network:
         """Return an event that fires after a duration [s]."""
         return self.env.timeout(to_ns(duration_s))
 
-    def snapshot(self) -> Snapshot:
-        """Return the world at the present instant, as a topology policy may see it."""
+    def snapshot(self, without: Iterable[int] = ()) -> Snapshot:
+        """Return the world at the present instant, as a topology policy may see it.
+
+        Parameters
+        ----------
+        without : devices that are as if they were absent
+        """
         measured_db = None
         if self.measurements is not None:
             measured_db = self.measurements.snr_db(self.now_s)
         battery = None if self.battery is None else self.battery()
-        return self._world.snapshot(self.now_s, sorted(self.down), measured_db, battery)
+        return self._world.snapshot(
+            self.now_s, sorted({*self.down, *without}), measured_db, battery
+        )
 
     def crashed(self, device: int, since_s: float) -> str | None:
         """Return the state of a device's memory if it has crashed since an instant [s].

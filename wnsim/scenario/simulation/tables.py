@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 TABLES = (
     "transfers.csv", "packets.csv", "devices.csv", "energy.csv", "rounds.csv", "evaluations.csv",
     "clusters.csv", "members.csv", "positions.csv", "targets.csv", "faults.csv",
-    "forgetting.csv",
+    "forgetting.csv", "queries.csv",
 )  # fmt: skip
 _MAX_NAME = 120
 _EVALUATION_COLUMNS = (
@@ -49,6 +49,10 @@ _MEMBER_COLUMNS = ("round", "time_s", "cluster", "device")
 _FORGETTING_COLUMNS = (
     "round", "time_s", "device", "leaver", "task", "accuracy_before", "accuracy_after",
     "sent_bytes",
+)  # fmt: skip
+_QUERY_COLUMNS = (
+    "round", "time_s", "device", "helper", "task", "answered", "latency_s", "query_bytes",
+    "answer_bytes", "accuracy", "accuracy_alone",
 )  # fmt: skip
 _POSITION_COLUMNS = ("time_s", "device", "x_m", "y_m")
 # Column of positions.csv if the antenna heights of devices differ.
@@ -115,6 +119,8 @@ def run_tables(
             found["members.csv"] = _table(session.memberships, _MEMBER_COLUMNS, names)
         if session.forgettings:
             found["forgetting.csv"] = _table(session.forgettings, _FORGETTING_COLUMNS, names)
+        if session.queries:
+            found["queries.csv"] = _table(session.queries, _QUERY_COLUMNS, names)
         targets = session.learning.target_accuracies
         if targets:
             crossing = session.learning.target_crossing

@@ -68,16 +68,16 @@ class Faults:
             "byzantine": [node for each in self.byzantine for node in each.devices],
         }
         for name, nodes in named.items():
-            _check_numbers(f"faults.{name}: devices", nodes, devices)
+            check_numbers(f"faults.{name}: devices", nodes, devices)
         linked = [node for each in self.link_outages for pair in each.links for node in pair]
         linked += [node for each in self.link_outages for node in each.devices]
-        _check_numbers("faults.link_outages: nodes", linked, devices + stations)
+        check_numbers("faults.link_outages: nodes", linked, devices + stations)
         failing = [node for each in self.station_failures for node in each.stations]
         if failing and not stations:
             raise ValueError(
                 "faults.station_failures is for scenarios with base_stations, got none"
             )
-        _check_numbers("faults.station_failures: stations", failing, stations)
+        check_numbers("faults.station_failures: stations", failing, stations)
         attacked = [node for each in self.byzantine for node in each.devices]
         if len(set(attacked)) < len(attacked):
             raise ValueError("faults.byzantine: a device must be named once, got one twice")
@@ -113,7 +113,7 @@ class Faults:
         )
 
 
-def _check_numbers(what: str, numbers: list[int], count: int) -> None:
+def check_numbers(what: str, numbers: Sequence[int], count: int) -> None:
     """Raise ValueError unless all numbers are below a count."""
     for number in numbers:
         if number >= count:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
 
 from pydantic import Field, TypeAdapter
 
-from fl.config import BatteryAware, Hierarchical, Learning, Random, Server, Synchronous
+from fl.config import BatteryAware, Hierarchical, Learning, Queries, Random, Server, Synchronous
 from fl.plugins import Family
 from wnsim import channel, mobility, phy
 from wnsim.channel import (
@@ -29,7 +29,7 @@ from wnsim.mac.csma import require_match
 from wnsim.mobility import MOBILITY, RandomWaypoint
 from wnsim.network.transport import Transport
 from wnsim.phy import PHY, Shannon
-from wnsim.scenario.spec.faults import Faults
+from wnsim.scenario.spec.faults import Faults, check_numbers
 from wnsim.scenario.spec.over_the_air import check_over_the_air
 from wnsim.workload.background import Background
 from wnsim.workload.exchange import Traffic
@@ -223,6 +223,8 @@ class Scenario:
         require_match(self.mac, self.radio.phy)
         if self.faults is not None:
             self._check_faults(self.faults)
+        if self.fl is not None and self.fl.queries is not None:
+            self._check_queries(self.fl.queries)
         if self.probes is not None and self.base_stations is not None:
             raise ValueError("probes measure devices, not base stations: leave one of both out")
         for background in self.background:
@@ -293,6 +295,12 @@ class Scenario:
         """Return the seed of a part of the random streams."""
         own: int | None = getattr(self.seeds, part)
         return self.seed if own is None else own
+
+    def _check_queries(self, queries: Queries) -> None:
+        """Check that some devices ask, and others train."""
+        check_numbers("fl.queries: devices", queries.devices, self.devices.count)
+        if len(queries.devices) == self.devices.count:
+            raise ValueError("fl.queries: some device must train, and all of them ask")
 
     def _check_faults(self, faults: Faults) -> None:
         """Check that faults name existing nodes and suit the models."""
