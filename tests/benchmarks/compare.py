@@ -101,6 +101,16 @@ def blocks(found: Measured) -> str:
 
 
 OUT = "{out}"
+# The start of a run without learning, up to its first event.
+START = """
+from wnsim.scenario.api import load
+from wnsim.scenario.simulation.build import build_world
+from wnsim.scenario.simulation.simulate import network_of
+scenario = next(iter(load("network.yaml"))).scenario
+network = network_of(scenario, build_world(scenario))
+network.env.process(scenario.traffic.process(network, lambda number: None))
+network.env.step()
+"""
 LINES = {
     "fading": Line(
         "fading and all of the gain, 190 links, 1024 samples", 5.0,
@@ -131,6 +141,10 @@ LINES = {
         "`--check urban.yaml`, with the start of Python", None,
         lambda found: f"{found['seconds']:.2f} s, at most 0.6 wanted",
         None, ("-m", "wnsim.scenario", "--check", "urban.yaml"),
+    ),
+    "start": Line(
+        "start of `network.yaml`, up to its first event", None,
+        lambda found: f"{found['seconds']:.2f} s, at most 2.5 wanted", None, ("-c", START),
     ),
     "reuse-1000-sparse": Line(
         "1,000 devices on 4 km², interference, 3 rounds", None, per_transfer, 1
