@@ -12,6 +12,10 @@ from dataclasses import dataclass
 
 import torch
 
+LEAST_PLACES = 16
+"""Places of a grid of attention, at least: over fewer, the library's softmax and its gradient take
+ten to twenty times longer."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenLayout:
@@ -61,11 +65,12 @@ class TokenLayout:
         place = answers - row * length
         used = torch.zeros(len(ids), dtype=torch.int64)
         used.scatter_reduce_(0, row, place + 1, "amax")
-        width = max(1, int(used.max()))
+        width = max(LEAST_PLACES, int(used.max()))
         is_used = torch.arange(width) < used[:, None]
         positions = torch.arange(width).expand(len(ids), width)
+        padded = torch.nn.functional.pad(ids, (0, width - length))
         return TokenLayout.of_grid_of(
-            ids[:, :width], is_used, positions, _causal(width), row * width + place, devices
+            padded, is_used, positions, _causal(width), row * width + place, devices
         )
 
     @staticmethod

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from ..adapters.token_layout import TokenLayout
+from ..adapters.token_layout import LEAST_PLACES, TokenLayout
 from ..models.language_model import IGNORED, Encoded
 
 
@@ -45,7 +45,7 @@ class PromptTrees:
         examples : rows of each example
         """
         outlines = [_shared(encoded, rows) for rows in examples]
-        width = max(1, *map(_size, outlines))
+        width = max(LEAST_PLACES, *map(_size, outlines))
         shape = (len(examples), width)
         ids = torch.zeros(shape, dtype=torch.int64)
         depth, branch = torch.zeros_like(ids), torch.full(shape, -1)
