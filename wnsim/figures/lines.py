@@ -52,9 +52,16 @@ class Line:
             read_transfers(folder, dict.fromkeys(("kind", *columns))) for folder in self.folders
         ]
 
-    def measured(self, names: Sequence[str]) -> pd.DataFrame:
-        """Return a row of metrics for each run that has all of them."""
-        return pd.DataFrame(list(self.metrics), columns=list(names), dtype=float).dropna()
+    def measured(self, names: Sequence[str], optional: Sequence[str] = ()) -> pd.DataFrame:
+        """Return a row of metrics for each run that has all of them.
+
+        Parameters
+        ----------
+        names : the metrics
+        optional : those among them that are zero where a run has none
+        """
+        rows = pd.DataFrame(list(self.metrics), columns=list(names), dtype=float)
+        return rows.fillna(dict.fromkeys(optional, 0.0)).dropna()
 
 
 def read_lines(results: Path, runs: Sequence[str]) -> list[Line]:

@@ -28,9 +28,12 @@ _BYTES = {
     "payload_bytes": "payload",
     "cluster_exchange_bytes": "cluster exchange",
     "control_bytes": "control",
+    "query_bytes": "queries",
     "header_bytes": "headers",
     "retransmitted_bytes": "retransmitted",
 }
+# Parts that only some runs have.
+_OPTIONAL = ("query_bytes",)
 _ENERGY = {
     "energy_tx_j": "transmission",
     "energy_rx_j": "reception",
@@ -100,7 +103,8 @@ def _stacked(
     parts : metrics and their legend entries
     quantity, unit : name and unit of the sum
     """
-    runs = {line.name: line.measured(list(parts)) for line in lines}
+    optional = [name for name in _OPTIONAL if name in parts]
+    runs = {line.name: line.measured(list(parts), optional) for line in lines}
     shown = [line for line in lines if len(runs[line.name])]
     means = pd.DataFrame({line.name: runs[line.name].mean() for line in shown}).T
     sums: list[Interval] = [mean(runs[line.name].sum(axis=1)) for line in shown]
