@@ -56,8 +56,8 @@ TASKS = (
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small random encoder with a tokenizer of few words."""
     path = tmp_path_factory.mktemp("encoder")
-    (path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS]))
-    BertTokenizerFast(str(path / "vocab.txt")).save_pretrained(path)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS]
+    BertTokenizerFast({word: number for number, word in enumerate(words)}).save_pretrained(path)
     torch.manual_seed(3)
     config = BertConfig(
         vocab_size=len(WORDS) + 4, hidden_size=32, num_hidden_layers=2, num_attention_heads=4,

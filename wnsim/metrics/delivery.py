@@ -103,8 +103,9 @@ def of_transfers(transfers: pd.DataFrame, simulated_s: float) -> dict[str, Any]:
             for name, why in LOST_RATIOS.items()
             if name != ADDED_ONLY or _adds(data)
         }
-        metrics["latency_median_s"] = delivered["latency_s"].median()
-        metrics["latency_p95_s"] = delivered["latency_s"].quantile(0.95)
+        latency_s = delivered["latency_s"].dropna()
+        metrics["latency_median_s"] = latency_s.median()
+        metrics["latency_p95_s"] = latency_s.quantile(0.95)
         bits = 8.0 * delivered["size_bytes"].sum()
         metrics["goodput_bps"] = bits / simulated_s if simulated_s else math.nan
         updates = data[data["kind"] != "cluster-exchange"]

@@ -24,7 +24,7 @@ def of_queries(queries: pd.DataFrame) -> dict[str, Any]:
     if queries.empty:
         return {}
     answered = queries["answered"].astype(bool)
-    latency_s = queries.loc[answered, "latency_s"]
+    latency_s = queries.loc[answered, "latency_s"].dropna()
     last = queries[queries["round"] == queries["round"].max()]
     return {
         "queries": len(queries),
