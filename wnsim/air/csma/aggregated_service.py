@@ -52,14 +52,29 @@ class AggregatedService(Service):
         self._cut = self._cut_bits = 0
         self._sent: Aggregate | None = None
 
-    def aggregate(self, scheme: Scheme) -> Aggregate | None:
-        """Return the packets of the next frame."""
-        self._sent = self._aggregator.build(self._window(), scheme)
+    def aggregate(self, scheme: Scheme, longest_ns: int | None = None) -> Aggregate | None:
+        """Return the packets of the next frame.
+
+        Parameters
+        ----------
+        scheme : modulation and coding scheme
+        longest_ns : largest duration of a frame of several packets; none: that of all [ns]
+        """
+        self._sent = self._aggregator.build(self._window(), scheme, longest_ns)
         new = [packet for packet in self._sent.packets if packet.place >= self._cut]
         self._pending += new
         self._cut += len(new)
         self._cut_bits += sum([packet.bits for packet in new])
         return self._sent
+
+    def shortest_bits(self) -> int:
+        """Return the length of a frame with the first packet alone [bit]."""
+        return self._aggregator.packet_bits(next(self._window()))
+
+    @property
+    def answer_bits(self) -> int:
+        """Length of a block acknowledgement [bit]."""
+        return self._aggregator.answer_bits
 
     def _window(self) -> Iterator[Mpdu]:
         """Yield the packets that may be sent: those sent before, and new ones."""

@@ -1,7 +1,8 @@
 """Fully connected CSMA network (single collision domain): conditions for rounds without events.
 
 Rounds are possible while all nodes lock on to each other's frames, can decode them, and find the
-medium idle from the same instant on; `clique_rounds` then advances from one exchange to the next.
+medium idle from the same instant on, without access categories; `clique_rounds` then advances from
+one exchange to the next.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Clique:
         """Process the rounds that end before an instant [ns], if conditions allow rounds."""
         states = self._states
         nodes = states.nodes
-        if nodes > MOST_NODES or True not in states.contends:
+        if nodes > MOST_NODES or states.per_node > 1 or True not in states.contends:
             return
         free = list(map(max, states.busy_ns, states.eifs_ns))
         idle_ns = free[0]

@@ -35,6 +35,7 @@ class Frame:
     payload_bits : payload for each of them [bit]
     aggregate : its packets, if it is aggregated
     answer_bits : length of the answer [bit]
+    txop_end_ns : end of the transmission opportunity; 0: it is this exchange alone [ns]
 
     Attributes
     ----------
@@ -59,10 +60,24 @@ class Frame:
     payload_bits: int = 0
     aggregate: Aggregate | None = None
     answer_bits: int = ACK_BITS
+    txop_end_ns: int = 0
     announced: Frame | None = None
     overlapping: list[Frame] = field(default_factory=list)
     receivers: list[int] = field(default_factory=list)
     reached: list[int] = field(default_factory=list)
+
+    def delay(self, by_ns: int) -> None:
+        """Let it, and its answer, begin later [ns]."""
+        self.start_ns += by_ns
+        self.end_ns += by_ns
+        if self.answer_ns:
+            self.nav_ns += by_ns
+            self.answer_ns += by_ns
+
+    @property
+    def function(self) -> int:
+        """Access function that sends it; -1 for an answer."""
+        return -1 if self.service is None else self.service.function
 
     @property
     def packets(self) -> int:

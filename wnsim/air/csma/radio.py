@@ -214,6 +214,11 @@ class Radio:
         """Return the length of a data frame, a whole number of bytes [bit]."""
         return -(-payload_bits // 8) * 8 + 8 * self.mac.header_bytes
 
+    @property
+    def announces(self) -> bool:
+        """Whether some frames are announced by a request to send."""
+        return self._unprotected_bits is not None
+
     def protects(self, bits: int) -> bool:
         """Return whether a frame of a length [bit] is announced by a request to send."""
         return self._unprotected_bits is not None and bits > self._unprotected_bits

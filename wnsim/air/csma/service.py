@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wnsim.air.csma.frame import ACK_BITS
 from wnsim.core.units import to_s
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class Service:
     Attributes
     ----------
     attempts : attempts under way, in order
+    function : access function of the transmitter that sends them
     failures : failed exchanges of the current packet since its last restart
     tries : number of times that it was sent
     reached : whether the receiver has it, acknowledged or not
@@ -62,6 +64,7 @@ class Service:
     ) -> None:
         self.transmission = transmission
         self.source = transmission.source
+        self.function = mac.function_of(transmission.source, transmission.attempts[0].category)
         self.priority = transmission.attempts[0].priority
         self.serial = transmission.serial
         self.multicast = len(transmission.attempts) > 1
@@ -86,9 +89,18 @@ class Service:
             if attempt.started_ns < 0:
                 attempt.started_ns = now_ns
 
-    def aggregate(self, _scheme: Scheme) -> Aggregate | None:
+    def aggregate(self, _scheme: Scheme, _longest_ns: int | None = None) -> Aggregate | None:
         """Return the packets of the next frame; none: it carries the current packet alone."""
         return None
+
+    def shortest_bits(self) -> int:
+        """Return the length of the shortest frame that may be sent next, with headers [bit]."""
+        return 8 * (-(-self.next_bits() // 8) + self._mac.header_bytes)
+
+    @property
+    def answer_bits(self) -> int:
+        """Length of an acknowledgement [bit]."""
+        return ACK_BITS
 
     def next_bits(self) -> int:
         """Return the size of the current packet [bit]."""
@@ -167,6 +179,15 @@ class Service:
             self._next()
         else:
             self.on_air_ns = -1
+
+    def on_internal_collision(self) -> None:
+        """Record that a higher category of the same station sends in place of this one.
+
+        The window grows as after a failure. No packet is lost, not even at the retry limit, at
+        which the window restarts.
+        """
+        if not self.multicast:
+            self.failures = (self.failures + 1) % self._mac.retry_limit
 
     def on_multicast(
         self, attempts: tuple[Attempt, ...], reached: list[int], bits: int, now_ns: int
