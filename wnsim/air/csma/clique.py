@@ -13,8 +13,8 @@ import numpy as np
 
 from wnsim.air.csma.clique_rounds import MOST_NODES, CliqueCollisions, CliqueRounds
 from wnsim.air.csma.collision_outcome import CollisionModel
-from wnsim.air.csma.frame import ACK_BITS
 from wnsim.air.csma.sender import Sender
+from wnsim.air.csma.service import ACK_BITS
 from wnsim.phy.wifi import DIFS_NS, SIFS_NS
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wnsim.air.csma.collision_outcome import CollisionModel, CollisionOutcome
-from wnsim.air.csma.frame import ACK_BITS
+from wnsim.air.csma.service import ACK_BITS
 from wnsim.core.units import NS_PER_S
 from wnsim.phy.wifi import DIFS_NS, SENSE_NS, SIFS_NS, SLOT_NS, TIMEOUT_NS
 from wnsim.phy.wifi_formats import Scheme

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from wnsim.air.csma.service import ACK_BITS
 from wnsim.phy.wifi import SIFS_NS
 
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from wnsim.air.csma.service import Service
     from wnsim.air.transmission import Attempt
     from wnsim.phy.wifi_formats import Scheme
-
-ACK_BITS = 14 * 8
 
 
 @dataclass(eq=False, slots=True)

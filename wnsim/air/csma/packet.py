@@ -14,7 +14,8 @@ import numpy as np
 
 from wnsim.air.csma.contention import Contention
 from wnsim.air.csma.exchange import answer, first_frame, next_frame
-from wnsim.air.csma.frame import ACK_BITS, Frame
+from wnsim.air.csma.frame import Frame
+from wnsim.air.csma.service import ACK_BITS
 from wnsim.air.csma.slot_backoff import SlotBackoff
 from wnsim.core.clock import LAST
 from wnsim.core.invariants import half_duplex_violation
@@ -36,7 +37,7 @@ class Packet(Contention):
 
     def __init__(self, setup: Setup, ended: Callable[[Attempt], None]) -> None:
         super().__init__(setup, ended)
-        self.stations = [Station(node, self) for node in range(setup.world.nodes)]
+        self.stations = [_Station(node, self) for node in range(setup.world.nodes)]
         self.frames: list[Frame] = []
         self._updating_ns = self._reporting_ns = self._sensed_ns = -1
         for station in self.stations:
@@ -154,7 +155,7 @@ class Packet(Contention):
         return until
 
 
-class Station:
+class _Station:
     """A node and its local state."""
 
     def __init__(self, node: int, engine: Packet) -> None:
@@ -178,7 +179,7 @@ class Station:
 
     @property
     def free_ns(self) -> int:
-        """Since when the medium is idle for the station, or until when it is busy [ns]."""
+        """End of the busy period or of the extended interframe space [ns]."""
         return max(self.busy_ns, self.eifs_ns)
 
     # Access.

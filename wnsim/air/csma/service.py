@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wnsim.air.csma.frame import ACK_BITS
 from wnsim.core.units import to_s
 
 if TYPE_CHECKING:
@@ -15,6 +14,10 @@ if TYPE_CHECKING:
     from wnsim.air.transmission import Attempt, Transmission
     from wnsim.mac.csma import Csma
     from wnsim.phy.wifi_formats import Scheme
+
+
+# Length of an acknowledgement [bit].
+ACK_BITS = 14 * 8
 
 
 @dataclass(slots=True)

@@ -3,15 +3,44 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from wnsim.core.streams import uniforms
 from wnsim.phy.wifi import SLOT_NS
 
 if TYPE_CHECKING:
-    from wnsim.air.csma.packet import Station
+    from collections.abc import Callable
+
+    from wnsim.air.csma.frame import Frame
     from wnsim.air.csma.service import Service
     from wnsim.mac.edca import AccessFunction
+
+
+class Station(Protocol):
+    """What a backoff knows of its station.
+
+    Attributes
+    ----------
+    frame : frame that it has under way, if any
+    busy_ns : end of the period in which it senses the medium as busy [ns]
+    """
+
+    frame: Frame | None
+    busy_ns: int
+
+    @property
+    def free_ns(self) -> int:
+        """End of the busy period or of the extended interframe space [ns]."""
+
+    @property
+    def now(self) -> int:
+        """The present instant [ns]."""
+
+    def begin_at(self, instant_ns: int, action: Callable[[], None]) -> None:
+        """Schedule what may begin a frame at an instant [ns]."""
+
+    def start(self, backoff: SlotBackoff) -> None:
+        """Send a packet: a backoff has ended."""
 
 
 class SlotBackoff:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from wnsim.air.csma.clique import Clique
 from wnsim.air.csma.contention import Contention
 from wnsim.air.csma.exchange import answer, first_frame, next_frame
-from wnsim.air.csma.frame import ACK_BITS, Frame
+from wnsim.air.csma.frame import Frame
+from wnsim.air.csma.service import ACK_BITS
 from wnsim.air.csma.states import NEVER_NS, StationStates
 from wnsim.core.clock import LAST
 from wnsim.core.invariants import half_duplex_violation

@@ -234,6 +234,11 @@ class Scenario:
                         f"background senders must be devices 0 to {self.devices.count - 1}, "
                         f"got {sender}"
                     )
+            if background.category is not None and getattr(self.mac, "edca", None) is None:
+                raise ValueError(
+                    "background category needs the access categories of mac.edca, got "
+                    f"{background.category} without"
+                )
         if isinstance(self.mac, OverTheAir):
             check_over_the_air(self, self.mac)
         elif isinstance(self.mac, Cell) != (self.base_stations is not None):
