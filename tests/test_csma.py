@@ -372,6 +372,8 @@ def situations(draw: st.DrawFn) -> dict[str, object]:
         source = draw(nodes)
         others = [node for node in range(count) if node != source]
         targets = draw(st.lists(st.sampled_from(others), min_size=1, max_size=3, unique=True))
+        # Messages to several devices behind one access point.
+        targets *= draw(st.sampled_from([1, 1, 2])) if len(targets) == 1 else 1
         at_ns = draw(st.sampled_from([0, 1_000_000, 1_034_000]) | st.integers(0, 10**7))
         life_ns = draw(st.sampled_from([3_000_000, 40_000_000]))
         bits = draw(st.integers(1, 300_000))

@@ -86,6 +86,7 @@ def _records(engine: str, seed: int, mac: Any, phy: Any) -> tuple[Any, ...]:
 
     devices, side_m = int(draws.integers(2, 7)), one_of(60.0, 120.0, 500.0)
     wifi = isinstance(phy, Wifi)
+    cellular = isinstance(mac, Cell) or (wifi and one_of(True, False))
     made = network(
         RandomWaypoint(speed_mps=(1, 20)).motion(devices, (side_m, side_m), seed),
         engine=engine,
@@ -98,9 +99,7 @@ def _records(engine: str, seed: int, mac: Any, phy: Any) -> tuple[Any, ...]:
         prediction=one_of("none", "linear", "quadratic"),
         subbands=one_of(1, 3),
         seed=seed,
-        stations_m=((0.3 * side_m, 0.4 * side_m), (0.8 * side_m, 0.6 * side_m))
-        if isinstance(mac, Cell)
-        else (),
+        stations_m=((0.3 * side_m, 0.4 * side_m), (0.8 * side_m, 0.6 * side_m)) if cellular else (),
         backhaul=Backhaul(1e9, 0.004),
         transport=Transport(
             trace=True,

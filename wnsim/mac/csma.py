@@ -55,13 +55,20 @@ class Csma:
     both set the NAV of overhearing stations. A request without an answer counts as a failure, but
     not as a failed packet.
 
+    With a section `base_stations`, its stations are access points on the same channel, and all
+    messages pass them: a device sends to the access point that it receives with the highest mean
+    power when the message begins, and the access point of the receiver forwards it. Access points
+    contend like devices, for one message to one device after another; what a device sends to
+    several others is sent once to its access point, and forwarded to one after another.
+
     With `edca`, messages belong to access categories with unequal chances; see `Edca`.
 
-    Scope: no beacons, no association, no triggered uplink, no power save, no propagation delay.
-    Carrier sense and preamble detection
-    follow from mean gains, evaluated at fixed instants; reception of a frame follows from the gain
-    at its beginning, fading included. An overhearing station decodes a frame if its error
-    probability, or that of one of its packets, is below one half at the mean gain.
+    Scope: no beacons and no frames of association or roaming, no multi-user MIMO, no OFDMA and no
+    triggered uplink, no adaptation of rates by trial, no power save, no propagation delay. Carrier
+    sense and preamble detection follow from mean gains, evaluated at fixed instants; reception of a
+    frame follows from the gain at its beginning, fading included. An overhearing station decodes a
+    frame if its error probability, or that of one of its packets, is below one half at the mean
+    gain.
 
     Parameters
     ----------
@@ -83,6 +90,8 @@ class Csma:
         and `ax`; none: one packet in each frame
     rts_threshold_bytes : length of a frame to one receiver, with headers, above which it is
         announced by a request to send; none: never [byte]
+    basic_multicast : whether multicast is sent at the lowest basic rate, 6 Mbit/s, as broadcasts
+        are by default; otherwise at the rate of the worst receiver
     edca : access categories, which have their own windows in place of `cw_min` and `cw_max`; none:
         one queue per station, by the distributed coordination function
     """
@@ -100,6 +109,7 @@ class Csma:
     header_bytes: int = Field(default=36, ge=0, le=10_000)
     aggregation: Aggregation | None = None
     rts_threshold_bytes: int | None = Field(default=None, ge=0, le=10_000_000)
+    basic_multicast: bool = False
     edca: Edca | None = None
 
     def __post_init__(self) -> None:

@@ -97,7 +97,7 @@ class Clique:
         """Return the sender state of a contending station; none: rounds cannot represent it."""
         radio = self._radio
         service = self._queues[node][0]
-        if service.multicast or radio.aggregator is not None:
+        if service.multicast or len(service.attempts) > 1 or radio.aggregator is not None:
             return None
         attempt = service.attempts[0]
         payload = self._setup.packet_bits

@@ -75,7 +75,7 @@ class Contention:
 
     def _serve(self, transmission: Transmission) -> Service:
         setup, aggregator = self.setup, self.radio.aggregator
-        if aggregator is None or len(transmission.attempts) > 1:
+        if aggregator is None or transmission.multicast:
             return Service(transmission, setup.packet_bits, self.mac, setup.trace)
         return AggregatedService(transmission, setup.packet_bits, self.mac, setup.trace, aggregator)
 

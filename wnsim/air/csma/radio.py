@@ -199,6 +199,8 @@ class Radio:
 
     def scheme(self, source: int, targets: tuple[int, ...], quantile: float, now_ns: int) -> Scheme:
         """Return the modulation and coding scheme for some receivers."""
+        if self.mac.basic_multicast and len(set(targets)) > 1:
+            return self.phy.slowest
         if self._fixed is not None:
             return self._fixed
         received_w = self.received_w(source, now_ns)

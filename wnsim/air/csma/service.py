@@ -44,6 +44,9 @@ class Counters:
 class Service:
     """The packets of a transmission.
 
+    A transmission with several attempts is a multicast, or it is for one receiver, an access point
+    that forwards it to several devices: it is then sent once, and acknowledged.
+
     Parameters
     ----------
     transmission : the transmission
@@ -70,7 +73,7 @@ class Service:
         self.function = mac.function_of(transmission.source, transmission.attempts[0].category)
         self.priority = transmission.attempts[0].priority
         self.serial = transmission.serial
-        self.multicast = len(transmission.attempts) > 1
+        self.multicast = transmission.multicast
         self.attempts = list(transmission.attempts)
         self.counters = {attempt: Counters() for attempt in transmission.attempts}
         self.failures = self.tries = 0
@@ -225,8 +228,11 @@ class Service:
         if done and not attempt.delivered:
             attempt.limit_reason = "retry-limit"
         attempt.acked_bits = counters.arrived_bits
-        attempt.airtime_s = attempt.receiving_s = to_s(counters.sent_ns)
-        attempt.ack_s = to_s(counters.ack_ns)
+        attempt.airtime_s = to_s(counters.sent_ns)
+        # Attempts with one receiver share its time, and the acknowledgements.
+        if self.multicast or not self.attempts:
+            attempt.receiving_s = attempt.airtime_s
+            attempt.ack_s = to_s(counters.ack_ns)
         if attempt.started_ns >= 0:
             attempt.access_ns = now_ns - attempt.started_ns - attempt.failed_ns - counters.air_ns
 
