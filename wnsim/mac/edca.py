@@ -41,10 +41,6 @@ class AccessFunction:
         """Return the contention window after a number of failures [slots]."""
         return min(((self.cw_min + 1) << min(failures, 16)) - 1, self.cw_max)
 
-    def counted(self, idle_ns: int) -> int:
-        """Return the slots counted in the time for which the medium was idle [ns]."""
-        return max((idle_ns - self.space_ns) // SLOT_NS + self.boundary, 0)
-
 
 @parameters
 class Voice:
@@ -132,8 +128,9 @@ class Edca:
 
     Scope: the NAV of each frame covers its own exchange, not the whole opportunity, and only the
     first exchange is preceded by a request to send; after a frame without an answer the station
-    draws a new backoff. All stations, access points included, have the same parameters; no
-    admission control, no lifetime of packets.
+    draws a new backoff; internal collisions lose no packet, not even at the retry limit. All
+    stations, access points included, have the same parameters; no admission control, no lifetime of
+    packets.
 
     Parameters
     ----------

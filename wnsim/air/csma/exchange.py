@@ -42,14 +42,18 @@ def first_frame(radio: Radio, service: Service, number: int, now_ns: int) -> Fra
     txop_ns = functions[service.function % len(functions)].txop_ns
     end_ns = now_ns + txop_ns if txop_ns else 0
     scheme = _scheme(radio, service, now_ns)
+    if service.multicast or not radio.announces:
+        frame = _packets(radio, service, scheme, number, now_ns, end_ns)
+        frame.txop_end_ns = end_ns
+        return frame
     control = radio.phy.control(scheme)
     requested_ns = control.duration_ns(_RTS_BITS)
     cleared_ns = requested_ns + SIFS_NS + control.duration_ns(_CTS_BITS)
     # Whether packets are announced depends on their number: there is room for a request.
-    room_ns = cleared_ns + SIFS_NS if radio.announces and not service.multicast else 0
-    frame = _packets(radio, service, scheme, number, now_ns, end_ns - room_ns if end_ns else 0)
+    last_ns = end_ns - cleared_ns - SIFS_NS if end_ns else 0
+    frame = _packets(radio, service, scheme, number, now_ns, last_ns)
     frame.txop_end_ns = end_ns
-    if service.multicast or not radio.protects(frame.bits):
+    if not radio.protects(frame.bits):
         return frame
     frame.delay(cleared_ns + SIFS_NS)
     request = Frame(

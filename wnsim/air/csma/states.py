@@ -57,6 +57,10 @@ class StationStates:
         self._functions = radio.mac.functions
         self.per_node = len(self._functions)
         functions = nodes * self.per_node
+        # Numbers and parameters of the functions of each node.
+        self._of_node = [
+            tuple(enumerate(self._functions, node * self.per_node)) for node in range(nodes)
+        ]
         self.slots = [0] * functions
         self.contends = [False] * functions
         self.asked_ns = [0] * functions
@@ -79,7 +83,7 @@ class StationStates:
         if self.sending[node] is not None:
             return
         free = max(self.busy_ns[node], self.eifs_ns[node])
-        for place, function in enumerate(self._functions, node * self.per_node):
+        for place, function in self._of_node[node]:
             if self.contends[place]:
                 start = free + function.space_ns + SLOT_NS * self.slots[place]
                 start = max(start, self.asked_ns[place])
@@ -91,11 +95,14 @@ class StationStates:
         """Freeze the backoffs of a node that senses a frame, or sends one."""
         if self.sending[node] is not None:
             return
-        free = max(self.busy_ns[node], self.eifs_ns[node])
-        for place, function in enumerate(self._functions, node * self.per_node):
+        for place, function in self._of_node[node]:
             self.starts_ns[place] = NEVER_NS
-            if self.slots[place]:
-                self.slots[place] = max(self.slots[place] - function.counted(now - free), 0)
+            slots = self.slots[place]
+            if slots:
+                free = max(self.busy_ns[node], self.eifs_ns[node])
+                passed = (now - free - function.space_ns) // SLOT_NS + function.boundary
+                if passed > 0:
+                    self.slots[place] = max(slots - passed, 0)
 
     def draw(self, place: int, failures: int) -> None:
         """Draw the backoff of an access function after a number of failures."""
