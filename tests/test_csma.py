@@ -31,6 +31,7 @@ from wnsim.core.clock import Clock
 from wnsim.core.units import dbm_to_w
 from wnsim.mac import Csma, Ofdma
 from wnsim.mac.csma import Aggregation
+from wnsim.mac.edca import CATEGORIES, BestEffort, Edca, Voice
 from wnsim.mobility import Motion, RandomWaypoint, Static
 from wnsim.phy import Shannon, Wifi
 from wnsim.world import World
@@ -53,6 +54,7 @@ class Offer:
     bits: int
     limit_ns: int = NEVER
     priority: int = 0
+    category: str = ""
 
 
 def make_world(
@@ -107,7 +109,7 @@ def drive(
     for offer in offers:
         made = tuple(
             Attempt(len(attempts) + place, offer.source, target, offer.bits, offer.limit_ns,
-                    "deadline", offer.priority)
+                    "deadline", offer.priority, offer.category)
             for place, target in enumerate(offer.targets)
         )  # fmt: skip
         attempts += made
@@ -370,12 +372,17 @@ def situations(draw: st.DrawFn) -> dict[str, object]:
         source = draw(nodes)
         others = [node for node in range(count) if node != source]
         targets = draw(st.lists(st.sampled_from(others), min_size=1, max_size=3, unique=True))
+        # Messages to several devices behind one access point.
+        targets *= draw(st.sampled_from([1, 1, 2])) if len(targets) == 1 else 1
         at_ns = draw(st.sampled_from([0, 1_000_000, 1_034_000]) | st.integers(0, 10**7))
         life_ns = draw(st.sampled_from([3_000_000, 40_000_000]))
         bits = draw(st.integers(1, 300_000))
         offers.append(
-            Offer(at_ns, source, tuple(targets), bits, at_ns + life_ns, draw(st.integers(0, 1)))
-        )
+            Offer(
+                at_ns, source, tuple(targets), bits, at_ns + life_ns, draw(st.integers(0, 1)),
+                draw(st.sampled_from(CATEGORIES)),
+            )
+        )  # fmt: skip
     attempts = sum(len(offer.targets) for offer in offers)
     moment = st.integers(0, 2 * 10**7)
     return {
@@ -400,6 +407,19 @@ def situations(draw: st.DrawFn) -> dict[str, object]:
                 Aggregation,
                 packets=st.sampled_from([1, 3, 64, 65]),
                 duration_us=st.sampled_from([400.0, 5484.0]),
+            )
+        ),
+        "edca": draw(
+            st.none()
+            | st.builds(
+                Edca,
+                best_effort=st.builds(
+                    BestEffort,
+                    aifsn=st.sampled_from([2, 3]),
+                    cw_min=st.sampled_from([0, 3, 15]),
+                    txop_us=st.sampled_from([0.0, 1000.0, 2528.0, 8000.0]),
+                ),
+                voice=st.builds(Voice, cw_min=st.sampled_from([0, 3])),
             )
         ),
         "mac": Csma(
@@ -428,6 +448,8 @@ def test_engines_agree_to_the_last_bit(case: dict) -> None:
     fading = Rayleigh() if case["faded"] else NoFading()
     world = make_world(motion, case["phy"], fading=fading, seed=case["seed"])
     mac = case["mac"]
+    if case["edca"] is not None:
+        mac = dataclasses.replace(mac, cw_min=15, edca=case["edca"])
     if case["phy"].standard != "a":
         mac = dataclasses.replace(mac, aggregation=case["aggregation"])
     results = []

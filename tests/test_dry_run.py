@@ -87,7 +87,7 @@ SHORT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "indoor": (
         ("traffic.rounds=1", "traffic.size_bytes=60000", "devices.count=6"),
-        ("unicast", "broadcast"),
+        ("unicast", "broadcast", "access point"),
     ),
     # The model of this scenario is not at hand; the messages of two models differ in size only.
     "llm": ((*LEARNS, "fl.model=tiny"), ("hard-moe",)),

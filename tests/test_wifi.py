@@ -417,8 +417,8 @@ def test_families_know_them() -> None:
 
 
 def test_windows_double() -> None:
-    mac = Csma()
-    assert [mac.contention_window(failures) for failures in range(8)] == [
+    (function,) = Csma().functions
+    assert [function.contention_window(failures) for failures in range(8)] == [
         15,
         31,
         63,

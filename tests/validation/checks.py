@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from validation import (
     access,
+    categories,
     contention,
     delivery,
     engines,
@@ -47,7 +48,7 @@ _ROOMS = {
     "Wi-Fi": (
         contention.frame_errors, contention.saturated_bianchi, contention.performance_anomaly,
         contention.two_sizes, contention.saturated_ns3, contention.aggregation,
-        contention.hidden_terminals,
+        categories.two_categories, categories.access_points, contention.hidden_terminals,
     ),
     "Engines": (engines.equal_engines,),
 }  # fmt: skip

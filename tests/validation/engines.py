@@ -21,6 +21,7 @@ from wnsim.channel import (
 )
 from wnsim.core.transfer import Message
 from wnsim.mac import Cell, Csma, Ideal, Ofdma, Reuse, Tdma
+from wnsim.mac.edca import CATEGORIES, Edca
 from wnsim.mac.sidelink import Sidelink
 from wnsim.mobility import RandomWaypoint
 from wnsim.network import Backhaul, Network
@@ -40,7 +41,9 @@ _SIDELINKS = (
     Sidelink(period_slots=5, subchannels=2, resources_per_period=2, sensing=False),
     Sidelink(period_slots=60, resources_per_period=9, keep_probability=0.5, repetitions=1),
 )
-_CONTENTION = (Csma(), Csma(arq=False, retry_limit=2), Csma(cw_min=3, capture_db=5.0))
+_CONTENTION = (
+    Csma(), Csma(arq=False, retry_limit=2), Csma(cw_min=3, capture_db=5.0), Csma(edca=Edca()),
+)  # fmt: skip
 _WIFIS = (Wifi(), Wifi(rate_mbps=24.0), Wifi(standard="n", guard_interval_us=0.4))
 
 
@@ -83,6 +86,7 @@ def _records(engine: str, seed: int, mac: Any, phy: Any) -> tuple[Any, ...]:
 
     devices, side_m = int(draws.integers(2, 7)), one_of(60.0, 120.0, 500.0)
     wifi = isinstance(phy, Wifi)
+    cellular = isinstance(mac, Cell) or (wifi and one_of(True, False))
     made = network(
         RandomWaypoint(speed_mps=(1, 20)).motion(devices, (side_m, side_m), seed),
         engine=engine,
@@ -95,9 +99,7 @@ def _records(engine: str, seed: int, mac: Any, phy: Any) -> tuple[Any, ...]:
         prediction=one_of("none", "linear", "quadratic"),
         subbands=one_of(1, 3),
         seed=seed,
-        stations_m=((0.3 * side_m, 0.4 * side_m), (0.8 * side_m, 0.6 * side_m))
-        if isinstance(mac, Cell)
-        else (),
+        stations_m=((0.3 * side_m, 0.4 * side_m), (0.8 * side_m, 0.6 * side_m)) if cellular else (),
         backhaul=Backhaul(1e9, 0.004),
         transport=Transport(
             trace=True,
@@ -117,6 +119,7 @@ def _records(engine: str, seed: int, mac: Any, phy: Any) -> tuple[Any, ...]:
         message = Message(
             int(ends[0]), targets[0], int(draws.integers(1, 60_000)), one_of(0.02, 0.1, 1.0),
             priority=int(draws.integers(2)),
+            category=one_of("", *CATEGORIES),
         )  # fmt: skip
         sendings.append((one_of(0.0, 0.001, 0.0505, float(draws.random()) / 10), message, targets))
     quantile = one_of(0.0, 0.5)

@@ -19,6 +19,7 @@ class Attempt:
     limit_ns : when it is dropped [ns]
     limit_reason : reason given when it is dropped then
     priority : attempts of higher priority are served first
+    category : access category, where the medium access has some; empty: that of all messages
     deadline_ns : when the message expires, whether or not a device leaves before [ns]
     carried_bits : bits of the message received over the same link by earlier attempts
 
@@ -47,6 +48,7 @@ class Attempt:
     limit_ns: int
     limit_reason: str
     priority: int = 0
+    category: str = ""
     deadline_ns: int = 0
     carried_bits: int = 0
     batch: int = 1
@@ -86,7 +88,7 @@ class Transmission:
 
     Parameters
     ----------
-    attempts : one for each receiver, all of one source and of equal size and priority
+    attempts : one for each receiver, all of one source and of equal size, priority and category
     quantile : share of the receivers whose channel may be worse than the one for which the rate is
         selected
 

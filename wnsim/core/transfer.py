@@ -40,6 +40,7 @@ class Message:
     header_bytes : part of the size that is header [byte]
     priority : messages of higher priority are sent first if they wait at a device; concurrent
         transmissions share resources regardless of priority
+    category : access category, where the medium access has some; empty: that of all messages
     kind : type of the message, for the records
     """
 
@@ -51,6 +52,7 @@ class Message:
     round: int = 0
     header_bytes: int = 0
     priority: int = 0
+    category: str = ""
     kind: str = "update"
 
 

@@ -5,12 +5,14 @@ Sources: IEEE 802.11-2020, 10.3 (DCF: backoff, EIFS, NAV, retries).
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from wnsim.core.params import parameters
-from wnsim.phy.wifi import Wifi
+from wnsim.mac.edca import CATEGORIES, AccessFunction, Edca
+from wnsim.phy.wifi import DIFS_NS, Wifi
 
 
 @parameters
@@ -53,11 +55,20 @@ class Csma:
     both set the NAV of overhearing stations. A request without an answer counts as a failure, but
     not as a failed packet.
 
-    Scope: no beacons, no association, no access categories, no
-    triggered uplink, no power save, no propagation delay. Carrier sense and preamble detection
-    follow from mean gains, evaluated at fixed instants; reception of a frame follows from the gain
-    at its beginning, fading included. An overhearing station decodes a frame if its error
-    probability, or that of one of its packets, is below one half at the mean gain.
+    With a section `base_stations`, its stations are access points on the same channel, and all
+    messages pass them: a device sends to the access point that it receives with the highest mean
+    power when the message begins, and the access point of the receiver forwards it. Access points
+    contend like devices, for one message to one device after another; what a device sends to
+    several others is sent once to its access point, and forwarded to one after another.
+
+    With `edca`, messages belong to access categories with unequal chances; see `Edca`.
+
+    Scope: no beacons and no frames of association or roaming, no multi-user MIMO, no OFDMA and no
+    triggered uplink, no adaptation of rates by trial, no power save, no propagation delay. Carrier
+    sense and preamble detection follow from mean gains, evaluated at fixed instants; reception of a
+    frame follows from the gain at its beginning, fading included. An overhearing station decodes a
+    frame if its error probability, or that of one of its packets, is below one half at the mean
+    gain.
 
     Parameters
     ----------
@@ -79,6 +90,10 @@ class Csma:
         and `ax`; none: one packet in each frame
     rts_threshold_bytes : length of a frame to one receiver, with headers, above which it is
         announced by a request to send; none: never [byte]
+    basic_multicast : whether multicast is sent at the lowest basic rate, 6 Mbit/s, as broadcasts
+        are by default; otherwise at the rate of the worst receiver
+    edca : access categories, which have their own windows in place of `cw_min` and `cw_max`; none:
+        one queue per station, by the distributed coordination function
     """
 
     model: Literal["csma"] = "csma"
@@ -94,14 +109,34 @@ class Csma:
     header_bytes: int = Field(default=36, ge=0, le=10_000)
     aggregation: Aggregation | None = None
     rts_threshold_bytes: int | None = Field(default=None, ge=0, le=10_000_000)
+    basic_multicast: bool = False
+    edca: Edca | None = None
 
     def __post_init__(self) -> None:
+        own = Csma.cw_min, Csma.cw_max
+        if self.edca is not None and (self.cw_min, self.cw_max) != own:
+            raise ValueError(
+                "cw_min and cw_max exclude edca, whose categories have their own, got "
+                f"{self.cw_min} and {self.cw_max}"
+            )
         if self.cw_max < self.cw_min:
             raise ValueError(f"cw_max must be at least cw_min, {self.cw_min}, got {self.cw_max}")
 
-    def contention_window(self, failures: int) -> int:
-        """Return the contention window after a number of failures [slots]."""
-        return min(((self.cw_min + 1) << min(failures, 16)) - 1, self.cw_max)
+    @cached_property
+    def functions(self) -> tuple[AccessFunction, ...]:
+        """Access functions of a station: of each category, or the only one."""
+        if self.edca is not None:
+            return self.edca.functions()
+        return (AccessFunction(DIFS_NS, self.cw_min, self.cw_max),)
+
+    def function_of(self, node: int, category: str) -> int:
+        """Return the number of a node's access function for a category, among those of all nodes.
+
+        Without a category it is that of all messages.
+        """
+        if self.edca is None:
+            return node
+        return node * len(CATEGORIES) + CATEGORIES.index(category or self.edca.category)
 
 
 def require_match(mac: object, phy: object) -> None:

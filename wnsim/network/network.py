@@ -369,6 +369,7 @@ class Network:
                 limit_ns=max(now, limit_ns),
                 limit_reason=reason,
                 priority=delivery.message.priority,
+                category=delivery.message.category,
                 deadline_ns=delivery.expires_ns,
                 carried_bits=self._transport.air_bits(delivery.message.size_bytes) - bits,
             )

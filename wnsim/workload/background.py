@@ -10,6 +10,7 @@ from pydantic import Field
 from wnsim.core.params import parameters
 from wnsim.core.streams import generator
 from wnsim.core.transfer import Message
+from wnsim.mac.edca import Category
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +36,8 @@ class Background:
     to : `nearest`, or a `random` device among those present
     priority : priority of the messages in queues; updates and rounds of traffic have 0, which
         leaves all messages of a device in their order
+    category : access category of the messages, with `edca` of the medium access; none: that of all
+        other messages
     lifetime_s : time after submission until a message expires [s]
     """
 
@@ -46,6 +49,7 @@ class Background:
     senders: tuple[Annotated[int, Field(ge=0)], ...] | None = None
     to: Literal["nearest", "random"] = "nearest"
     priority: int = Field(default=0, ge=-1000, le=1000)
+    category: Category | None = None
     lifetime_s: float = Field(default=10.0, gt=0, le=1e9)
 
     def __post_init__(self) -> None:
@@ -104,6 +108,7 @@ class Background:
                         self.size_bytes,
                         self.lifetime_s,
                         priority=self.priority,
+                        category=self.category or "",
                         kind="background",
                     )
                 )

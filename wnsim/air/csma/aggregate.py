@@ -90,6 +90,7 @@ class Aggregator:
     Attributes
     ----------
     window : how many packets may be under way, from the first one not acknowledged
+    answer_bits : length of a block acknowledgement [bit]
     """
 
     def __init__(self, aggregation: Aggregation, standard: str, header_bytes: int) -> None:
@@ -98,20 +99,35 @@ class Aggregator:
         self._longest_bits = 8 * STANDARDS[standard].most_bytes
         self._header_bytes = _DELIMITER_BYTES + header_bytes
         self.window, answer_bytes = _SHORT if self._most <= _SHORT[0] else _LONG
-        self._answer_bits = 8 * answer_bytes
+        self.answer_bits = 8 * answer_bytes
         self._limits_bits: dict[Scheme, int] = {}
 
-    def build(self, packets: Iterable[Mpdu], scheme: Scheme) -> Aggregate:
-        """Return an aggregate of the first one of some packets, and of as many more as fit."""
+    def packet_bits(self, packet: Mpdu) -> int:
+        """Return the length of a packet with its delimiter and headers [bit]."""
+        return 8 * (-(-packet.bits // 8) + self._header_bytes)
+
+    def build(
+        self, packets: Iterable[Mpdu], scheme: Scheme, longest_ns: int | None = None
+    ) -> Aggregate:
+        """Return an aggregate of the first one of some packets, and of as many more as fit.
+
+        Parameters
+        ----------
+        packets : in order
+        scheme : modulation and coding scheme
+        longest_ns : duration within which they must fit; none: no further limit [ns]
+        """
         limit = self._limits_bits.get(scheme)
         if limit is None:
             limit = min(scheme.most_bits(self._duration_ns), self._longest_bits)
             self._limits_bits[scheme] = limit
+        if longest_ns is not None:
+            limit = min(limit, scheme.most_bits(longest_ns))
         chosen: list[Mpdu] = []
         edges = [0]
         for packet in packets:
             begin = -(-edges[-1] // (8 * _ALIGNED_BYTES)) * 8 * _ALIGNED_BYTES
-            end = begin + 8 * (-(-packet.bits // 8) + self._header_bytes)
+            end = begin + self.packet_bits(packet)
             if chosen and end > limit:
                 break
             chosen.append(packet)
@@ -119,4 +135,4 @@ class Aggregator:
             edges.append(end)
             if len(chosen) == self._most:
                 break
-        return Aggregate(chosen, edges, self._answer_bits)
+        return Aggregate(chosen, edges, self.answer_bits)

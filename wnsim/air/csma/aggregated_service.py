@@ -52,14 +52,29 @@ class AggregatedService(Service):
         self._cut = self._cut_bits = 0
         self._sent: Aggregate | None = None
 
-    def aggregate(self, scheme: Scheme) -> Aggregate | None:
-        """Return the packets of the next frame."""
-        self._sent = self._aggregator.build(self._window(), scheme)
+    def aggregate(self, scheme: Scheme, longest_ns: int | None = None) -> Aggregate | None:
+        """Return the packets of the next frame.
+
+        Parameters
+        ----------
+        scheme : modulation and coding scheme
+        longest_ns : largest duration of a frame of several packets; none: that of all [ns]
+        """
+        self._sent = self._aggregator.build(self._window(), scheme, longest_ns)
         new = [packet for packet in self._sent.packets if packet.place >= self._cut]
         self._pending += new
         self._cut += len(new)
         self._cut_bits += sum([packet.bits for packet in new])
         return self._sent
+
+    def shortest_bits(self) -> int:
+        """Return the length of a frame with the first packet alone [bit]."""
+        return self._aggregator.packet_bits(next(self._window()))
+
+    @property
+    def answer_bits(self) -> int:
+        """Length of a block acknowledgement [bit]."""
+        return self._aggregator.answer_bits
 
     def _window(self) -> Iterator[Mpdu]:
         """Yield the packets that may be sent: those sent before, and new ones."""
@@ -101,9 +116,7 @@ class AggregatedService(Service):
                 attempt.failed += len(lost)
                 attempt.failed_ns += failed_ns
                 self.counters[attempt].air_ns += now_ns - self.on_air_ns - failed_ns
-                self._settle(
-                    attempt, lost, [each for each in self._pending if each.reached], now_ns
-                )
+        self._settle(attempts, lost, [each for each in self._pending if each.reached], now_ns)
         self.on_air_ns = -1
 
     def on_failure(self, attempts: tuple[Attempt, ...], bits: int, now_ns: int) -> None:
@@ -112,7 +125,7 @@ class AggregatedService(Service):
         for attempt in attempts:
             if attempt in self.counters:
                 self._lose(attempt, now_ns)
-                self._settle(attempt, self._packets, [], now_ns)
+        self._settle(attempts, self._packets, [], now_ns)
         self.on_air_ns = -1
 
     @property
@@ -120,9 +133,11 @@ class AggregatedService(Service):
         """Packets of the last frame."""
         return [] if self._sent is None else self._sent.packets
 
-    def _settle(self, attempt: Attempt, lost: list[Mpdu], known: list[Mpdu], now_ns: int) -> None:
+    def _settle(
+        self, attempts: tuple[Attempt, ...], lost: list[Mpdu], known: list[Mpdu], now_ns: int
+    ) -> None:
         """Credit packets known to be received; drop or restart others at the retry limit."""
-        done = set(known)
+        done, dropped_bits = set(known), 0
         for packet in lost:
             packet.failures += 1
             if packet.failures < self._mac.retry_limit:
@@ -132,8 +147,12 @@ class AggregatedService(Service):
             elif self._mac.arq:
                 packet.failures = 0
             else:
-                self.counters[attempt].dropped_bits += packet.bits
+                dropped_bits += packet.bits
                 self._pending.remove(packet)
-        if done:
-            self._credit(attempt, sum([packet.bits for packet in done]), now_ns)
-            self._pending = [packet for packet in self._pending if packet not in done]
+        done_bits = sum([packet.bits for packet in done])
+        self._pending = [packet for packet in self._pending if packet not in done]
+        for attempt in attempts:
+            if attempt in self.counters:
+                self.counters[attempt].dropped_bits += dropped_bits
+                if done:
+                    self._credit(attempt, done_bits, now_ns)

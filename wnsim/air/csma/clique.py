@@ -1,7 +1,8 @@
 """Fully connected CSMA network (single collision domain): conditions for rounds without events.
 
 Rounds are possible while all nodes lock on to each other's frames, can decode them, and find the
-medium idle from the same instant on; `clique_rounds` then advances from one exchange to the next.
+medium idle from the same instant on, without access categories; `clique_rounds` then advances from
+one exchange to the next.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ import numpy as np
 
 from wnsim.air.csma.clique_rounds import MOST_NODES, CliqueCollisions, CliqueRounds
 from wnsim.air.csma.collision_outcome import CollisionModel
-from wnsim.air.csma.frame import ACK_BITS
 from wnsim.air.csma.sender import Sender
+from wnsim.air.csma.service import ACK_BITS
 from wnsim.phy.wifi import DIFS_NS, SIFS_NS
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Clique:
         """Process the rounds that end before an instant [ns], if conditions allow rounds."""
         states = self._states
         nodes = states.nodes
-        if nodes > MOST_NODES or True not in states.contends:
+        if nodes > MOST_NODES or states.per_node > 1 or True not in states.contends:
             return
         free = list(map(max, states.busy_ns, states.eifs_ns))
         idle_ns = free[0]
@@ -96,7 +97,7 @@ class Clique:
         """Return the sender state of a contending station; none: rounds cannot represent it."""
         radio = self._radio
         service = self._queues[node][0]
-        if service.multicast or radio.aggregator is not None:
+        if service.multicast or len(service.attempts) > 1 or radio.aggregator is not None:
             return None
         attempt = service.attempts[0]
         payload = self._setup.packet_bits

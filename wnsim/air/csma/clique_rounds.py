@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wnsim.air.csma.collision_outcome import CollisionModel, CollisionOutcome
-from wnsim.air.csma.frame import ACK_BITS
+from wnsim.air.csma.service import ACK_BITS
 from wnsim.core.units import NS_PER_S
 from wnsim.phy.wifi import DIFS_NS, SENSE_NS, SIFS_NS, SLOT_NS, TIMEOUT_NS
 from wnsim.phy.wifi_formats import Scheme
@@ -106,7 +106,8 @@ class CliqueRounds:
         }
         self._acks = [0] * len(states.slots)
         # Contention windows by number of failures; constant from 16 on.
-        self._windows = [self._mac.contention_window(failures) + 1 for failures in range(17)]
+        (self._function,) = self._mac.functions
+        self._windows = [self._function.contention_window(failures) + 1 for failures in range(17)]
         self._delayed: list[_Delayed] = []
 
     def run(self, idle_ns: int, bound_ns: float) -> None:
@@ -255,7 +256,7 @@ class CliqueRounds:
             else:
                 now_ns = start_ns + outcome.known_ns[place]
                 sender.on_failure(start_ns, now_ns, outcome.reached[place], mac)
-            slots[node] = draw(node, mac.contention_window(sender.service.failures))
+            slots[node] = draw(node, self._function.contention_window(sender.service.failures))
             heapq.heappush(queue, slot + slots[node] << _SLOT_BITS | _USUAL | node)
         later = {*outcome.busy_ns, *outcome.eifs_ns}
         self._delayed = [

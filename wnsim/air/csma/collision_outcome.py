@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from wnsim.air.csma.frame import ACK_BITS, Frame
+from wnsim.air.csma.frame import Frame
+from wnsim.air.csma.service import ACK_BITS
 from wnsim.phy.wifi import SIFS_NS, TIMEOUT_NS
 from wnsim.phy.wifi_formats import Scheme
 

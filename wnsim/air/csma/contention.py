@@ -34,8 +34,8 @@ class Contention:
 
     Attributes
     ----------
-    queues : transmissions that wait at each node, the current one first
-    changed : nodes whose queue has changed
+    queues : transmissions that wait for each access function, the current one first
+    changed : access functions whose queue has changed
     done : attempts that have ended and are not reported yet
     """
 
@@ -65,17 +65,17 @@ class Contention:
     def push(self, transmission: Transmission) -> None:
         """Enqueue a transmission."""
         service = self._serve(transmission)
-        insort(self.queues[service.source], service, key=lambda each: each.order)
+        insort(self.queues[service.function], service, key=lambda each: each.order)
         for attempt in transmission.attempts:
             self._service[attempt] = service
             heapq.heappush(self._limits, (attempt.limit_ns, attempt.serial, attempt))
             self.on_limit(max(attempt.limit_ns, self.env.now_ns))
-        self.changed.add(service.source)
+        self.changed.add(service.function)
         self.wake()
 
     def _serve(self, transmission: Transmission) -> Service:
         setup, aggregator = self.setup, self.radio.aggregator
-        if aggregator is None or len(transmission.attempts) > 1:
+        if aggregator is None or transmission.multicast:
             return Service(transmission, setup.packet_bits, self.mac, setup.trace)
         return AggregatedService(transmission, setup.packet_bits, self.mac, setup.trace, aggregator)
 
@@ -105,8 +105,8 @@ class Contention:
         service.close(attempt, now_ns)
         attempt.ended_ns = now_ns
         if not service.attempts:
-            self.queues[service.source].remove(service)
-        self.changed.add(service.source)
+            self.queues[service.function].remove(service)
+        self.changed.add(service.function)
         self.done.append(attempt)
 
     def end_complete(self, service: Service, now_ns: int) -> None:

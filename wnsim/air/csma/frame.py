@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from wnsim.air.csma.service import ACK_BITS
 from wnsim.phy.wifi import SIFS_NS
 
 if TYPE_CHECKING:
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
     from wnsim.air.csma.service import Service
     from wnsim.air.transmission import Attempt
     from wnsim.phy.wifi_formats import Scheme
-
-ACK_BITS = 14 * 8
 
 
 @dataclass(eq=False, slots=True)
@@ -35,6 +34,7 @@ class Frame:
     payload_bits : payload for each of them [bit]
     aggregate : its packets, if it is aggregated
     answer_bits : length of the answer [bit]
+    txop_end_ns : end of the transmission opportunity; 0: it is this exchange alone [ns]
 
     Attributes
     ----------
@@ -59,10 +59,24 @@ class Frame:
     payload_bits: int = 0
     aggregate: Aggregate | None = None
     answer_bits: int = ACK_BITS
+    txop_end_ns: int = 0
     announced: Frame | None = None
     overlapping: list[Frame] = field(default_factory=list)
     receivers: list[int] = field(default_factory=list)
     reached: list[int] = field(default_factory=list)
+
+    def delay(self, by_ns: int) -> None:
+        """Let it, and its answer, begin later [ns]."""
+        self.start_ns += by_ns
+        self.end_ns += by_ns
+        if self.answer_ns:
+            self.nav_ns += by_ns
+            self.answer_ns += by_ns
+
+    @property
+    def function(self) -> int:
+        """Access function that sends it; -1 for an answer."""
+        return -1 if self.service is None else self.service.function
 
     @property
     def packets(self) -> int:

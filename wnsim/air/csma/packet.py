@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wnsim.air.csma.contention import Contention
-from wnsim.air.csma.exchange import answer, first_frame
-from wnsim.air.csma.frame import ACK_BITS, Frame
+from wnsim.air.csma.exchange import answer, first_frame, next_frame
+from wnsim.air.csma.frame import Frame
+from wnsim.air.csma.service import ACK_BITS
+from wnsim.air.csma.slot_backoff import SlotBackoff
 from wnsim.core.clock import LAST
 from wnsim.core.invariants import half_duplex_violation
 from wnsim.core.streams import uniforms
 from wnsim.core.units import to_s
-from wnsim.phy.wifi import DIFS_NS, SENSE_NS, SIFS_NS, SLOT_NS, TIMEOUT_NS
+from wnsim.phy.wifi import SENSE_NS, SIFS_NS, TIMEOUT_NS
 
 if TYPE_CHECKING:
     from wnsim.air.csma.service import Service
@@ -72,8 +74,9 @@ class Packet(Contention):
     def _update_queues(self) -> None:
         self._updating_ns = -1
         changed, self.changed = sorted(self.changed), set()
-        for node in changed:
-            self.stations[node].on_queue_change()
+        for place in changed:
+            node, rank = divmod(place, len(self.mac.functions))
+            self.stations[node].backoffs[rank].on_queue_change()
 
     # The air.
 
@@ -157,93 +160,67 @@ class _Station:
 
     def __init__(self, node: int, engine: Packet) -> None:
         self.node, self.engine = node, engine
-        self.mac = engine.mac
         self.locked: Frame | None = None
         self.frame: Frame | None = None
         self.tx_end_ns = 0
         self.busy_ns = 0
         self.eifs_ns = self.nav_ns = 0
-        self.slots = 0
-        self.contends = False
-        self.asked_ns = 0
-        self.backoffs = self.number = 0
-        # Number of the event that ends the current slot or DIFS; earlier ones are void.
-        self.clock = 0
-        self.tick_ns = -1
+        self.number = 0
+        functions = engine.mac.functions
+        self.backoffs = [
+            SlotBackoff(place, function, engine.queues[place], engine.radio.backoff_key, self)
+            for place, function in enumerate(functions, node * len(functions))
+        ]
 
     @property
     def now(self) -> int:
+        """The present instant [ns]."""
         return self.engine.env.now_ns
 
     @property
     def free_ns(self) -> int:
+        """End of the busy period or of the extended interframe space [ns]."""
         return max(self.busy_ns, self.eifs_ns)
 
-    # Backoff.
+    # Access.
 
-    def on_queue_change(self) -> None:
-        """Begin or stop contending after a change of the queue."""
-        queue = self.engine.queues[self.node]
-        if self.frame is not None:
-            return
-        if not queue:
-            self.contends = False
-            return
-        queue[0].begin(self.now)
-        if not self.contends:
-            self.contends = True
-            if self.busy_ns > self.now and self.slots == 0:
-                self.draw_backoff(0)
-            elif self.slots == 0 and self.tick_ns < 0 and self.free_ns + DIFS_NS <= self.now:
-                self.engine.env.at(self.now, partial(self.start, self.clock), late=_BEGIN)
-
-    def draw_backoff(self, failures: int) -> None:
-        draw = float(uniforms(self.engine.radio.backoff_key, self.node, self.node, self.backoffs))
-        self.backoffs += 1
-        self.slots = int(draw * (self.mac.contention_window(failures) + 1))
+    def begin_at(self, instant_ns: int, action: Callable[[], None]) -> None:
+        """Schedule what may begin a frame at an instant [ns]."""
+        self.engine.env.at(instant_ns, action, late=_BEGIN)
 
     def resume(self) -> None:
-        """Wait for DIFS after the medium falls idle."""
-        self.clock += 1
-        self.tick_ns = max(self.free_ns + DIFS_NS, self.now)
-        self.engine.env.at(self.tick_ns, partial(self.tick, self.clock, True), late=_BEGIN)
+        """Let all backoffs wait for the medium, unless the station has a frame under way."""
+        if self.frame is None:
+            for each in self.backoffs:
+                each.resume()
 
     def freeze(self) -> None:
-        """Freeze the backoff: the medium has become busy."""
-        if self.tick_ns == self.now and self.now >= self.free_ns + DIFS_NS + SLOT_NS:
-            self.slots = max(self.slots - 1, 0)
-        self.clock += 1
-        self.tick_ns = -1
+        """Stop all backoffs: the medium has become busy."""
+        if self.frame is None:
+            for each in self.backoffs:
+                each.freeze()
 
-    def tick(self, clock: int, first: bool) -> None:
-        """Handle the end of DIFS or of an idle slot."""
-        if clock != self.clock:
+    def start(self, backoff: SlotBackoff) -> None:
+        """Send a packet of the highest category among those whose backoff ends now."""
+        if not backoff.queue:
+            backoff.contends = False
             return
-        if not first:
-            self.slots -= 1
-        self.tick_ns = -1
-        if self.slots > 0:
-            self.tick_ns = self.now + SLOT_NS
-            self.engine.env.at(self.tick_ns, partial(self.tick, clock, False), late=_BEGIN)
-        elif self.contends:
-            self.start(clock)
-
-    def start(self, clock: int) -> None:
-        """Send the packet at the head of the queue."""
-        queue = self.engine.queues[self.node]
-        if clock != self.clock or not self.contends or self.frame is not None:
-            return
-        if not queue:
-            self.contends = False
-            return
-        self.clock += 1
-        self.tick_ns = -1
-        self.send_packet(queue[0])
+        due = [each for each in self.backoffs if each is backoff or each.due]
+        for each in due:
+            each.contends = bool(each.queue)
+        winner, *others = [each for each in due if each.contends]
+        self.freeze()
+        winner.slots = 0
+        self.send_packet(winner.queue[0])
+        for each in others:
+            each.queue[0].on_internal_collision()
+            each.draw(each.queue[0].failures)
 
     def send_packet(self, service: Service) -> None:
+        """Send the current packet of a transmission, or a request to send it."""
         engine, now = self.engine, self.now
         service.begin(now)
-        frame = first_frame(engine.radio, service, self.node, self.number, now)
+        frame = first_frame(engine.radio, service, self.number, now)
         if frame.announced is not None:
             service.on_request(now, frame.end_ns - now)
             self.send(frame)
@@ -260,6 +237,7 @@ class _Station:
         self.send_data(frame, service)
 
     def send_data(self, frame: Frame, service: Service) -> None:
+        """Send a frame of packets."""
         service.on_sent(self.now, frame.end_ns - self.now)
         self.engine.radio.record_sent(frame, self.engine.gain)
         self.send(frame)
@@ -270,6 +248,7 @@ class _Station:
         self.transmit(frame)
 
     def transmit(self, frame: Frame) -> None:
+        """Put a frame on the air."""
         self.number += frame.packets
         self.locked = None
         self.tx_end_ns = self.busy_ns = frame.end_ns
@@ -341,7 +320,7 @@ class _Station:
                 else:
                     frame.service.on_answer(frame.attempts, frame.ack_ns)
                 self.busy_ns = max(self.busy_ns, frame.answer_ns)
-                engine.env.at(now + SIFS_NS, partial(self.send_answer, frame), late=_BEGIN)
+                self.begin_at(now + SIFS_NS, partial(self.send_answer, frame))
                 return
         elif decoded:
             self.busy_ns = max(self.busy_ns, frame.nav_ns)
@@ -367,31 +346,46 @@ class _Station:
         if service is None or self.frame is not frame:
             return
         if arrived and frame.announced is not None:
-            self.frame = frame.announced
-            send = partial(self.send_announced, frame.announced, service)
-            self.engine.env.at(now + SIFS_NS, send, late=_BEGIN)
-            return
-        if arrived:
+            self.announce(frame.announced, service)
+        elif arrived:
             service.on_ack(frame.attempts, frame.payload_bits, now)
+            self.finish_exchange(frame, service)
         else:
             service.on_failure(frame.attempts, frame.payload_bits, now)
-        self.finish_packet(service)
+            self.finish_packet(service)
+
+    def announce(self, frame: Frame, service: Service) -> None:
+        """Schedule a frame that follows the last one of an exchange."""
+        self.frame = frame
+        send = partial(self.send_announced, frame, service)
+        self.begin_at(frame.start_ns, send)
 
     def on_multicast_end(self, frame: Frame) -> None:
         """Handle the end of an own multicast frame."""
         if frame.service is not None:
             frame.service.on_multicast(frame.attempts, frame.reached, frame.payload_bits, self.now)
-            self.finish_packet(frame.service)
+            self.finish_exchange(frame, frame.service)
+
+    def finish_exchange(self, frame: Frame, service: Service) -> None:
+        """Go on with the transmission opportunity after an exchange, or end it."""
+        engine = self.engine
+        engine.end_complete(service, self.now)
+        queue = engine.queues[service.function]
+        following = next_frame(engine.radio, queue, frame, self.now)
+        if following is not None:
+            self.announce(following, queue[0])
+        else:
+            self.finish_packet(service)
 
     def finish_packet(self, service: Service) -> None:
         """Draw a new backoff after a frame and contend for the next packet, if there is one."""
         self.frame = None
         self.engine.end_complete(service, self.now)
         self.busy_ns = max(self.busy_ns, self.now)
-        self.draw_backoff(service.failures)
-        queue = self.engine.queues[self.node]
-        self.contends = bool(queue)
-        if queue:
-            queue[0].begin(self.now)
+        backoff = self.backoffs[service.function % len(self.backoffs)]
+        backoff.draw(service.failures)
+        backoff.contends = bool(backoff.queue)
+        if backoff.queue:
+            backoff.queue[0].begin(self.now)
         if self.locked is None:
             self.resume()

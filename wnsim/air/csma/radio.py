@@ -199,6 +199,8 @@ class Radio:
 
     def scheme(self, source: int, targets: tuple[int, ...], quantile: float, now_ns: int) -> Scheme:
         """Return the modulation and coding scheme for some receivers."""
+        if self.mac.basic_multicast and len(set(targets)) > 1:
+            return self.phy.slowest
         if self._fixed is not None:
             return self._fixed
         received_w = self.received_w(source, now_ns)
@@ -213,6 +215,11 @@ class Radio:
     def air_bits(self, payload_bits: int) -> int:
         """Return the length of a data frame, a whole number of bytes [bit]."""
         return -(-payload_bits // 8) * 8 + 8 * self.mac.header_bytes
+
+    @property
+    def announces(self) -> bool:
+        """Whether some frames are announced by a request to send."""
+        return self._unprotected_bits is not None
 
     def protects(self, bits: int) -> bool:
         """Return whether a frame of a length [bit] is announced by a request to send."""

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from wnsim.phy.wifi_formats import Scheme
 
 
+# Length of an acknowledgement [bit].
+ACK_BITS = 14 * 8
+
+
 @dataclass(slots=True)
 class Counters:
     """Counters of an attempt besides its own fields.
@@ -40,6 +44,9 @@ class Counters:
 class Service:
     """The packets of a transmission.
 
+    A transmission with several attempts is a multicast, or it is for one receiver, an access point
+    that forwards it to several devices: it is then sent once, and acknowledged.
+
     Parameters
     ----------
     transmission : the transmission
@@ -50,6 +57,7 @@ class Service:
     Attributes
     ----------
     attempts : attempts under way, in order
+    function : access function of the transmitter that sends them
     failures : failed exchanges of the current packet since its last restart
     tries : number of times that it was sent
     reached : whether the receiver has it, acknowledged or not
@@ -62,9 +70,10 @@ class Service:
     ) -> None:
         self.transmission = transmission
         self.source = transmission.source
+        self.function = mac.function_of(transmission.source, transmission.attempts[0].category)
         self.priority = transmission.attempts[0].priority
         self.serial = transmission.serial
-        self.multicast = len(transmission.attempts) > 1
+        self.multicast = transmission.multicast
         self.attempts = list(transmission.attempts)
         self.counters = {attempt: Counters() for attempt in transmission.attempts}
         self.failures = self.tries = 0
@@ -86,9 +95,18 @@ class Service:
             if attempt.started_ns < 0:
                 attempt.started_ns = now_ns
 
-    def aggregate(self, _scheme: Scheme) -> Aggregate | None:
+    def aggregate(self, _scheme: Scheme, _longest_ns: int | None = None) -> Aggregate | None:
         """Return the packets of the next frame; none: it carries the current packet alone."""
         return None
+
+    def shortest_bits(self) -> int:
+        """Return the length of the shortest frame that may be sent next, with headers [bit]."""
+        return 8 * (-(-self.next_bits() // 8) + self._mac.header_bytes)
+
+    @property
+    def answer_bits(self) -> int:
+        """Length of an acknowledgement [bit]."""
+        return ACK_BITS
 
     def next_bits(self) -> int:
         """Return the size of the current packet [bit]."""
@@ -168,6 +186,15 @@ class Service:
         else:
             self.on_air_ns = -1
 
+    def on_internal_collision(self) -> None:
+        """Record that a higher category of the same station sends in place of this one.
+
+        The window grows as after a failure. No packet is lost, not even at the retry limit, at
+        which the window restarts.
+        """
+        if not self.multicast:
+            self.failures = (self.failures + 1) % self._mac.retry_limit
+
     def on_multicast(
         self, attempts: tuple[Attempt, ...], reached: list[int], bits: int, now_ns: int
     ) -> None:
@@ -201,8 +228,11 @@ class Service:
         if done and not attempt.delivered:
             attempt.limit_reason = "retry-limit"
         attempt.acked_bits = counters.arrived_bits
-        attempt.airtime_s = attempt.receiving_s = to_s(counters.sent_ns)
-        attempt.ack_s = to_s(counters.ack_ns)
+        attempt.airtime_s = to_s(counters.sent_ns)
+        # Attempts with one receiver share its time, and the acknowledgements.
+        if self.multicast or not self.attempts:
+            attempt.receiving_s = attempt.airtime_s
+            attempt.ack_s = to_s(counters.ack_ns)
         if attempt.started_ns >= 0:
             attempt.access_ns = now_ns - attempt.started_ns - attempt.failed_ns - counters.air_ns
 

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from wnsim.air.csma.clique import Clique
 from wnsim.air.csma.contention import Contention
-from wnsim.air.csma.exchange import answer, first_frame
-from wnsim.air.csma.frame import ACK_BITS, Frame
+from wnsim.air.csma.exchange import answer, first_frame, next_frame
+from wnsim.air.csma.frame import Frame
+from wnsim.air.csma.service import ACK_BITS
 from wnsim.air.csma.states import NEVER_NS, StationStates
 from wnsim.core.clock import LAST
 from wnsim.core.invariants import half_duplex_violation
@@ -128,41 +129,57 @@ class Windowed(Contention):
                 self._send_announced(node, frame, frame.service)
         while (starting := states.pop_start(now)) is not None:
             if self.queues[starting]:
-                self._send_packet(starting, self.queues[starting][0], now)
+                self._start(starting, now)
             else:
                 states.contends[starting] = False
 
     # Queues.
 
     def _update_queues(self, now: int) -> None:
-        """Let stations whose queue has changed begin or stop contending."""
+        """Let access functions whose queue has changed begin or stop contending."""
         states = self.states
         changed, self.changed = sorted(self.changed), set()
-        for node in changed:
-            queue = self.queues[node]
-            if states.sending[node] is not None:
+        for place in changed:
+            queue, node = self.queues[place], place // states.per_node
+            sending = states.sending[node]
+            if sending is not None and sending.function == place:
                 continue
             if not queue:
-                states.withdraw(node)
+                states.withdraw(place)
                 continue
             queue[0].begin(now)
-            if not states.contends[node]:
-                states.contends[node] = True
-                states.asked_ns[node] = now
-                if states.busy_ns[node] > now and states.slots[node] == 0:
-                    window = self.mac.contention_window(0)
-                    states.slots[node] = states.backoffs.draw(node, window)
+            if not states.contends[place]:
+                states.contends[place] = True
+                states.asked_ns[place] = now
+                busy = sending is not None or states.busy_ns[node] > now
+                if busy and states.slots[place] == 0:
+                    states.draw(place, 0)
                 if states.locked[node] is None:
                     states.schedule(node)
 
     # Frames.
 
+    def _start(self, place: int, now: int) -> None:
+        """Let an access function send, and resolve collisions with others of its node."""
+        states, node = self.states, place // self.states.per_node
+        rivals = [each for each in states.of_node(node) if states.starts_ns[each] == now]
+        states.freeze(node, now)
+        self._send_packet(node, self.queues[place][0], now)
+        for rival in rivals:
+            queue = self.queues[rival]
+            if queue:
+                service = queue[0]
+                service.on_internal_collision()
+                states.draw(rival, service.failures)
+            else:
+                states.contends[rival] = False
+
     def _send_packet(self, node: int, service: Service, now: int) -> None:
         """Send the packet at the head of a queue, or a request to send it."""
         states = self.states
         service.begin(now)
-        frame = first_frame(self.radio, service, node, states.number[node], now)
-        states.slots[node] = 0
+        frame = first_frame(self.radio, service, states.number[node], now)
+        states.slots[service.function] = 0
         states.sending[node] = frame
         if frame.announced is not None:
             service.on_request(now, frame.end_ns - now)
@@ -228,8 +245,7 @@ class Windowed(Contention):
                 continue
             until = end if locks else self._energy_until_ns(node, now)
             if until > now:
-                if states.contends[node] or states.slots[node]:
-                    states.freeze(node, now)
+                states.freeze(node, now)
                 busy[node] = max(busy[node], until)
                 if locks:
                     locked[node] = frame
@@ -309,7 +325,7 @@ class Windowed(Contention):
             states.schedule(node)
         if frame.service is not None and not frame.needs_ack:
             frame.service.on_multicast(frame.attempts, frame.reached, frame.payload_bits, now)
-            self._finish_packet(frame, now)
+            self._finish_exchange(frame, now)
 
     def _on_ack_timeout(self, frame: Frame) -> None:
         """Handle the expiry of an acknowledgement timeout, unless the node receives one."""
@@ -322,29 +338,43 @@ class Windowed(Contention):
         if self.states.sending[frame.source] is not frame or frame.service is None:
             return
         if acked and frame.announced is not None:
-            self.states.sending[frame.source] = frame.announced
-            event = (now + SIFS_NS, _ANNOUNCED, frame.source, frame.announced)
-            heapq.heappush(self._events, event)
-            return
-        if acked:
+            self._announce(frame.announced)
+        elif acked:
             frame.service.on_ack(frame.attempts, frame.payload_bits, now)
+            self._finish_exchange(frame, now)
         else:
             frame.service.on_failure(frame.attempts, frame.payload_bits, now)
+            self._finish_packet(frame, now)
+
+    def _announce(self, frame: Frame) -> None:
+        """Schedule a frame that follows the last one of an exchange."""
+        self.states.sending[frame.source] = frame
+        heapq.heappush(self._events, (frame.start_ns, _ANNOUNCED, frame.source, frame))
+
+    def _finish_exchange(self, frame: Frame, now: int) -> None:
+        """Go on with the transmission opportunity after an exchange, or end it."""
+        if frame.service is not None:
+            self.end_complete(frame.service, now)
+            queue = self.queues[frame.service.function]
+            following = next_frame(self.radio, queue, frame, now)
+            if following is not None:
+                self._announce(following)
+                return
         self._finish_packet(frame, now)
 
     def _finish_packet(self, frame: Frame, now: int) -> None:
         """Draw a new backoff after a frame and contend for the next packet, if there is one."""
         node, service, states = frame.source, frame.service, self.states
         states.sending[node] = None
+        states.busy_ns[node] = max(states.busy_ns[node], now)
         if service is not None:
             self.end_complete(service, now)
-            window = self.mac.contention_window(service.failures)
-            states.slots[node] = states.backoffs.draw(node, window)
-        states.busy_ns[node] = max(states.busy_ns[node], now)
-        queue = self.queues[node]
-        states.contends[node] = bool(queue)
-        states.asked_ns[node] = now
-        if queue:
-            queue[0].begin(now)
-            if states.locked[node] is None:
-                states.schedule(node)
+            place = service.function
+            states.draw(place, service.failures)
+            queue = self.queues[place]
+            states.contends[place] = bool(queue)
+            states.asked_ns[place] = now
+            if queue:
+                queue[0].begin(now)
+        if states.locked[node] is None:
+            states.schedule(node)

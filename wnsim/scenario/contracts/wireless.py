@@ -246,9 +246,13 @@ def _part(slots: Slots, links: slice, times: slice) -> Slots:
 def medium_access(model: Any) -> Iterator[str]:
     """Yield the violations of the contract of medium access."""
     if isinstance(model, Csma):
-        windows = [model.contention_window(failures) for failures in range(20)]
-        if windows != sorted(windows) or (windows[0], windows[-1]) != (model.cw_min, model.cw_max):
-            yield "contention_window must rise from cw_min to cw_max"
+        for each in model.functions:
+            windows = [each.contention_window(failures) for failures in range(20)]
+            if windows != sorted(windows) or (windows[0], windows[-1]) != (
+                each.cw_min,
+                each.cw_max,
+            ):
+                yield "contention_window must rise from cw_min to cw_max"
         return
     yield from _rules(model.rules())
     if isinstance(model, Sidelink):

@@ -179,7 +179,7 @@ class Scenario:
     channel : path loss, shadow fading and small-scale fading
     radio : carrier, band and physical layer
     mac : medium access
-    base_stations : base stations of a cellular medium access
+    base_stations : base stations of a cellular medium access, or access points of Wi-Fi
     transport : packets, queues and link failures
     background : background traffic
     energy : power consumption and batteries
@@ -234,8 +234,19 @@ class Scenario:
                         f"background senders must be devices 0 to {self.devices.count - 1}, "
                         f"got {sender}"
                     )
+            if background.category is not None and getattr(self.mac, "edca", None) is None:
+                raise ValueError(
+                    "background category needs the access categories of mac.edca, got "
+                    f"{background.category} without"
+                )
         if isinstance(self.mac, OverTheAir):
             check_over_the_air(self, self.mac)
+        elif isinstance(self.mac, Csma):
+            if self.base_stations is not None and self.base_stations.sectors > 1:
+                raise ValueError(
+                    "base_stations.sectors must be 1 with mac csma, whose access points share a "
+                    f"channel, got {self.base_stations.sectors}"
+                )
         elif isinstance(self.mac, Cell) != (self.base_stations is not None):
             raise ValueError(
                 "mac cell and a section base_stations go together, got one without the other"
@@ -247,7 +258,7 @@ class Scenario:
         ):
             raise ValueError(
                 f"fl.protocol {self.fl.protocol.model} needs the sections base_stations and mac, "
-                "of model cell or over-the-air"
+                "of model cell, csma or over-the-air"
             )
         hops = self.transport.max_hops
         if hops > 1 and self.base_stations is not None:
