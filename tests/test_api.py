@@ -92,7 +92,7 @@ def test_keys_in_python_do_what_the_file_does(tmp_path: Path, monkeypatch: Any) 
 def test_a_follower_sees_each_run_and_may_end_all(jobs: int, tmp_path: Path) -> None:
     """Law: what is complete when it raises an exception is kept, and the next call completes."""
     small = {"traffic.rounds": 2, "devices.count": 3, "traffic.size_bytes": 1000}
-    plan = load("network.yaml", settings=small | {"repeat": 2})
+    plan = load("network.yaml", settings=small | {"repeat": 6})
     seen: set[str] = set()
 
     class EnoughError(Exception):
