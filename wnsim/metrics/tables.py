@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from pandas.api.types import union_categoricals
 
-from wnsim.storage.parquet import SUFFIX, TEXTS, column_names, pyarrow_parquet
+from wnsim.storage.parquet import SUFFIX, TEXTS, column_names, read
 
 # Columns of transfers.csv in which texts repeat.
 _REPEATED = ("kind", "source", "target", "reason")
@@ -49,7 +49,8 @@ def read_table(table: Path, columns: Iterable[str] | None = None) -> pd.DataFram
     """
     path, names = table_file(table) or table, None if columns is None else list(columns)
     if path.suffix == SUFFIX:
-        return pyarrow_parquet(path).read_table(path, columns=names).to_pandas()
+        whole: pd.DataFrame = read(path, names)
+        return whole
     found = pd.read_csv(path, usecols=names, dtype=TEXTS, **_MISSING)
     return found if names is None else found[names]
 
@@ -74,8 +75,8 @@ def read_transfers(folder: Path, columns: Iterable[str]) -> pd.DataFrame:
     names = [name for name in columns if name in there]
     texts = [name for name in names if name in _REPEATED]
     if path.suffix == SUFFIX:
-        file = pyarrow_parquet(path)
-        return file.read_table(path, columns=names, read_dictionary=texts).to_pandas()
+        some: pd.DataFrame = read(path, names, texts)
+        return some
     types = dict.fromkeys(texts, str)
     with pd.read_csv(path, usecols=names, dtype=types, chunksize=_ROWS, **_MISSING) as batches:
         parts = [batch.astype(dict.fromkeys(texts, "category")) for batch in batches]

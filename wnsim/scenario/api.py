@@ -197,7 +197,7 @@ def _read(path: Path, columns: Sequence[str] | None = None) -> pd.DataFrame:
         if path.suffix != parquet.SUFFIX:
             found = pd.read_csv(path, usecols=columns)
             return found if columns is None else found[list(columns)]
-        found = parquet.pyarrow_parquet(path).read_table(path, columns=columns).to_pandas()
+        found = parquet.read(path, columns)
     except ValueError as error:
         raise ScenarioError(f"{path}: {error}") from error
     for name in parquet.TEXTS.keys() & set(found):

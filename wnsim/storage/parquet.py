@@ -6,6 +6,7 @@ converted in two passes over a batch of rows at a time: the first one finds the 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,6 +46,27 @@ def pyarrow_parquet(what: object) -> Any:
 def column_names(path: Path) -> list[str]:
     """Return the columns of a table in Parquet."""
     return list(pyarrow_parquet(path).read_schema(path).names)
+
+
+def read(path: Path, columns: Sequence[str] | None = None, repeated: Sequence[str] = ()) -> Any:
+    """Return a table in Parquet as a data frame of pandas.
+
+    Parameters
+    ----------
+    path : the file; the names of its folders, like `lora,seed=1`, are no columns
+    columns : columns to read, in this order; all if not given
+    repeated : those whose texts repeat, which become categories
+
+    Raises
+    ------
+    ValueError
+        if pyarrow is missing
+    """
+    return (
+        pyarrow_parquet(path)
+        .read_table(path, columns=columns, read_dictionary=list(repeated), partitioning=None)
+        .to_pandas()
+    )
 
 
 def convert(source: Path, target: Path) -> None:
