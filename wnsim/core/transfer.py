@@ -76,11 +76,13 @@ class Transfer:
         weak for over-the-air computation all the time), or by a fault `crash`, `link-outage` or
         `station-failure`
     acked_bytes : bytes received by the end, packet headers included [byte]
-    carried_bytes : the same, summed over the hops [byte]
+    carried_bytes : the same, summed over the hops; a hop that serves several receivers is counted
+        for one of them [byte]
     air_bytes : size on the air, packet headers included; of values that are added over the air,
         the size that they would have in digital form [byte]
     packets : number of packets; 0 for values that are added over the air
-    hops : number of hops, 1 except through base stations
+    hops : number of hops, 1 except through base stations and relays; of a flooded message that of
+        its last segment
     attempts : number of attempts started, at least one for each hop
     receivers : number of receivers of the same multicast
     queue_s : waiting for other messages, for the next slot, or for a failed link [s]

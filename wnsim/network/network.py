@@ -17,7 +17,8 @@ from wnsim.core.transfer import Message, Packet, Transfer
 from wnsim.core.units import LONGEST_S, Floats, to_ns, to_s
 from wnsim.mac.over_the_air import OverTheAir
 from wnsim.network.analog import AnalogAir, Group
-from wnsim.network.delivery import Delivery
+from wnsim.network.delivery import Delivery, copies
+from wnsim.network.flooding import Flooding
 from wnsim.network.link_supervision import LinkAvailability, StallDetector
 from wnsim.network.relays import Relays
 from wnsim.network.routing import Backhaul, Router
@@ -102,9 +103,13 @@ class Network:
             Backhaul() if backhaul is None else backhaul,
             measured=air.replay if air.replays_messages else None,
             relays=Relays(env, self.snapshot) if self._transport.max_hops > 1 else None,
-            start=lambda delivery, bits: self._start([delivery], bits),
+            start=self._start,
             finish=self._finish,
         )
+        self._flooding = Flooding(
+            env, self.snapshot, self._transport,
+            start=self._transmit, cancel=self._air.cancel, finish=self._finish,
+        )  # fmt: skip
         self.server = self._router.server
         self.analog: AnalogAir | None = None
         if isinstance(mac, OverTheAir):
@@ -114,7 +119,7 @@ class Network:
             )  # fmt: skip
         self._serial = 0
         self._ledger = ByteLedger(world.names)
-        self._under_way: dict[Attempt, tuple[Delivery, Transmission]] = {}
+        self._under_way: dict[Attempt, tuple[Sequence[Delivery], Transmission]] = {}
         self._pending: set[Delivery] = set()
         self._queued_bytes = [0] * (world.nodes + 1)
         if world.faults is not None:
@@ -254,6 +259,8 @@ class Network:
             raise ValueError(f"lifetime_s must be positive, got {message.lifetime_s}")
         now = self.env.now_ns
         outstanding = [len(targets)]
+        tree = self._router.tree(message, targets)
+        paths = {} if tree is None else tree.paths
         deliveries = [
             Delivery(
                 message=message
@@ -262,13 +269,17 @@ class Network:
                 event=self.env.event(),
                 sent_ns=now,
                 expires_ns=now + to_ns(min(message.lifetime_s, LONGEST_S / 2)),
-                hops=self._router.hops(message.source, target),
+                hops=paths.get(target) or self._router.hops(message.source, target),
                 receivers=len(targets),
                 queued_since_ns=now,
                 outstanding=outstanding,
+                quantile=quantile,
+                tree=tree,
             )
             for target in targets
         ]
+        if tree is not None:
+            tree.deliveries = deliveries
         self._pending.update(deliveries)
         for delivery in deliveries:
             self._ledger.sent(delivery.message)
@@ -280,9 +291,20 @@ class Network:
                 )
             return [delivery.event for delivery in deliveries]
         self._queued_bytes[message.source] += message.size_bytes
+        if self._transport.multicast == "flood" and len(targets) > 1:
+            self._flooding.submit(deliveries)
+            return [delivery.event for delivery in deliveries]
         direct = [each for each in deliveries if each.hops and each.hops[0][0] == message.source]
         if direct:
-            self._start(direct, self._transport.air_bits(message.size_bytes), quantile)
+            bits = self._transport.air_bits(message.size_bytes)
+            if tree is None:
+                self._start([[each] for each in direct], bits)
+            else:
+                on_tree = [each for each in direct if each.message.target in paths]
+                rest = [[[each]] for each in direct if each not in on_tree]
+                for sent in (copies(on_tree), *rest):
+                    if sent:
+                        self._start(sent, bits)
         for delivery in deliveries:
             if delivery not in direct:
                 self._router.inject(delivery)
@@ -352,13 +374,23 @@ class Network:
     def _delivery_of(self, attempt: Attempt) -> Delivery | None:
         """Return the delivery of an attempt that is under way."""
         found = self._under_way.get(attempt)
-        return None if found is None else found[0]
+        return None if found is None else found[0][0]
 
-    def _start(self, deliveries: list[Delivery], bits: int, quantile: float = 0.0) -> None:
-        """Enqueue the current hop of a message for the air, to one or several receivers."""
+    def _start(self, sent: Sequence[Sequence[Delivery]], bits: int) -> None:
+        """Start the current hop of a message; see `_transmit`."""
+        self._transmit(sent, bits)
+
+    def _transmit(self, sent: Sequence[Sequence[Delivery]], bits: int) -> Transmission:
+        """Enqueue the current hop of a message for the air, to one or several nodes.
+
+        Parameters
+        ----------
+        sent : deliveries that the copy of each node is for
+        bits : size of the message, or what is left of it [bit]
+        """
         now = self.env.now_ns
         attempts = []
-        for delivery in deliveries:
+        for delivery, *_ in sent:
             source, target = delivery.hops[delivery.hop]
             limit_ns, reason = self._availability.limit(delivery, source, target)
             attempt = Attempt(
@@ -378,15 +410,19 @@ class Network:
             delivery.checked_bits = -1
             attempts.append(attempt)
             self._stalls.watch(attempt)
+        quantile = sent[0][0].quantile if len(sent) > 1 else 0.0
         transmission = Transmission(tuple(attempts), quantile)
-        for attempt, delivery in zip(attempts, deliveries, strict=True):
-            self._under_way[attempt] = delivery, transmission
+        for attempt, copy in zip(attempts, sent, strict=True):
+            self._under_way[attempt] = copy, transmission
         self._air.push(transmission)
+        return transmission
 
     def _on_attempt_end(self, attempt: Attempt) -> None:
         """Handle the end of an attempt: forward the message, retry, or drop it."""
-        delivery, transmission = self._under_way.pop(attempt)
-        delivery.account(attempt)
+        copy, transmission = self._under_way.pop(attempt)
+        delivery = copy[0]
+        for each in copy:
+            each.account(attempt, counts=each is delivery)
         airtime_s = transmission.take_airtime(attempt)
         for node, tx_s, rx_s in (
             (attempt.source, airtime_s, attempt.ack_s),
@@ -396,13 +432,20 @@ class Network:
             if node != self.server:
                 self.tx_s[node] += tx_s
                 self.rx_s[node] += rx_s
+        if delivery in self._flooding:
+            self._flooding.ended(delivery, attempt)
+            return
         if attempt.delivered:
             if self._transport.trace:
                 self.packets.extend(delivery.packets(attempt, self._transport))
-            self._router.advance(delivery)
+            self._router.forward(copy)
             return
-        if attempt.reason in _RESUMABLE and self._router.detour(delivery):
-            return
+        bits = max(delivery.remaining_bits - attempt.acked_bits, 1)
+        if attempt.reason in _RESUMABLE:
+            copy = self._router.detour(copy)
+            if not copy:
+                return
+            delivery = copy[0]
         if self._transport.on_link_failure == "resume" and attempt.reason in _RESUMABLE:
             if attempt.reason == "station-failure":
                 self._router.reroute(delivery)
@@ -411,10 +454,10 @@ class Network:
             hop, expires_ns = delivery.hops[delivery.hop], delivery.expires_ns
             retry_ns = self._availability.retry_ns(hop, wait_ns, expires_ns)
             if retry_ns < expires_ns:
-                bits = max(delivery.remaining_bits - attempt.acked_bits, 1)
-                self.env.at(retry_ns, partial(self._start, [delivery], bits))
+                self.env.at(retry_ns, partial(self._start, [copy], bits))
                 return
-        self._finish(delivery, False, attempt.reason)
+        for each in copy:
+            self._finish(each, False, attempt.reason)
 
     def _in_flight(self) -> Iterator[Message]:
         """Yield the messages that have not ended."""
@@ -426,10 +469,12 @@ class Network:
         """End a delivery; `queued` tells whether the message occupies its source's queue."""
         message = delivery.message
         self._pending.discard(delivery)
-        if queued:
-            delivery.outstanding[0] -= 1
-            if not delivery.outstanding[0]:
+        delivery.outstanding[0] -= 1
+        if not delivery.outstanding[0]:
+            if queued:
                 self._queued_bytes[message.source] -= message.size_bytes
+            if delivery.tree is not None:
+                self._router.release(delivery.tree)
         transfer = delivery.transfer(self.env.now_ns, delivered, reason, self._transport)
         self.transfers.append(transfer)
         self._ledger.ended(transfer, self._in_flight())

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from wnsim.core.units import to_ns, to_s
+from wnsim.network.delivery import Tree, copies
 
 if TYPE_CHECKING:
     from wnsim.channel import ReplayTable
     from wnsim.core.clock import Clock
+    from wnsim.core.transfer import Message
     from wnsim.network.delivery import Delivery
     from wnsim.network.relays import Relays
     from wnsim.network.transport import Transport
@@ -84,7 +86,8 @@ class Router:
     measured : measured rates or latencies of links, in place of the air; messages then go through
         base stations or the server as far as their links were measured
     relays : choice of paths over other devices; none: messages between devices are direct
-    start : called with a delivery and its size [bit] when its next hop may begin
+    start : called with the copies of a message that a node sends at once, each for one or several
+        deliveries over one link, and its size [bit] when their next hop may begin
     finish : called with a delivery, whether it is delivered, and otherwise the reason
 
     Attributes
@@ -101,7 +104,7 @@ class Router:
         *,
         measured: ReplayTable | None = None,
         relays: Relays | None = None,
-        start: Callable[[Delivery, int], None],
+        start: Callable[[Sequence[Sequence[Delivery]], int], None],
         finish: Callable[[Delivery, bool, str], None],
     ) -> None:
         self._env = env
@@ -140,6 +143,20 @@ class Router:
         down = [(self._access(target, up=False), target)] if target in devices else []
         return up + down
 
+    def tree(self, message: Message, targets: Sequence[int]) -> Tree | None:
+        """Return the tree on which a message goes to several receivers, none without trees."""
+        if self._relays is None or self._transport.multicast != "tree" or len(targets) < 2:
+            return None
+        tree = Tree(self._transport.air_bits(message.size_bytes), message.lifetime_s)
+        tree.holders[message.source] = []
+        tree.paths = self._relays.grow(tree, targets, self._transport.max_hops)
+        return tree
+
+    def release(self, tree: Tree) -> None:
+        """Forget a tree whose message has ended for all receivers."""
+        if self._relays is not None:
+            self._relays.release(tree)
+
     def _access(self, device: int, *, up: bool) -> int:
         """Return the node by which a device reaches the network: the serving station.
 
@@ -165,6 +182,24 @@ class Router:
             end = partial(self._finish, delivery, True, "")
             self._over_backhaul(delivery, message.source, message.target, end)
 
+    def forward(self, copy: Sequence[Delivery]) -> None:
+        """Forward the message of one or several deliveries that have completed a hop."""
+        first = copy[0]
+        if first.tree is not None:
+            passed = first.hops[: first.hop + 1]
+            first.tree.holders[passed[-1][1]] = passed
+        if len(copy) == 1:
+            self.advance(copy[0])
+            return
+        onward = []
+        for delivery in copy:
+            delivery.hop += 1
+            if delivery.hop < len(delivery.hops):
+                onward.append(delivery)
+            else:
+                self._finish(delivery, True, "")
+        self._start_at_once(onward)
+
     def advance(self, delivery: Delivery) -> None:
         """Forward a message that has completed a hop, to the next one or to its target."""
         node, message = delivery.hops[delivery.hop][1], delivery.message
@@ -177,28 +212,41 @@ class Router:
             end = partial(self._finish, delivery, True, "")
             self._over_backhaul(delivery, node, message.target, end)
 
-    def detour(self, delivery: Delivery) -> bool:
-        """Send a message over other relays after its current link broke; return whether there are.
+    def detour(self, copy: Sequence[Delivery]) -> list[Delivery]:
+        """Send a message over other relays after its current link broke.
 
         The device that holds it chooses among paths with as many hops as are left, around the
-        broken link and around all devices that had the message before.
+        broken link and around all devices that had the message before. On a tree, all devices that
+        hold the message are possible starts, and those that wait for it are left alone.
+
+        Returns
+        -------
+        the deliveries for which there are no other relays
         """
         if self._relays is None:
-            return False
-        passed = delivery.hops[: delivery.hop]
-        link = delivery.hops[delivery.hop]
-        path = self._relays.path(
-            link[0],
-            delivery.message.target,
-            self._transport.max_hops - len(passed),
-            around=[node for node, _ in passed],
-            without=[link],
-        )
-        if path is None:
-            return False
-        delivery.divert([*passed, *path])
-        self._begin_hop(delivery, link[0])
-        return True
+            return list(copy)
+        first, most = copy[0], self._transport.max_hops
+        passed, link = first.hops[: first.hop], first.hops[first.hop]
+        targets = [each.message.target for each in copy]
+        if first.tree is None:
+            around = [node for node, _ in passed]
+            path = self._relays.path(link[0], targets[0], most - len(passed), around, [link])
+            paths = {} if path is None else {targets[0]: [*passed, *path]}
+            holders = {link[0], *around}
+        else:
+            awaits = first.tree.awaits(without=copy)
+            paths = self._relays.grow(first.tree, targets, most, awaits, [link])
+            holders = set(first.tree.holders)
+        diverted: dict[int, list[Delivery]] = {}
+        for delivery in copy:
+            hops = paths.get(delivery.message.target)
+            if hops is not None:
+                start = next(place for place, hop in enumerate(hops) if hop[1] not in holders)
+                delivery.divert(hops, start)
+                diverted.setdefault(hops[start][0], []).append(delivery)
+        for deliveries in diverted.values():
+            self._start_at_once(deliveries)
+        return [each for each in copy if each.message.target not in paths]
 
     def reroute(self, delivery: Delivery) -> None:
         """Restart a message at its source, after its base station failed, once one works."""
@@ -218,8 +266,14 @@ class Router:
     def _begin_hop(self, delivery: Delivery, node: int) -> None:
         """Start the current hop of a message that is at a node, over the backhaul if needed."""
         bits = self._transport.air_bits(delivery.message.size_bytes)
-        start = partial(self._start, delivery, bits)
+        start = partial(self._start, [[delivery]], bits)
         self._over_backhaul(delivery, node, delivery.hops[delivery.hop][0], start)
+
+    def _start_at_once(self, deliveries: Sequence[Delivery]) -> None:
+        """Start the current hops of a message that is at one device, in one multicast."""
+        if deliveries:
+            bits = self._transport.air_bits(deliveries[0].message.size_bytes)
+            self._env.at(self._env.now_ns, partial(self._start, copies(deliveries), bits))
 
     def _over_backhaul(
         self, delivery: Delivery, source: int, target: int, action: Callable[[], None]

@@ -28,6 +28,11 @@ class Transport:
     retry_s : time after which a failed link is tried again, if its devices are available [s]
     max_hops : largest number of hops of a message between devices: above 1, other devices relay it
         over the path of shortest expected time
+    multicast : how a message to several receivers goes over relays: with `paths` over a path to
+        each of them; with `tree` along a tree, on which each device receives it at most once and
+        sends it on to all of its next devices at once; with `flood` in segments, which each
+        receiver that has them passes on to those that it reaches best
+    segment_bytes : size of the segments of a flooded message [byte]
     trace : whether packets.csv has a row for each packet
     """
 
@@ -38,11 +43,26 @@ class Transport:
     link_failure_timeout_s: float | None = Field(default=None, ge=1e-3, le=1e9)
     retry_s: float = Field(default=1.0, ge=1e-3, le=1e9)
     max_hops: int = Field(default=1, ge=1, le=1000)
+    multicast: Literal["paths", "tree", "flood"] = "paths"
+    segment_bytes: int = Field(default=1_000_000, ge=1_000, le=10**9)
     trace: bool = False
+
+    def __post_init__(self) -> None:
+        if self.multicast != "paths" and self.max_hops == 1:
+            raise ValueError(f"multicast {self.multicast} needs relays, max_hops above 1, got 1")
+        if self.multicast == "flood" and self.trace:
+            raise ValueError("trace follows packets in order, which segments of a flood are not in")
 
     def packets(self, size_bytes: int) -> int:
         """Return the number of packets of a message."""
         return -(-size_bytes // self.packet_bytes)
+
+    def segment_bits(self, size_bytes: int) -> list[int]:
+        """Return the size of each segment of a message on the air, of whole packets [bit]."""
+        segment_bytes = max(self.segment_bytes // self.packet_bytes, 1) * self.packet_bytes
+        whole, rest = divmod(size_bytes, segment_bytes)
+        sizes = [segment_bytes] * whole + ([rest] if rest else [])
+        return [self.air_bits(each) for each in sizes]
 
     def air_bits(self, size_bytes: int) -> int:
         """Return the size of a message on the air, headers included [bit]."""

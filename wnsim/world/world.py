@@ -225,7 +225,10 @@ class Snapshot:
     @cached_property
     def rate_bps(self) -> Floats:
         """Return the rate at the mean SNR with the whole band, (devices, devices) [bit/s]."""
-        snr = db_to_linear(self.snr_db)
+        return self.rate_at_bps(db_to_linear(self.snr_db))
+
+    def rate_at_bps(self, snr: Floats) -> Floats:
+        """Return the rate with the whole band at some SNRs (...) [bit/s]."""
         return self._modem.rate_bps(snr, np.ones(snr.shape))
 
     @cached_property

@@ -276,6 +276,14 @@ class Scenario:
                 "transport.max_hops takes the mean rates of all links as known, and probes measure "
                 f"some of them, got {hops}"
             )
+        multicast = self.transport.multicast
+        if multicast != "paths" and not any(
+            each is not None and each.broadcast for each in (self.fl, self.traffic)
+        ):
+            raise ValueError(
+                f"transport.multicast {multicast} is for messages to several receivers, which need "
+                "fl.broadcast or traffic.broadcast, got neither"
+            )
         allocation = getattr(self.mac, "allocation", None)
         if isinstance(allocation, LeastEnergy) and not isinstance(self.radio.phy, Shannon):
             raise ValueError(
