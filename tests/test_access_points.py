@@ -212,8 +212,8 @@ fl:
 def test_a_server_behind_access_points(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "office.yaml"
     path.write_text(SCENARIO)
-    found = run(load(path), tmp_path / "windowed")
-    again = run(load(path, settings={"engine": "packet"}), tmp_path / "packet")
+    found = run(load(path), tmp_path / "windowed", figures=False)
+    again = run(load(path, settings={"engine": "packet"}), tmp_path / "packet", figures=False)
     pd.testing.assert_frame_equal(found.transfers, again.transfers)
     updates = found.transfers.query("kind == 'update'")
     assert updates["delivered"].all()

@@ -19,8 +19,8 @@ import pytest
 from commands import Command
 
 from wnsim.scenario.errors import Terminated
-from wnsim.scenario.execution.local_jobs import termination_as_exception
 from wnsim.scenario.progress import Display, Progress
+from wnsim.scenario.signals import check_ended, termination_as_exception
 from wnsim.storage.locks import FILE, Lock
 
 NET = """\
@@ -222,6 +222,21 @@ def test_children_end_with_a_parent_that_is_killed(net: Path, jobs: str) -> None
             time.sleep(0.05)
     assert not any(is_running(child) for child in children)
     assert not list((net / "results" / "net").glob("*/manifest.json"))
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)]
+)
+def test_a_signal_that_a_library_catches_is_not_lost(
+    number: signal.Signals, kind: type[BaseException]
+) -> None:
+    with termination_as_exception():
+        check_ended()
+        with contextlib.suppress(BaseException):
+            signal.raise_signal(number)
+        with pytest.raises(kind):
+            check_ended()
+    check_ended()
 
 
 def test_what_nohup_has_told_to_be_ignored_stays_so() -> None:

@@ -143,7 +143,7 @@ def _print_forecast(runs: Sequence[Run]) -> None:
 def _execute(options: argparse.Namespace, runs: Sequence[Run]) -> int:
     """Execute the runs and print their outcome."""
     from wnsim.scenario.execution.from_options import reports_progress, run_from_options
-    from wnsim.scenario.execution.local_jobs import termination_as_exception
+    from wnsim.scenario.signals import termination_as_exception
     from wnsim.scenario.spec.plan import results_folder
 
     out = results_folder(runs[0], options.out)

@@ -13,21 +13,18 @@ import os
 import selectors
 import signal
 import subprocess
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import FrameType, TracebackType
-from typing import Any, Never, Self, TextIO
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TextIO
 
-from wnsim.scenario.errors import Terminated
 from wnsim.scenario.execution.parent import PARENT
 from wnsim.scenario.progress import Progress, Watcher
+from wnsim.scenario.signals import termination_as_exception
 
 _GRACE_S = 10.0
 _READ_BYTES = 1 << 16
 _LINES_KEPT = 40
-# Signals of launchers, shells and closed terminals.
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
 class Reporter:
@@ -204,24 +201,3 @@ def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
             process.wait()
             if process.stderr is not None:
                 process.stderr.close()
-
-
-@contextlib.contextmanager
-def termination_as_exception() -> Iterator[None]:
-    """Turn termination signals into an exception, so that children are terminated too."""
-
-    def end(number: int, frame: FrameType | None) -> Never:
-        raise Terminated(128 + number)
-
-    before = {}
-    # Only the main thread may set signal handlers.
-    if threading.current_thread() is threading.main_thread():
-        for number in _ENDING:
-            # Signals ignored by nohup stay ignored.
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                before[number] = signal.signal(number, end)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -22,6 +22,7 @@ from wnsim.mobility import first_presence_s
 from wnsim.network import AirOptions, Backhaul, Network
 from wnsim.scenario.errors import DivergedError, ScenarioError
 from wnsim.scenario.progress import Progress, Watcher
+from wnsim.scenario.signals import check_ended
 from wnsim.scenario.simulation.build import build_world, measured_links
 from wnsim.scenario.simulation.identity import fingerprint, inputs, plugin_sources
 from wnsim.scenario.simulation.learning import Learner, StoreConfig
@@ -82,6 +83,7 @@ def run_one(
             store = store_config.store(records.digest(f"{own} {run.folder}".encode())[:32])
 
         def tell(number: int, rounds: int, accuracy: float | None) -> None:
+            check_ended()
             if first:
                 events, wall_s = network.env.events, time.perf_counter() - began
                 watcher.watch(
