@@ -225,7 +225,7 @@ def _ratio(value: float, base: float) -> str:
 def _claims(lines: Sequence[Line]) -> str:
     """Return a list of what each paper claims, and the numbers here."""
     reference = next(line for line in lines if line.entry.name == REFERENCE)
-    items = ["What the papers claim, and what holds in this field:\n"]
+    items = []
     for line in lines:
         if line is reference or not line.entry.claim:
             continue
@@ -236,4 +236,5 @@ def _claims(lines: Sequence[Line]) -> str:
             f"{line.difference.mean:+.1f} ± {line.difference.half:.1f} points ({kind}), with "
             f"{ratio} of {REFERENCE}'s bytes."
         )
-    return "\n".join(items) + "\n"
+    head = ["What the papers claim, and what holds in this field:\n"] if items else []
+    return "\n".join([*head, *items]) + "\n"
