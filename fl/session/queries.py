@@ -78,7 +78,7 @@ class QueryService:
         if answered:
             asked_s = network.now_s
             yield network.timeout(session.compute_time_s(helper, flops))
-            answered = not session.network.crashed(helper, asked_s)
+            answered = not network.crashed(helper, asked_s)
         if answered:
             answered = yield from self._delivered(helper, me, number, answer_size, "answer")
         latency_s = network.now_s - began_s if answered else math.nan
@@ -103,14 +103,8 @@ class QueryService:
     def _helpers(self) -> list[int]:
         """Return the devices that have something to answer with, and are present."""
         session = self._session
-        present = session.network.snapshot().present
-        return [
-            device
-            for device in range(session.devices)
-            if present[device]
-            and device not in session.askers
-            and session.current(device) is not None
-        ]
+        present = np.flatnonzero(session.view().present).tolist()
+        return [device for device in present if session.current(device) is not None]
 
     def _helper(self, me: int) -> int | None:
         """Return the device that is asked; None if there is none."""
