@@ -15,7 +15,7 @@ from wnsim.core.units import SPEED_OF_LIGHT_MPS, db_to_linear, dbm_to_w, thermal
 from wnsim.faults import Churn, Crash, Jamming, LinkOutage, StationFailure, Straggler, Timeline
 from wnsim.mac import Cell, Ideal, Ofdma
 from wnsim.mobility import Static
-from wnsim.network import Network
+from wnsim.network import Backhaul, Network
 from wnsim.network.transport import Transport
 
 Make = Callable[..., Network]
@@ -309,6 +309,29 @@ def test_without_a_station_messages_wait_or_are_lost(make_network: Make) -> None
             assert transfer.started_s == pytest.approx(0.5, abs=1e-3)
         else:
             assert (transfer.delivered, transfer.reason) == (False, "station-failure")
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_waiting_for_a_station_is_queueing(make_network: Make, shared: bool) -> None:
+    """Law: parts of a latency add up, where the way to the first hop is over the backhaul too."""
+    failure = StationFailure(stations=(0, 1), from_s=0.0, until_s=0.5)
+    for from_server in (False, True):
+        network = make_network(
+            stations_m=STATIONS, mac=Cell(), faults={"station_failures": (failure,)},
+            backhaul=Backhaul(1e9, 0.004, shared=shared),
+            transport=Transport(on_link_failure="resume"),
+        )  # fmt: skip
+        assert network.server is not None
+        source = network.server if from_server else 0
+        (transfer,) = run(network, Message(source, 1, 1000, 10.0))
+        assert transfer.delivered
+        parts_s = (
+            transfer.queue_s, transfer.channel_access_s, transfer.airtime_s,
+            transfer.retransmission_s, transfer.backhaul_s,
+        )  # fmt: skip
+        assert sum(parts_s) == pytest.approx(transfer.latency_s, abs=1e-8)
+        # Before and after the failure the message of the server goes to a station.
+        assert transfer.backhaul_s == pytest.approx(2 * from_server * 0.004, abs=1e-3)
 
 
 # --- stragglers -------------------------------------------------------------------------------

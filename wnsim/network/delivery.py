@@ -98,6 +98,11 @@ class Delivery:
         """Discard what was received of the last attempt."""
         self.attempts[-1] = _DISCARDED, self.attempts[-1][1]
 
+    def wait_until(self, now_ns: int) -> None:
+        """Count the time until now as spent waiting [ns]."""
+        self.queue_ns += now_ns - self.queued_since_ns
+        self.queued_since_ns = now_ns
+
     def account(self, attempt: Attempt, *, counts: bool = True) -> None:
         """Add an attempt that has ended; its bits may count for another delivery."""
         self.attempts.append((self.hop, attempt))

@@ -280,6 +280,7 @@ class Router:
     ) -> None:
         """Schedule an action for the arrival of a message at a station, unless it expires."""
         now = self._env.now_ns
+        delivery.wait_until(now)
         bits = self._transport.air_bits(delivery.message.size_bytes)
         if self._backhaul.shared and source != target:
             path = [(source, "up"), (target, "down")]
@@ -312,7 +313,6 @@ class Router:
         link = self._links[path[0]]
         bound = self._backhaul.queue_bytes
         if bound is not None and link.queued_bytes(now) + size_bytes > bound:
-            delivery.queued_since_ns = now
             self._finish(delivery, False, "queue-overflow")
             return
         service_ns = self._backhaul.service_ns(bits)
