@@ -235,7 +235,7 @@ def test_a_signal_that_a_library_catches_is_not_lost(
     try:
         with termination_as_exception():
             check_ended()
-            with contextlib.suppress(BaseException):
+            with contextlib.suppress(BaseException), termination_as_exception():
                 signal.raise_signal(number)
             with pytest.raises(kind):
                 check_ended()

@@ -13,8 +13,10 @@ from wnsim.scenario.errors import Terminated
 
 # Signals of users, launchers, shells and closed terminals.
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-# Those that have arrived in `termination_as_exception`.
+# Those that have arrived in the outermost `termination_as_exception`.
 _received: list[int] = []
+# One entry for each that is open.
+_open: list[None] = []
 
 
 @contextlib.contextmanager
@@ -22,7 +24,7 @@ def termination_as_exception() -> Iterator[None]:
     """Turn termination signals into an exception, so that children are terminated too.
 
     A library may catch the exception of a signal that arrives while it is imported, or Python drops
-    it in a destructor; `check_ended` raises it again.
+    it in a destructor; `check_ended` raises it again, also around a nested one.
     """
 
     def end(number: int, frame: FrameType | None) -> Never:
@@ -36,10 +38,14 @@ def termination_as_exception() -> Iterator[None]:
             # Signals ignored by nohup stay ignored.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 before[number] = signal.signal(number, end)
+    outermost = not _open
+    _open.append(None)
     try:
         yield
     finally:
-        _received.clear()
+        _open.pop()
+        if outermost:
+            _received.clear()
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -20,7 +20,7 @@ from typing import Any, Self, TextIO
 
 from wnsim.scenario.execution.parent import PARENT
 from wnsim.scenario.progress import Progress, Watcher
-from wnsim.scenario.signals import termination_as_exception
+from wnsim.scenario.signals import check_ended, termination_as_exception
 
 _GRACE_S = 10.0
 _READ_BYTES = 1 << 16
@@ -165,6 +165,7 @@ def run_at_once(
     with selectors.DefaultSelector() as selector, termination_as_exception():
         try:
             while waiting or running:
+                check_ended()
                 while waiting and len(running) < jobs:
                     child = _Child(*waiting.pop(0), watcher.watch, say)
                     running.append(child)
