@@ -134,7 +134,7 @@ def spoiled_trace(data: bytes, draws: random.Random) -> bytes:
             draws.shuffle(lines)
             data = b"".join(lines)
         else:
-            data = gzip.compress(data)[: draws.choice([None, 40, -9])]
+            data = gzip.compress(data, mtime=0)[: draws.choice([None, 40, -9])]
     return data
 
 
