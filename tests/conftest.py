@@ -57,6 +57,11 @@ QUICK = frozenset(
     }
 )
 """Test modules of the marker `quick`: less than a minute in total."""
+LONG = (
+    "jobs", "whole", "pages", "figures", "hostile", "degenerate_results", "engines", "ranks",
+    "report", "docs", "api", "launch", "dask", "golden", "user_methods", "plugins",
+)  # fmt: skip
+"""Longest test modules, which parallel workers take first, so that they end together."""
 SMALL = {"local_steps": 3, "batch_size": 4, "train_examples": 24, "test_examples": 4}
 """Parameters of a short training."""
 
@@ -75,10 +80,22 @@ def scenario_of(tmp_path: Path) -> Callable[[str], Scenario]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of quick modules."""
+    """Mark the tests of quick modules, and begin with the longest ones."""
     for item in items:
-        if item.path.stem.removeprefix("test_") in QUICK:
+        if _module(item) in QUICK:
             item.add_marker(pytest.mark.quick)
+    place = {name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(_module(item), len(LONG)))
+
+
+def _module(item: pytest.Item) -> str:
+    return item.path.stem.removeprefix("test_")
+
+
+@pytest.fixture
+def svg_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save figures in one format, for tests of their numbers and pages."""
+    monkeypatch.setattr("wnsim.figures.style.PICTURES", {".svg": {"metadata": {"Date": None}}})
 
 
 @pytest.fixture(scope="session")

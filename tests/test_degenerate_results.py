@@ -101,6 +101,7 @@ def all_nan(table: pd.DataFrame) -> pd.DataFrame:
         (all_nan, True),
     ],
 )
+@pytest.mark.usefixtures("svg_only")
 def test_results_are_summarized_whatever_is_in_their_tables(
     results: Path,
     tmp_path: Path,

@@ -27,7 +27,13 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from wnsim.storage import records
 
 COLUMN_IN = (3.5, 2.4)
-SUFFIXES = (".pdf", ".svg", ".png", ".csv")
+PICTURES: dict[str, dict[str, Any]] = {
+    ".pdf": {"metadata": {"CreationDate": None}},
+    ".svg": {"metadata": {"Date": None}},
+    ".png": {"dpi": 300},
+}
+"""Formats of a figure, with matplotlib's options for each."""
+SUFFIXES = (*PICTURES, ".csv")
 PAGE_WIDTH_IN = 7.16
 STYLE: dict[Any, Any] = {
     "font.family": "serif",
@@ -197,19 +203,16 @@ def printable(text: str) -> str:
 
 def save(figure: Figure, numbers: pd.DataFrame, stem: Path) -> Path:
     """Save a figure as PDF, SVG and PNG and its numbers as CSV; return the PDF's path."""
-    drawn: dict[str, dict[str, Any]] = {
-        ".pdf": {"metadata": {"CreationDate": None}},
-        ".svg": {"metadata": {"Date": None}},
-        ".png": {"dpi": 300},
-    }
     for text in figure.findobj(Text):
         text.set_text(printable(text.get_text()))
     # The layout takes most of the time, and is the same in each format.
-    figure.draw_without_rendering()
+    layout = figure.get_layout_engine()
+    if layout is not None:
+        layout.execute(figure)
     # Even a placeholder would cost a drawing for each format.
     with rc_context({"figure.constrained_layout.use": False}):
         figure.set_layout_engine(None)
-    for suffix, options in drawn.items():
+    for suffix, options in PICTURES.items():
         picture = io.BytesIO()
         figure.savefig(picture, format=suffix[1:], **options)
         records.write(stem.with_suffix(suffix), picture.getvalue())
