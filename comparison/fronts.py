@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,10 +25,12 @@ _COSTS = (
     ("simulated_s", 1.0, "Simulated time [s]"),
 )
 _HEIGHT_IN = 3.6
-# Place from which names stand on the left of their points.
-_RIGHT = 0.75
 # Size of names, and about the width of a letter and the height of a line.
-_NAME_PT, _LETTER_PT, _LINE_PT = 6, 3.3, 7.0
+_NAME_PT, _LETTER_PT, _LINE_PT = 6, 3.3, 5.0
+# Half the widths of markers and error bars, and the distance of a name from its point.
+_POINT_PT, _BAR_PT, _GAP_PT = 2.5, 1.0, 3.5
+# Heights of a name above its point, in order of preference.
+_SHIFTS_PT = (1.5, -6.5, 8.0, -13.0, 14.5, -19.5)
 _INCH_PT = 72.0
 
 
@@ -74,35 +77,77 @@ def _panel(axes: Axes, lines: Sequence[Line], column: str, scale: float, dpi: fl
             cost, gain.mean, yerr=gain.half, marker=marker, color="black" if is_best else "0.55",
             markerfacecolor="black" if is_best else "white", linewidth=0.6, capsize=1.5,
         )  # fmt: skip
-    _name(axes, lines, list(zip(costs, [gain.mean for gain in gains], strict=True)), best, dpi)
+    points = [(cost, gain.mean) for cost, gain in zip(costs, gains, strict=True)]
+    _name(axes, lines, points, [gain.half for gain in gains], best, dpi)
     if best:
         axes.step(*zip(*best, strict=True), where="post", color="black", linewidth=0.8, zorder=0)
 
 
+@dataclass(frozen=True)
+class _Box:
+    """A rectangle of the page [pt]."""
+
+    left: float
+    low: float
+    right: float
+    high: float
+
+    def overlap(self, other: _Box) -> float:
+        """Return the common area [pt^2]."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.high, other.high) - max(self.low, other.low)
+        return max(0.0, width) * max(0.0, height)
+
+
 def _name(
-    axes: Axes, lines: Sequence[Line], points: Sequence[Point], best: Sequence[Point], dpi: float
+    axes: Axes,
+    lines: Sequence[Line],
+    points: Sequence[Point],
+    halves: Sequence[float],
+    best: Sequence[Point],
+    dpi: float,
 ) -> None:
-    """Write the name of each method beside its point, where it meets no earlier name."""
+    """Write the name of each method beside its point, where it covers least else."""
     # Transformations are those of the limits only after this.
     axes.autoscale_view()
-    taken: list[tuple[float, float, float]] = []
+
+    def on_page(x: float, y: float) -> Point:
+        across, up = (_INCH_PT / dpi) * axes.transData.transform((x, y))
+        return float(across), float(up)
+
+    taken = []
+    for (x, y), half in zip(points, halves, strict=True):
+        across, middle = on_page(x, y)
+        low, high = (on_page(x, end)[1] for end in (y - half, y + half))
+        taken += [
+            _Box(across - _BAR_PT, low, across + _BAR_PT, high),
+            _Box(across - _POINT_PT, middle - _POINT_PT, across + _POINT_PT, middle + _POINT_PT),
+        ]
+    begin, end = (
+        float(axes.transAxes.transform((edge, 0))[0]) * _INCH_PT / dpi for edge in (0.0, 1.0)
+    )
+
+    def covered(name: _Box) -> float:
+        outside = max(0.0, begin - name.left) + max(0.0, name.right - end)
+        return sum(name.overlap(each) for each in taken) + outside * _LINE_PT
+
     for line, point in zip(lines, points, strict=True):
-        x, y = (_INCH_PT / dpi) * axes.transData.transform(point)
-        is_right = axes.transAxes.inverted().transform(axes.transData.transform(point))[0] > _RIGHT
-        width = _LETTER_PT * len(line.entry.name)
-        left = x - 3 - width if is_right else x + 3
-        shift = next(
-            each
-            for each in (2, -8, 9, -15, 16)
-            if each == 16
-            or not any(
-                abs(y + each - other) < _LINE_PT and left < end and start < left + width
-                for start, end, other in taken
-            )
-        )
-        taken.append((left, left + width, y + shift))
+        candidates = [
+            (side, shift, _box(line.entry.name, on_page(*point), side, shift))
+            for shift in _SHIFTS_PT
+            for side in (1, -1)
+        ]
+        side, shift, name = min(candidates, key=lambda each: covered(each[2]))
+        taken.append(name)
         axes.annotate(
-            line.entry.name, point, xytext=(-3 if is_right else 3, shift),
-            textcoords="offset points", ha="right" if is_right else "left", fontsize=_NAME_PT,
+            line.entry.name, point, xytext=(side * _GAP_PT, shift), textcoords="offset points",
+            ha="left" if side > 0 else "right", fontsize=_NAME_PT,
             fontweight="bold" if point in best else "normal",
         )  # fmt: skip
+
+
+def _box(name: str, point: Point, side: int, shift: float) -> _Box:
+    """Return the box of a name on the right (1) or left (-1) of its point, and above it."""
+    width = _LETTER_PT * len(name)
+    left = point[0] + side * _GAP_PT - (width if side < 0 else 0.0)
+    return _Box(left, point[1] + shift, left + width, point[1] + shift + _LINE_PT)
