@@ -398,6 +398,7 @@ def situations(draw: st.DrawFn) -> dict[str, object]:
                     Wifi(),
                     Wifi(standard="n", guard_interval_us=0.4),
                     Wifi(standard="ax", streams=2),
+                    Wifi(standard="ac", code="ldpc"),
                 ]
             )
         ),

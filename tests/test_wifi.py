@@ -7,6 +7,7 @@ from reference_tables import rows
 from wnsim.mac import MAC, Csma, Ofdma
 from wnsim.mac.csma import require_match
 from wnsim.phy import PHY, Shannon, Wifi
+from wnsim.phy.bicm import information, snr_grid_db
 from wnsim.phy.wifi import BANDWIDTH_HZ
 from wnsim.phy.wifi_coding import _SPECTRA
 from wnsim.phy.wifi_formats import STANDARDS, Scheme, preamble_ns, schemes
@@ -21,10 +22,10 @@ PUNCTURED = {
 SIMULATED = rows("wifi_viterbi_simulated.csv")
 
 
-def scheme(standard: str, rate_mbps: float, decoder: str = "soft") -> Scheme:
+def scheme(standard: str, rate_mbps: float, decoding: str = "soft") -> Scheme:
     found = [
         each
-        for each in schemes(standard, decoder=decoder)
+        for each in schemes(standard, decoding=decoding)
         if abs(each.rate_bps / 1e6 - rate_mbps) < 0.01
     ]
     assert len(found) == 1
@@ -124,6 +125,47 @@ def test_errors_up_to_256_qam_are_those_of_link_simulations() -> None:
         for error in (0.1, 0.01):
             there_db = np.interp(-np.log(error), log, [float(row["snr_db"]) for row in part])
             assert abs(db(frame.threshold(BITS, error)) - there_db) < 0.4
+
+
+def test_parity_checks_are_those_of_link_simulations() -> None:
+    """The SNR of one loss in ten is calibrated, and the slope common to all schemes.
+
+    Tolerance: of the interpolation of 0.25 dB steps, and of the same shape for all schemes.
+    """
+    for mcs in range(12):
+        part = [row for row in rows("wifi_ldpc_per_ns3.csv") if int(row["mcs"]) == mcs]
+        log = -np.log([float(row["per"]) for row in part])
+        (frame,) = (each for each in schemes("ax", decoding="parity-checks") if each.mcs == mcs)
+        for error in (0.8, 0.5, 0.2, 0.1, 0.05, 0.01, 0.003):
+            there_db = np.interp(-np.log(error), log, [float(row["snr_db"]) for row in part])
+            off_db = db(frame.threshold(8 * 1458, error)) - there_db
+            assert abs(off_db) < (0.02 if error == 0.1 else 0.12)
+
+
+def test_parity_checks_are_better_than_the_other_code_and_obey_the_limit() -> None:
+    """Law: no code carries more than the mean information of its modulation."""
+    for standard in ("n", "ac", "ax"):
+        pairs = zip(schemes(standard), schemes(standard, decoding="parity-checks"), strict=True)
+        for other, frame in pairs:
+            gain_db = db(other.threshold(BITS, 0.1)) - db(frame.threshold(BITS, 0.1))
+            assert 0.5 < gain_db < 3.0
+            order, twelfths = max(frame._order, 2), frame._twelfths
+            needed = twelfths / 12 * order
+            limit_db = np.interp(needed, information(order)[0], snr_grid_db())
+            limit_db -= db(2.0) if frame._order == 1 else 0.0
+            assert db(frame.threshold(BITS, 0.1)) > limit_db
+
+
+def test_acknowledgements_are_in_the_convolutional_code() -> None:
+    radio = Wifi(standard="ax", code="ldpc").rates(80e6)
+    plain = Wifi(standard="ax").rates(80e6)
+    snr = np.logspace(-1, 3, 50)
+    for data in plain.schemes:
+        assert list(radio.control(data).error(snr, 256)) == list(
+            plain.control(data).error(snr, 256)
+        )
+    with pytest.raises(ValueError, match="code ldpc must be used with wifi standard n, ac or ax"):
+        Wifi(code="ldpc")
 
 
 def test_streams_need_more_power() -> None:
@@ -300,11 +342,11 @@ def test_errors_of_short_frames_agree_with_a_simulated_decoder() -> None:
             assert -0.1 < off_db < (0.1 if order <= 2 else 0.6)
 
 
-@pytest.mark.parametrize("decoder", ["soft", "hard"])
-def test_errors_fall_with_snr_and_grow_with_length(decoder: str) -> None:
+@pytest.mark.parametrize("decoding", ["soft", "hard", "parity-checks"])
+def test_errors_fall_with_snr_and_grow_with_length(decoding: str) -> None:
     snr = np.logspace(-2, 4, 400)
-    for standard in ("a", "n"):
-        for frame in schemes(standard, decoder=decoder):
+    for standard in ("n", "ax") if decoding == "parity-checks" else ("a", "n"):
+        for frame in schemes(standard, decoding=decoding):
             error = frame.error(snr, BITS)
             assert np.all(np.diff(error) <= 1e-9)
             assert error[0] == 1.0
@@ -317,15 +359,20 @@ def test_errors_fall_with_snr_and_grow_with_length(decoder: str) -> None:
 
 def test_one_value_is_as_good_as_many() -> None:
     snr = np.logspace(-1, 3, 301)
-    for frame in (*schemes("a"), *schemes("n", decoder="hard")):
+    for frame in (
+        *schemes("a"),
+        *schemes("n", decoding="hard"),
+        *schemes("ax", decoding="parity-checks"),
+    ):
         together = frame.error(snr, BITS)
         assert [float(frame.error(snr[i : i + 1], BITS)[0]) for i in range(301)] == list(together)
 
 
-@pytest.mark.parametrize("decoder", ["soft", "hard"])
-def test_hazards_equal_errors(decoder: str) -> None:
+@pytest.mark.parametrize("decoding", ["soft", "hard", "parity-checks"])
+def test_hazards_equal_errors(decoding: str) -> None:
     snr = 10 ** np.random.default_rng(1).uniform(-3.2, 6.2, 400)
-    for frame in (*schemes("a", decoder=decoder), *schemes("n", guard_ns=400, decoder=decoder)):
+    legacy = () if decoding == "parity-checks" else schemes("a", decoding=decoding)
+    for frame in (*legacy, *schemes("n", guard_ns=400, decoding=decoding)):
         hazard = np.array([frame.hazard(each) for each in snr])
         exact = frame.bit_error(snr)
         some = (exact > 1e-30) & (exact < 0.9)

@@ -30,6 +30,7 @@ from validation.check import Finding, Picture, Row, largest
 from wnsim.mac import Csma
 from wnsim.mac.csma import Aggregation
 from wnsim.phy import Wifi
+from wnsim.phy.wifi_formats import schemes
 
 _NS3 = "ns-3 3.44, mean of 3 seeds"
 # Data bits per OFDM symbol of 802.11a, and the rate of the acknowledgement, by rate [Mbit/s].
@@ -63,6 +64,14 @@ def frame_errors(full: bool) -> Finding:
         for error in (0.1, 0.01):
             there_db = np.interp(-np.log(error), log, [float(row["snr_db"]) for row in part])
             off_db.append(abs(db(frame.threshold(BITS, error)) - float(there_db)))
+    shape_db = []
+    for frame in schemes("ax", decoding="parity-checks"):
+        part = [row for row in rows("wifi_ldpc_per_ns3.csv") if int(row["mcs"]) == frame.mcs]
+        log = -np.log([float(row["per"]) for row in part])
+        # One in ten is calibrated.
+        for error in (0.8, 0.5, 0.2, 0.05, 0.01, 0.003):
+            there_db = np.interp(-np.log(error), log, [float(row["snr_db"]) for row in part])
+            shape_db.append(abs(db(frame.threshold(8 * 1458, error)) - float(there_db)))
 
     def draw(axes: Axes) -> None:
         for number, rate_mbps in enumerate((6.0, 12.0, 24.0, 54.0)):
@@ -94,6 +103,8 @@ def frame_errors(full: bool) -> Finding:
                 1e-4, "%"),
             Row("SNR of 10 % and 1 % packet errors, soft decoder",
                 "tables from link simulations in ns-3 3.44", len(off_db), max(off_db), 0.25, "dB"),
+            Row("SNR of 80 % to 0.3 % packet errors, parity-check code; that of 10 % is calibrated",
+                "tables from link simulations in ns-3", len(shape_db), max(shape_db), 0.12, "dB"),
         ],
         (picture,),
     )  # fmt: skip

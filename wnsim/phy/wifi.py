@@ -16,7 +16,7 @@ from wnsim.core.params import parameters
 from wnsim.core.units import Floats, Ints
 from wnsim.phy.inverse import snr_for
 from wnsim.phy.modem import Outcome, Slots, State, mean_of_bands
-from wnsim.phy.wifi_coding import Decoder
+from wnsim.phy.wifi_coding import Decoder, Decoding
 from wnsim.phy.wifi_formats import LEGACY_PREAMBLE_NS, STANDARDS, Scheme, schemes
 
 SLOT_NS, SIFS_NS, DIFS_NS = 9_000, 16_000, 34_000
@@ -36,10 +36,10 @@ class Wifi:
     `radio.bandwidth_hz` is the width of the channel: 20 MHz with `a`, up to 40 with `n`, 80 or 160
     with `ac` and `ax`.
 
-    Scope: errors by the reduced union bound of the convolutional code on a channel that is flat
-    over the band (with several subbands their mean gain counts), with perfect interleaving; short
-    frames of 16- and 64-QAM need 0.1 to 0.5 dB more than simulated ones; low-density parity-check
-    codes, which need 1.4 to 2.8 dB less by the tables of ns-3, are not modelled; the physical
+    Scope: errors on a channel that is flat over the band (with several subbands their mean gain
+    counts), with perfect interleaving. The convolutional code is by its reduced union bound: short
+    frames of 16- and 64-QAM need 0.1 to 0.5 dB more than simulated ones. The low-density
+    parity-check code has codewords of 1,944 bits, also in frames that are shorter. The physical
     header is not lost separately. Channels have one gain: streams share the power, and lose
     `stream_loss_db`. Without `mac.aggregation` a frame holds one packet, and the higher rates bring
     little. At 5 GHz, without signal extension.
@@ -57,7 +57,10 @@ class Wifi:
     rate_mbps : rate of all data frames [Mbit/s], one of the standard's; by default, on each link
         the highest rate whose error probability at the mean SNR is at most `target_error`
     target_error : target error ratio of a full-size packet, between 0 and 1
-    decoder : soft- or hard-decision decoder; `hard` needs about 3 dB more
+    code : `convolutional`, or with `n`, `ac` and `ax` `ldpc`, the low-density parity-check code,
+        which needs 1 to 2 dB less; `ax` has it in channels of more than 20 MHz, and with MCS 10 and
+        11. Control frames are always in the convolutional code
+    decoder : soft- or hard-decision decoder of the convolutional code; `hard` needs about 3 dB more
     """
 
     model: Literal["wifi"] = "wifi"
@@ -68,6 +71,7 @@ class Wifi:
     mcs: int | None = Field(default=None, ge=0, le=11)
     rate_mbps: float | None = Field(default=None, gt=0, le=1e4)
     target_error: float = Field(default=0.1, gt=0, lt=1)
+    code: Literal["convolutional", "ldpc"] = "convolutional"
     decoder: Decoder = "soft"
 
     def __post_init__(self) -> None:
@@ -80,6 +84,8 @@ class Wifi:
             )
         if self.streams > kind.most_streams:
             raise ValueError(f"streams must be 1 with standard a, got {self.streams}")
+        if self.code == "ldpc" and self.standard == "a":
+            raise ValueError("code ldpc must be used with wifi standard n, ac or ax, got a")
         if self.mcs is not None and self.rate_mbps is not None:
             raise ValueError("mcs and rate_mbps exclude each other, got both")
         if self.mcs is not None and self.mcs >= len(kind.schemes):
@@ -126,9 +132,9 @@ class Wifi:
         return round(1e3 * self.guard_interval_us)
 
     def _rates(self, width_mhz: int) -> WifiRates:
+        decoding: Decoding = "parity-checks" if self.code == "ldpc" else self.decoder
         found = schemes(
-            self.standard, width_mhz, self._guard_ns, self.streams, self.decoder,
-            self.stream_loss_db,
+            self.standard, width_mhz, self._guard_ns, self.streams, decoding, self.stream_loss_db
         )  # fmt: skip
         fixed = None
         for each in found:
@@ -153,7 +159,7 @@ class WifiRates:
     schemes : slow ones first
     fixed : scheme of all data frames; None: chosen by SNR
     target_error : target error ratio of a packet
-    decoder : `soft` or `hard`
+    decoder : of control frames, `soft` or `hard`
     """
 
     def __init__(
@@ -187,7 +193,7 @@ class WifiRates:
     @cached_property
     def _basic(self) -> list[Scheme]:
         """Basic rates; control frames are repeated in each 20 MHz of a wider channel."""
-        legacy = schemes("a", decoder=self._decoder)
+        legacy = schemes("a", decoding=self._decoder)
         return [each for each in legacy if each.data_bits in _BASIC]
 
 

@@ -24,6 +24,8 @@ from wnsim.core.units import Floats, db_to_linear, linear_to_db
 from wnsim.phy.bicm import information, snr_grid_db
 
 Decoder = Literal["soft", "hard"]
+Decoding = Literal["soft", "hard", "parity-checks"]
+"""Decoder of the convolutional code, or of the low-density parity-check code."""
 
 # By twelfths of the code rate: information bits per period of the puncturing, the free distance,
 # and of each weight from there on the number of error events, and of information bits in error in

@@ -17,7 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from wnsim.core.units import Floats, db_to_linear
-from wnsim.phy.wifi_coding import Decoder, hard_decisions, soft_decisions
+from wnsim.phy.wifi_coding import Decoding, hard_decisions, soft_decisions
+from wnsim.phy.wifi_ldpc import parity_checks
 
 LEGACY_PREAMBLE_NS = 20_000
 # SERVICE and tail bits of the data field.
@@ -28,6 +29,10 @@ RAREST = 1e-12
 _LOWEST_DB, _HIGHEST_DB, _STEP_DB = -30.0, 60.0, 0.01
 # Ends of frames with the short guard interval are on the grid of long symbols.
 _LONG_SYMBOL_NS = 4_000
+
+_DECODINGS = {
+    "soft": soft_decisions, "hard": hard_decisions, "parity-checks": parity_checks,
+}  # fmt: skip
 
 
 class Standard(NamedTuple):
@@ -89,7 +94,7 @@ class Scheme:
     twelfths : code rate times twelve
     symbol_ns : duration of a symbol with its guard interval [ns]
     preamble_ns : duration of the preamble [ns]
-    decoder : `soft` or `hard`
+    decoding : decoder of the convolutional code, or of the low-density parity-check code
     mcs, streams : index of the scheme, and number of spatial streams
     power : SNR of a stream over the SNR of all
 
@@ -105,7 +110,7 @@ class Scheme:
         twelfths: int,
         symbol_ns: int,
         preamble_ns: int,
-        decoder: Decoder,
+        decoding: Decoding,
         mcs: int = 0,
         streams: int = 1,
         power: float = 1.0,
@@ -117,7 +122,7 @@ class Scheme:
         self._grid_ns = _LONG_SYMBOL_NS if symbol_ns <= _LONG_SYMBOL_NS else 1
         self.rate_bps = data_bits * 1e9 / symbol_ns
         self._order, self._twelfths = order, twelfths
-        self._decode = soft_decisions if decoder == "soft" else hard_decisions
+        self._decode = _DECODINGS[decoding]
         self._thresholds: dict[tuple[int, float], float] = {}
 
     @cached_property
@@ -193,7 +198,7 @@ def schemes(
     width_mhz: int = 20,
     guard_ns: int = 800,
     streams: int = 1,
-    decoder: Decoder = "soft",
+    decoding: Decoding = "soft",
     stream_loss_db: float = 0.0,
 ) -> tuple[Scheme, ...]:
     """Return the schemes of a standard with up to a number of streams, slow ones first.
@@ -204,7 +209,7 @@ def schemes(
     width_mhz : width of the channel [MHz]
     guard_ns : guard interval [ns]
     streams : largest number of spatial streams
-    decoder : `soft` or `hard`
+    decoding : as of `Scheme`
     stream_loss_db : loss of SNR with more than one stream, beyond the shared power [dB]
     """
     kind = STANDARDS[standard]
@@ -219,7 +224,7 @@ def schemes(
             found.append(
                 Scheme(
                     coded * twelfths // 12, order, twelfths, symbol_ns,
-                    preamble_ns(standard, count, guard_ns), decoder, mcs, count,
+                    preamble_ns(standard, count, guard_ns), decoding, mcs, count,
                     1.0 / (count * loss),
                 )
             )  # fmt: skip
