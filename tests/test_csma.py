@@ -32,6 +32,7 @@ from wnsim.core.units import dbm_to_w
 from wnsim.mac import Csma, Ofdma
 from wnsim.mac.csma import Aggregation
 from wnsim.mac.edca import CATEGORIES, BestEffort, Edca, Voice
+from wnsim.mac.rate_control import LastSnr, MeanSnr, Minstrel
 from wnsim.mobility import Motion, RandomWaypoint, Static
 from wnsim.phy import Shannon, Wifi
 from wnsim.world import World
@@ -402,6 +403,10 @@ def situations(draw: st.DrawFn) -> dict[str, object]:
                 ]
             )
         ),
+        "rate_control": draw(
+            st.just(MeanSnr())
+            | st.sampled_from([LastSnr(), Minstrel(interval_s=0.005, sample_share=0.3)])
+        ),
         "aggregation": draw(
             st.none()
             | st.builds(
@@ -451,6 +456,8 @@ def test_engines_agree_to_the_last_bit(case: dict) -> None:
     mac = case["mac"]
     if case["edca"] is not None:
         mac = dataclasses.replace(mac, cw_min=15, edca=case["edca"])
+    if not case["phy"].is_fixed:
+        mac = dataclasses.replace(mac, rate_control=case["rate_control"])
     if case["phy"].standard != "a":
         mac = dataclasses.replace(mac, aggregation=case["aggregation"])
     results = []

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from wnsim.core.params import parameters
 from wnsim.mac.edca import CATEGORIES, AccessFunction, Edca
+from wnsim.mac.rate_control import MeanSnr, RateControl
 from wnsim.phy.wifi import DIFS_NS, Wifi
 
 
@@ -64,11 +65,10 @@ class Csma:
     With `edca`, messages belong to access categories with unequal chances; see `Edca`.
 
     Scope: no beacons and no frames of association or roaming, no multi-user MIMO, no OFDMA and no
-    triggered uplink, no adaptation of rates by trial, no power save, no propagation delay. Carrier
-    sense and preamble detection follow from mean gains, evaluated at fixed instants; reception of a
-    frame follows from the gain at its beginning, fading included. An overhearing station decodes a
-    frame if its error probability, or that of one of its packets, is below one half at the mean
-    gain.
+    triggered uplink, no power save, no propagation delay. Carrier sense and preamble detection
+    follow from mean gains, evaluated at fixed instants; reception of a frame follows from the gain
+    at its beginning, fading included. An overhearing station decodes a frame if its error
+    probability, or that of one of its packets, is below one half at the mean gain.
 
     Parameters
     ----------
@@ -92,6 +92,8 @@ class Csma:
         announced by a request to send; none: never [byte]
     basic_multicast : whether multicast is sent at the lowest basic rate, 6 Mbit/s, as broadcasts
         are by default; otherwise at the rate of the worst receiver
+    rate_control : by which knowledge the rate of a frame to one receiver is selected, unless the
+        radio has a fixed one
     edca : access categories, which have their own windows in place of `cw_min` and `cw_max`; none:
         one queue per station, by the distributed coordination function
     """
@@ -110,6 +112,7 @@ class Csma:
     aggregation: Aggregation | None = None
     rts_threshold_bytes: int | None = Field(default=None, ge=0, le=10_000_000)
     basic_multicast: bool = False
+    rate_control: RateControl = MeanSnr()
     edca: Edca | None = None
 
     def __post_init__(self) -> None:
@@ -145,7 +148,8 @@ def require_match(mac: object, phy: object) -> None:
     Raises
     ------
     ValueError
-        if one of them is Wi-Fi's and the other one is not, or 802.11a is to aggregate
+        if one of them is Wi-Fi's and the other one is not, 802.11a is to aggregate, or a fixed rate
+        is to be controlled
     """
     if isinstance(mac, Csma) and not isinstance(phy, Wifi):
         name = getattr(phy, "model", type(phy).__name__)
@@ -155,3 +159,10 @@ def require_match(mac: object, phy: object) -> None:
         raise ValueError(f"the radio wifi must be used with the medium access csma, got {name}")
     if isinstance(mac, Csma) and isinstance(phy, Wifi) and mac.aggregation and phy.standard == "a":
         raise ValueError("mac aggregation must be used with wifi standard n, ac or ax, got a")
+    if isinstance(mac, Csma) and isinstance(phy, Wifi) and phy.is_fixed:
+        control = mac.rate_control
+        if not isinstance(control, MeanSnr):
+            raise ValueError(
+                f"rate_control {control.model} must be used without mcs and rate_mbps, which fix "
+                "the rate"
+            )

@@ -128,6 +128,11 @@ class Wifi:
         return WifiModem(self.rates(bandwidth_hz), block_ns)
 
     @property
+    def is_fixed(self) -> bool:
+        """Whether all data frames have one scheme."""
+        return self.mcs is not None or self.rate_mbps is not None
+
+    @property
     def _guard_ns(self) -> int:
         return round(1e3 * self.guard_interval_us)
 

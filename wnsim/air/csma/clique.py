@@ -1,8 +1,8 @@
 """Fully connected CSMA network (single collision domain): conditions for rounds without events.
 
 Rounds are possible while all nodes lock on to each other's frames, can decode them, and find the
-medium idle from the same instant on, without access categories; `clique_rounds` then advances from
-one exchange to the next.
+medium idle from the same instant on, without access categories and with rates that follow from mean
+gains; `clique_rounds` then advances from one exchange to the next.
 """
 
 from __future__ import annotations
@@ -98,6 +98,8 @@ class Clique:
         radio = self._radio
         service = self._queues[node][0]
         if service.multicast or len(service.attempts) > 1 or radio.aggregator is not None:
+            return None
+        if radio.rates is not None:
             return None
         attempt = service.attempts[0]
         payload = self._setup.packet_bits

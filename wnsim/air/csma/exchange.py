@@ -92,7 +92,10 @@ def next_frame(radio: Radio, queue: Sequence[Service], last: Frame, now_ns: int)
 def _scheme(radio: Radio, service: Service, now_ns: int) -> Scheme:
     """Return the modulation and coding scheme of the packets of a transmission."""
     targets = tuple([attempt.target for attempt in service.attempts])
-    return radio.scheme(service.source, targets, service.transmission.quantile, now_ns)
+    of_mean = radio.scheme(service.source, targets, service.transmission.quantile, now_ns)
+    if radio.rates is None or service.multicast:
+        return of_mean
+    return radio.rates.choose(service.source, targets[0], service.failures, of_mean, now_ns)
 
 
 def _answer_ns(radio: Radio, service: Service, scheme: Scheme) -> int:

@@ -345,6 +345,8 @@ class _Station:
         service, now = frame.service, self.now
         if service is None or self.frame is not frame:
             return
+        engine = self.engine
+        engine.radio.learn(frame, arrived, engine.gain)
         if arrived and frame.announced is not None:
             self.announce(frame.announced, service)
         elif arrived:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wnsim.air.csma.aggregate import Aggregator
+from wnsim.air.csma.rate_choice import rate_choice
 from wnsim.core import streams
 from wnsim.core.units import NS_PER_S, db_to_linear, dbm_to_w, linear_to_db, thermal_noise_w
 from wnsim.mac.csma import Csma, require_match
@@ -55,6 +56,7 @@ class Radio:
     energy_w : energy detection threshold [W]
     backoff_key : key of the backoff draws
     aggregator : limits of aggregates, if there are any
+    rates : choice of the rates of frames to one receiver; none: by the mean SNR
 
     Raises
     ------
@@ -84,6 +86,10 @@ class Radio:
         threshold = self.mac.rts_threshold_bytes
         self._unprotected_bits = None if threshold is None else 8 * threshold
         self._packet_bits = self.air_bits(setup.packet_bits)
+        self.rates = rate_choice(
+            self.mac.rate_control, self.phy, setup.packet_bits, self._packet_bits, self.aggregator,
+            streams.key(setup.error_key, "rate control"),
+        )  # fmt: skip
         self._detection_w = float(dbm_to_w(self.mac.detection_dbm))
         self._detection = float(db_to_linear(self.mac.detection_snr_db))
         self.energy_w = float(dbm_to_w(self.mac.energy_dbm))
@@ -239,6 +245,18 @@ class Radio:
             snr = power_w / self.noise_w[attempt.target]
             attempt.snr_sum += snr * frame.packets
             attempt.capacity_bits += self.capacity_bits(snr, duration_s)
+
+    def learn(self, frame: Frame, answered: bool, gain: Gain) -> None:
+        """Tell the choice of rates whether a frame was answered, unless it is a request to send."""
+        if self.rates is None or frame.announced is not None:
+            return
+
+        def snr(frame: Frame) -> float:
+            target = frame.targets[0]
+            power_w = self.tx_w[frame.source] * gain(frame.source, target, frame.start_ns)
+            return power_w / self.noise_w[target]
+
+        self.rates.learn(frame, answered, snr)
 
     def capacity_bits(self, snr: float, duration_s: float) -> float:
         """Return the Shannon bound on the bits sent in a duration."""

@@ -337,6 +337,7 @@ class Windowed(Contention):
         """Record whether a frame was answered; after a clear to send, schedule the packet."""
         if self.states.sending[frame.source] is not frame or frame.service is None:
             return
+        self.radio.learn(frame, acked, self.states.gains.gain)
         if acked and frame.announced is not None:
             self._announce(frame.announced)
         elif acked:
