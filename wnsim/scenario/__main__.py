@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from wnsim.scenario import verbs
 from wnsim.scenario.errors import ScenarioError, Terminated, error_lines
 from wnsim.scenario.execution.parent import end_with_parent
 from wnsim.scenario.options import parser
@@ -39,8 +40,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     # Looking for plug-ins of Pydantic among all installed packages takes a while.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    options = parser().parse_args(arguments)
+    verb, given = verbs.split(arguments)
+    if verb == "report":
+        from wnsim.report.__main__ import main as write_report
+
+        return write_report(given)
+    options = None if verb == "cite" else parser().parse_args([*verbs.options_of(verb), *given])
     try:
+        if options is None:
+            print(verbs.citations(given))
+            return 0
         end_with_parent()
         check_learning_package()
         with warnings.catch_warnings():

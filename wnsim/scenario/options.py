@@ -16,6 +16,9 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m wnsim.scenario",
         description="Run a scenario; tables, figures and adapters are written to results/<name>/.",
+        epilog="Verbs before the options: run; check, plan, list and schema for --check, "
+        "--dry-run, --list and --schema; report DIR writes the report of a results folder, and "
+        "cite DIR prints the sources of its models, and its parameters for a paper.",
     )
     made.add_argument("scenario", nargs="?", help="YAML file, or name of a bundled scenario")
     made.add_argument(
