@@ -58,6 +58,7 @@ LEARNS = (
     "fl.rounds=2", "fl.local_steps=1", "fl.test_examples=1", "fl.evaluate_every=2",
     "fl.train_examples=16", "fl.tasks=[home, topic]", "repeat=1", "devices.count=5",
 )  # fmt: skip
+SMALL = "fl.model=tiny"
 SHORT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "aircomp": (
         (
@@ -90,7 +91,7 @@ SHORT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("unicast", "broadcast", "access point"),
     ),
     # The model of this scenario is not at hand; the messages of two models differ in size only.
-    "llm": ((*LEARNS, "fl.model=tiny"), ("hard-moe",)),
+    "llm": ((*LEARNS, SMALL), ("hard-moe",)),
     "mesh": ((*LEARNS, "fl.train_examples=128", "devices.count=6"), ("direct", "four hops")),
     "network": (
         ("traffic.rounds=1", "traffic.size_bytes=500000", "devices.count=6"),
@@ -101,7 +102,10 @@ SHORT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "paper-table1": (LEARNS, ("lori-d",)),
     "paper-table2": (LEARNS, ("lora",)),
     "scheduling": ((*LEARNS, "fl.train_examples=128"), ("importance and channel", "least energy")),
-    "smollm": ((*LEARNS, "fl.model=tiny"), ("hard-moe",)),
+    "smollm": ((*LEARNS, SMALL), ("hard-moe",)),
+    # Nor are the tasks of these.
+    "smollm-table1": ((*LEARNS, SMALL, "devices.count=6"), ("lori-d",)),
+    "smollm-table2": ((*LEARNS, SMALL), ("lora",)),
     "star": ((*LEARNS, "fl.train_examples=128"), ("a third of them",)),
     "urban": (LEARNS, ("so-lora",)),
 }

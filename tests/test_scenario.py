@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fl.config import Hub
+from fl.config import Folder, Hub
 from wnsim.scenario.__main__ import main
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.simulation.advice import check
@@ -395,8 +395,11 @@ def test_shipped_scenarios_are_valid_and_short(
     assert text.startswith("# yaml-language-server: $schema=wnsim.schema.json\n# ")
     assert len(text.splitlines()) <= 60
     runs = plan(name)
-    # Tasks of a hub require a network.
-    if not (runs[0].scenario.fl is not None and isinstance(runs[0].scenario.fl.tasks, Hub)):
+    # Tasks of a hub require a network, and those of a folder are the user's.
+    if runs[0].scenario.fl is not None and isinstance(runs[0].scenario.fl.tasks, Folder):
+        with pytest.raises(ScenarioError, match=r"fl\.tasks: .*must be a folder"):
+            check(runs, name)
+    elif not (runs[0].scenario.fl is not None and isinstance(runs[0].scenario.fl.tasks, Hub)):
         check(runs, name)
 
 
