@@ -246,7 +246,7 @@ class AdaptedModel:
     def merged(self, adapter: Adapter) -> Iterator[None]:
         """Merge one device's adapter into the weights."""
         for index, (module, a, b) in enumerate(
-            zip(self.modules, adapter.a, adapter.b, strict=True)
+            zip(self.modules, adapter.written_a(), adapter.b, strict=True)
         ):
             module.merge(a, b, adapter.scale_at(index))
         try:

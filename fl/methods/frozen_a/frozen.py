@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from ...adapters import AdaptedModel, Adapter, Layer
-from ...adapters.adapter import draw_a, scale_of, shape_only, zero_b
+from ...adapters.adapter import dense_adapter, draw_a, scale_of, shape_only, zero_b
 from ...aggregation.robust import Aggregator
 from ...aggregation.weighted_mean import aggregate, weighted_mean
 from ...config import FfaLora, FullFt, LoriD, LoriS, SoLora
@@ -131,9 +131,7 @@ class FrozenMethod:
         """Return a device's A and a zero B."""
         settings = self._settings
         if settings.distribution is None:
-            a = tuple(torch.eye(layer.inputs) for layer in layers)
-            b = tuple(torch.zeros(layer.outputs, layer.inputs) for layer in layers)
-            return Adapter(a, b, settings.scale, train_a=False)
+            return dense_adapter(layers)
         if settings.shared:
             a_seed = key(seed, "shared a")
             a = draw_a(layers, settings.rank, settings.distribution, a_seed)
