@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
-
 import torch
 
 Tensors = tuple[torch.Tensor, ...]
@@ -89,21 +87,9 @@ class Adapter:
         return not any(bool(b.any()) for b in self.b)
 
 
-class Ranked(Protocol):
-    """Parameters of a method with adapters of one rank."""
-
-    @property
-    def rank(self) -> int:
-        """Rank of the adapters."""
-
-    @property
-    def alpha(self) -> float | None:
-        """Rank times the scale of the adapter; None for the default."""
-
-
-def scale_of(config: Ranked) -> float:
+def scale_of(rank: int, alpha: float | None) -> float:
     """Return alpha / rank; alpha defaults to twice the rank."""
-    return (2 * config.rank if config.alpha is None else config.alpha) / config.rank
+    return (2 * rank if alpha is None else alpha) / rank
 
 
 def draw_a(

@@ -30,6 +30,11 @@ from .targets import find, output_layer, weights_outside
 from .token_layout import TokenLayout
 
 
+FORWARD_FLOPS = 2
+TRAINING_FLOPS = 4
+"""Operations per parameter and token of a pass, and of a step that differentiates through it."""
+
+
 class AdaptedModel:
     """A frozen model whose linear layers take adapters.
 
@@ -96,6 +101,11 @@ class AdaptedModel:
         self._checkpoints = checkpointing
         by_library = checkpointing or choices is not None or self._head_is_adapted
         self._decoder = None if by_library else find_decoder(model, self._head)
+
+    @property
+    def flops_per_item(self) -> tuple[int, int]:
+        """Operations of a forward pass, and of a training step, for one token [FLOP]."""
+        return FORWARD_FLOPS * self.parameter_count, TRAINING_FLOPS * self.parameter_count
 
     @property
     def device(self) -> torch.device:

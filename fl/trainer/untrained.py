@@ -16,10 +16,10 @@ import numpy as np
 
 from wnsim.core.units import Floats
 
+from ..adapters.stacked import FORWARD_FLOPS, TRAINING_FLOPS
 from ..engine.jobs import DerivedValue, Job, LazyValue
 from ..methods.extensions import served_shapes
-from .cost_model import FORWARD_FLOPS, TRAINING_FLOPS
-from .kernels import CENTROID_PROMPTS
+from .language_workload import CENTROID_PROMPTS
 from .state import Evaluation
 
 if TYPE_CHECKING:

@@ -79,7 +79,7 @@ def settings_of(config: FfaLora | LoriD | LoriS | FullFt | SoLora) -> Settings:
     """Return the settings of a configuration."""
     if isinstance(config, FullFt):
         return Settings(0, 1.0, config.learning_rate, distribution=None, shared=True)
-    common = Settings(config.rank, scale_of(config), config.learning_rate)
+    common = Settings(config.rank, scale_of(config.rank, config.alpha), config.learning_rate)
     if isinstance(config, FfaLora):
         return replace(common, distribution="kaiming", shared=True)
     if isinstance(config, LoriD):

@@ -270,11 +270,17 @@ def _is_usual(learning: Learning) -> bool:
         and not any(":" in name for name in (*learning.tasks, method.model, topology.model))
         and learning.initial_adapter is None
         and not learning.target_modules
-        and getattr(method, "rank", 0) <= _USUAL_RANK
+        and _rank(method) <= _USUAL_RANK
         and learning.max_length <= _USUAL_LENGTH
         and learning.trainer.device != "cuda"
         and learning.trainer.quantization == "none"
     )
+
+
+def _rank(method: Any) -> float:
+    """Return the rank of a method's adapters, infinite for the full one, 0 without any."""
+    rank = getattr(method, "rank", 0)
+    return np.inf if isinstance(rank, str) else rank
 
 
 def _build_learning(scenario: Scenario, world: World) -> None:
