@@ -29,7 +29,6 @@ from .rotary import replace_rotations
 from .targets import find, output_layer, weights_outside
 from .token_layout import TokenLayout
 
-
 FORWARD_FLOPS = 2
 TRAINING_FLOPS = 4
 """Operations per parameter and token of a pass, and of a step that differentiates through it."""

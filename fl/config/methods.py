@@ -416,7 +416,9 @@ class HetLora:
 
 def _check_full(rank: int | str, alpha: float | None) -> None:
     if rank == "full" and alpha is not None:
-        raise ValueError(f"alpha scales the factors of an adapter, and rank full has none, got {alpha:g}")
+        raise ValueError(
+            f"alpha scales the factors of an adapter, and rank full has none, got {alpha:g}"
+        )
 
 
 def _check_ranks(ranks: tuple[int, ...]) -> None:

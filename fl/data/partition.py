@@ -1,8 +1,8 @@
 """Partition of the training examples over the devices.
 
 Sources: Dirichlet shares as in Hsu et al., "Measuring the effects of non-identical data
-distribution for federated visual classification", 2019, with tasks, or classes of arrays, as groups:
-each group is split over the devices, so that numbers of examples differ too. Shards as in McMahan
+distribution for federated visual classification", 2019, with tasks, or classes of arrays, as
+groups: each is split over the devices, so that numbers of examples differ too. Shards as in McMahan
 et al., "Communication-efficient learning of deep networks from decentralized data", AISTATS 2017,
 each of one group here.
 """
@@ -93,9 +93,7 @@ class Partition(Protocol):
         ...
 
 
-def one_task(
-    config: OneTask, tasks: Sequence[Group], devices: int, seed: int
-) -> list[Share[Any]]:
+def one_task(config: OneTask, tasks: Sequence[Group], devices: int, seed: int) -> list[Share[Any]]:
     """Assign task i modulo the number of tasks to device i; devices of one task split its examples.
 
     Raises
@@ -155,9 +153,7 @@ def dirichlet(
     )
 
 
-def shards(
-    config: Shards, tasks: Sequence[Group], devices: int, seed: int
-) -> list[Share[Any]]:
+def shards(config: Shards, tasks: Sequence[Group], devices: int, seed: int) -> list[Share[Any]]:
     """Cut each task into equal shards, in proportion to its size, and deal them to the devices.
 
     Raises
@@ -177,7 +173,9 @@ def shards(
     for _ in range(count - len(tasks)):
         cuts[np.argmax(sizes / cuts)] += 1
     if (cuts > sizes).any():
-        raise ValueError(f"{count} shards need at least one training example each, got {sizes.sum()}")
+        raise ValueError(
+            f"{count} shards need at least one training example each, got {sizes.sum()}"
+        )
     parts = [
         [(index, example) for example in task.train[number::cut]]
         for index, (task, cut) in enumerate(zip(tasks, cuts.tolist(), strict=True))
@@ -187,9 +185,7 @@ def shards(
     return [Share(tuple(one for part in own for one in parts[part])) for own in order.tolist()]
 
 
-def iid(
-    config: Iid, tasks: Sequence[Group], devices: int, seed: int
-) -> list[Share[Any]]:
+def iid(config: Iid, tasks: Sequence[Group], devices: int, seed: int) -> list[Share[Any]]:
     """Shuffle the examples of all tasks, and split them evenly.
 
     Raises
@@ -257,7 +253,7 @@ def partition(
     rng = generator(seed, "partition sizes")
     logs = config.size_spread * rng.standard_normal(devices)
     keep = np.exp(logs - logs.max())
-    result = []
+    result: list[Share[Any]] = []
     for share, part in zip(shares, keep, strict=True):
         count = len(share.owned)
         chosen = np.sort(rng.permutation(count)[: max(1, round(part * count))])

@@ -1,4 +1,4 @@
-"""SCAFFOLD, on all weights or on the factors of LoRA: control variates correct the drift of devices.
+"""SCAFFOLD, on all weights or on the factors of LoRA: control variates against drift of devices.
 
 Sources: Karimireddy et al., "SCAFFOLD: stochastic controlled averaging for federated learning",
 ICML 2020, Algorithm 1, Option II: a step is y <- y - eta (g - c_i + c), and after K steps from x,

@@ -9,6 +9,7 @@ import torch
 
 from ..adapters import AdaptedModel
 from ..adapters.memory import MemoryEstimate
+from ..adapters.peft_format import files
 from ..adapters.stacked import FORWARD_FLOPS, TRAINING_FLOPS
 from ..data.device_examples import text_examples
 from ..digests import digest_of_model
@@ -21,6 +22,7 @@ from ..models.sentence_encoder import Choices
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from ..adapters import Adapter
     from ..config import Learning
     from ..engine.batching import JobSize
     from ..tasks import Task
@@ -111,6 +113,10 @@ class LanguageWorkload:
         asked = [one for task in tasks for one in self._tasks[task].test[:prompts]]
         prompts_bytes = sum(len(one.prompt.encode()) for one in asked)
         return prompts_bytes, sum(len(one.answer.encode()) for one in asked), len(asked)
+
+    def exported(self, adapter: Adapter, base_model: str) -> dict[str, bytes]:
+        """Return the files of a device's adapter by name, in PEFT's format."""
+        return files(adapter, self.model.layers, base_model, self.model.transposed)
 
     def step_flops(self, device: int) -> float:
         """Return the operations of a local step on this machine, padding where it is computed."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 import torch
+from safetensors.torch import save
 
 from ..config.networks import is_full
 from ..data.device_examples import array_examples
@@ -15,6 +16,7 @@ from ..evaluation.networks import NetworkTests
 from ..models.nets import Network
 
 if TYPE_CHECKING:
+    from ..adapters import Adapter
     from ..config import Learning
     from ..engine.batching import JobSize
     from ..tasks.arrays import ArrayTask
@@ -88,6 +90,11 @@ class NetworkWorkload:
     def query_bytes(self, device: int, prompts: int) -> NoReturn:
         """Raise RuntimeError: arrays are no prompts, and the configuration refuses queries."""
         raise RuntimeError("networks answer no queries")
+
+    def exported(self, adapter: Adapter, base_model: str) -> dict[str, bytes]:
+        """Return the file of a device's weights, which `load_state_dict` of its module takes."""
+        weights = {name: each.contiguous() for name, each in self.model.weights_of(adapter).items()}
+        return {"weights.safetensors": save(weights, metadata={"format": "pt"})}
 
     def step_flops(self, device: int) -> float:
         """Return the operations of a local step on this machine."""

@@ -589,6 +589,16 @@ class Trainer:
             Job(self.executor, TEST, name, dependencies, device, round_, _evaluation)
         )
 
+    def exported(self, adapter: Adapter, base_model: str) -> dict[str, bytes]:
+        """Return the files of a device's adapter, or of its network, by name.
+
+        Parameters
+        ----------
+        adapter : the adapter
+        base_model : name or folder of the model
+        """
+        return self._workload.exported(adapter, base_model)
+
     def overlaps(self) -> tuple[list[float], list[float]] | None:
         """Return how far frozen A's are from orthogonal; None if devices share one A."""
         if self.method.shares_a or self.cost_model.trains_a:

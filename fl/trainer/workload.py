@@ -85,6 +85,15 @@ class Workload(Protocol):
         prompts : number of prompts for each of its tasks, the first test examples
         """
 
+    def exported(self, adapter: Adapter, base_model: str) -> dict[str, bytes]:
+        """Return the files of a device's adapter, or of its network, by name.
+
+        Parameters
+        ----------
+        adapter : the adapter
+        base_model : name or folder of the model
+        """
+
     def step_flops(self, device: int) -> float:
         """Return the operations of a local step on this machine, padding where it is computed."""
 

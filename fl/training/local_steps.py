@@ -144,8 +144,7 @@ def _train_group(
         for total, count in zip(totals.tolist(), counts, strict=True)
     ]
     return [
-        TrainingResult(*one)
-        for one in zip(rows.adapters(), steps.moments(), means, strict=True)
+        TrainingResult(*one) for one in zip(rows.adapters(), steps.moments(), means, strict=True)
     ]
 
 

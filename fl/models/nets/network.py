@@ -54,15 +54,12 @@ class Network:
     module, input_shape : the module, and the shape of an input
     layers : the trained parameters as matrices
     parameter_count : number of all parameters
-    transposed : False; see `AdaptedModel`
 
     Raises
     ------
     ValueError
         if no module matches
     """
-
-    transposed = False
 
     def __init__(
         self,
@@ -75,7 +72,7 @@ class Network:
     ) -> None:
         self.module, self.input_shape = module, input_shape
         self._together = together
-        self._start = dict(module.named_parameters())
+        self._start: dict[str, torch.Tensor] = dict(module.named_parameters())
         self._buffers = dict(module.named_buffers())
         self._names = [
             name for name in self._start if _is_trained(module, name, full, target_modules)
@@ -159,7 +156,8 @@ class Network:
         """Return the parameters of the device with an adapter, by name."""
         rows = FlatParameters([adapter], self.device)
         factors = rows.split(rows.trained, rows.frozen)
-        return self.weights(*factors, _scales(rows.scales(1), 1, self.device)[0])
+        found = self.weights(*factors, _scales(rows.scales(1), 1, self.device)[0])
+        return {name: each.detach() for name, each in found.items()}
 
     @contextmanager
     def gradients(

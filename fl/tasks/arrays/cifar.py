@@ -31,8 +31,8 @@ def is_folder(folder: Path) -> bool:
     for name in _PICKLES:
         if (folder / name).is_file():
             raise ValueError(
-                f"{folder / name}: is of the Python version of CIFAR-10, whose pickle files can run "
-                "code; use the binary version, data_batch_1.bin to data_batch_5.bin and "
+                f"{folder / name}: is of the Python version of CIFAR-10, whose pickle files can "
+                "run code; use the binary version, data_batch_1.bin to data_batch_5.bin and "
                 "test_batch.bin"
             )
     return False

@@ -48,5 +48,5 @@ def read(seed: int | None) -> Dataset:
     for label in range(CLASSES):
         of_class = order[labels[order] == label]
         is_test[of_class[: round(_TEST_SHARE * len(of_class))]] = True
-    parts = [Part.of(images[chosen], labels[chosen], DIGITS) for chosen in (~is_test, is_test)]
-    return Dataset.of(*parts, DIGITS)
+    train, test = (Part.of(images[own], labels[own], DIGITS) for own in (~is_test, is_test))
+    return Dataset.of(train, test, DIGITS)

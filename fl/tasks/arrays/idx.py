@@ -36,11 +36,13 @@ def read(folder: Path) -> Dataset:
     ValueError
         if a file is missing, malformed or too large
     """
-    parts = []
-    for names in (_TRAIN, _TEST):
-        images, labels = (_file(folder, names, what) for what in ("images", "labels"))
-        parts.append(Part.of(_values(images, 3), _values(labels, 1), images))
-    return Dataset.of(*parts, folder)
+    return Dataset.of(_part(folder, _TRAIN), _part(folder, _TEST), folder)
+
+
+def _part(folder: Path, names: Sequence[str]) -> Part:
+    """Return a part of the data set."""
+    images, labels = (_file(folder, names, what) for what in ("images", "labels"))
+    return Part.of(_values(images, 3), _values(labels, 1), images)
 
 
 def _found(folder: Path, names: Sequence[str], what: str) -> list[Path]:

@@ -42,8 +42,8 @@ def read(folder: Path, side_px: int, channels: int) -> Dataset:
     for name in _folders(test):
         if name not in names:
             raise ValueError(f"{test / name}: must be one of the classes of {train}")
-    parts = [_part(each, names, side_px, channels) for each in (train, test)]
-    return Dataset(*parts, len(names))
+    trained, tested = (_part(each, names, side_px, channels) for each in (train, test))
+    return Dataset(trained, tested, len(names))
 
 
 def _folders(folder: Path) -> list[str]:

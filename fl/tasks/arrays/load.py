@@ -66,9 +66,10 @@ def _dataset(source: Arrays, seed: int | None) -> Dataset:
     if path.is_file() and path.suffix == ".npz":
         return npz.read(path)
     if path.is_dir():
-        for kind in (idx, cifar):
-            if kind.is_folder(path):
-                return kind.read(path)
+        if idx.is_folder(path):
+            return idx.read(path)
+        if cifar.is_folder(path):
+            return cifar.read(path)
         if images.is_folder(path):
             return images.read(path, source.side_px, source.channels)
     raise ValueError(

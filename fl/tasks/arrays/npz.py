@@ -43,8 +43,8 @@ def read(path: Path) -> Dataset:
             arrays = [_array(archive, members[key], f"{path}: {key}") for key in keys]
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise ValueError(f"{path}: must be a NumPy file, but is malformed: {error}") from error
-    parts = [Part.of(*arrays[at : at + 2], f"{path}: {keys[at]}") for at in (0, 2)]
-    return Dataset.of(*parts, path)
+    train, test = (Part.of(arrays[at], arrays[at + 1], f"{path}: {keys[at]}") for at in (0, 2))
+    return Dataset.of(train, test, path)
 
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, source: str) -> NDArray[Any]:
@@ -55,7 +55,9 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, source: str) -> ND
             raise ValueError(f"{source}: must be of NumPy format 1.0 or 2.0, got {version}")
         shape, fortran, dtype = _HEADERS[version](file)
         if dtype.hasobject:
-            raise ValueError(f"{source}: must hold numbers, not objects, whose pickles can run code")
+            raise ValueError(
+                f"{source}: must hold numbers, not objects, whose pickles can run code"
+            )
         expected, found = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
         if expected != found:
             raise ValueError(f"{source}: must have {expected} bytes of values, got {found}")

@@ -71,12 +71,10 @@ class ArrayTask:
         rest = np.arange(n_train, len(self.train))
         if not len(rest):
             raise ValueError(
-                f"task {self.name!r}: validation needs training examples after the first {n_train}, "
-                f"got {len(self.train)}"
+                f"task {self.name!r}: validation needs training examples after the first "
+                f"{n_train}, got {len(self.train)}"
             )
-        return replace(
-            self, train=self.train.take(np.arange(n_train)), test=self.train.take(rest)
-        )
+        return replace(self, train=self.train.take(np.arange(n_train)), test=self.train.take(rest))
 
 
 def standardised(task: ArrayTask) -> ArrayTask:

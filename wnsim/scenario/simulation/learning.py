@@ -180,7 +180,9 @@ def _loaded(learning: Learning, scenario: Scenario) -> tuple[Sequence[Any], Any,
         task, seed = tasks[0], scenario.seed_of("model")
         network = load_network(learning.model, task.input_shape, task.classes, seed, device)
         return tasks, network, None
-    quantization = None if learning.trainer.quantization == "none" else learning.trainer.quantization
+    quantization = (
+        None if learning.trainer.quantization == "none" else learning.trainer.quantization
+    )
     encoder = learning.scoring == "similarity"
     model, tokenizer = load(learning.model, dtype, device, quantization, encoder=encoder)
     if learning.prompt_format == "chat-template":

@@ -244,7 +244,9 @@ def export_adapters(
     adapters: Sequence[Adapter | None],
     base_model: str,
 ) -> dict[str, str]:
-    """Write the adapter of every trained device in PEFT's format; return digests by file.
+    """Write the adapter of every trained device; return digests by file.
+
+    Adapters of language models are in PEFT's format; of a network all weights are written.
 
     Parameters
     ----------
@@ -253,14 +255,10 @@ def export_adapters(
     adapters : adapter of each device; None if it has none
     base_model : name of the base model, from which the adapters can be loaded
     """
-    from fl.adapters.peft_format import files
-
-    model = trainer.model
     digests = {}
     for name, adapter in zip(world.motion.names, adapters, strict=True):
         if adapter is not None:
-            contents = files(adapter, model.layers, base_model, model.transposed)
-            for file, data in contents.items():
+            for file, data in trainer.exported(adapter, base_model).items():
                 path = f"adapters/{_device_folder(name)}/{file}"
                 digests[path] = records.write(folder / path, data)
     return digests
@@ -284,7 +282,7 @@ def clear(folder: Path) -> None:
         if device.is_symlink() or not device.is_dir():
             continue
         records.remove_half_written(device)
-        for name in ("adapter_config.json", "adapter_model.safetensors"):
+        for name in ("adapter_config.json", "adapter_model.safetensors", "weights.safetensors"):
             (device / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             device.rmdir()
