@@ -6,6 +6,7 @@ import math
 import zipfile
 import zlib
 from pathlib import Path
+from tokenize import TokenError
 from typing import Any
 
 import numpy as np
@@ -50,16 +51,18 @@ def read(path: Path) -> Dataset:
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, source: str) -> NDArray[Any]:
     """Return an array whose header agrees with the size of its member."""
     with archive.open(member) as file:
-        version = npy.read_magic(file)
-        if version not in _HEADERS:
-            raise ValueError(f"{source}: must be of NumPy format 1.0 or 2.0, got {version}")
-        shape, fortran, dtype = _HEADERS[version](file)
+        try:
+            version = npy.read_magic(file)
+            shape, fortran, dtype = _HEADERS[version](file)
+        # The header is a literal, whose errors the library passes on.
+        except (ValueError, KeyError, TypeError, SyntaxError, TokenError, RecursionError) as error:
+            raise ValueError(f"{source}: its header is malformed: {error}") from error
         if dtype.hasobject:
             raise ValueError(
                 f"{source}: must hold numbers, not objects, whose pickles can run code"
             )
         expected, found = math.prod(shape) * dtype.itemsize, member.file_size - file.tell()
-        if expected != found:
+        if expected != found or min(shape, default=0) < 0 or not dtype.itemsize:
             raise ValueError(f"{source}: must have {expected} bytes of values, got {found}")
         values = np.frombuffer(file.read(), dtype)
     return values.reshape(shape, order="F" if fortran else "C")
