@@ -30,9 +30,9 @@ IMAGE, CLASSES = (2, 8, 8), 5
 NO_BOUND = 1e9
 
 
-def network(name: str = "cnn", *, full: bool = True, together: bool = True) -> Network:
+def network(name: str = "cnn", *, full: bool = True, most: int = MOST_TOGETHER) -> Network:
     module = load_network(name, IMAGE, CLASSES, seed=3)
-    return Network(module, IMAGE, full=full, together=together)
+    return Network(module, IMAGE, full=full, most_together=most)
 
 
 def samples(count: int, seed: int = 0) -> Labelled:
@@ -205,7 +205,7 @@ def works_of(model: Network, kind: str) -> list[LocalTraining]:
 def test_devices_together_are_devices_one_by_one(
     name: str, kind: str, optimizer: Any, tolerance: float
 ) -> None:
-    batched, single = (network(name, full=kind == "full", together=x) for x in (True, False))
+    batched, single = (network(name, full=kind == "full", most=most) for most in (MOST_TOGETHER, 0))
     assert batched.runs_together(4)
     assert not single.runs_together(4)
     found = train(batched, works_of(batched, kind), optimizer, 1.0)

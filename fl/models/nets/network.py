@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from ...adapters.linear import Scale
 
 Losses = Callable[[Sequence[Labelled]], torch.Tensor]
-MOST_TOGETHER = 32_768
+MOST_TOGETHER = 65_536
 """Largest activation of a device's step, in numbers, up to which devices run together."""
 
 
@@ -47,7 +47,8 @@ class Network:
     full : whether all parameters are trained, else the weights of linear and convolution modules
     target_modules : which modules are trained: suffixes of names, or a regular expression for whole
         names; empty for all
-    together : whether devices may run together
+    most_together : largest activation of a device's step, in numbers, up to which devices run
+        together
 
     Attributes
     ----------
@@ -68,10 +69,10 @@ class Network:
         *,
         full: bool,
         target_modules: Sequence[str] | str = (),
-        together: bool = True,
+        most_together: int = MOST_TOGETHER,
     ) -> None:
         self.module, self.input_shape = module, input_shape
-        self._together = together
+        self._most_together = most_together
         self._start: dict[str, torch.Tensor] = dict(module.named_parameters())
         self._buffers = dict(module.named_buffers())
         self._names = [
@@ -205,7 +206,7 @@ class Network:
     def runs_together(self, batch_size: int) -> bool:
         """Return whether the devices of a batch run together, for inputs per device and step."""
         largest = batch_size * self.activations[0]
-        return self._together and largest <= MOST_TOGETHER and self._can_run_together
+        return largest <= self._most_together and self._can_run_together
 
     @cached_property
     def _can_run_together(self) -> bool:
