@@ -292,6 +292,17 @@ def run_session(make_network: Any, made: Trainer, wanted: Learning, devices: int
     return session
 
 
+def check_classes(made: Trainer, session: Any) -> None:
+    """Check that the accuracies by class make up that on all test samples."""
+    rows = [row for row in session.classes if (row.round, row.device) == (2, 1)]
+    labels = made.examples.rows[1].labels
+    assert [row.train_examples for row in rows] == np.bincount(labels, minlength=CLASSES).tolist()
+    assert sum(row.test_examples for row in rows) == 20
+    correct = sum(row.accuracy * row.test_examples for row in rows)
+    (whole,) = (row for row in session.evaluations if (row.round, row.device) == (2, 1))
+    assert correct / 20 == pytest.approx(whole.accuracy)
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -312,6 +323,7 @@ def test_a_network_learns_in_a_session(make_network: Any, settings: dict[str, An
     assert losses[1] < losses[0]
     assert {row.task for row in session.evaluations} == {"noise"}
     assert all(row.examples == 20 and 0.0 <= row.accuracy <= 1.0 for row in session.evaluations)
+    check_classes(made, session)
     weights = load(made.exported(session.adapters[0], "mlp")["weights.safetensors"])
     module = load_network("mlp", IMAGE, CLASSES, seed=1)
     module.load_state_dict(weights)

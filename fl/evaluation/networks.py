@@ -34,6 +34,7 @@ class NetworkTests:
     def __init__(self, model: Network, tasks: Sequence[ArrayTask]) -> None:
         self._model = model
         self._sets = [Labelled.of(task.test) for task in tasks]
+        self._classes = max(task.classes for task in tasks)
         self.count = sum(len(one) for one in self._sets)
 
     @torch.no_grad()
@@ -55,8 +56,10 @@ class NetworkTests:
         raise RuntimeError("networks are not mixed")
 
     def _score(self, weights: dict[str, torch.Tensor], one: Labelled) -> Score:
-        correct = 0
-        for inputs, labels in zip(one.inputs.split(_PASS), one.labels.split(_PASS), strict=True):
-            chosen = self._model.logits(weights, inputs.to(self._model.device)).argmax(1)
-            correct += int((chosen.cpu() == labels).sum())
-        return Score(correct / len(one), {})
+        parts = [
+            self._model.logits(weights, inputs.to(self._model.device)).argmax(1).cpu()
+            for inputs in one.inputs.split(_PASS)
+        ]
+        is_correct = torch.cat(parts) == one.labels
+        correct = torch.bincount(one.labels[is_correct], minlength=self._classes)
+        return Score(int(is_correct.sum()) / len(one), {}, tuple(correct.tolist()))

@@ -158,6 +158,12 @@ class SessionTrainer(Protocol):
         sizes of both messages [byte], and operations of the answer's computation [FLOP]
         """
 
+    def class_sizes(self, device: int) -> Sequence[tuple[int, int]]:
+        """Return the numbers of training examples of a device, and of test examples, by class.
+
+        Empty if answers have no classes; else test results have the correct ones of each class.
+        """
+
     def weight(self, device: int) -> float:
         """Return the aggregation weight of a device's update."""
 

@@ -220,8 +220,9 @@ class Kernels:
 
 
 def _scalars(found: Sequence[Score]) -> dict[str, Any]:
-    """Return the accuracies on all tasks, and those by each rule."""
+    """Return the accuracies on all tasks, those by each rule, and correct answers by class."""
     return {
         "accuracies": [one.accuracy for one in found],
         "by_rule": [dict(one.by_rule) for one in found],
+        "correct": [list(one.correct) for one in found],
     }

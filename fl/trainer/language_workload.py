@@ -114,6 +114,10 @@ class LanguageWorkload:
         prompts_bytes = sum(len(one.prompt.encode()) for one in asked)
         return prompts_bytes, sum(len(one.answer.encode()) for one in asked), len(asked)
 
+    def class_sizes(self, device: int) -> Sequence[tuple[int, int]]:
+        """Return nothing: texts have no classes."""
+        return ()
+
     def exported(self, adapter: Adapter, base_model: str) -> dict[str, bytes]:
         """Return the files of a device's adapter by name, in PEFT's format."""
         return files(adapter, self.model.layers, base_model, self.model.transposed)

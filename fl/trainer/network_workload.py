@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 import torch
@@ -71,7 +71,7 @@ class NetworkWorkload:
         self.evaluator = NetworkTests(self.model, [task])
         tests = (torch.from_numpy(each) for each in (task.test.inputs, task.test.labels))
         self.tests_digest = digest(digest_of_tensors(tests))
-        self._batch_size = learning.batch_size
+        self._task, self._batch_size = task, learning.batch_size
 
     def peak_bytes(self, size: JobSize, jobs: int, rank: int) -> int:
         """Return the estimated memory of local steps beyond the model [byte]."""
@@ -90,6 +90,12 @@ class NetworkWorkload:
     def query_bytes(self, device: int, prompts: int) -> NoReturn:
         """Raise RuntimeError: arrays are no prompts, and the configuration refuses queries."""
         raise RuntimeError("networks answer no queries")
+
+    def class_sizes(self, device: int) -> Sequence[tuple[int, int]]:
+        """Return the numbers of training examples of a device, and of test examples, by class."""
+        labels = (self.examples.rows[device].labels, torch.from_numpy(self._task.test.labels))
+        counts = [torch.bincount(each, minlength=self._task.classes).tolist() for each in labels]
+        return list(zip(*counts, strict=True))
 
     def exported(self, adapter: Adapter, base_model: str) -> dict[str, bytes]:
         """Return the file of a device's weights, which `load_state_dict` of its module takes."""

@@ -228,6 +228,10 @@ class Trainer:
         """Share of the speed of a large product that local steps and tests sustain here."""
         return self._workload.sustained_share
 
+    def class_sizes(self, device: int) -> Sequence[tuple[int, int]]:
+        """Return the numbers of training examples of a device, and of test examples, by class."""
+        return self._workload.class_sizes(device)
+
     def weight(self, device: int) -> float:
         """Return the aggregation weight of a device's update."""
         return float(self.examples.count(device)) if self._learning.weights == "examples" else 1.0
@@ -701,4 +705,7 @@ def _evaluation(scalars: Mapping[str, Any], _: Mapping[str, torch.Tensor]) -> Ev
         math.nan if scalars[name] is None else scalars[name]
         for name in ("routing", "expert_usage_entropy")
     )
-    return Evaluation(list(scalars["accuracies"]), routing, load, list(scalars["by_rule"]))
+    return Evaluation(
+        list(scalars["accuracies"]), routing, load, list(scalars["by_rule"]),
+        list(scalars["correct"]),
+    )  # fmt: skip

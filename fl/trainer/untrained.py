@@ -68,6 +68,10 @@ class UntrainedTrainer:
         """Return the sizes of a device's query and of its answer, and the operations in between."""
         return self._trainer.query(device, prompts)
 
+    def class_sizes(self, device: int) -> Sequence[tuple[int, int]]:
+        """Return nothing: devices are not tested."""
+        return ()
+
     def weight(self, device: int) -> float:
         """Return the aggregation weight of a device's update."""
         return self._trainer.weight(device)

@@ -85,6 +85,12 @@ class Workload(Protocol):
         prompts : number of prompts for each of its tasks, the first test examples
         """
 
+    def class_sizes(self, device: int) -> Sequence[tuple[int, int]]:
+        """Return the numbers of training examples of a device, and of test examples, by class.
+
+        Empty for texts.
+        """
+
     def exported(self, adapter: Adapter, base_model: str) -> dict[str, bytes]:
         """Return the files of a device's adapter, or of its network, by name.
 

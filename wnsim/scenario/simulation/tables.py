@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 TABLES = (
     "transfers.csv", "packets.csv", "devices.csv", "energy.csv", "rounds.csv", "evaluations.csv",
-    "clusters.csv", "members.csv", "positions.csv", "targets.csv", "faults.csv",
+    "classes.csv", "clusters.csv", "members.csv", "positions.csv", "targets.csv", "faults.csv",
     "forgetting.csv", "queries.csv",
 )  # fmt: skip
 _MAX_NAME = 120
@@ -36,6 +36,9 @@ _EVALUATION_COLUMNS = (
     "accuracy_before_aggregation", "routing_accuracy", "expert_usage_entropy", "majority_accuracy",
     "accuracy_mean", "accuracy_sum", "accuracy_per_byte", "accuracy_harness",
     "accuracy_harness_norm",
+)  # fmt: skip
+_CLASS_COLUMNS = (
+    "round", "time_s", "device", "class_number", "train_examples", "test_examples", "accuracy",
 )  # fmt: skip
 _CLUSTER_COLUMNS = (
     "round", "time_s", "cluster", "devices", "expected_collision_rate", "collision_rate",
@@ -113,6 +116,8 @@ def run_tables(
     if session is not None:
         found["rounds.csv"] = _table(session.rounds, _ROUND_COLUMNS, names)
         found["evaluations.csv"] = _table(session.evaluations, _EVALUATION_COLUMNS, names)
+        if session.classes:
+            found["classes.csv"] = _table(session.classes, _CLASS_COLUMNS, names)
         if session.groups:
             found["clusters.csv"] = _table(session.groups, _CLUSTER_COLUMNS, names)
         if session.memberships:
