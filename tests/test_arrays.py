@@ -291,9 +291,23 @@ def test_one_task_is_an_even_split() -> None:
     assert {each.total() for each in found} == {70}
 
 
-def test_a_missing_file_is_one_sentence(tmp_path: Path, capsys: Any) -> None:
+@pytest.mark.parametrize(
+    ("more", "complaint"),
+    [
+        ("tasks: {arrays: nothing.npz}", "fl.tasks: FOLDER/nothing.npz: must be digits, a NumPy"),
+        (
+            "tasks: {arrays: digits}, method: {model: full-ft}, partition: {model: shards}",
+            "fl: 4 devices with 2 shards each must have a shard of each of 10 tasks or classes",
+        ),
+        ("tasks: {arrays: digits}, method: {model: lora, rank: 10}", "9 of 0.weight, got 10"),
+    ],
+)
+def test_what_does_not_fit_is_one_sentence(
+    tmp_path: Path, capsys: Any, more: str, complaint: str
+) -> None:
     scenario = tmp_path / "own.yaml"
-    scenario.write_text("name: own\nfl: {model: cnn, tasks: {arrays: nothing.npz}}\n")
+    start = "name: own\ndevices: {count: 4}\nfl: {model: cnn, topology: {model: full}, "
+    scenario.write_text(f"{start}{more}}}\n")
     assert main(["--check", str(scenario)]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
-    assert f"fl.tasks: {tmp_path / 'nothing.npz'}: must be digits, a NumPy file" in line
+    assert complaint.replace("FOLDER", str(tmp_path)) in line

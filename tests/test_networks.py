@@ -25,6 +25,7 @@ from fl.tasks.arrays import ArrayTask, Samples
 from fl.trainer import Trainer
 from fl.training.local_steps import LocalTraining, TrainingResult, train
 from fl.training.objective import ProximalTerm
+from fl.updates.codec import encode
 
 IMAGE, CLASSES = (2, 8, 8), 5
 NO_BOUND = 1e9
@@ -268,6 +269,9 @@ def test_parameters_and_bytes_are_those_counted_by_hand() -> None:
     assert made.cost_model.size_bytes(True) == 32 + 2 * count
     assert made.cost_model.values == count
     assert made.cost_model.stored_bytes(1, 1, 0) == 2 * count
+    full: Any = method_of(FullFt())
+    update = full.update(dense_adapter(made.model.layers), 1, 1, True)
+    assert len(encode(update)) == made.cost_model.size_bytes(True)
     scaffold = trainer(model="cnn", method=Scaffold(rank="full"))
     assert scaffold.cost_model.size_bytes(False) == 32 + 4 * count
     assert scaffold.cost_model.average_bytes == 32 + 4 * count
@@ -360,6 +364,11 @@ class Grey(nn.Sequential):
         super().__init__(nn.Conv2d(1, CLASSES, 8), nn.Flatten())
 
 
+class Wide(nn.Sequential):
+    def __init__(self, width: int, classes: int) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(width, classes))
+
+
 class Random(nn.Sequential):
     def __init__(self) -> None:
         super().__init__(nn.Flatten(), nn.Linear(128, CLASSES))
@@ -379,7 +388,7 @@ class Dropping(nn.Sequential):
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch) -> None:
     module: Any = ModuleType("own")
-    for each in (Norm, Narrow, Grey, Random, Dropping):
+    for each in (Norm, Narrow, Grey, Wide, Random, Dropping):
         setattr(module, each.__name__, each)
     module.number = 3
     monkeypatch.setitem(sys.modules, "own", module)
@@ -392,6 +401,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> None:
         ("Norm", "1 normalises batches"),
         ("Narrow", "a logit for each of 5 classes, got 4"),
         ("Grey", "must take inputs of shape (batch, 2, 8, 8)"),
+        ("Wide", "must need no arguments but input_shape and classes, needs width"),
         ("Random", "the same logits each time"),
         ("number", "must be a torch.nn.Module, got a int"),
         ("missing", "has no missing"),

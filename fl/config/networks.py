@@ -64,13 +64,12 @@ def check_network(learning: Any) -> None:
     for key, default in _FOR_TEXTS.items():
         value = getattr(learning, key)
         if value != default:
-            raise ValueError(f"{subject}, and {key} is for language models, got {_shown(value)}")
+            shown = f", got {value}" if isinstance(value, int | str) else ""
+            raise ValueError(f"{subject}, and {key} is for language models{shown}")
     for key, default in _FOR_WEIGHTS.items():
         value = getattr(learning.trainer, key)
         if value not in default:
-            raise ValueError(
-                f"{subject}, and trainer.{key} is for language models, got {_shown(value)}"
-            )
+            raise ValueError(f"{subject}, and trainer.{key} is for language models, got {value}")
     if learning.topology.model == "similarity":
         raise ValueError(f"{subject}, and topology similarity compares prompts")
 
@@ -82,8 +81,3 @@ _FOR_TEXTS: dict[str, Any] = {
 _FOR_WEIGHTS: dict[str, tuple[Any, ...]] = {
     "dtype": ("auto", "float32"), "quantization": ("none",), "checkpointing": (False,),
 }  # fmt: skip
-
-
-def _shown(value: Any) -> str:
-    """Return a value of a key, or the name of its model, for a message."""
-    return str(getattr(value, "model", value))

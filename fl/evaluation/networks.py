@@ -35,20 +35,23 @@ class NetworkTests:
         self._model = model
         self._sets = [Labelled.of(task.test) for task in tasks]
         self._classes = max(task.classes for task in tasks)
+        # Tensors of the last tested adapter, and its scores.
+        self._last: tuple[torch.Tensor, ...] = ()
+        self._scores: list[Score] = []
         self.count = sum(len(one) for one in self._sets)
 
     @torch.no_grad()
     def scores(self, adapters: Sequence[Adapter]) -> list[list[Score]]:
         """Return the score of each adapter on each task: the share of correct largest logits."""
-        known: dict[tuple[int, ...], list[Score]] = {}
         found = []
         for adapter in adapters:
+            tensors = (*adapter.a, *adapter.b)
             # Devices that adopted the same average share its tensors.
-            key = tuple(map(id, (*adapter.a, *adapter.b)))
-            if key not in known:
+            if list(map(id, tensors)) != list(map(id, self._last)):
                 weights = self._model.weights_of(adapter)
-                known[key] = [self._score(weights, one) for one in self._sets]
-            found.append(known[key])
+                self._last = tensors
+                self._scores = [self._score(weights, one) for one in self._sets]
+            found.append(self._scores)
         return found
 
     def mixture_scores(self, *_: object) -> NoReturn:

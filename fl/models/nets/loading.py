@@ -15,6 +15,8 @@ from ...engine.streams import key
 from ...plugins import resolve
 from .bundled import BUNDLED
 
+_NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+
 
 def load_network(
     name: str, input_shape: tuple[int, ...], classes: int, seed: int, device: str = "cpu"
@@ -40,6 +42,11 @@ def load_network(
         raise ValueError(f"{name} must be a torch.nn.Module, got a {type(make).__name__}")
     arguments: dict[str, Any] = {"input_shape": input_shape, "classes": classes}
     taken = inspect.signature(make).parameters
+    for each in taken.values():
+        if each.name not in arguments and each.default is each.empty and each.kind in _NAMED:
+            raise ValueError(
+                f"{name} must need no arguments but input_shape and classes, needs {each.name}"
+            )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key(seed, "initial weights"))
         module = make(**{each: value for each, value in arguments.items() if each in taken})
