@@ -40,6 +40,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "fl.test_examples": 4,
     },
     "digits": {
+        "variants": [{"label": "FedAvg"}],
         "devices.count": 5,
         "fl.rounds": 2,
         "fl.local_steps": 2,
