@@ -245,6 +245,35 @@ def test_malformed_images_are_refused(tmp_path: Path, monkeypatch: pytest.Monkey
     refused(folder, "class 9: must be one of the classes of")
 
 
+def mutated(data: bytes, rng: np.random.Generator) -> bytes:
+    """Return bytes of which some are changed, inserted or removed."""
+    found = bytearray(data)
+    for _ in range(rng.integers(1, 4)):
+        place, count = int(rng.integers(len(found))), int(rng.integers(1, 9))
+        kind = rng.integers(4)
+        found[place : place + (count if kind else 0)] = rng.bytes(count if kind < 3 else 0)
+    return bytes(found)
+
+
+def test_mutated_files_are_read_or_refused(tmp_path: Path) -> None:
+    rng, path, buffer = np.random.default_rng(2), tmp_path / "some.npz", io.BytesIO()
+    np.savez_compressed(buffer, x_train=TRAIN, y_train=OF_TRAIN, x_test=TEST, y_test=OF_TEST)
+    mnist = write_idx(tmp_path / "mnist", suffix=".gz")
+    files = [path, *mnist.iterdir()]
+    path.write_bytes(buffer.getvalue())
+    refusals = 0
+    for number in range(400):
+        file = files[number % len(files)]
+        before = file.read_bytes()
+        file.write_bytes(mutated(before, rng))
+        try:
+            whole(path if file == path else mnist)
+        except ValueError:
+            refusals += 1
+        file.write_bytes(before)
+    assert refusals > 200
+
+
 def balanced(classes: int, each: int) -> ArrayTask:
     labels = np.tile(np.arange(classes), each)
     samples = Samples(np.zeros((len(labels), 1), dtype=np.float32), labels)

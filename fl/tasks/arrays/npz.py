@@ -20,6 +20,10 @@ _KEYS = (
     ("x_train", "y_train", "x_test", "y_test"),
     ("train_images", "train_labels", "test_images", "test_labels"),
 )
+# The library's own, and what its decoders and file raise.
+_ZIP_ERRORS = (
+    zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError,
+)  # fmt: skip
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
@@ -42,7 +46,7 @@ def read(path: Path) -> Dataset:
                 )
             checked_size(sum(members[key].file_size for key in keys), path)
             arrays = [_array(archive, members[key], f"{path}: {key}") for key in keys]
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except _ZIP_ERRORS as error:
         raise ValueError(f"{path}: must be a NumPy file, but is malformed: {error}") from error
     train, test = (Part.of(arrays[at], arrays[at + 1], f"{path}: {keys[at]}") for at in (0, 2))
     return Dataset.of(train, test, path)
