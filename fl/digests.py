@@ -16,8 +16,6 @@ from .plugins import source_file
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .models.language_model import Encoded
-
 
 def digest_of_tensors(tensors: Iterable[torch.Tensor]) -> str:
     """Return a digest of the shapes, dtypes and bits of tensors."""
@@ -27,11 +25,6 @@ def digest_of_tensors(tensors: Iterable[torch.Tensor]) -> str:
         flat = tensor.detach().cpu().contiguous().reshape(-1)
         found.update(flat.view(torch.uint8).numpy().data if flat.numel() else b"")
     return found.hexdigest()
-
-
-def digest_of_rows(rows: Encoded) -> str:
-    """Return a digest of encoded examples."""
-    return digest_of_tensors((rows.ids, rows.mask, rows.labels))
 
 
 def digest_of_model(model: torch.nn.Module) -> str:

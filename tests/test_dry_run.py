@@ -76,6 +76,17 @@ SHORT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ("traffic.rounds=1", "traffic.size_bytes=100000", "devices.count=6"),
         ("proportional fair",),
     ),
+    "digits": (
+        (
+            "fl.rounds=2",
+            "fl.local_steps=1",
+            "fl.test_examples=10",
+            "fl.train_examples=200",
+            "fl.evaluate_every=2",
+            "devices.count=5",
+        ),
+        ("SCAFFOLD", "gossip"),
+    ),
     "fair": (LEARNS, ("by-task oracle",)),
     "faults": ((*LEARNS, "devices.count=10"), ("mean",)),
     "hierarchical": (

@@ -236,6 +236,7 @@ SLOWER = {*SLOW, "numpy", "pydantic"}
     [
         (["--check", "urban.yaml"], SLOW),
         (["--check", "network.yaml"], SLOW),
+        (["--check", "digits.yaml"], SLOW),
         (["--schema"], SLOW),
         (["--list"], SLOWER),
         (["--help"], {*SLOWER, "ruamel"}),

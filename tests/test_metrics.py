@@ -146,6 +146,15 @@ QUERIES = [
     {"round": 2, "answered": False, "latency_s": None, "accuracy": 0.9, "accuracy_alone": 0.3},
     {"round": 2, "answered": True, "latency_s": 2.0, "accuracy": 0.6, "accuracy_alone": 0.1},
 ]
+CLASSES = [
+    {"round": round_, "device": device, "class_number": number, "train_examples": trains,
+     "test_examples": 4, "accuracy": accuracy}
+    for round_, device, number, trains, accuracy in (
+        (1, 0, 0, 30, 0.0), (1, 1, 0, 5, 0.0),
+        (2, 0, 0, 30, 1.0), (2, 0, 1, 10, 0.5), (2, 0, 2, 7, None),
+        (2, 1, 0, 0, 0.75), (2, 1, 1, 5, 0.25), (2, 1, 2, 0, None),
+    )
+]  # fmt: skip
 TARGETS = [{"accuracy": 0.5, "crossing": "smoothed"}, {"accuracy": 0.8, "crossing": "smoothed"}]
 
 
@@ -162,6 +171,7 @@ def metrics(tmp_path: Path) -> dict[str, int | float]:
     tables = {
         "transfers": TRANSFERS, "rounds": ROUNDS, "evaluations": rows, "devices": DEVICES,
         "clusters": CLUSTERS, "targets": TARGETS, "energy": ENERGY, "queries": QUERIES,
+        "classes": CLASSES,
     }  # fmt: skip
     for name, table in tables.items():
         pd.DataFrame(table).to_csv(tmp_path / f"{name}.csv", index=False)
@@ -180,6 +190,12 @@ def test_the_loss_of_privacy_is_that_of_the_most_exposed_device(
     metrics: dict[str, float],
 ) -> None:
     assert metrics["epsilon"] == 2.0
+
+
+def test_classes_by_hand(metrics: dict[str, float]) -> None:
+    # Classes 0 and 1 of the last round: (30 + 5) / 40 and 5 * 0.25 / 5, and class 1 on both.
+    assert metrics["accuracy_own_data"] == pytest.approx((35 / 40 + 0.25) / 2)
+    assert metrics["accuracy_worst_class"] == pytest.approx((0.5 + 0.25) / 2)
 
 
 def test_queries_by_hand(metrics: dict[str, float]) -> None:

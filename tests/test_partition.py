@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from fl.config import Dirichlet, Iid, OneTask
+from fl.config import Dirichlet, Iid, OneTask, Shards
 from fl.data.partition import PARTITIONS, partition
 from fl.tasks import Example, Task
 
 TASKS = [
     Task(f"t{k}", tuple(Example(f"{k} {n}", "x") for n in range(200)), (), 0.0) for k in range(4)
 ]
-CONFIGS = [OneTask(), Dirichlet(alpha=0.5), Iid()]
+CONFIGS = [OneTask(), Dirichlet(alpha=0.5), Shards(), Iid()]
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.model)

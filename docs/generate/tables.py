@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Mapping
 
 from fl.session.records import (
+    ClassRow,
     ClusterRow,
     EvaluationRow,
     ForgettingRow,
@@ -74,8 +75,9 @@ def tables() -> str:
         ),
     }
     for name, row in {
-        "rounds.csv": RoundRow, "evaluations.csv": EvaluationRow, "clusters.csv": ClusterRow,
-        "members.csv": MemberRow, "positions.csv": PositionRow, "faults.csv": Row,
+        "rounds.csv": RoundRow, "evaluations.csv": EvaluationRow, "classes.csv": ClassRow,
+        "clusters.csv": ClusterRow, "members.csv": MemberRow, "positions.csv": PositionRow,
+        "faults.csv": Row,
         "forgetting.csv": ForgettingRow,
         "queries.csv": QueryRow,
     }.items():  # fmt: skip

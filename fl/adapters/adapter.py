@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import torch
 
@@ -47,6 +46,8 @@ class Adapter:
         variates
     mask_a : per layer (rank, inputs), the entries of A that are trained in this round, while `mask`
         has those of B; None for all
+    dense : whether A is the identity of each layer, so that B is any change of its weight; `a` then
+        has the shapes only, and `written_a` the values
     """
 
     a: tuple[torch.Tensor, ...]
@@ -61,6 +62,7 @@ class Adapter:
     basis: Tensors | None = None
     kept: Mapping[str, Tensors] = field(default_factory=dict)
     mask_a: Tensors | None = None
+    dense: bool = False
 
     @property
     def rank(self) -> int:
@@ -73,28 +75,22 @@ class Adapter:
 
     def delta_weight(self, layer: int) -> torch.Tensor:
         """Return the update of a layer's weight, scale * B A, (outputs, inputs)."""
+        if self.dense:
+            return self.scale_at(layer) * self.b[layer]
         return self.scale_at(layer) * (self.b[layer] @ self.a[layer])
+
+    def written_a(self) -> Tensors:
+        """Return A of every layer, with identities written out."""
+        return tuple(torch.eye(len(a)) for a in self.a) if self.dense else self.a
 
     def is_zero(self) -> bool:
         """Return whether B is zero, so that the adapter leaves the model unchanged."""
         return not any(bool(b.any()) for b in self.b)
 
 
-class Ranked(Protocol):
-    """Parameters of a method with adapters of one rank."""
-
-    @property
-    def rank(self) -> int:
-        """Rank of the adapters."""
-
-    @property
-    def alpha(self) -> float | None:
-        """Rank times the scale of the adapter; None for the default."""
-
-
-def scale_of(config: Ranked) -> float:
+def scale_of(rank: int, alpha: float | None) -> float:
     """Return alpha / rank; alpha defaults to twice the rank."""
-    return (2 * config.rank if config.alpha is None else config.alpha) / config.rank
+    return (2 * rank if alpha is None else alpha) / rank
 
 
 def draw_a(
@@ -123,6 +119,14 @@ def draw_a(
 def zero_b(layers: Sequence[Layer], rank: int) -> tuple[torch.Tensor, ...]:
     """Return a zero B, per layer (outputs, rank)."""
     return tuple(torch.zeros(layer.outputs, rank) for layer in layers)
+
+
+def dense_adapter(layers: Sequence[Layer]) -> Adapter:
+    """Return a zero change of every entry of every layer's weight."""
+    zero = torch.zeros(1, 1)
+    a = tuple(zero.expand(layer.inputs, layer.inputs) for layer in layers)
+    b = tuple(torch.zeros(layer.outputs, layer.inputs) for layer in layers)
+    return Adapter(a, b, scale=1.0, train_a=False, dense=True)
 
 
 def shape_only(layers: Sequence[Layer], ranks: Sequence[int]) -> Adapter:

@@ -56,7 +56,7 @@ class CoreParameters(FlatParameters):
     def factors(self, count: int) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         """Return A and B^T per layer of the first devices."""
         b = [view.detach().requires_grad_() for view in self._b(self._b_rows[:count])]
-        return self._views(self._frozen_a[:count], self._inputs), b
+        return self._frozen_a_views(count), b
 
     def refresh(self, count: int) -> None:
         """Compute B^T of the first devices from their cores, in place."""

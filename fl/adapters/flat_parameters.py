@@ -34,6 +34,7 @@ class FlatParameters:
     Attributes
     ----------
     trained : (devices, entries) the trained parameters
+    is_dense : whether A is the identity, which is not stored
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class FlatParameters:
     ) -> None:
         first = adapters[0]
         self._adapters = adapters
+        self.is_dense = first.dense
         trains = trains or ("ab" if first.train_a else "b")
         self._trains_a, self._trains_b = "a" in trains, "b" in trains
         each = [[a.shape[0] for a in adapter.a] for adapter in adapters]
@@ -50,6 +52,7 @@ class FlatParameters:
         self._outputs = [b.shape[0] for b in first.b]
         b_size = sum(r * n for r, n in zip(self._ranks, self._outputs, strict=True))
         a_size = sum(r * n for r, n in zip(self._ranks, self._inputs, strict=True))
+        a_size = 0 if self.is_dense else a_size
         self._b_size = b_size if self._trains_b else 0
         width = self._b_size + (a_size if self._trains_a else 0)
         self._device = device
@@ -58,8 +61,9 @@ class FlatParameters:
         self._frozen_b = torch.zeros(len(adapters), 0 if self._trains_b else b_size, device=device)
         b = self._b(self.trained) if self._trains_b else self._views(self._frozen_b, self._outputs)
         self._fill(b, [adapter.b for adapter in adapters], transpose=True)
-        a = self._a(self.trained) if self._trains_a else self._views(self._frozen_a, self._inputs)
-        self._fill(a, [adapter.a for adapter in adapters])
+        if not self.is_dense:
+            a = self._a(self.trained) if self._trains_a else self._frozen_a_views(len(adapters))
+            self._fill(a, [adapter.a for adapter in adapters])
 
     @property
     def any_padded(self) -> bool:
@@ -97,8 +101,27 @@ class FlatParameters:
         if not self._trains_b:
             b = self._views(self._frozen_b[:count], self._outputs)
         if not self._trains_a:
-            return self._views(self._frozen_a[:count], self._inputs), b
+            return self._frozen_a_views(count), b
         return [view.detach().requires_grad_() for view in self._a(rows)], b
+
+    @property
+    def frozen(self) -> torch.Tensor:
+        """The factor that is not trained, (devices, entries); no entries if there is none."""
+        return self._frozen_b if self._trains_a else self._frozen_a
+
+    def split(
+        self, trained: torch.Tensor, frozen: torch.Tensor
+    ) -> tuple[list[torch.Tensor] | None, list[torch.Tensor]]:
+        """Return A, None for the identity, and B^T per layer, as views of rows.
+
+        Parameters
+        ----------
+        trained, frozen : (devices, entries) rows as in `trained` and `frozen`, of any devices
+        """
+        b = self._b(trained) if self._trains_b else self._views(frozen, self._outputs)
+        if self.is_dense:
+            return None, b
+        return self._a(trained) if self._trains_a else self._views(frozen, self._inputs), b
 
     def refresh(self, count: int) -> None:
         """Update what `factors` returned for the first devices: nothing, they are views."""
@@ -177,6 +200,13 @@ class FlatParameters:
     def _a(self, rows: torch.Tensor) -> list[torch.Tensor]:
         """Return A of every layer, views of rows of trained parameters; none if it is frozen."""
         return self._views(rows[:, self._b_size :], self._inputs) if self._trains_a else []
+
+    def _frozen_a_views(self, count: int) -> list[torch.Tensor]:
+        """Return the frozen A of the first devices per layer; an identity is one for all."""
+        if self.is_dense:
+            eyes = (torch.eye(rank, device=self._device) for rank in self._ranks)
+            return [eye.expand(count, *eye.shape) for eye in eyes]
+        return self._views(self._frozen_a[:count], self._inputs)
 
     def _views(self, rows: torch.Tensor, widths: Sequence[int]) -> list[torch.Tensor]:
         """Return views of rows per layer, (devices, rank, width)."""

@@ -41,7 +41,7 @@ def files(
     ranks: dict[str, int] = {}
     alphas: dict[str, float] = {}
     tensors = {}
-    for index, (layer, a, b) in enumerate(zip(layers, adapter.a, adapter.b, strict=True)):
+    for index, (layer, a, b) in enumerate(zip(layers, adapter.written_a(), adapter.b, strict=True)):
         own = a.shape[0]
         if not own:
             continue

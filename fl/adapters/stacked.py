@@ -29,6 +29,10 @@ from .rotary import replace_rotations
 from .targets import find, output_layer, weights_outside
 from .token_layout import TokenLayout
 
+FORWARD_FLOPS = 2
+TRAINING_FLOPS = 4
+"""Operations per parameter and token of a pass, and of a step that differentiates through it."""
+
 
 class AdaptedModel:
     """A frozen model whose linear layers take adapters.
@@ -96,6 +100,11 @@ class AdaptedModel:
         self._checkpoints = checkpointing
         by_library = checkpointing or choices is not None or self._head_is_adapted
         self._decoder = None if by_library else find_decoder(model, self._head)
+
+    @property
+    def flops_per_item(self) -> tuple[int, int]:
+        """Operations of a forward pass, and of a training step, for one token [FLOP]."""
+        return FORWARD_FLOPS * self.parameter_count, TRAINING_FLOPS * self.parameter_count
 
     @property
     def device(self) -> torch.device:
@@ -246,7 +255,7 @@ class AdaptedModel:
     def merged(self, adapter: Adapter) -> Iterator[None]:
         """Merge one device's adapter into the weights."""
         for index, (module, a, b) in enumerate(
-            zip(self.modules, adapter.a, adapter.b, strict=True)
+            zip(self.modules, adapter.written_a(), adapter.b, strict=True)
         ):
             module.merge(a, b, adapter.scale_at(index))
         try:

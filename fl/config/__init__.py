@@ -35,8 +35,9 @@ from .methods import (
     SoLora,
     TadLora,
 )
+from .networks import check_network, is_network, is_own_network
 from .objectives import Prox
-from .partitions import Dirichlet, Iid, OneTask
+from .partitions import Dirichlet, Iid, OneTask, Shards
 from .privacy import Privacy
 from .product_methods import FedSvd, Flora
 from .protocols import Asynchronous, Hierarchical, Server, Synchronous
@@ -53,7 +54,7 @@ from .selection import (
     RoundRobin,
 )
 from .sparse_methods import ChocoLora, EcoLora, FedLoDrop, Flasc, FsLora, Jcpba, Soft
-from .tasks import Folder, Hub
+from .tasks import Arrays, Folder, Hub
 from .topologies import (
     Agglomerative,
     ByTask,
@@ -73,6 +74,7 @@ __all__ = [
     "AgeOfUpdate",
     "Agglomerative",
     "AllClients",
+    "Arrays",
     "Asynchronous",
     "BatteryAware",
     "BestChannel",
@@ -133,6 +135,7 @@ __all__ = [
     "Scaffold",
     "Server",
     "Sgd",
+    "Shards",
     "Similarity",
     "SoLora",
     "Soft",
@@ -140,6 +143,7 @@ __all__ = [
     "TadLora",
     "TrimmedMean",
     "UpdateFaults",
+    "is_network",
     "names_a_folder",
 ]
 
@@ -180,9 +184,10 @@ def _all_tasks() -> tuple[str, ...]:
 
 def _kind_of_tasks(value: Any) -> str:
     """Return the discriminator of the source of tasks."""
-    if isinstance(value, Folder) or (isinstance(value, dict) and "hub" not in value):
-        return "folder"
-    return "hub" if isinstance(value, dict | Hub) else "names"
+    for kind, keyed in (("arrays", Arrays), ("hub", Hub), ("folder", Folder)):
+        if isinstance(value, keyed) or (isinstance(value, dict) and kind in value):
+            return kind
+    return "folder" if isinstance(value, dict) else "names"
 
 
 def _kind_of_payload(value: Any) -> str:
@@ -196,12 +201,20 @@ def _allowed(name: str, info: ValidationInfo) -> str:
     return name
 
 
+def _allowed_model(name: str, info: ValidationInfo) -> str:
+    """Return the name of a model; the module of a user's network must be allowed."""
+    if is_own_network(name):
+        allowed_plugin(name, "network", info)
+    return name
+
+
 Tasks = Annotated[
     Annotated[
         tuple[Annotated[str, AfterValidator(_allowed)], ...], Field(min_length=1), Tag("names")
     ]
     | Annotated[Folder, Tag("folder")]
-    | Annotated[Hub, Tag("hub")],
+    | Annotated[Hub, Tag("hub")]
+    | Annotated[Arrays, Tag("arrays")],
     Discriminator(_kind_of_tasks),
 ]
 Payload = Annotated[
@@ -246,7 +259,7 @@ Topology = Annotated[
 Protocol = Annotated[
     Synchronous | Asynchronous | Server | Hierarchical, Field(discriminator="model")
 ]
-Partition = Annotated[OneTask | Dirichlet | Iid, Field(discriminator="model")]
+Partition = Annotated[OneTask | Dirichlet | Shards | Iid, Field(discriminator="model")]
 Robust = Annotated[Median | TrimmedMean | NormClip | Clair, Field(discriminator="model")]
 Objective = Annotated[Prox, Family("objective", ("objective",))]
 Optimizer = Annotated[AdamW | Sgd, Field(discriminator="model")]
@@ -263,7 +276,9 @@ class Learning:
     Parameters
     ----------
     model : `tiny`, the built-in model; or a Hugging Face causal LM by folder or hub name; or a GGUF
-        file, a folder with one, or `package:NAME` for the one in an installed Python package
+        file, a folder with one, or `package:NAME` for the one in an installed Python package; or,
+        for tasks from arrays, `cnn`, `resnet8` or `mlp`, networks with random initial weights, or
+        your own `module:Net`, a `torch.nn.Module`
     payload : `actual` sizes of the model's updates, or `{emulate: architecture}`
     scoring : which choice is the answer of a causal language model: the one of highest `mean`
         log-likelihood per token, `sum`, or sum `per-byte`, all with the end of text; or, without
@@ -271,13 +286,15 @@ class Learning:
         `acc_norm` of EleutherAI's harness. evaluations.csv has the accuracy by each rule. Or, for a
         sentence encoder given by its folder or hub name, the choice whose embedding has the highest
         `similarity` to the prompt's. Answers without choices must be decoded exactly
-    tasks : names of built-in tasks (default: all), `{folder: path}` or `{hub: [names]}`
+    tasks : names of built-in tasks (default: all), `{folder: path}` or `{hub: [names]}`; or, for
+        networks, `{arrays: digits}` or `{arrays: path}`
     prompt_format : `plain` prompts, followed by a space and the answer; or `chat-template`, prompts
         as a user's message in the template that the model's tokenizer defines, followed by the
         answer as the assistant's
     target_modules : linear modules that take adapters: suffixes of their names, or a regular
         expression for whole names; default: every linear module except the output layer. Experts
-        and routers that are no linear modules stay unadapted, which a note says
+        and routers that are no linear modules stay unadapted, which a note says. Of networks,
+        linear and convolution modules, by default all of them, and with full rank all modules
     method : fine-tuning method
     initial_adapter : folder of an initial adapter in PEFT's format, common to all devices, relative
         to the scenario's; for methods that train both factors
@@ -325,7 +342,7 @@ class Learning:
         cut from the left [token]
     """
 
-    model: Text = "tiny"
+    model: Annotated[Text, AfterValidator(_allowed_model)] = "tiny"
     scoring: Literal["mean", "sum", "per-byte", "harness", "harness-norm", "similarity"] = "mean"
     payload: Payload = "actual"
     tasks: Tasks = Field(default_factory=_all_tasks)
@@ -376,6 +393,7 @@ class Learning:
                 f"got method {self.method.model}"
             )
         check_method(self.method, self.optimizer, self.protocol, self.robust)
+        check_network(self)
         if self.privacy is not None and isinstance(self.method, Centralised):
             raise ValueError("privacy is for what devices release, and method centralised has none")
         if self.cluster_exchange is not None or self.inference is not None:

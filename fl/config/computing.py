@@ -56,7 +56,8 @@ class Computing:
         width of 512 or more if products are at least 1.5 times as fast there as in float32, which
         is measured; adapters are float32
     threads : CPU threads
-    micro_batch_tokens : maximum number of tokens of several devices in a micro-batch
+    micro_batch_tokens : maximum number of tokens, or inputs of a network, of several devices in a
+        micro-batch
     memory_bytes : maximum memory of a micro-batch [byte]
     checkpointing : whether activations are recomputed in the backward pass instead of stored
     quantization : quantization of the frozen weights; `4bit` needs the library bitsandbytes

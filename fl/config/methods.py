@@ -6,7 +6,7 @@ from typing import Literal
 
 from wnsim.core.params import parameters
 
-from .base import Alpha, Count, LearningRate, Rank, Share
+from .base import Alpha, Count, LearningRate, Rank, RankOrFull, Share
 
 PRESETS = {"paper-73": 0.27, "paper-86": 0.27 / 2.01}
 """Parameters of a message over those of lora at the same rank (arXiv 2602.20492).
@@ -20,19 +20,22 @@ which is our reading.
 
 @parameters
 class Local:
-    """LoRA on each device, without communication.
+    """Training on each device, without communication.
 
     Parameters
     ----------
-    rank : rank of the adapters
+    rank : rank of the adapters; or `full` for every entry of the adapted weights, as in `full-ft`
     alpha : scale of the adapter is alpha / rank; default: twice the rank
     learning_rate : learning rate of the optimizer
     """
 
     model: Literal["local"] = "local"
-    rank: Rank = 8
+    rank: RankOrFull = 8
     alpha: Alpha | None = None
     learning_rate: LearningRate = 2e-3
+
+    def __post_init__(self) -> None:
+        _check_full(self.rank, self.alpha)
 
 
 @parameters
@@ -41,7 +44,8 @@ class Lora:
 
     Parameters
     ----------
-    rank, alpha, learning_rate : as for `local`
+    rank : rank of the adapters
+    alpha, learning_rate : as for `local`
     """
 
     model: Literal["lora"] = "lora"
@@ -56,7 +60,7 @@ class FfaLora:
 
     Parameters
     ----------
-    rank, alpha : as for `local`
+    rank, alpha : as for `lora`
     learning_rate : learning rate of the optimizer, higher than for both factors
     """
 
@@ -129,7 +133,7 @@ class SoLora:
 
     Parameters
     ----------
-    rank, alpha : as for `local`
+    rank, alpha : as for `lora`
     learning_rate : learning rate of the optimizer, higher than for both factors
     density : share of active entries of B, over all layers; default without a preset: 0.54
     preset : in place of `density`, the parameters of a message over those of lora at the same rank,
@@ -193,7 +197,7 @@ class RoLora:
 
     Parameters
     ----------
-    rank, alpha, learning_rate : as for `local`
+    rank, alpha, learning_rate : as for `lora`
     """
 
     model: Literal["rolora"] = "rolora"
@@ -208,7 +212,7 @@ class AdfLora:
 
     Parameters
     ----------
-    rank, alpha, learning_rate : as for `local`
+    rank, alpha, learning_rate : as for `lora`
     """
 
     model: Literal["adf-lora"] = "adf-lora"
@@ -223,7 +227,7 @@ class TadLora:
 
     Parameters
     ----------
-    rank, alpha, learning_rate : as for `local`
+    rank, alpha, learning_rate : as for `lora`
     period : rounds after which the trained factor changes
     """
 
@@ -236,7 +240,7 @@ class TadLora:
 
 @parameters
 class Centralised:
-    """LoRA on the examples of all devices in one place, without communication: an upper line.
+    """Training on the examples of all devices in one place, without communication: an upper line.
 
     One adapter is trained, in as many steps as all devices have together, and all devices are
     tested with it. Each is charged the computation of all steps.
@@ -247,9 +251,12 @@ class Centralised:
     """
 
     model: Literal["centralised"] = "centralised"
-    rank: Rank = 8
+    rank: RankOrFull = 8
     alpha: Alpha | None = None
     learning_rate: LearningRate = 2e-3
+
+    def __post_init__(self) -> None:
+        _check_full(self.rank, self.alpha)
 
 
 @parameters
@@ -258,7 +265,7 @@ class FedSaLora:
 
     Parameters
     ----------
-    rank, alpha, learning_rate : as for `local`
+    rank, alpha, learning_rate : as for `lora`
     """
 
     model: Literal["fedsa-lora"] = "fedsa-lora"
@@ -273,7 +280,7 @@ class Decaf:
 
     Parameters
     ----------
-    rank, alpha, learning_rate : as for `local`
+    rank, alpha, learning_rate : as for `lora`
     """
 
     model: Literal["decaf"] = "decaf"
@@ -288,7 +295,7 @@ class FedExLora:
 
     Parameters
     ----------
-    rank, alpha, learning_rate : as for `local`
+    rank, alpha, learning_rate : as for `lora`
     residual_rank : rank to which the sum of all residuals is truncated; a server sends it in every
         message, devices among themselves compute theirs and send none
     """
@@ -306,7 +313,7 @@ class FedRotLora:
 
     Parameters
     ----------
-    rank, alpha, learning_rate : as for `local`
+    rank, alpha, learning_rate : as for `lora`
     """
 
     model: Literal["fedrot-lora"] = "fedrot-lora"
@@ -338,7 +345,9 @@ class FedSb:
 
 @parameters
 class Scaffold:
-    """LoRA with control variates against the drift of devices, which are sent and averaged too.
+    """Control variates against the drift of devices, which are sent and averaged too, with LoRA.
+
+    With `rank: full` they are those of full fine-tuning, as published.
 
     It needs `optimizer: {model: sgd}` without momentum and weight decay.
 
@@ -349,9 +358,12 @@ class Scaffold:
     """
 
     model: Literal["scaffold"] = "scaffold"
-    rank: Rank = 8
+    rank: RankOrFull = 8
     alpha: Alpha | None = None
     learning_rate: LearningRate = 0.1
+
+    def __post_init__(self) -> None:
+        _check_full(self.rank, self.alpha)
 
 
 @parameters
@@ -400,6 +412,13 @@ class HetLora:
     def rank(self) -> int:
         """The largest rank."""
         return max(self.ranks)
+
+
+def _check_full(rank: int | str, alpha: float | None) -> None:
+    if rank == "full" and alpha is not None:
+        raise ValueError(
+            f"alpha scales the factors of an adapter, and rank full has none, got {alpha:g}"
+        )
 
 
 def _check_ranks(ranks: tuple[int, ...]) -> None:

@@ -17,6 +17,8 @@ Spread = Annotated[float, Field(ge=0, le=5)]
 class OneTask:
     """One task per device, assigned cyclically; devices with the same task split its examples.
 
+    Arrays are one task, which all devices split evenly.
+
     Parameters
     ----------
     size_spread : standard deviation of the logarithm of a device's number of examples
@@ -28,12 +30,12 @@ class OneTask:
 
 @parameters
 class Dirichlet:
-    """Each task is split over all devices by shares from a Dirichlet distribution.
+    """Each task, of arrays each class, is split over all devices by Dirichlet-distributed shares.
 
     Parameters
     ----------
-    alpha : concentration of the distribution; small: few devices have most of a task, large: all
-        have equal parts
+    alpha : concentration of the distribution; small: few devices have most of a task or class,
+        large: all have equal parts
     min_examples : minimum number of examples of a device; shares are redrawn until all have them
     size_spread : as for `one-task`
     """
@@ -41,6 +43,24 @@ class Dirichlet:
     model: Literal["dirichlet"] = "dirichlet"
     alpha: Annotated[float, Field(gt=0, le=1e6)] = 0.5
     min_examples: Count = 8
+    size_spread: Spread = 0.0
+
+
+@parameters
+class Shards:
+    """Each task, of arrays each class, is cut into equal shards, and each device is dealt some.
+
+    Classes have shards in proportion to their numbers of examples. A device has examples of at most
+    as many classes as it has shards.
+
+    Parameters
+    ----------
+    per_device : shards of a device
+    size_spread : as for `one-task`
+    """
+
+    model: Literal["shards"] = "shards"
+    per_device: Count = 2
     size_spread: Spread = 0.0
 
 

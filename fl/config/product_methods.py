@@ -17,7 +17,7 @@ class Flora:
 
     Parameters
     ----------
-    rank, alpha, learning_rate : as for `local`
+    rank, alpha, learning_rate : as for `lora`
     residual_rank : rank to which the sum of all products is truncated on a device; at least the
         narrower side of a layer: no truncation
     """
@@ -37,7 +37,7 @@ class FedSvd:
 
     Parameters
     ----------
-    rank, alpha : as for `local`
+    rank, alpha : as for `lora`
     learning_rate : learning rate of the optimizer, higher than for both factors
     """
 

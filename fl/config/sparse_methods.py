@@ -20,7 +20,7 @@ class ChocoLora:
 
     Parameters
     ----------
-    rank, alpha, learning_rate : as for `local`
+    rank, alpha, learning_rate : as for `lora`
     keep : share of the entries of a difference that are sent, the largest over all layers; 1: all
     gamma : step towards the mean of the neighbors' public copies; with all entries and 1, the
         method is gossip
@@ -42,7 +42,7 @@ class FedLoDrop:
 
     Parameters
     ----------
-    rank, alpha, learning_rate : as for `local`
+    rank, alpha, learning_rate : as for `lora`
     gamma : dropped share of the columns of A and the rows of B; 0: federated averaging; `latency`:
         for each client and round the smallest share with which it ends the round in `latency_s`, at
         most 0.99, from the rates that it has reported and an equal share of the band. The variance
@@ -76,7 +76,7 @@ class FsLora:
 
     Parameters
     ----------
-    rank, alpha, learning_rate : as for `local`
+    rank, alpha, learning_rate : as for `lora`
     kept_ranks : number of ranks that each device trains, at most `rank`, repeated if there are more
         devices; fewer for a slow link
     """
@@ -100,7 +100,7 @@ class Soft:
 
     Parameters
     ----------
-    rank, alpha, learning_rate : as for `local`
+    rank, alpha, learning_rate : as for `lora`
     keep : share of the ranks of each layer that are sent, rounded up
     orthogonality : weight of the penalty for inner products between columns of B and rows of A
     """
@@ -122,7 +122,7 @@ class Flasc:
 
     Parameters
     ----------
-    rank, alpha, learning_rate : as for `local`
+    rank, alpha, learning_rate : as for `lora`
     density : share of the entries of both factors that are sent, by one threshold; 1: all
     server : step of the server: along the `mean` change, or by `adam`
     server_learning_rate : learning rate of `adam`
@@ -147,7 +147,7 @@ class Jcpba:
 
     Parameters
     ----------
-    rank, alpha, learning_rate : as for `local`
+    rank, alpha, learning_rate : as for `lora`
     mean_pruning : mean over the clients of the share of the entries that is pruned
     most_pruning : largest pruned share of a client
     """
@@ -175,7 +175,7 @@ class EcoLora:
 
     Parameters
     ----------
-    rank, alpha, learning_rate : as for `local`
+    rank, alpha, learning_rate : as for `lora`
     segments : number of segments, of which client i sends number i + t in round t
     largest_keep, smallest_keep : share of a segment's entries that are sent at first, and when the
         loss has fallen far

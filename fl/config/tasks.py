@@ -1,4 +1,4 @@
-"""Sources of tasks: folders and the Hugging Face hub."""
+"""Sources of tasks: folders, the Hugging Face hub, and arrays such as images."""
 
 from __future__ import annotations
 
@@ -32,6 +32,37 @@ class Folder:
     def __post_init__(self) -> None:
         if len(set(self.subfolders)) < len(self.subfolders):
             raise ValueError(f"subfolders must be distinct, got {', '.join(self.subfolders)}")
+
+
+DIGITS = "digits"
+"""Name of the digits that come with scikit-learn."""
+
+
+@parameters
+class Arrays:
+    """Classification of images or other arrays, for networks (`model: cnn`, `module:Net` ...).
+
+    Each channel is shifted and scaled to mean 0 and standard deviation 1 over the training
+    examples.
+
+    Parameters
+    ----------
+    arrays : `digits`, 1797 images of 8 by 8 pixels that come with scikit-learn (the first fifth of
+        each class, in the order of the draw, is for tests); or, relative to the scenario's folder,
+        a NumPy file (.npz) with x_train, y_train, x_test and y_test, or train_images, train_labels,
+        test_images and test_labels; or a folder with the files of MNIST (idx), with those of
+        CIFAR-10 (binary version), or with `train` and `test`, each with a folder of images per
+        class
+    side_px : width and height to which images of folders are scaled [pixel]
+    channels : 1, grey, or 3, colours, of images of folders
+    draw : which examples are taken: `seed` draws them anew for each seed; `first`: the first ones,
+        equal for all seeds
+    """
+
+    arrays: Text
+    side_px: Annotated[int, Field(ge=1, le=1024)] = 32
+    channels: Literal[1, 3] = 3
+    draw: Literal["seed", "first"] = "seed"
 
 
 @parameters

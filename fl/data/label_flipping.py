@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
+
 from ..tasks import Example
 
 
@@ -17,6 +19,11 @@ def flip_labels(examples: Sequence[Example]) -> tuple[Example, ...]:
     return tuple(
         replace(each, answer=_wrong_answer(examples, index)) for index, each in enumerate(examples)
     )
+
+
+def flip_classes(labels: torch.Tensor, classes: int) -> torch.Tensor:
+    """Return wrong classes (n,): the next class of each, cyclically."""
+    return (labels + 1) % classes
 
 
 def _wrong_answer(examples: Sequence[Example], index: int) -> str:

@@ -1,51 +1,79 @@
 """Partition of the training examples over the devices.
 
 Sources: Dirichlet shares as in Hsu et al., "Measuring the effects of non-identical data
-distribution for federated visual classification", 2019, with tasks in place of classes: each task
-is split over the devices, so that numbers of examples differ too.
+distribution for federated visual classification", 2019, with tasks, or classes of arrays, as
+groups: each is split over the devices, so that numbers of examples differ too. Shards as in McMahan
+et al., "Communication-efficient learning of deep networks from decentralized data", AISTATS 2017,
+each of one group here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
-from ..config import Dirichlet, Iid, OneTask
+from ..config import Dirichlet, Iid, OneTask, Shards
 from ..engine.streams import generator
-from ..tasks import Example, Task
+
+if TYPE_CHECKING:
+    from ..tasks.arrays import ArrayTask
+
+Item = TypeVar("Item")
 
 _TRIES = 1000
 
 
+class Group(Protocol):
+    """Examples that a partition divides: a task, or a class of arrays."""
+
+    @property
+    def name(self) -> str:
+        """Its name, for messages."""
+
+    @property
+    def train(self) -> Sequence[Any]:
+        """Its training examples, or their numbers."""
+
+
 @dataclass(frozen=True, slots=True)
-class Share:
+class NumberedGroup:
+    """Numbers of the training examples of one class, or of all; see `Group`."""
+
+    name: str
+    train: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Share(Generic[Item]):
     """Training examples of one device.
 
     Parameters
     ----------
-    owned : the examples, at least one, each with the number of its task
+    owned : the examples, at least one, each with the number of its group
     """
 
-    owned: tuple[tuple[int, Example], ...]
+    owned: tuple[tuple[int, Item], ...]
 
     @property
     def tasks(self) -> tuple[int, ...]:
-        """Numbers of the tasks of the examples, ascending."""
+        """Numbers of the tasks, or other groups, of the examples, ascending."""
         return tuple(sorted({task for task, _ in self.owned}))
 
     @property
-    def examples(self) -> tuple[Example, ...]:
-        """The examples without their tasks."""
+    def examples(self) -> tuple[Item, ...]:
+        """The examples without their groups."""
         return tuple(example for _, example in self.owned)
 
 
 class Partition(Protocol):
     """Interface of partitions, the members of `PARTITIONS`."""
 
-    def __call__(self, config: Any, tasks: Sequence[Task], devices: int, seed: int) -> list[Share]:
+    def __call__(
+        self, config: Any, tasks: Sequence[Group], devices: int, seed: int
+    ) -> list[Share[Any]]:
         """Return the examples of each device; the same for the same arguments.
 
         Each training example belongs to at most one device, and each device has at least one.
@@ -53,7 +81,7 @@ class Partition(Protocol):
         Parameters
         ----------
         config : parameters of the partition, among them `size_spread`, which `partition` applies
-        tasks : the tasks
+        tasks : the tasks, or other groups
         devices : number of devices, the length of the result
         seed : seed of the draws
 
@@ -65,7 +93,7 @@ class Partition(Protocol):
         ...
 
 
-def one_task(config: OneTask, tasks: Sequence[Task], devices: int, seed: int) -> list[Share]:
+def one_task(config: OneTask, tasks: Sequence[Group], devices: int, seed: int) -> list[Share[Any]]:
     """Assign task i modulo the number of tasks to device i; devices of one task split its examples.
 
     Raises
@@ -87,7 +115,9 @@ def one_task(config: OneTask, tasks: Sequence[Task], devices: int, seed: int) ->
     return result
 
 
-def dirichlet(config: Dirichlet, tasks: Sequence[Task], devices: int, seed: int) -> list[Share]:
+def dirichlet(
+    config: Dirichlet, tasks: Sequence[Group], devices: int, seed: int
+) -> list[Share[Any]]:
     """Split each task over the devices by shares from a Dirichlet distribution.
 
     Raises
@@ -123,7 +153,39 @@ def dirichlet(config: Dirichlet, tasks: Sequence[Task], devices: int, seed: int)
     )
 
 
-def iid(config: Iid, tasks: Sequence[Task], devices: int, seed: int) -> list[Share]:
+def shards(config: Shards, tasks: Sequence[Group], devices: int, seed: int) -> list[Share[Any]]:
+    """Cut each task into equal shards, in proportion to its size, and deal them to the devices.
+
+    Raises
+    ------
+    ValueError
+        if there are fewer shards than tasks, or fewer examples than shards
+    """
+    sizes = np.array([len(task.train) for task in tasks])
+    count = devices * config.per_device
+    if count < len(tasks):
+        raise ValueError(
+            f"{devices} devices with {config.per_device} shards each must have a shard of each of "
+            f"{len(tasks)} tasks or classes"
+        )
+    # At least one shard each, then one at a time for the task with the largest ones.
+    cuts = np.ones(len(tasks), dtype=np.int64)
+    for _ in range(count - len(tasks)):
+        cuts[np.argmax(sizes / cuts)] += 1
+    if (cuts > sizes).any():
+        raise ValueError(
+            f"{count} shards need at least one training example each, got {sizes.sum()}"
+        )
+    parts = [
+        [(index, example) for example in task.train[number::cut]]
+        for index, (task, cut) in enumerate(zip(tasks, cuts.tolist(), strict=True))
+        for number in range(cut)
+    ]
+    order = generator(seed, "partition").permutation(count).reshape(devices, -1)
+    return [Share(tuple(one for part in own for one in parts[part])) for own in order.tolist()]
+
+
+def iid(config: Iid, tasks: Sequence[Group], devices: int, seed: int) -> list[Share[Any]]:
     """Shuffle the examples of all tasks, and split them evenly.
 
     Raises
@@ -143,19 +205,39 @@ def iid(config: Iid, tasks: Sequence[Task], devices: int, seed: int) -> list[Sha
 PARTITIONS: dict[type, Partition] = {
     OneTask: one_task,
     Dirichlet: dirichlet,
+    Shards: shards,
     Iid: iid,
 }
 
 
+def groups_of(config: object, task: ArrayTask) -> list[NumberedGroup]:
+    """Return the groups of arrays that a partition divides, as numbers of training samples.
+
+    Parameters
+    ----------
+    config : rule of the partition: `one-task` divides all samples at once, others class by class
+    task : the arrays
+    """
+    if isinstance(config, OneTask):
+        return [NumberedGroup(task.name, range(len(task.train)))]
+    labels = task.train.labels
+    classes = [np.flatnonzero(labels == label).tolist() for label in range(task.classes)]
+    return [
+        NumberedGroup(f"{task.name} class {label}", numbers)
+        for label, numbers in enumerate(classes)
+        if numbers
+    ]
+
+
 def partition(
-    config: OneTask | Dirichlet | Iid, tasks: Sequence[Task], devices: int, seed: int
-) -> list[Share]:
+    config: OneTask | Dirichlet | Shards | Iid, tasks: Sequence[Group], devices: int, seed: int
+) -> list[Share[Any]]:
     """Return the training examples of each device.
 
     Parameters
     ----------
     config : rule of the partition
-    tasks : the tasks
+    tasks : the tasks, or other groups
     devices : number of devices
     seed : seed of the draws
 
@@ -171,7 +253,7 @@ def partition(
     rng = generator(seed, "partition sizes")
     logs = config.size_spread * rng.standard_normal(devices)
     keep = np.exp(logs - logs.max())
-    result = []
+    result: list[Share[Any]] = []
     for share, part in zip(shares, keep, strict=True):
         count = len(share.owned)
         chosen = np.sort(rng.permutation(count)[: max(1, round(part * count))])

@@ -31,10 +31,12 @@ class Score:
     ----------
     accuracy : by the rule of the scenario, 0 to 1
     by_rule : accuracy by each rule; empty for answers without choices
+    correct : number of correct answers of each class; empty for texts
     """
 
     accuracy: float
     by_rule: Mapping[str, float]
+    correct: tuple[int, ...] = ()
 
 
 class ChoiceScorer:

@@ -10,18 +10,26 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from ..adapters import AdaptedModel, Adapter, Layer
-from ..adapters.adapter import Ranked, draw_a, scale_of, shape_only, zero_b
+from ..adapters.adapter import dense_adapter, draw_a, scale_of, shape_only, zero_b
 from ..aggregation.robust import Aggregator
 from ..aggregation.weighted_mean import weighted_mean
 from ..engine.streams import key
 from ..updates.codec import Update
 
 
-class LoraLike(Ranked, Protocol):
+class LoraLike(Protocol):
     """Parameters of a method that trains both factors."""
+
+    @property
+    def rank(self) -> int | Literal["full"]:
+        """Rank of the adapters; `full` for every entry of the adapted weights."""
+
+    @property
+    def alpha(self) -> float | None:
+        """Rank times the scale of the adapter; None for the default."""
 
     @property
     def learning_rate(self) -> float:
@@ -36,16 +44,26 @@ class LoraMethod:
     calibration = (0, 0)
 
     def __init__(self, config: LoraLike) -> None:
-        self.rank = config.rank
-        self.scale = scale_of(config)
+        # With full rank there are no factors, and neither number is used.
+        self.is_full = config.rank == "full"
+        self.rank = 0 if config.rank == "full" else config.rank
+        self.scale = 1.0 if config.rank == "full" else scale_of(config.rank, config.alpha)
         self.learning_rate = config.learning_rate
 
     def ranks(self, layers: Sequence[Layer]) -> list[int]:
-        """Return the same rank for every layer."""
-        return [self.rank] * len(layers)
+        """Return the same rank for every layer, or the full ones."""
+        return [layer.inputs if self.is_full else self.rank for layer in layers]
+
+    def entries(self, layers: Sequence[Layer]) -> int:
+        """Return the number of trained entries."""
+        if self.is_full:
+            return sum(layer.inputs * layer.outputs for layer in layers)
+        return self.rank * sum(layer.inputs + layer.outputs for layer in layers)
 
     def initial(self, layers: Sequence[Layer], seed: int, device: int, devices: int) -> Adapter:
         """Return a zero B, and the A that is common to all devices."""
+        if self.is_full:
+            return dense_adapter(layers)
         a = draw_a(layers, self.rank, "kaiming", key(seed, "lora a"))
         return Adapter(a, zero_b(layers, self.rank), self.scale)
 
@@ -56,8 +74,8 @@ class LoraMethod:
         return adapter
 
     def update(self, adapter: Adapter, device: int, round_: int, first_contact: bool) -> Update:
-        """Return both factors."""
-        return Update(device, round_, b=adapter.b, a=adapter.a)
+        """Return both factors, or the dense change."""
+        return Update(device, round_, b=adapter.b, a=None if self.is_full else adapter.a)
 
     def shapes_update(self, layers: Sequence[Layer], first_contact: bool) -> Update:
         """Return both factors, all zero."""
@@ -93,12 +111,12 @@ class ServedLoraMethod(LoraMethod):
 
 
 class LocalMethod(LoraMethod):
-    """LoRA on each device without communication."""
+    """Training of each device without communication."""
 
     exchanges = False
 
 
 class CentralisedMethod(LocalMethod):
-    """LoRA on the examples of all devices together; see `extensions`."""
+    """Training on the examples of all devices together; see `extensions`."""
 
     pools_examples = True

@@ -1,8 +1,8 @@
-"""SCAFFOLD on the factors of LoRA: control variates correct the drift of devices.
+"""SCAFFOLD, on all weights or on the factors of LoRA: control variates against drift of devices.
 
 Sources: Karimireddy et al., "SCAFFOLD: stochastic controlled averaging for federated learning",
 ICML 2020, Algorithm 1, Option II: a step is y <- y - eta (g - c_i + c), and after K steps from x,
-c_i <- c_i - c + (x - y) / (K eta). Ours: the weights are both factors; c is the weighted mean of
+c_i <- c_i - c + (x - y) / (K eta). Ours: the weights may be both factors; c is the weighted mean of
 the c_i of an aggregation instead of a sum of their changes, which is the same if all devices take
 part; g is clipped, and the correction is added afterwards, so that c_i stays the mean of the
 clipped gradients.
@@ -40,10 +40,10 @@ class Correction:
 
 
 class ScaffoldMethod(ServedLoraMethod):
-    """LoRA with control variates; see `Method` and `extensions`."""
+    """Training with control variates; see `Method` and `extensions`."""
 
     def initial(self, layers: Sequence[Layer], seed: int, device: int, devices: int) -> Adapter:
-        """Return the adapter of LoRA with control variates of zero."""
+        """Return the initial adapter with control variates of zero."""
         zero = torch.zeros(*self.extra_shapes(layers)[0])
         start = super().initial(layers, seed, device, devices)
         return replace(start, kept={OWN: (zero,), COMMON: (zero,)})
@@ -61,15 +61,16 @@ class ScaffoldMethod(ServedLoraMethod):
         return replace(after, kept={**after.kept, OWN: (own,)})
 
     def update(self, adapter: Adapter, device: int, round_: int, first_contact: bool) -> Update:
-        """Return both factors and the control variate."""
-        return Update(device, round_, adapter.b, a=adapter.a, extra=adapter.kept.get(OWN))
+        """Return what is trained, and the control variate."""
+        sent = super().update(adapter, device, round_, first_contact)
+        return replace(sent, extra=adapter.kept.get(OWN))
 
     def extra_shapes(self, layers: Sequence[Layer]) -> list[tuple[int, int]]:
-        """Return the shape of a control variate: a number for each entry of the factors."""
-        return [(1, self.rank * sum(layer.inputs + layer.outputs for layer in layers))]
+        """Return the shape of a control variate: a number for each trained entry."""
+        return [(1, self.entries(layers))]
 
     def shapes_update(self, layers: Sequence[Layer], first_contact: bool) -> Update:
-        """Return both factors and the control variate, all zero."""
+        """Return what is trained and the control variate, all zero."""
         zero = torch.zeros(1, 1, dtype=torch.half).expand(self.extra_shapes(layers)[0])
         return replace(super().shapes_update(layers, first_contact), extra=(zero,))
 
@@ -83,18 +84,19 @@ class ScaffoldMethod(ServedLoraMethod):
         weights: Sequence[float],
         aggregator: Aggregator | None = None,
     ) -> Update:
-        """Return the weighted means of the factors and of the control variates."""
+        """Return the weighted means of what is trained and of the control variates."""
         controls = [update.extra for update in updates if update.extra is not None]
         mean = super().average(updates, weights, aggregator)
         return replace(mean, extra=weighted_mean(controls, weights, aggregator))
 
     def adopt(self, own: Adapter, average: Update) -> Adapter:
-        """Return the factors of the average, with its control variate as the common one."""
+        """Return the adapter of the average, with its control variate as the common one."""
         adapter = super().adopt(own, average)
         return replace(adapter, kept={**own.kept, COMMON: average.extra or own.kept[COMMON]})
 
 
 def _flat(adapter: Adapter) -> torch.Tensor:
-    """Return the factors in the order of `FlatParameters`, (1, entries)."""
+    """Return the trained entries in the order of `FlatParameters`, (1, entries)."""
     b = [each.T.flatten() for each in adapter.b]
-    return torch.cat([*b, *(each.flatten() for each in adapter.a)])[None]
+    a = [each.flatten() for each in adapter.a] if adapter.train_a else []
+    return torch.cat([*b, *a])[None]

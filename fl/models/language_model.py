@@ -45,6 +45,24 @@ class Encoded:
     mask: Tensor
     labels: Tensor
 
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        return len(self.ids)
+
+    def take(self, rows: Tensor) -> Encoded:
+        """Return the examples of some rows (k,)."""
+        return Encoded(self.ids[rows], self.mask[rows], self.labels[rows])
+
+    @property
+    def width(self) -> int:
+        """Length of the rows [token]."""
+        return self.ids.shape[1]
+
+    @property
+    def tensors(self) -> tuple[Tensor, ...]:
+        """What the rows consist of, for their digest."""
+        return self.ids, self.mask, self.labels
+
 
 def prompt_lengths(encoded: Encoded) -> Tensor:
     """Return the number of tokens of each row's prompt, (n,)."""

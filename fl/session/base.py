@@ -54,8 +54,8 @@ class Session:
 
     Attributes
     ----------
-    rounds, evaluations, groups, memberships, forgettings, queries, corruptions : the records; see
-        `Recorder`
+    rounds, evaluations, classes, groups, memberships, forgettings, queries, corruptions : the
+        records; see `Recorder`
     askers : devices that do not train, but ask others
     states : current state of each device, None before its first round
     trained : state of each device after its last local steps, before aggregation
@@ -86,6 +86,7 @@ class Session:
         self.recorder = Recorder(network, trainer)
         self.rounds = self.recorder.rounds
         self.evaluations = self.recorder.evaluations
+        self.classes = self.recorder.classes
         self.groups = self.recorder.groups
         self.memberships = self.recorder.memberships
         self.forgettings = self.recorder.forgettings

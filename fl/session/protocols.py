@@ -1,11 +1,12 @@
 """Interface between sessions and trainers: everything that a session requires of a trainer.
 
-`fl.trainer.Trainer` implements it with a language model; tests implement it with closed forms.
+`fl.trainer.Trainer` implements it with a language model or a network; tests implement it with
+closed forms.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Protocol
 
 from wnsim.core.units import Floats
@@ -14,10 +15,25 @@ from ..engine.jobs import Job, LazyValue
 
 if TYPE_CHECKING:
     from ..aggregation.superposition import Superposition
-    from ..tasks import Task
     from ..trainer import Trainer
     from ..trainer.state import Evaluation, State
     from ..updates.codec import Update
+
+
+class SessionTask(Protocol):
+    """A task on which devices are tested."""
+
+    @property
+    def name(self) -> str:
+        """Name in results."""
+
+    @property
+    def test(self) -> Sized:
+        """The test examples."""
+
+    @property
+    def majority_accuracy(self) -> float:
+        """Accuracy of the best constant answer on the test examples, 0 to 1."""
 
 
 class SessionMethod(Protocol):
@@ -104,7 +120,7 @@ class SessionTrainer(Protocol):
     """Trainer of the devices of a session."""
 
     @property
-    def tasks(self) -> Sequence[Task]:
+    def tasks(self) -> Sequence[SessionTask]:
         """The tasks, in order."""
 
     @property
@@ -140,6 +156,12 @@ class SessionTrainer(Protocol):
         Returns
         -------
         sizes of both messages [byte], and operations of the answer's computation [FLOP]
+        """
+
+    def class_sizes(self, device: int) -> Sequence[tuple[int, int]]:
+        """Return the numbers of training examples of a device, and of test examples, by class.
+
+        Empty if answers have no classes; else test results have the correct ones of each class.
         """
 
     def weight(self, device: int) -> float:

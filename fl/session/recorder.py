@@ -15,6 +15,7 @@ from wnsim.network import Network
 from ..config import SCORING_RULES
 from ..engine.jobs import digest
 from .records import (
+    ClassRow,
     ClusterRow,
     CorruptionRow,
     EvaluationRow,
@@ -42,7 +43,8 @@ class Recorder:
 
     Attributes
     ----------
-    rounds, evaluations, groups, memberships, forgettings, queries, corruptions : the records
+    rounds, evaluations, classes, groups, memberships, forgettings, queries, corruptions : the
+        records
     """
 
     def __init__(self, network: Network, trainer: SessionTrainer) -> None:
@@ -50,6 +52,7 @@ class Recorder:
         self._trainer = trainer
         self.rounds = network.records.journal(RoundRow)
         self.evaluations = network.records.journal(EvaluationRow)
+        self.classes = network.records.journal(ClassRow)
         self.groups = network.records.journal(ClusterRow)
         self.memberships = network.records.journal(MemberRow)
         self.forgettings = network.records.journal(ForgettingRow)
@@ -121,6 +124,13 @@ class Recorder:
             )
             for index, task in enumerate(tasks)
         )  # fmt: skip
+        sizes = self._trainer.class_sizes(device)
+        # Arrays are one task.
+        correct = result.correct[0] if sizes else ()
+        self.classes.extend(
+            ClassRow(number, now_s, device, index, trains, tests, _share(right, tests))
+            for index, ((trains, tests), right) in enumerate(zip(sizes, correct, strict=True))
+        )
 
     def settle(self, number: int, states: Sequence[LazyValue[State] | None]) -> None:
         """Compute all pending jobs of a round, complete its rows, and compare the ranks.
@@ -146,6 +156,10 @@ class Recorder:
         env = self._network.env
         keys = [None if state is None else state.key for state in states]
         self._trainer.check_agreement(number, digest(number, env.now_ns, env.events, keys))
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else math.nan
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -87,6 +87,28 @@ class EvaluationRow:
 
 
 @dataclass(frozen=True, slots=True)
+class ClassRow:
+    """Test result of one device on one class of arrays: a row of `classes.csv`.
+
+    Parameters
+    ----------
+    round, time_s : last completed round, and time of the evaluation [s]
+    device, class_number : device, and number of the class
+    train_examples : training examples of the device of this class
+    test_examples : test examples of this class
+    accuracy : share of these that the device classifies correctly; NaN if there are none
+    """
+
+    round: int
+    time_s: float
+    device: int
+    class_number: int
+    train_examples: int
+    test_examples: int
+    accuracy: float
+
+
+@dataclass(frozen=True, slots=True)
 class ClusterRow:
     """Devices that aggregate with each other, at one evaluation: a row of `clusters.csv`.
 

@@ -1,5 +1,8 @@
 """Cost model: sizes of messages and operations of steps, of the actual or an emulated model.
 
+Operations of networks are counted (`Network.flops_per_item`); those of language models follow a
+rule.
+
 Sources: 4 operations per parameter and token for a step that differentiates through frozen
 weights (2 forward, 2 backward), after Kaplan et al., "Scaling laws for neural language models",
 2020 (6 with gradients of the weights themselves); the quadratic part of attention and the
@@ -18,6 +21,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..adapters.adapter import Layer
+from ..adapters.stacked import FORWARD_FLOPS, TRAINING_FLOPS
 from ..config import Emulate
 from ..methods.extensions import (
     has_own_sizes,
@@ -42,10 +46,9 @@ from ..updates.codec import (
 if TYPE_CHECKING:
     from ..adapters import AdaptedModel
     from ..methods import Method
+    from ..models.nets import Network
 
 _PARAMETER_BYTES = BITS_PER_PARAMETER // 8
-FORWARD_FLOPS = 2
-TRAINING_FLOPS = 4
 _MOST_SIZES = 4
 
 
@@ -105,16 +108,17 @@ class CostModel:
         self,
         emulate: Emulate | None,
         method: Method,
-        model: AdaptedModel,
+        model: AdaptedModel | Network,
         target_modules: Sequence[str] | str = (),
         bits_per_parameter: int = BITS_PER_PARAMETER,
     ) -> None:
         self._emulate = emulate
         self._bits = bits_per_parameter
         if emulate is None:
-            layers, self._parameters = model.layers, model.parameter_count
+            layers, self._flops_per_item = model.layers, model.flops_per_item
         else:
-            layers, self._parameters = architecture(emulate.emulate, target_modules)
+            layers, count = architecture(emulate.emulate, target_modules)
+            self._flops_per_item = FORWARD_FLOPS * count, TRAINING_FLOPS * count
         self._layers = layers
         self._b_entries = sum(
             layer.outputs * rank for layer, rank in zip(layers, method.ranks(layers), strict=True)
@@ -294,12 +298,12 @@ class CostModel:
         return self._emulate.batch, self._emulate.length
 
     def forward_flops(self, tokens: int) -> float:
-        """Return the operations of a forward pass over tokens [FLOP]."""
-        return float(FORWARD_FLOPS * self._parameters * tokens)
+        """Return the operations of a forward pass over tokens, or inputs of a network [FLOP]."""
+        return float(self._flops_per_item[0] * tokens)
 
     def training_flops(self, tokens: int) -> float:
-        """Return the operations of a forward and a backward pass over tokens [FLOP]."""
-        return float(TRAINING_FLOPS * self._parameters * tokens)
+        """Return the operations of a forward and a backward pass over them [FLOP]."""
+        return float(self._flops_per_item[1] * tokens)
 
 
 def _a_bytes(update: Update) -> int:

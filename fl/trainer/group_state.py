@@ -157,7 +157,7 @@ class GroupState:
         def make() -> Expert:
             received, own = update.value(), calibrated.value()
             centroid = own.centroid or ()
-            a = own.adapter.a if received.a is None else received.a
+            a = own.adapter.written_a() if received.a is None else received.a
             return Expert(a, received.b, own.adapter.scale, centroid, self._task_of[device])
 
         name = digest("expert", update.key, calibrated.key)

@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..adapters.memory import MemoryEstimate
 from ..adapters.peft_format import read as read_adapter
 from ..config import Mixture, Similarity
 from ..engine.batching import JobSize, micro_batches
 from ..engine.executor import Outcome
 from ..engine.jobs import DivergedError
 from ..engine.streams import key
-from ..evaluation import Evaluator, Score
 from ..methods.extensions import (
     after_training,
     fitted,
@@ -23,26 +21,21 @@ from ..methods.extensions import (
     objective_of_method,
     trained_factors,
 )
-from ..mixture.features import centroid
 from ..training.local_steps import LocalTraining, train
 from ..training.objective import objective_of
 from ..training.privacy import GaussianRelease
 from .state import State, to_parts
 
 if TYPE_CHECKING:
-    from ..adapters import AdaptedModel, Adapter
+    from ..adapters import Adapter
     from ..config import Learning
-    from ..data.device_examples import Examples
     from ..engine.jobs import Job
+    from ..evaluation import Score
     from ..methods import Method
-    from ..models.sentence_encoder import ExampleEncoder
-    from ..tasks import Task
     from ..training.objective import LocalObjective
+    from .workload import Workload
 
 CALIBRATION, TRAINING, TEST, MIXTURE = "preparation", "training", "test", "mixture"
-CENTROID_PROMPTS = 64
-"""Number of a device's prompts over which its centroid is averaged."""
-
 # Batch size of calibration and test jobs: they share little, and small batches keep all ranks busy.
 _BATCH_SIZE = 2
 
@@ -53,35 +46,31 @@ class Kernels:
     Parameters
     ----------
     learning : configuration of the learning
-    model, method, examples : model, method and training examples of the devices
-    tasks, example_encoder : test tasks, and the encoder of their examples as tokens
+    workload, method : what is trained, and the method
     devices, seed : number of devices, and seed of their draws
 
     Attributes
     ----------
     profiles_prompts : whether the calibration of a device includes its prompt centroid
-    evaluator : the tests
     """
 
     def __init__(
         self,
         learning: Learning,
-        model: AdaptedModel,
+        workload: Workload,
         method: Method,
-        examples: Examples,
-        tasks: Sequence[Task],
-        example_encoder: ExampleEncoder,
         devices: int,
         seed: int,
     ) -> None:
         self._learning = learning
-        self._model = model
+        self._workload = workload
+        # Methods that look at more than its layers are for language models only.
+        self._model: Any = workload.model
         self._method = method
-        self._examples = examples
+        self._examples = workload.examples
         self._devices = devices
         self._seed = seed
-        self._rank = max(method.ranks(model.layers)) + getattr(method, "fixed_ranks", 0)
-        self._memory = MemoryEstimate(model)
+        self._rank = max(method.ranks(self._model.layers)) + getattr(method, "fixed_ranks", 0)
         matches = learning.queries is not None and learning.queries.helper == "matching"
         self.profiles_prompts = (
             learning.inference is not None or isinstance(learning.topology, Similarity) or matches
@@ -89,9 +78,6 @@ class Kernels:
         if learning.initial_adapter is not None:
             # Refused at once if it does not fit.
             self.initial_adapter(0)
-        self.evaluator = Evaluator(
-            model, tasks, example_encoder, learning.max_length, learning.scoring
-        )
 
     def initial_adapter(self, device: int) -> Adapter:
         """Return the initial adapter of a device; one object if it is common to all devices."""
@@ -118,7 +104,7 @@ class Kernels:
         ]
         return [
             Outcome(_scalars(found) | {"routing": None, "expert_usage_entropy": None}, {})
-            for found in self.evaluator.scores(adapters)
+            for found in self._workload.evaluator.scores(adapters)
         ]
 
     @functools.cache  # noqa: B019  (a trainer lives as long as its run)
@@ -151,13 +137,13 @@ class Kernels:
         if kind != TRAINING:
             return jobs <= _BATCH_SIZE
         bounds, tokens = self._learning.trainer, size.width * size.rows
-        needed = self._memory.peak_bytes(tokens, jobs, self._rank, training=True)
+        needed = self._workload.peak_bytes(size, jobs, self._rank)
         return jobs * tokens <= bounds.micro_batch_tokens and needed <= bounds.memory_bytes
 
     def _test_mixture(self, job: Job[Any]) -> Outcome:
         experts = [each.value() for each in job.dependencies]
         gate = self._learning.inference or Mixture()
-        found, *routed = self.evaluator.mixture_scores(experts, gate)
+        found, *routed = self._workload.evaluator.mixture_scores(experts, gate)
         routing, load = (None if math.isnan(value) else value for value in routed)
         return Outcome(_scalars(found) | {"routing": routing, "expert_usage_entropy": load}, {})
 
@@ -172,7 +158,7 @@ class Kernels:
         )
         tensors = {f"mask.{i}": mask for i, mask in enumerate(calibrated.mask or ())}
         if self.profiles_prompts:
-            means = centroid(self._model, self._examples.rows[job.device], CENTROID_PROMPTS)
+            means = self._workload.centroid(job.device)
             tensors |= {f"centroid.{i}": mean for i, mean in enumerate(means)}
         return Outcome({}, tensors)
 
@@ -234,8 +220,9 @@ class Kernels:
 
 
 def _scalars(found: Sequence[Score]) -> dict[str, Any]:
-    """Return the accuracies on all tasks, and those by each rule."""
+    """Return the accuracies on all tasks, those by each rule, and correct answers by class."""
     return {
         "accuracies": [one.accuracy for one in found],
         "by_rule": [dict(one.by_rule) for one in found],
+        "correct": [list(one.correct) for one in found],
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ..adapters.core_parameters import with_core
@@ -77,12 +77,14 @@ class Evaluation:
     accuracies : on each task, between 0 and 1
     routing, expert_usage_entropy : see `EvaluationRow`
     by_rule : per task, accuracy by each scoring rule; none for answers without choices
+    correct : per task, number of correct answers of each class; none for texts
     """
 
     accuracies: list[float]
     routing: float
     expert_usage_entropy: float
     by_rule: list[dict[str, float]]
+    correct: list[list[int]] = field(default_factory=list)
 
 
 def to_parts(state: State) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:

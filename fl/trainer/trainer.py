@@ -1,4 +1,4 @@
-"""Trainer: training, aggregation and tests of all devices on one frozen model.
+"""Trainer: training, aggregation and tests of all devices on one frozen model or network.
 
 Results are lazy values (`engine.jobs`), computed for many devices in one batch when they are needed
 (`engine.executor`). A simulation therefore requests results at the simulated time of each device
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ import torch
 
 from wnsim.core.units import Floats
 
-from ..adapters import AdaptedModel, Adapter
+from ..adapters import Adapter
 from ..aggregation.superposition import (
     Superposition,
     superposed_mean,
@@ -27,8 +27,7 @@ from ..aggregation.superposition import (
     with_values,
 )
 from ..config import Emulate, Learning, UpdateFaults
-from ..data.device_examples import Examples
-from ..digests import code_digest, digest_of_model, digest_of_start, plugin_code_digest
+from ..digests import code_digest, digest_of_start, plugin_code_digest
 from ..engine.device import numerics_fingerprint
 from ..engine.executor import Executor
 from ..engine.jobs import DerivedValue, Job, LazyValue, digest
@@ -53,14 +52,14 @@ from ..methods.extensions import (
 from ..methods.frozen_a.adaptive import best_size
 from ..methods.frozen_a.projections import overlaps
 from ..methods.user_updates import OwnUpdates, is_user_defined
-from ..models.checks import check_length, check_token
-from ..models.sentence_encoder import Choices
 from ..training.privacy import epsilon_of
 from ..updates.channel import UpdateChannel
 from ..updates.codec import HEADER_BYTES, Update, distance
-from .cost_model import FORWARD_FLOPS, TRAINING_FLOPS, CostModel
+from .cost_model import CostModel
 from .group_state import GroupState
-from .kernels import CALIBRATION, CENTROID_PROMPTS, MIXTURE, TEST, TRAINING, Kernels
+from .kernels import CALIBRATION, MIXTURE, TEST, TRAINING, Kernels
+from .language_workload import CENTROID_PROMPTS, LanguageWorkload
+from .network_workload import NetworkWorkload
 from .state import Calibration, Evaluation, State, from_parts, numbered
 
 if TYPE_CHECKING:
@@ -69,20 +68,18 @@ if TYPE_CHECKING:
     from ..engine.ranks import Ranks
     from ..engine.store import Store
     from ..tasks import Task
-
-
-_LARGE = 20_000_000
-"""Number of parameters from which products outweigh everything else."""
+    from ..tasks.arrays import ArrayTask
+    from .workload import Workload
 
 
 class Trainer:
-    """Training of the adapters of all devices on one frozen model; see also `SessionTrainer`.
+    """Training of all devices, each with its own adapter; see also `SessionTrainer`.
 
     Parameters
     ----------
     learning : configuration of the learning
-    tasks : the tasks, in order
-    model, tokenizer : shared model, wrapped in place, and its tokenizer
+    tasks : the tasks, in order; one task of arrays for a network
+    model, tokenizer : shared model, wrapped in place, and its tokenizer; a network has none
     devices : number of devices
     seed : seed of initial adapters, masks and rounding
     data_seed : seed of the partition and order of the examples; None for the same seed
@@ -94,7 +91,7 @@ class Trainer:
     ----------
     tasks, task_of : the tasks, and the numbers of each device's training tasks
     examples : training examples of each device
-    method, model : method and adapted model
+    method, model : method, and adapted model or network
     cost_model : sizes of messages, and operations of steps
     channel : channel of the updates
     groups : updates and statistics of groups of devices
@@ -104,9 +101,9 @@ class Trainer:
     def __init__(
         self,
         learning: Learning,
-        tasks: Sequence[Task],
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
+        tasks: Sequence[Task] | Sequence[ArrayTask],
+        model: PreTrainedModel | torch.nn.Module,
+        tokenizer: PreTrainedTokenizerBase | None,
         devices: int,
         seed: int,
         *,
@@ -123,13 +120,13 @@ class Trainer:
         self.tasks = tasks
         self.method = method_of(learning.method)
         start_run(self.method, seed, devices)
-        check_length(model, learning.max_length)
-        model_digest = digest_of_model(model)
-        computing = learning.trainer
-        choices = None
-        if learning.scoring == "similarity":
-            choices = Choices(tasks, model, tokenizer, learning.max_length)
-        self.model = AdaptedModel(model, learning.target_modules, computing.checkpointing, choices)
+        faults = update_faults or UpdateFaults()
+        self._workload: Workload = _workload(
+            learning, tasks, model, tokenizer, devices, seed if data_seed is None else data_seed,
+            faults.flips_labels, pooled=pools_examples(self.method),
+        )  # fmt: skip
+        self.model, self.examples = self._workload.model, self._workload.examples
+        self.task_of = self.examples.task_of
         ranks_of_layers = self.method.ranks(self.model.layers)
         self._devices = devices
         for layer, rank in zip(self.model.layers, ranks_of_layers, strict=True):
@@ -142,7 +139,6 @@ class Trainer:
         self.cost_model = CostModel(
             emulate, self.method, self.model, learning.target_modules, learning.bits_per_parameter
         )
-        faults = update_faults or UpdateFaults()
         # Whether every message carries the values of A, which are then aggregated.
         with_a = self.cost_model.trains_a
         self._updates = OwnUpdates(self.method)
@@ -158,28 +154,10 @@ class Trainer:
         )
         self._aggregation = Aggregation(self.method, learning.robust, with_a=with_a)
         self._releases = [0] * devices
-        self.examples = Examples(
-            learning,
-            tasks,
-            choices or tokenizer,
-            devices,
-            seed if data_seed is None else data_seed,
-            faults.flips_labels,
-            pooled=pools_examples(self.method),
-        )
-        check_token(model, max(int(rows.ids.max()) for rows in self.examples.rows))
-        self.task_of = self.examples.task_of
-        self._kernels = Kernels(
-            learning, self.model, self.method, self.examples, tasks, choices or tokenizer, devices,
-            seed,
-        )  # fmt: skip
+        self._kernels = Kernels(learning, self._workload, self.method, devices, seed)
         self.groups = GroupState(self._calibrated, self.channel, self.task_of, seed)
         self._start_digest = digest_of_start(learning.initial_adapter)
-        self._tests_digest = digest(
-            [[[e.prompt, e.answer, e.choices] for e in task.test] for task in tasks],
-            learning.max_length,
-            learning.scoring,
-        )
+        self._tests_digest = self._workload.tests_digest
         self._settings_digest = digest(
             asdict(learning.method), asdict(learning.optimizer), learning.batch_size,
             learning.clip_norm, learning.bits_per_parameter,
@@ -190,8 +168,8 @@ class Trainer:
             code_digest(),
             plugin_code_digest(learning.method.model),
             *([] if learning.objective is None else [plugin_code_digest(learning.objective.model)]),
-            model_digest,
-            numerics_fingerprint(self.model.device, computing.threads),
+            self._workload.digest,
+            numerics_fingerprint(self.model.device, learning.trainer.threads),
         )
         self.executor = Executor(context, self._kernels.split, self._kernels.compute, store, ranks)
 
@@ -200,7 +178,7 @@ class Trainer:
     @property
     def precision(self) -> str:
         """Dtype of the frozen weights, such as `bfloat16`."""
-        return str(self.model.model.dtype).removeprefix("torch.")
+        return self._workload.precision
 
     def flops(self, device: int, first: bool) -> float:
         """Return the operations of a device's round, with calibration if it is the first [FLOP]."""
@@ -228,34 +206,31 @@ class Trainer:
         -------
         sizes of both messages [byte], and operations of the answer's computation [FLOP]
         """
-        asked = [one for task in self.task_of[device] for one in self.tasks[task].test[:prompts]]
-        size = HEADER_BYTES + sum(len(one.prompt.encode()) for one in asked)
-        answer_size = HEADER_BYTES + sum(len(one.answer.encode()) for one in asked)
+        asked_bytes, answer_bytes, count = self._workload.query_bytes(device, prompts)
         _, length = self.cost_model.tokens(1, self.examples.width(device))
-        return size, answer_size, self.cost_model.forward_flops(len(asked) * length)
+        flops = self.cost_model.forward_flops(count * length)
+        return HEADER_BYTES + asked_bytes, HEADER_BYTES + answer_bytes, flops
 
     def run_flops(self) -> float:
         """Return the operations of all local steps and tests of a run on this machine [FLOP].
 
         Padding counts where it is computed. The first tests are of one adapter, the initial one.
         """
-        learning, devices = self._learning, range(len(self.examples.steps))
+        learning, steps = self._learning, self.examples.steps
         trained = sum(
-            self.examples.steps[device] * self.examples.computed_tokens(device, self.model)
-            for device in devices
+            count * self._workload.step_flops(device) for device, count in enumerate(steps)
         )
-        tests = -(-learning.rounds // learning.evaluate_every) * len(devices) + 1
-        tested = tests * self._kernels.evaluator.computed_tokens
-        factor = TRAINING_FLOPS * learning.rounds * learning.batch_size
-        return self.model.inner_parameter_count * (factor * trained + FORWARD_FLOPS * tested)
+        tests = -(-learning.rounds // learning.evaluate_every) * len(steps) + 1
+        return learning.rounds * trained + tests * self._workload.test_flops()
 
     @property
     def sustained_share(self) -> float:
-        """Share of the speed of a large product that local steps and tests sustain here.
+        """Share of the speed of a large product that local steps and tests sustain here."""
+        return self._workload.sustained_share
 
-        By tests/benchmarks/training.py and real_model.py; good within a factor of about two.
-        """
-        return 0.65 if self.model.inner_parameter_count >= _LARGE else 0.3
+    def class_sizes(self, device: int) -> Sequence[tuple[int, int]]:
+        """Return the numbers of training examples of a device, and of test examples, by class."""
+        return self._workload.class_sizes(device)
 
     def weight(self, device: int) -> float:
         """Return the aggregation weight of a device's update."""
@@ -618,6 +593,16 @@ class Trainer:
             Job(self.executor, TEST, name, dependencies, device, round_, _evaluation)
         )
 
+    def exported(self, adapter: Adapter, base_model: str) -> dict[str, bytes]:
+        """Return the files of a device's adapter, or of its network, by name.
+
+        Parameters
+        ----------
+        adapter : the adapter
+        base_model : name or folder of the model
+        """
+        return self._workload.exported(adapter, base_model)
+
     def overlaps(self) -> tuple[list[float], list[float]] | None:
         """Return how far frozen A's are from orthogonal; None if devices share one A."""
         if self.method.shares_a or self.cost_model.trains_a:
@@ -676,6 +661,27 @@ class Trainer:
         )
 
 
+def _workload(
+    learning: Learning,
+    tasks: Sequence[Any],
+    model: Any,
+    tokenizer: PreTrainedTokenizerBase | None,
+    devices: int,
+    seed: int,
+    flips_labels: Callable[[int], bool],
+    *,
+    pooled: bool,
+) -> Workload:
+    """Return the workload of a language model, or of a network, which has no tokenizer."""
+    if tokenizer is None:
+        return NetworkWorkload(
+            learning, tasks[0], model, devices, seed, flips_labels, pooled=pooled
+        )
+    return LanguageWorkload(
+        learning, tasks, model, tokenizer, devices, seed, flips_labels, pooled=pooled
+    )
+
+
 def _superposed(
     before: Update,
     received: Sequence[Update],
@@ -699,4 +705,7 @@ def _evaluation(scalars: Mapping[str, Any], _: Mapping[str, torch.Tensor]) -> Ev
         math.nan if scalars[name] is None else scalars[name]
         for name in ("routing", "expert_usage_entropy")
     )
-    return Evaluation(list(scalars["accuracies"]), routing, load, list(scalars["by_rule"]))
+    return Evaluation(
+        list(scalars["accuracies"]), routing, load, list(scalars["by_rule"]),
+        list(scalars["correct"]),
+    )  # fmt: skip

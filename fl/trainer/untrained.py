@@ -16,10 +16,10 @@ import numpy as np
 
 from wnsim.core.units import Floats
 
+from ..adapters.stacked import FORWARD_FLOPS, TRAINING_FLOPS
 from ..engine.jobs import DerivedValue, Job, LazyValue
 from ..methods.extensions import served_shapes
-from .cost_model import FORWARD_FLOPS, TRAINING_FLOPS
-from .kernels import CENTROID_PROMPTS
+from .language_workload import CENTROID_PROMPTS
 from .state import Evaluation
 
 if TYPE_CHECKING:
@@ -67,6 +67,10 @@ class UntrainedTrainer:
     def query(self, device: int, prompts: int) -> tuple[int, int, float]:
         """Return the sizes of a device's query and of its answer, and the operations in between."""
         return self._trainer.query(device, prompts)
+
+    def class_sizes(self, device: int) -> Sequence[tuple[int, int]]:
+        """Return nothing: devices are not tested."""
+        return ()
 
     def weight(self, device: int) -> float:
         """Return the aggregation weight of a device's update."""

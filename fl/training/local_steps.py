@@ -1,30 +1,31 @@
-"""Local training of many devices in one batch on one frozen model.
+"""Local training of many devices in one batch: of adapters on one frozen model, or of networks.
 
-Every tensor stacks the devices along its first dimension. The loss of a device depends only on its
-own adapter, so one backward pass of the summed loss gives each device its own gradient.
+Every tensor stacks the devices along its first dimension.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..adapters import AdaptedModel, Adapter
 from ..adapters.core_parameters import CoreParameters
 from ..adapters.flat_parameters import FlatParameters, Trained
-from .loss import Batch, batch_loss
+from ..models.nets import Network
+from .language_steps import language_gradients
 from .objective import LocalObjective, apply
 from .optimizer import Moments, make_stepper
 from .privacy import GaussianRelease
 
 if TYPE_CHECKING:
     from ..config import AdamW, Sgd
-    from ..models.language_model import Encoded
+    from ..data.device_examples import Rows
 
 BEST_BATCH_TOKENS = 1024
 """Tokens of all devices in a step at which a CPU core trains small models fastest: with fewer the
@@ -39,7 +40,8 @@ class LocalTraining:
     ----------
     adapter : initial adapter
     moments : initial state of the optimizer; None for zero moments
-    batches : one per step; devices may differ in their number, rows and widths
+    batches : one per step; devices may differ in their number, and on language models in rows and
+        widths
     learning_rate : learning rate of this device
     trains : factors that are trained; None for B, and A if the adapter trains it
     objectives : terms of the local objective beside the loss
@@ -48,7 +50,7 @@ class LocalTraining:
 
     adapter: Adapter
     moments: Moments | None
-    batches: Sequence[Encoded]
+    batches: Sequence[Rows]
     learning_rate: float
     trains: Trained | None = None
     objectives: Sequence[LocalObjective] = ()
@@ -77,13 +79,16 @@ class TrainingResult:
 
 
 def train(
-    model: AdaptedModel, works: Sequence[LocalTraining], optimizer: AdamW | Sgd, clip_norm: float
+    model: AdaptedModel | Network,
+    works: Sequence[LocalTraining],
+    optimizer: AdamW | Sgd,
+    clip_norm: float,
 ) -> list[TrainingResult]:
     """Train several devices in one batch.
 
     Parameters
     ----------
-    model : the shared model
+    model : the shared model or network
     works : the devices' trainings; their grouping affects results only by rounding
     optimizer : optimizer of every device
     clip_norm : upper bound of the norm of a device's gradient
@@ -102,7 +107,10 @@ def train(
 
 
 def _train_group(
-    model: AdaptedModel, works: Sequence[LocalTraining], optimizer: AdamW | Sgd, clip_norm: float
+    model: AdaptedModel | Network,
+    works: Sequence[LocalTraining],
+    optimizer: AdamW | Sgd,
+    clip_norm: float,
 ) -> list[TrainingResult]:
     """Train devices in descending order of steps, so that the active ones are always the first."""
     adapters = [work.adapter for work in works]
@@ -118,36 +126,35 @@ def _train_group(
     gradients = torch.zeros_like(rows.trained)
     totals = torch.zeros(len(works), device=model.device)
     for count, first, last in _step_ranges([len(work.batches) for work in works]):
-        a, b = rows.factors(count)
         own = gradients[:count]
-        buffers = rows.gradient_buffers(own)
-        with model.stacked(a, b, rows.scales(count), buffers):
+        with _gradients(model, rows, count, own) as losses_of:
             for step in range(first, last):
-                batch = Batch.collate([work.batches[step] for work in works[:count]], model.device)
-                rows.refresh(count)
-                losses = batch_loss(model, batch)
-                losses.sum().backward()
-                for buffer in itertools.chain.from_iterable(buffers):
-                    if buffer is not None:
-                        buffer.finish()
-                rows.collect(own)
+                losses = losses_of([work.batches[step] for work in works[:count]])
                 if rows.mask is not None:
                     own *= rows.mask[:count]
                 apply(objectives, rows, begin, own, is_clipped=True)
                 _clip(own, clip_norm)
                 apply(objectives, rows, begin, own, is_clipped=False)
                 steps.step(gradients, count)
-                totals[:count] += losses.detach()
+                totals[:count] += losses
     _release(works, rows, begin)
     counts = [len(work.batches) for work in works]
-    losses_of = [
+    means = [
         total / count if count else math.nan
         for total, count in zip(totals.tolist(), counts, strict=True)
     ]
     return [
-        TrainingResult(*one)
-        for one in zip(rows.adapters(), steps.moments(), losses_of, strict=True)
+        TrainingResult(*one) for one in zip(rows.adapters(), steps.moments(), means, strict=True)
     ]
+
+
+def _gradients(
+    model: AdaptedModel | Network, rows: FlatParameters, count: int, gradients: torch.Tensor
+) -> AbstractContextManager[Callable[[Sequence[Any]], torch.Tensor]]:
+    """Prepare steps of the first devices; see `language_gradients`."""
+    if isinstance(model, Network):
+        return model.gradients(rows, count, gradients)
+    return language_gradients(model, rows, count, gradients)
 
 
 def _release(works: Sequence[LocalTraining], rows: FlatParameters, begin: torch.Tensor) -> None:

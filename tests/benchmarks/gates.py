@@ -83,7 +83,7 @@ def clustered(experts: Sequence[Expert]) -> list[Expert]:
 def measure(seed: int) -> Rows:
     """Return accuracy on each task and routing accuracy, row by row."""
     trainer, experts = trained(seed)
-    evaluator = trainer._kernels.evaluator
+    evaluator = trainer._workload.evaluator
     rows: Rows = {}
     alone = evaluator.accuracies([Adapter(one.a, one.b, one.scale) for one in experts])
     own = [0.0] * len(NAMES)

@@ -1,7 +1,7 @@
 """Coverage-guided fuzzing of the readers of untrusted files; run by hand.
 
     pip install atheris
-    python tests/fuzz/fuzz.py scenario|trace|update [libFuzzer options, e.g. -max_total_time=1200]
+    python tests/fuzz/fuzz.py scenario|trace|update|arrays [libFuzzer options: -max_total_time=60]
 
 Whatever the bytes, a loader returns, or raises the ValueError that it documents; everything else
 is a finding, which libFuzzer leaves as a file, and which becomes a test. Seeds are written to
@@ -10,6 +10,7 @@ tests/fuzz/corpus/<target>, which git ignores, and what is found to reach new co
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import sys
@@ -26,10 +27,13 @@ sys.path.insert(0, str(HERE.parent))
 import atheris
 
 with atheris.instrument_imports(include=["wnsim", "fl"]):
+    import numpy as np
     import torch
 
     from fl.adapters import Layer
+    from fl.config import Arrays
     from fl.methods.frozen_a.density import largest_mask
+    from fl.tasks.arrays import load_arrays
     from fl.updates.codec import HEADER_BYTES, Update, decode, encode
     from wnsim.mobility import Trace
     from wnsim.scenario.spec.bundled import shipped
@@ -78,12 +82,26 @@ def update(data: bytes) -> None:
         assert [tuple(b.shape) for b in decoded.b] == [(16, 4), (40, 4)]
 
 
+def arrays(data: bytes) -> None:
+    """Read the arrays of a NumPy file."""
+    path = WORK / "s.npz"
+    path.write_bytes(data)
+    load_arrays(Arrays(arrays=str(path)), 100, 100, 1)
+
+
 def seeds(target: str) -> Iterator[bytes]:
     """Yield good files to begin with."""
     if target == "scenario":
         yield from (path.read_bytes() for path in shipped().values())
     elif target == "trace":
         yield from (write(made_tracks()).encode()[:4000] for write in WRITERS.values())
+    elif target == "arrays":
+        values, labels = np.arange(48.0).reshape(4, 3, 4), np.array([0, 1, 0, 1])
+        parts = {"x_train": values, "y_train": labels, "x_test": values, "y_test": labels}
+        for save in (np.savez, np.savez_compressed):
+            file = io.BytesIO()
+            save(file, **parts)
+            yield file.getvalue()
     else:
         b = tuple(torch.randn(layer.outputs, 4) for layer in LAYERS)
         a = tuple(torch.randn(4, layer.inputs) for layer in LAYERS)
@@ -107,7 +125,7 @@ def guarded(target: Callable[[bytes], None]) -> Callable[[bytes], None]:
 
 def main() -> None:
     """Fuzz the named target."""
-    targets = {"scenario": scenario, "trace": trace, "update": update}
+    targets = {"scenario": scenario, "trace": trace, "update": update, "arrays": arrays}
     if len(sys.argv) < 2 or sys.argv[1] not in targets:
         sys.exit(__doc__)
     name = sys.argv.pop(1)

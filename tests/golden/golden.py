@@ -39,6 +39,14 @@ SCENARIOS: dict[str, dict[str, Any]] = {
         "fl.local_steps": 2,
         "fl.test_examples": 4,
     },
+    "digits": {
+        "variants": [{"label": "FedAvg"}],
+        "devices.count": 5,
+        "fl.rounds": 2,
+        "fl.local_steps": 2,
+        "fl.train_examples": 200,
+        "fl.test_examples": 20,
+    },
     "highway": {"devices.count": 10, "traffic.rounds": 1, "traffic.size_bytes": 300_000},
     "indoor": {"devices.count": 6, "traffic.rounds": 1, "traffic.size_bytes": 60_000},
 }

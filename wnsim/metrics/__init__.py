@@ -11,7 +11,8 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from wnsim.metrics import clusters, delivery, devices, learning, queries, rounds
+from wnsim.metrics import classes, clusters, delivery, devices, learning, queries, rounds
+from wnsim.metrics.classes import of_classes
 from wnsim.metrics.clusters import of_clusters
 from wnsim.metrics.delivery import of_transfers
 from wnsim.metrics.devices import of_devices
@@ -38,6 +39,7 @@ DEFINITIONS: dict[str, str] = {
     **learning.DEFINITIONS,
     **rounds.DEFINITIONS,
     **devices.DEFINITIONS,
+    **classes.DEFINITIONS,
     **clusters.DEFINITIONS,
     **queries.DEFINITIONS,
 }
@@ -82,6 +84,8 @@ def of_run(folder: Path, manifest: Mapping[str, Any]) -> dict[str, int | float]:
             spent = table_file(folder / "energy.csv")
             energy = None if spent is None else read_table(spent)
             metrics |= of_targets(evaluations, updates, targets, energy)
+    if table_file(folder / "classes.csv"):
+        metrics |= of_classes(read_table(folder / "classes.csv"))
     if table_file(folder / "clusters.csv"):
         metrics |= of_clusters(read_table(folder / "clusters.csv"))
     if table_file(folder / "queries.csv"):

@@ -35,7 +35,7 @@ class FedSbMethod:
 
     def __init__(self, config: FedSb) -> None:
         self._rank = config.rank
-        self._scale = scale_of(config)
+        self._scale = scale_of(config.rank, config.alpha)
         self._of_weight = config.init == "weight"
         self.learning_rate = config.learning_rate
 

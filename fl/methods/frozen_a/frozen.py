@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from ...adapters import AdaptedModel, Adapter, Layer
-from ...adapters.adapter import draw_a, scale_of, shape_only, zero_b
+from ...adapters.adapter import dense_adapter, draw_a, scale_of, shape_only, zero_b
 from ...aggregation.robust import Aggregator
 from ...aggregation.weighted_mean import aggregate, weighted_mean
 from ...config import FfaLora, FullFt, LoriD, LoriS, SoLora
@@ -79,7 +79,7 @@ def settings_of(config: FfaLora | LoriD | LoriS | FullFt | SoLora) -> Settings:
     """Return the settings of a configuration."""
     if isinstance(config, FullFt):
         return Settings(0, 1.0, config.learning_rate, distribution=None, shared=True)
-    common = Settings(config.rank, scale_of(config), config.learning_rate)
+    common = Settings(config.rank, scale_of(config.rank, config.alpha), config.learning_rate)
     if isinstance(config, FfaLora):
         return replace(common, distribution="kaiming", shared=True)
     if isinstance(config, LoriD):
@@ -131,9 +131,7 @@ class FrozenMethod:
         """Return a device's A and a zero B."""
         settings = self._settings
         if settings.distribution is None:
-            a = tuple(torch.eye(layer.inputs) for layer in layers)
-            b = tuple(torch.zeros(layer.outputs, layer.inputs) for layer in layers)
-            return Adapter(a, b, settings.scale, train_a=False)
+            return dense_adapter(layers)
         if settings.shared:
             a_seed = key(seed, "shared a")
             a = draw_a(layers, settings.rank, settings.distribution, a_seed)

@@ -262,18 +262,45 @@ def _check_model(scenario: Scenario) -> None:
 
 
 def _is_usual(learning: Learning) -> bool:
-    """Return whether learning is known to fit: the bundled model in settings that suit it."""
+    """Return whether learning is known to fit: a bundled model in settings that suit it."""
     method, topology = learning.method, learning.topology
     return (
-        learning.model == "tiny"
-        and isinstance(learning.tasks, tuple)
-        and not any(":" in name for name in (*learning.tasks, method.model, topology.model))
+        (_suits_tiny(learning) or _suits_networks(learning))
+        and not any(":" in name for name in (method.model, topology.model))
         and learning.initial_adapter is None
         and not learning.target_modules
-        and getattr(method, "rank", 0) <= _USUAL_RANK
         and learning.max_length <= _USUAL_LENGTH
         and learning.trainer.device != "cuda"
         and learning.trainer.quantization == "none"
+    )
+
+
+def _suits_tiny(learning: Learning) -> bool:
+    """Return whether the model is the bundled language model, with built-in tasks."""
+    from fl.config.networks import is_full
+
+    return (
+        learning.model == "tiny"
+        and isinstance(learning.tasks, tuple)
+        and not any(":" in name for name in learning.tasks)
+        and (is_full(learning.method) or getattr(learning.method, "rank", 0) <= _USUAL_RANK)
+    )
+
+
+def _suits_networks(learning: Learning) -> bool:
+    """Return whether the model is a bundled network, trained as a whole on the digits."""
+    from fl.config import Arrays
+    from fl.config.networks import NETWORKS, is_full
+    from fl.config.tasks import DIGITS
+
+    tasks = learning.tasks
+    return (
+        learning.model in NETWORKS
+        and isinstance(tasks, Arrays)
+        and tasks.arrays == DIGITS
+        and is_full(learning.method)
+        # Whether all classes have a shard depends on the number of devices.
+        and learning.partition.model != "shards"
     )
 
 

@@ -21,6 +21,7 @@ from wnsim.world.antenna_heights import heights_m
 
 if TYPE_CHECKING:
     from fl.tasks import Task
+    from fl.tasks.arrays import ArrayTask
     from wnsim.mobility import Motion
 
 
@@ -174,10 +175,18 @@ def _nodes(scenario: Scenario, count: int, name: str) -> Floats:
 
 def check_tasks(scenario: Scenario) -> None:
     """Raise ScenarioError if `load_tasks` would; built-in tasks are not generated for it."""
+    from fl.config import Arrays
     from fl.tasks import source_of
+    from fl.tasks.arrays import check_arrays
 
     learning = scenario.fl
     names = None if learning is None else learning.tasks
+    if isinstance(names, Arrays):
+        try:
+            check_arrays(names)
+        except ValueError as error:
+            raise ScenarioError(f"fl.tasks: {error}") from error
+        return
     if learning is None or not isinstance(names, tuple) or any(":" in name for name in names):
         load_tasks(scenario)
         return
@@ -189,7 +198,7 @@ def check_tasks(scenario: Scenario) -> None:
         raise ScenarioError(f"fl.tasks: {error}") from error
 
 
-def load_tasks(scenario: Scenario) -> list[Task]:
+def load_tasks(scenario: Scenario) -> list[Task] | list[ArrayTask]:
     """Return the tasks of a scenario with a section `fl`.
 
     Raises
@@ -197,8 +206,9 @@ def load_tasks(scenario: Scenario) -> list[Task]:
     ScenarioError
         if a task does not exist, or its files cannot be used
     """
-    from fl.config import Folder, Hub
+    from fl.config import Arrays, Folder, Hub
     from fl.tasks import from_folder, from_hub, generate, validation
+    from fl.tasks.arrays import load_arrays
 
     learning = scenario.fl
     if learning is None:
@@ -210,6 +220,9 @@ def load_tasks(scenario: Scenario) -> list[Task]:
     more_train = train + test if validates and not named else train
     more_test = 2 * test if validates and named else test
     try:
+        if isinstance(learning.tasks, Arrays):
+            arrays = load_arrays(learning.tasks, more_train, test, scenario.seed_of("data"))
+            return [arrays.validation(train) if validates else arrays]
         if isinstance(learning.tasks, Folder):
             source = learning.tasks
             seed = scenario.seed_of("data") if source.draw == "seed" else None

@@ -10,6 +10,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from fl.config.tasks import DIGITS
 from fl.tasks.folder import SUFFIXES
 from wnsim.channel.replay import several
 from wnsim.core.version import RESULTS
@@ -36,10 +37,11 @@ def resolved(scenario: Scenario) -> str:
 
 def inputs(scenario: Scenario) -> dict[str, str]:
     """Return the digests of the files that a scenario names, by path."""
-    from fl.config import Folder
+    from fl.config import Arrays, Folder
     from fl.models.gguf_files import gguf_file
 
     paths: list[Path] = []
+    arrays: list[Path] = []
     file = getattr(scenario.mobility, "file", None)
     if file is not None:
         paths += map(Path, sources(file))
@@ -55,6 +57,8 @@ def inputs(scenario: Scenario) -> dict[str, str]:
             named = [folder / name for name in scenario.fl.tasks.subfolders]
             files = [path for each in named or folder.glob("*") for path in each.glob("*")]
             paths += sorted(path for path in files if path.suffix in SUFFIXES)
+        if isinstance(scenario.fl.tasks, Arrays) and scenario.fl.tasks.arrays != DIGITS:
+            arrays.append(Path(scenario.fl.tasks.arrays))
         if scenario.fl.initial_adapter is not None:
             paths += sorted(Path(scenario.fl.initial_adapter).glob("adapter_*"))
         model, packed = Path(scenario.fl.model), gguf_file(scenario.fl.model)
@@ -63,7 +67,17 @@ def inputs(scenario: Scenario) -> dict[str, str]:
         elif scenario.fl.model != "tiny" and model.is_dir():
             paths += sorted(path for path in model.iterdir() if path.is_file())
     paths += plugin_sources(scenario)
-    return {str(path): records.file_digest(path) for path in paths}
+    found = {str(path): records.file_digest(path) for path in paths}
+    return found | {str(path): _digest_of_all(path) for path in arrays}
+
+
+def _digest_of_all(path: Path) -> str:
+    """Return the digest of a file, or of the names and contents of all files of a folder."""
+    if path.is_file():
+        return records.file_digest(path)
+    files = sorted(each for each in path.rglob("*") if each.is_file() and not each.is_symlink())
+    names = [[each.relative_to(path).as_posix(), records.file_digest(each)] for each in files]
+    return records.digest(json.dumps(names).encode())
 
 
 def plugin_sources(scenario: Scenario) -> list[Path]:
@@ -105,6 +119,8 @@ def fingerprint(scenario: Scenario, used: Mapping[str, str], *, seed: bool = Tru
             del section[key]
     if used and data["fl"] and isinstance(data["fl"]["tasks"], dict):
         data["fl"]["tasks"].pop("folder", None)
+        if data["fl"]["tasks"].get("arrays") != DIGITS:
+            data["fl"]["tasks"].pop("arrays", None)
     # The name of a task's folder counts too: it is the task's name.
     contents = sorted(
         (path.parts[-2:] if path.suffix in SUFFIXES else path.parts[-1:], found)

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.simulation.build import load_tasks
@@ -16,6 +16,7 @@ from wnsim.scenario.spec.plan import Run
 from wnsim.scenario.spec.schema import Scenario
 
 if TYPE_CHECKING:
+    from fl.config import Learning
     from fl.engine.launcher import ProcessRank
     from fl.engine.ranks import Ranks
     from fl.engine.store import Store
@@ -129,9 +130,6 @@ class Learner:
         ScenarioError
             if the model cannot be loaded, or does not fit the scenario
         """
-        from fl.engine.device import convert_if_faster, select_device
-        from fl.models.chat import in_chat_template
-        from fl.models.language_model import load
         from fl.session import PROTOCOLS
         from fl.trainer import Trainer
         from fl.trainer.untrained import UntrainedTrainer
@@ -139,22 +137,8 @@ class Learner:
         learning = scenario.fl
         if learning is None:
             raise ScenarioError("there is nothing to learn: give a section fl")
-        tasks = load_tasks(scenario)
-        quantization = (
-            None if learning.trainer.quantization == "none" else learning.trainer.quantization
-        )
         try:
-            device, dtype = select_device(learning.trainer)
-            encoder = learning.scoring == "similarity"
-            model, tokenizer = load(learning.model, dtype, device, quantization, encoder=encoder)
-            if learning.prompt_format == "chat-template":
-                tasks = in_chat_template(tasks, tokenizer, learning.max_length)
-            if convert_if_faster(learning.trainer, model):
-                warnings.warn(
-                    "products with frozen weights are in bfloat16, which is much faster on this "
-                    "processor; fl.trainer.dtype: float32 keeps them in single precision",
-                    stacklevel=2,
-                )
+            tasks, model, tokenizer = _loaded(learning, scenario)
             trainer = Trainer(
                 learning, tasks, model, tokenizer, devices, scenario.seed_of("model"),
                 data_seed=scenario.seed_of("data"), store=self.store,
@@ -174,3 +158,39 @@ class Learner:
         except ValueError as error:
             raise ScenarioError(f"fl: {error}") from error
         return trainer, session
+
+
+def _loaded(learning: Learning, scenario: Scenario) -> tuple[Sequence[Any], Any, Any]:
+    """Return the tasks, the model, and its tokenizer; None for the tokenizer of a network.
+
+    Raises
+    ------
+    ScenarioError, ValueError
+        if they cannot be loaded
+    """
+    from fl.config import is_network
+    from fl.engine.device import convert_if_faster, select_device
+    from fl.models.chat import in_chat_template
+    from fl.models.language_model import load
+    from fl.models.nets import load_network
+
+    device, dtype = select_device(learning.trainer)
+    tasks: Sequence[Any] = load_tasks(scenario)
+    if is_network(learning.model):
+        task, seed = tasks[0], scenario.seed_of("model")
+        network = load_network(learning.model, task.input_shape, task.classes, seed, device)
+        return tasks, network, None
+    quantization = (
+        None if learning.trainer.quantization == "none" else learning.trainer.quantization
+    )
+    encoder = learning.scoring == "similarity"
+    model, tokenizer = load(learning.model, dtype, device, quantization, encoder=encoder)
+    if learning.prompt_format == "chat-template":
+        tasks = in_chat_template(tasks, tokenizer, learning.max_length)
+    if convert_if_faster(learning.trainer, model):
+        warnings.warn(
+            "products with frozen weights are in bfloat16, which is much faster on this "
+            "processor; fl.trainer.dtype: float32 keeps them in single precision",
+            stacklevel=2,
+        )
+    return tasks, model, tokenizer

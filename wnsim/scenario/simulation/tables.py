@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 TABLES = (
     "transfers.csv", "packets.csv", "devices.csv", "energy.csv", "rounds.csv", "evaluations.csv",
-    "clusters.csv", "members.csv", "positions.csv", "targets.csv", "faults.csv",
+    "classes.csv", "clusters.csv", "members.csv", "positions.csv", "targets.csv", "faults.csv",
     "forgetting.csv", "queries.csv",
 )  # fmt: skip
 _MAX_NAME = 120
@@ -36,6 +36,9 @@ _EVALUATION_COLUMNS = (
     "accuracy_before_aggregation", "routing_accuracy", "expert_usage_entropy", "majority_accuracy",
     "accuracy_mean", "accuracy_sum", "accuracy_per_byte", "accuracy_harness",
     "accuracy_harness_norm",
+)  # fmt: skip
+_CLASS_COLUMNS = (
+    "round", "time_s", "device", "class_number", "train_examples", "test_examples", "accuracy",
 )  # fmt: skip
 _CLUSTER_COLUMNS = (
     "round", "time_s", "cluster", "devices", "expected_collision_rate", "collision_rate",
@@ -113,6 +116,8 @@ def run_tables(
     if session is not None:
         found["rounds.csv"] = _table(session.rounds, _ROUND_COLUMNS, names)
         found["evaluations.csv"] = _table(session.evaluations, _EVALUATION_COLUMNS, names)
+        if session.classes:
+            found["classes.csv"] = _table(session.classes, _CLASS_COLUMNS, names)
         if session.groups:
             found["clusters.csv"] = _table(session.groups, _CLUSTER_COLUMNS, names)
         if session.memberships:
@@ -244,7 +249,9 @@ def export_adapters(
     adapters: Sequence[Adapter | None],
     base_model: str,
 ) -> dict[str, str]:
-    """Write the adapter of every trained device in PEFT's format; return digests by file.
+    """Write the adapter of every trained device; return digests by file.
+
+    Adapters of language models are in PEFT's format; of a network all weights are written.
 
     Parameters
     ----------
@@ -253,14 +260,10 @@ def export_adapters(
     adapters : adapter of each device; None if it has none
     base_model : name of the base model, from which the adapters can be loaded
     """
-    from fl.adapters.peft_format import files
-
-    model = trainer.model
     digests = {}
     for name, adapter in zip(world.motion.names, adapters, strict=True):
         if adapter is not None:
-            contents = files(adapter, model.layers, base_model, model.transposed)
-            for file, data in contents.items():
+            for file, data in trainer.exported(adapter, base_model).items():
                 path = f"adapters/{_device_folder(name)}/{file}"
                 digests[path] = records.write(folder / path, data)
     return digests
@@ -284,7 +287,7 @@ def clear(folder: Path) -> None:
         if device.is_symlink() or not device.is_dir():
             continue
         records.remove_half_written(device)
-        for name in ("adapter_config.json", "adapter_model.safetensors"):
+        for name in ("adapter_config.json", "adapter_model.safetensors", "weights.safetensors"):
             (device / name).unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             device.rmdir()

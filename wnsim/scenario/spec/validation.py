@@ -11,6 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from fl.config.networks import NETWORKS
+from fl.config.tasks import DIGITS
 from fl.plugins import ALLOWED
 from wnsim.scenario.errors import ScenarioError, together
 from wnsim.scenario.spec.bundled import shipped
@@ -20,9 +22,11 @@ from wnsim.scenario.spec.schema import SCENARIO, Scenario
 
 # Values that name files, relative to the scenario's folder.
 _MODEL: Place = ("fl", "model")
+_ARRAYS: Place = ("fl", "tasks", "arrays")
 _FILES: tuple[Place, ...] = (
     _MODEL,
     ("fl", "tasks", "folder"),
+    _ARRAYS,
     ("fl", "initial_adapter"),
     ("mobility", "file"),
     ("channel", "replay", "file"),
@@ -118,6 +122,8 @@ def _absolute(document: Document, path: Place, value: str) -> str:
         raise document.error(path, f"must be the name of a file, got {value!r}")
     candidate = document.folder / value
     # A model may also be bundled or on the hub; its name then stays as it is.
-    if path == _MODEL and (value == "tiny" or not candidate.is_dir()):
+    if path == _MODEL and (value in ("tiny", *NETWORKS) or not candidate.is_dir()):
+        return value
+    if path == _ARRAYS and value == DIGITS:
         return value
     return str(candidate.resolve())
