@@ -24,7 +24,7 @@ from sybil import Example, Sybil
 from sybil.example import SybilFailure
 from sybil.parsers.myst import CodeBlockParser, PythonCodeBlockParser
 
-from wnsim.scenario import __main__, contracts, options
+from wnsim.scenario import __main__, contracts, options, verbs
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.spec.plan import plan
 from wnsim.scenario.spec.validation import allow
@@ -78,7 +78,9 @@ def _answer(words: list[str], *, run: bool) -> str:
     elif words[0] in ("torchrun", "srun") and "wnsim.scenario" in words:
         ours = words[words.index("wnsim.scenario") + 1 :]
     if ours is not None:
-        options.parser().parse_args(ours)
+        verb, given = verbs.split(ours)
+        if verb not in ("cite", "report"):
+            options.parser().parse_args([*verbs.options_of(verb), *given])
     elif words[0] not in (*LOOKS, *TOOLS):
         raise ValueError(f"must be a command that is known, got {words[0]}")
     if not run:

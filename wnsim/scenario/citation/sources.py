@@ -97,7 +97,7 @@ MODELS: dict[str, dict[str, Keys]] = {
     },
     "objective": {"prox": ("fedprox2020",)},
     "optimizer": {"adamw": ("adam2015", "adamw2019"), "sgd": _NONE},
-    "partition": {"dirichlet": ("hsu2019",), "iid": _NONE, "one-task": _NONE},
+    "partition": {"dirichlet": ("hsu2019",), "iid": _NONE, "one-task": _NONE, "shards": ("fedavg2017",)},
     "path_loss": _PATH_LOSS,
     "phy": {
         "nr": ("ts38212", "ts38214", "polyanskiy2010", "caire1998", "sampath1997"),
@@ -158,6 +158,7 @@ FEATURES: list[tuple[Callable[[Values], bool], Keys]] = [
     (lambda at: at.get("transport.multicast") == "tree", ("takahashi1980", "wieselthier2000")),
     (lambda at: any(key.startswith("fl.privacy.") for key in at), ("mcmahan2018", "dong2022")),
     (lambda at: at.get("fl.bits_per_parameter", 16) < 16, ("qsgd2017",)),
+    (lambda at: at.get("fl.model") == "resnet8", ("resnet2016", "groupnorm2018")),
     (lambda at: at.get("fl.scoring") == "similarity", ("sbert2019",)),
     (lambda at: at.get("fl.inference.gate") is not None, ("solora2026",)),
 ]
