@@ -97,7 +97,9 @@ MODELS: dict[str, dict[str, Keys]] = {
     },
     "objective": {"prox": ("fedprox2020",)},
     "optimizer": {"adamw": ("adam2015", "adamw2019"), "sgd": _NONE},
-    "partition": {"dirichlet": ("hsu2019",), "iid": _NONE, "one-task": _NONE, "shards": ("fedavg2017",)},
+    "partition": {
+        "dirichlet": ("hsu2019",), "iid": _NONE, "one-task": _NONE, "shards": ("fedavg2017",),
+    },
     "path_loss": _PATH_LOSS,
     "phy": {
         "nr": ("ts38212", "ts38214", "polyanskiy2010", "caire1998", "sampath1997"),
