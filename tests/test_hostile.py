@@ -56,7 +56,7 @@ def test_spoiled_scenarios_are_checked_or_refused(sandbox: Path, part: int) -> N
     draws = random.Random(part)  # noqa: S311
     texts = [SMALL, *(path.read_text("utf-8") for path in shipped().values())]
     codes = []
-    for _ in range(60):
+    for _ in range(40):
         (sandbox / "s.yaml").write_bytes(spoiled(draws.choice(texts), draws))
         codes.append(outcome(["s.yaml", "--check"])[0])
     # Both outcomes occur, so that neither test is empty.
@@ -82,7 +82,7 @@ def test_spoiled_scenarios_run_or_are_refused(sandbox: Path) -> None:
     draws = random.Random(5)  # noqa: S311
     before = inside(sandbox.parent.parent)
     codes = []
-    for number in range(25):
+    for number in range(16):
         (sandbox / "s.yaml").write_bytes(spoiled(SMALL, draws))
         codes.append(outcome(["s.yaml", "--out", f"results/{number}"])[0])
     assert set(codes) == {0, 2}
