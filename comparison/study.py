@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ import pandas as pd
 
 from wnsim import Results, load, run
 from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.execution.parent import PARENT, end_with_parent
 
 from . import rows as table
 from . import tuning
@@ -70,8 +72,7 @@ def complete(
             "name their folder with --tasks FOLDER"
         )
     began, done = time.perf_counter(), 0
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context) as pool:
+    with workers(jobs) as pool:
         pending: dict[Future[Finished], Unit] = {}
         started: set[tuple[str, int]] = set()
         while True:
@@ -101,6 +102,18 @@ def complete(
                     f"{accuracy:.1f} %; {done} done, {minutes:.1f} min",
                     flush=True,
                 )
+
+
+@contextlib.contextmanager
+def workers(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Yield processes for runs, which end with this one even if it is killed."""
+    os.environ[PARENT] = str(os.getpid())
+    context = multiprocessing.get_context("spawn")
+    try:
+        with ProcessPoolExecutor(jobs, context, initializer=end_with_parent) as pool:
+            yield pool
+    finally:
+        os.environ.pop(PARENT, None)
 
 
 def missing(

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -258,3 +261,24 @@ def test_a_wrong_entry_is_named(tmp_path: Path) -> None:
     (tmp_path / "methods" / "odd.yaml").write_text(whole)
     with pytest.raises(ScenarioError, match="no field 'decentralised'"):
         entries({}, tmp_path)
+
+
+def test_runs_end_with_the_command_that_is_killed() -> None:
+    text = (
+        "import os, time\n"
+        "from comparison.study import workers\n"
+        "with workers(1) as pool:\n"
+        "    print(pool.submit(os.getpid).result(), flush=True)\n"
+        "    pool.submit(time.sleep, 600).result()\n"
+    )
+    root = Path(__file__).parent.parent
+    command = [sys.executable, "-c", text]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        worker = int(process.stdout.readline())
+        process.kill()
+    state = Path(f"/proc/{worker}/stat")
+    until = time.monotonic() + 30
+    while state.exists() and state.read_text().rpartition(")")[2].split()[0] not in "ZX":
+        assert time.monotonic() < until
+        time.sleep(0.05)
