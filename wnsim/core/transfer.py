@@ -87,7 +87,8 @@ class Transfer:
     receivers : number of receivers of the same multicast
     queue_s : waiting for other messages, for the next slot, or for a failed link [s]
     channel_access_s : channel-access delay: started, but waiting for its turn or for feedback [s]
-    airtime_s : transmission time of blocks that were received [s]
+    airtime_s : transmission time of blocks that were received, and the time that signals travel on
+        each hop, where `channel.propagation_delay` counts it [s]
     retransmission_s : transmission time of blocks that were not received [s]
     backhaul_s : between base stations [s]
     blocks, failed_blocks, retransmitted_blocks : transport blocks or packets sent, or coherence

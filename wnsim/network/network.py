@@ -20,6 +20,7 @@ from wnsim.network.analog import AnalogAir, Group
 from wnsim.network.delivery import Delivery, copies
 from wnsim.network.flooding import Flooding
 from wnsim.network.link_supervision import LinkAvailability, StallDetector
+from wnsim.network.propagation_delay import PropagationDelay
 from wnsim.network.relays import Relays
 from wnsim.network.routing import Backhaul, Router
 from wnsim.network.transport import Transport
@@ -93,6 +94,7 @@ class Network:
         self.slot_s = to_s(setup.modem.slot_ns)
         self._air = air.start(setup, self._on_attempt_end)
         self._availability = LinkAvailability(env, world)
+        self._propagation = PropagationDelay(env, world, self._availability)
         self._stalls = StallDetector(
             env, self._air, self._transport.link_failure_timeout_s, self._delivery_of
         )
@@ -398,7 +400,7 @@ class Network:
                 source=source,
                 target=target,
                 size_bits=bits,
-                limit_ns=max(now, limit_ns),
+                limit_ns=now,
                 limit_reason=reason,
                 priority=delivery.message.priority,
                 category=delivery.message.category,
@@ -406,6 +408,7 @@ class Network:
                 carried_bits=self._transport.air_bits(delivery.message.size_bytes) - bits,
             )
             self._serial += 1
+            self._propagation.limit(attempt, max(now, limit_ns))
             delivery.remaining_bits = bits
             delivery.checked_bits = -1
             attempts.append(attempt)
@@ -418,11 +421,8 @@ class Network:
         return transmission
 
     def _on_attempt_end(self, attempt: Attempt) -> None:
-        """Handle the end of an attempt: forward the message, retry, or drop it."""
+        """Handle the end of an attempt at its transmitter, and later at its receiver."""
         copy, transmission = self._under_way.pop(attempt)
-        delivery = copy[0]
-        for each in copy:
-            each.account(attempt, counts=each is delivery)
         airtime_s = transmission.take_airtime(attempt)
         for node, tx_s, rx_s in (
             (attempt.source, airtime_s, attempt.ack_s),
@@ -432,12 +432,19 @@ class Network:
             if node != self.server:
                 self.tx_s[node] += tx_s
                 self.rx_s[node] += rx_s
+        self._propagation.follow(attempt, partial(self._on_arrival, copy, attempt))
+
+    def _on_arrival(self, copy: Sequence[Delivery], attempt: Attempt) -> None:
+        """Handle the end of an attempt: forward the message, retry, or drop it."""
+        delivery, now = copy[0], self.env.now_ns
+        for each in copy:
+            each.account(attempt, now, counts=each is delivery)
         if delivery in self._flooding:
             self._flooding.ended(delivery, attempt)
             return
         if attempt.delivered:
             if self._transport.trace:
-                self.packets.extend(delivery.packets(attempt, self._transport))
+                self.packets.extend(delivery.packets(now, self._transport))
             self._router.forward(copy)
             return
         bits = max(delivery.remaining_bits - attempt.acked_bits, 1)

@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from wnsim.channel.heights import Heights, length_m
-from wnsim.core.units import NS_PER_S, Floats, Ints, db_to_linear, linear_to_db, thermal_noise_w
+from wnsim.channel.heights import Heights, length_m, lifted_m
+from wnsim.core.units import (
+    NS_PER_S,
+    SPEED_OF_LIGHT_MPS,
+    Floats,
+    Ints,
+    db_to_linear,
+    linear_to_db,
+    thermal_noise_w,
+)
 from wnsim.phy.inverse import required_share
 
 if TYPE_CHECKING:
@@ -45,6 +53,7 @@ class World:
     faults : fault timeline; none: no faults
     heights : antenna heights of the devices; none: equal heights
     station_height_m : antenna height of the base stations [m]
+    propagation_delay : whether signals take time over distance
     """
 
     motion: Motion
@@ -58,6 +67,7 @@ class World:
     faults: Timeline | None = None
     heights: Heights | None = None
     station_height_m: float = math.nan
+    propagation_delay: bool = False
 
     @property
     def count(self) -> int:
@@ -85,6 +95,22 @@ class World:
         if self.heights is None:
             return positions_m
         return self.heights.in_space_m(positions_m, devices, t_s)
+
+    def delay_ns(self, source: int, target: int, at_ns: int) -> int:
+        """Return the time that a signal takes from node to node at an instant [ns]."""
+        if not self.propagation_delay:
+            return 0
+        at_s, ends = np.array([at_ns / NS_PER_S]), np.array([source, target])
+        ends_m = lifted_m(self.position_m(ends, at_s), self._heights_m(ends, at_s))[:, 0]
+        return round(float(length_m(ends_m[0] - ends_m[1])) / SPEED_OF_LIGHT_MPS * NS_PER_S)
+
+    def _heights_m(self, nodes: Ints, t_s: Floats) -> Floats:
+        """Return the antenna heights (n, 1) of nodes (n,) at an instant [m]."""
+        heights_m = np.full((nodes.size, 1), self.station_height_m)
+        if self.heights is not None:
+            devices = nodes < self.count
+            heights_m[devices] = self.heights.at_m(nodes[devices], t_s)
+        return heights_m
 
     def compute_time_s(self, device: int, flops: float, time_s: float = 0.0) -> float:
         """Return the computing time of operations on a device from an instant on [s]."""

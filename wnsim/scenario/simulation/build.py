@@ -110,6 +110,7 @@ def build_world(scenario: Scenario) -> World:
         faults=faults,
         heights=heights,
         station_height_m=math.nan if stations is None else stations.height_m,
+        propagation_delay=models.propagation_delay,
     )
 
 

@@ -31,6 +31,7 @@ from wnsim.network.transport import Transport
 from wnsim.phy import PHY, Shannon
 from wnsim.scenario.spec.faults import Faults, check_numbers
 from wnsim.scenario.spec.over_the_air import check_over_the_air
+from wnsim.scenario.spec.propagation_delay import check_propagation_delay
 from wnsim.workload.background import Background
 from wnsim.workload.exchange import Traffic
 from wnsim.workload.probes import Probes
@@ -105,6 +106,8 @@ class ChannelModel:
     oxygen_loss : whether oxygen absorbs power, from 52 to 68 GHz
     subbands : number of subbands with separate fading, for frequency-selective models
     replay : measured links in place of all models
+    propagation_delay : whether signals travel at the speed of light, so that each hop over the air
+        ends at its receiver by the distance over that speed later than at its transmitter
     """
 
     path_loss: PathLoss = Field(default_factory=UmiStreetCanyon)
@@ -115,6 +118,7 @@ class ChannelModel:
     oxygen_loss: bool = True
     subbands: Annotated[int, Field(ge=1, le=256)] = 1
     replay: Replay | None = None
+    propagation_delay: bool = False
 
 
 @parameters
@@ -221,6 +225,8 @@ class Scenario:
         if self.fl is not None and self.traffic is not None:
             raise ValueError("fl and traffic exclude each other, got both")
         require_match(self.mac, self.radio.phy)
+        if self.channel.propagation_delay:
+            check_propagation_delay(self)
         if self.faults is not None:
             self._check_faults(self.faults)
         if self.fl is not None and self.fl.queries is not None:
