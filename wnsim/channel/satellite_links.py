@@ -47,14 +47,12 @@ class Sight:
 
 
 class Sky(Protocol):
-    """Satellites above ground nodes, as functions of time.
+    """Satellites above ground nodes, as functions of time."""
 
-    Attributes
-    ----------
-    first : number of the first satellite; smaller ones are nodes on the ground
-    """
-
-    first: int
+    @property
+    def first(self) -> int:
+        """Number of the first satellite; smaller ones are nodes on the ground."""
+        ...
 
     def sight(self, ground: Ints, satellites: Ints, t_s: Floats) -> Sight:
         """Return where satellites (L,) are seen from nodes (L,) at instants (T,) [s]."""

@@ -73,8 +73,8 @@ class Transfer:
         deadline; else the reason for which it was lost before: `departed` (a device left the
         scene), `link-failure` (nothing was received for a while), `queue-overflow`, `retry-limit`
         (a packet met the retry limit of the medium access), `battery`, `below-threshold` (too
-        weak for over-the-air computation all the time), or by a fault `crash`, `link-outage` or
-        `station-failure`
+        weak for over-the-air computation all the time), or by a fault `crash`, `link-outage` (also
+        of a satellite that has set) or `station-failure`
     acked_bytes : bytes received by the end, packet headers included [byte]
     carried_bytes : the same, summed over the hops; a hop that serves several receivers is counted
         for one of them [byte]

@@ -12,6 +12,7 @@ import numpy as np
 import simpy
 
 from wnsim.air import Attempt, Transmission
+from wnsim.contacts.satellite_plan import SatellitePlan
 from wnsim.core.invariants import ByteLedger
 from wnsim.core.transfer import Message, Packet, Transfer
 from wnsim.core.units import LONGEST_S, Floats, to_ns, to_s
@@ -98,13 +99,17 @@ class Network:
         self._stalls = StallDetector(
             env, self._air, self._transport.link_failure_timeout_s, self._delivery_of
         )
+        by_contacts = self._transport.routing == "contacts"
         self._router = Router(
             env,
             world,
             self._transport,
             Backhaul() if backhaul is None else backhaul,
             measured=air.replay if air.replays_messages else None,
-            relays=Relays(env, self.snapshot) if self._transport.max_hops > 1 else None,
+            relays=Relays(env, self.snapshot)
+            if self._transport.max_hops > 1 and not by_contacts
+            else None,
+            plan=SatellitePlan(world) if by_contacts else None,
             start=self._start,
             finish=self._finish,
         )
@@ -297,6 +302,8 @@ class Network:
             self._flooding.submit(deliveries)
             return [delivery.event for delivery in deliveries]
         direct = [each for each in deliveries if each.hops and each.hops[0][0] == message.source]
+        if self._router.contacts is not None:
+            direct = []
         if direct:
             bits = self._transport.air_bits(message.size_bytes)
             if tree is None:
@@ -448,6 +455,10 @@ class Network:
             self._router.forward(copy)
             return
         bits = max(delivery.remaining_bits - attempt.acked_bits, 1)
+        if attempt.reason in _RESUMABLE and self._router.contacts is not None:
+            planned = self._availability.sets(attempt.source, attempt.target)
+            self._router.contacts.resume(delivery, bits, planned=planned)
+            return
         if attempt.reason in _RESUMABLE:
             copy = self._router.detour(copy)
             if not copy:

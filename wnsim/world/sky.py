@@ -72,6 +72,25 @@ class Sky:
         """Number of satellites."""
         return len(self.constellation.names)
 
+    def with_satellites(
+        self, ground_m: Callable[[Ints, Floats], Floats]
+    ) -> Callable[[Ints, Floats], Floats]:
+        """Return positions in the plane of all nodes, satellites staying in its middle.
+
+        Their motion is not that of a node in the plane: its Doppler shift is compensated.
+        """
+        middle_m = np.array(self.ground.middle_m)
+
+        def positions_m(nodes: Ints, t_s: Floats) -> Floats:
+            nodes = np.asarray(nodes)
+            found_m = np.empty((nodes.size, np.size(t_s), 2))
+            above = nodes >= self.first
+            found_m[~above] = ground_m(nodes[~above], t_s)
+            found_m[above] = middle_m
+            return found_m
+
+        return positions_m
+
     def sight(self, ground: Ints, satellites: Ints, t_s: Floats) -> Sight:
         """Return where satellites (L,) are seen from nodes (L,) at instants (T,) [s]."""
         nodes, place = np.unique(ground, return_inverse=True)

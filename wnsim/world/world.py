@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from wnsim.faults import Timeline
     from wnsim.mobility import Motion
     from wnsim.phy import Modem, Phy
+    from wnsim.world.sky import Sky
 
 _NO_STATIONS = np.empty((0, 2))
 
@@ -54,6 +55,7 @@ class World:
     heights : antenna heights of the devices; none: equal heights
     station_height_m : antenna height of the base stations [m]
     propagation_delay : whether signals take time over distance
+    sky : satellites, whose numbers follow those of the base stations; none: there are none
     """
 
     motion: Motion
@@ -68,6 +70,7 @@ class World:
     heights: Heights | None = None
     station_height_m: float = math.nan
     propagation_delay: bool = False
+    sky: Sky | None = None
 
     @property
     def count(self) -> int:
@@ -76,14 +79,20 @@ class World:
 
     @property
     def nodes(self) -> int:
-        """Number of devices and base stations."""
-        return self.count + len(self.stations_m)
+        """Number of devices, base stations and satellites."""
+        return self.stations.stop + (0 if self.sky is None else self.sky.count)
+
+    @property
+    def stations(self) -> range:
+        """Numbers of the base stations."""
+        return range(self.count, self.count + len(self.stations_m))
 
     @property
     def names(self) -> list[str]:
         """Names of all nodes, and of the server behind the stations, if there are any."""
         stations = [f"station-{number}" for number in range(len(self.stations_m))]
-        return [*self.motion.names, *stations, *(["server"] if stations else [])]
+        satellites = () if self.sky is None else self.sky.constellation.names
+        return [*self.motion.names, *stations, *satellites, *(["server"] if stations else [])]
 
     def position_m(self, nodes: Ints, t_s: Floats) -> Floats:
         """Return positions (n, T, 2) [m] of nodes (n,) at instants (T,) [s]."""
@@ -100,6 +109,9 @@ class World:
         """Return the time that a signal takes from node to node at an instant [ns]."""
         if not self.propagation_delay:
             return 0
+        if self.sky is not None and self.sky.concerns(source, target):
+            apart_m = self.sky.distance_m(source, target, at_ns / NS_PER_S)
+            return round(apart_m / SPEED_OF_LIGHT_MPS * NS_PER_S)
         at_s, ends = np.array([at_ns / NS_PER_S]), np.array([source, target])
         ends_m = lifted_m(self.position_m(ends, at_s), self._heights_m(ends, at_s))[:, 0]
         return round(float(length_m(ends_m[0] - ends_m[1])) / SPEED_OF_LIGHT_MPS * NS_PER_S)
@@ -151,7 +163,7 @@ class World:
         ValueError
             if there is no base station
         """
-        stations = np.arange(self.count, self.nodes)
+        stations = np.arange(self.stations.start, self.stations.stop)
         if not stations.size:
             raise ValueError("there must be at least one base station, got none")
         gain_db = self.channel.large_scale_db(

@@ -34,18 +34,22 @@ def check_propagation_delay(scenario: Any) -> None:
         raise ValueError(f"{name} is not for mac over-the-air, whose values arrive at once")
     if scenario.channel.replay is not None:
         raise ValueError(f"{name} is not for channel.replay, whose links were measured with it")
-    phy = scenario.radio.phy
-    if isinstance(phy, NrMcs):
-        farthest_m = _farthest_m(scenario)
-        slot_s = _SLOT_15_KHZ_S * 15_000 / phy.subcarrier_hz
-        round_trip_s = 2.0 * farthest_m / SPEED_OF_LIGHT_MPS
-        least = math.ceil(round_trip_s / slot_s)
-        if phy.harq_processes < least:
-            raise ValueError(
-                f"radio.phy.harq_processes must be at least {least}, the slots of a round trip of "
-                f"{round_trip_s * 1e3:.3g} ms over {farthest_m / 1e3:.4g} km, without which "
-                f"feedback comes too late, got {phy.harq_processes}"
-            )
+    check_feedback(scenario.radio.phy, _farthest_m(scenario))
+
+
+def check_feedback(phy: object, farthest_m: float) -> None:
+    """Raise ValueError if a physical layer has feedback before the round trip over a distance."""
+    if not isinstance(phy, NrMcs):
+        return
+    slot_s = _SLOT_15_KHZ_S * 15_000 / phy.subcarrier_hz
+    round_trip_s = 2.0 * farthest_m / SPEED_OF_LIGHT_MPS
+    least = math.ceil(round_trip_s / slot_s)
+    if phy.harq_processes < least:
+        raise ValueError(
+            f"radio.phy.harq_processes must be at least {least}, the slots of a round trip of "
+            f"{round_trip_s * 1e3:.3g} ms over {farthest_m / 1e3:.4g} km, without which feedback "
+            f"comes too late, got {phy.harq_processes}"
+        )
 
 
 def _farthest_m(scenario: Any) -> float:
@@ -53,6 +57,6 @@ def _farthest_m(scenario: Any) -> float:
     corners_m = [
         (x_m, y_m) for x_m in (0.0, scenario.area_m[0]) for y_m in (0.0, scenario.area_m[1])
     ]
-    sites = scenario.base_stations
+    sites = None if scenario.satellites is not None else scenario.base_stations
     sites_m = [] if sites is None else sites.sites_m(scenario.area_m).tolist()
     return max(math.dist(corner, other) for corner in corners_m for other in corners_m + sites_m)

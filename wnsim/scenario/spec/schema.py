@@ -16,6 +16,7 @@ from wnsim.channel import (
     FADING,
     PATH_LOSS,
     Isotropic,
+    NonTerrestrial,
     Penetration,
     Rayleigh,
     Replay,
@@ -32,6 +33,7 @@ from wnsim.phy import PHY, Shannon
 from wnsim.scenario.spec.faults import Faults, check_numbers
 from wnsim.scenario.spec.over_the_air import check_over_the_air
 from wnsim.scenario.spec.propagation_delay import check_propagation_delay
+from wnsim.scenario.spec.satellites import check_satellites
 from wnsim.workload.background import Background
 from wnsim.workload.exchange import Traffic
 from wnsim.workload.probes import Probes
@@ -39,6 +41,7 @@ from wnsim.world.antenna_heights import Height, RandomHeights, heights_m
 from wnsim.world.base_stations import BaseStations
 from wnsim.world.compute import Compute
 from wnsim.world.energy import Energy
+from wnsim.world.satellites import Satellites
 
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 PartOfSeeds = Literal["channel", "mobility", "data", "model", "protocol"]
@@ -102,6 +105,7 @@ class ChannelModel:
     shadowing : shadow fading, correlated in space
     fading : small-scale fading
     station_path_loss : path loss of links with a base station, in place of `path_loss`
+    satellite_path_loss : path loss of links with a satellite
     penetration : outdoor-to-indoor loss of indoor devices
     oxygen_loss : whether oxygen absorbs power, from 52 to 68 GHz
     subbands : number of subbands with separate fading, for frequency-selective models
@@ -114,6 +118,7 @@ class ChannelModel:
     shadowing: Shadowing = Field(default_factory=Shadowing)
     fading: Fading = Field(default_factory=Rayleigh)
     station_path_loss: PathLoss | None = None
+    satellite_path_loss: PathLoss = Field(default_factory=NonTerrestrial)
     penetration: Penetration = Field(default_factory=Penetration)
     oxygen_loss: bool = True
     subbands: Annotated[int, Field(ge=1, le=256)] = 1
@@ -184,6 +189,7 @@ class Scenario:
     radio : carrier, band and physical layer
     mac : medium access
     base_stations : base stations of a cellular medium access, or access points of Wi-Fi
+    satellites : satellites that relay messages between nodes on the ground
     transport : packets, queues and link failures
     background : background traffic
     energy : power consumption and batteries
@@ -207,6 +213,7 @@ class Scenario:
     radio: Radio = Field(default_factory=Radio)
     mac: Mac = Field(default_factory=Ofdma)
     base_stations: BaseStations | None = None
+    satellites: Satellites | None = None
     transport: Transport = Field(default_factory=Transport)
     background: tuple[Background, ...] = ()
     energy: Energy | None = None
@@ -245,7 +252,9 @@ class Scenario:
                     "background category needs the access categories of mac.edca, got "
                     f"{background.category} without"
                 )
-        if isinstance(self.mac, OverTheAir):
+        if self.satellites is not None or self.transport.routing == "contacts":
+            check_satellites(self)
+        elif isinstance(self.mac, OverTheAir):
             check_over_the_air(self, self.mac)
         elif isinstance(self.mac, Csma):
             if self.base_stations is not None and self.base_stations.sectors > 1:
@@ -266,7 +275,7 @@ class Scenario:
                 f"fl.protocol {self.fl.protocol.model} needs the sections base_stations and mac, "
                 "of model cell, csma or over-the-air"
             )
-        hops = self.transport.max_hops
+        hops = 1 if self.satellites is not None else self.transport.max_hops
         if hops > 1 and self.base_stations is not None:
             raise ValueError(
                 "transport.max_hops is for relays between devices, and base_stations carry their "
