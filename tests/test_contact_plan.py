@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from wnsim.contacts.plan import Contact, GivenPlan, crossing, earliest
+from wnsim.contacts.plan_file import ContactPlanFile
 from wnsim.contacts.satellite_plan import SatellitePlan
 from wnsim.core.transfer import Message, Transfer
 from wnsim.core.units import SPEED_OF_LIGHT_MPS
@@ -42,7 +44,7 @@ def sent_over(contacts: list[Contact], begin_s: float, bits: float) -> float:
         if from_s >= contact.end_s:
             continue
         carried = min(bits, (contact.end_s - from_s) * contact.rate_bps)
-        arrival_s = max(arrival_s, from_s + carried / contact.rate_bps + contact.delay_s)
+        arrival_s = from_s + carried / contact.rate_bps + contact.delay_s
         bits -= carried
         if bits <= 1e-12:
             return arrival_s
@@ -252,7 +254,7 @@ def test_an_outage_on_the_way_is_waited_for(scenario_of: Callable[[str], Any]) -
 @pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
-        ("routing: contacts, ", "", "go together, got one without the other"),
+        ("routing: contacts, ", "", "got satellites with routing rates"),
         ("model: ofdma", "model: reuse", "of model ideal, ofdma or tdma, got reuse"),
         ("max_hops: 2", "max_hops: 1", "needs relays, max_hops above 1, got 1"),
         ("resume", "discard", "needs on_link_failure resume"),
@@ -272,3 +274,91 @@ def test_impossible_scenarios_are_refused(
     assert old in SCENE
     with pytest.raises(ScenarioError, match=sentence):
         build_world(scenario_of(SCENE.replace(old, new)))
+
+
+FILED = """
+name: filed
+devices: {count: 4}
+mobility: {model: static}
+contact_plan: {file: plan.csv}
+transport: {routing: contacts, max_hops: 3, on_link_failure: resume, packet_header_bytes: 0}
+traffic: {size_bytes: 1000}
+"""
+HEADER = "source,target,begin_s,end_s,rate_bps,delay_s\n"
+
+
+def test_messages_arrive_when_the_plan_of_a_file_says(
+    scenario_of: Callable[[str], Any], tmp_path: Path
+) -> None:
+    """Against brute force: 20 random plans of four devices, simulated hop by hop."""
+    rng = np.random.default_rng(5)
+    delivered = 0
+    for _ in range(20):
+        given = [
+            (source, target, Contact(each.begin_s, each.end_s, 1e3 * each.rate_bps, 2.0))
+            for source, target, each in random_plan(rng, 4)
+        ]
+        (tmp_path / "plan.csv").write_text(
+            HEADER
+            + "".join(
+                f"{source},{target},{each.begin_s},{each.end_s},{each.rate_bps},{each.delay_s}\n"
+                for source, target, each in given
+            ),
+            "utf-8",
+        )
+        links: Links = {}
+        for source, target, contact in given:
+            links.setdefault((source, target), []).append(contact)
+        size = int(rng.integers(100, 4000))
+        expected_s = brute_force(links, 0, 3, 8.0 * size, 3)
+        network = passing(scenario_of, FILED)
+        (found,) = sent(network, Message(0, 3, size, 500.0))
+        assert found.delivered == (expected_s < 500.0)
+        if found.delivered:
+            delivered += 1
+            # Each hop is rounded to nanoseconds three times at most.
+            assert found.latency_s == pytest.approx(expected_s, abs=1e-8)
+            assert found.airtime_s >= 2.0 * found.hops
+    assert delivered > 8
+
+
+def test_ion_plans_are_those_of_the_table(tmp_path: Path) -> None:
+    """Against the table: bytes per second, and ranges of both directions."""
+    ion, table = tmp_path / "plan.ionrc", tmp_path / "plan.csv"
+    ion.write_text(
+        "# two passes\na contact +0 +60 0 2 12500\na contact +0 +60 2 0 25000\n"
+        "a contact +100 +160 2 1 12500\na range +0 +60 0 2 1\na range +90 +200 2 1 0.25\n",
+        "utf-8",
+    )
+    table.write_text(
+        HEADER + "0,2,0,60,1e5,1\n2,0,0,60,2e5,1\nstation-0,one,100,160,1e5,0.25\n", "utf-8"
+    )
+    plans = [ContactPlanFile(file=str(each)).plan(["zero", "one"], 1) for each in (ion, table)]
+    assert plans[0].links == plans[1].links == [(0, 2), (2, 0), (2, 1)]
+    for link in plans[0].links:
+        first, second = (plan.contacts(*link, 0.0, 1e9) for plan in plans)
+        assert first == second
+        assert plans[0].delay_s(*link, 120.0) == first[0].delay_s
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "must have 1 to 1000000 contacts, got 0"),
+        (HEADER + "0,9,0,1,1,0\n", r":2: a node must be a device or a station .*, got '9'"),
+        (HEADER + "0,1,5,1,1,0\n", ":2: a contact must end after its begin at 5 s, got 1 s"),
+        (HEADER + "0,1,0,5,1,0\n0,1,4,6,1,0\n", ":3: contacts of a link must not overlap"),
+        (HEADER + "0,1,0,5,nan,0\n", "rate_bps must be from 0 to 1e[+]15, got 'nan'"),
+        (HEADER + "0,1,0,5\n", "must have the values .*, got 4"),
+        (HEADER + "1,1,0,5,1,0\n", "must join two nodes, got 1 twice"),
+        ("a contact +0 +5 0 1 10\n", ":1: a contact needs a range at its start"),
+        ("a contact 2026/01/01-00:00:00 +5 0 1 10\n", "must be relative, such as"),
+        ("m horizon +0\n", "a command must be `a contact` or `a range`"),
+    ],
+)
+def test_wrong_plans_are_refused(tmp_path: Path, text: str, sentence: str) -> None:
+    """Contract: file, line, rule and value."""
+    file = tmp_path / "plan"
+    file.write_text(text, "utf-8")
+    with pytest.raises(ValueError, match=sentence):
+        ContactPlanFile(file=str(file)).plan(["a", "b"])

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from bisect import bisect_left
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -67,12 +68,29 @@ class GivenPlan:
         self._of: dict[tuple[int, int], list[Contact]] = {}
         for source, target, contact in contacts:
             self._of.setdefault((source, target), []).append(contact)
-        for each in self._of.values():
-            each.sort(key=lambda contact: (contact.begin_s, contact.end_s))
+        self._begins_s: dict[tuple[int, int], list[float]] = {}
+        self._neighbors: dict[int, list[int]] = {}
+        for link in sorted(self._of):
+            self._of[link].sort(key=lambda contact: (contact.begin_s, contact.end_s))
+            self._begins_s[link] = [contact.begin_s for contact in self._of[link]]
+            self._neighbors.setdefault(link[0], []).append(link[1])
+
+    @property
+    def links(self) -> list[tuple[int, int]]:
+        """Links with contacts, by source and target."""
+        return list(self._begins_s)
 
     def neighbors(self, node: int) -> Collection[int]:
         """Return the nodes that a node has contacts to, in ascending order."""
-        return sorted(target for source, target in self._of if source == node)
+        return self._neighbors.get(node, [])
+
+    def delay_s(self, source: int, target: int, at_s: float) -> float:
+        """Return the delay of a link in the last contact that has begun before an instant [s]."""
+        contacts = self._of.get((source, target))
+        if not contacts:
+            return 0.0
+        place = bisect_left(self._begins_s[source, target], at_s) - 1
+        return contacts[max(place, 0)].delay_s
 
     def contacts(self, source: int, target: int, from_s: float, until_s: float) -> list[Contact]:
         """Return the contacts of a link that end after an instant and begin before another [s]."""
@@ -198,7 +216,7 @@ class _Sending:
 
     Attributes
     ----------
-    arrival_s : when what was sent has arrived [s]
+    arrival_s : when the last bit that was sent has arrived [s]
     """
 
     def __init__(self, begin_s: float, left_bits: float) -> None:
@@ -214,7 +232,7 @@ class _Sending:
             return
         needed_s = self.left_bits / contact.rate_bps
         self._free_s = start_s + min(needed_s, duration_s)
-        self.arrival_s = max(self.arrival_s, self._free_s + contact.delay_s)
+        self.arrival_s = self._free_s + contact.delay_s
         self.left_bits = (
             0.0 if needed_s <= duration_s else (self.left_bits - duration_s * contact.rate_bps)
         )

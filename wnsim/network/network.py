@@ -109,7 +109,7 @@ class Network:
             relays=Relays(env, self.snapshot)
             if self._transport.max_hops > 1 and not by_contacts
             else None,
-            plan=SatellitePlan(world) if by_contacts else None,
+            plan=(world.plan or SatellitePlan(world)) if by_contacts else None,
             start=self._start,
             finish=self._finish,
         )

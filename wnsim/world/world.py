@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from scipy.spatial import cKDTree
 
     from wnsim.channel import Channel
+    from wnsim.contacts.plan import GivenPlan
     from wnsim.faults import Timeline
     from wnsim.mobility import Motion
     from wnsim.phy import Modem, Phy
@@ -56,6 +57,7 @@ class World:
     station_height_m : antenna height of the base stations [m]
     propagation_delay : whether signals take time over distance
     sky : satellites, whose numbers follow those of the base stations; none: there are none
+    plan : given contacts, with delays, in place of channel and medium access; none: there are none
     """
 
     motion: Motion
@@ -71,6 +73,7 @@ class World:
     station_height_m: float = math.nan
     propagation_delay: bool = False
     sky: Sky | None = None
+    plan: GivenPlan | None = None
 
     @property
     def count(self) -> int:
@@ -109,6 +112,8 @@ class World:
         """Return the time that a signal takes from node to node at an instant [ns]."""
         if not self.propagation_delay:
             return 0
+        if self.plan is not None:
+            return round(self.plan.delay_s(source, target, at_ns / NS_PER_S) * NS_PER_S)
         if self.sky is not None and self.sky.concerns(source, target):
             apart_m = self.sky.distance_m(source, target, at_ns / NS_PER_S)
             return round(apart_m / SPEED_OF_LIGHT_MPS * NS_PER_S)

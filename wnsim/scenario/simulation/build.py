@@ -10,6 +10,7 @@ import numpy as np
 
 from wnsim.channel import Carrier, Channel, Geometry, Isotropic, Propagation, ReplayTable
 from wnsim.channel.heights import Heights
+from wnsim.contacts.plan_file import replay_table
 from wnsim.core.streams import generator
 from wnsim.core.units import Floats, Ints, dbm_to_w
 from wnsim.faults import Interrupted
@@ -50,7 +51,8 @@ def build_world(scenario: Scenario) -> World:
     try:
         measured = measured_links(scenario, motion.names)
     except ValueError as error:
-        raise ScenarioError(f"channel: {error}") from error
+        section = "channel" if scenario.contact_plan is None else "contact_plan"
+        raise ScenarioError(f"{section}: {error}") from error
     if scenario.faults is not None:
         sites = scenario.base_stations
         places = 0 if sites is None else len(sites.sites_m(scenario.area_m))
@@ -129,8 +131,11 @@ def build_world(scenario: Scenario) -> World:
         faults=faults,
         heights=heights,
         station_height_m=math.nan if stations is None else stations.height_m,
-        propagation_delay=models.propagation_delay,
+        propagation_delay=models.propagation_delay or scenario.contact_plan is not None,
         sky=sky,
+        plan=None
+        if scenario.contact_plan is None
+        else scenario.contact_plan.plan(motion.names, len(stations_m)),
     )
 
 
@@ -223,9 +228,10 @@ def measured_links(scenario: Scenario, names: Sequence[str]) -> ReplayTable | No
         if a file cannot be read or is malformed
     """
     replay, sites = scenario.channel.replay, scenario.base_stations
-    if replay is None:
-        return None
-    return replay.links(names, 0 if sites is None else len(sites.sites_m(scenario.area_m)))
+    stations = 0 if sites is None else len(sites.sites_m(scenario.area_m))
+    if scenario.contact_plan is not None:
+        return replay_table(scenario.contact_plan.plan(names, stations))
+    return None if replay is None else replay.links(names, stations)
 
 
 def _nodes(scenario: Scenario, count: int, name: str) -> Floats:

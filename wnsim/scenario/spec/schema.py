@@ -23,6 +23,7 @@ from wnsim.channel import (
     Shadowing,
     UmiStreetCanyon,
 )
+from wnsim.contacts.plan_file import ContactPlanFile
 from wnsim.core.params import parameters
 from wnsim.mac import MAC, Cell, Csma, Ofdma, OverTheAir, Scheduled
 from wnsim.mac.allocation import LeastEnergy
@@ -30,10 +31,10 @@ from wnsim.mac.csma import require_match
 from wnsim.mobility import MOBILITY, RandomWaypoint
 from wnsim.network.transport import Transport
 from wnsim.phy import PHY, Shannon
+from wnsim.scenario.spec.contacts import check_contacts
 from wnsim.scenario.spec.faults import Faults, check_numbers
 from wnsim.scenario.spec.over_the_air import check_over_the_air
 from wnsim.scenario.spec.propagation_delay import check_propagation_delay
-from wnsim.scenario.spec.satellites import check_satellites
 from wnsim.workload.background import Background
 from wnsim.workload.exchange import Traffic
 from wnsim.workload.probes import Probes
@@ -190,6 +191,7 @@ class Scenario:
     mac : medium access
     base_stations : base stations of a cellular medium access, or access points of Wi-Fi
     satellites : satellites that relay messages between nodes on the ground
+    contact_plan : contacts of a file, in place of channel and medium access
     transport : packets, queues and link failures
     background : background traffic
     energy : power consumption and batteries
@@ -214,6 +216,7 @@ class Scenario:
     mac: Mac = Field(default_factory=Ofdma)
     base_stations: BaseStations | None = None
     satellites: Satellites | None = None
+    contact_plan: ContactPlanFile | None = None
     transport: Transport = Field(default_factory=Transport)
     background: tuple[Background, ...] = ()
     energy: Energy | None = None
@@ -252,8 +255,9 @@ class Scenario:
                     "background category needs the access categories of mac.edca, got "
                     f"{background.category} without"
                 )
-        if self.satellites is not None or self.transport.routing == "contacts":
-            check_satellites(self)
+        by_contacts = self.satellites is not None or self.contact_plan is not None
+        if by_contacts or self.transport.routing == "contacts":
+            check_contacts(self)
         elif isinstance(self.mac, OverTheAir):
             check_over_the_air(self, self.mac)
         elif isinstance(self.mac, Csma):
@@ -275,7 +279,7 @@ class Scenario:
                 f"fl.protocol {self.fl.protocol.model} needs the sections base_stations and mac, "
                 "of model cell, csma or over-the-air"
             )
-        hops = 1 if self.satellites is not None else self.transport.max_hops
+        hops = 1 if by_contacts else self.transport.max_hops
         if hops > 1 and self.base_stations is not None:
             raise ValueError(
                 "transport.max_hops is for relays between devices, and base_stations carry their "
