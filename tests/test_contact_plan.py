@@ -262,7 +262,7 @@ def test_an_outage_on_the_way_is_waited_for(scenario_of: Callable[[str], Any]) -
         ("bandwidth_hz: 1e6", "bandwidth_hz: 1e6, phy: {model: nr}",
          r"harq_processes must be at least 13, the slots of a round trip of 12.9 ms"),
         ("model: circular, inclination_deg: 0, phase_deg: 330",
-         "model: tle, file: no.tle, start: 2026-01-01T00:00:00Z", "no.tle: cannot be read"),
+         "model: tle, file: no.tle, start: 2026-01-01T00:00:00Z", "no.tle: no such file"),
         ("phase_deg: 330", "phasing: 3", "phasing must be below planes, 1, got 3"),
         ("min_elevation_deg: 10", "min_elevation_deg: 95", "min_elevation_deg"),
     ],

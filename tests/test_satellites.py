@@ -185,7 +185,7 @@ def test_wrong_elements_are_refused(tmp_path: Path, old: str, new: str, sentence
 
 
 @pytest.mark.parametrize(
-    ("content", "sentence"), [("", "1 to 10000 satellites, got 0"), (None, "cannot be read")]
+    ("content", "sentence"), [("", "1 to 10000 satellites, got 0"), (None, "no such file")]
 )
 def test_files_without_elements_are_refused(
     tmp_path: Path, content: str | None, sentence: str

@@ -23,6 +23,7 @@ import numpy as np
 from wnsim.channel.replay import ReplayTable
 from wnsim.channel.replay_lines import Lines
 from wnsim.contacts.plan import Contact, GivenPlan
+from wnsim.core.files import opened
 from wnsim.core.params import parameters
 
 HEADER = "source,target,begin_s,end_s,rate_bps,delay_s"
@@ -64,11 +65,8 @@ class ContactPlanFile:
         """
         number = {str(n): n for n in range(len(names) + stations)}
         lines = Lines(self.file, "error")
-        try:
-            with open(self.file, "rb") as stream:  # noqa: PTH123 - as the user wrote it
-                text = [(n, line.strip()) for n, line in enumerate(lines.of(stream), start=1)]
-        except OSError as error:
-            raise ValueError(f"{self.file}: cannot be read: {error.strerror}") from error
+        with opened(self.file, lines.error) as stream:
+            text = [(n, line.strip()) for n, line in enumerate(lines.of(stream), start=1)]
         text = [(n, line) for n, line in text if line and not line.startswith("#")]
         is_table = bool(text) and text[0][1] == HEADER
         if self.format == "table" or (self.format == "auto" and is_table):

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from wnsim.core.files import opened
 from wnsim.core.params import parameters
 from wnsim.core.units import Floats, Ints
 from wnsim.mobility.orbits.constellation import EQUATOR_M
@@ -126,11 +127,8 @@ def _read(path: Path) -> list[tuple[str, str, str]]:
     ValueError
         if it cannot be read, is too large, or has no elements
     """
-    try:
-        with path.open("rb") as file:
-            data = file.read(_LARGEST_BYTES + 1)
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read: {error.strerror}") from error
+    with opened(str(path), lambda what: ValueError(f"{path}: {what}")) as file:
+        data = file.read(_LARGEST_BYTES + 1)
     if len(data) > _LARGEST_BYTES:
         raise ValueError(f"{path}: must have at most {_LARGEST_BYTES} bytes")
     lines = [line.rstrip() for line in data.decode("ascii", "replace").splitlines()]

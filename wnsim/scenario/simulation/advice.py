@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fl.plugins import plugin_names
+from wnsim.channel import NonTerrestrial
 from wnsim.channel.heights import Heights
 from wnsim.mobility import first_presence_s
 from wnsim.mobility.traces import TraceMotion
@@ -124,7 +125,7 @@ def _heights_of_links(
     if scenario.contact_plan is not None:
         return []
     if scenario.satellites is not None:
-        return [(models.satellite_path_loss, [(high_m, low_m)])]
+        return [(models.satellite_path_loss or NonTerrestrial(), [(high_m, low_m)])]
     found = [(models.path_loss, _distinct((high_m, low_m), (high_m, high_m), (low_m, low_m)))]
     if sites is not None:
         path_loss = models.station_path_loss or models.path_loss

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wnsim.channel import Carrier, Channel, Geometry, Isotropic, Propagation, ReplayTable
+from wnsim.channel import (
+    Carrier,
+    Channel,
+    Geometry,
+    Isotropic,
+    NonTerrestrial,
+    Propagation,
+    ReplayTable,
+)
 from wnsim.channel.heights import Heights
 from wnsim.contacts.plan_file import replay_table
 from wnsim.core.streams import generator
@@ -95,7 +103,7 @@ def build_world(scenario: Scenario) -> World:
                 models.shadowing,
                 models.fading,
                 station_path_loss=models.station_path_loss,
-                satellite_path_loss=models.satellite_path_loss,
+                satellite_path_loss=models.satellite_path_loss or NonTerrestrial(),
                 penetration=models.penetration,
                 oxygen_loss=models.oxygen_loss,
                 replay=measured,

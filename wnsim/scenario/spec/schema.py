@@ -16,7 +16,6 @@ from wnsim.channel import (
     FADING,
     PATH_LOSS,
     Isotropic,
-    NonTerrestrial,
     Penetration,
     Rayleigh,
     Replay,
@@ -106,7 +105,7 @@ class ChannelModel:
     shadowing : shadow fading, correlated in space
     fading : small-scale fading
     station_path_loss : path loss of links with a base station, in place of `path_loss`
-    satellite_path_loss : path loss of links with a satellite
+    satellite_path_loss : path loss of links with a satellite; by default `ntn`
     penetration : outdoor-to-indoor loss of indoor devices
     oxygen_loss : whether oxygen absorbs power, from 52 to 68 GHz
     subbands : number of subbands with separate fading, for frequency-selective models
@@ -119,7 +118,7 @@ class ChannelModel:
     shadowing: Shadowing = Field(default_factory=Shadowing)
     fading: Fading = Field(default_factory=Rayleigh)
     station_path_loss: PathLoss | None = None
-    satellite_path_loss: PathLoss = Field(default_factory=NonTerrestrial)
+    satellite_path_loss: PathLoss | None = None
     penetration: Penetration = Field(default_factory=Penetration)
     oxygen_loss: bool = True
     subbands: Annotated[int, Field(ge=1, le=256)] = 1
