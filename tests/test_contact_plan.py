@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from wnsim.contacts.motion_plan import MotionPlan
 from wnsim.contacts.plan import Contact, GivenPlan, crossing, earliest
 from wnsim.contacts.plan_file import ContactPlanFile
 from wnsim.contacts.satellite_plan import SatellitePlan
 from wnsim.core.transfer import Message, Transfer
 from wnsim.core.units import SPEED_OF_LIGHT_MPS
 from wnsim.network import Network
+from wnsim.network.relays import shortest
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.simulation.build import build_world
 from wnsim.scenario.simulation.simulate import network_of
@@ -362,3 +364,53 @@ def test_wrong_plans_are_refused(tmp_path: Path, text: str, sentence: str) -> No
     file.write_text(text, "utf-8")
     with pytest.raises(ValueError, match=sentence):
         ContactPlanFile(file=str(file)).plan(["a", "b"])
+
+
+def test_routes_of_static_devices_are_shortest_paths(make_network: Any) -> None:
+    """Against the paths of relays: without motion both are those of least total time."""
+    rng = np.random.default_rng(2)
+    for _ in range(5):
+        places = tuple(map(tuple, rng.uniform(0.0, 9000.0, (6, 2)).tolist()))
+        world = make_network(places, bandwidth_hz=1e6, tx_power_dbm=13.0)._world
+        plan = MotionPlan(world)
+        with np.errstate(divide="ignore"):
+            time_s = 1.0 / world.snapshot(0.0).rate_bps
+        hops = shortest(time_s, 0, 5, 3)
+        assert hops is not None
+        found = earliest(plan, [(0, 0.3)], [5], 2_000_000, most=3, until_s=1e5)
+        assert found is not None
+        expected_s = 0.3 + sum(2_000_000 * time_s[hop] for hop in hops)
+        assert found.arrival_s == pytest.approx(expected_s, rel=1e-9)
+        assert found.hops == hops
+
+
+FERRY = """
+name: ferry
+area_m: [40000, 100]
+devices: {count: 3}
+mobility: {model: trace, file: ferry.csv, coordinates: meters}
+channel: {path_loss: {model: log-distance, exponent: 3.5}, shadowing: {sigma_db: 0},
+          fading: {model: none}}
+radio: {bandwidth_hz: 1e6}
+transport: {routing: contacts, max_hops: 2, on_link_failure: resume}
+traffic: {size_bytes: 1000}
+"""
+
+
+def test_a_ferry_of_a_trace_carries_messages(
+    scenario_of: Callable[[str], Any], tmp_path: Path
+) -> None:
+    """A device that is at one shore first and at the other one later: both engines alike."""
+    rows = ["t_s,id,x_m,y_m"]
+    for second in range(0, 201, 10):
+        ferry_m = float(np.clip(300.0 * (second - 50), 100.0, 29_900.0))
+        rows += [f"{second},a,0,0", f"{second},b,30000,0", f"{second},ferry,{ferry_m},0"]
+    (tmp_path / "ferry.csv").write_text("\n".join(rows) + "\n", "utf-8")
+    seen = []
+    for engine in ("windowed", "packet"):
+        network = passing(scenario_of, FERRY.replace("name:", f"engine: {engine}\nname:"))
+        (found,) = sent(network, Message(0, 1, 500_000, 200.0))
+        assert (found.delivered, found.hops) == (True, 2)
+        assert 120.0 < found.latency_s < 155.0
+        seen.append(repr(found))
+    assert seen[0] == seen[1]

@@ -31,12 +31,15 @@ class Contact:
     begin_s, end_s : when it begins and ends at the sender [s]
     rate_bps : rate [bit/s]
     delay_s : one-way delay [s]
+    continues : whether it continues the contact before at another rate, so that hops begin there
+        only if their message is not ready before
     """
 
     begin_s: float
     end_s: float
     rate_bps: float
     delay_s: float = 0.0
+    continues: bool = False
 
 
 class ContactPlan(Protocol):
@@ -196,7 +199,8 @@ def crossing(contacts: Iterable[Contact], at_s: float, bits: float) -> tuple[flo
             break
         if contact.rate_bps <= 0.0 or contact.end_s <= at_s:
             continue
-        under_way.append(_Sending(max(contact.begin_s, at_s), float(bits)))
+        if not (contact.continues and under_way):
+            under_way.append(_Sending(max(contact.begin_s, at_s), float(bits)))
         for sending in under_way:
             sending.use(contact)
         for sending in under_way:

@@ -60,7 +60,7 @@ class SatellitePlan:
                 piece_s = number * _PIECE_S, (number + 1) * _PIECE_S
                 begin_s, end_s = max(piece_s[0], to_s(begin_ns)), min(piece_s[1], to_s(end_ns))
                 rate_bps, delay_s = self._rate_of(source, target, number)
-                yield Contact(begin_s, end_s, rate_bps, delay_s)
+                yield Contact(begin_s, end_s, rate_bps, delay_s, continues=number > first)
             now_ns = end_ns
 
     def _rate_of(self, source: int, target: int, number: int) -> tuple[float, float]:

@@ -12,6 +12,7 @@ import numpy as np
 import simpy
 
 from wnsim.air import Attempt, Transmission
+from wnsim.contacts.motion_plan import MotionPlan
 from wnsim.contacts.satellite_plan import SatellitePlan
 from wnsim.core.invariants import ByteLedger
 from wnsim.core.transfer import Message, Packet, Transfer
@@ -28,6 +29,7 @@ from wnsim.network.transport import Transport
 from wnsim.storage.record_book import RecordBook
 
 if TYPE_CHECKING:
+    from wnsim.contacts.plan import ContactPlan
     from wnsim.core.clock import Clock
     from wnsim.mac import Mac
     from wnsim.network.air_options import AirOptions
@@ -109,7 +111,7 @@ class Network:
             relays=Relays(env, self.snapshot)
             if self._transport.max_hops > 1 and not by_contacts
             else None,
-            plan=(world.plan or SatellitePlan(world)) if by_contacts else None,
+            plan=_plan(world) if by_contacts else None,
             start=self._start,
             finish=self._finish,
         )
@@ -499,3 +501,10 @@ class Network:
         if delivered:
             self.inbox[message.target].put(message)
         delivery.event.succeed(transfer)
+
+
+def _plan(world: World) -> ContactPlan:
+    """Return the contacts of a world: those given, of its satellites, or of its devices."""
+    if world.plan is not None:
+        return world.plan
+    return MotionPlan(world) if world.sky is None else SatellitePlan(world)

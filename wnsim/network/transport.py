@@ -27,8 +27,8 @@ class Transport:
         [s]; none: a link fails only if a device leaves
     retry_s : time after which a failed link is tried again, if its devices are available [s]
     routing : paths of messages: with `rates` by the rates of links now, with `contacts` by those
-        of the contact plan, of satellites or of a file, on which each node stores a message until
-        its next contact
+        of the contact plan, of satellites, a file or the devices' motion, by which each node
+        stores a message until its next contact
     max_hops : largest number of hops of a message between devices: above 1, other devices relay it
         over the path of shortest expected time
     multicast : how a message to several receivers goes over relays: with `paths` over a path to

@@ -21,12 +21,17 @@ def check_contacts(scenario: Any) -> None:
         if they do not
     """
     given = [name for name in ("satellites", "contact_plan") if getattr(scenario, name) is not None]
-    if len(given) != 1 or scenario.transport.routing != "contacts":
+    if len(given) > 1 or scenario.transport.routing != "contacts":
         raise ValueError(
-            "transport.routing contacts goes together with one section satellites or contact_plan, "
-            f"got {' and '.join(given) or 'none'} with routing {scenario.transport.routing}"
+            "satellites and contact_plan exclude each other, and need transport.routing contacts, "
+            f"got {' and '.join(given)} with routing {scenario.transport.routing}"
         )
-    (what,) = given
+    what = given[0] if given else "transport.routing contacts"
+    if not given and scenario.base_stations is not None:
+        raise ValueError(
+            "transport.routing contacts needs satellites or a contact_plan for base_stations, got "
+            "neither"
+        )
     if what == "satellites" and not isinstance(scenario.mac, Ideal | Ofdma | Tdma):
         raise ValueError(
             "satellites need a mac without interference or sensing over hundreds of kilometers, of "
