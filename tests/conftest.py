@@ -123,11 +123,12 @@ def make_network() -> Callable[..., Network]:
         subbands: int = 1,
         heights: Heights | None = None,
         faults: dict[str, Any] | None = None,
+        propagation_delay: bool = False,
         **options: Any,
     ) -> Network:
         if motion is None:
             static = Static(layout="given", positions_m=positions_m)
-            motion = static.motion(len(positions_m), (1e5, 1e5), seed)
+            motion = static.motion(len(positions_m), (1e6, 1e6), seed)
         count = len(motion.names)
         timeline, inner = None, motion
         if faults is not None:
@@ -161,6 +162,8 @@ def make_network() -> Callable[..., Network]:
             stations_m=places_m,
             faults=timeline,
             heights=heights,
+            station_height_m=1.5,
+            propagation_delay=propagation_delay,
         )
         air = AirOptions(block_ns, csi_delay_s, engine, prediction, replay)
         return Network(Clock(), world, mac or Ofdma(), air, seed, **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,10 @@ SHORT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "paper-convergence": (LEARNS, ("so-lora-plus",)),
     "paper-table1": (LEARNS, ("lori-d",)),
     "paper-table2": (LEARNS, ("lora",)),
+    "satellite": (
+        (*LEARNS, "fl.train_examples=128", "devices.count=3"),
+        ("one satellite", "twelve satellites"),
+    ),
     "scheduling": ((*LEARNS, "fl.train_examples=128"), ("importance and channel", "least energy")),
     "smollm": ((*LEARNS, SMALL), ("hard-moe",)),
     # Nor are the tasks of these.
@@ -127,7 +132,8 @@ def first_round(found: Forecast, folder: Path) -> tuple[list[Any], list[Any]]:
     devices = pd.read_csv(folder / "devices.csv", dtype=str)["device"].tolist()
     places = pd.read_csv(folder / "positions.csv", dtype=str)["device"].dropna()
     stations = sorted({name for name in places if name.startswith("station-")})
-    names = [*devices, *stations, "server"]
+    # Satellites, which are between stations and server, are ends of no message.
+    names = defaultdict(lambda: "server", enumerate([*devices, *stations]))
     simulated_s = json.loads((folder / "manifest.json").read_text("utf-8"))["simulated_s"]
     columns = ["source", "target", "kind", "size_bytes", "sent_s", "ended_s", "reason"]
     forecast_rows = [

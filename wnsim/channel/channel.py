@@ -24,6 +24,7 @@ from wnsim.channel.plane_waves import Complexes, PlaneWaves
 from wnsim.channel.propagation_scene import Scene
 from wnsim.channel.reach import MaximumRange
 from wnsim.channel.replay import ReplayTable
+from wnsim.channel.satellite_links import SatelliteLinks
 from wnsim.core.units import Floats, Ints, db_to_linear, linear_to_db
 
 # Where (L, T) links (L,), by source and target, let nothing through at instants (T,) [ns].
@@ -88,6 +89,11 @@ class Channel:
         station_scene = scene
         if station_path_loss is not None:
             station_scene = Scene(station_path_loss, shadowing, frequency_hz, seed, 1, indoor)
+        satellites = None
+        if geometry.sky is not None:
+            model = propagation.satellite_path_loss or path_loss
+            overhead = Scene(model, shadowing, frequency_hz, seed, 2, indoor, soft=False)
+            satellites = SatelliteLinks(geometry.sky, overhead, nodes)
         self._position = geometry.position
         absorption_db_per_m = oxygen_db_per_m(frequency_hz) if propagation.oxygen_loss else 0.0
         self.large_scale = LargeScale(
@@ -97,6 +103,7 @@ class Channel:
             geometry.position,
             geometry.max_speed_mps,
             absorption_db_per_m,
+            satellites,
         )
         self._gain: LargeScale | ReplayTable = self.large_scale
         self._fading = propagation.fading.process(

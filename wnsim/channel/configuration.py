@@ -15,6 +15,7 @@ from wnsim.channel.large_scale import Position
 from wnsim.channel.path_loss import PathLoss
 from wnsim.channel.penetration import Penetration
 from wnsim.channel.replay import ReplayTable
+from wnsim.channel.satellite_links import Sky
 from wnsim.channel.shadowing import Shadowing
 from wnsim.core.units import Floats
 
@@ -68,6 +69,7 @@ class Geometry:
     stations : (N,) which nodes are base stations; none: no node
     antennas : an antenna for each node; none: isotropic antennas of 0 dBi
     indoor : (N,) which nodes are indoors; none: no node
+    sky : satellites, the last nodes; none: there are none
 
     Raises
     ------
@@ -81,6 +83,7 @@ class Geometry:
     stations: NDArray[np.bool_] | None = None
     antennas: Sequence[Antenna] | None = None
     indoor: NDArray[np.bool_] | None = None
+    sky: Sky | None = None
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.max_speed_mps < float("inf"):
@@ -98,6 +101,7 @@ class Propagation:
     path_loss, shadowing, fading : path loss, shadow fading and small-scale fading
     station_path_loss : path loss of links with at least one base station, with independent line of
         sight and shadow fading; none: `path_loss`
+    satellite_path_loss : path loss of links with a satellite; none: `path_loss`
     penetration : outdoor-to-indoor loss, at each indoor end of a link; none: no loss
     oxygen_loss : whether oxygen absorbs power around 60 GHz
     replay : measured links; measured gains replace all models, and the gain of pairs that are not
@@ -108,6 +112,7 @@ class Propagation:
     shadowing: Shadowing
     fading: Fading
     station_path_loss: PathLoss | None = None
+    satellite_path_loss: PathLoss | None = None
     penetration: Penetration | None = None
     oxygen_loss: bool = True
     replay: ReplayTable | None = None

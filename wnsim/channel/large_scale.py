@@ -20,6 +20,7 @@ from wnsim.channel.links import LinkRows, grown, members, ordered
 from wnsim.channel.nodes import Nodes
 from wnsim.channel.propagation import heights_by_role_m
 from wnsim.channel.propagation_scene import Geometry, Scene
+from wnsim.channel.satellite_links import SatelliteLinks
 from wnsim.core.units import Floats, Ints
 from wnsim.kernels.layout import plain
 
@@ -67,6 +68,7 @@ class LargeScale:
     position : positions (n, T, 2) [m] of nodes (n,) at instants (T,) [s]
     max_speed_mps : upper bound of all nodes' speed [m/s]
     absorption_db_per_m : loss of the air on top of the path loss [dB/m]
+    satellites : links with satellites; none: there are none
 
     Attributes
     ----------
@@ -82,7 +84,9 @@ class LargeScale:
         position: Position,
         max_speed_mps: float,
         absorption_db_per_m: float = 0.0,
+        satellites: SatelliteLinks | None = None,
     ) -> None:
+        self._satellites = satellites
         self._absorption_db_per_m = absorption_db_per_m
         self._scene, self._station_scene = scene, station_scene
         self._nodes = nodes
@@ -92,6 +96,8 @@ class LargeScale:
         self._datum_m = float(nodes.heights.lowest_m.min(where=~nodes.stations, initial=np.inf))
         self._position = position
         shortest_m = min(scene.correlation_m, station_scene.correlation_m)
+        if satellites is not None:
+            shortest_m = min(shortest_m, satellites.correlation_m)
         step_ms = math.inf
         if max_speed_mps > 0.0:
             step_ms = 1000.0 * shortest_m / 10.0 / (2.0 * max_speed_mps)
@@ -170,6 +176,19 @@ class LargeScale:
 
     def _evaluate(self, low: Ints, high: Ints, grid: Ints) -> Floats:
         """Return the gain (L, G) [dB] at grid multiples (G,)."""
+        if self._satellites is None:
+            return self._on_ground(low, high, grid)
+        over = self._satellites.among(high)
+        gain_db, t_s = np.empty((low.size, grid.size)), grid.astype(np.float64) * self.step_s
+        if over.any():
+            places_m = self._position(low[over], t_s)
+            gain_db[over] = self._satellites.gain_db(low[over], high[over], places_m, t_s)
+        if not over.all():
+            gain_db[~over] = self._on_ground(low[~over], high[~over], grid)
+        return gain_db
+
+    def _on_ground(self, low: Ints, high: Ints, grid: Ints) -> Floats:
+        """Return the gain (L, G) [dB] of links on the ground at grid multiples (G,)."""
         at = self._geometry(low, high, grid.astype(np.float64) * self.step_s)
         antennas, penetration_db = self._nodes.antennas, self._nodes.penetration_db
         if antennas.directive:

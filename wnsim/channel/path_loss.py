@@ -7,6 +7,7 @@ from wnsim.channel.hata import Cost231Hata, OkumuraHata
 from wnsim.channel.indoor import Inh
 from wnsim.channel.industrial import Inf
 from wnsim.channel.mean_loss import PathLoss
+from wnsim.channel.non_terrestrial import NonTerrestrial
 from wnsim.channel.open_ground import DualSlope, FreeSpace, LogDistance, ThreeSlope, TwoRay
 from wnsim.channel.rural import Rma, Sma
 from wnsim.channel.urban import Uma, UmiStreetCanyon
@@ -20,6 +21,7 @@ __all__ = [
     "Inf",
     "Inh",
     "LogDistance",
+    "NonTerrestrial",
     "OkumuraHata",
     "PathLoss",
     "Rma",
@@ -54,4 +56,5 @@ PATH_LOSS: dict[str, type[PathLoss]] = {
     "uma-av": UmaAerial,
     "umi-av": UmiAerial,
     "rma-av": RmaAerial,
+    "ntn": NonTerrestrial,
 }

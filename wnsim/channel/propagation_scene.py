@@ -94,6 +94,7 @@ class Scene:
     seed : seed of the scenario
     kind : number of the scene; scenes with different numbers have independent fields
     indoor : whether any node is indoors
+    soft : whether links are in between of two states while they change
 
     Attributes
     ----------
@@ -108,7 +109,10 @@ class Scene:
         seed: int,
         kind: int,
         indoor: bool = False,
+        *,
+        soft: bool = True,
     ) -> None:
+        self._soft = soft
         self._path_loss = path_loss
         self._all_terms = terms_of(path_loss)
         self._frequency_hz = frequency_hz
@@ -150,6 +154,8 @@ class Scene:
     def _states(self, at: Geometry, probabilities: list[Floats]) -> tuple[Floats, Floats]:
         """Return the soft states of links from their probabilities; see `states`."""
         states = self._sight.states(probabilities, at.positions_m, at.first, at.second)
+        if not self._soft:
+            states = [np.where(state > 0.5, 1.0, 0.0) for state in states]
         return states[0], states[-1]
 
     def _terms(self, at: Geometry) -> tuple[list[Floats], dict[bool, Floats]]:

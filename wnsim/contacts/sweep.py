@@ -18,9 +18,6 @@ from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from wnsim.channel.heights import Heights, length_m
 from wnsim.contacts.presence_segments import PresenceSegments, steps
@@ -182,6 +179,9 @@ class _Sweep:
         self, number: int, begin_s: float, stays: PresenceSegments, first: Ints, second: Ints
     ) -> None:
         """Record presence, and connectivity by the links (l,) at the start of the step."""
+        from scipy.sparse import coo_array
+        from scipy.sparse.csgraph import connected_components
+
         self.present_s[number] = np.sum(stays.end_s - stays.begin_s)
         there = stays.begin_s == begin_s
         count = int(np.count_nonzero(there))
@@ -195,6 +195,8 @@ class _Sweep:
 
 def _candidates(stays: PresenceSegments, range_m: float) -> tuple[Ints, Ints]:
     """Return pairs (p,), (p,) of segments of two devices that may come within range."""
+    from scipy.spatial import cKDTree
+
     if stays.device.size < 2:
         return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     # Each is at most half of its way from its middle; a little more for rounding.

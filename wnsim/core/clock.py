@@ -10,9 +10,9 @@ from simpy.events import NORMAL, EventPriority
 from wnsim.core.invariants import InvariantError
 from wnsim.core.units import NS_PER_S
 
-# Priorities within an instant: attempts end before all other events, SimPy's urgent ones included;
-# transmissions start after them. See `Clock.at`.
-FIRST, LAST = -2, 2
+# Priorities within an instant: attempts end before all other events, SimPy's urgent ones included,
+# and what was sent earlier arrives after them; transmissions start after all. See `Clock.at`.
+FIRST, ARRIVAL, LAST = -3, -2, 2
 
 
 class Clock(simpy.Environment):

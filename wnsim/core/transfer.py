@@ -73,8 +73,8 @@ class Transfer:
         deadline; else the reason for which it was lost before: `departed` (a device left the
         scene), `link-failure` (nothing was received for a while), `queue-overflow`, `retry-limit`
         (a packet met the retry limit of the medium access), `battery`, `below-threshold` (too
-        weak for over-the-air computation all the time), or by a fault `crash`, `link-outage` or
-        `station-failure`
+        weak for over-the-air computation all the time), or by a fault `crash`, `link-outage` (also
+        of a satellite that has set) or `station-failure`
     acked_bytes : bytes received by the end, packet headers included [byte]
     carried_bytes : the same, summed over the hops; a hop that serves several receivers is counted
         for one of them [byte]
@@ -87,7 +87,8 @@ class Transfer:
     receivers : number of receivers of the same multicast
     queue_s : waiting for other messages, for the next slot, or for a failed link [s]
     channel_access_s : channel-access delay: started, but waiting for its turn or for feedback [s]
-    airtime_s : transmission time of blocks that were received [s]
+    airtime_s : transmission time of blocks that were received, and the time that signals travel on
+        each hop, where `channel.propagation_delay` counts it [s]
     retransmission_s : transmission time of blocks that were not received [s]
     backhaul_s : between base stations [s]
     blocks, failed_blocks, retransmitted_blocks : transport blocks or packets sent, or coherence

@@ -253,7 +253,8 @@ def _handles(tracks: Tracks, groups: Sequence[int]) -> list[Line2D]:
     if groups:
         handles.append(Line2D([], [], label="no cluster", **point, **_ALONE))
     if tracks.stations:
-        handles.append(Line2D([], [], label="base station", **_station_style()))
+        label = "base station" if tracks.to_scale else "base station (direction only)"
+        handles.append(Line2D([], [], label=label, **_station_style()))
     handles.append(Line2D([], [], label="delivered message", **_ARRIVES))
     handles.append(Line2D([], [], label="late or lost message", **_MISSED))
     return handles

@@ -15,6 +15,9 @@ from wnsim.metrics import read_table, table_file
 Floats = npt.NDArray[np.float64]
 # No device moves by this share of the area between two instants.
 _JUMP = 1 / 3
+# If a base station is ten times as far from the middle of the devices as this many sides of their
+# box, such as a ground station of satellites, far ones are drawn at this distance.
+_FAR = 1.2
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class Tracks:
     times_s : (instants,) ascending instants [s]
     place_m : (instants, devices, 2) positions, NaN for an absent device [m]
     stations : names of the base stations
-    station_m : (stations, 2) positions of the base stations [m]
+    station_m : (stations, 2) positions of the base stations, far ones drawn nearer [m]
+    to_scale : whether no base station is drawn nearer
     """
 
     names: list[str]
@@ -35,6 +39,7 @@ class Tracks:
     place_m: Floats
     stations: list[str]
     station_m: Floats
+    to_scale: bool = True
 
     def at(self, time_s: float) -> Floats:
         """Return the positions of the devices, (devices, 2), NaN for an absent device [m].
@@ -83,13 +88,24 @@ def read_tracks(folder: Path) -> Tracks | None:
     instant = np.searchsorted(times_s, mine["time_s"].to_numpy())
     place_m[instant, number] = mine[["x_m", "y_m"]].to_numpy()
     others = rows[rows["device"].notna() & ~rows["device"].isin(set(names))]
-    return Tracks(
-        names,
-        times_s,
-        place_m,
-        others["device"].tolist(),
-        others[["x_m", "y_m"]].to_numpy(dtype=np.float64),
-    )
+    station_m = others[["x_m", "y_m"]].to_numpy(dtype=np.float64)
+    drawn_m = _drawn_m(station_m, place_m)
+    return Tracks(names, times_s, place_m, others["device"].tolist(), drawn_m, drawn_m is station_m)
+
+
+def _drawn_m(station_m: Floats, place_m: Floats) -> Floats:
+    """Return where base stations (stations, 2) are drawn: those given if none is far away [m]."""
+    places_m = place_m[~np.isnan(place_m[..., 0])]
+    if not len(places_m):
+        return station_m
+    low_m, high_m = places_m.min(axis=0), places_m.max(axis=0)
+    offset_m = station_m - (low_m + high_m) / 2.0
+    apart_m = np.hypot(*offset_m.T)
+    most_m = _FAR * max(float((high_m - low_m).max()), 1.0)
+    if not (apart_m > 10.0 * most_m).any():
+        return station_m
+    share = np.minimum(most_m / np.maximum(apart_m, most_m), 1.0)
+    return np.asarray((low_m + high_m) / 2.0 + offset_m * share[:, None])
 
 
 def read_members(folder: Path) -> pd.DataFrame:

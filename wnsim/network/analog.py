@@ -163,7 +163,8 @@ class AnalogAir:
             sent = bool(found.blocks[place] > 0)
             delivered = on_air.complete and limit_ns >= on_air.end_ns and sent
             delivery.account(
-                self._attempt(on_air, place, start_ns, found.silent_ns, delivered=delivered)
+                self._attempt(on_air, place, start_ns, found.silent_ns, delivered=delivered),
+                on_air.end_ns,
             )
             last = delivery.attempts[-1][1]
             last.sent, last.snr_sum = int(found.blocks[place]), float(found.snr[place])

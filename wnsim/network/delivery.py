@@ -103,17 +103,24 @@ class Delivery:
         self.queue_ns += now_ns - self.queued_since_ns
         self.queued_since_ns = now_ns
 
-    def account(self, attempt: Attempt, *, counts: bool = True) -> None:
-        """Add an attempt that has ended; its bits may count for another delivery."""
+    def account(self, attempt: Attempt, now_ns: int, *, counts: bool = True) -> None:
+        """Add an attempt that has ended at its receiver; its bits may count for another delivery.
+
+        Parameters
+        ----------
+        attempt : the attempt
+        now_ns : the present instant, that of its end and the propagation delay [ns]
+        counts : whether this delivery counts its bits
+        """
         self.attempts.append((self.hop, attempt))
         if not counts:
             self.shared.append(attempt)
-        started_ns = attempt.started_ns if attempt.started_ns >= 0 else attempt.ended_ns
+        started_ns = attempt.started_ns if attempt.started_ns >= 0 else now_ns
         self.queue_ns += started_ns - self.queued_since_ns
         self.failed_ns += attempt.failed_ns
         self.access_ns += attempt.access_ns
-        self.air_ns += attempt.ended_ns - started_ns - attempt.failed_ns - attempt.access_ns
-        self.queued_since_ns = attempt.ended_ns
+        self.air_ns += now_ns - started_ns - attempt.failed_ns - attempt.access_ns
+        self.queued_since_ns = now_ns
 
     def transfer(self, now_ns: int, delivered: bool, reason: str, transport: Transport) -> Transfer:
         """Return the record of the message, which ends now [ns]."""
@@ -153,8 +160,8 @@ class Delivery:
             capacity_bytes=sum(attempt.capacity_bits for attempt in own) / 8.0,
         )
 
-    def packets(self, attempt: Attempt, transport: Transport) -> list[Packet]:
-        """Return when each packet of a hop was received, given the last attempt of the hop.
+    def packets(self, now_ns: int, transport: Transport) -> list[Packet]:
+        """Return when each packet of a hop was received, which is complete now [ns].
 
         Bits are received in order: a packet is complete once the number of bits received by all
         attempts of the hop reaches its end.
@@ -173,7 +180,7 @@ class Delivery:
                 self.hop,
                 number,
                 end - number * whole,
-                to_s(min(int(instants_ns[place]), attempt.ended_ns)),
+                to_s(min(int(instants_ns[place]), now_ns)),
             )
             for number, (end, place) in enumerate(zip(ends.tolist(), places.tolist(), strict=True))
         ]

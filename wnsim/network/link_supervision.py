@@ -56,12 +56,21 @@ class LinkAvailability:
         unavailable_ns = min(self._unavailable_ns(end) for end in (source, target))
         if faults is not None:
             unavailable_ns = min(unavailable_ns, faults.cut_ns(source, target, self._env.now_ns))
-        if unavailable_ns >= delivery.expires_ns:
+        sky = self._world.sky
+        sets_ns = FAR_NS if sky is None else sky.cut_ns(source, target, self._env.now_ns)
+        if min(unavailable_ns, sets_ns) >= delivery.expires_ns:
             return delivery.expires_ns, "deadline"
+        if sets_ns < unavailable_ns:
+            return sets_ns, "link-outage"
         reason = "departed" if faults is None else faults.reason(source, target, unavailable_ns)
         for node in self.down.intersection((source, target)):
             reason = self._reasons.get(node, reason)
         return unavailable_ns, reason
+
+    def sets(self, source: int, target: int) -> bool:
+        """Return whether a link has lost its satellite out of sight by now."""
+        sky, now = self._world.sky, self._env.now_ns
+        return sky is not None and sky.cut_ns(source, target, now) == now
 
     def earlier(self, source: int, target: int, limit: tuple[int, str]) -> tuple[int, str]:
         """Return a limit of `limit`, or an earlier permanent failure of an end since then."""
@@ -95,6 +104,8 @@ class LinkAvailability:
                 clear_ns, faults = ready_ns, self._world.faults
                 if faults is not None:
                     clear_ns = faults.clear_ns(*hop, ready_ns)
+                if self._world.sky is not None:
+                    clear_ns = max(clear_ns, self._world.sky.clear_ns(*hop, ready_ns))
                 if clear_ns == ready_ns:
                     return ready_ns
                 time_s = to_s(clear_ns)

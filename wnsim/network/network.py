@@ -12,6 +12,8 @@ import numpy as np
 import simpy
 
 from wnsim.air import Attempt, Transmission
+from wnsim.contacts.motion_plan import MotionPlan
+from wnsim.contacts.satellite_plan import SatellitePlan
 from wnsim.core.invariants import ByteLedger
 from wnsim.core.transfer import Message, Packet, Transfer
 from wnsim.core.units import LONGEST_S, Floats, to_ns, to_s
@@ -20,12 +22,14 @@ from wnsim.network.analog import AnalogAir, Group
 from wnsim.network.delivery import Delivery, copies
 from wnsim.network.flooding import Flooding
 from wnsim.network.link_supervision import LinkAvailability, StallDetector
+from wnsim.network.propagation_delay import PropagationDelay
 from wnsim.network.relays import Relays
 from wnsim.network.routing import Backhaul, Router
 from wnsim.network.transport import Transport
 from wnsim.storage.record_book import RecordBook
 
 if TYPE_CHECKING:
+    from wnsim.contacts.plan import ContactPlan
     from wnsim.core.clock import Clock
     from wnsim.mac import Mac
     from wnsim.network.air_options import AirOptions
@@ -93,16 +97,21 @@ class Network:
         self.slot_s = to_s(setup.modem.slot_ns)
         self._air = air.start(setup, self._on_attempt_end)
         self._availability = LinkAvailability(env, world)
+        self._propagation = PropagationDelay(env, world, self._availability)
         self._stalls = StallDetector(
             env, self._air, self._transport.link_failure_timeout_s, self._delivery_of
         )
+        by_contacts = self._transport.routing == "contacts"
         self._router = Router(
             env,
             world,
             self._transport,
             Backhaul() if backhaul is None else backhaul,
             measured=air.replay if air.replays_messages else None,
-            relays=Relays(env, self.snapshot) if self._transport.max_hops > 1 else None,
+            relays=Relays(env, self.snapshot)
+            if self._transport.max_hops > 1 and not by_contacts
+            else None,
+            plan=_plan(world) if by_contacts else None,
             start=self._start,
             finish=self._finish,
         )
@@ -295,6 +304,8 @@ class Network:
             self._flooding.submit(deliveries)
             return [delivery.event for delivery in deliveries]
         direct = [each for each in deliveries if each.hops and each.hops[0][0] == message.source]
+        if self._router.contacts is not None:
+            direct = []
         if direct:
             bits = self._transport.air_bits(message.size_bytes)
             if tree is None:
@@ -398,7 +409,7 @@ class Network:
                 source=source,
                 target=target,
                 size_bits=bits,
-                limit_ns=max(now, limit_ns),
+                limit_ns=now,
                 limit_reason=reason,
                 priority=delivery.message.priority,
                 category=delivery.message.category,
@@ -406,6 +417,7 @@ class Network:
                 carried_bits=self._transport.air_bits(delivery.message.size_bytes) - bits,
             )
             self._serial += 1
+            self._propagation.limit(attempt, max(now, limit_ns))
             delivery.remaining_bits = bits
             delivery.checked_bits = -1
             attempts.append(attempt)
@@ -418,11 +430,8 @@ class Network:
         return transmission
 
     def _on_attempt_end(self, attempt: Attempt) -> None:
-        """Handle the end of an attempt: forward the message, retry, or drop it."""
+        """Handle the end of an attempt at its transmitter, and later at its receiver."""
         copy, transmission = self._under_way.pop(attempt)
-        delivery = copy[0]
-        for each in copy:
-            each.account(attempt, counts=each is delivery)
         airtime_s = transmission.take_airtime(attempt)
         for node, tx_s, rx_s in (
             (attempt.source, airtime_s, attempt.ack_s),
@@ -432,15 +441,26 @@ class Network:
             if node != self.server:
                 self.tx_s[node] += tx_s
                 self.rx_s[node] += rx_s
+        self._propagation.follow(attempt, partial(self._on_arrival, copy, attempt))
+
+    def _on_arrival(self, copy: Sequence[Delivery], attempt: Attempt) -> None:
+        """Handle the end of an attempt: forward the message, retry, or drop it."""
+        delivery, now = copy[0], self.env.now_ns
+        for each in copy:
+            each.account(attempt, now, counts=each is delivery)
         if delivery in self._flooding:
             self._flooding.ended(delivery, attempt)
             return
         if attempt.delivered:
             if self._transport.trace:
-                self.packets.extend(delivery.packets(attempt, self._transport))
+                self.packets.extend(delivery.packets(now, self._transport))
             self._router.forward(copy)
             return
         bits = max(delivery.remaining_bits - attempt.acked_bits, 1)
+        if attempt.reason in _RESUMABLE and self._router.contacts is not None:
+            planned = self._availability.sets(attempt.source, attempt.target)
+            self._router.contacts.resume(delivery, bits, planned=planned)
+            return
         if attempt.reason in _RESUMABLE:
             copy = self._router.detour(copy)
             if not copy:
@@ -481,3 +501,10 @@ class Network:
         if delivered:
             self.inbox[message.target].put(message)
         delivery.event.succeed(transfer)
+
+
+def _plan(world: World) -> ContactPlan:
+    """Return the contacts of a world: those given, of its satellites, or of its devices."""
+    if world.plan is not None:
+        return world.plan
+    return MotionPlan(world) if world.sky is None else SatellitePlan(world)

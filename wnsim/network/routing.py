@@ -9,10 +9,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from wnsim.core.units import to_ns, to_s
+from wnsim.network.contact_relays import ContactRelays
 from wnsim.network.delivery import Tree, copies
 
 if TYPE_CHECKING:
     from wnsim.channel import ReplayTable
+    from wnsim.contacts.plan import ContactPlan
     from wnsim.core.clock import Clock
     from wnsim.core.transfer import Message
     from wnsim.network.delivery import Delivery
@@ -86,6 +88,7 @@ class Router:
     measured : measured rates or latencies of links, in place of the air; messages then go through
         base stations or the server as far as their links were measured
     relays : choice of paths over other devices; none: messages between devices are direct
+    plan : contact plan, by which all messages go; none: there is none
     start : called with the copies of a message that a node sends at once, each for one or several
         deliveries over one link, and its size [bit] when their next hop may begin
     finish : called with a delivery, whether it is delivered, and otherwise the reason
@@ -93,6 +96,7 @@ class Router:
     Attributes
     ----------
     server : address of the server behind the base stations; None if there are none
+    contacts : relays by the contact plan; None without a plan
     """
 
     def __init__(
@@ -104,6 +108,7 @@ class Router:
         *,
         measured: ReplayTable | None = None,
         relays: Relays | None = None,
+        plan: ContactPlan | None = None,
         start: Callable[[Sequence[Sequence[Delivery]], int], None],
         finish: Callable[[Delivery, bool, str], None],
     ) -> None:
@@ -115,7 +120,7 @@ class Router:
         self._finish = finish
         self._measured = measured
         self._relays = relays
-        stations = range(world.count, world.nodes)
+        stations = world.stations
         if measured is not None and not any(
             measured.measures(device, node)
             for device in range(world.count)
@@ -126,12 +131,21 @@ class Router:
         # By station and direction: towards the backhaul, or from it.
         self._links: dict[tuple[int, str], _Link] = defaultdict(_Link)
         self.server = world.nodes if stations else None
+        self.contacts: ContactRelays | None = None
+        if plan is not None:
+            self.contacts = ContactRelays(
+                env, plan, transport, self._gateways, begin=self._begin_at, start=start,
+                finish=finish,
+            )  # fmt: skip
 
     def hops(self, source: int, target: int) -> list[tuple[int, int]]:
         """Return the hops over the air from source to target, in order."""
         devices, stations, ends = range(self._world.count), self._stations, (source, target)
         if self._measured is None and stations and not any(end in devices for end in ends):
             return []
+        if self.contacts is not None:
+            # Until the route is known.
+            return [ends]
         if self._relays is not None:
             return self._relays.path(source, target, self._transport.max_hops) or [ends]
         if not stations or any(end in stations for end in ends):
@@ -176,7 +190,9 @@ class Router:
     def inject(self, delivery: Delivery) -> None:
         """Forward a message that begins behind the base stations to its first hop."""
         message = delivery.message
-        if delivery.hops:
+        if delivery.hops and self.contacts is not None:
+            self.contacts.forward(delivery, message.source)
+        elif delivery.hops:
             self._begin_hop(delivery, message.source)
         else:
             end = partial(self._finish, delivery, True, "")
@@ -204,7 +220,9 @@ class Router:
         """Forward a message that has completed a hop, to the next one or to its target."""
         node, message = delivery.hops[delivery.hop][1], delivery.message
         delivery.hop += 1
-        if delivery.hop < len(delivery.hops):
+        if delivery.hop < len(delivery.hops) and self.contacts is not None:
+            self.contacts.forward(delivery, node)
+        elif delivery.hop < len(delivery.hops):
             self._begin_hop(delivery, node)
         elif node == message.target:
             self._finish(delivery, True, "")
@@ -262,6 +280,16 @@ class Router:
             return
         delivery.restart(hops)
         self._begin_hop(delivery, source if source == self.server else hops[0][0])
+
+    def _gateways(self, node: int) -> tuple[Sequence[int], float]:
+        """Return the nodes that send and receive for a node, and how long it takes to them [s]."""
+        if node == self.server:
+            return self._stations, self._backhaul.delay_s
+        return [node], 0.0
+
+    def _begin_at(self, delivery: Delivery, node: int, action: Callable[[], None]) -> None:
+        """Do something when a message has come from a node to where its next hop begins."""
+        self._over_backhaul(delivery, node, delivery.hops[delivery.hop][0], action)
 
     def _begin_hop(self, delivery: Delivery, node: int) -> None:
         """Start the current hop of a message that is at a node, over the backhaul if needed."""

@@ -26,6 +26,9 @@ class Transport:
     link_failure_timeout_s : time without any received data after which a link is considered failed
         [s]; none: a link fails only if a device leaves
     retry_s : time after which a failed link is tried again, if its devices are available [s]
+    routing : paths of messages: with `rates` by the rates of links now, with `contacts` by those
+        of the contact plan, of satellites, a file or the devices' motion, by which each node
+        stores a message until its next contact
     max_hops : largest number of hops of a message between devices: above 1, other devices relay it
         over the path of shortest expected time
     multicast : how a message to several receivers goes over relays: with `paths` over a path to
@@ -42,12 +45,26 @@ class Transport:
     on_link_failure: Literal["discard", "resume"] = "discard"
     link_failure_timeout_s: float | None = Field(default=None, ge=1e-3, le=1e9)
     retry_s: float = Field(default=1.0, ge=1e-3, le=1e9)
+    routing: Literal["rates", "contacts"] = "rates"
     max_hops: int = Field(default=1, ge=1, le=1000)
     multicast: Literal["paths", "tree", "flood"] = "paths"
     segment_bytes: int = Field(default=1_000_000, ge=1_000, le=10**9)
     trace: bool = False
 
     def __post_init__(self) -> None:
+        if self.routing == "contacts":
+            if self.max_hops == 1:
+                raise ValueError("routing contacts needs relays, max_hops above 1, got 1")
+            if self.on_link_failure != "resume":
+                raise ValueError(
+                    "routing contacts needs on_link_failure resume: what a contact does not carry "
+                    f"is sent in the next one, got {self.on_link_failure}"
+                )
+            if self.multicast != "paths":
+                raise ValueError(
+                    "routing contacts has a route for each receiver, got multicast "
+                    f"{self.multicast}"
+                )
         if self.multicast != "paths" and self.max_hops == 1:
             raise ValueError(f"multicast {self.multicast} needs relays, max_hops above 1, got 1")
         if self.multicast == "flood" and self.trace:

@@ -82,6 +82,8 @@ def _messages(
             "Messages through base stations are drawn from source to target, and the server where "
             "the first station is."
         )
+    if not tracks.to_scale:
+        notes.append("Base stations that are far away are drawn nearer, in their direction.")
     if "kind" not in transfers:
         transfers["kind"] = "update"
     ours = counted(transfers)

@@ -11,17 +11,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from wnsim.channel.heights import Heights, length_m
-from wnsim.core.units import NS_PER_S, Floats, Ints, db_to_linear, linear_to_db, thermal_noise_w
+from wnsim.channel.heights import Heights, length_m, lifted_m
+from wnsim.core.units import (
+    NS_PER_S,
+    SPEED_OF_LIGHT_MPS,
+    Floats,
+    Ints,
+    db_to_linear,
+    linear_to_db,
+    thermal_noise_w,
+)
 from wnsim.phy.inverse import required_share
 
 if TYPE_CHECKING:
     from scipy.spatial import cKDTree
 
     from wnsim.channel import Channel
+    from wnsim.contacts.plan import GivenPlan
     from wnsim.faults import Timeline
     from wnsim.mobility import Motion
     from wnsim.phy import Modem, Phy
+    from wnsim.world.sky import Sky
 
 _NO_STATIONS = np.empty((0, 2))
 
@@ -45,6 +55,9 @@ class World:
     faults : fault timeline; none: no faults
     heights : antenna heights of the devices; none: equal heights
     station_height_m : antenna height of the base stations [m]
+    propagation_delay : whether signals take time over distance
+    sky : satellites, whose numbers follow those of the base stations; none: there are none
+    plan : given contacts, with delays, in place of channel and medium access; none: there are none
     """
 
     motion: Motion
@@ -58,6 +71,9 @@ class World:
     faults: Timeline | None = None
     heights: Heights | None = None
     station_height_m: float = math.nan
+    propagation_delay: bool = False
+    sky: Sky | None = None
+    plan: GivenPlan | None = None
 
     @property
     def count(self) -> int:
@@ -66,14 +82,20 @@ class World:
 
     @property
     def nodes(self) -> int:
-        """Number of devices and base stations."""
-        return self.count + len(self.stations_m)
+        """Number of devices, base stations and satellites."""
+        return self.stations.stop + (0 if self.sky is None else self.sky.count)
+
+    @property
+    def stations(self) -> range:
+        """Numbers of the base stations."""
+        return range(self.count, self.count + len(self.stations_m))
 
     @property
     def names(self) -> list[str]:
         """Names of all nodes, and of the server behind the stations, if there are any."""
         stations = [f"station-{number}" for number in range(len(self.stations_m))]
-        return [*self.motion.names, *stations, *(["server"] if stations else [])]
+        satellites = () if self.sky is None else self.sky.constellation.names
+        return [*self.motion.names, *stations, *satellites, *(["server"] if stations else [])]
 
     def position_m(self, nodes: Ints, t_s: Floats) -> Floats:
         """Return positions (n, T, 2) [m] of nodes (n,) at instants (T,) [s]."""
@@ -85,6 +107,27 @@ class World:
         if self.heights is None:
             return positions_m
         return self.heights.in_space_m(positions_m, devices, t_s)
+
+    def delay_ns(self, source: int, target: int, at_ns: int) -> int:
+        """Return the time that a signal takes from node to node at an instant [ns]."""
+        if not self.propagation_delay:
+            return 0
+        if self.plan is not None:
+            return round(self.plan.delay_s(source, target, at_ns / NS_PER_S) * NS_PER_S)
+        if self.sky is not None and self.sky.concerns(source, target):
+            apart_m = self.sky.distance_m(source, target, at_ns / NS_PER_S)
+            return round(apart_m / SPEED_OF_LIGHT_MPS * NS_PER_S)
+        at_s, ends = np.array([at_ns / NS_PER_S]), np.array([source, target])
+        ends_m = lifted_m(self.position_m(ends, at_s), self._heights_m(ends, at_s))[:, 0]
+        return round(float(length_m(ends_m[0] - ends_m[1])) / SPEED_OF_LIGHT_MPS * NS_PER_S)
+
+    def _heights_m(self, nodes: Ints, t_s: Floats) -> Floats:
+        """Return the antenna heights (n, 1) of nodes (n,) at an instant [m]."""
+        heights_m = np.full((nodes.size, 1), self.station_height_m)
+        if self.heights is not None:
+            devices = nodes < self.count
+            heights_m[devices] = self.heights.at_m(nodes[devices], t_s)
+        return heights_m
 
     def compute_time_s(self, device: int, flops: float, time_s: float = 0.0) -> float:
         """Return the computing time of operations on a device from an instant on [s]."""
@@ -125,7 +168,7 @@ class World:
         ValueError
             if there is no base station
         """
-        stations = np.arange(self.count, self.nodes)
+        stations = np.arange(self.stations.start, self.stations.stop)
         if not stations.size:
             raise ValueError("there must be at least one base station, got none")
         gain_db = self.channel.large_scale_db(

@@ -19,6 +19,7 @@ _PATH_LOSS: dict[str, Keys] = {
     "inf": ("tr38901",),
     "inh": ("tr38901",),
     "log-distance": ("rappaport2002",),
+    "ntn": ("tr38811",),
     "okumura-hata": ("hata1980",),
     "rma": ("tr38901",),
     "rma-av": _AERIAL,
@@ -97,6 +98,7 @@ MODELS: dict[str, dict[str, Keys]] = {
     },
     "objective": {"prox": ("fedprox2020",)},
     "optimizer": {"adamw": ("adam2015", "adamw2019"), "sgd": _NONE},
+    "orbit": {"circular": ("walker1984",), "tle": ("hoots1980", "vallado2006")},
     "partition": {
         "dirichlet": ("hsu2019",), "iid": _NONE, "one-task": _NONE, "shards": ("fedavg2017",),
     },
@@ -134,7 +136,9 @@ MODELS: dict[str, dict[str, Keys]] = {
     },
 }  # fmt: skip
 """By family and model. The key of a section that takes a model of a family is its name."""
-SAME_FAMILY = {"station_path_loss": "path_loss", "digital": "mac"}
+SAME_FAMILY = dict.fromkeys(("station_path_loss", "satellite_path_loss"), "path_loss") | {
+    "digital": "mac"
+}
 """Further keys of sections, and the family of their models."""
 
 Values = Mapping[str, Any]
@@ -156,7 +160,14 @@ FEATURES: list[tuple[Callable[[Values], bool], Keys]] = [
     ),
     (lambda at: any(key.startswith("energy.") for key in at), ("auer2011", "tran2019")),
     (lambda at: any(key.startswith("faults.churn.") for key in at), ("yao2006",)),
-    (lambda at: at.get("transport.max_hops", 1) > 1, ("bellman1958",)),
+    (
+        lambda at: (
+            at.get("transport.max_hops", 1) > 1 and at.get("transport.routing") != "contacts"
+        ),
+        ("bellman1958",),
+    ),
+    (lambda at: at.get("transport.routing") == "contacts", ("burleigh2010", "jain2004")),
+    (lambda at: any(key.startswith("satellites.") for key in at), ("tr38811",)),
     (lambda at: at.get("transport.multicast") == "tree", ("takahashi1980", "wieselthier2000")),
     (lambda at: any(key.startswith("fl.privacy.") for key in at), ("mcmahan2018", "dong2022")),
     (lambda at: at.get("fl.bits_per_parameter", 16) < 16, ("qsgd2017",)),

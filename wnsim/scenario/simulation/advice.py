@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fl.plugins import plugin_names
+from wnsim.channel import NonTerrestrial
 from wnsim.channel.heights import Heights
 from wnsim.mobility import first_presence_s
 from wnsim.mobility.traces import TraceMotion
@@ -116,10 +117,15 @@ def _heights_of_links(
     Returns
     -------
     each model with pairs of heights of base station and terminal: first that of links of base
-    stations, if there are any, then that between devices, the higher one of which comes first
+    stations, if there are any, then that between devices, the higher one of which comes first;
+    that of satellites alone, whose heights do not matter; nothing with given contacts
     """
     low_m, high_m = float(heights.lowest_m.min()), float(heights.highest_m.max())
     models, sites = scenario.channel, scenario.base_stations
+    if scenario.contact_plan is not None:
+        return []
+    if scenario.satellites is not None:
+        return [(models.satellite_path_loss or NonTerrestrial(), [(high_m, low_m)])]
     found = [(models.path_loss, _distinct((high_m, low_m), (high_m, high_m), (low_m, low_m)))]
     if sites is not None:
         path_loss = models.station_path_loss or models.path_loss

@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wnsim.channel import Carrier, Channel, Geometry, Propagation, ReplayTable
+from wnsim.channel import (
+    Carrier,
+    Channel,
+    Geometry,
+    Isotropic,
+    NonTerrestrial,
+    Propagation,
+    ReplayTable,
+)
 from wnsim.channel.heights import Heights
+from wnsim.contacts.plan_file import replay_table
 from wnsim.core.streams import generator
-from wnsim.core.units import Floats, dbm_to_w
+from wnsim.core.units import Floats, Ints, dbm_to_w
 from wnsim.faults import Interrupted
+from wnsim.mobility.orbits import Ground
 from wnsim.phy import NrMcs
 from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.spec.propagation_delay import check_feedback
 from wnsim.scenario.spec.schema import Scenario
 from wnsim.world import World, positions_m
 from wnsim.world.antenna_heights import heights_m
+from wnsim.world.sky import Sky
 
 if TYPE_CHECKING:
     from fl.tasks import Task
     from fl.tasks.arrays import ArrayTask
+    from wnsim.channel.channel import Dark
+    from wnsim.faults import Timeline
     from wnsim.mobility import Motion
+    from wnsim.world.satellites import Satellites
 
 
 def build_world(scenario: Scenario) -> World:
@@ -44,7 +59,8 @@ def build_world(scenario: Scenario) -> World:
     try:
         measured = measured_links(scenario, motion.names)
     except ValueError as error:
-        raise ScenarioError(f"channel: {error}") from error
+        section = "channel" if scenario.contact_plan is None else "contact_plan"
+        raise ScenarioError(f"{section}: {error}") from error
     if scenario.faults is not None:
         sites = scenario.base_stations
         places = 0 if sites is None else len(sites.sites_m(scenario.area_m))
@@ -69,6 +85,17 @@ def build_world(scenario: Scenario) -> World:
     models = scenario.channel
     heights = antenna_heights(scenario, inner)
     station_m = np.full(len(stations_m), 0.0 if stations is None else stations.height_m)
+    fixed = heights.joined(station_m)
+
+    def ground_m(nodes: Ints, t_s: Floats) -> Floats:
+        return positions_m(inner, stations_m, nodes, t_s)
+
+    sky = None
+    if scenario.satellites is not None:
+        sky = _sky(scenario, scenario.satellites, ground_m, fixed)
+        antennas += [Isotropic(gain_dbi=scenario.satellites.antenna_gain_dbi)] * sky.count
+        fixed = fixed.joined(np.zeros(sky.count))
+    outside = [1.0] * (len(antennas) - count)
     try:
         channel = Channel(
             Propagation(
@@ -76,21 +103,23 @@ def build_world(scenario: Scenario) -> World:
                 models.shadowing,
                 models.fading,
                 station_path_loss=models.station_path_loss,
+                satellite_path_loss=models.satellite_path_loss or NonTerrestrial(),
                 penetration=models.penetration,
                 oxygen_loss=models.oxygen_loss,
                 replay=measured,
             ),
             Carrier(radio.frequency_hz, bandwidth_hz=radio.bandwidth_hz, subbands=models.subbands),
             Geometry(
-                heights.joined(station_m),
-                lambda nodes, t_s: positions_m(inner, stations_m, nodes, t_s),
+                fixed,
+                ground_m if sky is None else sky.with_satellites(ground_m),
                 motion.max_speed_mps,
-                stations=np.arange(count + len(stations_m)) >= count,
+                stations=np.arange(len(antennas)) >= count,
                 antennas=antennas,
-                indoor=np.array(draws + [1.0] * len(stations_m)) < devices.indoor_share,
+                indoor=np.array(draws + outside) < devices.indoor_share,
+                sky=sky,
             ),
             scenario.seed_of("channel"),
-            dark=faults.dark if faults is not None and faults.has_link_outages else None,
+            dark=_dark(faults, sky),
         )
         phy = radio.phy
         if isinstance(phy, NrMcs):
@@ -110,6 +139,55 @@ def build_world(scenario: Scenario) -> World:
         faults=faults,
         heights=heights,
         station_height_m=math.nan if stations is None else stations.height_m,
+        propagation_delay=models.propagation_delay or scenario.contact_plan is not None,
+        sky=sky,
+        plan=None
+        if scenario.contact_plan is None
+        else scenario.contact_plan.plan(motion.names, len(stations_m)),
+    )
+
+
+def _sky(
+    scenario: Scenario,
+    satellites: Satellites,
+    ground_m: Callable[[Ints, Floats], Floats],
+    heights: Heights,
+) -> Sky:
+    """Return the satellites of a scenario above its ground nodes.
+
+    Raises
+    ------
+    ScenarioError
+        if their elements cannot be used, or the physical layer is too fast for their distance
+    """
+    try:
+        constellation = satellites.orbit.constellation()
+    except ValueError as error:
+        raise ScenarioError(f"satellites.orbit: {error}") from error
+    width_m, height_m = scenario.area_m
+    sky = Sky(
+        constellation,
+        Ground(satellites.latitude_deg, satellites.longitude_deg, (width_m / 2.0, height_m / 2.0)),
+        ground_m,
+        heights,
+        heights.lowest_m.size,
+        satellites.min_elevation_deg,
+    )
+    if scenario.channel.propagation_delay:
+        try:
+            check_feedback(scenario.radio.phy, sky.longest_m())
+        except ValueError as error:
+            raise ScenarioError(str(error)) from error
+    return sky
+
+
+def _dark(faults: Timeline | None, sky: Sky | None) -> Dark | None:
+    """Return when links let nothing through: in outages, and without their satellite in sight."""
+    outages = faults.dark if faults is not None and faults.has_link_outages else None
+    if sky is None or outages is None:
+        return outages if sky is None else sky.dark
+    return lambda source, target, at_ns: (
+        outages(source, target, at_ns) | sky.dark(source, target, at_ns)
     )
 
 
@@ -158,19 +236,23 @@ def measured_links(scenario: Scenario, names: Sequence[str]) -> ReplayTable | No
         if a file cannot be read or is malformed
     """
     replay, sites = scenario.channel.replay, scenario.base_stations
-    if replay is None:
-        return None
-    return replay.links(names, 0 if sites is None else len(sites.sites_m(scenario.area_m)))
+    stations = 0 if sites is None else len(sites.sites_m(scenario.area_m))
+    if scenario.contact_plan is not None:
+        return replay_table(scenario.contact_plan.plan(names, stations))
+    return None if replay is None else replay.links(names, stations)
 
 
 def _nodes(scenario: Scenario, count: int, name: str) -> Floats:
-    """Return a value for all devices, then for all base stations."""
-    stations = scenario.base_stations
-    values = np.full(count, float(getattr(scenario.devices, name)))
-    if stations is None:
-        return values
-    sites = stations.sites_m(scenario.area_m).shape[0]
-    return np.concatenate([values, np.full(sites, float(getattr(stations, name)))])
+    """Return a value for all devices, then for all base stations and satellites."""
+    stations, satellites = scenario.base_stations, scenario.satellites
+    values = [float(getattr(scenario.devices, name))] * count
+    if stations is not None:
+        sites = stations.sites_m(scenario.area_m).shape[0]
+        values += [float(getattr(stations, name))] * sites
+    if satellites is not None:
+        orbiting = len(satellites.orbit.constellation().names)
+        values += [float(getattr(satellites, name))] * orbiting
+    return np.array(values)
 
 
 def check_tasks(scenario: Scenario) -> None:

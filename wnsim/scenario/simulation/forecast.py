@@ -100,7 +100,8 @@ def _forecast(scenario: Scenario, world: World, network: Network) -> Forecast:
     transfers = tuple(each for each in sent if each.message.kind not in OTHER_KINDS)
     size_bytes, first_bytes, lifetime_s = _messages(scenario, processes)
     range_m = None
-    if scenario.base_stations is None and scenario.channel.replay is None:
+    radio = scenario.channel.replay is None and scenario.transport.routing == "rates"
+    if scenario.base_stations is None and radio:
         range_m = _range_m(world, transfers)
     contact_s = None
     if range_m is not None and world.motion.max_speed_mps > 0:

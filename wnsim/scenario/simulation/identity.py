@@ -45,6 +45,9 @@ def inputs(scenario: Scenario) -> dict[str, str]:
     file = getattr(scenario.mobility, "file", None)
     if file is not None:
         paths += map(Path, sources(file))
+    elements = getattr(getattr(scenario.satellites, "orbit", None), "file", None)
+    contacts = getattr(scenario.contact_plan, "file", None)
+    paths += [Path(name) for name in (elements, contacts) if name is not None]
     churn = None if scenario.faults is None else scenario.faults.churn
     if churn is not None and churn.file is not None:
         paths.append(Path(churn.file))
@@ -102,6 +105,8 @@ def fingerprint(scenario: Scenario, used: Mapping[str, str], *, seed: bool = Tru
         del data["seed"]
     files: tuple[tuple[dict[str, Any] | None, str], ...] = (
         (data["mobility"], "file"),
+        (data["contact_plan"], "file"),
+        ((data["satellites"] or {}).get("orbit"), "file"),
         (data["fl"], "model"),
         (data["fl"], "initial_adapter"),
         (data["channel"]["replay"], "file"),

@@ -22,6 +22,7 @@ from wnsim.channel import (
     Shadowing,
     UmiStreetCanyon,
 )
+from wnsim.contacts.plan_file import ContactPlanFile
 from wnsim.core.params import parameters
 from wnsim.mac import MAC, Cell, Csma, Ofdma, OverTheAir, Scheduled
 from wnsim.mac.allocation import LeastEnergy
@@ -29,8 +30,10 @@ from wnsim.mac.csma import require_match
 from wnsim.mobility import MOBILITY, RandomWaypoint
 from wnsim.network.transport import Transport
 from wnsim.phy import PHY, Shannon
+from wnsim.scenario.spec.contacts import check_contacts
 from wnsim.scenario.spec.faults import Faults, check_numbers
 from wnsim.scenario.spec.over_the_air import check_over_the_air
+from wnsim.scenario.spec.propagation_delay import check_propagation_delay
 from wnsim.workload.background import Background
 from wnsim.workload.exchange import Traffic
 from wnsim.workload.probes import Probes
@@ -38,6 +41,7 @@ from wnsim.world.antenna_heights import Height, RandomHeights, heights_m
 from wnsim.world.base_stations import BaseStations
 from wnsim.world.compute import Compute
 from wnsim.world.energy import Energy
+from wnsim.world.satellites import Satellites
 
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 PartOfSeeds = Literal["channel", "mobility", "data", "model", "protocol"]
@@ -101,20 +105,25 @@ class ChannelModel:
     shadowing : shadow fading, correlated in space
     fading : small-scale fading
     station_path_loss : path loss of links with a base station, in place of `path_loss`
+    satellite_path_loss : path loss of links with a satellite; by default `ntn`
     penetration : outdoor-to-indoor loss of indoor devices
     oxygen_loss : whether oxygen absorbs power, from 52 to 68 GHz
     subbands : number of subbands with separate fading, for frequency-selective models
     replay : measured links in place of all models
+    propagation_delay : whether signals travel at the speed of light, so that each hop over the air
+        ends at its receiver by the distance over that speed later than at its transmitter
     """
 
     path_loss: PathLoss = Field(default_factory=UmiStreetCanyon)
     shadowing: Shadowing = Field(default_factory=Shadowing)
     fading: Fading = Field(default_factory=Rayleigh)
     station_path_loss: PathLoss | None = None
+    satellite_path_loss: PathLoss | None = None
     penetration: Penetration = Field(default_factory=Penetration)
     oxygen_loss: bool = True
     subbands: Annotated[int, Field(ge=1, le=256)] = 1
     replay: Replay | None = None
+    propagation_delay: bool = False
 
 
 @parameters
@@ -180,6 +189,8 @@ class Scenario:
     radio : carrier, band and physical layer
     mac : medium access
     base_stations : base stations of a cellular medium access, or access points of Wi-Fi
+    satellites : satellites that relay messages between nodes on the ground
+    contact_plan : contacts of a file, in place of channel and medium access
     transport : packets, queues and link failures
     background : background traffic
     energy : power consumption and batteries
@@ -203,6 +214,8 @@ class Scenario:
     radio: Radio = Field(default_factory=Radio)
     mac: Mac = Field(default_factory=Ofdma)
     base_stations: BaseStations | None = None
+    satellites: Satellites | None = None
+    contact_plan: ContactPlanFile | None = None
     transport: Transport = Field(default_factory=Transport)
     background: tuple[Background, ...] = ()
     energy: Energy | None = None
@@ -221,6 +234,8 @@ class Scenario:
         if self.fl is not None and self.traffic is not None:
             raise ValueError("fl and traffic exclude each other, got both")
         require_match(self.mac, self.radio.phy)
+        if self.channel.propagation_delay:
+            check_propagation_delay(self)
         if self.faults is not None:
             self._check_faults(self.faults)
         if self.fl is not None and self.fl.queries is not None:
@@ -239,7 +254,10 @@ class Scenario:
                     "background category needs the access categories of mac.edca, got "
                     f"{background.category} without"
                 )
-        if isinstance(self.mac, OverTheAir):
+        by_contacts = self.satellites is not None or self.contact_plan is not None
+        if by_contacts or self.transport.routing == "contacts":
+            check_contacts(self)
+        elif isinstance(self.mac, OverTheAir):
             check_over_the_air(self, self.mac)
         elif isinstance(self.mac, Csma):
             if self.base_stations is not None and self.base_stations.sectors > 1:
@@ -260,7 +278,7 @@ class Scenario:
                 f"fl.protocol {self.fl.protocol.model} needs the sections base_stations and mac, "
                 "of model cell, csma or over-the-air"
             )
-        hops = self.transport.max_hops
+        hops = 1 if by_contacts else self.transport.max_hops
         if hops > 1 and self.base_stations is not None:
             raise ValueError(
                 "transport.max_hops is for relays between devices, and base_stations carry their "

@@ -29,6 +29,8 @@ _FILES: tuple[Place, ...] = (
     _ARRAYS,
     ("fl", "initial_adapter"),
     ("mobility", "file"),
+    ("contact_plan", "file"),
+    ("satellites", "orbit", "file"),
     ("channel", "replay", "file"),
     ("channel", "replay", "uplink"),
     ("faults", "churn", "file"),
