@@ -406,7 +406,10 @@ class Attending(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         rows = x[:, 0]
-        return self.head(self.attention(rows, rows, rows, need_weights=False)[0].mean(1))
+        logits: torch.Tensor = self.head(
+            self.attention(rows, rows, rows, need_weights=False)[0].mean(1)
+        )
+        return logits
 
 
 @pytest.fixture

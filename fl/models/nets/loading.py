@@ -116,8 +116,9 @@ def _check_outputs(
         raise ValueError(f"model {name} must return the same logits each time in evaluation mode")
     if not any(each.is_floating_point() for each in module.parameters()):
         raise ValueError(f"model {name} must have parameters")
-    if hasattr(module, "loss"):
-        loss = module.loss(first, torch.zeros(len(inputs), dtype=torch.int64))
+    own: Any = getattr(module, "loss", None)
+    if own is not None:
+        loss = own(first, torch.zeros(len(inputs), dtype=torch.int64))
         if not isinstance(loss, torch.Tensor) or loss.ndim:
             kind = tuple(loss.shape) if isinstance(loss, torch.Tensor) else type(loss).__name__
             raise ValueError(f"loss of model {name} must return a tensor of shape (), got {kind}")
