@@ -63,6 +63,7 @@ def test_sources_and_bibliography_are_the_same() -> None:
     for entry in entries.values():
         assert entry.count("{") == entry.count("}")
         assert "title = {" in entry
+        assert "author = {" in entry
 
 
 def test_features_have_sources_when_they_are_on() -> None:
@@ -77,6 +78,14 @@ def test_features_have_sources_when_they_are_on() -> None:
         "solora2026", "friis1946", "ieee80211", "polyanskiy2010", "caire1998", "ns3", "auer2011",
         "tran2019", "bellman1958", "takahashi1980", "wieselthier2000", "qsgd2017",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("scheduler", ["proportional-fair", "equal"])
+def test_a_cell_cites_the_scheduler_that_it_has(scheduler: str) -> None:
+    is_fair = scheduler == "proportional-fair"
+    for mac in ({"scheduler": scheduler}, {"digital": {"model": "cell", "scheduler": scheduler}}):
+        data = {"mac": mac, "channel": {"shadowing": {"sigma_db": 0.0}}}
+        assert cited(data) == ["jalali2000"] * is_fair
 
 
 def test_values_have_units_and_latex_is_escaped() -> None:

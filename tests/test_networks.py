@@ -385,10 +385,37 @@ class Dropping(nn.Sequential):
         return cross_entropy(logits, labels, label_smoothing=0.1)
 
 
+class PerExample(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(128, CLASSES))
+
+    def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return cross_entropy(logits, labels, reduction="none")
+
+
+class Frozen(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(128, CLASSES).requires_grad_(False))
+
+
+class Attending(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+        self.head = nn.Linear(8, CLASSES)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = x[:, 0]
+        logits: torch.Tensor = self.head(
+            self.attention(rows, rows, rows, need_weights=False)[0].mean(1)
+        )
+        return logits
+
+
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch) -> None:
     module: Any = ModuleType("own")
-    for each in (Norm, Narrow, Grey, Wide, Random, Dropping):
+    for each in (Norm, Narrow, Grey, Wide, Random, Dropping, PerExample, Frozen, Attending):
         setattr(module, each.__name__, each)
     module.number = 3
     monkeypatch.setitem(sys.modules, "own", module)
@@ -403,6 +430,7 @@ def own(monkeypatch: pytest.MonkeyPatch) -> None:
         ("Grey", "must take inputs of shape (batch, 2, 8, 8)"),
         ("Wide", "must need no arguments but input_shape and classes, needs width"),
         ("Random", "the same logits each time"),
+        ("PerExample", "must return a tensor of shape (), got (2,)"),
         ("number", "must be a torch.nn.Module, got a int"),
         ("missing", "has no missing"),
     ],
@@ -421,6 +449,23 @@ def test_dropout_is_off_and_a_loss_of_ones_own_is_used() -> None:
                     Sgd(), NO_BOUND)  # fmt: skip
     wanted = cross_entropy(module(data.inputs), data.labels, label_smoothing=0.1)
     assert done.loss == pytest.approx(float(wanted), rel=1e-6)
+
+
+@pytest.mark.usefixtures("own")
+def test_frozen_parameters_are_trained_and_noted() -> None:
+    with pytest.warns(UserWarning, match=r"1\.weight has requires_grad=False"):
+        load_network("own:Frozen", IMAGE, CLASSES, seed=1)
+
+
+@pytest.mark.usefixtures("own")
+@pytest.mark.filterwarnings("ignore:There is a performance drop")
+def test_attention_in_evaluation_mode_is_trained() -> None:
+    module = load_network("own:Attending", IMAGE, CLASSES, seed=1)
+    model, data = Network(module, IMAGE, full=True), samples(4)
+    (done,) = train(model, [LocalTraining(dense_adapter(model.layers), None, [data], 0.1)],
+                    Sgd(), NO_BOUND)  # fmt: skip
+    wanted = cross_entropy(module.train()(data.inputs), data.labels)
+    assert done.loss == pytest.approx(float(wanted), rel=1e-5)
 
 
 def test_initial_weights_are_those_of_their_seed() -> None:

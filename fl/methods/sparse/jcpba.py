@@ -1,7 +1,7 @@
 """JCPBA: clients prune their updates by what their links carry.
 
-Sources: "Joint client-aware pruning and bandwidth allocation" (arXiv 2602.01024), of which only the
-abstract is public: a pruning ratio and a share of the band for each client minimise the latency of
+Sources: Pang and others, "Low-latency federated LLM fine-tuning over wireless networks" (arXiv
+2602.01024), by its abstract: a pruning ratio and a share of the band for each client minimise the latency of
 a round. Ours: entries of the smallest change are pruned; pruning leaves the computation as it is;
 the mean of the ratios is given, in place of a bound of the convergence; clients that are pruned
 neither least nor most end at the same time, by bisection, if each has an equal share of the band.

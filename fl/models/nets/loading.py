@@ -35,7 +35,8 @@ def load_network(
     Raises
     ------
     ValueError
-        if it is no such module, has batch normalisation, or does not map inputs to logits
+        if it is no such module, has batch normalisation, does not map inputs to logits, or has a
+        loss that is no number
     """
     make: Any = BUNDLED.get(name) or resolve(name)
     if not callable(make):
@@ -47,6 +48,8 @@ def load_network(
             raise ValueError(
                 f"{name} must need no arguments but input_shape and classes, needs {each.name}"
             )
+    # The fused attention of evaluation mode has no derivative.
+    torch.backends.mha.set_fastpath_enabled(False)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key(seed, "initial weights"))
         module = make(**{each: value for each, value in arguments.items() if each in taken})
@@ -73,6 +76,13 @@ def _check_modules(name: str, module: nn.Module) -> None:
         warnings.warn(
             f"model {name}: its dropout is off, since results of a device must not depend on which "
             "devices are trained together",
+            stacklevel=2,
+        )
+    frozen = [each for each, weight in module.named_parameters() if not weight.requires_grad]
+    if frozen:
+        warnings.warn(
+            f"model {name}: {frozen[0]} has requires_grad=False, which does not keep it from being "
+            "trained; fl.target_modules names the modules that are",
             stacklevel=2,
         )
 
@@ -106,3 +116,9 @@ def _check_outputs(
         raise ValueError(f"model {name} must return the same logits each time in evaluation mode")
     if not any(each.is_floating_point() for each in module.parameters()):
         raise ValueError(f"model {name} must have parameters")
+    own: Any = getattr(module, "loss", None)
+    if own is not None:
+        loss = own(first, torch.zeros(len(inputs), dtype=torch.int64))
+        if not isinstance(loss, torch.Tensor) or loss.ndim:
+            kind = tuple(loss.shape) if isinstance(loss, torch.Tensor) else type(loss).__name__
+            raise ValueError(f"loss of model {name} must return a tensor of shape (), got {kind}")

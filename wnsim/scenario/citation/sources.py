@@ -46,7 +46,7 @@ MODELS: dict[str, dict[str, Keys]] = {
         "tdl": ("tr38901",),
     },
     "mac": {
-        "cell": ("jalali2000",),
+        "cell": _NONE,
         "csma": ("ieee80211",),
         "ideal": _NONE,
         "ofdma": ("solora2026",),
@@ -157,6 +157,12 @@ FEATURES: list[tuple[Callable[[Values], bool], Keys]] = [
             (at.get("radio.phy.code"), at.get("radio.phy.decoder")) == ("convolutional", "hard")
         ),
         ("pei2010",),
+    ),
+    (
+        lambda at: (
+            "proportional-fair" in (at.get("mac.scheduler"), at.get("mac.digital.scheduler"))
+        ),
+        ("jalali2000",),
     ),
     (lambda at: any(key.startswith("energy.") for key in at), ("auer2011", "tran2019")),
     (lambda at: any(key.startswith("faults.churn.") for key in at), ("yao2006",)),
