@@ -19,6 +19,8 @@ from fl.config import Arrays, Dirichlet, OneTask, Shards
 from fl.data.partition import groups_of, partition
 from fl.tasks.arrays import ArrayTask, Samples, check_arrays, load_arrays
 from wnsim.scenario.__main__ import main
+from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.spec.plan import plan
 
 RNG = np.random.default_rng(1)
 TRAIN, TEST = (
@@ -340,3 +342,12 @@ def test_what_does_not_fit_is_one_sentence(
     assert main(["--check", str(scenario)]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert complaint.replace("FOLDER", str(tmp_path)) in line
+
+
+def test_what_is_wrong_is_named_by_its_own_key(tmp_path: Path) -> None:
+    text = "name: a\ndevices: {count: 2}\nfl: {model: mlp, tasks: {arrays: digits, channels: 7}}\n"
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(ScenarioError, match=r"a\.yaml:3: fl\.tasks\.channels: .*got 7"):
+        plan(str(tmp_path / "a.yaml"))
+    np.savez(tmp_path / "a.npz", x_train=TRAIN, y_train=OF_TRAIN + 0.5, x_test=TEST, y_test=OF_TEST)
+    refused(tmp_path / "a.npz", "a.npz: y_train: labels must be")

@@ -458,7 +458,6 @@ def test_frozen_parameters_are_trained_and_noted() -> None:
 
 
 @pytest.mark.usefixtures("own")
-@pytest.mark.filterwarnings("ignore:There is a performance drop")
 def test_attention_in_evaluation_mode_is_trained() -> None:
     module = load_network("own:Attending", IMAGE, CLASSES, seed=1)
     model, data = Network(module, IMAGE, full=True), samples(4)

@@ -1,8 +1,8 @@
 """JCPBA: clients prune their updates by what their links carry.
 
 Sources: Pang and others, "Low-latency federated LLM fine-tuning over wireless networks" (arXiv
-2602.01024), by its abstract: a pruning ratio and a share of the band for each client minimise the latency of
-a round. Ours: entries of the smallest change are pruned; pruning leaves the computation as it is;
+2602.01024), by its abstract: a pruning ratio and a share of the band for each client minimise the
+latency of a round. Ours: entries of the smallest change are pruned; pruning leaves the computation as it is;
 the mean of the ratios is given, in place of a bound of the convergence; clients that are pruned
 neither least nor most end at the same time, by bisection, if each has an equal share of the band.
 The band is then allocated on the air, by `mac.allocation: {model: min-max}`: with the times of all

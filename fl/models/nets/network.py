@@ -12,6 +12,7 @@ another: while the largest activation of a device's step fits into a fast cache
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
@@ -210,15 +211,17 @@ class Network:
 
     @cached_property
     def _can_run_together(self) -> bool:
-        """Whether the module has no operation that depends on values, as for a branch."""
+        """Whether all operations have a rule for batches, and none depends on values."""
         weights = {name: each[None] for name, each in self._start.items()}
         inputs = torch.zeros(1, 2, *self.input_shape, device=self.device)
         labels = torch.zeros(1, 2, dtype=torch.int64, device=self.device)
         try:
-            with torch.no_grad():
+            with warnings.catch_warnings(), torch.no_grad():
+                # Operations without a rule run one after another, slower than without vmap.
+                warnings.filterwarnings("error", "There is a performance drop")
                 vmap(lambda w, x, y: self._loss(self.logits(w, x), y))(weights, inputs, labels)
-        # As torch reports operations without a rule for batches.
-        except RuntimeError:
+        # As torch reports operations that depend on values.
+        except (RuntimeError, UserWarning):
             return False
         return True
 

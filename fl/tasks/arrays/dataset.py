@@ -30,7 +30,9 @@ class Part:
     load: Callable[[NDArray[np.int64]], NDArray[Any]]
 
     @staticmethod
-    def of(inputs: NDArray[Any], labels: NDArray[Any], source: object) -> Part:
+    def of(
+        inputs: NDArray[Any], labels: NDArray[Any], source: object, labels_source: object = None
+    ) -> Part:
         """Return a part in memory.
 
         Parameters
@@ -38,14 +40,15 @@ class Part:
         inputs : (n, height, width), (n, channels, height, width) or with the channels last, or
             (n, features)
         labels : (n,) or (n, 1) classes
-        source : file or key, for messages
+        source, labels_source : file or key of the inputs, and of the labels if it is another one,
+            for messages
 
         Raises
         ------
         ValueError
             if shapes, types or values do not fit
         """
-        inputs, labels = _inputs(inputs, source), _labels(labels, source)
+        inputs, labels = _inputs(inputs, source), _labels(labels, labels_source or source)
         if len(inputs) != len(labels) or not len(labels):
             raise ValueError(
                 f"{source}: there must be as many labels as inputs, at least one, "

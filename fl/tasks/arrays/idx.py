@@ -42,7 +42,7 @@ def read(folder: Path) -> Dataset:
 def _part(folder: Path, names: Sequence[str]) -> Part:
     """Return a part of the data set."""
     images, labels = (_file(folder, names, what) for what in ("images", "labels"))
-    return Part.of(_values(images, 3), _values(labels, 1), images)
+    return Part.of(_values(images, 3), _values(labels, 1), images, labels)
 
 
 def _found(folder: Path, names: Sequence[str], what: str) -> list[Path]:

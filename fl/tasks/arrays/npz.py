@@ -48,7 +48,10 @@ def read(path: Path) -> Dataset:
             arrays = [_array(archive, members[key], f"{path}: {key}") for key in keys]
     except _ZIP_ERRORS as error:
         raise ValueError(f"{path}: must be a NumPy file, but is malformed: {error}") from error
-    train, test = (Part.of(arrays[at], arrays[at + 1], f"{path}: {keys[at]}") for at in (0, 2))
+    train, test = (
+        Part.of(*arrays[at : at + 2], *(f"{path}: {key}" for key in keys[at : at + 2]))
+        for at in (0, 2)
+    )
     return Dataset.of(train, test, path)
 
 

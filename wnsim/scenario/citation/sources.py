@@ -109,6 +109,7 @@ MODELS: dict[str, dict[str, Keys]] = {
         "wifi": ("ieee80211",),
     },
     "protocol": {
+        # The weight of stale updates.
         "asynchronous": ("fedasync2019",),
         "hierarchical": ("hierfavg2020",),
         "server": ("fedavg2017",),

@@ -57,7 +57,9 @@ def notes(scenario: Scenario) -> list[str]:
     if scenario.channel.replay is not None:
         measured = measured_links(scenario, motion.names)
         found += () if measured is None else measured.notes
-    degree = getattr(learning.topology, "degree", 0) if learning is not None else 0
+    degree = 0
+    if learning is not None and learning.protocol.model in ("synchronous", "asynchronous"):
+        degree = getattr(learning.topology, "degree", 0)
     degree = scenario.traffic.neighbors if scenario.traffic is not None else degree
     if degree >= count:
         found.append(f"{count} devices have at most {count - 1} neighbors each, not {degree}")

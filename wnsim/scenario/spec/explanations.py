@@ -6,6 +6,7 @@ A message names file, line, key, rule and value, and the nearest known word.
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -109,12 +110,23 @@ def _shown(value: Any) -> str:
 def _path(data: Any, loc: tuple[str | int, ...]) -> Place:
     """Return an error's location as a path of keys, without type names."""
     path: list[str | int] = []
-    for step in loc:
-        here: Any = dict(enumerate(data)) if isinstance(data, list) else data
-        if isinstance(here, dict) and step in here:
-            data = here[step]
-            path.append(step)
+    for step, following in itertools.zip_longest(loc, loc[1:]):
+        here = _members(data)
+        if step not in here:
+            continue
+        # The name of a type that is also a key: what follows it is beside that key.
+        if following in here and following not in _members(here[step]):
+            continue
+        data = here[step]
+        path.append(step)
     return tuple(path)
+
+
+def _members(data: Any) -> dict[Any, Any]:
+    """Return the values of a section or list by their keys; none of anything else."""
+    if isinstance(data, list):
+        return dict(enumerate(data))
+    return data if isinstance(data, dict) else {}
 
 
 def _known_keys(loc: tuple[str | int, ...]) -> Iterator[str]:
