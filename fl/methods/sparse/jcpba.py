@@ -2,12 +2,12 @@
 
 Sources: Pang and others, "Low-latency federated LLM fine-tuning over wireless networks" (arXiv
 2602.01024), by its abstract: a pruning ratio and a share of the band for each client minimise the
-latency of a round. Ours: entries of the smallest change are pruned; pruning leaves the computation as it is;
-the mean of the ratios is given, in place of a bound of the convergence; clients that are pruned
-neither least nor most end at the same time, by bisection, if each has an equal share of the band.
-The band is then allocated on the air, by `mac.allocation: {model: min-max}`: with the times of all
-clients equal, another step of both blocks changes nothing. The server averages the changes; its
-own message is whole.
+latency of a round. Ours: entries of the smallest change are pruned; pruning leaves the computation
+as it is; the mean of the ratios is given, in place of a bound of the convergence; clients that are
+pruned neither least nor most end at the same time, by bisection, if each has an equal share of the
+band. The band is then allocated on the air, by `mac.allocation: {model: min-max}`: with the times
+of all clients equal, another step of both blocks changes nothing. The server averages the changes;
+its own message is whole.
 """
 
 from __future__ import annotations
