@@ -674,7 +674,7 @@ def test_a_plugin_may_extend_methods_and_objectives(tmp_path: Path, monkeypatch:
         path = tmp_path / f"{tokens}.yaml"
         path.write_text(PLUGIN + f"  trainer: {{micro_batch_tokens: {tokens}}}\n")
         out = tmp_path / f"out-{tokens}"
-        assert main([str(path), "--plugin", "extended", "--out", str(out)]) == 0
+        assert main([str(path), "--plugin", "extended", "--no-figures", "--out", str(out)]) == 0
         transfers = pd.read_csv(out / "seed=1" / "transfers.csv")
         assert transfers["size_bytes"].nunique() == 1
         losses.append(pd.read_csv(out / "seed=1" / "rounds.csv")["loss"].to_numpy())
@@ -683,6 +683,7 @@ def test_a_plugin_may_extend_methods_and_objectives(tmp_path: Path, monkeypatch:
     # Without the noise the losses are others.
     plain = tmp_path / "plain.yaml"
     plain.write_text("\n".join(line for line in PLUGIN.splitlines() if "Noisy" not in line))
-    assert main([str(plain), "--plugin", "extended", "--out", str(tmp_path / "plain")]) == 0
+    more = ("--no-figures", "--out", str(tmp_path / "plain"))
+    assert main([str(plain), "--plugin", "extended", *more]) == 0
     without = pd.read_csv(tmp_path / "plain" / "seed=1" / "rounds.csv")["loss"].to_numpy()
     assert not np.allclose(without, losses[0], rtol=1e-4)

@@ -66,12 +66,12 @@ def sendings(draw: st.DrawFn, devices: int) -> tuple[float, Message, list[int]]:
 
 
 @pytest.mark.parametrize("mac", MACS, ids=range(len(MACS)))
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_windows_change_nothing(
     make_network: Callable[..., Network], mac: object, data: st.DataObject
 ) -> None:
-    """Property: 25 random scenarios for each of eleven medium accesses give the same records."""
+    """Property: 15 random scenarios for each of eleven medium accesses give the same records."""
     seed = data.draw(st.integers(0, 1000))
     devices = data.draw(st.integers(2, 6))
     side_m = data.draw(st.sampled_from([120.0, 500.0]))

@@ -56,7 +56,7 @@ def test_spoiled_scenarios_are_checked_or_refused(sandbox: Path, part: int) -> N
     draws = random.Random(part)  # noqa: S311
     texts = [SMALL, *(path.read_text("utf-8") for path in shipped().values())]
     codes = []
-    for _ in range(40):
+    for _ in range(30):
         (sandbox / "s.yaml").write_bytes(spoiled(draws.choice(texts), draws))
         codes.append(outcome(["s.yaml", "--check"])[0])
     # Both outcomes occur, so that neither test is empty.

@@ -115,14 +115,14 @@ def test_scaffold_follows_its_update_rule() -> None:
     features, devices, steps, rounds, rate = 6, 3, 4, 3, 0.2
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        module = nn.Linear(features, CLASSES).requires_grad_(False)
+        module = nn.Linear(features, CLASSES)
     model = Network(module, (features,), full=True)
     method: Any = method_of(Scaffold(rank="full", learning_rate=rate))
     rng = np.random.default_rng(5)
     x = rng.normal(size=(devices, rounds, steps, 8, features))
     y = rng.integers(CLASSES, size=(devices, rounds, steps, 8))
     adapters = [method.initial(model.layers, 1, device, devices) for device in range(devices)]
-    weights, bias = module.weight.double().numpy(), module.bias.double().numpy()
+    weights, bias = (each.detach().double().numpy() for each in (module.weight, module.bias))
     common: list[Any] = [0.0, 0.0]
     own: list[list[Any]] = [[0.0, 0.0] for _ in range(devices)]
     for round_ in range(rounds):
@@ -172,7 +172,6 @@ def test_scaffold_follows_its_update_rule() -> None:
 def test_lora_of_a_convolution_is_two_convolutions() -> None:
     # The factors as a convolution of `rank` filters and one of 1 by 1, beside the frozen one.
     module = nn.Sequential(nn.Conv2d(2, 4, 3, stride=2, padding=1), nn.Flatten())
-    module.requires_grad_(False)
     model = Network(module, IMAGE, full=False)
     adapter, data = drawn(model, 2, 1), samples(3)
     (a,), (b,) = adapter.a, adapter.b
@@ -243,7 +242,7 @@ class Branching(nn.Module):
 
 
 def test_a_module_without_rules_for_batches_runs_one_by_one() -> None:
-    model = Network(Branching().requires_grad_(False), IMAGE, full=True)
+    model = Network(Branching(), IMAGE, full=True)
     assert not model.runs_together(1)
     assert len(train(model, works_of(model, "full"), Sgd(), 1.0)) == 3
 
@@ -395,7 +394,8 @@ class PerExample(nn.Sequential):
 
 class Frozen(nn.Sequential):
     def __init__(self) -> None:
-        super().__init__(nn.Flatten(), nn.Linear(128, CLASSES).requires_grad_(False))
+        hidden = nn.Linear(128, 6).requires_grad_(False)
+        super().__init__(nn.Flatten(), hidden, nn.ReLU(), nn.Linear(6, CLASSES))
 
 
 class Attending(nn.Module):
@@ -447,14 +447,22 @@ def test_dropout_is_off_and_a_loss_of_ones_own_is_used() -> None:
     model, data = Network(module, IMAGE, full=True), samples(4)
     (done,) = train(model, [LocalTraining(dense_adapter(model.layers), None, [data], 0.1)],
                     Sgd(), NO_BOUND)  # fmt: skip
-    wanted = cross_entropy(module(data.inputs), data.labels, label_smoothing=0.1)
+    wanted = cross_entropy(module(data.inputs), data.labels, label_smoothing=0.1).detach()
     assert done.loss == pytest.approx(float(wanted), rel=1e-6)
 
 
 @pytest.mark.usefixtures("own")
-def test_frozen_parameters_are_trained_and_noted() -> None:
-    with pytest.warns(UserWarning, match=r"1\.weight has requires_grad=False"):
-        load_network("own:Frozen", IMAGE, CLASSES, seed=1)
+def test_frozen_parameters_stay_as_they_are() -> None:
+    module, data = load_network("own:Frozen", IMAGE, CLASSES, seed=1), samples(4)
+    model = Network(module, IMAGE, full=True)
+    assert [layer.name for layer in model.layers] == ["3.weight", "3.bias"]
+    (done,) = train(model, [LocalTraining(dense_adapter(model.layers), None, [data], 0.1)],
+                    Sgd(), NO_BOUND)  # fmt: skip
+    after = model.weights_of(done.adapter)
+    moved = {name for name, each in module.named_parameters() if not torch.equal(each, after[name])}
+    assert moved == {"3.weight", "3.bias"}
+    with pytest.raises(ValueError, match="has no module with parameters to be trained"):
+        Network(module.requires_grad_(False), IMAGE, full=True)
 
 
 @pytest.mark.usefixtures("own")
@@ -463,7 +471,7 @@ def test_attention_in_evaluation_mode_is_trained() -> None:
     model, data = Network(module, IMAGE, full=True), samples(4)
     (done,) = train(model, [LocalTraining(dense_adapter(model.layers), None, [data], 0.1)],
                     Sgd(), NO_BOUND)  # fmt: skip
-    wanted = cross_entropy(module.train()(data.inputs), data.labels)
+    wanted = cross_entropy(module.train()(data.inputs), data.labels).detach()
     assert done.loss == pytest.approx(float(wanted), rel=1e-5)
 
 

@@ -107,7 +107,7 @@ def scenario(folder: Path) -> list[str]:
         "  evaluate_every: 4\n"
         "  trainer: {micro_batch_tokens: 256}\n"
     )
-    return ["-m", "wnsim.scenario", str(path), "--out"]
+    return ["-m", "wnsim.scenario", str(path), "--no-figures", "--out"]
 
 
 def tables(folder: Path) -> dict[str, bytes]:

@@ -59,7 +59,7 @@ def load_network(
         module.eval()
         # Lazy modules are initialised by their first input.
         _check_outputs(name, module, input_shape, classes)
-    return module.requires_grad_(False).to(torch.device(device))
+    return module.to(torch.device(device))
 
 
 def _check_modules(name: str, module: nn.Module) -> None:
@@ -76,13 +76,6 @@ def _check_modules(name: str, module: nn.Module) -> None:
         warnings.warn(
             f"model {name}: its dropout is off, since results of a device must not depend on which "
             "devices are trained together",
-            stacklevel=2,
-        )
-    frozen = [each for each, weight in module.named_parameters() if not weight.requires_grad]
-    if frozen:
-        warnings.warn(
-            f"model {name}: {frozen[0]} has requires_grad=False, which does not keep it from being "
-            "trained; fl.target_modules names the modules that are",
             stacklevel=2,
         )
 

@@ -43,7 +43,8 @@ class Network:
 
     Parameters
     ----------
-    module : network in evaluation mode; a method `loss(logits, labels)` replaces the cross-entropy
+    module : network in evaluation mode; a method `loss(logits, labels)` replaces the cross-entropy,
+        and parameters with `requires_grad=False` stay as they are
     input_shape : shape of an input
     full : whether all parameters are trained, else the weights of linear and convolution modules
     target_modules : which modules are trained: suffixes of names, or a regular expression for whole
@@ -74,14 +75,18 @@ class Network:
     ) -> None:
         self.module, self.input_shape = module, input_shape
         self._most_together = most_together
-        self._start: dict[str, torch.Tensor] = dict(module.named_parameters())
+        self._start = {name: each.detach() for name, each in module.named_parameters()}
         self._buffers = dict(module.named_buffers())
         self._names = [
-            name for name in self._start if _is_trained(module, name, full, target_modules)
+            name
+            for name, each in module.named_parameters()
+            if each.requires_grad and _is_trained(module, name, full, target_modules)
         ]
         if not self._names:
             kind = "module with parameters" if full else "linear or convolution module"
-            raise ValueError(f"the model has no {kind} whose name matches {target_modules!r}")
+            raise ValueError(
+                f"the model has no {kind} to be trained whose name matches {target_modules!r}"
+            )
         self.layers = tuple(_layer(name, self._start[name]) for name in self._names)
         self._full = full
         self.parameter_count = sum(each.numel() for each in self._start.values())
@@ -103,7 +108,8 @@ class Network:
         total = int(forward.get_total_flops())
         if not self._full:
             return total, 2 * total
-        weights = {name: each.detach().requires_grad_() for name, each in self._start.items()}
+        weights = dict(self._start)
+        weights |= {name: weights[name].detach().requires_grad_() for name in self._names}
         with FlopCounterMode(display=False) as training:
             functional_call(self.module, (weights, self._buffers), (one,)).sum().backward()
         return total, int(training.get_total_flops())
