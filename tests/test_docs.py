@@ -45,7 +45,7 @@ def test_pages_link_to_what_is_there(site: Path) -> None:
     places = {name: set(re.findall(r'\bid="([^"]+)"', text)) for name, text in pages.items()}
     links = 0
     for name, text in pages.items():
-        for link in re.findall(r'href="([^":?]*)"', text):
+        for link in re.findall(r'(?:href|src)="([^":?]*)"', text):
             page, _, place = link.partition("#")
             links += 1
             target = (name.parent / page).resolve() if page else name
