@@ -15,6 +15,8 @@ REFERENCE_TEMPERATURE_K = 290.0
 NS_PER_S = 1_000_000_000
 # Longest duration that fits a signed 64-bit number of nanoseconds, with room for sums.
 LONGEST_S = 9e9
+# Never: an instant that no simulation reaches, 292 years.
+FAR_NS = 2**63 - 1
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from wnsim.core.units import FAR_NS
 from wnsim.faults.churn import Churn
 from wnsim.faults.kinds import Crash, Jamming, LinkOutage, StationFailure, Straggler
 from wnsim.faults.presence import Interrupted
 from wnsim.faults.rows import Row, by_time
-from wnsim.faults.spans import FAR_NS
 from wnsim.faults.timeline import Timeline
 
 __all__ = [

@@ -18,9 +18,9 @@ from pydantic import Field
 
 from wnsim.core.params import parameters
 from wnsim.core.streams import generator
-from wnsim.core.units import NS_PER_S
+from wnsim.core.units import FAR_NS, NS_PER_S
 from wnsim.faults.kinds import Node
-from wnsim.faults.spans import FAR_NS, Spans
+from wnsim.faults.spans import Spans
 
 Rate = Annotated[float, Field(ge=0, le=1e3)]
 _HEADER = ["t_s", "id", "event"]

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from wnsim.core.units import NS_PER_S, Floats, Ints, to_s
-from wnsim.faults.spans import FAR_NS, Spans
+from wnsim.core.units import FAR_NS, NS_PER_S, Floats, Ints, to_s
+from wnsim.faults.spans import Spans
 from wnsim.mobility.motion import Bools, Motion
 
 

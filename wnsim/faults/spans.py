@@ -7,11 +7,8 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from wnsim.core.units import Ints
+from wnsim.core.units import FAR_NS, Ints
 from wnsim.mobility.motion import Bools
-
-# Never: 292 years.
-FAR_NS = 2**63 - 1
 
 
 class Spans:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from wnsim.core.units import NS_PER_S, Floats, Ints, db_to_linear, dbm_to_w, to_ns, to_s
+from wnsim.core.units import FAR_NS, NS_PER_S, Floats, Ints, db_to_linear, dbm_to_w, to_ns, to_s
 from wnsim.faults.churn import Churn
 from wnsim.faults.extent import area, concerns, inside
 from wnsim.faults.kinds import Crash, Jamming, LinkOutage, StationFailure, Straggler
 from wnsim.faults.rows import Row, by_time
-from wnsim.faults.spans import FAR_NS, Spans
+from wnsim.faults.spans import Spans
 from wnsim.mobility.motion import Bools
 
 

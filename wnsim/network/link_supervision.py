@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wnsim.core.units import NS_PER_S, to_ns, to_s
+from wnsim.core.units import FAR_NS, NS_PER_S, to_ns, to_s
 from wnsim.mobility.motion import always_present
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
     from wnsim.network.air_options import Engine
     from wnsim.network.delivery import Delivery
     from wnsim.world import World
-
-# An instant that no simulation reaches: 292 years.
-FAR_NS = 2**63 - 1
 
 
 class LinkAvailability:

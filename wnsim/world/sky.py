@@ -15,11 +15,9 @@ from numpy.typing import NDArray
 
 from wnsim.channel.heights import Heights
 from wnsim.channel.satellite_links import Sight
-from wnsim.core.units import NS_PER_S, Floats, Ints
+from wnsim.core.units import FAR_NS, NS_PER_S, Floats, Ints
 from wnsim.mobility.orbits import Constellation, Ground
 
-# An instant that no simulation reaches: 292 years.
-FAR_NS = 2**63 - 1
 _STEP_S = 10.0
 _CHUNK_STEPS = 600
 _MOST_CHUNKS = 144
