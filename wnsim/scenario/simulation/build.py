@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from fl.tasks import Task
     from fl.tasks.arrays import ArrayTask
     from wnsim.channel.channel import Dark
+    from wnsim.contacts.plan import GivenPlan
     from wnsim.faults import Timeline
     from wnsim.mobility import Motion
     from wnsim.world.satellites import Satellites
@@ -55,16 +56,17 @@ def build_world(scenario: Scenario) -> World:
         )
     except ValueError as error:
         raise ScenarioError(f"mobility: {error}") from error
-    faults, inner = None, motion
+    faults, inner, stations = None, motion, scenario.base_stations
+    stations_m = np.empty((0, 2)) if stations is None else stations.sites_m(scenario.area_m)
+    given = scenario.contact_plan
     try:
-        measured = measured_links(scenario, motion.names)
+        plan = None if given is None else given.plan(motion.names, len(stations_m))
+        measured = measured_links(scenario, motion.names, plan)
     except ValueError as error:
-        section = "channel" if scenario.contact_plan is None else "contact_plan"
+        section = "channel" if given is None else "contact_plan"
         raise ScenarioError(f"{section}: {error}") from error
     if scenario.faults is not None:
-        sites = scenario.base_stations
-        places = 0 if sites is None else len(sites.sites_m(scenario.area_m))
-        names = [*motion.names, *(f"station-{number}" for number in range(places))]
+        names = [*motion.names, *(f"station-{number}" for number in range(len(stations_m)))]
         try:
             faults = scenario.faults.timeline(names, len(motion.names), scenario.seed_of("channel"))
         except ValueError as error:
@@ -76,8 +78,7 @@ def build_world(scenario: Scenario) -> World:
             )
         if faults.away:
             motion = Interrupted(motion, faults.away)
-    count, stations = len(motion.names), scenario.base_stations
-    stations_m = np.empty((0, 2)) if stations is None else stations.sites_m(scenario.area_m)
+    count = len(motion.names)
     antennas = [devices.antenna] * count + ([] if stations is None else stations.antennas())
     draws = [
         generator(scenario.seed_of("channel"), "indoor", device).random() for device in range(count)
@@ -127,23 +128,22 @@ def build_world(scenario: Scenario) -> World:
         phy.modem(radio.bandwidth_hz, models.subbands, 1_000_000)
     except ValueError as error:
         raise ScenarioError(f"channel: {error}") from error
+    counts = count, len(stations_m), 0 if sky is None else sky.count
     return World(
         motion=motion,
         channel=channel,
         phy=phy,
-        tx_power_w=dbm_to_w(_nodes(scenario, count, "tx_power_dbm")),
-        noise_figure_db=_nodes(scenario, count, "noise_figure_db"),
+        tx_power_w=dbm_to_w(_nodes(scenario, counts, "tx_power_dbm")),
+        noise_figure_db=_nodes(scenario, counts, "noise_figure_db"),
         flops_per_s=scenario.compute.rates(count, scenario.seed_of("mobility")),
         bandwidth_hz=radio.bandwidth_hz,
         stations_m=stations_m,
         faults=faults,
         heights=heights,
         station_height_m=math.nan if stations is None else stations.height_m,
-        propagation_delay=models.propagation_delay or scenario.contact_plan is not None,
+        propagation_delay=models.propagation_delay or plan is not None,
         sky=sky,
-        plan=None
-        if scenario.contact_plan is None
-        else scenario.contact_plan.plan(motion.names, len(stations_m)),
+        plan=plan,
     )
 
 
@@ -222,13 +222,16 @@ def antenna_heights(scenario: Scenario, motion: Motion) -> Heights:
     )
 
 
-def measured_links(scenario: Scenario, names: Sequence[str]) -> ReplayTable | None:
-    """Return the measured links of a scenario; None if there are none.
+def measured_links(
+    scenario: Scenario, names: Sequence[str], plan: GivenPlan | None = None
+) -> ReplayTable | None:
+    """Return the measured links of a scenario, or those of a contact plan; None without both.
 
     Parameters
     ----------
     scenario : the scenario
     names : names of its devices
+    plan : its contact plan, if it has been read
 
     Raises
     ------
@@ -238,21 +241,17 @@ def measured_links(scenario: Scenario, names: Sequence[str]) -> ReplayTable | No
     replay, sites = scenario.channel.replay, scenario.base_stations
     stations = 0 if sites is None else len(sites.sites_m(scenario.area_m))
     if scenario.contact_plan is not None:
-        return replay_table(scenario.contact_plan.plan(names, stations))
+        return replay_table(plan or scenario.contact_plan.plan(names, stations))
     return None if replay is None else replay.links(names, stations)
 
 
-def _nodes(scenario: Scenario, count: int, name: str) -> Floats:
+def _nodes(scenario: Scenario, counts: Sequence[int], name: str) -> Floats:
     """Return a value for all devices, then for all base stations and satellites."""
-    stations, satellites = scenario.base_stations, scenario.satellites
-    values = [float(getattr(scenario.devices, name))] * count
-    if stations is not None:
-        sites = stations.sites_m(scenario.area_m).shape[0]
-        values += [float(getattr(stations, name))] * sites
-    if satellites is not None:
-        orbiting = len(satellites.orbit.constellation().names)
-        values += [float(getattr(satellites, name))] * orbiting
-    return np.array(values)
+    kinds = scenario.devices, scenario.base_stations, scenario.satellites
+    return np.concatenate([
+        np.full(count, 0.0 if kind is None else getattr(kind, name), dtype=np.float64)
+        for kind, count in zip(kinds, counts, strict=True)
+    ])  # fmt: skip
 
 
 def check_tasks(scenario: Scenario) -> None:

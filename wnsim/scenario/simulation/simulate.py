@@ -259,7 +259,7 @@ def network_of(scenario: Scenario, world: World, folder: Path | None = None) -> 
                 radio.csi_delay_s,
                 engine=scenario.engine,
                 prediction=radio.csi_prediction,
-                replay=measured_links(scenario, world.motion.names),
+                replay=measured_links(scenario, world.motion.names, world.plan),
             ),
             scenario.seed_of("channel"),
             transport=scenario.transport,
