@@ -277,7 +277,7 @@ def test_parameters_and_bytes_are_those_counted_by_hand() -> None:
     lora = trainer(model="cnn", method=Lora(rank=3))
     factors = 3 * ((16 + 18) + (32 + 144) + (64 + 128) + (CLASSES + 64))
     assert lora.cost_model.size_bytes(True) == 32 + 2 * factors
-    assert lora.flops(0, first=False) == 8 * 4 * lora.model.flops_per_item[1]
+    assert lora.flops(0, 0) == 8 * 4 * lora.model.flops_per_item[1]
 
 
 def test_resnet8_has_seven_convolutions_and_two_projections() -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from fl.session.records import (
     ClassRow,
     ClusterRow,
+    DriftRow,
     EvaluationRow,
     ForgettingRow,
     MemberRow,
@@ -78,6 +79,7 @@ def tables() -> str:
         "rounds.csv": RoundRow, "evaluations.csv": EvaluationRow, "classes.csv": ClassRow,
         "clusters.csv": ClusterRow, "members.csv": MemberRow, "positions.csv": PositionRow,
         "faults.csv": Row,
+        "drifts.csv": DriftRow,
         "forgetting.csv": ForgettingRow,
         "queries.csv": QueryRow,
     }.items():  # fmt: skip

@@ -37,7 +37,7 @@ from .methods import (
 )
 from .networks import check_network, is_network, is_own_network
 from .objectives import Prox
-from .partitions import Dirichlet, Iid, OneTask, Shards
+from .partitions import Dirichlet, Drift, Iid, OneTask, Shards
 from .privacy import Privacy
 from .product_methods import FedSvd, Flora
 from .protocols import Asynchronous, Hierarchical, Server, Synchronous
@@ -305,6 +305,7 @@ class Learning:
     queries : devices that cannot train and ask others for answers; none by default
     protocol : synchronization of the devices
     partition : partition of the training examples over the devices
+    drift : change of the devices' data during the run; none by default
     bits_per_parameter : bits per transmitted trained parameter: 16, half precision; 8 or 4, a
         multiple of a scale per layer, with unbiased stochastic rounding
     weights : aggregation weight of an update: `equal` for all, or its device's number of `examples`
@@ -356,6 +357,7 @@ class Learning:
     queries: Queries | None = None
     protocol: Protocol = Field(default_factory=Synchronous)
     partition: Partition = Field(default_factory=OneTask)
+    drift: Drift | None = None
     bits_per_parameter: Literal[16, 8, 4] = 16
     weights: Literal["equal", "examples"] = "examples"
     robust: Robust | None = None
@@ -396,6 +398,14 @@ class Learning:
         check_network(self)
         if self.privacy is not None and isinstance(self.method, Centralised):
             raise ValueError("privacy is for what devices release, and method centralised has none")
+        if self.drift is not None and self.drift.rounds[-1] > self.rounds:
+            raise ValueError(
+                f"drift.rounds must be at most rounds, {self.rounds}, got {self.drift.rounds[-1]}"
+            )
+        if self.drift is not None and isinstance(self.method, Centralised):
+            raise ValueError(
+                "drift moves data between devices, and method centralised trains on all of them"
+            )
         if self.cluster_exchange is not None or self.inference is not None:
             check_sent_whole(self.method)
         more = self.cluster_exchange is not None or self.inference is not None

@@ -156,6 +156,9 @@ class SoLora:
     adaptive : whether a device sends only its active entries of largest magnitude, as many as its
         links carry before the deadline by the times of its last messages; an A of its own is sent
         whole at first contact
+    renew_below : for data that drift: share of the active entries, beyond those that coincide by
+        chance, that a device must select again on its new data; with fewer, it renews its mask, and
+        an A of its own with a B of zero, and sends them to all as at first contact; none: never
     """
 
     model: Literal["so-lora"] = "so-lora"
@@ -173,6 +176,7 @@ class SoLora:
     calibration_batches: Count = 4
     send_a: Literal["dense", "seed"] = "dense"
     adaptive: bool = False
+    renew_below: Share | None = None
 
     @property
     def has_common_mask(self) -> bool:
@@ -184,6 +188,13 @@ class SoLora:
             raise ValueError(
                 "mask common needs shared_a: true and allocation: uniform, since nothing of a "
                 f"device decides on it, got {str(self.shared_a).lower()} and {self.allocation}"
+            )
+        if self.renew_below is not None and (
+            self.has_common_mask or self.mask == "random" or self.a_init == "block-qr"
+        ):
+            raise ValueError(
+                "renew_below compares masks by data, and draws an A of its own anew, got mask "
+                f"{self.mask} of density {self.density or 1:g} and a_init {self.a_init}"
             )
         if self.density is not None and self.preset is not None:
             raise ValueError(

@@ -14,6 +14,33 @@ Spread = Annotated[float, Field(ge=0, le=5)]
 
 
 @parameters
+class Drift:
+    """Change of the data of devices: they train on the examples of others from some rounds on.
+
+    From each of these rounds on, device i has the examples that device i + `shift`, counted around,
+    had before. What was trained on before is not trained on any more; tests stay those of all
+    tasks, and a device's own tasks are those of its present examples.
+
+    Parameters
+    ----------
+    rounds : rounds at whose start the data change, ascending; 2 or later
+    shift : from how many devices further on the examples are
+    """
+
+    rounds: Annotated[tuple[Annotated[int, Field(ge=2, le=1_000_000)], ...], Field(min_length=1)]
+    shift: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+
+    def __post_init__(self) -> None:
+        if list(self.rounds) != sorted(set(self.rounds)):
+            shown = ", ".join(map(str, self.rounds))
+            raise ValueError(f"rounds of drift must be ascending and distinct, got {shown}")
+
+    def times(self, round_: int) -> int:
+        """Return how many times the data have changed up to the start of a round."""
+        return sum(each <= round_ for each in self.rounds)
+
+
+@parameters
 class OneTask:
     """One task per device, assigned cyclically; devices with the same task split its examples.
 

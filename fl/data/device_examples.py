@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
@@ -43,38 +44,55 @@ class Rows(Protocol):
 RowsT = TypeVar("RowsT", bound=Rows)
 
 
-class Examples(Generic[RowsT]):
-    """Training examples of all devices.
+class Holding(Generic[RowsT]):
+    """Training examples of all devices between two changes of their data.
 
     Parameters
     ----------
-    learning : batch size and numbers of steps
     rows : examples of each device
     task_of : numbers of each device's tasks
+
+    Attributes
+    ----------
+    rows, task_of : see above
+    digests : digest of each device's examples
+    """
+
+    def __init__(self, rows: Sequence[RowsT], task_of: Sequence[tuple[int, ...]]) -> None:
+        self.rows, self.task_of = rows, task_of
+        self.digests = [digest_of_tensors(each.tensors) for each in rows]
+
+
+class Examples(Generic[RowsT]):
+    """Training examples of all devices, in every round.
+
+    Parameters
+    ----------
+    learning : batch size, numbers of steps, and drift
+    holdings : what devices have at first, and after each drift
     seed : seed of numbers of steps and orders
     pooled : whether each device has the examples and the steps of all devices
 
     Attributes
     ----------
-    task_of : numbers of each device's tasks
-    rows : examples of each device
     steps : local steps of each device in a round
-    digests : digest of each device's examples
+    rows, task_of, digests : see `Holding`, before the first drift
     """
 
     def __init__(
         self,
         learning: Learning,
-        rows: Sequence[RowsT],
-        task_of: Sequence[tuple[int, ...]],
+        holdings: Sequence[Holding[RowsT]],
         seed: int,
         *,
         pooled: bool = False,
     ) -> None:
         self._batch_size = learning.batch_size
         self._seed = seed
-        self.rows, self.task_of = rows, task_of
-        self.digests = [digest_of_tensors(each.tensors) for each in rows]
+        self._drift, self._holdings = learning.drift, holdings
+        first = holdings[0]
+        self.rows, self.task_of, self.digests = first.rows, first.task_of, first.digests
+        rows = first.rows
         low, high = learning.step_range
         self.steps = [
             int(generator(seed, "local steps", device).integers(low, high + 1))
@@ -83,13 +101,21 @@ class Examples(Generic[RowsT]):
         if pooled:
             self.steps = [sum(self.steps)] * len(rows)
 
-    def count(self, device: int) -> int:
-        """Return the number of a device's examples."""
-        return len(self.rows[device])
+    def drifts(self, round_: int) -> int:
+        """Return how many times the data have changed up to the start of a round."""
+        return 0 if self._drift is None else self._drift.times(round_)
 
-    def width(self, device: int) -> int:
+    def during(self, round_: int) -> Holding[RowsT]:
+        """Return what devices have in a round; in round 0, before the first one."""
+        return self._holdings[self.drifts(round_)]
+
+    def count(self, device: int, round_: int = 0) -> int:
+        """Return the number of a device's examples in a round."""
+        return len(self.during(round_).rows[device])
+
+    def width(self, device: int, round_: int = 0) -> int:
         """Return the number of items of a device's examples, such as tokens of its rows."""
-        return self.rows[device].width
+        return self.during(round_).rows[device].width
 
     def training(self, device: int, round_: int) -> list[RowsT]:
         """Return the batches of a device's local steps in a round."""
@@ -97,7 +123,7 @@ class Examples(Generic[RowsT]):
 
     def batches(self, device: int, purpose: str, round_: int, count: int) -> list[RowsT]:
         """Return batches of a device's examples, shuffled in each pass over them."""
-        data = self.rows[device]
+        data = self.during(round_).rows[device]
         rng = generator(self._seed, purpose, device, round_)
         wanted = count * self._batch_size
         order: list[int] = []
@@ -121,7 +147,7 @@ def text_examples(
 
     Parameters
     ----------
-    learning : partition, batch size and numbers of steps
+    learning : partition, batch size, numbers of steps, and drift
     tasks : the tasks
     example_encoder : encoder of the examples as tokens
     devices : number of devices
@@ -130,17 +156,30 @@ def text_examples(
     pooled : whether each device has the examples, each once, and the steps of all devices
     """
     shares = partition(learning.partition, tasks, devices, seed)
-    task_of = [share.tasks for share in shares]
-    examples = [
-        flip_labels(share.examples) if flips_labels(device) else share.examples
-        for device, share in enumerate(shares)
-    ]
+
+    @functools.cache
+    def encoded(owner: int, flipped: bool) -> Encoded:
+        examples = shares[owner].examples
+        examples = flip_labels(examples) if flipped else examples
+        return encode_examples(examples, example_encoder, learning.max_length)
+
     if pooled:
+        examples = [
+            flip_labels(share.examples) if flips_labels(device) else share.examples
+            for device, share in enumerate(shares)
+        ]
         union = tuple(dict.fromkeys(example for each in examples for example in each))
-        examples = [union] * devices
-        task_of = [_union(task_of)] * devices
-    rows = [encode_examples(each, example_encoder, learning.max_length) for each in examples]
-    return Examples(learning, rows, task_of, seed, pooled=pooled)
+        rows = encode_examples(union, example_encoder, learning.max_length)
+        every = tuple(sorted({task for share in shares for task in share.tasks}))
+        return Examples(learning, [Holding([rows] * devices, [every] * devices)], seed, pooled=True)
+    holdings = [
+        Holding(
+            [encoded(owner, flips_labels(device)) for device, owner in enumerate(owners)],
+            [shares[owner].tasks for owner in owners],
+        )
+        for owners in _owners(learning, devices)
+    ]
+    return Examples(learning, holdings, seed)
 
 
 def array_examples(
@@ -156,20 +195,30 @@ def array_examples(
     groups = groups_of(learning.partition, task)
     shares: list[Share[int]] = partition(learning.partition, groups, devices, seed)
     every = Labelled.of(task.train)
-    rows = []
-    for device, share in enumerate(shares):
-        own = every.take(torch.tensor(share.examples, dtype=torch.int64))
-        if flips_labels(device):
-            own = Labelled(own.inputs, flip_classes(own.labels, task.classes))
-        rows.append(own)
+
+    @functools.cache
+    def labelled(owner: int, flipped: bool) -> Labelled:
+        own = every.take(torch.tensor(shares[owner].examples, dtype=torch.int64))
+        return Labelled(own.inputs, flip_classes(own.labels, task.classes)) if flipped else own
+
+    task_of = [(0,)] * devices
     if pooled:
+        rows = [labelled(device, flips_labels(device)) for device in range(devices)]
         union = Labelled(
             torch.cat([each.inputs for each in rows]), torch.cat([each.labels for each in rows])
         )
-        rows = [union] * devices
-    return Examples(learning, rows, [(0,)] * devices, seed, pooled=pooled)
+        return Examples(learning, [Holding([union] * devices, task_of)], seed, pooled=True)
+    holdings = [
+        Holding([labelled(owner, flips_labels(d)) for d, owner in enumerate(owners)], task_of)
+        for owners in _owners(learning, devices)
+    ]
+    return Examples(learning, holdings, seed)
 
 
-def _union(task_of: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """Return the numbers of all devices' tasks, ascending."""
-    return tuple(sorted({task for tasks in task_of for task in tasks}))
+def _owners(learning: Learning, devices: int) -> list[list[int]]:
+    """Return whose part of the partition each device has, at first and after each drift."""
+    drift = learning.drift
+    if drift is None:
+        return [list(range(devices))]
+    changes = range(len(drift.rounds) + 1)
+    return [[(device + drift.shift * n) % devices for device in range(devices)] for n in changes]

@@ -36,6 +36,8 @@ No method needs any of them; `Method` lists what every method has.
   round_)` returns what was planned as a number; sizes of messages and masks may depend on it.
 * `adapt(device, round_, share)` is called before a device sends, if `adapts` is true, with the
   share of its entries that its links carry before the deadline; `planned` returns it then.
+* `renews_below` is the share of a mask's entries, beyond chance, below which a device whose data
+  have changed renews its adapter (`calibrate`, and `initial` with another seed); None for never.
 * `pools_examples`: whether all devices train one adapter, on the examples of all of them.
 * `fixed_ranks` is the number of frozen ranks beside the trained ones (`Adapter.fixed_ranks`).
 * `objective(adapter, seed)` returns a term of a device's objective in a round (`LocalObjective`),
@@ -136,6 +138,12 @@ def stored_entries(method: Method, layers: Sequence[Layer], neighbors: int) -> i
 def pools_examples(method: Method) -> bool:
     """Return whether all devices train one adapter, on the examples of all of them."""
     return bool(getattr(method, "pools_examples", False))
+
+
+def renews_below(method: Method) -> float | None:
+    """Return the overlap of old and new masks below which adapters are renewed; None for never."""
+    least: float | None = getattr(method, "renews_below", None)
+    return least
 
 
 def trained_factors(method: Method, round_: int) -> Trained | None:

@@ -54,8 +54,8 @@ class Session:
 
     Attributes
     ----------
-    rounds, evaluations, classes, groups, memberships, forgettings, queries, corruptions : the
-        records; see `Recorder`
+    rounds, evaluations, classes, groups, memberships, drifts, forgettings, queries, corruptions :
+        the records; see `Recorder`
     askers : devices that do not train, but ask others
     states : current state of each device, None before its first round
     trained : state of each device after its last local steps, before aggregation
@@ -89,6 +89,7 @@ class Session:
         self.classes = self.recorder.classes
         self.groups = self.recorder.groups
         self.memberships = self.recorder.memberships
+        self.drifts = self.recorder.drifts
         self.forgettings = self.recorder.forgettings
         self.queries = self.recorder.queries
         self.corruptions = self.recorder.corruptions
@@ -127,6 +128,10 @@ class Session:
         self.acknowledged = {
             (source, target) for source, target in self.acknowledged if target != me
         }
+
+    def renewed(self, me: int) -> None:
+        """Take note that a device has another mask and A, which no other one has."""
+        self.acknowledged = {pair for pair in self.acknowledged if pair[0] != me}
 
     # Used by protocols.
 
@@ -207,9 +212,16 @@ class Session:
         self, me: int, number: int, start: LazyValue[State] | None
     ) -> tuple[Job[State], float]:
         """Return a device's state after its local steps, and their duration [s]."""
+        drifted = self.trainer.renew(me, number, start)
+        calibrations = int(self.states[me] is None)
+        if drifted is not None:
+            self.recorder.record_drift(number, me, drifted)
+            calibrations += drifted.calibrations
+            if drifted.renewed is not None:
+                start = drifted.renewed
+                self.renewed(me)
         trained = self.trainer.train(me, number, start)
-        first = self.states[me] is None
-        return trained, self.compute_time_s(me, self.trainer.flops(me, first))
+        return trained, self.compute_time_s(me, self.trainer.flops(me, calibrations))
 
     def send_update(
         self, me: int, targets: Sequence[int], number: int, trained: LazyValue[State]

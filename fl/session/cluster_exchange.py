@@ -58,6 +58,8 @@ class AdapterCache:
         self._updates: list[dict[Members, _ClusterUpdate]] = [{} for _ in range(session.devices)]
         # (device, other) pairs of which the device has the other's A and prompt centroid.
         self._has_a: set[tuple[int, int]] = set()
+        # (device, cluster) pairs of which the device has an update, but under an earlier mask.
+        self._old_mask: set[tuple[int, Members]] = set()
         self.sent_bytes = 0
 
     def of(self, device: int) -> dict[int, LazyValue[Update]]:
@@ -68,6 +70,16 @@ class AdapterCache:
         """Clear the cache of a device."""
         self._cached[me], self._updates[me] = {}, {}
         self._has_a = {(device, other) for device, other in self._has_a if device != me}
+
+    def renewed(self, me: int) -> None:
+        """Take note that a device has another mask, A and prompt centroid."""
+        self._has_a = {(device, other) for device, other in self._has_a if other != me}
+        self._old_mask |= {
+            (device, members)
+            for device, updates in enumerate(self._updates)
+            for members in updates
+            if me in members
+        }
 
     def delete(self, gone: Sequence[int]) -> None:
         """Discard the adapters of devices, and all cluster updates that contain them, everywhere.
@@ -90,7 +102,13 @@ class AdapterCache:
         self._cached[me] |= dict.fromkeys([me, *members], update)
 
     def exchange(
-        self, number: int, clusters: Sequence[Members], present: Sequence[int], source: str
+        self,
+        number: int,
+        clusters: Sequence[Members],
+        present: Sequence[int],
+        source: str,
+        *,
+        states_of: int | None = None,
     ) -> Steps:
         """Send the update of each cluster to the devices of the others.
 
@@ -100,12 +118,14 @@ class AdapterCache:
         clusters : devices of each cluster, which have aggregated with each other
         present : devices that are present
         source : sender of an update: `head` or `nearest`
+        states_of : round whose states are sent; None for this round
         """
         session = self._session
+        of_round = number if states_of is None else states_of
         for members in clusters:
             state = session.states[members[0]]
             if state is not None:
-                update = session.trainer.groups.cluster_update(members[0], number, state, members)
+                update = session.trainer.groups.cluster_update(members[0], of_round, state, members)
                 for member in members:
                     self._updates[member][members] = _ClusterUpdate(number, update)
         if source == "nearest":
@@ -133,6 +153,7 @@ class AdapterCache:
             if received is not payload.update and received.value().rejected:
                 continue
             self._updates[target][members] = _ClusterUpdate(round_, received)
+            self._old_mask.discard((target, members))
             self._cached[target] |= dict.fromkeys(members, received)
             self._has_a |= {(target, member) for member in members}
 
@@ -178,7 +199,8 @@ class AdapterCache:
                 (target, member) not in self._has_a and (member, target) not in session.acknowledged
                 for member in members
             )
-            includes_mask = members not in self._updates[target]
+            has_update = members in self._updates[target]
+            includes_mask = not has_update or (target, members) in self._old_mask
             size = session.trainer.cost_model.cluster_update_bytes(active, includes_mask, newcomers)
             by_size.setdefault(size, []).append(target)
         if session.learning.broadcast:

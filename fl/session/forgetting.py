@@ -65,7 +65,7 @@ class Forgetting:
         others = [device for device in range(session.devices) if device not in gone]
         before = self._tests(number, others)
         for me in others:
-            self._aggregate_without(me, gone)
+            self._aggregate_without(me, gone, number - 1)
         sent_before = self._cache.sent_bytes
         rest = [tuple(each for each in cluster if each not in gone) for cluster in clusters]
         changed = [
@@ -76,7 +76,9 @@ class Forgetting:
         self._cache.delete(gone)
         exchange = session.learning.cluster_exchange
         if exchange is not None and changed:
-            yield from self._cache.exchange(number, changed, present, exchange.source)
+            yield from self._cache.exchange(
+                number, changed, present, exchange.source, states_of=number - 1
+            )
         sent_bytes = self._cache.sent_bytes - sent_before
         after = self._tests(number, others)
         trainer, now_s = session.trainer, session.network.now_s
@@ -91,8 +93,8 @@ class Forgetting:
                     for device, one, other in zip(others, before, after, strict=True)
                 )  # fmt: skip
 
-    def _aggregate_without(self, me: int, gone: Sequence[int]) -> None:
-        """Aggregate the last updates of a device again, without those of deleted devices."""
+    def _aggregate_without(self, me: int, gone: Sequence[int], number: int) -> None:
+        """Aggregate the last updates of a device, of a round, without those of deleted devices."""
         session = self._session
         if me not in self._last or session.states[me] is None:
             return
@@ -105,7 +107,7 @@ class Forgetting:
         session.states[me] = state
         if session.learning.inference is not None:
             senders = [each.device for each in left]
-            self._cache.put_own(me, senders, session.trainer.groups.own_update(state))
+            self._cache.put_own(me, senders, session.trainer.groups.own_update(number, state))
 
     def _tests(self, number: int, devices: Sequence[int]) -> list[Evaluation]:
         """Return the current test results of devices."""

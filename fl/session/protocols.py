@@ -16,7 +16,7 @@ from ..engine.jobs import Job, LazyValue
 if TYPE_CHECKING:
     from ..aggregation.superposition import Superposition
     from ..trainer import Trainer
-    from ..trainer.state import Evaluation, State
+    from ..trainer.state import Drifted, Evaluation, State
     from ..updates.codec import Update
 
 
@@ -88,8 +88,8 @@ class SessionChannel(Protocol):
 class SessionGroups(Protocol):
     """Updates and statistics of groups of devices that aggregate with each other."""
 
-    def own_update(self, state: LazyValue[State]) -> LazyValue[Update]:
-        """Return the aggregated state of a device's own group, as an update."""
+    def own_update(self, round_: int, state: LazyValue[State]) -> LazyValue[Update]:
+        """Return the aggregated state of a device's own group after a round, as an update."""
 
     def cluster_update(
         self, head: int, round_: int, state: LazyValue[State], members: Sequence[int]
@@ -143,8 +143,8 @@ class SessionTrainer(Protocol):
     def groups(self) -> SessionGroups:
         """Updates and statistics of groups of devices."""
 
-    def flops(self, device: int, first: bool) -> float:
-        """Return the operations of a device's round, with calibration if it is the first [FLOP]."""
+    def flops(self, device: int, calibrations: int) -> float:
+        """Return the operations of a device's round with a number of calibrations [FLOP]."""
 
     def query(self, device: int, prompts: int) -> tuple[int, int, float]:
         """Return the sizes of a device's query and of its answer, and the operations in between.
@@ -199,6 +199,17 @@ class SessionTrainer(Protocol):
         round_, clients : the round, and its clients
         compute_s : (clients,) duration of their local steps [s]
         downlink_bps, uplink_bps : (clients,) rate of each on the whole band [bit/s]
+        """
+
+    def renew(self, device: int, round_: int, start: LazyValue[State] | None) -> Drifted | None:
+        """Give a device the examples of a round, and return what this changes; None for nothing.
+
+        It is called before `train`, in each round.
+
+        Parameters
+        ----------
+        device, round_ : device and round
+        start : state before the local steps; None before the first round
         """
 
     def train(self, device: int, round_: int, start: LazyValue[State] | None) -> Job[State]:

@@ -64,7 +64,7 @@ class QuadraticGroups:
     def __init__(self, devices: int) -> None:
         self._devices = devices
 
-    def own_update(self, state: Number) -> Number:
+    def own_update(self, round_: int, state: Number) -> Number:
         """Return the state."""
         return state
 
@@ -116,7 +116,7 @@ class QuadraticTrainer:
         self.channel = QuadraticChannel()
         self.groups = QuadraticGroups(len(targets))
 
-    def flops(self, device: int, first: bool) -> float:
+    def flops(self, device: int, calibrations: int) -> float:
         """Return 1."""
         return 1.0
 
@@ -154,6 +154,9 @@ class QuadraticTrainer:
         uplink_bps: Floats,
     ) -> None:
         """Do nothing."""
+
+    def renew(self, device: int, round_: int, start: Number | None) -> None:
+        """Do nothing: the data stay as they are."""
 
     def train(self, device: int, round_: int, start: Number | None) -> Number:
         """Return the state after one gradient step; the first start is 0."""

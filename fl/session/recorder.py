@@ -18,6 +18,7 @@ from .records import (
     ClassRow,
     ClusterRow,
     CorruptionRow,
+    DriftRow,
     EvaluationRow,
     ForgettingRow,
     MemberRow,
@@ -27,7 +28,7 @@ from .records import (
 
 if TYPE_CHECKING:
     from ..engine.jobs import Job, LazyValue
-    from ..trainer.state import Evaluation, State
+    from ..trainer.state import Drifted, Evaluation, State
     from ..updates.codec import Update
     from .protocols import SessionTrainer
     from .received_update import ReceivedUpdate
@@ -43,8 +44,8 @@ class Recorder:
 
     Attributes
     ----------
-    rounds, evaluations, classes, groups, memberships, forgettings, queries, corruptions : the
-        records
+    rounds, evaluations, classes, groups, memberships, drifts, forgettings, queries, corruptions :
+        the records
     """
 
     def __init__(self, network: Network, trainer: SessionTrainer) -> None:
@@ -55,6 +56,7 @@ class Recorder:
         self.classes = network.records.journal(ClassRow)
         self.groups = network.records.journal(ClusterRow)
         self.memberships = network.records.journal(MemberRow)
+        self.drifts = network.records.journal(DriftRow)
         self.forgettings = network.records.journal(ForgettingRow)
         self.queries = network.records.journal(QueryRow)
         self.corruptions = network.records.journal(CorruptionRow)
@@ -88,6 +90,16 @@ class Recorder:
             _mean(ages_s), math.nan, self._trainer.epsilon(device),
         )  # fmt: skip
         self._open_rounds.append((row, trained))
+
+    def record_drift(self, number: int, device: int, drifted: Drifted) -> None:
+        """Record that a device begins a round with other data."""
+        tasks = [self._trainer.tasks[task].name for task in self._trainer.task_of[device]]
+        self.drifts.append(
+            DriftRow(
+                number, self._network.now_s, device, "+".join(tasks), drifted.overlap,
+                drifted.renewed is not None,
+            )
+        )  # fmt: skip
 
     def record_corruption(self, source: int, target: int, update: LazyValue[Update]) -> None:
         """Record an update that arrives with bit errors now."""

@@ -159,6 +159,28 @@ class MemberRow:
 
 
 @dataclass(frozen=True, slots=True)
+class DriftRow:
+    """Device that begins a round with other data: a row of `drifts.csv`.
+
+    Parameters
+    ----------
+    round, time_s : the round, and its start on the device [s]
+    device : the device
+    task : what it trains on from now on; several tasks are joined by +
+    overlap : share of its active entries, beyond chance, that the new data select too; NaN if its
+        method does not compare them
+    renewed : whether it has renewed its mask, and an A of its own
+    """
+
+    round: int
+    time_s: float
+    device: int
+    task: str
+    overlap: float
+    renewed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ForgettingRow:
     """Deletion of a device that has left by another one: a row of `forgetting.csv`.
 

@@ -198,7 +198,9 @@ class ServerSession(AggregatorSession):
         """Return the reports that devices send on the air, and the devices whose reports arrive."""
         known = self.network.snapshot()
         compute_s = [
-            known.compute_time_s(device, self.trainer.flops(device, self.states[device] is None))
+            known.compute_time_s(
+                device, self.trainer.flops(device, int(self.states[device] is None))
+            )
             for device in range(self.devices)
         ]
         values = known.uplink_bps, known.downlink_bps, np.array(compute_s), known.battery

@@ -80,6 +80,11 @@ class SynchronousSession(Session):
         if self._forgetting is not None:
             self._forgetting.discard(me)
 
+    def renewed(self, me: int) -> None:
+        """Take note that a device has another mask and A, which no other one has."""
+        super().renewed(me)
+        self._cache.renewed(me)
+
     def run(self) -> Steps:
         """Run all rounds."""
         yield from self.run_rounds(self._round)
@@ -138,7 +143,7 @@ class SynchronousSession(Session):
         if self._forgetting is not None:
             self._forgetting.note(me, trained, received)
         if self.learning.inference is not None:
-            self._cache.put_own(me, senders, self.trainer.groups.own_update(state))
+            self._cache.put_own(me, senders, self.trainer.groups.own_update(this.number, state))
         times_s = (this.start_s, this.trained_s[me])
         sent, staleness = (len(neighbors), size), [0] * len(received)
         self.record_round(this.number, me, trained, times_s, sent, received, staleness)

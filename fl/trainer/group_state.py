@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from ..engine.streams import key
 from ..mixture.experts import Expert
 from ..mixture.features import prompt_embedding
 from ..updates.codec import Update
+from .calibrations import Calibrations
 from .state import Calibration, State
 
 if TYPE_CHECKING:
@@ -31,32 +31,40 @@ class GroupState:
 
     Parameters
     ----------
-    calibrated : returns the calibration of a device
+    calibrations : calibrations of the devices
     channel : channel of the updates
-    task_of : numbers of each device's tasks
+    tasks_in : returns the numbers of a device's tasks in a round
+    devices : number of devices
     seed : seed of the random projection of prompt embeddings
     """
 
     def __init__(
         self,
-        calibrated: Callable[[int], LazyValue[Calibration]],
+        calibrations: Calibrations,
         channel: UpdateChannel,
-        task_of: Sequence[tuple[int, ...]],
+        tasks_in: Callable[[int, int], tuple[int, ...]],
+        devices: int,
         seed: int,
     ) -> None:
-        self._calibrated = calibrated
+        self._calibrations = calibrations
         self._channel = channel
-        self._task_of = task_of
+        self._tasks_in, self._devices = tasks_in, devices
         self._seed = seed
+        self._densities: tuple[int, tuple[Floats, Floats]] | None = None
 
-    def own_update(self, state: LazyValue[State]) -> LazyValue[Update]:
-        """Return the aggregated state of a device's own group, as an update in full precision."""
+    def own_update(self, round_: int, state: LazyValue[State]) -> LazyValue[Update]:
+        """Return the aggregated state of a device's own group, as an update in full precision.
+
+        Parameters
+        ----------
+        round_, state : the round, and the state after it
+        """
 
         def make() -> Update:
             adapter = state.value().adapter
-            return Update(0, 0, adapter.b, a=adapter.a if adapter.train_a else None)
+            return Update(0, round_, adapter.b, a=adapter.a if adapter.train_a else None)
 
-        return DerivedValue(digest("own update", state.key), (state,), make)
+        return DerivedValue(digest("own update", state.key, round_), (state,), make)
 
     def cluster_update(
         self, head: int, round_: int, state: LazyValue[State], members: Sequence[int]
@@ -70,10 +78,10 @@ class GroupState:
         state : aggregated state of the cluster
         members : devices of the cluster
         """
-        calibrated = [self._calibrated(member) for member in members]
+        calibrated = [self._calibrations.of(member) for member in members]
 
         def make() -> Update:
-            adapter, union = state.value().adapter, self._union(members)
+            adapter, union = state.value().adapter, _union(calibrated)
             a = adapter.a if adapter.train_a else None
             honest = Update(head, round_, adapter.b, union, a, None, union is not None)
             return self._channel.sent(honest)
@@ -84,25 +92,27 @@ class GroupState:
         )  # fmt: skip
         return DerivedValue(name, (state, *calibrated), make)
 
-    @functools.cache  # noqa: B019  (it lives as long as its run, and masks never change)
     def densities(self) -> tuple[Floats, Floats]:
         """Return (devices, layers) shares of active entries of B, and (layers,) numbers of entries.
 
         Devices that have not been calibrated are calibrated now.
         """
-        adapters = [self._adapter(device) for device in range(len(self._task_of))]
+        if self._densities is not None and self._densities[0] == self._calibrations.renewals:
+            return self._densities[1]
+        adapters = [self._adapter(device) for device in range(self._devices)]
         sizes = np.array([b.numel() for b in adapters[0].b], dtype=np.float64)
         shares = np.ones((len(adapters), len(sizes)))
         for device, adapter in enumerate(adapters):
             if adapter.mask is not None:
                 shares[device] = [float(mask.float().mean()) for mask in adapter.mask]
+        self._densities = self._calibrations.renewals, (shares, sizes)
         return shares, sizes
 
     def prompt_embeddings(self) -> Floats:
         """Return the embedding of each device's prompts, (devices, embedding), computed now."""
         seed = key(self._seed, "sketch")
         centroids = [
-            self._calibrated(device).value().centroid or () for device in range(len(self._task_of))
+            self._calibrations.of(device).value().centroid or () for device in range(self._devices)
         ]
         return np.array(
             [prompt_embedding(centroid, seed).numpy() for centroid in centroids], dtype=np.float64
@@ -110,7 +120,7 @@ class GroupState:
 
     def active_share(self, members: Sequence[int]) -> float:
         """Return the share of the entries of B that are active on at least one device."""
-        union = self._union(members)
+        union = _union([self._calibrations.of(member) for member in members])
         if union is None:
             return 1.0
         return sum(int(mask.sum()) for mask in union) / sum(mask.numel() for mask in union)
@@ -152,27 +162,35 @@ class GroupState:
 
     def expert(self, device: int, update: LazyValue[Update]) -> LazyValue[Expert]:
         """Return the expert of a device: its A, and the B of its cluster's update."""
-        calibrated = self._calibrated(device)
+        calibrations, tasks_in = self._calibrations, self._tasks_in
+        rounds = calibrations.rounds(device)
 
         def make() -> Expert:
-            received, own = update.value(), calibrated.value()
+            received = update.value()
+            own = calibrations.at(device, received.round).value()
             centroid = own.centroid or ()
             a = own.adapter.written_a() if received.a is None else received.a
-            return Expert(a, received.b, own.adapter.scale, centroid, self._task_of[device])
+            return Expert(
+                a, received.b, own.adapter.scale, centroid, tasks_in(device, received.round)
+            )
 
-        name = digest("expert", update.key, calibrated.key)
-        return DerivedValue(name, (update, calibrated), make)
-
-    def _union(self, members: Sequence[int]) -> tuple[torch.Tensor, ...] | None:
-        """Return the union of the members' masks per layer; None if one has no mask."""
-        masks = [self._adapter(member).mask for member in members]
-        found = [mask for mask in masks if mask is not None]
-        if len(found) < len(masks):
-            return None
-        return tuple(torch.stack(of_layer).any(0) for of_layer in zip(*found, strict=True))
+        calibrated = [calibrations.at(device, each) for each in rounds]
+        name = digest("expert", update.key, [each.key for each in calibrated])
+        return DerivedValue(name, (update, *calibrated), make)
 
     def _adapter(self, device: int) -> Adapter:
-        return self._calibrated(device).value().adapter
+        return self._calibrations.of(device).value().adapter
+
+
+def _union(
+    calibrated: Sequence[LazyValue[Calibration]],
+) -> tuple[torch.Tensor, ...] | None:
+    """Return the union of masks per layer; None if a device has no mask."""
+    masks = [each.value().adapter.mask for each in calibrated]
+    found = [mask for mask in masks if mask is not None]
+    if len(found) < len(masks):
+        return None
+    return tuple(torch.stack(of_layer).any(0) for of_layer in zip(*found, strict=True))
 
 
 def _of_equal_ranks(

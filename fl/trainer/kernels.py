@@ -79,9 +79,15 @@ class Kernels:
             # Refused at once if it does not fit.
             self.initial_adapter(0)
 
-    def initial_adapter(self, device: int) -> Adapter:
-        """Return the initial adapter of a device; one object if it is common to all devices."""
-        return self._initial(0 if self._method.shares_a else device)
+    def initial_adapter(self, device: int, round_: int = 0) -> Adapter:
+        """Return the initial adapter of a device; one object if it is common to all devices.
+
+        Parameters
+        ----------
+        device : the device
+        round_ : 0, or the round in which its adapter is renewed, with another A of its own
+        """
+        return self._initial(0, 0) if self._method.shares_a else self._initial(device, round_)
 
     def split(self, jobs: Sequence[Job[Any]]) -> list[tuple[Job[Any], ...]]:
         """Split independent jobs into micro-batches."""
@@ -108,9 +114,10 @@ class Kernels:
         ]
 
     @functools.cache  # noqa: B019  (a trainer lives as long as its run)
-    def _initial(self, device: int) -> Adapter:
+    def _initial(self, device: int, round_: int) -> Adapter:
         """Return the drawn initial adapter of a device, or the one of the configuration."""
-        drawn = self._method.initial(self._model.layers, self._seed, device, self._devices)
+        seed = key(self._seed, "renewed", round_) if round_ else self._seed
+        drawn = self._method.initial(self._model.layers, seed, device, self._devices)
         if self._learning.initial_adapter is None:
             return fitted(self._method, self._model, drawn)
         folder = Path(self._learning.initial_adapter)
@@ -130,7 +137,7 @@ class Kernels:
     def _size(self, job: Job[Any]) -> JobSize:
         if job.kind != TRAINING:
             return JobSize(1, 1, 1)
-        width = self._examples.width(job.device)
+        width = self._examples.width(job.device, job.round)
         return JobSize(width, self._learning.batch_size, self._examples.steps[job.device])
 
     def _fits(self, kind: str, jobs: int, size: JobSize) -> bool:
@@ -148,17 +155,18 @@ class Kernels:
         return Outcome(_scalars(found) | {"routing": routing, "expert_usage_entropy": load}, {})
 
     def _calibrate(self, job: Job[Any]) -> Outcome:
-        count = self._method.calibration[1]
+        count, rows = self._method.calibration[1], self._examples.during(job.round).rows[job.device]
+        again = [job.round] if job.round else []
         calibrated = self._method.calibrate(
             self._model,
-            job.dependencies[0].value().adapter,
-            self._examples.rows[job.device],
-            self._examples.batches(job.device, "calibration", 0, count),
-            key(self._seed, "calibration", job.device),
+            job.dependencies[0].value(),
+            rows,
+            self._examples.batches(job.device, "calibration", job.round, count),
+            key(self._seed, "calibration", job.device, *again),
         )
         tensors = {f"mask.{i}": mask for i, mask in enumerate(calibrated.mask or ())}
         if self.profiles_prompts:
-            means = self._workload.centroid(job.device)
+            means = self._workload.centroid(rows)
             tensors |= {f"centroid.{i}": mean for i, mean in enumerate(means)}
         return Outcome({}, tensors)
 

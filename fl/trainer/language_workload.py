@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..adapters import Adapter
     from ..config import Learning
     from ..engine.batching import JobSize
+    from ..models.language_model import Encoded
     from ..tasks import Task
 
 CENTROID_PROMPTS = 64
@@ -103,9 +104,9 @@ class LanguageWorkload:
         """Return the estimated memory of local steps beyond the model [byte]."""
         return self._memory.peak_bytes(size.width * size.rows, jobs, rank, training=True)
 
-    def centroid(self, device: int) -> tuple[torch.Tensor, ...]:
-        """Return the prompt centroid of a device, per layer (inputs,)."""
-        return tuple(centroid(self.model, self.examples.rows[device], CENTROID_PROMPTS))
+    def centroid(self, rows: Encoded) -> tuple[torch.Tensor, ...]:
+        """Return the prompt centroid of a device's examples, per layer (inputs,)."""
+        return tuple(centroid(self.model, rows, CENTROID_PROMPTS))
 
     def query_bytes(self, device: int, prompts: int) -> tuple[int, int, int]:
         """Return the sizes of a device's prompts and of their answers, and their number."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..adapters import Adapter
     from ..config import Learning
     from ..engine.batching import JobSize
+    from ..models.nets.labelled import Labelled
     from ..tasks.arrays import ArrayTask
 
 _SUSTAINED_SHARE = 0.1
@@ -83,7 +84,7 @@ class NetworkWorkload:
         weights = jobs * self.model.parameter_count
         return _FLOAT_BYTES * (activations + jobs * entries * _PER_ENTRY + weights)
 
-    def centroid(self, device: int) -> NoReturn:
+    def centroid(self, rows: Labelled) -> NoReturn:
         """Raise RuntimeError: arrays are no prompts, and the configuration refuses what asks."""
         raise RuntimeError("networks have no prompt centroids")
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ..adapters import Adapter
     from ..adapters.flat_parameters import Trained
+    from ..engine.jobs import LazyValue
 
     Tensors = Mapping[str, torch.Tensor]
 
@@ -66,6 +67,23 @@ class Calibration:
 
     adapter: Adapter
     centroid: tuple[torch.Tensor, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drifted:
+    """What new data change on a device.
+
+    Parameters
+    ----------
+    overlap : share of the active entries, beyond chance, that the new data select too; NaN if they
+        were not compared
+    renewed : state with another mask, and another A if it is the device's own; None if it stays
+    calibrations : number of calibrations that this takes
+    """
+
+    overlap: float = math.nan
+    renewed: LazyValue[State] | None = None
+    calibrations: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,22 +45,25 @@ from ..methods.extensions import (
     planned,
     plans,
     pools_examples,
+    renews_below,
     start_run,
     tailored,
     tailors,
 )
 from ..methods.frozen_a.adaptive import best_size
+from ..methods.frozen_a.masks import mask_overlap
 from ..methods.frozen_a.projections import overlaps
 from ..methods.user_updates import OwnUpdates, is_user_defined
 from ..training.privacy import epsilon_of
 from ..updates.channel import UpdateChannel
 from ..updates.codec import HEADER_BYTES, Update, distance
+from .calibrations import Calibrations
 from .cost_model import CostModel
 from .group_state import GroupState
 from .kernels import CALIBRATION, MIXTURE, TEST, TRAINING, Kernels
 from .language_workload import CENTROID_PROMPTS, LanguageWorkload
 from .network_workload import NetworkWorkload
-from .state import Calibration, Evaluation, State, from_parts, numbered
+from .state import Calibration, Drifted, Evaluation, State, from_parts, numbered
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -89,7 +92,7 @@ class Trainer:
 
     Attributes
     ----------
-    tasks, task_of : the tasks, and the numbers of each device's training tasks
+    tasks, task_of : the tasks, and the numbers of those on which each device trains now
     examples : training examples of each device
     method, model : method, and adapted model or network
     cost_model : sizes of messages, and operations of steps
@@ -126,7 +129,11 @@ class Trainer:
             faults.flips_labels, pooled=pools_examples(self.method),
         )  # fmt: skip
         self.model, self.examples = self._workload.model, self._workload.examples
-        self.task_of = self.examples.task_of
+        self.task_of = list(self.examples.task_of)
+        self._calibrations = Calibrations(devices, self._calibrated)
+        # The last round of each device, which tells its examples, and that of its last calibration
+        # or comparison with it.
+        self._rounds, self._compared = [0] * devices, [0] * devices
         ranks_of_layers = self.method.ranks(self.model.layers)
         self._devices = devices
         for layer, rank in zip(self.model.layers, ranks_of_layers, strict=True):
@@ -155,7 +162,13 @@ class Trainer:
         self._aggregation = Aggregation(self.method, learning.robust, with_a=with_a)
         self._releases = [0] * devices
         self._kernels = Kernels(learning, self._workload, self.method, devices, seed)
-        self.groups = GroupState(self._calibrated, self.channel, self.task_of, seed)
+        self.groups = GroupState(
+            self._calibrations,
+            self.channel,
+            lambda device, round_: self.examples.during(round_).task_of[device],
+            devices,
+            seed,
+        )
         self._start_digest = digest_of_start(learning.initial_adapter)
         self._tests_digest = self._workload.tests_digest
         self._settings_digest = digest(
@@ -180,18 +193,25 @@ class Trainer:
         """Dtype of the frozen weights, such as `bfloat16`."""
         return self._workload.precision
 
-    def flops(self, device: int, first: bool) -> float:
-        """Return the operations of a device's round, with calibration if it is the first [FLOP]."""
-        learning = self._learning
-        batch, length = self.cost_model.tokens(learning.batch_size, self.examples.width(device))
+    def flops(self, device: int, calibrations: int) -> float:
+        """Return the operations of a device's round [FLOP].
+
+        Parameters
+        ----------
+        device : the device
+        calibrations : number of calibrations in the round: 1 in its first one
+        """
+        learning, round_ = self._learning, self._rounds[device]
+        width = self.examples.width(device, round_)
+        batch, length = self.cost_model.tokens(learning.batch_size, width)
         total = self.cost_model.training_flops(self.examples.steps[device] * batch * length)
-        if first:
+        if calibrations:
             prompts, batches = self.method.calibration
             if self._kernels.profiles_prompts:
                 prompts = max(prompts, CENTROID_PROMPTS)
-            prompts = min(prompts, self.examples.count(device))
-            total += self.cost_model.forward_flops(prompts * length)
-            total += self.cost_model.training_flops(batches * batch * length)
+            prompts = min(prompts, self.examples.count(device, round_))
+            total += calibrations * self.cost_model.forward_flops(prompts * length)
+            total += calibrations * self.cost_model.training_flops(batches * batch * length)
         return total
 
     def query(self, device: int, prompts: int) -> tuple[int, int, float]:
@@ -234,7 +254,9 @@ class Trainer:
 
     def weight(self, device: int) -> float:
         """Return the aggregation weight of a device's update."""
-        return float(self.examples.count(device)) if self._learning.weights == "examples" else 1.0
+        if self._learning.weights == "equal":
+            return 1.0
+        return float(self.examples.count(device, self._rounds[device]))
 
     @property
     def adapts(self) -> bool:
@@ -275,6 +297,33 @@ class Trainer:
             up_s = bits * cost.size_bytes(False) / uplink_bps
         plan(self.method, round_, clients, compute_s, down_s, up_s)
 
+    def renew(self, device: int, round_: int, start: LazyValue[State] | None) -> Drifted | None:
+        """Give a device the examples of a round, and return what this changes."""
+        last, self._rounds[device] = self._rounds[device], round_
+        self.task_of[device] = self.examples.during(round_).task_of[device]
+        least, drifts = renews_below(self.method), self.examples.drifts
+        if least is None or start is None or drifts(round_) == drifts(self._compared[device]):
+            return Drifted() if drifts(round_) > drifts(last) else None
+        self._compared[device] = round_
+        current = self._calibrations.of(device)
+        # With its present A, what would be selected now.
+        selected = self._selected(device, round_, self._base_adapter(device))
+        masks = [each.value().adapter.mask or () for each in (current, selected)]
+        overlap = mask_overlap(*masks)
+        if overlap >= least:
+            return Drifted(overlap, calibrations=1)
+        self._calibrations.renew(device, round_)
+        renewed, old = self._calibrations.of(device), start
+
+        def make() -> State:
+            adapter = renewed.value().adapter
+            if self.method.shares_a:
+                adapter = replace(adapter, b=old.value().adapter.b)
+            return State(adapter)
+
+        name = digest("renewed", old.key, renewed.key)
+        return Drifted(overlap, DerivedValue(name, (old, renewed), make), calibrations=2)
+
     def train(self, device: int, round_: int, start: LazyValue[State] | None) -> Job[State]:
         """Return a device's state after the local steps of a round.
 
@@ -290,7 +339,8 @@ class Trainer:
         initial = self._base_adapter(device)
         begin = self._initial_state(device) if start is None else start
         name = digest(
-            TRAINING, begin.key, initial.key, self.examples.digests[device], self._settings_digest,
+            TRAINING, begin.key, initial.key, self.examples.during(round_).digests[device],
+            self._settings_digest,
             [self._seed, device, round_, self.examples.steps[device], *self._other_seed],
             *planned(self.method, device, round_),
         )  # fmt: skip
@@ -620,42 +670,60 @@ class Trainer:
         robust = self._learning.robust
         return [] if robust is None else [asdict(robust)]
 
-    @functools.cache  # noqa: B019
     def _base_adapter(self, device: int) -> LazyValue[Adapter]:
-        """Return a device's calibrated adapter before its first round."""
-        calibrated = self._calibrated(device)
+        """Return a device's calibrated adapter before its first round, or before it was renewed."""
+        return self._adapter_of(self._calibrations.of(device))
+
+    @functools.cache  # noqa: B019
+    def _adapter_of(self, calibrated: LazyValue[Calibration]) -> LazyValue[Adapter]:
+        """Return the adapter of a calibration."""
         name = digest("base adapter", calibrated.key)
         return DerivedValue(name, (calibrated,), lambda: calibrated.value().adapter)
 
     @functools.cache  # noqa: B019
-    def _calibrated(self, device: int) -> LazyValue[Calibration]:
-        """Return a device's calibration on its own data; without one, its initial adapter."""
+    def _calibrated(self, device: int, round_: int) -> LazyValue[Calibration]:
+        """Return a device's calibration on its own data; without one, its initial adapter.
+
+        Parameters
+        ----------
+        device : the device
+        round_ : 0, or the round before which the adapter is renewed
+        """
         own = 0 if self.method.shares_a else device
         name = digest(
-            "initial", self._seed, own, self._devices, self._settings_digest, self._start_digest
+            "initial", self._seed, own, self._devices, self._settings_digest, self._start_digest,
+            *([round_] if round_ else []),
+        )  # fmt: skip
+        initial = DerivedValue(name, (), lambda: self._kernels.initial_adapter(device, round_))
+        if any(self.method.calibration) or self._kernels.profiles_prompts:
+            return self._selected(device, round_, initial)
+        return DerivedValue(
+            digest("calibration", name), (initial,), lambda: Calibration(initial.value())
         )
-        initial = DerivedValue(name, (), lambda: Calibration(self._kernels.initial_adapter(device)))
-        profiles_prompts = self._kernels.profiles_prompts
-        if not any(self.method.calibration) and not profiles_prompts:
-            return initial
+
+    def _selected(self, device: int, round_: int, adapter: LazyValue[Adapter]) -> Job[Calibration]:
+        """Return a calibration on what a device has in a round, with the A of an adapter."""
+        again = [round_] if round_ else []
         name = digest(
-            CALIBRATION, name, self.examples.digests[device], self._seed, device, profiles_prompts,
-            *self._other_seed,
+            CALIBRATION, adapter.key, self.examples.during(round_).digests[device], self._seed,
+            device, self._kernels.profiles_prompts, *self._other_seed, *again,
         )  # fmt: skip
 
         def read(_: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Calibration:
             mask, centroid = numbered(tensors, "mask"), numbered(tensors, "centroid")
-            adapter = replace(self._kernels.initial_adapter(device), mask=mask or None)
-            return Calibration(adapter, centroid or None)
+            return Calibration(replace(adapter.value(), mask=mask or None), centroid or None)
 
         return self.executor.submit(
-            Job(self.executor, CALIBRATION, name, (initial,), device, 0, read)
+            Job(self.executor, CALIBRATION, name, (adapter,), device, round_, read)
         )
 
-    @functools.cache  # noqa: B019
     def _initial_state(self, device: int) -> LazyValue[State]:
         """Return a device's state before its first round."""
-        adapter = self._base_adapter(device)
+        return self._state_of(self._base_adapter(device))
+
+    @functools.cache  # noqa: B019
+    def _state_of(self, adapter: LazyValue[Adapter]) -> LazyValue[State]:
+        """Return the state that begins with an adapter."""
         return DerivedValue(
             digest("initial state", adapter.key), (adapter,), lambda: State(adapter.value())
         )

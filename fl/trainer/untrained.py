@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..aggregation.superposition import Superposition
     from ..session.protocols import SessionTrainer
     from ..updates.codec import Update
-    from .state import State
+    from .state import Drifted, State
     from .trainer import Trainer
 
 _MOST_FLOP = {"cpu": 1e12, "cuda": 1e15}
@@ -60,9 +60,9 @@ class UntrainedTrainer:
         """Whether masks or prompts are assumed in place of calibrated."""
         return self.groups.assumes
 
-    def flops(self, device: int, first: bool) -> float:
-        """Return the operations of a device's round, with calibration if it is the first [FLOP]."""
-        return self._trainer.flops(device, first)
+    def flops(self, device: int, calibrations: int) -> float:
+        """Return the operations of a device's round with a number of calibrations [FLOP]."""
+        return self._trainer.flops(device, calibrations)
 
     def query(self, device: int, prompts: int) -> tuple[int, int, float]:
         """Return the sizes of a device's query and of its answer, and the operations in between."""
@@ -100,6 +100,10 @@ class UntrainedTrainer:
     ) -> None:
         """Let the method plan a round: sizes may depend on it."""
         self._trainer.plan(round_, clients, compute_s, downlink_bps, uplink_bps)
+
+    def renew(self, device: int, round_: int, start: LazyValue[State] | None) -> Drifted | None:
+        """Return None: a forecast does not look at data that change."""
+        return None
 
     def train(self, device: int, round_: int, start: LazyValue[State] | None) -> Job[State]:
         """Return a job that is never computed."""
@@ -242,7 +246,7 @@ class _UntrainedGroups:
         self._trainer, self._calibrates = trainer, calibrates
         self.assumes = False
 
-    def own_update(self, state: LazyValue[State]) -> LazyValue[Update]:
+    def own_update(self, round_: int, state: LazyValue[State]) -> LazyValue[Update]:
         """Return an update without values."""
         return _nothing()
 

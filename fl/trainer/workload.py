@@ -73,8 +73,8 @@ class Workload(Protocol):
         rank : largest rank of an adapter
         """
 
-    def centroid(self, device: int) -> tuple[torch.Tensor, ...]:
-        """Return the prompt centroid of a device, per layer (inputs,)."""
+    def centroid(self, rows: Any) -> tuple[torch.Tensor, ...]:
+        """Return the prompt centroid of a device's examples, per layer (inputs,)."""
 
     def query_bytes(self, device: int, prompts: int) -> tuple[int, int, int]:
         """Return the sizes of a device's prompts and of their answers [byte], and their number.

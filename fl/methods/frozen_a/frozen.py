@@ -58,6 +58,7 @@ class Settings:
     ratio : parameters of a message over those of both factors, in place of a density
     aggregation : devices over which an entry is averaged
     send_a : encoding of a device's own A at first contact
+    renew_below : overlap of masks below which changed data renew an adapter; None for never
     """
 
     rank: int
@@ -73,6 +74,7 @@ class Settings:
     batches: int = 0
     aggregation: Literal["active", "mean"] = "mean"
     send_a: Literal["dense", "seed"] = "dense"
+    renew_below: float | None = None
 
 
 def settings_of(config: FfaLora | LoriD | LoriS | FullFt | SoLora) -> Settings:
@@ -107,6 +109,7 @@ def settings_of(config: FfaLora | LoriD | LoriS | FullFt | SoLora) -> Settings:
         batches=0 if config.mask in ("random", "common") else config.calibration_batches,
         aggregation=config.aggregation,
         send_a=config.send_a,
+        renew_below=config.renew_below,
     )
 
 
@@ -119,6 +122,7 @@ class FrozenMethod:
         self._settings = settings_of(config)
         self.learning_rate = self._settings.learning_rate
         self.shares_a = self._settings.shared
+        self.renews_below = self._settings.renew_below
         self.calibration = (self._settings.prompts, self._settings.batches)
 
     def ranks(self, layers: Sequence[Layer]) -> list[int]:

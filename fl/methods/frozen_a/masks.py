@@ -58,6 +58,34 @@ def gradient_mask(
     return tuple(largest_mask(score, count) for score, count in zip(scores, counts, strict=True))
 
 
+def mask_overlap(before: Sequence[torch.Tensor], after: Sequence[torch.Tensor]) -> float:
+    """Return the share of the active entries of one mask that another one has too, beyond chance.
+
+    The index is kappa of Cohen, "A coefficient of agreement for nominal scales", 1960, for layers
+    of which both masks keep equal numbers of entries.
+
+    Parameters
+    ----------
+    before, after : per layer (outputs, rank), equally many active entries
+
+    Returns
+    -------
+    1 for equal masks; about 0 for independent ones, of which random entries coincide; 1 without any
+    choice, where all entries are active
+
+    Examples
+    --------
+    >>> every, half = torch.ones(2, 4, dtype=torch.bool), torch.arange(8).reshape(2, 4) < 4
+    >>> mask_overlap([half], [half]), mask_overlap([half], [~half]), mask_overlap([every], [every])
+    (1.0, -1.0, 1.0)
+    """
+    pairs = list(zip(before, after, strict=True))
+    common = sum(int((old & new).sum()) for old, new in pairs)
+    chance = sum(int(old.sum()) * int(new.sum()) / old.numel() for old, new in pairs)
+    most = sum(int(old.sum()) for old, _ in pairs)
+    return 1.0 if most == chance else (common - chance) / (most - chance)
+
+
 def random_mask(adapter: Adapter, seed: int, counts: Sequence[int]) -> Tensors:
     """Return a random mask, given the number of entries per layer."""
     generator = torch.Generator().manual_seed(key(seed, "mask"))

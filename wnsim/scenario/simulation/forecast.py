@@ -111,7 +111,7 @@ def _forecast(scenario: Scenario, world: World, network: Network) -> Forecast:
     trainer, compute_s = processes.trainer, np.empty(0)
     if trainer is not None:
         compute_s = np.array(
-            [world.compute_time_s(each, trainer.flops(each, False)) for each in range(world.count)]
+            [world.compute_time_s(each, trainer.flops(each, 0)) for each in range(world.count)]
         )
     return Forecast(
         size_bytes,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 TABLES = (
     "transfers.csv", "packets.csv", "devices.csv", "energy.csv", "rounds.csv", "evaluations.csv",
     "classes.csv", "clusters.csv", "members.csv", "positions.csv", "targets.csv", "faults.csv",
-    "forgetting.csv", "queries.csv",
+    "drifts.csv", "forgetting.csv", "queries.csv",
 )  # fmt: skip
 _MAX_NAME = 120
 _EVALUATION_COLUMNS = (
@@ -49,6 +49,7 @@ _ROUND_COLUMNS = (
     "offered_bytes", "staleness", "age_s", "loss", "epsilon",
 )  # fmt: skip
 _MEMBER_COLUMNS = ("round", "time_s", "cluster", "device")
+_DRIFT_COLUMNS = ("round", "time_s", "device", "task", "overlap", "renewed")
 _FORGETTING_COLUMNS = (
     "round", "time_s", "device", "leaver", "task", "accuracy_before", "accuracy_after",
     "sent_bytes",
@@ -65,8 +66,8 @@ _FAULT_COLUMNS = ("time_s", "kind", "location", "description", "until_s")
 DEVICE_COLUMNS = {
     "device": "its name",
     "flops_per_s": "its peak rate [FLOP/s]",
-    "task": "what it trains on; several tasks are joined by +",
-    "examples": "how many examples it trains on",
+    "task": "what it trains on, at the end; several tasks are joined by +",
+    "examples": "how many examples it trains on, at the start",
     "messages": "how many messages it sent, each receiver of a broadcast counted",
     "delivered": "how many of them arrived in time",
     "offered_bytes": "sizes of all its messages [byte]",
@@ -122,6 +123,8 @@ def run_tables(
             found["clusters.csv"] = _table(session.groups, _CLUSTER_COLUMNS, names)
         if session.memberships:
             found["members.csv"] = _table(session.memberships, _MEMBER_COLUMNS, names)
+        if session.drifts:
+            found["drifts.csv"] = _table(session.drifts, _DRIFT_COLUMNS, names)
         if session.forgettings:
             found["forgetting.csv"] = _table(session.forgettings, _FORGETTING_COLUMNS, names)
         if session.queries:

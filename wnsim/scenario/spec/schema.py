@@ -328,6 +328,13 @@ class Scenario:
                     f"devices.count and an even product of both, got {degree} and {count}"
                 )
 
+        drift = None if self.fl is None else self.fl.drift
+        if drift is not None and drift.shift % self.devices.count == 0:
+            raise ValueError(
+                "fl.drift.shift must not be a multiple of devices.count, or nothing changes, "
+                f"got {drift.shift} and {self.devices.count}"
+            )
+
     def seed_of(self, part: PartOfSeeds) -> int:
         """Return the seed of a part of the random streams."""
         own: int | None = getattr(self.seeds, part)
