@@ -10,6 +10,8 @@ from typing import Any, Literal
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
+from scipy.optimize import linear_sum_assignment
 
 from fl.config import (
     AgeOfUpdate,
@@ -17,6 +19,7 @@ from fl.config import (
     BatteryAware,
     BestChannel,
     DeadlineGreedy,
+    ExpectedLoss,
     ImportanceChannel,
     Learning,
     ProportionalFair,
@@ -31,6 +34,7 @@ from fl.session.selection import (
     LastRound,
     Reports,
     SelectionContext,
+    block_error,
     draw_probabilities,
     selector_of,
 )
@@ -45,7 +49,9 @@ BITS = 8e6
 
 def choice(count: int, wanted: int, number: int = 1, **known: Any) -> Choice:
     """Return a choice among all devices."""
-    blank = dict.fromkeys(("uplink_bps", "downlink_bps", "compute_s", "battery"), np.ones(count))
+    blank = dict.fromkeys(
+        ("uplink_bps", "downlink_bps", "compute_s", "battery", "uplink_snr"), np.ones(count)
+    )
     age = known.pop("age", np.zeros(count, dtype=np.int64))
     distance = known.pop("distance", np.full(count, np.nan))
     average_bits = known.pop("average_bits", BITS)
@@ -145,6 +151,41 @@ def test_importance_and_channel_satisfy_their_optimality_conditions(channel_weig
         return (1 - channel_weight) * variance + channel_weight * (p * cost).sum(axis=-1)
 
     assert (objective(rng.dirichlet(np.ones(8), 2000)) >= objective(found)).all()
+
+
+def test_block_errors_are_the_mean_over_fading() -> None:
+    """Law: the integral of 1 - exp(-m / s) over an exponential distribution of s, by quadrature."""
+    for waterfall, mean in ((1.0, 0.1), (1.005, 3.0), (0.2, 40.0), (2.0, 1e4)):
+        found, _ = quad(faded_error, 0, 40 * mean, (waterfall, mean), limit=400, points=[waterfall])
+        assert block_error(waterfall, np.array([mean]))[0] == pytest.approx(found, rel=1e-6)
+
+
+def faded_error(snr: float, waterfall: float, mean: float) -> float:
+    return float(-np.expm1(-waterfall / snr) * np.exp(-snr / mean) / mean)
+
+
+def test_expected_loss_is_the_least_of_all_assignments() -> None:
+    """Against all assignments of devices to blocks, and scipy's Hungarian algorithm."""
+    rng = np.random.default_rng(11)
+    config = ExpectedLoss(round_s=8.0)
+    for _ in range(20):
+        weight, snr = rng.integers(1, 40, 6).astype(float), rng.exponential(0.7, 6)
+        rate_bps, compute_s = rng.exponential(6e6, 6), rng.exponential(2.0, 6)
+        asked = choice(6, 3, uplink_bps=rate_bps, uplink_snr=snr, compute_s=compute_s)
+        in_time = compute_s + BITS / (rate_bps / 3) <= 8.0
+        gain = np.where(in_time, weight * (1 - block_error(10**0.0023, 3 * snr)), 0.0)
+        chosen = select(config, asked, weight=weight)
+        best = max(gain[list(each)].sum() for each in itertools.permutations(range(6), 3))
+        row, column = linear_sum_assignment(-np.tile(gain[:, None], (1, 3)))
+        assert gain[chosen].sum() == pytest.approx(best) == pytest.approx(gain[row].sum())
+        assert in_time[chosen].all()
+        assert len(column) == 3
+
+
+def test_nobody_is_selected_who_cannot_be_in_time() -> None:
+    asked = choice(4, 2, uplink_bps=np.array([1e9, 1e5, np.nan, 1e9]), uplink_snr=np.ones(4))
+    assert select(ExpectedLoss(round_s=2.0), asked) == [0, 3]
+    assert select(ExpectedLoss(round_s=1.0), asked) == []
 
 
 def test_importance_without_channel_is_proportional_and_zero_is_never_drawn() -> None:
@@ -262,6 +303,9 @@ def test_a_device_that_cannot_report_is_not_selected(served: Callable[..., Any])
         assert not known[:, 1].any()
     rate_bps = network.snapshot().uplink_bps
     assert SEEN[0].reports.uplink_bps[0] == rate_bps[0]
+    # The rate of the mean SNR on the whole band, by Shannon's formula.
+    snr = SEEN[0].reports.uplink_snr[0]
+    assert snr == network.snapshot().uplink_snr[0]
 
 
 def test_over_selection_counts_the_first_and_waits_for_no_other(

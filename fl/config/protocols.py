@@ -16,6 +16,7 @@ from .selection import (
     BatteryAware,
     BestChannel,
     DeadlineGreedy,
+    ExpectedLoss,
     ImportanceChannel,
     ProportionalFair,
     RandomClients,
@@ -30,6 +31,7 @@ Selection = Annotated[
     | BestChannel
     | ProportionalFair
     | DeadlineGreedy
+    | ExpectedLoss
     | ImportanceChannel
     | BatteryAware,
     Family("client selection", ("reports", "selector")),

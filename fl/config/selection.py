@@ -117,6 +117,31 @@ class ImportanceChannel:
 
 
 @parameters
+class ExpectedLoss:
+    """Devices whose examples are most likely to count: many examples, and few failed uploads.
+
+    Sources: Chen, Yang, Saad, Yin, Poor and Cui, "A joint learning and communications framework for
+    federated learning over wireless networks", IEEE Trans. Wireless Commun. 20(1), 2021: the gap to
+    the least loss grows with the sum of K q, the number of examples of a device times its packet
+    error rate q, and the examples of all who are not selected; their assignment of devices to
+    resource blocks is solved by the Hungarian algorithm. Here each selected device has a block of
+    equal size and noise, so that the assignment is a choice of devices; q is that of a block under
+    Rayleigh fading, and power is full, which is best without a limit of energy. In the simulation a
+    lost block is sent again, and what fails are uploads that are late. Devices report on the air.
+
+    Parameters
+    ----------
+    round_s : expected duration of the local steps and the upload over a block, at most [s]
+    waterfall_db : m in the error rate 1 - exp(-m / SNR) at an SNR without fading [dB]
+    """
+
+    model: Literal["expected-loss"] = "expected-loss"
+    reports: ClassVar[bool] = True
+    round_s: Annotated[float, Field(gt=0, le=1e9)] = 60.0
+    waterfall_db: Annotated[float, Field(ge=-50, le=50)] = 0.023
+
+
+@parameters
 class BatteryAware:
     """Devices with the fullest batteries, none below a reserve. Devices report on the air.
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from wnsim.core.units import Floats, Ints
+from wnsim.core.units import Floats, Ints, db_to_linear
 
 from ..config.selection import (
     AgeOfUpdate,
@@ -20,6 +20,7 @@ from ..config.selection import (
     BatteryAware,
     BestChannel,
     DeadlineGreedy,
+    ExpectedLoss,
     ImportanceChannel,
     ProportionalFair,
     RandomClients,
@@ -40,12 +41,14 @@ class Reports:
     uplink_bps, downlink_bps : (devices,) expected rates with the whole band [bit/s]
     compute_s : (devices,) expected duration of the local steps [s]
     battery : (devices,) share of the battery that is left, 1 without a battery
+    uplink_snr : (devices,) mean SNR of the uplink with the whole band and power, linear
     """
 
     uplink_bps: Floats
     downlink_bps: Floats
     compute_s: Floats
     battery: Floats
+    uplink_snr: Floats
 
 
 @dataclass(frozen=True)
@@ -268,6 +271,45 @@ def draw_probabilities(importance: Floats, time_s: Floats, channel_weight: float
     return np.asarray(found / found.sum())
 
 
+def expected_loss(config: ExpectedLoss, context: SelectionContext) -> Selector:
+    """Return the selection of the devices that leave the least expected loss of examples."""
+    waterfall = float(db_to_linear(config.waterfall_db))
+
+    def select(choice: Choice) -> list[int]:
+        known, blocks = choice.reports, choice.count
+        with np.errstate(divide="ignore", invalid="ignore"):
+            needed_s = known.compute_s + choice.update_bits / (known.uplink_bps / blocks)
+        # On a block, the whole power meets a part of the noise.
+        error = block_error(waterfall, known.uplink_snr * blocks)
+        counted = np.where(needed_s <= config.round_s, context.weight * (1.0 - error), 0.0)
+        return [each for each in _largest(choice, counted) if counted[each] > 0.0]
+
+    return select
+
+
+def block_error(waterfall: float, snr: Floats) -> Floats:
+    """Return the expected error rate of a block under Rayleigh fading.
+
+    With the rate 1 - exp(-m / s) at an SNR s that is exponentially distributed with mean S, it is
+    1 - x K1(x), where x = 2 sqrt(m / S) and K1 is the modified Bessel function of the second kind.
+
+    Parameters
+    ----------
+    waterfall : m, linear
+    snr : (...,) mean SNR S, linear; the rate is 1 where it is zero or NaN
+
+    Examples
+    --------
+    >>> block_error(1.0, np.array([0.0, 1.0, 1e3])).round(4).tolist()
+    [1.0, 0.7203, 0.0071]
+    """
+    from scipy.special import k1
+
+    heard = snr > 0.0
+    x = 2.0 * np.sqrt(waterfall / np.where(heard, snr, 1.0))
+    return np.where(heard, 1.0 - x * k1(x), 1.0)
+
+
 def battery_aware(config: BatteryAware, context: SelectionContext) -> Selector:
     """Return the selection of the devices with the fullest batteries."""
 
@@ -293,6 +335,7 @@ SELECTIONS: dict[type, Callable[[Any, SelectionContext], Selector]] = {
     BestChannel: best_channel,
     ProportionalFair: proportional_fair,
     DeadlineGreedy: deadline_greedy,
+    ExpectedLoss: expected_loss,
     ImportanceChannel: importance_channel,
     BatteryAware: battery_aware,
 }

@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
 
 REPORT_BYTES = HEADER_BYTES + 16
-"""Size of a report: two rates, a duration and a battery in single precision [byte]."""
+"""Size of a report: two rates and a duration in single precision, an SNR and a battery in half
+precision [byte]."""
 NOTICE_BYTES = HEADER_BYTES
 """Size of the message that tells a client before the first average that it is selected [byte]."""
 
@@ -160,7 +161,7 @@ class ServerSession(AggregatorSession):
         devices : devices that may be selected
         count : how many should be selected
         """
-        reports = Reports(*np.full((4, self.devices), np.nan))
+        reports = Reports(*np.full((5, self.devices), np.nan))
         if self._needs_reports:
             reports, devices = yield from self._reported(number, devices)
         if not devices:
@@ -203,7 +204,10 @@ class ServerSession(AggregatorSession):
             )
             for device in range(self.devices)
         ]
-        values = known.uplink_bps, known.downlink_bps, np.array(compute_s), known.battery
+        values = (
+            known.uplink_bps, known.downlink_bps, np.array(compute_s), known.battery,
+            known.uplink_snr,
+        )  # fmt: skip
         lifetime_s = min(self._protocol.report_deadline_s, self.learning.deadline_s)
         sent = [
             event

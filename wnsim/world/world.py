@@ -293,16 +293,28 @@ class Snapshot:
         """Return the rates from the serving stations at the mean SNRs, (devices,) [bit/s]."""
         return self._access_bps(self.serving, np.arange(self.world.count))
 
+    @cached_property
+    def uplink_snr(self) -> Floats:
+        """Return the mean SNRs at the serving stations, with the whole band and power, linear.
+
+        (devices,), over fading, without interference.
+        """
+        return self._access_snr(np.arange(self.world.count), self.serving)
+
     def compute_time_s(self, device: int, flops: float) -> float:
         """Return the computing time of operations on a device from now on [s]."""
         return self.world.compute_time_s(device, flops, self.time_s)
 
     def _access_bps(self, source: Ints, target: Ints) -> Floats:
         """Return the rates of links (n,) at their mean SNRs, with the whole band [bit/s]."""
+        snr = self._access_snr(source, target)
+        return self._modem.rate_bps(snr, np.ones(snr.shape))
+
+    def _access_snr(self, source: Ints, target: Ints) -> Floats:
+        """Return the mean SNRs of links (n,), with the whole band and power, linear."""
         world = self.world
         gain_db = world.channel.large_scale_db(source, target, np.array([self.time_s]))[:, 0]
-        snr_db = self._mean_snr_db(source, target, gain_db)
-        return self._modem.rate_bps(db_to_linear(snr_db), np.ones(snr_db.shape))
+        return db_to_linear(self._mean_snr_db(source, target, gain_db))
 
     @cached_property
     def _modem(self) -> Modem:

@@ -122,13 +122,18 @@ MODELS: dict[str, dict[str, Keys]] = {
         "norm-clip": ("clippedgossip2022",),
         "trimmed-mean": ("yin2018",),
     },
-    "selection": dict.fromkeys(
-        (
-            "age-of-update", "all", "battery-aware", "best-channel", "deadline-greedy",
-            "importance-channel", "proportional-fair", "random", "round-robin",
-        ),
-        _NONE,
-    ),
+    "selection": {
+        "age-of-update": ("yang2020age",),
+        "all": _NONE,
+        "battery-aware": _NONE,
+        "best-channel": _NONE,
+        "deadline-greedy": ("fedcs2019",),
+        "expected-loss": ("chen2021",),
+        "importance-channel": ("ren2020",),
+        "proportional-fair": ("jalali2000", "yang2020scheduling"),
+        "random": _NONE,
+        "round-robin": _NONE,
+    },
     "topology": {
         "agglomerative": ("solora2026",),
         **dict.fromkeys(
