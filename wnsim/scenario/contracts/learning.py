@@ -152,10 +152,12 @@ def client_selection(config: Any) -> Iterator[str]:
     rates_bps = rng.exponential(1e7, (2, count))
     # A device out of reach.
     rates_bps[:, 7] = 0.0
-    reports = Reports(rates_bps[0], rates_bps[1], rng.exponential(2.0, count), rng.random(count))
+    snr = np.exp2(rates_bps[0] / 1e7) - 1.0
+    reports = Reports(
+        rates_bps[0], rates_bps[1], rng.exponential(2.0, count), rng.random(count), snr
+    )
     if not config.reports:
-        unknown = np.full(count, np.nan)
-        reports = Reports(unknown, unknown, unknown, unknown)
+        reports = Reports(*np.full((5, count), np.nan))
     context = SelectionContext(count, _SEED, rng.integers(1, 9, count).astype(np.float64))
     selectors = [selector_of(config, context) for _ in range(2)]
     for number in range(1, 9):
