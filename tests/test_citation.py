@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from wnsim.scenario.__main__ import main
-from wnsim.scenario.citation import bibliography, cite, cited, flat
+from wnsim.scenario.citation import bibliography, cite, cited, effective, flat
 from wnsim.scenario.citation.sources import FEATURES, MODELS, SAME_FAMILY
 from wnsim.scenario.citation.words import in_words
 from wnsim.scenario.spec.schema import json_schema
@@ -102,6 +102,18 @@ def test_values_have_units_and_latex_is_escaped() -> None:
         "compute: flops 2~TFLOP/s; on yes.",
         r"a: b x\$y~\cite{k}.",
     ]
+
+
+@pytest.mark.parametrize("section", ["method", "protocol"])
+def test_what_has_no_effect_is_not_named(section: str) -> None:
+    """Law: a topology is named where devices exchange with each other, and nowhere else."""
+    topology = {"topology": {"model": "ring"}, "rounds": 3}
+    for model in MODELS[section]:
+        data = {"fl": {section: {"model": model}, **topology}, "seed": 1}
+        has_none = model in ("local", "centralised", "server", "hierarchical")
+        assert ("fl.topology.model" in flat(effective(data))) != has_none
+        assert flat(effective(data))["fl.rounds"] == 3
+        assert "topology" in data["fl"]
 
 
 def test_a_results_folder_is_cited(

@@ -412,3 +412,14 @@ def test_swept_names_keep_their_order(tmp_path: Path) -> None:
     draw(tmp_path, make_swept(tmp_path, [("a", {"fl.topology": name}, [0.1]) for name in names]))
     plotted = pd.read_csv(tmp_path / "figures" / "swept.csv")
     assert list(dict.fromkeys(plotted["fl.topology"])) == names
+
+
+@pytest.mark.parametrize("tasks", [1, 3])
+def test_own_tasks_have_a_curve_where_they_are_not_all(
+    tmp_path: Path, tasks: int, svg_only: None
+) -> None:
+    draw(tmp_path, [make_full_run(tmp_path, "a", 1, tasks=tasks)])
+    numbers = pd.read_csv(tmp_path / "figures" / "accuracy.csv")
+    assert set(numbers["tasks"]) == ({"all"} if tasks == 1 else {"all", "own"})
+    text = (tmp_path / "figures" / "accuracy.svg").read_text()
+    assert ("own task only" in text) == (tasks > 1)

@@ -127,14 +127,17 @@ def tasks(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
 def _curves(
     axes: Axes, lines: Sequence[Line], x: str, read: Callable[[Line], list[pd.DataFrame]]
 ) -> pd.DataFrame | None:
-    """Plot accuracy over a column of the evaluations, on all tasks and on own tasks."""
+    """Plot accuracy over a column of the evaluations, on all tasks, and own ones if they differ."""
     numbers = []
     handles: list[Line2D] = []
+    differs = False
     for line in lines:
         runs = [run for run in read(line) if len(run)]
         if not runs:
             continue
-        for own in (False, True):
+        differ = any(not run["own_task"].all() for run in runs)
+        differs |= differ
+        for own in (False, True) if differ else (False,):
             each = [_by_round(run[run["own_task"]] if own else run, x) for run in runs]
             curve = mean_curve(each, x, "accuracy")
             style = {**line.style, "linestyle": DOTTED if own else "-"}
@@ -154,10 +157,11 @@ def _curves(
             numbers.append(curve.assign(line=line.name, tasks=tasks))
     if not numbers:
         return None
-    handles += axes.plot(
-        [], [], color="0.4", linestyle=DOTTED, marker="o", markerfacecolor="white",
-        label="own task only",
-    )  # fmt: skip
+    if differs:
+        handles += axes.plot(
+            [], [], color="0.4", linestyle=DOTTED, marker="o", markerfacecolor="white",
+            label="own task only",
+        )  # fmt: skip
     axes.set_ylabel("Accuracy, mean over devices and tasks")
     axes.set_ylim(0, 1.03)
     figure = axes.get_figure(root=True)

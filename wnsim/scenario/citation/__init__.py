@@ -18,6 +18,13 @@ from wnsim.scenario.spec import document
 from wnsim.storage import records
 
 _ENTRY = re.compile(r"^@\w+\{([\w-]+),.*\}$", re.MULTILINE)
+# Sections that the model of another section leaves without effect.
+_WITHOUT_EFFECT = {
+    ("fl.protocol", "server"): ("fl.topology",),
+    ("fl.protocol", "hierarchical"): ("fl.topology",),
+    ("fl.method", "local"): ("fl.topology",),
+    ("fl.method", "centralised"): ("fl.topology",),
+}
 # What distinguishes repetitions, and names, which say nothing about the method.
 _NOT_METHOD = ("name", "label", "seed")
 
@@ -34,7 +41,7 @@ def cite(results: Path) -> str:
     ScenarioError
         if there is no complete run
     """
-    runs = list(_runs(results))
+    runs = [(effective(data), manifest) for data, manifest in _runs(results)]
     if not runs:
         raise ScenarioError(f"{results}: must be a results folder with a complete run")
     keys = dict.fromkeys(key for data, _ in runs for key in cited(data))
@@ -72,6 +79,18 @@ def cited(data: Mapping[str, Any]) -> list[str]:
     at = flat(data)
     found += [key for holds, keys in FEATURES if holds(at) for key in keys]
     return list(dict.fromkeys(found))
+
+
+def effective(data: dict[str, Any]) -> dict[str, Any]:
+    """Return a resolved scenario without sections that have no effect in it."""
+    at = flat(data)
+    for (section, model), others in _WITHOUT_EFFECT.items():
+        if at.get(f"{section}.model") == model:
+            for other in others:
+                parent, _, name = other.rpartition(".")
+                kept = {key: each for key, each in data[parent].items() if key != name}
+                data = data | {parent: kept}
+    return data
 
 
 def flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
