@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from wnsim.contacts.summary import lines, summary
+from wnsim.contacts.summary import gaps, lines, summary, table
 from wnsim.contacts.sweep import CONTACT, Contacts, contacts
 
-__all__ = ["CONTACT", "Contacts", "contacts", "lines", "summary"]
+__all__ = ["CONTACT", "Contacts", "contacts", "gaps", "lines", "summary", "table"]

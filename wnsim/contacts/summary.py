@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from wnsim.contacts.sweep import Contacts
 from wnsim.core.units import Floats
+from wnsim.storage.records import Table
+
+
+def gaps(found: Contacts) -> tuple[Floats, Floats]:
+    """Return the durations of whole contacts, and of the times between those of a pair [s]."""
+    rows = found.rows[np.lexsort((found.rows["begin_s"], found.rows["b"], found.rows["a"]))]
+    lasted_s = (rows["end_s"] - rows["begin_s"])[~rows["censored"]]
+    same = (rows["a"][1:] == rows["a"][:-1]) & (rows["b"][1:] == rows["b"][:-1])
+    return lasted_s, (rows["begin_s"][1:] - rows["end_s"][:-1])[same]
+
+
+def table(found: Contacts, names: Sequence[str]) -> Table:
+    """Return one row per contact: names of both devices, start, end, and whether it is cut off."""
+    rows = ([names[a], names[b], begin, end, cut] for a, b, begin, end, cut in found.rows.tolist())
+    return Table(("device_a", "device_b", "begin_s", "end_s", "censored"), rows)
 
 
 def summary(found: Contacts) -> dict[str, Any]:
@@ -22,7 +38,7 @@ def summary(found: Contacts) -> dict[str, Any]:
     rows = found.rows[np.lexsort((found.rows["begin_s"], found.rows["b"], found.rows["a"]))]
     lasted_s = rows["end_s"] - rows["begin_s"]
     same = (rows["a"][1:] == rows["a"][:-1]) & (rows["b"][1:] == rows["b"][:-1])
-    between_s = (rows["begin_s"][1:] - rows["end_s"][:-1])[same]
+    whole_s, between_s = gaps(found)
     first = np.concatenate([[True], ~same])[: rows.size]
     last = np.concatenate([~same, [True]])[: rows.size]
     cut_gaps = np.count_nonzero(first & (rows["begin_s"] > 0.0)) + np.count_nonzero(
@@ -36,7 +52,7 @@ def summary(found: Contacts) -> dict[str, Any]:
         "devices": found.devices,
         "pairs": int(np.count_nonzero(first)),
         "contacts": int(rows.size),
-        "contact_s": _distribution(lasted_s[~rows["censored"]], int(np.sum(rows["censored"]))),
+        "contact_s": _distribution(whole_s, int(np.sum(rows["censored"]))),
         "inter_contact_s": _distribution(between_s, int(cut_gaps)),
         "mean_devices": total_s / found.until_s,
         "mean_degree": 2.0 * float(np.sum(lasted_s)) / total_s if total_s else None,

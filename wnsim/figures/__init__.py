@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from wnsim.figures import clusters, delivery, learning, maps, outcomes, stacks, swept, targets
+from wnsim.figures.contact_times import draw_contacts
 from wnsim.figures.lines import Line, read_lines
 from wnsim.figures.style import (
     COLUMN_IN,
@@ -33,6 +34,7 @@ __all__ = [
     "STYLE",
     "Line",
     "draw",
+    "draw_contacts",
     "legend_above",
     "line_style",
     "read_lines",

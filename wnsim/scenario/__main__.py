@@ -41,16 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Looking for plug-ins of Pydantic among all installed packages takes a while.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     verb, given = verbs.split(arguments)
-    if verb == "report":
-        from wnsim.report.__main__ import main as write_report
-
-        return write_report(given)
-    options = None if verb == "cite" else parser().parse_args([*verbs.options_of(verb), *given])
+    own = verbs.is_own(verb)
+    options = None if own else parser().parse_args([*verbs.options_of(verb), *given])
     try:
-        if options is None:
-            print(verbs.citations(given))
-            return 0
         end_with_parent()
+        if options is None:
+            return verbs.run(verb, given)
         check_learning_package()
         with warnings.catch_warnings():
             return _run(options)
@@ -94,7 +90,7 @@ def _run(options: argparse.Namespace) -> int:
         raise ScenarioError("--until is the time span of --contacts, which is missing")
     from wnsim.channel import OutOfRangeWarning
     from wnsim.scenario.simulation.advice import check
-    from wnsim.scenario.spec.plan import only, plan
+    from wnsim.scenario.spec.plan import only, plan, results_folder
     from wnsim.scenario.spec.validation import allow
 
     runs = plan(options.scenario, options.set, allow(options.plugin))
@@ -115,7 +111,7 @@ def _run(options: argparse.Namespace) -> int:
     if options.dry_run:
         _print_forecast(runs)
         return 0
-    return _execute(options, runs)
+    return execute(options, runs, results_folder(runs[0], options.out))
 
 
 def _show(runs: Sequence[Run]) -> None:
@@ -149,13 +145,11 @@ def _print_forecast(runs: Sequence[Run]) -> None:
             print(line)
 
 
-def _execute(options: argparse.Namespace, runs: Sequence[Run]) -> int:
-    """Execute the runs and print their outcome."""
+def execute(options: argparse.Namespace, runs: Sequence[Run], out: Path) -> int:
+    """Execute runs into a results folder and print their outcome; return the exit code."""
     from wnsim.scenario.execution.from_options import reports_progress, run_from_options
     from wnsim.scenario.signals import termination_as_exception
-    from wnsim.scenario.spec.plan import results_folder
 
-    out = results_folder(runs[0], options.out)
     with termination_as_exception():
         outcome = run_from_options(options, runs, out, sys.stderr)
     if reports_progress():

@@ -17,10 +17,45 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m wnsim.scenario",
         description="Run a scenario; tables, figures and adapters are written to results/<name>/.",
         epilog="Verbs before the options: run; check, plan, list and schema for --check, "
-        "--dry-run, --list and --schema; report DIR writes the report of a results folder, and "
-        "cite DIR prints the sources of its models, and its parameters for a paper.",
+        "--dry-run, --list and --schema; report DIR writes the report of a results folder, cite "
+        "DIR prints the sources of its models, and its parameters for a paper; extend DIR goes on "
+        "for more rounds, evaluate DIR tests its adapters, compare DIR DIR shows differences; "
+        "contacts SCENARIO writes when devices are within range. Each has --help.",
     )
     made.add_argument("scenario", nargs="?", help="YAML file, or name of a bundled scenario")
+    add_overrides(made)
+    add_results(made, "results/<name>", "store in the results folder")
+    add_where(made)
+    _add_questions(made)
+    return made
+
+
+def command(options: argparse.Namespace, run: str) -> list[str]:
+    """Return the command line that computes one run.
+
+    Parameters
+    ----------
+    options : options of this process, which reads the child's progress unless a launcher starts it
+    run : name of the run
+    """
+    # Joined by =, since a value may begin with a hyphen.
+    # A verb has words of its own before the options.
+    verb = getattr(options, "verb", ())
+    words = [sys.executable, "-m", "wnsim.scenario", *verb]
+    words += [f"--set={text}" for text in options.set]
+    words += [f"--plugin={name}" for name in options.plugin]
+    if options.out is not None:
+        words.append(f"--out={options.out}")
+    if options.store is not None:
+        words.append(f"--store={options.store}")
+    if options.launcher is None:
+        words.append("--progress=json")
+    words.append(f"--tables={options.tables}")
+    return [*words, f"--store-gib={options.store_gib}", f"--only={run}", "--", options.scenario]
+
+
+def add_overrides(made: argparse.ArgumentParser) -> None:
+    """Add the options that change the runs of a scenario."""
     made.add_argument(
         "--set",
         action="append",
@@ -36,11 +71,21 @@ def parser() -> argparse.ArgumentParser:
         help="import a trusted module, whose models the scenario may use as model: MODULE:Name "
         "(repeatable)",
     )
-    made.add_argument("--out", metavar="DIR", help="results folder (default: results/<name>)")
+
+
+def add_results(made: argparse.ArgumentParser, out: str, store: str) -> None:
+    """Add the options on results.
+
+    Parameters
+    ----------
+    made : parser of the command
+    out, store : defaults of the folders of results and of the training cache, in words
+    """
+    made.add_argument("--out", metavar="DIR", help=f"results folder (default: {out})")
     made.add_argument(
         "--store",
         metavar="DIR",
-        help="folder of the training cache, may be shared (default: store in the results folder)",
+        help=f"folder of the training cache, may be shared (default: {store})",
     )
     made.add_argument(
         "--store-gib",
@@ -68,33 +113,9 @@ def parser() -> argparse.ArgumentParser:
         default="csv",
         help="format of the tables of runs (default: csv); parquet needs the package pyarrow",
     )
-    _add_where(made)
-    _add_questions(made)
-    return made
 
 
-def command(options: argparse.Namespace, run: str) -> list[str]:
-    """Return the command line that computes one run.
-
-    Parameters
-    ----------
-    options : options of this process, which reads the child's progress unless a launcher starts it
-    run : name of the run
-    """
-    # Joined by =, since a value may begin with a hyphen.
-    words = [sys.executable, "-m", "wnsim.scenario", *(f"--set={text}" for text in options.set)]
-    words += [f"--plugin={name}" for name in options.plugin]
-    if options.out is not None:
-        words.append(f"--out={options.out}")
-    if options.store is not None:
-        words.append(f"--store={options.store}")
-    if options.launcher is None:
-        words.append("--progress=json")
-    words.append(f"--tables={options.tables}")
-    return [*words, f"--store-gib={options.store_gib}", f"--only={run}", "--", options.scenario]
-
-
-def _add_where(made: argparse.ArgumentParser) -> None:
+def add_where(made: argparse.ArgumentParser) -> None:
     """Add the options on where runs are computed and how progress is shown."""
     made.add_argument(
         "--jobs",

@@ -194,3 +194,57 @@ def _loaded(learning: Learning, scenario: Scenario) -> tuple[Sequence[Any], Any,
             stacklevel=2,
         )
     return tasks, model, tokenizer
+
+
+def saved_scores(
+    scenario: Scenario, adapters: Sequence[Path]
+) -> list[list[tuple[str, int, float, float]]]:
+    """Return how saved adapters answer the tests of a scenario.
+
+    Parameters
+    ----------
+    scenario : scenario with a section `fl`
+    adapters : folders of adapters in PEFT's format
+
+    Returns
+    -------
+    for each adapter and task, its name, number of examples, accuracy, and accuracy of the best
+    constant answer
+
+    Raises
+    ------
+    ScenarioError
+        if model or tasks cannot be loaded, or an adapter does not fit the model
+    """
+    from fl.adapters import AdaptedModel
+    from fl.adapters.peft_format import read
+    from fl.config import is_network
+    from fl.evaluation import Evaluator
+    from fl.models.sentence_encoder import Choices
+
+    learning = scenario.fl
+    if learning is None or is_network(learning.model):
+        raise ScenarioError(
+            "evaluate is for adapters of language models"
+            + ("" if learning is None else f", got model {learning.model}")
+        )
+    try:
+        tasks, model, tokenizer = _loaded(learning, scenario)
+        choices = None
+        if learning.scoring == "similarity":
+            choices = Choices(tasks, model, tokenizer, learning.max_length)
+        adapted = AdaptedModel(model, learning.target_modules, choices=choices)
+        found = [read(folder, adapted.layers, model) for folder in adapters]
+        evaluator = Evaluator(
+            adapted, tasks, choices or tokenizer, learning.max_length, learning.scoring
+        )
+    except ValueError as error:
+        raise ScenarioError(f"fl: {error}") from error
+    facts = [(task.name, len(task.test), task.majority_accuracy) for task in tasks]
+    return [
+        [
+            (name, examples, score.accuracy, majority)
+            for (name, examples, majority), score in zip(facts, scores, strict=True)
+        ]
+        for scores in evaluator.scores(found)
+    ]

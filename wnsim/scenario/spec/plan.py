@@ -62,7 +62,7 @@ def plan(
         if the scenario is invalid; all of its errors are named
     """
     document = read(find(source), source) if isinstance(source, str) else of_mapping(source)
-    overrides = [_setting(document, text) for text in settings]
+    overrides = [setting(document, text) for text in settings]
     for override in overrides:
         if set(override.data) <= {*PLAN_KEYS, "seed", "name"}:
             document = document.merged(override)
@@ -149,7 +149,14 @@ def _run(
     return Run(_slug(",".join(parts)), values, scenario, baseline, document.description)
 
 
-def _setting(document: Document, text: str) -> Document:
+def setting(document: Document, text: str) -> Document:
+    """Return the keys of a `key=value` override of a document.
+
+    Raises
+    ------
+    ScenarioError
+        if it is none
+    """
     key, equals, value = text.partition("=")
     source = f"--set {text}"
     if not equals:

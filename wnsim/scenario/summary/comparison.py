@@ -82,7 +82,7 @@ class _Column:
         )
 
 
-_MAIN = {
+MAIN_METRICS = {
     "accuracy_all_tasks": _Column("Accuracy, all tasks", decimals=3),
     "accuracy_own_task": _Column("Accuracy, own task", decimals=3),
     "offered_bytes": _Column("Offered", (("GB", 1e9), ("MB", 1e6), ("kB", 1e3), ("B", 1.0))),
@@ -165,11 +165,11 @@ def table(
     heads.append("Runs")
     runs = [_runs(line, planned) for line in compared]
     rows = [[*row, cell] for row, cell in zip(rows, runs, strict=True)]
-    every = {metric: [line.interval(metric) for line in compared] for metric in _MAIN}
+    every = {metric: [line.interval(metric) for line in compared] for metric in MAIN_METRICS}
     found = {name: intervals for name, intervals in every.items() if any(i.n for i in intervals)}
     counts = len({each.n for intervals in found.values() for each in intervals if each.n}) > 1
     for metric, intervals in found.items():
-        text, cells = _MAIN[metric].source(intervals, counts=counts)
+        text, cells = MAIN_METRICS[metric].source(intervals, counts=counts)
         heads.append(text)
         rows = [[*row, cell] for row, cell in zip(rows, cells, strict=True)]
     differences = [_difference(compared, line, baseline, _COMPARED) for line in compared]

@@ -1,0 +1,60 @@
+"""Verbs of the command line, such as `wnsim check urban.yaml` or `wnsim cite results/urban`.
+
+Some stand for options of the command without a verb. The others have a module each, with a function
+`main` that takes the words after the verb and returns the exit code.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+_OPTIONS = {
+    "run": [], "check": ["--check"], "plan": ["--dry-run"], "list": ["--list"],
+    "schema": ["--schema"],
+}  # fmt: skip
+"""Options for which a verb stands."""
+_MODULES = {
+    "cite": "wnsim.scenario.verbs.cite",
+    "compare": "wnsim.scenario.verbs.compare",
+    "contacts": "wnsim.scenario.verbs.contacts",
+    "evaluate": "wnsim.scenario.verbs.evaluate",
+    "extend": "wnsim.scenario.verbs.extend",
+    "report": "wnsim.report.__main__",
+}
+"""Modules of the other verbs."""
+
+
+def split(arguments: Sequence[str] | None) -> tuple[str, list[str]]:
+    """Split arguments into a verb, empty without one, and the others.
+
+    A file of the name of a verb is a scenario.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] in {*_OPTIONS, *_MODULES} and not Path(given[0]).is_file():
+        return given[0], given[1:]
+    return "", given
+
+
+def options_of(verb: str) -> list[str]:
+    """Return the options for which a verb stands."""
+    return list(_OPTIONS.get(verb, []))
+
+
+def is_own(verb: str) -> bool:
+    """Return whether a verb has a module of its own."""
+    return verb in _MODULES
+
+
+def run(verb: str, arguments: Sequence[str]) -> int:
+    """Run a verb with a module of its own; return the exit code.
+
+    Raises
+    ------
+    ScenarioError, OSError
+        if its input cannot be used
+    """
+    code: int = importlib.import_module(_MODULES[verb]).main(arguments)
+    return code

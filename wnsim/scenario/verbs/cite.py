@@ -1,0 +1,27 @@
+"""`wnsim cite FOLDER`: sources of the models of a results folder, and its parameters."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from wnsim.scenario.citation import cite
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the citations of a results folder; return 0.
+
+    Raises
+    ------
+    ScenarioError
+        if it has no complete run
+    """
+    parser = argparse.ArgumentParser(
+        prog="wnsim cite",
+        description="Print BibTeX entries of all models, methods and standards that the runs of a "
+        "results folder used, and a paragraph of LaTeX with their parameters.",
+    )
+    parser.add_argument("results", type=Path, help="folder of a scenario's results")
+    print(cite(parser.parse_args(arguments).results))
+    return 0

@@ -1,0 +1,73 @@
+"""Runs of a results folder as a plan: their resolved scenarios, with overrides."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.spec import document
+from wnsim.scenario.spec.plan import Run, setting
+from wnsim.scenario.spec.validation import validate
+from wnsim.storage import records
+
+SCENARIO_FILE = "scenario.yaml"
+
+
+def kept_runs(
+    results: Path, settings: Sequence[str] = (), plugins: frozenset[str] = frozenset()
+) -> list[Run]:
+    """Return the complete runs of a results folder in the order of its summary.
+
+    Parameters
+    ----------
+    results : results folder
+    settings : `key=value` overrides that apply to every run
+    plugins : modules whose models the runs may use
+
+    Raises
+    ------
+    ScenarioError
+        if there is no complete run, or a scenario in it is invalid
+    """
+    order = _column(results / "runs.csv", "run")
+    found = []
+    for folder in sorted(results.iterdir()) if results.is_dir() else ():
+        path = folder / SCENARIO_FILE
+        manifest = None if folder.is_symlink() else records.read_manifest(folder)
+        if manifest is None or path.is_symlink():
+            continue
+        resolved = document.read(path, str(path))
+        for text in settings:
+            resolved = resolved.merged(setting(resolved, text))
+        scenario = validate(resolved, plugins)
+        found.append(
+            Run(
+                folder.name, manifest["swept"], scenario, "",
+                str(manifest.get("description", "")),
+            )
+        )  # fmt: skip
+    if not found:
+        raise ScenarioError(f"{results}: must be a results folder with a complete run")
+    names = {run.scenario.name for run in found}
+    if len(names) > 1:
+        raise ScenarioError(
+            f"{results}: has runs of several scenarios, {' and '.join(sorted(names))}; "
+            "give each a folder of its own"
+        )
+    place = {name: number for number, name in enumerate(order)}
+    found.sort(key=lambda run: (place.get(run.folder, len(place)), run.folder))
+    # As in a plan, the first variant is the one that others are compared with.
+    asked = [label for label in _column(results / "aggregate.csv", "baseline") if label]
+    baseline = [*asked, found[0].scenario.label][0]
+    return [replace(run, baseline=baseline) for run in found]
+
+
+def _column(path: Path, name: str) -> list[str]:
+    """Return a column of a table, nothing without it."""
+    if path.is_symlink() or not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="") as lines:
+        return [row[name] for row in csv.DictReader(lines) if row.get(name) is not None]
