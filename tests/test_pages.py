@@ -79,7 +79,9 @@ def _answer(words: list[str], *, run: bool) -> str:
         ours = words[words.index("wnsim.scenario") + 1 :]
     if ours is not None:
         verb, given = verbs.split(ours)
-        if verb not in ("cite", "report"):
+        if verbs.is_own(verb):
+            verbs.parser_of(verb).parse_args(given)
+        else:
             options.parser().parse_args([*verbs.options_of(verb), *given])
     elif words[0] not in (*LOOKS, *TOOLS):
         raise ValueError(f"must be a command that is known, got {words[0]}")
@@ -126,6 +128,7 @@ def test_blocks_of_a_page(page: Path, tmp_path: Path, monkeypatch: pytest.Monkey
         ("console", "$ python -m wnsim.scenario --chekc urban.yaml", SystemExit),
         ("console", "$ wnsim nowhere.yaml\nresults are in results/nowhere", SybilFailure),
         ("console", "$ wnsmi urban.yaml", ValueError),
+        ("console", "$ wnsim extend results/urban --runds 40", SystemExit),
     ],
 )
 def test_a_block_that_is_not_so_is_found(

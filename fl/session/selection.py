@@ -301,7 +301,7 @@ def block_error(waterfall: float, snr: Floats) -> Floats:
     Examples
     --------
     >>> block_error(1.0, np.array([0.0, 1.0, 1e3])).round(4).tolist()
-    [1.0, 0.7203, 0.0071]
+    [1.0, 0.7203, 0.0068]
     """
     from scipy.special import k1
 

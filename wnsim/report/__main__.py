@@ -11,11 +11,16 @@ from wnsim import figures, report
 from wnsim.storage import records
 
 
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    made = argparse.ArgumentParser(prog="python -m wnsim.report", description=__doc__)
+    made.add_argument("results", nargs="+", help="folder of a scenario's results")
+    return made
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0, or 2 if there is nothing to show."""
-    parser = argparse.ArgumentParser(prog="python -m wnsim.report", description=__doc__)
-    parser.add_argument("results", nargs="+", help="folder of a scenario's results")
-    for name in parser.parse_args(arguments).results:
+    for name in parser().parse_args(arguments).results:
         try:
             print(_write(Path(name)))
         except (ValueError, OSError) as error:

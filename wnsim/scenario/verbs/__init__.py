@@ -1,11 +1,12 @@
 """Verbs of the command line, such as `wnsim check urban.yaml` or `wnsim cite results/urban`.
 
 Some stand for options of the command without a verb. The others have a module each, with a function
-`main` that takes the words after the verb and returns the exit code.
+`main` that takes the words after the verb and returns the exit code, and their `parser`.
 """
 
 from __future__ import annotations
 
+import argparse
 import importlib
 import sys
 from collections.abc import Sequence
@@ -46,6 +47,12 @@ def options_of(verb: str) -> list[str]:
 def is_own(verb: str) -> bool:
     """Return whether a verb has a module of its own."""
     return verb in _MODULES
+
+
+def parser_of(verb: str) -> argparse.ArgumentParser:
+    """Return the parser of the words after a verb with a module of its own."""
+    made: argparse.ArgumentParser = importlib.import_module(_MODULES[verb]).parser()
+    return made
 
 
 def run(verb: str, arguments: Sequence[str]) -> int:

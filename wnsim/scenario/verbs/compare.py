@@ -20,6 +20,24 @@ _COLUMNS = (
 )  # fmt: skip
 
 
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the words after the verb."""
+    made = argparse.ArgumentParser(
+        prog="wnsim compare",
+        description="Print metrics of results folders: means over seeds with 95 %% intervals, and "
+        "differences paired by seed, to the same line of the first folder, or else to its first "
+        "one.",
+    )
+    made.add_argument("results", nargs="+", type=Path, help="folders of results")
+    made.add_argument(
+        "--metric", action="append", default=[], help="metric to compare (repeatable; default: "
+        "accuracies, bytes, median latency and simulated time)",
+    )  # fmt: skip
+    made.add_argument("--all", action="store_true", help="compare all metrics")
+    made.add_argument("--csv", type=Path, metavar="FILE", help="write the table there too")
+    return made
+
+
 def main(arguments: Sequence[str]) -> int:
     """Print a comparison of results folders; return 0.
 
@@ -28,20 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     ScenarioError
         if a folder has no complete run, or no run has a metric
     """
-    parser = argparse.ArgumentParser(
-        prog="wnsim compare",
-        description="Print metrics of results folders: means over seeds with 95 %% intervals, and "
-        "differences paired by seed, to the same line of the first folder, or else to its first "
-        "one.",
-    )
-    parser.add_argument("results", nargs="+", type=Path, help="folders of results")
-    parser.add_argument(
-        "--metric", action="append", default=[], help="metric to compare (repeatable; default: "
-        "accuracies, bytes, median latency and simulated time)",
-    )  # fmt: skip
-    parser.add_argument("--all", action="store_true", help="compare all metrics")
-    parser.add_argument("--csv", type=Path, metavar="FILE", help="write the table there too")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     found = [(folder, line) for folder in options.results for line in _lines(folder)]
     known = list(dict.fromkeys(metric for _, line in found for metric in line.metrics))
     for metric in options.metric:

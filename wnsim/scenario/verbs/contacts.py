@@ -12,6 +12,24 @@ from wnsim.scenario.spec.plan import plan, results_folder
 from wnsim.scenario.spec.validation import allow
 
 
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the words after the verb."""
+    made = argparse.ArgumentParser(
+        prog="wnsim contacts",
+        description="Write the intervals in which two devices of a scenario are within range, and "
+        "a figure of their durations and of the times between them. Runs nothing else. Of several "
+        "variants and swept values, the first is taken.",
+    )
+    made.add_argument("scenario", help="YAML file, or name of a bundled scenario")
+    made.add_argument("--range", type=float, required=True, metavar="METERS", dest="range_m")
+    made.add_argument(
+        "--until", type=float, default=600.0, metavar="SECONDS", help="time span (default: 600)"
+    )
+    add_overrides(made)
+    made.add_argument("--out", metavar="DIR", help="folder (default: results/<name>)")
+    return made
+
+
 def main(arguments: Sequence[str]) -> int:
     """Write contacts.csv and a figure of durations; print statistics; return 0.
 
@@ -20,20 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     ScenarioError
         if the scenario is invalid, or the range or the time span is
     """
-    parser = argparse.ArgumentParser(
-        prog="wnsim contacts",
-        description="Write the intervals in which two devices of a scenario are within range, and "
-        "a figure of their durations and of the times between them. Runs nothing else. Of several "
-        "variants and swept values, the first is taken.",
-    )
-    parser.add_argument("scenario", help="YAML file, or name of a bundled scenario")
-    parser.add_argument("--range", type=float, required=True, metavar="METERS", dest="range_m")
-    parser.add_argument(
-        "--until", type=float, default=600.0, metavar="SECONDS", help="time span (default: 600)"
-    )
-    add_overrides(parser)
-    parser.add_argument("--out", metavar="DIR", help="folder (default: results/<name>)")
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     run = plan(options.scenario, options.set, allow(options.plugin))[0]
 
     from wnsim.contacts import contacts, lines, summary, table

@@ -23,6 +23,25 @@ _COLUMNS = (
 )  # fmt: skip
 
 
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the words after the verb."""
+    made = argparse.ArgumentParser(
+        prog="wnsim evaluate",
+        description="Test the adapters that each run has saved at its end, each by itself, on the "
+        "tasks of its scenario or on others: --set 'fl.tasks=[home, color]', --set "
+        "fl.test_examples=200.",
+    )
+    made.add_argument("results", type=Path, help="folder of a scenario's results")
+    add_overrides(made)
+    made.add_argument(
+        "--only", action="append", default=[], metavar="RUN", help="run to test (repeatable)"
+    )
+    made.add_argument(
+        "--csv", type=Path, metavar="FILE", help="table (default: tests.csv in the folder)"
+    )
+    return made
+
+
 def main(arguments: Sequence[str]) -> int:
     """Test saved adapters; print mean accuracies, and write a table; return 0.
 
@@ -31,21 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     ScenarioError
         if there is no complete run, or a run has no adapters that can be tested
     """
-    parser = argparse.ArgumentParser(
-        prog="wnsim evaluate",
-        description="Test the adapters that each run has saved at its end, each by itself, on the "
-        "tasks of its scenario or on others: --set 'fl.tasks=[home, color]', --set "
-        "fl.test_examples=200.",
-    )
-    parser.add_argument("results", type=Path, help="folder of a scenario's results")
-    add_overrides(parser)
-    parser.add_argument(
-        "--only", action="append", default=[], metavar="RUN", help="run to test (repeatable)"
-    )
-    parser.add_argument(
-        "--csv", type=Path, metavar="FILE", help="table (default: tests.csv in the folder)"
-    )
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     check_learning_package()
     runs = only(kept_runs(options.results, options.set, allow(options.plugin)), options.only)
     rows = []

@@ -20,6 +20,21 @@ from wnsim.scenario.spec.validation import allow
 from wnsim.scenario.verbs.kept_runs import kept_runs
 
 
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the words after the verb."""
+    made = argparse.ArgumentParser(
+        prog="wnsim extend",
+        description="Run the complete runs of a results folder with more rounds. Rounds that are "
+        "there are simulated again, but not trained again.",
+    )
+    made.add_argument("scenario", metavar="results", help="folder of a scenario's results")
+    made.add_argument("--rounds", type=int, required=True, metavar="N", help="rounds in all")
+    add_overrides(made)
+    add_results(made, "<results>-<rounds>", "that of the extended results")
+    add_where(made)
+    return made
+
+
 def main(arguments: Sequence[str]) -> int:
     """Extend the runs of a results folder; return the exit code.
 
@@ -28,17 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     ScenarioError
         if there is nothing to extend
     """
-    parser = argparse.ArgumentParser(
-        prog="wnsim extend",
-        description="Run the complete runs of a results folder with more rounds. Rounds that are "
-        "there are simulated again, but not trained again.",
-    )
-    parser.add_argument("scenario", metavar="results", help="folder of a scenario's results")
-    parser.add_argument("--rounds", type=int, required=True, metavar="N", help="rounds in all")
-    add_overrides(parser)
-    add_results(parser, "<results>-<rounds>", "that of the extended results")
-    add_where(parser)
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     check_learning_package()
     results = Path(options.scenario)
     plugins = allow(options.plugin)
