@@ -3,7 +3,9 @@
 One row per method: accuracy in percent on each task and on all of them, mean over devices, with
 95 % intervals over repetitions, and the paired difference to lora; size of an update and of all
 messages relative to lora; and the values reported in the paper (arXiv 2602.20492, Tables I and II)
-for Qwen2.5-1.5B and 7B. Without communication (`topology: isolated`) a device is tested on its own
+for Qwen2.5-1.5B and 7B. Below them, the model without training and the best constant answers. If
+all tasks have choices, the accuracy on all tasks by their summed likelihoods stands beside that by
+the scenario's rule. Without communication (`topology: isolated`) a device is tested on its own
 task, as in Table II; otherwise on all tasks, as in Table I. The paper's tasks and models differ
 from ours: comparable are the order and the differences of methods.
 """
@@ -15,7 +17,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
-from results import by_seed, cell, difference, folders, last_evaluation, runs, show
+from results import (
+    by_seed,
+    cell,
+    difference,
+    first_evaluation,
+    folders,
+    last_evaluation,
+    runs,
+    show,
+)
 
 from wnsim.metrics import read_transfers
 from wnsim.scenario.summary.latex import MISSING
@@ -60,6 +71,7 @@ def main() -> None:
         raise SystemExit(f"{named[0]}: has no variant {BASELINE!r} to compare with")
     tasks = list(last_evaluation(found["folder"].iloc[0])["task"].unique())
     base = by_seed(lines[BASELINE], lambda run: _accuracy(run.folder, None, own=alone))
+    summed = _has_choices(found["folder"].iloc[0])
     base_message = _message_bytes(lines[BASELINE])
     base_total = _total_bytes(lines[BASELINE])
     rows = []
@@ -67,6 +79,8 @@ def main() -> None:
         row = [str(variant), *(_cell(line, task, own=alone) for task in [*tasks, None])]
         overall = by_seed(line, lambda run: _accuracy(run.folder, None, own=alone))
         row.append(MISSING if variant == BASELINE else difference(overall, base))
+        if summed:
+            row.append(_cell(line, None, own=alone, column="accuracy_sum"))
         if not alone:
             row.append(_share(_message_bytes(line), base_message))
             row.append(_share(_total_bytes(line), base_total))
@@ -76,25 +90,50 @@ def main() -> None:
             sent = paper.transmitted / reported[BASELINE].transmitted if paper else math.nan
             row.append(MISSING if math.isnan(sent) else f"{sent:.3g}")
         rows.append(row)
+    rest = [MISSING] * (len(rows[0]) - len(tasks) - 2)
+    for name, column, first in (
+        ("without training", "accuracy", True),
+        ("best constant answer", "majority_accuracy", False),
+    ):
+        one = lines[BASELINE]
+        cells = [_cell(one, task, own=alone, column=column, first=first) for task in [*tasks, None]]
+        rows.append([name, *cells, *rest])
     columns = ["method", *tasks, "all", f"vs {BASELINE}"]
+    columns += ["all, summed"] if summed else []
     columns += [] if alone else ["payload", "on air"]
     columns += ["paper 1.5B", "paper 7B"]
     columns += [] if alone else ["paper sent"]
     show(columns, rows, named[0] / "tables" / ("table2" if alone else "table1"))
 
 
-def _cell(line: pd.DataFrame, task: str | None, *, own: bool) -> str:
-    return cell(by_seed(line, lambda run: _accuracy(run.folder, task, own=own)))
-
-
-def _accuracy(folder: Path, task: str | None, *, own: bool) -> float:
+def _has_choices(folder: Path) -> bool:
+    """Return whether all tasks of a run have choices, whose likelihoods are summed."""
     table = last_evaluation(folder)
+    return "accuracy_sum" in table and bool(table["accuracy_sum"].notna().all())
+
+
+def _cell(
+    line: pd.DataFrame, task: str | None, *, own: bool, column: str = "accuracy",
+    first: bool = False,
+) -> str:  # fmt: skip
+    return cell(
+        by_seed(line, lambda run: _accuracy(run.folder, task, own=own, column=column, first=first))
+    )
+
+
+def _accuracy(
+    folder: Path, task: str | None, *, own: bool, column: str = "accuracy", first: bool = False
+) -> float:
+    """Return the mean of a column of a run's evaluations, of the last one or the first one."""
+    table = first_evaluation(folder) if first else last_evaluation(folder)
+    if column not in table:
+        return math.nan
     if own:
         table = table[table["own_task"]]
     if task is not None:
-        return float(table.loc[table["task"] == task, "accuracy"].mean())
+        return float(table.loc[table["task"] == task, column].mean())
     # Tasks have equal weights, regardless of their number of devices.
-    return float(table.groupby("task")["accuracy"].mean().mean())
+    return float(table.groupby("task")[column].mean().mean())
 
 
 def _updates(folder: Path) -> pd.DataFrame:

@@ -65,6 +65,12 @@ def last_evaluation(folder: Path) -> pd.DataFrame:
     return table[table["round"] == table["round"].max()]
 
 
+def first_evaluation(folder: Path) -> pd.DataFrame:
+    """Return the accuracy of every device on every task at the first evaluation."""
+    table = read_table(folder / "evaluations.csv")
+    return table[table["round"] == table["round"].min()]
+
+
 def measured(line: pd.DataFrame, metric: str) -> dict[int, float]:
     """Return a metric by seed for the runs of one line of a summary."""
     return dict(zip(line["seed"], line[metric], strict=True))

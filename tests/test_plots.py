@@ -190,6 +190,23 @@ def test_tables_of_the_paper(
     paper = ["79.37", "88.93"] if alone else ["0.27", "0.27", "78.00", "87.39", "0.134"]
     assert table["so-lora"][4:] == paper
     assert (tmp_path / "tables" / f"table{1 + alone}.csv").is_file()
+    # The first evaluation is of no correct answer; the runs know nothing of constant ones.
+    assert table["without training"][:4] == [f"0.0{zero}"] * 3 + ["--"]
+    assert set(table["best constant answer"]) == {"--"}
+
+
+def test_summed_likelihoods_stand_beside_the_rule_where_all_tasks_have_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed in (1, 2):
+        write(tmp_path, "lora", seed, accuracies=[(0, "a", True, 0.5)], updates=[100])
+    for path in tmp_path.glob("*/evaluations.csv"):
+        head, *rows = path.read_text().splitlines()
+        lines = [f"{head},accuracy_sum,majority_accuracy", *(f"{row},0.75,0.25" for row in rows)]
+        path.write_text("\n".join(lines) + "\n")
+    table, _ = made("paper_table.py", tmp_path, monkeypatch, capsys)
+    assert table["lora"][:4] == ["50.0 ± 0.0", "50.0 ± 0.0", "--", "75.0 ± 0.0"]
+    assert table["best constant answer"][:2] == ["25.0 ± 0.0"] * 2
 
 
 def test_collisions_weigh_clusters_by_their_devices(
