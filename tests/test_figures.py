@@ -12,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from wnsim.core.transfer import LOST_REASONS
-from wnsim.figures import FIGURES, PAGE_WIDTH_IN, STYLE, draw, read_lines
+from wnsim.figures import FIGURES, PAGE_WIDTH_IN, STYLE, Options, draw, read_lines
 from wnsim.metrics.delivery import on_air
 
 TRANSFERS = "round,source,target,size_bytes,delivered,latency_s\n"
@@ -229,6 +229,16 @@ def test_bytes_are_those_on_the_air_by_each_evaluation(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("svg_only")
+def test_adapters_without_masks_have_no_figure_of_collisions(tmp_path: Path) -> None:
+    run = make_full_run(tmp_path, "a", 1)
+    path = tmp_path / run / "clusters.csv"
+    for rate, drawn in ((1.0, False), (0.9, True)):
+        columns = ["expected_collision_rate", "collision_rate"]
+        pd.read_csv(path).assign(**dict.fromkeys(columns, rate)).to_csv(path, index=False)
+        draw(tmp_path, [run], Options(only=("collisions",), formats=("svg",)))
+        assert (tmp_path / "figures" / "collisions.svg").is_file() == drawn
+
+
 def test_collisions_are_weighted_by_devices(tmp_path: Path) -> None:
     draw(tmp_path, [make_full_run(tmp_path, "a", 1)])
     shares = plotted(tmp_path, "collisions").set_index(["kind", "round"])["share"]
@@ -423,3 +433,36 @@ def test_own_tasks_have_a_curve_where_they_are_not_all(
     assert set(numbers["tasks"]) == ({"all"} if tasks == 1 else {"all", "own"})
     text = (tmp_path / "figures" / "accuracy.svg").read_text()
     assert ("own task only" in text) == (tasks > 1)
+
+
+def test_options_change_what_a_figure_shows(tmp_path: Path) -> None:
+    """Law: numbers and lines stay as they are."""
+    runs = [make_full_run(tmp_path, "a", seed, tasks=3) for seed in (1, 2)]
+    draw(tmp_path, runs, Options(only=("accuracy", "latency"), formats=("svg",)))
+    folder = tmp_path / "figures"
+    assert {path.name for path in folder.iterdir()} == {
+        "accuracy.svg", "accuracy.csv", "latency.svg", "latency.csv"
+    }  # fmt: skip
+    usual, numbers = ((folder / f"accuracy.{kind}").read_text() for kind in ("svg", "csv"))
+    assert 'id="band"' in usual
+    assert "actual sizes" in usual
+    assert 'width="252pt"' in usual
+    options = Options(
+        only=("accuracy",), width_in=7.16, bands=False, notes=False, formats=("svg",),
+        names={"a": "Method A"},
+    )  # fmt: skip
+    draw(tmp_path, runs, options)
+    wide = (folder / "accuracy.svg").read_text()
+    assert 'id="band"' not in wide
+    assert "actual sizes" not in wide
+    assert 'width="515.52pt"' in wide
+    assert ">Method A</text>" in wide
+    assert (folder / "accuracy.csv").read_text() == numbers.replace(",a,", ",Method A,")
+
+
+def test_swept_values_have_names_of_their_own() -> None:
+    names = {"fl.method.rank": "rank", "fl.topology.model=ring": "a ring"}
+    options = Options(names=names)
+    assert options.named("v", {"fl.method.rank": "4", "fl.topology.model": "ring"}) == (
+        "v, rank=4, a ring"
+    )

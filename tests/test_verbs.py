@@ -94,6 +94,11 @@ def test_processes_of_an_extension_extend_one_run_each() -> None:
         (["evaluate", "{few}", "--set", "fl.tasks=[nothing]"], "nothing"),
         (["compare", "{none}"], "must be a results folder with a complete run"),
         (["compare", "{few}", "--metric", "joy"], "--metric joy: no run has it; known: "),
+        (["figures", "{none}"], "there is nothing to show"),
+        (["figures", "{few}", "--only", "joy"], "--only joy: no figure; known: swept, latency"),
+        (["figures", "{few}", "--width", "0.1"], "from 1 to 20 inches, got 0.1"),
+        (["figures", "{few}", "--name", "one"], "--name one: must be NAME=SHOWN"),
+        (["figures", "{few}", "--only", "collisions"], "nothing to draw of collisions"),
         (["contacts", "network.yaml", "--range", "-1"], "range_m must be positive, got -1.0"),
     ],
 )  # fmt: skip
@@ -162,6 +167,14 @@ def test_folders_are_compared_line_by_line(
     assert found["difference"].tolist()[1:] == pytest.approx(differences)
     assert found["baseline"].iloc[1] == found["line"].iloc[0]
     assert found["baseline"].tolist()[4:] == found["line"].tolist()[:4]
+
+
+def test_figures_are_drawn_again(few: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["figures", str(few), "--only", "latency", "--format", "svg"]
+    assert main([*words, "--name", "one=First", "--name", "fl.batch_size=2=two"]) == 0
+    path = few / "figures" / "latency.svg"
+    assert capsys.readouterr().out.strip() == str(path)
+    assert "First, two" in path.read_text()
 
 
 def test_contacts_are_written(tmp_path: Path, svg_only: None) -> None:

@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 from wnsim.figures import clusters, delivery, learning, maps, outcomes, stacks, swept, targets
 from wnsim.figures.contact_times import draw_contacts
 from wnsim.figures.lines import Line, read_lines
+from wnsim.figures.options import Options
 from wnsim.figures.style import (
     COLUMN_IN,
     PAGE_WIDTH_IN,
@@ -33,6 +34,7 @@ __all__ = [
     "PAGE_WIDTH_IN",
     "STYLE",
     "Line",
+    "Options",
     "draw",
     "draw_contacts",
     "legend_above",
@@ -42,6 +44,7 @@ __all__ = [
     "save",
 ]
 
+_PLAIN = Options()
 Plot = Callable[[Figure, Sequence[Line]], pd.DataFrame | None]
 
 FIGURES: dict[str, Plot] = {
@@ -63,40 +66,43 @@ FIGURES: dict[str, Plot] = {
 """Figures by name: each draws lines and returns the numbers plotted, None if there are none."""
 
 
-def draw(results: Path, runs: Sequence[str]) -> list[Path]:
+def draw(results: Path, runs: Sequence[str], options: Options = _PLAIN) -> list[Path]:
     """Draw the standard figures of a scenario into the folder `figures` of its results.
 
     Parameters
     ----------
     results : results folder of a scenario
     runs : names of the run folders in the order of the legend
+    options : which figures, and how
 
     Returns
     -------
-    paths of the PDF files
+    path of each figure, in the first of its formats
 
     Warns
     -----
     UserWarning
         for each figure that cannot be drawn; the others are drawn nevertheless
     """
-    lines = read_lines(results, runs)
+    lines = read_lines(results, runs, options)
     drawn = []
     with mpl.rc_context({**mpl.rcParamsDefault, **STYLE}):
-        for name, plot in FIGURES.items():
-            path = _drawn(plot, lines, results / "figures" / name)
+        for name in options.only or FIGURES:
+            path = _drawn(FIGURES[name], lines, results / "figures" / name, options)
             if path is not None:
                 drawn.append(path)
     return drawn
 
 
-def _drawn(plot: Plot, lines: Sequence[Line], stem: Path) -> Path | None:
+def _drawn(plot: Plot, lines: Sequence[Line], stem: Path, options: Options) -> Path | None:
     """Draw a figure; return its path, None if it has no numbers or cannot be drawn."""
     try:
-        figure = Figure(figsize=COLUMN_IN)
+        width_in, height_in = COLUMN_IN
+        figure = Figure(figsize=(options.width_in or width_in, height_in))
         numbers = plot(figure, lines)
         if numbers is not None:
-            return save(figure, numbers, stem)
+            options.apply(figure)
+            return save(figure, numbers, stem, options.formats)
     except OSError:
         raise
     # Runs take hours: no error in a picture may hide their numbers.

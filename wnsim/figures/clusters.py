@@ -11,13 +11,17 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from wnsim.figures.lines import Line, mean_curve
+from wnsim.figures.options import BAND
 from wnsim.figures.style import DOTTED, legend_above
 
 _KINDS = ("collision_rate", "expected_collision_rate")
 
 
 def collisions(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
-    """Plot the collision rate over rounds, beside its expectation for independent masks."""
+    """Plot the collision rate over rounds, beside its expectation for independent masks.
+
+    Nothing is drawn if no line has masks: adapters without collide in all entries.
+    """
     axes = figure.add_subplot()
     numbers = []
     handles: list[Line2D] = []
@@ -41,10 +45,10 @@ def collisions(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
             if len(runs) > 1:
                 axes.fill_between(
                     curve["round"], curve["low"], curve["high"],
-                    color=line.style["color"], alpha=0.2, linewidth=0,
+                    color=line.style["color"], alpha=0.2, linewidth=0, gid=BAND,
                 )  # fmt: skip
             numbers.append(curve.assign(line=line.name, kind="actual" if actual else "expected"))
-    if not numbers:
+    if not any((each["share"] < 1.0).any() for each in numbers):
         return None
     handles += axes.plot(
         [], [], color="0.4", linestyle=DOTTED, marker="o", markerfacecolor="white",

@@ -11,8 +11,11 @@ from typing import Any
 import pandas as pd
 
 from wnsim.core.statistics import mean
+from wnsim.figures.options import Options
 from wnsim.figures.style import line_style
 from wnsim.metrics import columns_of, read_table, read_transfers
+
+_PLAIN = Options()
 
 
 @dataclass(frozen=True)
@@ -64,21 +67,22 @@ class Line:
         return rows.fillna(dict.fromkeys(optional, 0.0)).dropna()
 
 
-def read_lines(results: Path, runs: Sequence[str]) -> list[Line]:
+def read_lines(results: Path, runs: Sequence[str], options: Options = _PLAIN) -> list[Line]:
     """Return the lines of a scenario in the order of their first runs.
 
     Parameters
     ----------
     results : results folder of a scenario
     runs : names of the run folders
+    options : names to show
     """
     measured = _summary(results / "summary.csv")
     groups: dict[str, list[str]] = {}
     first: dict[str, dict[str, Any]] = {}
     for run in runs:
         manifest = json.loads((results / run / "manifest.json").read_text("utf-8"))
-        swept = [f"{key}={value}" for key, value in manifest["swept"].items()]
-        name = ", ".join([part for part in (manifest["variant"], *swept) if part])
+        swept = {key: str(value) for key, value in manifest["swept"].items()}
+        name = options.named(manifest["variant"], swept)
         groups.setdefault(name or manifest["scenario"], []).append(run)
         first.setdefault(name or manifest["scenario"], manifest)
     return [

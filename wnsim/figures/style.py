@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from wnsim.figures.options import NOTE
 from wnsim.storage import records
 
 COLUMN_IN = (3.5, 2.4)
@@ -104,21 +105,22 @@ def area_style(index: int) -> dict[str, Any]:
 def legend_above(figure: Figure, handles: Sequence[Artist]) -> None:
     """Place the legend above the axes; more rows increase the figure height."""
     entries = [(handle, short(str(handle.get_label()))) for handle in handles]
-    most = max(n for n in range(1, len(entries) + 1) if n == 1 or _fits(entries, n))
+    width_in, height_in = figure.get_size_inches()
+    letters = _LETTERS_PER_ROW * width_in / COLUMN_IN[0]
+    most = max(n for n in range(1, len(entries) + 1) if n == 1 or _fits(entries, n, letters))
     rows = -(-len(entries) // most)
     columns = -(-len(entries) // rows)
     figure.legend(
         *zip(*entries, strict=True), loc="outside upper center", ncols=columns,
         columnspacing=1.0, handlelength=2.2, borderaxespad=0.2, borderpad=0.2,
     )  # fmt: skip
-    width_in, height_in = figure.get_size_inches()
     figure.set_size_inches(width_in, height_in + _ROW_IN * (rows - 1))
 
 
-def _fits(entries: Sequence[tuple[Artist, str]], columns: int) -> bool:
-    """Return whether a legend with a number of columns fits the figure width."""
+def _fits(entries: Sequence[tuple[Artist, str]], columns: int, letters: float) -> bool:
+    """Return whether a legend with a number of columns fits a width in letters."""
     parts = np.array_split([_letters(label) for _, label in entries], columns)
-    return sum(float(part.max()) + _HANDLE_LETTERS for part in parts) <= _LETTERS_PER_ROW
+    return sum(float(part.max()) + _HANDLE_LETTERS for part in parts) <= letters
 
 
 def _letters(text: str) -> float:
@@ -178,13 +180,13 @@ def say_sizes(axes: Axes, sizes: Iterable[str]) -> None:
     """State beside the axes whether message sizes are actual or emulated."""
     axes.text(
         1.01, 0.5, _sizes(sizes), transform=axes.transAxes, rotation=90, fontsize=6, color="0.35",
-        ha="left", va="center",
+        ha="left", va="center", gid=NOTE,
     )  # fmt: skip
 
 
 def say_sizes_below(figure: Figure, sizes: Iterable[str]) -> None:
     """State at the foot of a low figure whether message sizes are actual or emulated."""
-    figure.supxlabel(short(_sizes(sizes)), fontsize=6, color="0.35")
+    figure.supxlabel(short(_sizes(sizes)), fontsize=6, color="0.35", gid=NOTE)
 
 
 def _sizes(sizes: Iterable[str]) -> str:
@@ -201,8 +203,24 @@ def printable(text: str) -> str:
     )
 
 
-def save(figure: Figure, numbers: pd.DataFrame, stem: Path) -> Path:
-    """Save a figure as PDF, SVG and PNG and its numbers as CSV; return the PDF's path."""
+def save(
+    figure: Figure,
+    numbers: pd.DataFrame,
+    stem: Path,
+    formats: Collection[str] = ("pdf", "svg", "png"),
+) -> Path:
+    """Save a figure and its numbers.
+
+    Parameters
+    ----------
+    figure, numbers : the figure, and what it shows
+    stem : path of the files, without a suffix
+    formats : formats of the figure; the numbers are a CSV file
+
+    Returns
+    -------
+    path of the figure in the first of the formats that it has
+    """
     for text in figure.findobj(Text):
         text.set_text(printable(text.get_text()))
     # The layout takes most of the time, and is the same in each format.
@@ -212,10 +230,11 @@ def save(figure: Figure, numbers: pd.DataFrame, stem: Path) -> Path:
     # Even a placeholder would cost a drawing for each format.
     with rc_context({"figure.constrained_layout.use": False}):
         figure.set_layout_engine(None)
-    for suffix, options in PICTURES.items():
+    wanted = {suffix: PICTURES[suffix] for suffix in PICTURES if suffix[1:] in formats}
+    for suffix, options in wanted.items():
         picture = io.BytesIO()
         figure.savefig(picture, format=suffix[1:], **options)
         records.write(stem.with_suffix(suffix), picture.getvalue())
     table = numbers.round(9).to_csv(index=False, lineterminator="\n")
     records.write(stem.with_suffix(".csv"), table.encode())
-    return stem.with_suffix(".pdf")
+    return stem.with_suffix(next(iter(wanted)))

@@ -42,29 +42,34 @@ def _write(results: Path) -> Path:
     """
     if not results.is_dir():
         raise ValueError(f"{results}: no such folder")
-    runs = _runs(results)
-    if not runs:
-        raise ValueError(
-            f"{results}: there is nothing to show: a folder of results has runs in folders of "
-            f"their own, and none here has a {records.MANIFEST} that says it is complete"
-        )
+    runs = complete_runs(results)
     if not list((results / "figures").glob("*.svg")):
         figures.draw(results, runs)
     return report.write(results, runs)
 
 
-def _runs(results: Path) -> list[str]:
+def complete_runs(results: Path) -> list[str]:
     """Return the complete runs of a folder in the order of its summary.
 
     A folder may hold runs of several scenarios; those of the first one are returned.
+
+    Raises
+    ------
+    ValueError
+        if there is none
     """
     order = _in_summary(results / "summary.csv")
     names = sorted(path.parent.name for path in results.glob(f"*/{records.MANIFEST}"))
     for name in [*order, *names]:
         manifest = records.read_manifest(results / name)
         if manifest is not None:
-            return list(records.complete_runs(results, str(manifest["scenario"]), order))
-    return []
+            found = list(records.complete_runs(results, str(manifest["scenario"]), order))
+            if found:
+                return found
+    raise ValueError(
+        f"{results}: there is nothing to show: a folder of results has runs in folders of "
+        f"their own, and none here has a {records.MANIFEST} that says it is complete"
+    )
 
 
 def _in_summary(path: Path) -> list[str]:

@@ -23,6 +23,7 @@ _MODULES = {
     "contacts": "wnsim.scenario.verbs.contacts",
     "evaluate": "wnsim.scenario.verbs.evaluate",
     "extend": "wnsim.scenario.verbs.extend",
+    "figures": "wnsim.scenario.verbs.figures",
     "report": "wnsim.report.__main__",
 }
 """Modules of the other verbs."""
