@@ -109,7 +109,10 @@ class SelectionContext:
 
 
 Selector = Callable[[Choice], Sequence[int]]
-"""Maps what a server knows to the clients of a round, called once a round."""
+"""Maps what a server knows to the clients of a round, called once a round.
+
+A selection that is made outside of the simulation returns a SimPy event that succeeds with them.
+"""
 
 
 def everyone(config: AllClients, context: SelectionContext) -> Selector:

@@ -178,7 +178,11 @@ class ServerSession(AggregatorSession):
             if average is None
             else 8.0 * self.trainer.average_bytes(average, devices[0], number, True),
         )
-        selected = sorted({int(device) for device in self._select(choice)})
+        chosen: Any = self._select(choice)
+        if isinstance(chosen, simpy.Event):
+            # Of a selection that is made outside of the simulation.
+            chosen = yield chosen
+        selected = sorted({int(device) for device in chosen})
         unknown = [device for device in selected if device not in devices]
         if unknown:
             raise ValueError(
@@ -186,10 +190,10 @@ class ServerSession(AggregatorSession):
                 f"selected, got {unknown[0]}"
             )
         if self.trainer.plans and selected:
-            chosen = np.array(selected, dtype=np.int64)
+            clients = np.array(selected, dtype=np.int64)
             self.trainer.plan(
-                number, selected, reports.compute_s[chosen], reports.downlink_bps[chosen],
-                reports.uplink_bps[chosen],
+                number, selected, reports.compute_s[clients], reports.downlink_bps[clients],
+                reports.uplink_bps[clients],
             )  # fmt: skip
         return selected
 
