@@ -9,23 +9,24 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from wnsim.contacts import Contacts, gaps
+from wnsim.core.units import Floats
 from wnsim.figures.style import COLUMN_IN, STYLE, legend_above, line_style, logarithmic, save
 
 
-def draw_contacts(found: Contacts, stem: Path) -> Path | None:
+def draw_contacts(whole_s: Floats, between_s: Floats, range_m: float, stem: Path) -> Path | None:
     """Draw the complementary distributions of contact durations and inter-contact times.
 
     Parameters
     ----------
-    found : the contacts; those that the observed time cuts off are left out
+    whole_s, between_s : durations of contacts, and of the times between those of a pair [s]
+    range_m : distance within which devices are in contact [m]
     stem : path of the figure, without a suffix
 
     Returns
     -------
     path of the PDF file; None without whole contacts
     """
-    durations = dict(zip(("contact duration", "inter-contact time"), gaps(found), strict=True))
+    durations = {"contact duration": whole_s, "inter-contact time": between_s}
     numbers = []
     with mpl.rc_context({**mpl.rcParamsDefault, **STYLE}):
         figure = Figure(figsize=COLUMN_IN)
@@ -44,6 +45,6 @@ def draw_contacts(found: Contacts, stem: Path) -> Path | None:
         logarithmic(axes)
         axes.set_ylim(0, 1.03)
         axes.set_xlabel("Time [s]")
-        axes.set_ylabel(f"Fraction that is longer, range {found.range_m:g} m")
+        axes.set_ylabel(f"Fraction that is longer, range {range_m:g} m")
         legend_above(figure, handles)
         return save(figure, pd.concat(numbers), stem)

@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     run = plan(options.scenario, options.set, allow(options.plugin))[0]
 
-    from wnsim.contacts import contacts, lines, summary, table
+    from wnsim.contacts import contacts, gaps, lines, summary, table
     from wnsim.figures import draw_contacts
     from wnsim.scenario.simulation.build import build_world
     from wnsim.storage import records
@@ -58,7 +58,9 @@ def main(arguments: Sequence[str]) -> int:
     for line in lines(summary(found)):
         print(line)
     print(f"intervals are in {path}")
-    picture: Path | None = draw_contacts(found, out / "figures" / "contacts")
+    picture: Path | None = draw_contacts(
+        *gaps(found), options.range_m, out / "figures" / "contacts"
+    )
     if picture is not None:
         print(f"the figure is {picture}")
     return 0
