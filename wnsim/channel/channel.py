@@ -22,6 +22,7 @@ from wnsim.channel.nodes import checked
 from wnsim.channel.oxygen import oxygen_db_per_m
 from wnsim.channel.plane_waves import Complexes, PlaneWaves
 from wnsim.channel.propagation_scene import Scene
+from wnsim.channel.ray_tracing import TracedLinks
 from wnsim.channel.reach import MaximumRange
 from wnsim.channel.replay import ReplayTable
 from wnsim.channel.satellite_links import SatelliteLinks
@@ -106,6 +107,7 @@ class Channel:
             satellites,
         )
         self._gain: LargeScale | ReplayTable = self.large_scale
+        self._traced, self._offsets_hz = propagation.traced, carrier.offsets_hz
         self._fading = propagation.fading.process(
             frequency_hz, carrier.bandwidth_hz, carrier.subbands, seed
         )
@@ -115,6 +117,8 @@ class Channel:
         self._replayed = replay is not None and replay.has_gain
         if replay is not None and replay.has_gain:
             self._gain = replay
+            self._fading = None
+        if self._traced is not None:
             self._fading = None
         self.subbands = carrier.subbands
         self._nodes = nodes.stations.size
@@ -134,7 +138,10 @@ class Channel:
         -------
         (L, T) gain of path loss, shadow fading, antennas and walls [dB], usually negative
         """
-        return self._gain.gain_db(source, target, np.asarray(t_s, dtype=np.float64))
+        t_s = np.asarray(t_s, dtype=np.float64)
+        if self._traced is not None:
+            return self._traced.mean_gain_db(source, target, *self._ends(source, target, t_s))
+        return self._gain.gain_db(source, target, t_s)
 
     def response(self, source: Ints, target: Ints, t_s: Floats) -> Complexes:
         """Return the channel's complex amplitude.
@@ -149,6 +156,8 @@ class Channel:
         (L, T, B) amplitudes; their squared modulus is the power gain
         """
         t_s = np.asarray(t_s, dtype=np.float64)
+        if self._traced is not None:
+            return self._along_paths(self._traced, source, target, t_s)
         amplitude = np.sqrt(db_to_linear(self.large_scale_db(source, target, t_s)))[..., None]
         if self._fading is None:
             return self._spread(amplitude.astype(np.complex128))
@@ -169,6 +178,8 @@ class Channel:
         (L, T, B) gain [dB]
         """
         t_s = np.asarray(t_s, dtype=np.float64)
+        if self._traced is not None:
+            return linear_to_db(_power(self._along_paths(self._traced, source, target, t_s)))
         gain_db = self.large_scale_db(source, target, t_s)[..., None]
         if self._fading is not None:
             x_source, x_target = self._ends(source, target, t_s)
@@ -213,6 +224,8 @@ class Channel:
                 first_block, n_blocks, block_ns, self.large_scale, self._position, self._nodes
             )
         source, target = np.asarray(source, dtype=np.int64), np.asarray(target, dtype=np.int64)
+        if self._traced is not None:
+            return _power(self._along_paths(self._traced, source, target, blocks.t_s))
         if isinstance(self._gain, ReplayTable):
             ordered(source, target)
             gain_db = self._gain.gain_db(source, target, blocks.t_s)
@@ -245,7 +258,8 @@ class Channel:
         ground distance [m], at most 1e7: the mean path loss in the most favourable state, less the
         antennas' peak gains and, with shadow fading, less 12 dB, is nowhere smaller beyond it
         """
-        return MaximumRange.FAR_M if self._replayed else self._reach(loss_db)
+        from_file = self._replayed or self._traced is not None
+        return MaximumRange.FAR_M if from_file else self._reach(loss_db)
 
     def _spread(self, values: NDArray[_Number]) -> NDArray[_Number]:
         """Return values (L, T, 1 or B) as (L, T, B)."""
@@ -253,8 +267,16 @@ class Channel:
             return values
         return np.broadcast_to(values, (*values.shape[:2], self.subbands))
 
+    def _along_paths(
+        self, traced: TracedLinks, source: Ints, target: Ints, t_s: Floats
+    ) -> Complexes:
+        """Return the amplitudes (L, T, B) of traced links."""
+        ends_m = self._ends(source, target, t_s)
+        return traced.response(source, target, *ends_m, self._offsets_hz)
+
     def _ends(self, source: Ints, target: Ints, t_s: Floats) -> tuple[Floats, Floats]:
         """Return the positions (L, T, 2) [m] of the links' two ends."""
+        ordered(source, target)
         nodes, begin, end = members(np.asarray(source), np.asarray(target))
         positions_m = self._position(nodes, t_s)
         return positions_m[begin], positions_m[end]

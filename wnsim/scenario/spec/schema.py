@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
 from fl.config import BatteryAware, Hierarchical, Learning, Queries, Random, Server, Synchronous
-from fl.plugins import Family
 from wnsim import channel, mobility, phy
-from wnsim.channel import (
-    ANTENNAS,
-    FADING,
-    PATH_LOSS,
-    Isotropic,
-    Penetration,
-    Rayleigh,
-    Replay,
-    Shadowing,
-    UmiStreetCanyon,
-)
+from wnsim.channel import ANTENNAS, Isotropic, RayTraced, Replay
 from wnsim.contacts.plan_file import ContactPlanFile
 from wnsim.core.params import parameters
 from wnsim.mac import MAC, Cell, Csma, Ofdma, OverTheAir, Scheduled
@@ -30,10 +18,13 @@ from wnsim.mac.csma import require_match
 from wnsim.mobility import MOBILITY, RandomWaypoint
 from wnsim.network.transport import Transport
 from wnsim.phy import PHY, Shannon
+from wnsim.scenario.spec.channel_models import ChannelChoice, StatisticalChannel
 from wnsim.scenario.spec.contacts import check_contacts
+from wnsim.scenario.spec.families import family
 from wnsim.scenario.spec.faults import Faults, check_numbers
 from wnsim.scenario.spec.over_the_air import check_over_the_air
 from wnsim.scenario.spec.propagation_delay import check_propagation_delay
+from wnsim.scenario.spec.traced_links import check_traced_links
 from wnsim.workload.background import Background
 from wnsim.workload.exchange import Traffic
 from wnsim.workload.probes import Probes
@@ -48,21 +39,13 @@ PartOfSeeds = Literal["channel", "mobility", "data", "model", "protocol"]
 Side = Annotated[float, Field(ge=1, le=1e7)]
 
 
-def family(members: Mapping[str, type], title: str, protocol: type) -> Any:
-    """Return the union type of a family's members, discriminated by `model`."""
-    choice: Any = Union[tuple(members.values())]  # noqa: UP007 - a union of a tuple has no other form
-    return Annotated[choice, Family(title, protocol)]
-
-
 if TYPE_CHECKING:
-    from wnsim.channel import Antenna, Fading, PathLoss
+    from wnsim.channel import Antenna
     from wnsim.mac import Mac
     from wnsim.mobility import Mobility
     from wnsim.phy import Phy
 else:
     Antenna = family(ANTENNAS, "antenna", channel.Antenna)
-    Fading = family(FADING, "fading model", channel.Fading)
-    PathLoss = family(PATH_LOSS, "path loss", channel.PathLoss)
     Mac = family(MAC, "medium access", Scheduled)
     Mobility = family(MOBILITY, "mobility model", mobility.Mobility)
     Phy = family(PHY, "physical layer", phy.Phy)
@@ -93,37 +76,6 @@ class Devices:
     def __post_init__(self) -> None:
         if isinstance(self.height_m, tuple):
             heights_m(self.height_m, self.count, 0)
-
-
-@parameters
-class ChannelModel:
-    """Channel between any two nodes.
-
-    Parameters
-    ----------
-    path_loss : mean loss over distance, with its line-of-sight states
-    shadowing : shadow fading, correlated in space
-    fading : small-scale fading
-    station_path_loss : path loss of links with a base station, in place of `path_loss`
-    satellite_path_loss : path loss of links with a satellite; by default `ntn`
-    penetration : outdoor-to-indoor loss of indoor devices
-    oxygen_loss : whether oxygen absorbs power, from 52 to 68 GHz
-    subbands : number of subbands with separate fading, for frequency-selective models
-    replay : measured links in place of all models
-    propagation_delay : whether signals travel at the speed of light, so that each hop over the air
-        ends at its receiver by the distance over that speed later than at its transmitter
-    """
-
-    path_loss: PathLoss = Field(default_factory=UmiStreetCanyon)
-    shadowing: Shadowing = Field(default_factory=Shadowing)
-    fading: Fading = Field(default_factory=Rayleigh)
-    station_path_loss: PathLoss | None = None
-    satellite_path_loss: PathLoss | None = None
-    penetration: Penetration = Field(default_factory=Penetration)
-    oxygen_loss: bool = True
-    subbands: Annotated[int, Field(ge=1, le=256)] = 1
-    replay: Replay | None = None
-    propagation_delay: bool = False
 
 
 @parameters
@@ -185,7 +137,7 @@ class Scenario:
     area_m : width and height of the area [m]
     devices : number of devices, and their radios
     mobility : mobility model
-    channel : path loss, shadow fading and small-scale fading
+    channel : statistical models of the channel, or traced links
     radio : carrier, band and physical layer
     mac : medium access
     base_stations : base stations of a cellular medium access, or access points of Wi-Fi
@@ -210,7 +162,7 @@ class Scenario:
     area_m: tuple[Side, Side] = (500.0, 500.0)
     devices: Devices = Field(default_factory=Devices)
     mobility: Mobility = Field(default_factory=RandomWaypoint)
-    channel: ChannelModel = Field(default_factory=ChannelModel)
+    channel: ChannelChoice = Field(default_factory=StatisticalChannel)
     radio: Radio = Field(default_factory=Radio)
     mac: Mac = Field(default_factory=Ofdma)
     base_stations: BaseStations | None = None
@@ -236,6 +188,8 @@ class Scenario:
         require_match(self.mac, self.radio.phy)
         if self.channel.propagation_delay:
             check_propagation_delay(self)
+        if isinstance(self.channel, RayTraced):
+            check_traced_links(self)
         if self.faults is not None:
             self._check_faults(self.faults)
         if self.fl is not None and self.fl.queries is not None:
@@ -284,7 +238,7 @@ class Scenario:
                 "transport.max_hops is for relays between devices, and base_stations carry their "
                 f"messages, got {hops}"
             )
-        if hops > 1 and self.channel.replay is not None:
+        if hops > 1 and self.replay is not None:
             raise ValueError(
                 "transport.max_hops needs the mean rates of all links, which channel.replay may "
                 f"lack, got {hops}"
@@ -334,6 +288,11 @@ class Scenario:
                 "fl.drift.shift must not be a multiple of devices.count, or nothing changes, "
                 f"got {drift.shift} and {self.devices.count}"
             )
+
+    @property
+    def replay(self) -> Replay | None:
+        """Measured links in place of the channel's models."""
+        return getattr(self.channel, "replay", None)
 
     def seed_of(self, part: PartOfSeeds) -> int:
         """Return the seed of a part of the random streams."""
