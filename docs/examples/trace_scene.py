@@ -4,9 +4,9 @@ Needs `pip install "wnsim[sionna-rt]"` and LLVM (`apt-get install libllvm19`), a
 
     python trace_scene.py street.npz
 
-The scene has six buildings along a street of 190 m. Two transmitters stand at the buildings'
-height, and receivers every two meters along the street. The arrays of the file are described in
-docs/howto/use-ray-traced-channels.md.
+The scene has six buildings along a street of 190 m. Two transmitters are at walls on both sides,
+10 m high, and receivers are every two meters along the street. The arrays of the file are described
+in docs/howto/use-ray-traced-channels.md.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 import sionna.rt
 
 FREQUENCY_HZ = 3.5e9
-STATIONS_M = [(-40.0, 9.0, 12.0), (45.0, -9.0, 12.0)]
+STATIONS_M = [(-40.0, 8.5, 10.0), (46.0, -7.5, 10.0)]
 STEP_M = 2.0
 HEIGHT_M = 1.5
 

@@ -87,21 +87,26 @@ def cell_response(
     begin: Ints,
     rows: Ints,
     weights: Floats,
+    places_m: Floats,
     per_m: float,
     offsets_hz: Floats,
 ) -> NDArray[np.complex128]:
     """Return the amplitudes of links between four receivers.
 
-    A path has the mean amplitude of the four, zero where it is absent, and the mean length and the
-    mean direction of the phase of those that have it.
+    A path has the mean amplitude of the four, zero where it is absent, and the mean direction of
+    the phase of those that have it. Its length is a mean too. The mean of the lengths is too long
+    by as much as the mean of the plane waves that continue from the four is too short, up to terms
+    of the third order, so that half of the displacement counts.
 
     Parameters
     ----------
-    table : (K, 4, 4) amplitude, length [m], and cosine and sine of the phase without that of the
-        length, of each path at four corners
+    table : (K, 6, 4) of each path at four corners: amplitude; length [m] and half of the horizontal
+        direction of arrival u, the length with u . x / 2 of the corner x added; and cosine and sine
+        of the phase without that of the length
     begin : (rows + 1,) first path of each row
     rows : (L, t) row of each link and instant; -1: there is none
     weights : (L, t, 4) weights of the corners
+    places_m : (L, t, 2) positions [m]
     per_m : waves per meter
     offsets_hz : (B,) frequencies from the carrier [Hz]
 
@@ -116,6 +121,7 @@ def cell_response(
             row = rows[link, instant]
             if row < 0:
                 continue
+            x_m, y_m = places_m[link, instant, 0], places_m[link, instant, 1]
             for path in range(begin[row], begin[row + 1]):
                 amplitude = present = length_m = cosine = sine = 0.0
                 for corner in range(4):
@@ -124,9 +130,13 @@ def cell_response(
                     if own > 0.0:
                         amplitude += weight * own
                         present += weight
-                        length_m += weight * table[path, 1, corner]
-                        cosine += weight * own * table[path, 2, corner]
-                        sine += weight * own * table[path, 3, corner]
+                        length_m += weight * (
+                            table[path, 1, corner]
+                            - x_m * table[path, 2, corner]
+                            - y_m * table[path, 3, corner]
+                        )
+                        cosine += weight * own * table[path, 4, corner]
+                        sine += weight * own * table[path, 5, corner]
                 size = math.hypot(cosine, sine)
                 if amplitude == 0.0 or size == 0.0:
                     continue

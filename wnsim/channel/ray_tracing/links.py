@@ -81,7 +81,7 @@ class TracedLinks:
         self._rows: dict[tuple[int, ...], int] = {}
         self._tables: list[Floats] = []
         self._begin: list[int] = [0]
-        self._stacked, self._starts = np.empty((0, 4, 4)), np.zeros(1, dtype=np.int64)
+        self._stacked, self._starts = np.empty((0, 6, 4)), np.zeros(1, dtype=np.int64)
 
     def traces_both_ends(self) -> bool:
         """Return whether each receiver has a transmitter next to it."""
@@ -143,7 +143,7 @@ class TracedLinks:
         if self._cells is not None:
             rows, weights = self._interpolated(self._cells, tx, x_rx_m)
             return kernels.traced_paths.cell_response(
-                self._stacked, self._starts, rows, weights, self._per_m, offsets_hz
+                self._stacked, self._starts, rows, weights, plain(x_rx_m), self._per_m, offsets_hz
             )
         rx = self._receivers.nearest(x_rx_m)
         return kernels.traced_paths.point_response(
@@ -201,8 +201,7 @@ class TracedLinks:
     def _row(self, tx: int, corners: tuple[int, ...]) -> int:
         """Return the row of the paths from a transmitter to four receivers, -1 for none.
 
-        Path k of row r is entry begin[r] + k of the table, with four quantities at four corners:
-        amplitude, length [m], and cosine and sine of the phase without that of the length.
+        Path k of row r is entry begin[r] + k of the table; see `wnsim.kernels.traced_paths`.
         """
         row = self._rows.get((tx, *corners))
         if row is None:
@@ -222,16 +221,18 @@ class TracedLinks:
                     for rx, slot in zip(corners, slots, strict=True)
                 ]
             )
-            table = np.zeros((len(tracks), 4, 4))
+            table = np.zeros((len(tracks), 6, 4))
             for corner, (rx, slot) in enumerate(zip(corners, slots, strict=True)):
                 known = tracks[:, corner] >= 0
                 path = slot[tracks[known, corner]]
                 length_m = SPEED_OF_LIGHT_MPS * self._delay_s[tx, rx, path]
                 turns = self._phase[tx, rx, path] + (length_m * self._per_m) % 1.0
                 table[known, 0, corner] = np.sqrt(self._power[tx, rx, path])
-                table[known, 1, corner] = length_m
-                table[known, 2, corner] = np.cos(2.0 * math.pi * turns)
-                table[known, 3, corner] = np.sin(2.0 * math.pi * turns)
+                half = 0.5 * self._arrival[tx, rx, path]
+                table[known, 1, corner] = length_m + half @ self._receivers.places_m[rx]
+                table[known, 2:4, corner] = half
+                table[known, 4, corner] = np.cos(2.0 * math.pi * turns)
+                table[known, 5, corner] = np.sin(2.0 * math.pi * turns)
             self._tables.append(table)
             self._begin.append(self._begin[-1] + len(tracks))
         return row

@@ -63,9 +63,11 @@ def matched(corners: Sequence[Corner]) -> Ints:
                 tracks[track][number] = path
                 extended.add(track)
                 taken.add(path)
-        for path in range(corner.length_m.size):
-            if path not in taken:
-                tracks.append([path if each == number else -1 for each in range(len(corners))])
+        tracks += [
+            [path if each == number else -1 for each in range(len(corners))]
+            for path in range(corner.length_m.size)
+            if path not in taken
+        ]
     return np.array(tracks, dtype=np.int64).reshape(-1, len(corners))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,16 +122,16 @@ class TracedPaths:
 def _check_values(
     paths: TracedPaths,
     name: str,
-    values: NDArray[np.generic],
+    values: NDArray[Any],
     there: NDArray[np.bool_],
     span: tuple[float, float],
 ) -> None:
     """Raise ValueError for a value of a path that is out of bounds, or not a number."""
-    found: NDArray[np.generic] = values[there]
+    found = values[there]
     # A comparison with NaN is false.
     bad = ~((found >= span[0]) & (found <= span[1]))
     if bad.any():
-        first = float(found[bad].flat[0])  # type: ignore[arg-type]
+        first = float(found[bad].flat[0])
         raise paths.error(
             f"{name} of a path must be from {span[0]:g} to {span[1]:g}, got {first:g}"
         )
