@@ -68,6 +68,8 @@ def build_world(scenario: Scenario) -> World:
     except ValueError as error:
         section = "channel" if given is None else "contact_plan"
         raise ScenarioError(f"{section}: {error}") from error
+    if measured is not None and given is None:
+        _check_measured(scenario, measured)
     if scenario.faults is not None:
         names = [*motion.names, *(f"station-{number}" for number in range(len(stations_m)))]
         try:
@@ -115,6 +117,7 @@ def build_world(scenario: Scenario) -> World:
             ),
             scenario.seed_of("channel"),
             dark=_dark(faults, sky),
+            record=scenario.record_channel,
         )
         phy = radio.phy
         if isinstance(phy, NrMcs):
@@ -139,6 +142,32 @@ def build_world(scenario: Scenario) -> World:
         sky=sky,
         plan=plan,
     )
+
+
+def _check_measured(scenario: Scenario, measured: ReplayTable) -> None:
+    """Check that a scenario needs no gains if rates or latencies were measured.
+
+    Raises
+    ------
+    ScenarioError
+        if it does
+    """
+    if not measured.times_messages:
+        return
+    hops = scenario.transport.max_hops
+    if hops > 1:
+        raise ScenarioError(
+            "transport.max_hops needs the mean gains of links, and channel.replay has rates or "
+            f"latencies, got {hops}"
+        )
+    for name, given in (
+        ("channel.propagation_delay", scenario.channel.propagation_delay),
+        ("record_channel", scenario.record_channel),
+    ):
+        if given:
+            raise ScenarioError(
+                f"{name} is for simulated gains, and channel.replay has rates or latencies"
+            )
 
 
 def _propagation(

@@ -151,6 +151,8 @@ class Scenario:
     faults : injected faults
     engine : simulation of the air: `windowed` computes many slots ahead, `packet` processes one
         event per transport block and gives the same results slowly
+    record_channel : whether the gains that the simulation used are written to channel.csv.gz, a
+        table for `channel.replay`
     fl : federated learning; without it only the network is simulated
     traffic : scheduled exchanges in place of learning
     """
@@ -174,6 +176,7 @@ class Scenario:
     probes: Probes | None = None
     engine: Literal["windowed", "packet"] = "windowed"
     compute: Compute = Field(default_factory=Compute)
+    record_channel: bool = False
     fl: Learning | None = None
     traffic: Traffic | None = None
     faults: Faults | None = None
@@ -190,6 +193,8 @@ class Scenario:
             check_propagation_delay(self)
         if isinstance(self.channel, RayTraced):
             check_traced_links(self)
+        if self.record_channel:
+            self._check_record()
         if self.faults is not None:
             self._check_faults(self.faults)
         if self.fl is not None and self.fl.queries is not None:
@@ -237,11 +242,6 @@ class Scenario:
             raise ValueError(
                 "transport.max_hops is for relays between devices, and base_stations carry their "
                 f"messages, got {hops}"
-            )
-        if hops > 1 and self.replay is not None:
-            raise ValueError(
-                "transport.max_hops needs the mean rates of all links, which channel.replay may "
-                f"lack, got {hops}"
             )
         if hops > 1 and self.probes is not None:
             raise ValueError(
@@ -298,6 +298,18 @@ class Scenario:
         """Return the seed of a part of the random streams."""
         own: int | None = getattr(self.seeds, part)
         return self.seed if own is None else own
+
+    def _check_record(self) -> None:
+        """Check that the gains of a scenario can be recorded and replayed."""
+        if self.satellites is not None or self.contact_plan is not None:
+            raise ValueError(
+                "record_channel is not for satellites or a contact_plan, which channel.replay "
+                "excludes"
+            )
+        if isinstance(self.mac, OverTheAir):
+            raise ValueError(
+                "record_channel is not for mac over-the-air, whose amplitudes are more than gains"
+            )
 
     def _check_queries(self, queries: Queries) -> None:
         """Check that some devices ask, and others train."""
