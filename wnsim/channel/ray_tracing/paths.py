@@ -107,14 +107,18 @@ class TracedPaths:
         return ValueError(f"{self.file}: {what}")
 
     @property
+    def coverage(self) -> float:
+        """Fraction of the receivers with a path from any transmitter."""
+        return float((~np.isnan(self.gain_db).all(axis=(0, 2))).mean())
+
+    @property
     def summary(self) -> str:
         """What the file has, in words."""
         low_m, high_m = self.rx_m.min(axis=0), self.rx_m.max(axis=0)
-        covered = ~np.isnan(self.gain_db).all(axis=(0, 2))
         return (
             f"{len(self.tx_m)} transmitter{'s' * (len(self.tx_m) > 1)} and {len(self.rx_m)} "
             f"receiver{'s' * (len(self.rx_m) > 1)} from ({low_m[0]:g}, {low_m[1]:g}) to "
-            f"({high_m[0]:g}, {high_m[1]:g}) m, {float(covered.mean()):.0%} of them with paths, at "
+            f"({high_m[0]:g}, {high_m[1]:g}) m, {self.coverage:.0%} of them with paths, at "
             f"{self.frequency_hz / 1e9:g} GHz"
         )
 

@@ -141,7 +141,9 @@ def _heights_of_links(
 def _on_coverage(scenario: Scenario, channel: RayTraced) -> list[str]:
     """Return notes on the file of traced links, and on an area beyond its receivers."""
     paths, corner_m = channel.paths(), channel.corner_m()
-    found = [f"channel.file has {paths.summary}; gains include its antennas"]
+    found = []
+    if paths.coverage < 1.0:
+        found.append(f"channel.file has {paths.summary}: devices at the others are out of coverage")
     low_m = paths.rx_m[:, :2].min(axis=0) - corner_m
     high_m = paths.rx_m[:, :2].max(axis=0) - corner_m
     if (low_m > 1.0).any() or (np.array(scenario.area_m) > high_m + 1.0).any():
