@@ -268,11 +268,17 @@ def test_errors_of_columns(tmp_path: Path, header: str, row: str, message: str) 
         links(tmp_path, header, row)
 
 
+PLAN = """
+contact_plan: {file: p.csv}
+transport: {routing: contacts, max_hops: 2, on_link_failure: resume}
+"""
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         (
-            "contact_plan: {file: p.csv}\ntransport: {routing: contacts, max_hops: 2, on_link_failure: resume}\n",
+            PLAN,
             "record_channel is not for satellites or a contact_plan",
         ),
         (

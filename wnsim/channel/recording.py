@@ -16,20 +16,36 @@ import math
 from array import array
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from wnsim.channel.replay_lines import MAX_SAMPLES
 from wnsim.core.units import Floats, Ints, linear_to_db
 
-if TYPE_CHECKING:
-    from wnsim.channel.channel import Channel
-
 # Gain in a table of a link without gain, the least that tables have [dB].
 NO_GAIN_DB = -1000.0
 # Blocks computed at once.
 _BATCH = 4096
+
+
+class Recorded(Protocol):
+    """The channel whose gains are written."""
+
+    @property
+    def subbands(self) -> int:
+        """Number of subbands."""
+        ...
+
+    def gain_blocks(
+        self, source: Ints, target: Ints, first_block: int, n_blocks: int, block_ns: int
+    ) -> Floats:
+        """Return power gains (L, K, B) in blocks; see `Channel`."""
+        ...
+
+    def large_scale_db(self, source: Ints, target: Ints, t_s: Floats) -> Floats:
+        """Return mean gains (L, T) [dB]; see `Channel`."""
+        ...
 
 
 class GainRecord:
@@ -63,7 +79,7 @@ class GainRecord:
                 self._means[pair].extend(instants)
 
     def lines(
-        self, channel: Channel, names: Sequence[str], until_s: float, most: int = MAX_SAMPLES
+        self, channel: Recorded, names: Sequence[str], until_s: float, most: int = MAX_SAMPLES
     ) -> Iterator[str]:
         """Yield the lines of the table, the header first; link by link, in order of time.
 
@@ -94,7 +110,7 @@ class GainRecord:
                 yield f"{time_s!r},{ends},{cells}"
 
     def _samples(
-        self, channel: Channel, pair: tuple[int, int], until_s: float
+        self, channel: Recorded, pair: tuple[int, int], until_s: float
     ) -> Iterator[tuple[float, str]]:
         """Yield the instants of a link [s], and the cells of its gains and of its mean gain."""
         none = "," * (channel.subbands - 1)
@@ -104,7 +120,7 @@ class GainRecord:
             yield time_s, f"{cells.get(time_s, none)},{means.get(time_s, '')}"
 
     def _gain_cells(
-        self, channel: Channel, pair: tuple[int, int], until_s: float
+        self, channel: Recorded, pair: tuple[int, int], until_s: float
     ) -> Iterator[tuple[float, str]]:
         """Yield the instants at which a link's gain changes, and the gain of each subband."""
         source, target = np.array([pair[0]]), np.array([pair[1]])
@@ -123,7 +139,7 @@ class GainRecord:
                     last = cells
 
     def _mean_cells(
-        self, channel: Channel, pair: tuple[int, int], until_s: float
+        self, channel: Recorded, pair: tuple[int, int], until_s: float
     ) -> Iterator[tuple[float, str]]:
         """Yield the instants at which a link's mean gain was asked for and has changed."""
         instants = [

@@ -44,7 +44,7 @@ class RayTraced:
     """
 
     model: Literal["ray-traced"] = "ray-traced"
-    file: str
+    file: Annotated[str, Field(min_length=1)]
     interpolation: Literal["nearest", "linear"] = "nearest"
     origin_m: tuple[Coordinate, Coordinate] | None = None
     snap_m: Annotated[float, Field(gt=0, le=1e6)] | None = None
