@@ -3,7 +3,9 @@
 Needs `pip install "wnsim[sionna-rt]"` and LLVM (`apt-get install libllvm19`), and no GPU:
 
     python trace_scene.py street.npz
+    python trace_scene.py --map street-map.npz
 
+The second command writes a map of gains, without phases, instead of paths.
 The scene has six buildings along a street of 190 m. Two transmitters are at walls on both sides,
 10 m high, and receivers are every two meters along the street. The arrays of the file are described
 in docs/howto/use-ray-traced-channels.md.
@@ -41,7 +43,7 @@ def traced_scene() -> sionna.rt.Scene:
     return scene
 
 
-def arrays_of(paths: sionna.rt.Paths, scene: sionna.rt.Scene) -> dict[str, np.ndarray]:
+def arrays_of(paths: sionna.rt.Paths) -> dict[str, np.ndarray]:
     """Return the arrays of a traced file from paths between single antennas."""
     coefficient = (paths.a[0].numpy() + 1j * paths.a[1].numpy())[:, 0, :, 0]
     there = paths.valid.numpy().reshape(coefficient.shape) & (coefficient != 0.0)
@@ -79,14 +81,37 @@ def arrays_of(paths: sionna.rt.Paths, scene: sionna.rt.Scene) -> dict[str, np.nd
     }
 
 
+def arrays_of_map(scene: sionna.rt.Scene) -> dict[str, np.ndarray]:
+    """Return the arrays of a map of gains in cells of the street."""
+    radio_map = sionna.rt.RadioMapSolver()(
+        scene, center=(0.0, 0.0, HEIGHT_M), size=(120.0, 16.0), orientation=(0.0, 0.0, 0.0),
+        cell_size=(STEP_M, STEP_M), max_depth=2, refraction=False, seed=1,
+    )  # fmt: skip
+    # [tx, rows, columns] and [rows, columns, 3]
+    gain = radio_map.path_gain.numpy()
+    with np.errstate(divide="ignore"):
+        gain_db = 10.0 * np.log10(gain.reshape(len(gain), -1, 1))
+    return {
+        "frequency_hz": np.array(FREQUENCY_HZ),
+        "tx_m": np.array(STATIONS_M),
+        "rx_m": radio_map.cell_centers.numpy().reshape(-1, 3).astype(np.float64),
+        "gain_db": np.where(gain_db > -np.inf, gain_db, np.nan).astype(np.float32),
+    }
+
+
 def main() -> None:
     """Trace the scene and write the file that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("file", help="file to write, .npz")
-    file = parser.parse_args().file
+    parser.add_argument("--map", action="store_true", help="a map of gains instead of paths")
+    arguments = parser.parse_args()
     scene = traced_scene()
-    paths = sionna.rt.PathSolver()(scene, max_depth=2, refraction=False, seed=1)
-    np.savez_compressed(file, **arrays_of(paths, scene))
+    if arguments.map:
+        arrays = arrays_of_map(scene)
+    else:
+        paths = sionna.rt.PathSolver()(scene, max_depth=2, refraction=False, seed=1)
+        arrays = arrays_of(paths)
+    np.savez_compressed(arguments.file, **arrays)
 
 
 if __name__ == "__main__":

@@ -84,13 +84,14 @@ class TracedLinks:
         self._stacked, self._starts = np.empty((0, 6, 4)), np.zeros(1, dtype=np.int64)
 
     def traces_both_ends(self) -> bool:
-        """Return whether each receiver has a transmitter next to it."""
-        return bool((self._senders.nearest(self._receivers.places_m) >= 0).all())
+        """Return whether each receiver has a transmitter next to it.
 
-    def coverage(self, places_m: Floats) -> NDArray[np.bool_]:
-        """Return whether positions (n, 2) in the area have a path from any transmitter [m]."""
-        point = self._receivers.nearest(np.asarray(places_m) + self._origin_m)
-        return np.asarray((point >= 0) & (self._power[:, point] > 0.0).any(axis=(0, 2)))
+        Raises
+        ------
+        ValueError
+            if two transmitters are at one position
+        """
+        return bool((self._senders.nearest(self._receivers.places_m) >= 0).all())
 
     def mean_gain_db(
         self, source: Ints, target: Ints, x_source_m: Floats, x_target_m: Floats
@@ -182,7 +183,10 @@ class TracedLinks:
     @cached_property
     def _senders(self) -> Points:
         """The transmitters as points next to which a device may be."""
-        return Points(self.paths.tx_m[:, :2], self._receivers.reach_m)
+        try:
+            return Points(self.paths.tx_m[:, :2], self._receivers.reach_m)
+        except ValueError as error:
+            raise self.paths.error(str(error)) from None
 
     def _interpolated(self, cells: Cells, tx: Ints, x_rx_m: Floats) -> tuple[Ints, Floats]:
         """Return the rows (L, T) of interpolated paths, -1 for none, and weights (L, T, 4)."""
