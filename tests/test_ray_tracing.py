@@ -405,9 +405,12 @@ def test_both_engines_agree_and_a_record_replays(tmp_path: Path, more: str) -> N
 
 
 def test_devices_between_which_links_are_traced(tmp_path: Path) -> None:
-    """Three static devices whose places were both transmitters and receivers."""
+    """Three static devices whose places were both transmitters and receivers.
+
+    Links are reciprocal where a file is not: the device with the lower number is at a transmitter.
+    """
     places_m = np.array([[0.0, 0.0, 1.5], [100.0, 0.0, 1.5], [0.0, 50.0, 1.5]])
-    gain_db = np.array([[np.nan, -80, -85], [-80, np.nan, -90], [-85, -90, np.nan]])[..., None]
+    gain_db = np.array([[np.nan, -80, -85], [-70, np.nan, -90], [-70, -70, np.nan]])[..., None]
     file = tmp_path / "mesh.npz"
     np.savez(file, frequency_hz=3.5e9, tx_m=places_m, rx_m=places_m, gain_db=gain_db)
     text = f"""
@@ -424,8 +427,33 @@ traffic: {{size_bytes: 10_000, neighbors: 2, rounds: 1}}
     transfers = pd.read_csv(simulate(tmp_path, text, "mesh") / "transfers.csv")
     noise_dbm = -173.975 + 10 * np.log10(20e6) + 9.0
     for row in transfers.itertuples():
-        expected_db = 23.0 + gain_db[row.source, row.target, 0] - noise_dbm
+        ends = min(row.source, row.target), max(row.source, row.target)
+        expected_db = 23.0 + gain_db[(*ends, 0)] - noise_dbm
         assert row.mean_snr_db == pytest.approx(expected_db, abs=0.01)
+
+
+def test_displaced_transmitters_have_the_phases_of_departure(tmp_path: Path) -> None:
+    """Two devices 60 wavelengths apart; the first one moves by a quarter of one towards the other.
+
+    Its path to the second one leaves along x and is a quarter of a turn shorter.
+    """
+    places_m = np.array([[0.0, 0.0, 1.5], [60.0 * C_MPS / F_HZ, 0.0, 1.5]])
+    zero = np.zeros((2, 2, 1))
+    file = tmp_path / "pair.npz"
+    np.savez(
+        file, frequency_hz=F_HZ, tx_m=places_m, rx_m=places_m, gain_db=zero - 60.0, phase_deg=zero,
+        departure_deg=np.stack([zero, zero + 90.0], axis=-1),
+    )  # fmt: skip
+    channel = RayTraced(file=str(file))
+    links = channel.links(2, np.empty((0, 2)), frequency_hz=F_HZ, between_devices=True)
+    moved_m = np.zeros((1, 2, 2))
+    moved_m[0, 1, 0] = 0.25 * C_MPS / F_HZ
+    other_m = np.broadcast_to(places_m[1, :2], (1, 2, 2))
+    ends = np.array([0]), np.array([1])
+    found = links.response(*ends, moved_m, other_m, np.zeros(1))[0, :, 0]
+    assert found == pytest.approx(1e-3 * np.array([1.0, 1j]), abs=1e-9)
+    back = links.response(*ends[::-1], other_m, moved_m, np.zeros(1))[0, :, 0]
+    assert np.array_equal(back, found)
 
 
 def refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str) -> str:
