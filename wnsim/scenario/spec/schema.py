@@ -281,7 +281,6 @@ class Scenario:
                     "fl.topology random (of degree 4 if not given) needs a degree below "
                     f"devices.count and an even product of both, got {degree} and {count}"
                 )
-
         drift = None if self.fl is None else self.fl.drift
         if drift is not None and drift.shift % self.devices.count == 0:
             raise ValueError(
