@@ -105,6 +105,10 @@ SHORT: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     # The model of this scenario is not at hand; the messages of two models differ in size only.
     "llm": ((*LEARNS, SMALL), ("hard-moe",)),
     "mesh": ((*LEARNS, "fl.train_examples=128", "devices.count=6"), ("direct", "four hops")),
+    "traced": (
+        ("traffic.rounds=1", "traffic.size_bytes=200000", "devices.count=5"),
+        ("nearest receiver", "between receivers"),
+    ),
     "network": (
         ("traffic.rounds=1", "traffic.size_bytes=500000", "devices.count=6"),
         ("one shared band",),

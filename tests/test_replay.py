@@ -137,7 +137,7 @@ def test_compressed_files(tmp_path: Path) -> None:
             "links.csv:3: time must increase on a link, got 1 s after 1 s from 'a' to 'b'",
         ),
         ('t_s,source,target,gain_db\n1,a,"b,-80\n', "links.csv:2: the line is not comma-separated"),
-        ("t_s,source,target,gain_db\n" + "1" * 5000, "links.csv:2: a line may have at most 4096"),
+        ("t_s,source,target,gain_db\n" + "1" * 9000, "links.csv:2: a line may have at most 8192"),
     ],
 )
 def test_errors_name_file_line_rule_and_value(tmp_path: Path, text: str, message: str) -> None:

@@ -32,8 +32,10 @@ _FAMILIES: dict[str, tuple[str, Mapping[str, type], tuple[str, ...]]] = {
     "Medium access": ("mac", mac.MAC, ("wnsim.air.deadline_power",)),
 }
 _ROOMS = {
-    "Shadow fading, O2I loss and measured links": (
+    "Shadow fading, O2I loss, measured and traced links": (
         "wnsim.channel.shadowing", "wnsim.channel.penetration", "wnsim.channel.replay",
+        "wnsim.channel.recording", "wnsim.channel.ray_tracing",
+        "wnsim.channel.ray_tracing.path_matching", "wnsim.channel.ray_tracing.deepmimo",
     ),
     "Transfers, traffic and energy": (
         "wnsim.network.transport", "wnsim.workload.background", "wnsim.workload.probes",

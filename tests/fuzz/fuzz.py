@@ -1,7 +1,7 @@
 """Coverage-guided fuzzing of the readers of untrusted files; run by hand.
 
     pip install atheris
-    python tests/fuzz/fuzz.py scenario|trace|update|arrays [libFuzzer options: -max_total_time=60]
+    python tests/fuzz/fuzz.py scenario|trace|update|arrays|paths [options: -max_total_time=60]
 
 Whatever the bytes, a loader returns, or raises the ValueError that it documents; everything else
 is a finding, which libFuzzer leaves as a file, and which becomes a test. Seeds are written to
@@ -35,6 +35,7 @@ with atheris.instrument_imports(include=["wnsim", "fl"]):
     from fl.methods.frozen_a.density import largest_mask
     from fl.tasks.arrays import load_arrays
     from fl.updates.codec import HEADER_BYTES, Update, decode, encode
+    from wnsim.channel.ray_tracing.npz import read_npz
     from wnsim.mobility import Trace
     from wnsim.scenario.spec.bundled import shipped
     from wnsim.scenario.spec.document import read
@@ -89,6 +90,13 @@ def arrays(data: bytes) -> None:
     load_arrays(Arrays(arrays=str(path)), 100, 100, 1)
 
 
+def paths(data: bytes) -> None:
+    """Read the traced paths of a NumPy file."""
+    path = WORK / "t.npz"
+    path.write_bytes(data)
+    read_npz(str(path))
+
+
 def seeds(target: str) -> Iterator[bytes]:
     """Yield good files to begin with."""
     if target == "scenario":
@@ -101,6 +109,14 @@ def seeds(target: str) -> Iterator[bytes]:
         for save in (np.savez, np.savez_compressed):
             file = io.BytesIO()
             save(file, **parts)
+            yield file.getvalue()
+    elif target == "paths":
+        places = np.arange(6.0).reshape(2, 3)
+        known = {"frequency_hz": 1e9, "tx_m": places[:1], "rx_m": places}
+        known |= {name: np.zeros((1, 2, 1)) for name in ("gain_db", "phase_deg", "delay_s")}
+        for save in (np.savez, np.savez_compressed):
+            file = io.BytesIO()
+            save(file, **known)
             yield file.getvalue()
     else:
         b = tuple(torch.randn(layer.outputs, 4) for layer in LAYERS)
@@ -125,7 +141,8 @@ def guarded(target: Callable[[bytes], None]) -> Callable[[bytes], None]:
 
 def main() -> None:
     """Fuzz the named target."""
-    targets = {"scenario": scenario, "trace": trace, "update": update, "arrays": arrays}
+    targets = {"scenario": scenario, "trace": trace, "update": update, "arrays": arrays,
+               "paths": paths}  # fmt: skip
     if len(sys.argv) < 2 or sys.argv[1] not in targets:
         sys.exit(__doc__)
     name = sys.argv.pop(1)

@@ -14,6 +14,7 @@ from validation import (
     radio,
     shadows,
     sidelink,
+    traced,
 )
 from validation.check import Check
 
@@ -28,6 +29,7 @@ _ROOMS = {
         fading.power_laws, fading.deep_fades, fading.autocorrelations, fading.crossings,
         fading.delays, fading.interference_outage,
     ),
+    "Traced paths": (traced.traced_gains, traced.data_sets),
     "Mobility": (
         motion.waypoint_speeds, motion.waypoint_density, motion.uniform_places,
         motion.gauss_markov, motion.contact_laws,

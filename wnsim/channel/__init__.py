@@ -1,4 +1,4 @@
-"""Radio channel: path loss, shadowing, fading, antennas, O2I loss, measured links."""
+"""Radio channel: path loss, shadowing, fading, antennas, O2I loss, measured and traced links."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from wnsim.channel.path_loss import (
 )
 from wnsim.channel.penetration import Penetration
 from wnsim.channel.propagation_scene import OutOfRangeWarning
+from wnsim.channel.ray_tracing import RayTraced, TracedLinks
 from wnsim.channel.replay import Replay, ReplayTable
 from wnsim.channel.shadowing import Shadowing
 
@@ -55,6 +56,7 @@ __all__ = [
     "PathLoss",
     "Penetration",
     "Propagation",
+    "RayTraced",
     "Rayleigh",
     "Replay",
     "ReplayTable",
@@ -63,6 +65,7 @@ __all__ = [
     "Sector",
     "Shadowing",
     "TappedDelayLine",
+    "TracedLinks",
     "TwoRay",
     "Uma",
     "UmiStreetCanyon",

@@ -22,7 +22,9 @@ from wnsim.channel.nodes import checked
 from wnsim.channel.oxygen import oxygen_db_per_m
 from wnsim.channel.plane_waves import Complexes, PlaneWaves
 from wnsim.channel.propagation_scene import Scene
+from wnsim.channel.ray_tracing import TracedLinks
 from wnsim.channel.reach import MaximumRange
+from wnsim.channel.recording import GainRecord
 from wnsim.channel.replay import ReplayTable
 from wnsim.channel.satellite_links import SatelliteLinks
 from wnsim.core.units import Floats, Ints, db_to_linear, linear_to_db
@@ -45,6 +47,7 @@ class Channel:
     geometry : the nodes
     seed : seed of the scenario
     dark : when links let nothing through; it concerns `gain_blocks` alone; none: never
+    record : whether it is recorded for which links and instants gains are asked
 
     Attributes
     ----------
@@ -71,6 +74,7 @@ class Channel:
         seed: int,
         *,
         dark: Dark | None = None,
+        record: bool = False,
     ) -> None:
         path_loss, shadowing = propagation.path_loss, propagation.shadowing
         station_path_loss, replay = propagation.station_path_loss, propagation.replay
@@ -106,6 +110,7 @@ class Channel:
             satellites,
         )
         self._gain: LargeScale | ReplayTable = self.large_scale
+        self._traced, self._offsets_hz = propagation.traced, carrier.offsets_hz
         self._fading = propagation.fading.process(
             frequency_hz, carrier.bandwidth_hz, carrier.subbands, seed
         )
@@ -114,11 +119,15 @@ class Channel:
         )
         self._replayed = replay is not None and replay.has_gain
         if replay is not None and replay.has_gain:
+            replay.check_subbands(carrier.subbands)
             self._gain = replay
+            self._fading = None
+        if self._traced is not None:
             self._fading = None
         self.subbands = carrier.subbands
         self._nodes = nodes.stations.size
         self._dark = dark
+        self._record = GainRecord() if record else None
         # Many links are asked for in the same blocks, one after the other.
         self._blocks: Blocks | None = None
 
@@ -134,7 +143,12 @@ class Channel:
         -------
         (L, T) gain of path loss, shadow fading, antennas and walls [dB], usually negative
         """
-        return self._gain.gain_db(source, target, np.asarray(t_s, dtype=np.float64))
+        t_s = np.asarray(t_s, dtype=np.float64)
+        if self._record is not None:
+            self._record.add_means(source, target, t_s)
+        if self._traced is not None:
+            return self._traced.mean_gain_db(source, target, *self._ends(source, target, t_s))
+        return self._gain.gain_db(source, target, t_s)
 
     def response(self, source: Ints, target: Ints, t_s: Floats) -> Complexes:
         """Return the channel's complex amplitude.
@@ -149,6 +163,11 @@ class Channel:
         (L, T, B) amplitudes; their squared modulus is the power gain
         """
         t_s = np.asarray(t_s, dtype=np.float64)
+        if self._traced is not None:
+            return self._along_paths(self._traced, source, target, t_s)
+        if isinstance(self._gain, ReplayTable):
+            gain = self._gain.power_gain(source, target, t_s)
+            return self._spread(np.sqrt(gain).astype(np.complex128))
         amplitude = np.sqrt(db_to_linear(self.large_scale_db(source, target, t_s)))[..., None]
         if self._fading is None:
             return self._spread(amplitude.astype(np.complex128))
@@ -169,6 +188,10 @@ class Channel:
         (L, T, B) gain [dB]
         """
         t_s = np.asarray(t_s, dtype=np.float64)
+        if self._traced is not None:
+            return linear_to_db(_power(self._along_paths(self._traced, source, target, t_s)))
+        if isinstance(self._gain, ReplayTable):
+            return self._spread(linear_to_db(self._gain.power_gain(source, target, t_s)))
         gain_db = self.large_scale_db(source, target, t_s)[..., None]
         if self._fading is not None:
             x_source, x_target = self._ends(source, target, t_s)
@@ -196,6 +219,8 @@ class Channel:
         -------
         (L, K, B) power gain, linear; zero in blocks that begin while the link lets nothing through
         """
+        if self._record is not None:
+            self._record.add_blocks(source, target, first_block, n_blocks, block_ns)
         gain = self._gain_blocks(source, target, first_block, n_blocks, block_ns)
         if self._dark is None:
             return gain
@@ -213,11 +238,12 @@ class Channel:
                 first_block, n_blocks, block_ns, self.large_scale, self._position, self._nodes
             )
         source, target = np.asarray(source, dtype=np.int64), np.asarray(target, dtype=np.int64)
+        if self._traced is not None:
+            return _power(self._along_paths(self._traced, source, target, blocks.t_s))
         if isinstance(self._gain, ReplayTable):
             ordered(source, target)
-            gain_db = self._gain.gain_db(source, target, blocks.t_s)
-        else:
-            gain_db = self._gain.interpolated(source, target, blocks.instants)
+            return self._spread(self._gain.power_gain(source, target, blocks.t_s))
+        gain_db = self._gain.interpolated(source, target, blocks.instants)
         if self._fading is None or gain_db.size == 0:
             return self._spread(db_to_linear(gain_db)[..., None])
         if isinstance(self._fading, PlaneWaves):
@@ -233,6 +259,11 @@ class Channel:
             gain[links] = kernels.gains.power_gains(gain_db[links], amplitude, blocks.skip)
         return self._spread(gain)
 
+    def end_record(self) -> GainRecord | None:
+        """End and return the record of gains; None without one."""
+        record, self._record = self._record, None
+        return record
+
     def max_range_m(self, loss_db: float) -> float:
         """Return a distance beyond which no two nodes can have less than a loss.
 
@@ -245,7 +276,8 @@ class Channel:
         ground distance [m], at most 1e7: the mean path loss in the most favourable state, less the
         antennas' peak gains and, with shadow fading, less 12 dB, is nowhere smaller beyond it
         """
-        return MaximumRange.FAR_M if self._replayed else self._reach(loss_db)
+        from_file = self._replayed or self._traced is not None
+        return MaximumRange.FAR_M if from_file else self._reach(loss_db)
 
     def _spread(self, values: NDArray[_Number]) -> NDArray[_Number]:
         """Return values (L, T, 1 or B) as (L, T, B)."""
@@ -253,8 +285,16 @@ class Channel:
             return values
         return np.broadcast_to(values, (*values.shape[:2], self.subbands))
 
+    def _along_paths(
+        self, traced: TracedLinks, source: Ints, target: Ints, t_s: Floats
+    ) -> Complexes:
+        """Return the amplitudes (L, T, B) of traced links."""
+        ends_m = self._ends(source, target, t_s)
+        return traced.response(source, target, *ends_m, self._offsets_hz)
+
     def _ends(self, source: Ints, target: Ints, t_s: Floats) -> tuple[Floats, Floats]:
         """Return the positions (L, T, 2) [m] of the links' two ends."""
+        ordered(source, target)
         nodes, begin, end = members(np.asarray(source), np.asarray(target))
         positions_m = self._position(nodes, t_s)
         return positions_m[begin], positions_m[end]

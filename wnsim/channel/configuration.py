@@ -14,6 +14,7 @@ from wnsim.channel.heights import Heights
 from wnsim.channel.large_scale import Position
 from wnsim.channel.path_loss import PathLoss
 from wnsim.channel.penetration import Penetration
+from wnsim.channel.ray_tracing import TracedLinks
 from wnsim.channel.replay import ReplayTable
 from wnsim.channel.satellite_links import Sky
 from wnsim.channel.shadowing import Shadowing
@@ -55,6 +56,11 @@ class Carrier:
             )
         if self.subbands < 1:
             raise ValueError(f"subbands must be at least 1, got {self.subbands}")
+
+    @property
+    def offsets_hz(self) -> Floats:
+        """Distances of the subbands' centers from the carrier, (B,) [Hz]."""
+        return ((np.arange(self.subbands) + 0.5) / self.subbands - 0.5) * self.bandwidth_hz
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +112,7 @@ class Propagation:
     oxygen_loss : whether oxygen absorbs power around 60 GHz
     replay : measured links; measured gains replace all models, and the gain of pairs that are not
         in the table is zero
+    traced : traced links, which replace all models; they and replayed gains exclude each other
     """
 
     path_loss: PathLoss
@@ -116,3 +123,4 @@ class Propagation:
     penetration: Penetration | None = None
     oxygen_loss: bool = True
     replay: ReplayTable | None = None
+    traced: TracedLinks | None = None

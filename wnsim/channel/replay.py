@@ -16,11 +16,11 @@ from pydantic import Field
 
 from wnsim.channel.links import ordered
 from wnsim.channel.periodic_rate import SLACK, SLACK_BITS, PeriodicRate
-from wnsim.channel.replay_file import read
+from wnsim.channel.replay_file import BAND_GAIN, read
 from wnsim.channel.replay_lines import OnBadRow
 from wnsim.channel.replay_recordings import Recording
 from wnsim.core.params import parameters
-from wnsim.core.units import Floats, Ints
+from wnsim.core.units import Floats, Ints, db_to_linear, linear_to_db
 
 Interpolation = Literal["hold", "linear"]
 End = Literal["auto", "hold", "wrap", "stop"]
@@ -122,6 +122,10 @@ class ReplayTable:
         measured = {(target, source): (source, target) for source, target in samples}
         measured |= {pair: pair for pair in samples}
         self._samples = {pair: samples[origin] for pair, origin in measured.items()}
+        # Samples of a column alone: columns of gains may have gaps.
+        self._tracks: dict[tuple[tuple[int, int], int], Floats] = {}
+        bands = sum(name.startswith(BAND_GAIN) for name in columns)
+        self._gains = [f"{BAND_GAIN}{band}" for band in range(bands)] or ["gain_db"]
         self._interpolate = interpolate
         ends_s = ends_s or {}
         self._ends_s = {
@@ -166,7 +170,15 @@ class ReplayTable:
     @property
     def has_gain(self) -> bool:
         """Whether gains were measured."""
-        return "gain_db" in self._columns
+        return self._gains[0] in self._columns
+
+    def check_subbands(self, subbands: int) -> None:
+        """Raise ValueError if gains were measured in another number of subbands than this one."""
+        if len(self._gains) not in (1, subbands):
+            raise ValueError(
+                f"channel.subbands must be {len(self._gains)}, as many as the columns "
+                f"{self._gains[0]} to {self._gains[-1]} of the replayed table, got {subbands}"
+            )
 
     @property
     def has_latency(self) -> bool:
@@ -174,7 +186,7 @@ class ReplayTable:
         return "latency_s" in self._columns
 
     def gain_db(self, source: Ints, target: Ints, t_s: Floats) -> Floats:
-        """Return the measured gain.
+        """Return the measured mean gain.
 
         Parameters
         ----------
@@ -183,17 +195,43 @@ class ReplayTable:
 
         Returns
         -------
-        (L, T) gain [dB], minus infinity for links without measurements
+        (L, T) gain [dB], by the column of mean gains, or else the mean over the subbands; minus
+        infinity for links without measurements
 
         Raises
         ------
         ValueError
             if gains were not measured, or a link joins a device with itself
         """
-        gain_db = self._values("gain_db", source, target, t_s, -math.inf)
-        if gain_db is None:
+        if not self.has_gain:
             raise ValueError("gain_db must be a column of a replayed table, got none")
-        return gain_db
+        mean_db = self._values("mean_gain_db", source, target, t_s, -math.inf)
+        if mean_db is not None:
+            return mean_db
+        found = self._gains_db(source, target, t_s)
+        if len(found) == 1:
+            return found[0]
+        return linear_to_db(np.mean(db_to_linear(np.stack(found)), axis=0))
+
+    def power_gain(self, source: Ints, target: Ints, t_s: Floats) -> Floats:
+        """Return the measured power gain, with fading.
+
+        Parameters
+        ----------
+        source, target : (L,) ends of the links
+        t_s : (T,) instants [s]
+
+        Returns
+        -------
+        (L, T, B) linear gain in B subbands, or in one that stands for all; zero for links without
+        measurements
+        """
+        return db_to_linear(np.stack(self._gains_db(source, target, t_s), axis=-1))
+
+    def _gains_db(self, source: Ints, target: Ints, t_s: Floats) -> list[Floats]:
+        """Return the measured gain (L, T) of each subband [dB]."""
+        found = [self._values(name, source, target, t_s, -math.inf) for name in self._gains]
+        return [gain_db for gain_db in found if gain_db is not None]
 
     def rate_bps(self, source: Ints, target: Ints, t_s: Floats) -> Floats | None:
         """Return the measured rate (L, T) [bit/s], 0 for unmeasured links, or None."""
@@ -310,7 +348,7 @@ class ReplayTable:
         values = np.full((len(source), t_s.size), missing)
         ends = zip(np.asarray(source).tolist(), np.asarray(target).tolist(), strict=True)
         for link, pair in enumerate(ends):
-            track = self._samples.get(pair)
+            track = self._track(pair, column)
             if track is None:
                 continue
             end_s, at_s = self._ends_s.get(pair, math.inf), t_s
@@ -318,13 +356,24 @@ class ReplayTable:
                 first_s = track[0, 0]
                 at_s = np.where(t_s < first_s, t_s, first_s + (t_s - first_s) % (end_s - first_s))
             if self._interpolate == "linear":
-                values[link] = np.interp(at_s, track[:, 0], track[:, column])
+                values[link] = np.interp(at_s, track[:, 0], track[:, 1])
             else:
                 last = np.searchsorted(track[:, 0], at_s, side="right") - 1
-                values[link] = track[np.maximum(last, 0), column]
+                values[link] = track[np.maximum(last, 0), 1]
             if pair not in self._wraps:
                 values[link, t_s >= end_s] = missing
         return values
+
+    def _track(self, pair: tuple[int, int], column: int) -> Floats | None:
+        """Return the instants and values (S, 2) of a column of a link; None without any."""
+        samples = self._samples.get(pair)
+        if samples is None:
+            return None
+        track = self._tracks.get((pair, column))
+        if track is None:
+            track = samples[:, [0, column]]
+            track = self._tracks[pair, column] = track[~np.isnan(track[:, 1])]
+        return track if len(track) else None
 
 
 @dataclass(frozen=True, slots=True)

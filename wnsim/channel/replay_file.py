@@ -1,6 +1,8 @@
 """Reader of measured links: a table of links, or recordings of one device's up- and downlink.
 
-A table has the header `t_s,source,target` and one or more of `gain_db`, `rate_bps` and `latency_s`.
+A table has the header `t_s,source,target` and one or more of `gain_db`, `rate_bps` and `latency_s`;
+with gains also `mean_gain_db`, the gain without fading, and in place of `gain_db` one column for
+each subband, `gain_db_0` and so on. Cells of gains may be empty: there is no sample of them then.
 Devices are given by name or, if no device has that name, by number; base stations are `station-0`
 and so on, and the server behind them is `server`. Files are untrusted: lines and samples are
 bounded, and any error is a one-line message.
@@ -9,6 +11,7 @@ bounded, and any error is a one-line message.
 from __future__ import annotations
 
 import csv
+import math
 from array import array
 from collections.abc import Collection, Iterator, Sequence
 from itertools import chain
@@ -23,6 +26,10 @@ from wnsim.core.units import LONGEST_S, Floats
 _KEYS = ["t_s", "source", "target"]
 # Least and largest value of each optional column. A passive link has no gain above 0 dB.
 _COLUMNS = {"gain_db": (-1000.0, 0.0), "rate_bps": (0.0, 1e15), "latency_s": (0.0, LONGEST_S)}
+_MEAN = "mean_gain_db"
+# Begin of the names of columns of subbands.
+BAND_GAIN = "gain_db_"
+_MOST_BANDS = 256
 
 
 class MeasuredLinks:
@@ -159,7 +166,12 @@ class _Table:
     def _header(header: list[str], lines: Lines) -> list[str]:
         """Return the measured columns of a header."""
         columns = header[len(_KEYS) :]
-        known = set(columns) <= set(_COLUMNS) and len(set(columns)) == len(columns)
+        bands = [name for name in columns if name.startswith(BAND_GAIN)]
+        own = [f"{BAND_GAIN}{band}" for band in range(len(bands))]
+        whole = bands == own[:_MOST_BANDS] and not (bands and "gain_db" in columns)
+        gains = bool(bands) or "gain_db" in columns
+        allowed = {*_COLUMNS, *own, *([_MEAN] if gains else [])}
+        known = set(columns) <= allowed and len(set(columns)) == len(columns) and whole
         if header[: len(_KEYS)] != _KEYS or not columns or not known:
             raise lines.error(
                 f"the first line must be {','.join(_KEYS)} and one or more of "
@@ -185,9 +197,11 @@ class _Table:
         if source == target:
             raise self._lines.bad(f"a link must join two devices, got {row[1]!r} with itself", line)
         values = [
-            self._lines.number(text, name, _COLUMNS[name], line)
+            self._value(text, name, line)
             for name, text in zip(columns, row[len(_KEYS) :], strict=True)
         ]
+        if all(map(math.isnan, values)):
+            raise self._lines.bad("a line must have a value, and all of them are empty", line)
         track = self._samples.setdefault((source, target), array("d"))
         if track and track[-1 - len(columns)] >= time_s:
             raise self._lines.bad(
@@ -196,6 +210,13 @@ class _Table:
                 line,
             )
         track.extend((time_s, *values))
+
+    def _value(self, text: str, name: str, line: int) -> float:
+        """Return a value; NaN for an empty cell of a column of gains."""
+        is_gain = name.startswith(BAND_GAIN) or name in ("gain_db", _MEAN)
+        if is_gain and not text:
+            return math.nan
+        return self._lines.number(text, name, _COLUMNS["gain_db" if is_gain else name], line)
 
     def _node(self, text: str, what: str, line: int) -> int:
         """Return the number of a node."""

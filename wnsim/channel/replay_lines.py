@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Literal
 
 MAX_SAMPLES = 10_000_000
-MAX_LINE_BYTES = 4096
+MAX_LINE_BYTES = 8192
 _MAX_LINES = MAX_SAMPLES + 1
 # Number of omitted lines that a note names.
 _NAMED = 3

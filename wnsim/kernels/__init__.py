@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         random_fields,
         sidelink,
         slots,
+        traced_paths,
     )
 
 __all__ = [
@@ -44,6 +45,7 @@ __all__ = [
     "random_fields",
     "sidelink",
     "slots",
+    "traced_paths",
 ]
 
 

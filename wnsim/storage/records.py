@@ -20,6 +20,7 @@ import re
 import subprocess
 import sys
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -41,7 +42,9 @@ _SHAPE = {
 # Rows of a table in memory at once.
 _ROWS = 1024
 # Names of files that `write` has begun.
-_TEMPORARY = re.compile(r"\..+\.(csv|html|json|parquet|pdf|png|safetensors|svg|tex|yaml)\.\d+\.tmp")
+_TEMPORARY = re.compile(
+    r"\..+\.(csv|gz|html|json|parquet|pdf|png|safetensors|svg|tex|yaml)\.\d+\.tmp"
+)
 # Keys of /proc/cpuinfo that tell the generation of a processor.
 _GENERATION = ("cpu family", "model", "CPU part")
 _PACKAGES = ("wnsim", "numpy", "scipy", "simpy", "torch", "transformers")
@@ -163,6 +166,27 @@ def write(path: Path, data: bytes) -> str:
         if it cannot be written; it names the file
     """
     return _write(path, [data])
+
+
+def write_compressed(path: Path, lines: Iterable[str]) -> str:
+    """Write lines of text atomically, compressed with gzip; return the SHA-256 of the file.
+
+    Raises
+    ------
+    OSError
+        if it cannot be written; it names the file
+    """
+    return _write(path, _compressed(lines))
+
+
+def _compressed(lines: Iterable[str]) -> Iterator[bytes]:
+    """Yield lines of text in UTF-8 in the format of gzip, without a date."""
+    # The window of zlib plus 16 stands for gzip.
+    packer = zlib.compressobj(wbits=zlib.MAX_WBITS + 16)
+    rest = iter(lines)
+    while batch := list(itertools.islice(rest, _ROWS)):
+        yield packer.compress("".join(f"{line}\n" for line in batch).encode())
+    yield packer.flush()
 
 
 def _write(path: Path, pieces: Iterable[bytes]) -> str:

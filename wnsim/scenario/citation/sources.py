@@ -38,6 +38,7 @@ _NONE: Keys = ()
 MODELS: dict[str, dict[str, Keys]] = {
     "allocation": {"equal": _NONE, "min-max": _NONE, "least-energy": _NONE},
     "antenna": {"isotropic": _NONE, "sector": ("tr38901",)},
+    "channel": {"statistical": _NONE, "ray-traced": ("sionnart2023", "deepmimo2019")},
     "fading": {
         "none": _NONE,
         "nakagami": ("nakagami1960",),
@@ -149,7 +150,12 @@ SAME_FAMILY = dict.fromkeys(("station_path_loss", "satellite_path_loss"), "path_
 
 Values = Mapping[str, Any]
 FEATURES: list[tuple[Callable[[Values], bool], Keys]] = [
-    (lambda at: at.get("channel.shadowing.sigma_db") != 0.0, _SHADOWING),
+    (
+        lambda at: (
+            at.get("channel.shadowing.sigma_db") != 0.0 and at.get("channel.model") != "ray-traced"
+        ),
+        _SHADOWING,
+    ),
     (lambda at: at.get("radio.phy.standard") == "ax", ("ieee80211ax",)),
     (lambda at: at.get("radio.phy.code") == "ldpc", ("polyanskiy2010", "caire1998", "ns3")),
     (

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fl.plugins import plugin_names
-from wnsim.channel import NonTerrestrial
+from wnsim.channel import NonTerrestrial, RayTraced
 from wnsim.channel.heights import Heights
 from wnsim.mobility import first_presence_s
 from wnsim.mobility.traces import TraceMotion
@@ -54,7 +54,9 @@ def notes(scenario: Scenario) -> list[str]:
                 f"no device is present before {first_s:g} s; mobility.start sets which instant of "
                 "the trace is 0 s"
             )
-    if scenario.channel.replay is not None:
+    if isinstance(scenario.channel, RayTraced):
+        found += _on_coverage(scenario, scenario.channel)
+    if scenario.replay is not None:
         measured = measured_links(scenario, motion.names)
         found += () if measured is None else measured.notes
     degree = 0
@@ -120,11 +122,12 @@ def _heights_of_links(
     -------
     each model with pairs of heights of base station and terminal: first that of links of base
     stations, if there are any, then that between devices, the higher one of which comes first;
-    that of satellites alone, whose heights do not matter; nothing with given contacts
+    that of satellites alone, whose heights do not matter; nothing with given contacts or traced
+    links
     """
     low_m, high_m = float(heights.lowest_m.min()), float(heights.highest_m.max())
     models, sites = scenario.channel, scenario.base_stations
-    if scenario.contact_plan is not None:
+    if scenario.contact_plan is not None or isinstance(models, RayTraced):
         return []
     if scenario.satellites is not None:
         return [(models.satellite_path_loss or NonTerrestrial(), [(high_m, low_m)])]
@@ -132,6 +135,23 @@ def _heights_of_links(
     if sites is not None:
         path_loss = models.station_path_loss or models.path_loss
         found.insert(0, (path_loss, _distinct((sites.height_m, low_m), (sites.height_m, high_m))))
+    return found
+
+
+def _on_coverage(scenario: Scenario, channel: RayTraced) -> list[str]:
+    """Return notes on the file of traced links, and on an area beyond its receivers."""
+    paths, corner_m = channel.paths(), channel.corner_m()
+    found = []
+    if paths.coverage < 1.0:
+        found.append(f"channel.file has {paths.summary}: devices at the others are out of coverage")
+    low_m = paths.rx_m[:, :2].min(axis=0) - corner_m
+    high_m = paths.rx_m[:, :2].max(axis=0) - corner_m
+    if (low_m > 1.0).any() or (np.array(scenario.area_m) > high_m + 1.0).any():
+        found.append(
+            f"the receivers of channel.file are from ({low_m[0]:g}, {low_m[1]:g}) to "
+            f"({high_m[0]:g}, {high_m[1]:g}) m of the area of {scenario.area_m[0]:g} by "
+            f"{scenario.area_m[1]:g} m: devices outside are out of coverage"
+        )
     return found
 
 
@@ -228,7 +248,7 @@ def _checked_world(scenario: Scenario) -> World:
         # Some models check only on a link whether they fit the devices.
         _check_heights(scenario, world)
         own = list(plugin_names(SCENARIO.dump_python(scenario, mode="json")))
-        if own or scenario.channel.replay is not None:
+        if own or scenario.replay is not None:
             world.channel.large_scale_db(np.array([0]), np.array([1]), np.zeros(1))
     return world
 
@@ -244,7 +264,7 @@ def _check_learning(scenario: Scenario, world: World) -> None:
 
 def _check_heights(scenario: Scenario, world: World) -> None:
     """Raise ValueError if an antenna is too low for a path-loss model."""
-    if world.heights is not None and scenario.channel.replay is None:
+    if world.heights is not None and scenario.replay is None:
         for path_loss, pairs_m in _heights_of_links(scenario, world.heights):
             for ends_m in pairs_m:
                 for los in (True, False):

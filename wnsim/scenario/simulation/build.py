@@ -15,6 +15,7 @@ from wnsim.channel import (
     Isotropic,
     NonTerrestrial,
     Propagation,
+    RayTraced,
     ReplayTable,
 )
 from wnsim.channel.heights import Heights
@@ -25,8 +26,10 @@ from wnsim.faults import Interrupted
 from wnsim.mobility.orbits import Ground
 from wnsim.phy import NrMcs
 from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.spec.channel_models import StatisticalChannel
 from wnsim.scenario.spec.propagation_delay import check_feedback
 from wnsim.scenario.spec.schema import Scenario
+from wnsim.scenario.spec.traced_links import links_devices
 from wnsim.world import World, positions_m
 from wnsim.world.antenna_heights import heights_m
 from wnsim.world.sky import Sky
@@ -65,6 +68,8 @@ def build_world(scenario: Scenario) -> World:
     except ValueError as error:
         section = "channel" if given is None else "contact_plan"
         raise ScenarioError(f"{section}: {error}") from error
+    if measured is not None and given is None:
+        _check_measured(scenario, measured)
     if scenario.faults is not None:
         names = [*motion.names, *(f"station-{number}" for number in range(len(stations_m)))]
         try:
@@ -83,7 +88,6 @@ def build_world(scenario: Scenario) -> World:
     draws = [
         generator(scenario.seed_of("channel"), "indoor", device).random() for device in range(count)
     ]
-    models = scenario.channel
     heights = antenna_heights(scenario, inner)
     station_m = np.full(len(stations_m), 0.0 if stations is None else stations.height_m)
     fixed = heights.joined(station_m)
@@ -97,19 +101,11 @@ def build_world(scenario: Scenario) -> World:
         antennas += [Isotropic(gain_dbi=scenario.satellites.antenna_gain_dbi)] * sky.count
         fixed = fixed.joined(np.zeros(sky.count))
     outside = [1.0] * (len(antennas) - count)
+    subbands = scenario.channel.subbands
     try:
         channel = Channel(
-            Propagation(
-                models.path_loss,
-                models.shadowing,
-                models.fading,
-                station_path_loss=models.station_path_loss,
-                satellite_path_loss=models.satellite_path_loss or NonTerrestrial(),
-                penetration=models.penetration,
-                oxygen_loss=models.oxygen_loss,
-                replay=measured,
-            ),
-            Carrier(radio.frequency_hz, bandwidth_hz=radio.bandwidth_hz, subbands=models.subbands),
+            _propagation(scenario, count, stations_m, measured),
+            Carrier(radio.frequency_hz, bandwidth_hz=radio.bandwidth_hz, subbands=subbands),
             Geometry(
                 fixed,
                 ground_m if sky is None else sky.with_satellites(ground_m),
@@ -121,11 +117,12 @@ def build_world(scenario: Scenario) -> World:
             ),
             scenario.seed_of("channel"),
             dark=_dark(faults, sky),
+            record=scenario.record_channel,
         )
         phy = radio.phy
         if isinstance(phy, NrMcs):
             phy = phy.on_carrier(radio.frequency_hz)
-        phy.modem(radio.bandwidth_hz, models.subbands, 1_000_000)
+        phy.modem(radio.bandwidth_hz, subbands, 1_000_000)
     except ValueError as error:
         raise ScenarioError(f"channel: {error}") from error
     counts = count, len(stations_m), 0 if sky is None else sky.count
@@ -141,9 +138,75 @@ def build_world(scenario: Scenario) -> World:
         faults=faults,
         heights=heights,
         station_height_m=math.nan if stations is None else stations.height_m,
-        propagation_delay=models.propagation_delay or plan is not None,
+        propagation_delay=scenario.channel.propagation_delay or plan is not None,
         sky=sky,
         plan=plan,
+    )
+
+
+def _check_measured(scenario: Scenario, measured: ReplayTable) -> None:
+    """Check that a scenario needs no gains if rates or latencies were measured.
+
+    Raises
+    ------
+    ScenarioError
+        if it does
+    """
+    if not measured.times_messages:
+        return
+    hops = scenario.transport.max_hops
+    if hops > 1:
+        raise ScenarioError(
+            "transport.max_hops needs the mean gains of links, and channel.replay has rates or "
+            f"latencies, got {hops}"
+        )
+    for name, given in (
+        ("channel.propagation_delay", scenario.channel.propagation_delay),
+        ("record_channel", scenario.record_channel),
+    ):
+        if given:
+            raise ScenarioError(
+                f"{name} is for simulated gains, and channel.replay has rates or latencies"
+            )
+
+
+def _propagation(
+    scenario: Scenario, count: int, stations_m: Floats, measured: ReplayTable | None
+) -> Propagation:
+    """Return the models of a channel, or its traced links.
+
+    Parameters
+    ----------
+    scenario : the scenario
+    count : number of its devices
+    stations_m : (stations, 2) positions of its base stations [m]
+    measured : measured links; none: there are none
+
+    Raises
+    ------
+    ValueError
+        if a file of traced links cannot be used
+    """
+    traced, models = None, scenario.channel
+    if isinstance(models, RayTraced):
+        traced = models.links(
+            count,
+            stations_m,
+            frequency_hz=scenario.radio.frequency_hz,
+            between_devices=links_devices(scenario),
+        )
+        # Of all models but those of gains, the defaults hold.
+        models = StatisticalChannel()
+    return Propagation(
+        models.path_loss,
+        models.shadowing,
+        models.fading,
+        station_path_loss=models.station_path_loss,
+        satellite_path_loss=models.satellite_path_loss or NonTerrestrial(),
+        penetration=models.penetration,
+        oxygen_loss=models.oxygen_loss,
+        replay=measured,
+        traced=traced,
     )
 
 
@@ -238,7 +301,7 @@ def measured_links(
     ValueError
         if a file cannot be read or is malformed
     """
-    replay, sites = scenario.channel.replay, scenario.base_stations
+    replay, sites = scenario.replay, scenario.base_stations
     stations = 0 if sites is None else len(sites.sites_m(scenario.area_m))
     if scenario.contact_plan is not None:
         return replay_table(plan or scenario.contact_plan.plan(names, stations))

@@ -22,6 +22,7 @@ from wnsim.scenario.simulation.build import build_world
 from wnsim.scenario.simulation.learning import Learner
 from wnsim.scenario.simulation.processes import start
 from wnsim.scenario.simulation.simulate import network_of
+from wnsim.scenario.spec.channel_models import StatisticalChannel
 
 if TYPE_CHECKING:
     from wnsim.network import Network
@@ -100,7 +101,8 @@ def _forecast(scenario: Scenario, world: World, network: Network) -> Forecast:
     transfers = tuple(each for each in sent if each.message.kind not in OTHER_KINDS)
     size_bytes, first_bytes, lifetime_s = _messages(scenario, processes)
     range_m = None
-    radio = scenario.channel.replay is None and scenario.transport.routing == "rates"
+    models = isinstance(scenario.channel, StatisticalChannel) and scenario.replay is None
+    radio = models and scenario.transport.routing == "rates"
     if scenario.base_stations is None and radio:
         range_m = _range_m(world, transfers)
     contact_s = None

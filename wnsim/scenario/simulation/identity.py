@@ -12,6 +12,7 @@ from ruamel.yaml import YAML
 
 from fl.config.tasks import DIGITS
 from fl.tasks.folder import SUFFIXES
+from wnsim.channel import RayTraced
 from wnsim.channel.replay import several
 from wnsim.core.version import RESULTS
 from wnsim.mobility.trace_files import sources
@@ -51,9 +52,11 @@ def inputs(scenario: Scenario) -> dict[str, str]:
     churn = None if scenario.faults is None else scenario.faults.churn
     if churn is not None and churn.file is not None:
         paths.append(Path(churn.file))
-    replay = scenario.channel.replay
+    replay = scenario.replay
     if replay is not None:
         paths += [Path(name) for name in (*several(replay.file), *several(replay.uplink))]
+    if isinstance(scenario.channel, RayTraced):
+        paths += scenario.channel.files()
     if scenario.fl is not None:
         if isinstance(scenario.fl.tasks, Folder):
             folder = Path(scenario.fl.tasks.folder)
@@ -109,8 +112,9 @@ def fingerprint(scenario: Scenario, used: Mapping[str, str], *, seed: bool = Tru
         ((data["satellites"] or {}).get("orbit"), "file"),
         (data["fl"], "model"),
         (data["fl"], "initial_adapter"),
-        (data["channel"]["replay"], "file"),
-        (data["channel"]["replay"], "uplink"),
+        (data["channel"], "file"),
+        (data["channel"].get("replay"), "file"),
+        (data["channel"].get("replay"), "uplink"),
         ((data["faults"] or {}).get("churn"), "file"),
     )
     for section, key in files:

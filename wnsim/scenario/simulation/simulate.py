@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fl.engine import jobs
 from wnsim.air import coherent_block_ns
+from wnsim.channel.replay_lines import MAX_SAMPLES
 from wnsim.core.clock import Clock
 from wnsim.core.invariants import InvariantError
 from wnsim.core.transfer import DELIVERED, LATE_REASON, SIDE_KINDS
@@ -39,7 +40,10 @@ if TYPE_CHECKING:
     from fl.adapters import Adapter
     from fl.engine.ranks import Ranks
     from fl.engine.store import Store
+    from wnsim.channel.recording import GainRecord
 
+# File of the gains that a run used.
+RECORD = "channel.csv.gz"
 # Share of messages that must arrive for a run to end without a note.
 _FEW = 0.01
 
@@ -94,6 +98,11 @@ def run_one(
         if first:
             digests, facts = _write(scenario, folder, world, network, done, adapters, form)
             ending = _ending_notes(world, network)
+            if scenario.record_channel and RECORD not in digests:
+                ending.append(
+                    f"{RECORD} is not written: a table has at most {MAX_SAMPLES} gains, and the "
+                    "simulation used more"
+                )
             for note in ending:
                 watcher.say(f"note: {run.folder}: {note}")
             facts |= {
@@ -157,6 +166,8 @@ def _write(
 ) -> tuple[dict[str, str], dict[str, Any]]:
     """Write tables and adapters; return digests by file, and entries of the manifest."""
     trainer, session = done.trainer, done.session
+    # What the tables ask for is not what the simulation used.
+    record = world.channel.end_record()
     faults: list[Row] = []
     if scenario.faults is not None and world.faults is not None:
         faults = fault_rows(scenario.faults, world.faults, network.now_s, world.names, session)
@@ -169,6 +180,8 @@ def _write(
         paths[name].name: records.write_table(paths[name], table) for name, table in tables.items()
     }
     digests["scenario.yaml"] = records.file_digest(folder / "scenario.yaml")
+    if record is not None:
+        digests |= _write_record(folder, world, record, network.now_s)
     payload = "actual"
     if scenario.fl is not None and trainer is not None:
         from fl.models.language_model import model_source
@@ -193,6 +206,15 @@ def _write(
         "tasks_computed": trainer.executor.computed if trainer else None,
         "tasks_from_store": trainer.executor.found if trainer else None,
     }
+
+
+def _write_record(folder: Path, world: World, record: GainRecord, until_s: float) -> dict[str, str]:
+    """Write the gains that a run used; return the digest by file, none if they are too many."""
+    try:
+        lines = record.lines(world.channel, world.names, until_s)
+        return {RECORD: records.write_compressed(folder / RECORD, lines)}
+    except OverflowError:
+        return {}
 
 
 def _ending_notes(world: World, network: Network) -> list[str]:

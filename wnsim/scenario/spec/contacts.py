@@ -42,9 +42,7 @@ def check_contacts(scenario: Any) -> None:
             "channel.propagation_delay is not for a contact_plan, which has the delays of its links"
         )
     for name in ("replay", "probes", "jamming"):
-        section = scenario.faults if name == "jamming" else scenario
-        section = scenario.channel if name == "replay" else section
-        if getattr(section, name, None):
+        if getattr(scenario.faults if name == "jamming" else scenario, name, None):
             raise ValueError(f"{what} and {name} exclude each other, got both")
     sites = scenario.base_stations
     if sites is not None and sites.sectors > 1:

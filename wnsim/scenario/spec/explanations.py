@@ -9,6 +9,7 @@ import difflib
 import itertools
 import json
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -129,9 +130,15 @@ def _members(data: Any) -> dict[Any, Any]:
     return data if isinstance(data, dict) else {}
 
 
+@cache
+def _schema() -> dict[str, Any]:
+    """Return the JSON schema, which takes a tenth of a second to make."""
+    return json_schema()
+
+
 def _known_keys(loc: tuple[str | int, ...]) -> Iterator[str]:
     """Yield the keys that the schema knows at a location."""
-    schema = json_schema()
+    schema = _schema()
     definitions = schema.get("$defs", {})
 
     def resolve(node: dict[str, Any]) -> dict[str, Any]:

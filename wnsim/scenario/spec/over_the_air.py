@@ -61,7 +61,7 @@ def _check_network(scenario: Any, name: str) -> None:
             f"{name} reaches its receiver directly, and relays would have to add and amplify, "
             f"got transport.max_hops {scenario.transport.max_hops}"
         )
-    if scenario.channel.replay is not None:
+    if scenario.replay is not None:
         raise ValueError(
             f"{name} needs the amplitudes of all links, which channel.replay does not have"
         )

@@ -32,8 +32,6 @@ def check_propagation_delay(scenario: Any) -> None:
         )
     if isinstance(scenario.mac, OverTheAir):
         raise ValueError(f"{name} is not for mac over-the-air, whose values arrive at once")
-    if scenario.channel.replay is not None:
-        raise ValueError(f"{name} is not for channel.replay, whose links were measured with it")
     check_feedback(scenario.radio.phy, _farthest_m(scenario))
 
 

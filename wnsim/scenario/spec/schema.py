@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Union
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
 from fl.config import BatteryAware, Hierarchical, Learning, Queries, Random, Server, Synchronous
-from fl.plugins import Family
 from wnsim import channel, mobility, phy
-from wnsim.channel import (
-    ANTENNAS,
-    FADING,
-    PATH_LOSS,
-    Isotropic,
-    Penetration,
-    Rayleigh,
-    Replay,
-    Shadowing,
-    UmiStreetCanyon,
-)
+from wnsim.channel import ANTENNAS, Isotropic, RayTraced, Replay
 from wnsim.contacts.plan_file import ContactPlanFile
 from wnsim.core.params import parameters
 from wnsim.mac import MAC, Cell, Csma, Ofdma, OverTheAir, Scheduled
@@ -30,10 +18,13 @@ from wnsim.mac.csma import require_match
 from wnsim.mobility import MOBILITY, RandomWaypoint
 from wnsim.network.transport import Transport
 from wnsim.phy import PHY, Shannon
+from wnsim.scenario.spec.channel_models import ChannelChoice, StatisticalChannel
 from wnsim.scenario.spec.contacts import check_contacts
+from wnsim.scenario.spec.families import family
 from wnsim.scenario.spec.faults import Faults, check_numbers
 from wnsim.scenario.spec.over_the_air import check_over_the_air
 from wnsim.scenario.spec.propagation_delay import check_propagation_delay
+from wnsim.scenario.spec.traced_links import check_traced_links
 from wnsim.workload.background import Background
 from wnsim.workload.exchange import Traffic
 from wnsim.workload.probes import Probes
@@ -48,21 +39,13 @@ PartOfSeeds = Literal["channel", "mobility", "data", "model", "protocol"]
 Side = Annotated[float, Field(ge=1, le=1e7)]
 
 
-def family(members: Mapping[str, type], title: str, protocol: type) -> Any:
-    """Return the union type of a family's members, discriminated by `model`."""
-    choice: Any = Union[tuple(members.values())]  # noqa: UP007 - a union of a tuple has no other form
-    return Annotated[choice, Family(title, protocol)]
-
-
 if TYPE_CHECKING:
-    from wnsim.channel import Antenna, Fading, PathLoss
+    from wnsim.channel import Antenna
     from wnsim.mac import Mac
     from wnsim.mobility import Mobility
     from wnsim.phy import Phy
 else:
     Antenna = family(ANTENNAS, "antenna", channel.Antenna)
-    Fading = family(FADING, "fading model", channel.Fading)
-    PathLoss = family(PATH_LOSS, "path loss", channel.PathLoss)
     Mac = family(MAC, "medium access", Scheduled)
     Mobility = family(MOBILITY, "mobility model", mobility.Mobility)
     Phy = family(PHY, "physical layer", phy.Phy)
@@ -93,37 +76,6 @@ class Devices:
     def __post_init__(self) -> None:
         if isinstance(self.height_m, tuple):
             heights_m(self.height_m, self.count, 0)
-
-
-@parameters
-class ChannelModel:
-    """Channel between any two nodes.
-
-    Parameters
-    ----------
-    path_loss : mean loss over distance, with its line-of-sight states
-    shadowing : shadow fading, correlated in space
-    fading : small-scale fading
-    station_path_loss : path loss of links with a base station, in place of `path_loss`
-    satellite_path_loss : path loss of links with a satellite; by default `ntn`
-    penetration : outdoor-to-indoor loss of indoor devices
-    oxygen_loss : whether oxygen absorbs power, from 52 to 68 GHz
-    subbands : number of subbands with separate fading, for frequency-selective models
-    replay : measured links in place of all models
-    propagation_delay : whether signals travel at the speed of light, so that each hop over the air
-        ends at its receiver by the distance over that speed later than at its transmitter
-    """
-
-    path_loss: PathLoss = Field(default_factory=UmiStreetCanyon)
-    shadowing: Shadowing = Field(default_factory=Shadowing)
-    fading: Fading = Field(default_factory=Rayleigh)
-    station_path_loss: PathLoss | None = None
-    satellite_path_loss: PathLoss | None = None
-    penetration: Penetration = Field(default_factory=Penetration)
-    oxygen_loss: bool = True
-    subbands: Annotated[int, Field(ge=1, le=256)] = 1
-    replay: Replay | None = None
-    propagation_delay: bool = False
 
 
 @parameters
@@ -185,7 +137,7 @@ class Scenario:
     area_m : width and height of the area [m]
     devices : number of devices, and their radios
     mobility : mobility model
-    channel : path loss, shadow fading and small-scale fading
+    channel : statistical models of the channel, or traced links
     radio : carrier, band and physical layer
     mac : medium access
     base_stations : base stations of a cellular medium access, or access points of Wi-Fi
@@ -199,6 +151,8 @@ class Scenario:
     faults : injected faults
     engine : simulation of the air: `windowed` computes many slots ahead, `packet` processes one
         event per transport block and gives the same results slowly
+    record_channel : whether the gains that the simulation used are written to channel.csv.gz, a
+        table for `channel.replay`
     fl : federated learning; without it only the network is simulated
     traffic : scheduled exchanges in place of learning
     """
@@ -210,7 +164,7 @@ class Scenario:
     area_m: tuple[Side, Side] = (500.0, 500.0)
     devices: Devices = Field(default_factory=Devices)
     mobility: Mobility = Field(default_factory=RandomWaypoint)
-    channel: ChannelModel = Field(default_factory=ChannelModel)
+    channel: ChannelChoice = Field(default_factory=StatisticalChannel)
     radio: Radio = Field(default_factory=Radio)
     mac: Mac = Field(default_factory=Ofdma)
     base_stations: BaseStations | None = None
@@ -222,6 +176,7 @@ class Scenario:
     probes: Probes | None = None
     engine: Literal["windowed", "packet"] = "windowed"
     compute: Compute = Field(default_factory=Compute)
+    record_channel: bool = False
     fl: Learning | None = None
     traffic: Traffic | None = None
     faults: Faults | None = None
@@ -236,6 +191,10 @@ class Scenario:
         require_match(self.mac, self.radio.phy)
         if self.channel.propagation_delay:
             check_propagation_delay(self)
+        if isinstance(self.channel, RayTraced):
+            check_traced_links(self)
+        if self.record_channel:
+            self._check_record()
         if self.faults is not None:
             self._check_faults(self.faults)
         if self.fl is not None and self.fl.queries is not None:
@@ -284,11 +243,6 @@ class Scenario:
                 "transport.max_hops is for relays between devices, and base_stations carry their "
                 f"messages, got {hops}"
             )
-        if hops > 1 and self.channel.replay is not None:
-            raise ValueError(
-                "transport.max_hops needs the mean rates of all links, which channel.replay may "
-                f"lack, got {hops}"
-            )
         if hops > 1 and self.probes is not None:
             raise ValueError(
                 "transport.max_hops takes the mean rates of all links as known, and probes measure "
@@ -327,7 +281,6 @@ class Scenario:
                     "fl.topology random (of degree 4 if not given) needs a degree below "
                     f"devices.count and an even product of both, got {degree} and {count}"
                 )
-
         drift = None if self.fl is None else self.fl.drift
         if drift is not None and drift.shift % self.devices.count == 0:
             raise ValueError(
@@ -335,10 +288,27 @@ class Scenario:
                 f"got {drift.shift} and {self.devices.count}"
             )
 
+    @property
+    def replay(self) -> Replay | None:
+        """Measured links in place of the channel's models."""
+        return getattr(self.channel, "replay", None)
+
     def seed_of(self, part: PartOfSeeds) -> int:
         """Return the seed of a part of the random streams."""
         own: int | None = getattr(self.seeds, part)
         return self.seed if own is None else own
+
+    def _check_record(self) -> None:
+        """Check that the gains of a scenario can be recorded and replayed."""
+        if self.satellites is not None or self.contact_plan is not None:
+            raise ValueError(
+                "record_channel is not for satellites or a contact_plan, which channel.replay "
+                "excludes"
+            )
+        if isinstance(self.mac, OverTheAir):
+            raise ValueError(
+                "record_channel is not for mac over-the-air, whose amplitudes are more than gains"
+            )
 
     def _check_queries(self, queries: Queries) -> None:
         """Check that some devices ask, and others train."""

@@ -19,6 +19,7 @@ from wnsim.scenario.spec.bundled import shipped
 from wnsim.scenario.spec.document import Document, Place
 from wnsim.scenario.spec.explanations import explain, nearest
 from wnsim.scenario.spec.schema import SCENARIO, Scenario
+from wnsim.scenario.spec.traced_links import fill_in
 
 # Values that name files, relative to the scenario's folder.
 _MODEL: Place = ("fl", "model")
@@ -31,6 +32,7 @@ _FILES: tuple[Place, ...] = (
     ("mobility", "file"),
     ("contact_plan", "file"),
     ("satellites", "orbit", "file"),
+    ("channel", "file"),
     ("channel", "replay", "file"),
     ("channel", "replay", "uplink"),
     ("faults", "churn", "file"),
@@ -94,6 +96,10 @@ def validate(document: Document, plugins: frozenset[str] = frozenset()) -> Scena
         if keys are unknown or missing, or values violate a rule; all of them are named
     """
     data = _with_absolute_files(document)
+    try:
+        fill_in(data)
+    except ValueError as error:
+        raise document.error(("channel", "file"), str(error)) from error
     try:
         return SCENARIO.validate_json(json.dumps(data), context={ALLOWED: plugins})
     except ValidationError as error:
