@@ -8,12 +8,14 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
-from wnsim.core.units import Floats
 from wnsim.figures.style import COLUMN_IN, STYLE, legend_above, line_style, logarithmic, save
 
 
-def draw_contacts(whole_s: Floats, between_s: Floats, range_m: float, stem: Path) -> Path | None:
+def draw_contacts(
+    whole_s: NDArray[np.float64], between_s: NDArray[np.float64], range_m: float, stem: Path
+) -> Path | None:
     """Draw the complementary distributions of contact durations and inter-contact times.
 
     Parameters
