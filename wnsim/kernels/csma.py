@@ -1145,7 +1145,8 @@ def _receive(
     """
     frame, room = state.frames[number], state.room
     scheme, source = tables.scheme[frame["scheme"]], frame["source"]
-    begin_ns, noise_w = frame["start_ns"] + scheme["preamble_ns"], tables.noise_w[node]
+    begin_ns, end_ns = frame["start_ns"] + scheme["preamble_ns"], frame["end_ns"]
+    noise_w = tables.noise_w[node]
     gain = _gain(rules, tables, state, source, node, frame["start_ns"])
     if math.isnan(gain):
         return -1
@@ -1161,15 +1162,15 @@ def _receive(
         if math.isnan(gain):
             return -1
         room[count]["begin_ns"] = max(other["start_ns"], begin_ns)
-        room[count]["end_ns"] = min(other["end_ns"], frame["end_ns"])
+        room[count]["end_ns"] = min(other["end_ns"], end_ns)
         room[count]["power_w"] = tables.tx_w[other["source"]] * gain
         count += 1
     hazard = tables.hazard[frame["scheme"]]
     last = tables.level[frame["level"], frame["scheme"], 0]
     if not frame["aligned_bits"]:
         error = _error(
-            rules, state, scheme, hazard, last, frame["bits"], begin_ns, frame["end_ns"],
-            signal_w, noise_w, count,
+            rules, state, scheme, hazard, last, frame["bits"], begin_ns, end_ns, signal_w, noise_w,
+            count,
         )  # fmt: skip
         if error == 0.0:
             return 1
