@@ -15,6 +15,10 @@ from wnsim.core.units import Floats, Ints
 Table = NDArray[Any]
 
 
+# Backoff draws of an access function that are computed at a time.
+BACKOFFS = 128
+
+
 def _integers(*names: str) -> list[tuple[str, type]]:
     return [(name, np.int64) for name in names]
 
@@ -292,7 +296,7 @@ class CsmaTables(NamedTuple):
         which at most one half are; rows 0 to 5 are those of acknowledgements, block
         acknowledgements, requests to send, clear to send, and of whole packets, alone and last in
         an aggregate; row 6 of those that are followed by others
-    backoffs : (N A, D) backoff draws of each access function
+    backoffs : (N A, BACKOFFS) backoff draws of each access function
     links : records `HASHED` of directed links, source * N + target
     draw_first, draws : (R,) and (R, D) reception draws of a link from a number on
     pairs : records `HASHED` of pairs, smaller node * N + larger node

@@ -10,6 +10,7 @@ from wnsim import kernels
 from wnsim.core.units import to_s
 from wnsim.kernels.csma_records import (
     ATTEMPT,
+    BACKOFFS,
     CREDIT,
     CURSOR,
     EVENT,
@@ -64,7 +65,7 @@ class KernelState:
         node = np.zeros(nodes, dtype=NODE)
         node["locked"] = node["sending"] = node["near_interval"] = -1
         function = np.zeros(places, dtype=FUNCTION)
-        function["head"] = -1
+        function["head"], function["drawn"] = -1, BACKOFFS
         cursor = np.zeros(1, dtype=CURSOR)
         cursor["now_ns"] = cursor["result"] = cursor["finishing"] = -1
         cursor["start_ns"] = cursor["limit_ns"] = _NEVER_NS
@@ -84,7 +85,6 @@ class KernelState:
             parts=np.zeros(0, dtype=PART),
             arrived=np.zeros(window, dtype=np.bool_),
         )
-        function["drawn"] = -1
         self.more_frames()
 
     # Transmissions.

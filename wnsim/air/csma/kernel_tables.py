@@ -11,7 +11,7 @@ from wnsim import kernels
 from wnsim.air.csma.exchange import CTS_BITS, NAV_RESET_NS, RTS_BITS
 from wnsim.air.csma.service import ACK_BITS
 from wnsim.core.streams import uniform_blocks
-from wnsim.kernels.csma_records import HASHED, NEAR, SCHEME, CsmaRules, CsmaTables
+from wnsim.kernels.csma_records import BACKOFFS, HASHED, NEAR, SCHEME, CsmaRules, CsmaTables
 from wnsim.phy.modem import mean_of_bands
 from wnsim.phy.wifi import SENSE_NS, SIFS_NS, SLOT_NS, TIMEOUT_NS
 from wnsim.phy.wifi_formats import HAZARD_STEP_DB, LOWEST_HAZARD_DB, RAREST
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 # Duration of the only sample of a channel that is constant [ns].
 _ALWAYS_NS = 2**62
-# Draws computed at a time; at least as many as an aggregate has packets.
-_BACKOFFS, _RECEPTIONS = 128, 512
+# Reception draws computed at a time; at least as many as an aggregate has packets.
+_RECEPTIONS = 512
 # Length of a window of gains, at first and at most [samples].
 _WINDOW, _LONGEST_WINDOW = 64, 512
 # Rows of thresholds of the lengths that all transmissions have.
@@ -136,7 +136,7 @@ class KernelTables:
             scheme=records,
             hazard=np.array([scheme.log_hazards for scheme in self.schemes]),
             level=np.full((16, len(self.schemes), 2), math.nan),
-            backoffs=np.zeros((places, _BACKOFFS)),
+            backoffs=np.zeros((places, BACKOFFS)),
             links=_hash_table(64),
             draw_first=np.zeros(8, dtype=np.int64),
             draws=np.zeros((8, _RECEPTIONS)),
@@ -293,8 +293,8 @@ class KernelTables:
 
     def draw_backoffs(self, state: CsmaState, place: int) -> None:
         """Draw backoffs of an access function that has used up the earlier ones."""
-        first, self._drawn[place] = self._drawn[place], self._drawn[place] + _BACKOFFS
-        draws = uniform_blocks(self._radio.backoff_key, [place], [place], first, _BACKOFFS)
+        first, self._drawn[place] = self._drawn[place], self._drawn[place] + BACKOFFS
+        draws = uniform_blocks(self._radio.backoff_key, [place], [place], first, BACKOFFS)
         self.arrays.backoffs[place] = draws[0]
         state.functions[place]["drawn"] = 0
 

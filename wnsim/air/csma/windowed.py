@@ -36,7 +36,6 @@ class Windowed(Contention):
         self._rules = rules_of(setup, self.radio)
         self._tables = KernelTables(setup, self.radio)
         self._state = KernelState(setup.world.nodes, self.radio)
-        self._state.arrays.functions["drawn"] = self._tables.arrays.backoffs.shape[1]
         self._wake_ns = _NEVER_NS
 
     # The clock.
@@ -66,26 +65,31 @@ class Windowed(Contention):
                 self.report()
                 self._arm(now)
                 return
-            self._run(now + 1)
-            if self.done:
+            if self._next_ns() <= now:
+                self._run(now + 1)
                 continue
             if self.changed:
                 self._update_queues(now)
                 continue
             horizon = self.env.peek()
-            self._run(_NEVER_NS if math.isinf(horizon) else int(horizon))
-            if not self.done:
-                instant_ns = self._next_ns()
-                if instant_ns < _NEVER_NS:
-                    self._arm(instant_ns)
-                return
+            if self._next_ns() < horizon:
+                self._run(_NEVER_NS if math.isinf(horizon) else int(horizon))
+                if self.done:
+                    continue
+            instant_ns = self._next_ns()
+            if instant_ns < _NEVER_NS:
+                self._arm(instant_ns)
+            return
 
     def _next_ns(self) -> int:
         """Return the instant of the next event on the air [ns]."""
         state = self._state.arrays
-        cursor = state.cursor[0]
+        cursor, limit_ns = state.cursor[0], self.next_limit_ns()
         event_ns = int(state.events[0]["at_ns"]) if cursor["events"] else _NEVER_NS
-        return min(event_ns, int(cursor["start_ns"]), int(cursor["limit_ns"]))
+        start_ns = int(cursor["start_ns"])
+        if start_ns < 0:  # to be computed
+            start_ns = int(state.starts_ns.min())
+        return min(event_ns, start_ns, _NEVER_NS if limit_ns is None else limit_ns)
 
     def _run(self, horizon_ns: int) -> None:
         """Process events before a horizon [ns], up to the end of the first attempt."""
