@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -56,6 +58,8 @@ class KernelState:
         self.attempt: dict[int, Attempt] = {}
         self.row: dict[Attempt, int] = {}
         self._service: dict[int, int] = {}
+        # Order and row of the transmissions of each function, as in the kernel's queues.
+        self._queues: dict[int, list[tuple[tuple[int, int], int]]] = defaultdict(list)
         self._free_services: list[int] = []
         self._free_attempts: dict[int, list[int]] = {}
         self._free_boards: list[int] = []
@@ -117,10 +121,10 @@ class KernelState:
             self.attempt[number], self.row[attempt] = attempt, number
             self._service[number] = row
         self.transmission[row] = transmission
-        before, after = -1, int(self.arrays.functions[place]["head"])
-        while after >= 0 and self.transmission[after].order <= transmission.order:
-            before, after = after, int(self.arrays.services[after]["next"])
-        kernels.csma.enqueue(self.arrays, row, before)
+        queue, entry = self._queues[place], (transmission.order, row)
+        insort(queue, entry)
+        at = bisect_left(queue, entry)
+        kernels.csma.enqueue(self.arrays, row, queue[at - 1][1] if at else -1)
         return place
 
     def _rows(self, count: int) -> tuple[int, int]:
@@ -204,6 +208,8 @@ class KernelState:
         if started_ns >= 0:
             attempt.access_ns = ended_ns - started_ns - failed_ns - air_ns
         if last:
+            queue = self._queues[int(of["function"])]
+            del queue[bisect_left(queue, (self.transmission[service].order, service))]
             del self.transmission[service]
             self._retired.append(service)
             if of["board"] >= 0:
