@@ -54,7 +54,7 @@ class Channel:
     large_scale : path loss, line of sight and shadow fading of the models
     subbands : B
     constant : whether gains are the same at all instants: no node moves, there is no small-scale
-        fading, and nothing cuts, replays or records links
+        fading or ray tracing, and nothing cuts, replays or records links
 
     Raises
     ------
@@ -135,6 +135,7 @@ class Channel:
             and geometry.sky is None
             and nodes.heights.varying is None
             and self._fading is None
+            and self._traced is None
             and not self._replayed
             and dark is None
             and not record
