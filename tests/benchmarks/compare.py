@@ -168,6 +168,7 @@ LINES = {
 # Tables that other commands make.
 TABLES = {
     "Training": ("training.py",),
+    "Wi-Fi": ("wifi.py",),
     "Memory of a run, its tables, figures and report": (
         "memory.py", "--messages", "10000", "100000", "1000000",
     ),

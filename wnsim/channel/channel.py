@@ -53,6 +53,8 @@ class Channel:
     ----------
     large_scale : path loss, line of sight and shadow fading of the models
     subbands : B
+    constant : whether gains are the same at all instants: no node moves, there is no small-scale
+        fading or ray tracing, and nothing cuts, replays or records links
 
     Raises
     ------
@@ -128,6 +130,16 @@ class Channel:
         self._nodes = nodes.stations.size
         self._dark = dark
         self._record = GainRecord() if record else None
+        self.constant = (
+            geometry.max_speed_mps == 0.0
+            and geometry.sky is None
+            and nodes.heights.varying is None
+            and self._fading is None
+            and self._traced is None
+            and not self._replayed
+            and dark is None
+            and not record
+        )
         # Many links are asked for in the same blocks, one after the other.
         self._blocks: Blocks | None = None
 

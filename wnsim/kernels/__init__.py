@@ -4,7 +4,8 @@ Each kernel is one module with plain scalar loops, compiled by Numba at its firs
 disk. Without compilation (`NUMBA_DISABLE_JIT=1`) it is ordinary Python with the same result. Tests
 hold each against another source: `harq` against whole arrays, `wnsim.phy.nr_arrays`; `plane_waves`
 against the sum at each instant, `PlaneWaves.response`; `philox` against its authors' known answers;
-the others against whole arrays in the tests.
+`csma` against the engine of single events, `wnsim.air.csma.packet`; the others against whole arrays
+in the tests.
 
 The modules are imported at their first use as attributes of this package, so that what simulates
 nothing does not import Numba.
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from wnsim.kernels import (
+        csma,
         gains,
         harq,
         interference,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "csma",
     "gains",
     "harq",
     "interference",

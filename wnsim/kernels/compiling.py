@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numba
+from numba.core.options import DefaultOptions
 
 _Kernel = TypeVar("_Kernel", bound=Callable[..., Any])
 
@@ -21,15 +22,42 @@ def compiled(kernel: _Kernel) -> _Kernel:
     zero give infinity or NaN as in NumPy. The machine code is kept in the package's folder or, if
     that is read-only, in the user's cache; where neither can be written, each process compiles.
     """
+    return _compiled(kernel)
+
+
+def uncounted(kernel: _Kernel) -> _Kernel:
+    """Return a function compiled like `compiled`, without counts of references to arrays.
+
+    It can take tuples of many arrays at no cost, call others of its kind, and create no array.
+    Numba has the switch for its own use; where it is gone, references are counted, which takes time
+    but changes no result.
+    """
+    return _uncounted(kernel)
+
+
+def uncounted_part(part: _Kernel) -> _Kernel:
+    """Return a part of `uncounted` kernels of the same file, which Python does not call."""
+    return _uncounted(part, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+def uncounted_inlined(part: _Kernel) -> _Kernel:
+    """Return a part like `uncounted_part` that is put in place of its calls."""
+    return _uncounted(part, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+
+
+def _uncounted(kernel: _Kernel, **options: bool) -> _Kernel:
+    if hasattr(DefaultOptions, "_nrt"):
+        options["_nrt"] = False
+    return _compiled(kernel, **options)
+
+
+def _compiled(kernel: _Kernel, **options: bool) -> _Kernel:
+    compiler: Any = numba.njit
+    shared: dict[str, Any] = {"error_model": "numpy", "nogil": True, **options}
     try:
-        return _compiled(kernel, cache=True)
+        return compiler(cache=True, **shared)(kernel)  # type: ignore[no-any-return]
     except RuntimeError:  # no folder for the cache
-        return _compiled(kernel, cache=False)
-
-
-def _compiled(kernel: _Kernel, cache: bool) -> _Kernel:
-    compiler: Any = numba.njit(cache=cache, error_model="numpy", nogil=True)
-    return compiler(kernel)  # type: ignore[no-any-return]
+        return compiler(cache=False, **shared)(kernel)  # type: ignore[no-any-return]
 
 
 def inlined(part: _Kernel) -> _Kernel:

@@ -26,7 +26,7 @@ _EXTRA_BITS = 16 + 6
 # Smaller error probabilities count as 0.
 RAREST = 1e-12
 # SNRs of the table of loss rates.
-_LOWEST_DB, _HIGHEST_DB, _STEP_DB = -30.0, 60.0, 0.01
+LOWEST_HAZARD_DB, _HIGHEST_DB, HAZARD_STEP_DB = -30.0, 60.0, 0.01
 # Ends of frames with the short guard interval are on the grid of long symbols.
 _LONG_SYMBOL_NS = 4_000
 
@@ -100,6 +100,7 @@ class Scheme:
 
     Attributes
     ----------
+    grid_ns : the data field ends at a multiple of it [ns]
     rate_bps : rate of the data field [bit/s]
     """
 
@@ -117,9 +118,9 @@ class Scheme:
     ) -> None:
         self.data_bits, self.preamble_ns = data_bits, preamble_ns
         self.mcs, self.streams = mcs, streams
-        self._symbol_ns, self._power = symbol_ns, power
+        self.symbol_ns, self._power = symbol_ns, power
         # Symbols of HE are longer than the grid.
-        self._grid_ns = _LONG_SYMBOL_NS if symbol_ns <= _LONG_SYMBOL_NS else 1
+        self.grid_ns = _LONG_SYMBOL_NS if symbol_ns <= _LONG_SYMBOL_NS else 1
         self.rate_bps = data_bits * 1e9 / symbol_ns
         self._order, self._twelfths = order, twelfths
         self._decode = _DECODINGS[decoding]
@@ -134,13 +135,13 @@ class Scheme:
     def duration_ns(self, bits: int) -> int:
         """Return the duration of a frame of a number of bits, preamble included [ns]."""
         symbols = -(-(bits + _EXTRA_BITS) // self.data_bits)
-        data_ns = -(-symbols * self._symbol_ns // self._grid_ns) * self._grid_ns
+        data_ns = -(-symbols * self.symbol_ns // self.grid_ns) * self.grid_ns
         return self.preamble_ns + data_ns
 
     def most_bits(self, duration_ns: int) -> int:
         """Return the largest number of bits of a frame of at most a duration [ns]."""
-        data_ns = (duration_ns - self.preamble_ns) // self._grid_ns * self._grid_ns
-        return max(data_ns // self._symbol_ns * self.data_bits - _EXTRA_BITS, 0)
+        data_ns = (duration_ns - self.preamble_ns) // self.grid_ns * self.grid_ns
+        return max(data_ns // self.symbol_ns * self.data_bits - _EXTRA_BITS, 0)
 
     def bit_error(self, snr: Floats) -> Floats:
         """Return the error rate per bit (...,) at an SNR (...,)."""
@@ -157,19 +158,19 @@ class Scheme:
 
         A frame exposed to it for a number of bits survives with exp(-hazard bits).
         """
-        place = (10.0 * math.log10(snr) - _LOWEST_DB) / _STEP_DB if snr > 0.0 else -1.0
+        place = (10.0 * math.log10(snr) - LOWEST_HAZARD_DB) / HAZARD_STEP_DB if snr > 0.0 else -1.0
         if place < 0.0:
             place = 0.0
         whole = int(place)
-        if whole >= len(self._log_hazards) - 1:
+        if whole >= len(self.log_hazards) - 1:
             return 0.0
-        low, high = self._log_hazards[whole : whole + 2]
+        low, high = self.log_hazards[whole : whole + 2]
         return math.exp(low + (place - whole) * (high - low))
 
     @cached_property
-    def _log_hazards(self) -> list[float]:
-        """Logarithms of loss rates by SNR."""
-        snr = db_to_linear(np.arange(_LOWEST_DB, _HIGHEST_DB, _STEP_DB))
+    def log_hazards(self) -> list[float]:
+        """Logarithms of loss rates by SNR, see `hazard`."""
+        snr = db_to_linear(np.arange(LOWEST_HAZARD_DB, _HIGHEST_DB, HAZARD_STEP_DB))
         hazard = -np.log1p(-np.minimum(self.bit_error(snr), 1.0 - 1e-15))
         values: list[float] = np.log(np.maximum(hazard, 1e-300)).tolist()
         return values

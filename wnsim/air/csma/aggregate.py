@@ -89,22 +89,37 @@ class Aggregator:
 
     Attributes
     ----------
+    most_packets : largest number of packets of a frame
     window : how many packets may be under way, from the first one not acknowledged
+    delimiter_bits, aligned_bits : delimiter of a packet, and its alignment [bit]
     answer_bits : length of a block acknowledgement [bit]
     """
 
     def __init__(self, aggregation: Aggregation, standard: str, header_bytes: int) -> None:
-        self._most = aggregation.packets
+        self.most_packets = aggregation.packets
+        self.delimiter_bits, self.aligned_bits = 8 * _DELIMITER_BYTES, 8 * _ALIGNED_BYTES
         self._duration_ns = round(1e3 * aggregation.duration_us)
         self._longest_bits = 8 * STANDARDS[standard].most_bytes
         self._header_bytes = _DELIMITER_BYTES + header_bytes
-        self.window, answer_bytes = _SHORT if self._most <= _SHORT[0] else _LONG
+        self.window, answer_bytes = _SHORT if self.most_packets <= _SHORT[0] else _LONG
         self.answer_bits = 8 * answer_bytes
         self._limits_bits: dict[Scheme, int] = {}
 
     def packet_bits(self, packet: Mpdu) -> int:
         """Return the length of a packet with its delimiter and headers [bit]."""
-        return 8 * (-(-packet.bits // 8) + self._header_bytes)
+        return self.frame_bits(packet.bits)
+
+    def frame_bits(self, payload_bits: int) -> int:
+        """Return the length of a frame with one packet of a size [bit]."""
+        return 8 * (-(-payload_bits // 8) + self._header_bytes)
+
+    def longest_bits(self, scheme: Scheme) -> int:
+        """Return the largest length of a frame of several packets [bit]."""
+        limit = self._limits_bits.get(scheme)
+        if limit is None:
+            limit = min(scheme.most_bits(self._duration_ns), self._longest_bits)
+            self._limits_bits[scheme] = limit
+        return limit
 
     def build(
         self, packets: Iterable[Mpdu], scheme: Scheme, longest_ns: int | None = None
@@ -117,10 +132,7 @@ class Aggregator:
         scheme : modulation and coding scheme
         longest_ns : duration within which they must fit; none: no further limit [ns]
         """
-        limit = self._limits_bits.get(scheme)
-        if limit is None:
-            limit = min(scheme.most_bits(self._duration_ns), self._longest_bits)
-            self._limits_bits[scheme] = limit
+        limit = self.longest_bits(scheme)
         if longest_ns is not None:
             limit = min(limit, scheme.most_bits(longest_ns))
         chosen: list[Mpdu] = []
@@ -133,6 +145,6 @@ class Aggregator:
             chosen.append(packet)
             edges[-1] = begin
             edges.append(end)
-            if len(chosen) == self._most:
+            if len(chosen) == self.most_packets:
                 break
         return Aggregate(chosen, edges, self.answer_bits)

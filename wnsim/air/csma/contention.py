@@ -1,4 +1,4 @@
-"""Common part of the CSMA engines: transmission queues, limits, and the interface to the network.
+"""Common part of the CSMA engines: attempts, their limits, and the interface to the network.
 
 Events on the air at one instant follow all other events of that instant, in this order: frames
 end and acknowledgement timeouts expire, attempts reach their limits, frames become detectable,
@@ -9,14 +9,10 @@ their queues.
 from __future__ import annotations
 
 import heapq
-from bisect import insort
-from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from wnsim.air.csma.aggregated_service import AggregatedService
 from wnsim.air.csma.radio import Radio
-from wnsim.air.csma.service import Service
 from wnsim.air.queues import by_serial
 
 if TYPE_CHECKING:
@@ -34,7 +30,6 @@ class Contention:
 
     Attributes
     ----------
-    queues : transmissions that wait for each access function, the current one first
     changed : access functions whose queue has changed
     done : attempts that have ended and are not reported yet
     """
@@ -45,8 +40,7 @@ class Contention:
         self.radio = Radio(setup)
         self.mac = self.radio.mac
         self._ended = ended
-        self.queues: dict[int, list[Service]] = defaultdict(list)
-        self._service: dict[Attempt, Service] = {}
+        self._under_way: set[Attempt] = set()
         self._limits: list[tuple[int, int, Attempt]] = []
         self.changed: set[int] = set()
         self.done: list[Attempt] = []
@@ -60,28 +54,32 @@ class Contention:
     def on_limit(self, instant_ns: int) -> None:
         """Schedule the handling of a limit of an attempt at an instant [ns]."""
 
+    def enqueue(self, transmission: Transmission) -> int:
+        """Put a transmission into its queue; return its access function."""
+        raise NotImplementedError
+
+    def close(self, attempt: Attempt, now_ns: int) -> int:
+        """Write the outcome of an attempt that ends; return its access function."""
+        raise NotImplementedError
+
+    def acked_bits(self, attempt: Attempt) -> int:
+        """Return the number of bits of an attempt received before the present instant."""
+        raise NotImplementedError
+
     # Used by the network.
 
     def push(self, transmission: Transmission) -> None:
         """Enqueue a transmission."""
-        service = self._serve(transmission)
-        insort(self.queues[service.function], service, key=lambda each: each.order)
+        self.changed.add(self.enqueue(transmission))
         for attempt in transmission.attempts:
-            self._service[attempt] = service
+            self._under_way.add(attempt)
             heapq.heappush(self._limits, (attempt.limit_ns, attempt.serial, attempt))
             self.on_limit(max(attempt.limit_ns, self.env.now_ns))
-        self.changed.add(service.function)
         self.wake()
-
-    def _serve(self, transmission: Transmission) -> Service:
-        setup, aggregator = self.setup, self.radio.aggregator
-        if aggregator is None or transmission.multicast:
-            return Service(transmission, setup.packet_bits, self.mac, setup.trace)
-        return AggregatedService(transmission, setup.packet_bits, self.mac, setup.trace, aggregator)
 
     def drop(self, device: int, reason: str) -> None:
         """Drop all attempts from or to a device immediately."""
-        for attempt in by_serial(self._service):
+        for attempt in by_serial(self._under_way):
             if device in (attempt.source, attempt.target):
                 self.cancel(attempt, reason)
 
@@ -93,30 +91,22 @@ class Contention:
         self.wake()
         self._report(attempt)
 
-    def acked_bits(self, attempt: Attempt) -> int:
-        """Return the number of bits of an attempt received before the present instant."""
-        return self._service[attempt].acked_bits(attempt, self.env.now_ns)
-
     # Used by engines.
 
     def finalize(self, attempt: Attempt, now_ns: int) -> None:
         """Finalize an attempt that ends, which is still to be reported."""
-        service = self._service.pop(attempt)
-        service.close(attempt, now_ns)
+        self.settle(attempt, self.close(attempt, now_ns))
         attempt.ended_ns = now_ns
-        if not service.attempts:
-            self.queues[service.function].remove(service)
-        self.changed.add(service.function)
-        self.done.append(attempt)
 
-    def end_complete(self, service: Service, now_ns: int) -> None:
-        """End the attempts of a transmission that have no packets left."""
-        for attempt in service.complete():
-            self.finalize(attempt, now_ns)
+    def settle(self, attempt: Attempt, function: int) -> None:
+        """Record that an attempt of an access function has ended."""
+        self._under_way.remove(attempt)
+        self.changed.add(function)
+        self.done.append(attempt)
 
     def next_limit_ns(self) -> int | None:
         """Return the earliest limit of an attempt, None if there is none [ns]."""
-        while self._limits and self._limits[0][2] not in self._service:
+        while self._limits and self._limits[0][2] not in self._under_way:
             heapq.heappop(self._limits)
         return self._limits[0][0] if self._limits else None
 

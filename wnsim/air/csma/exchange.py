@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from wnsim.air.csma.service import Service
     from wnsim.phy.wifi_formats import Scheme
 
-_RTS_BITS, _CTS_BITS = 20 * 8, 14 * 8
-_NAV_RESET_NS = 2 * SLOT_NS + LEGACY_PREAMBLE_NS
+RTS_BITS, CTS_BITS = 20 * 8, 14 * 8
+NAV_RESET_NS = 2 * SLOT_NS + LEGACY_PREAMBLE_NS
 
 
 def first_frame(radio: Radio, service: Service, number: int, now_ns: int) -> Frame:
@@ -47,8 +47,8 @@ def first_frame(radio: Radio, service: Service, number: int, now_ns: int) -> Fra
         frame.txop_end_ns = end_ns
         return frame
     control = radio.phy.control(scheme)
-    requested_ns = control.duration_ns(_RTS_BITS)
-    cleared_ns = requested_ns + SIFS_NS + control.duration_ns(_CTS_BITS)
+    requested_ns = control.duration_ns(RTS_BITS)
+    cleared_ns = requested_ns + SIFS_NS + control.duration_ns(CTS_BITS)
     # Whether packets are announced depends on their number: there is room for a request.
     last_ns = end_ns - cleared_ns - SIFS_NS if end_ns else 0
     frame = _packets(radio, service, scheme, number, now_ns, last_ns)
@@ -57,9 +57,9 @@ def first_frame(radio: Radio, service: Service, number: int, now_ns: int) -> Fra
         return frame
     frame.delay(cleared_ns + SIFS_NS)
     request = Frame(
-        frame.source, frame.targets, number, now_ns, now_ns + requested_ns, control, _RTS_BITS,
-        frame.received_w, frame.start_ns + _NAV_RESET_NS, now_ns + cleared_ns, service,
-        frame.attempts, frame.payload_bits, None, _CTS_BITS,
+        frame.source, frame.targets, number, now_ns, now_ns + requested_ns, control, RTS_BITS,
+        frame.received_w, frame.start_ns + NAV_RESET_NS, now_ns + cleared_ns, service,
+        frame.attempts, frame.payload_bits, None, CTS_BITS,
     )  # fmt: skip
     request.announced = frame
     return request

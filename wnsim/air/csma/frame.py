@@ -40,7 +40,6 @@ class Frame:
     ----------
     announced : the frame that a request to send announces
     overlapping : other frames on the air during this one
-    receivers : nodes that have locked on to it
     reached : addressed receivers that received it
     """
 
@@ -62,7 +61,6 @@ class Frame:
     txop_end_ns: int = 0
     announced: Frame | None = None
     overlapping: list[Frame] = field(default_factory=list)
-    receivers: list[int] = field(default_factory=list)
     reached: list[int] = field(default_factory=list)
 
     def delay(self, by_ns: int) -> None:

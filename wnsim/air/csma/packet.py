@@ -6,16 +6,20 @@ sums interference over all recent frames. Slow and simple: the oracle of `window
 
 from __future__ import annotations
 
+from bisect import insort
+from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wnsim.air.csma.aggregated_service import AggregatedService
 from wnsim.air.csma.contention import Contention
 from wnsim.air.csma.exchange import answer, first_frame, next_frame
 from wnsim.air.csma.frame import Frame
-from wnsim.air.csma.service import ACK_BITS
+from wnsim.air.csma.radio import added
+from wnsim.air.csma.service import ACK_BITS, Service
 from wnsim.air.csma.slot_backoff import SlotBackoff
 from wnsim.core.clock import LAST
 from wnsim.core.invariants import half_duplex_violation
@@ -24,9 +28,8 @@ from wnsim.core.units import to_s
 from wnsim.phy.wifi import SENSE_NS, SIFS_NS, TIMEOUT_NS
 
 if TYPE_CHECKING:
-    from wnsim.air.csma.service import Service
     from wnsim.air.setup import Setup
-    from wnsim.air.transmission import Attempt
+    from wnsim.air.transmission import Attempt, Transmission
 
 # Priority within an instant, in the order given in `contention`.
 _END, _TIMEOUT, _EXPIRE, _SENSE, _BEGIN, _REPORT, _UPDATE = range(LAST, LAST + 7)
@@ -37,6 +40,8 @@ class Packet(Contention):
 
     def __init__(self, setup: Setup, ended: Callable[[Attempt], None]) -> None:
         super().__init__(setup, ended)
+        self.queues: dict[int, list[Service]] = defaultdict(list)
+        self._service: dict[Attempt, Service] = {}
         self.stations = [_Station(node, self) for node in range(setup.world.nodes)]
         self.frames: list[Frame] = []
         self._updating_ns = self._reporting_ns = self._sensed_ns = -1
@@ -54,6 +59,35 @@ class Packet(Contention):
     def on_limit(self, instant_ns: int) -> None:
         """Schedule the handling of a limit of an attempt at an instant [ns]."""
         self.env.at(instant_ns, self._expire, late=_EXPIRE)
+
+    def enqueue(self, transmission: Transmission) -> int:
+        """Put a transmission into its queue; return its access function."""
+        setup, aggregator = self.setup, self.radio.aggregator
+        rules = setup.packet_bits, self.mac, setup.trace
+        if aggregator is None or transmission.multicast:
+            service = Service(transmission, *rules)
+        else:
+            service = AggregatedService(transmission, *rules, aggregator)
+        insort(self.queues[service.function], service, key=lambda each: each.order)
+        self._service.update(dict.fromkeys(transmission.attempts, service))
+        return service.function
+
+    def close(self, attempt: Attempt, now_ns: int) -> int:
+        """Write the outcome of an attempt that ends; return its access function."""
+        service = self._service.pop(attempt)
+        service.close(attempt, now_ns)
+        if not service.attempts:
+            self.queues[service.function].remove(service)
+        return service.function
+
+    def acked_bits(self, attempt: Attempt) -> int:
+        """Return the number of bits of an attempt received before the present instant."""
+        return self._service[attempt].acked_bits(attempt, self.env.now_ns)
+
+    def end_complete(self, service: Service, now_ns: int) -> None:
+        """End the attempts of a transmission that have no packets left."""
+        for attempt in service.complete():
+            self.finalize(attempt, now_ns)
 
     def _expire(self) -> None:
         self.expire(self.env.now_ns)
@@ -133,7 +167,7 @@ class Packet(Contention):
 
     def power_w(self, node: int, excluded: Frame | None = None) -> float:
         """Return the mean power received at a node now, added in the order of transmission [W]."""
-        return sum(
+        return added(
             frame.received_w[node]
             for frame in sorted(self.frames, key=lambda each: (each.start_ns, each.source))
             if frame is not excluded and node in frame.received_w
@@ -145,7 +179,7 @@ class Packet(Contention):
         ends = sorted({frame.end_ns for frame in self.frames})
         until = now
         for end in ends:
-            power_w = sum(
+            power_w = added(
                 frame.received_w[node]
                 for frame in sorted(self.frames, key=lambda each: (each.start_ns, each.source))
                 if node in frame.received_w and frame.end_ns >= end
@@ -346,7 +380,14 @@ class _Station:
         if service is None or self.frame is not frame:
             return
         engine = self.engine
-        engine.radio.learn(frame, arrived, engine.gain)
+        if frame.announced is None:
+            known = 0
+            if arrived:
+                known = 1 if frame.aggregate is None else sum(frame.aggregate.arrived)
+            engine.radio.learn(
+                frame.source, frame.targets[0], frame.scheme, frame.packets, known,
+                frame.start_ns, engine.gain,
+            )  # fmt: skip
         if arrived and frame.announced is not None:
             self.announce(frame.announced, service)
         elif arrived:

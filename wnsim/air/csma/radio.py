@@ -9,7 +9,7 @@ which the frame begins; the same holds for the interference during it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from operator import mul
 from typing import TYPE_CHECKING
@@ -36,10 +36,19 @@ _FLOOR_DB = -10.0
 # Largest relative motion of two devices between two evaluations of mean gains [m].
 _MOVE_M = 5.0
 _SHORTEST_S, _LONGEST_S = 0.25, 10.0
+_CAPTURE_NS = 16_000
 
 # Gain of a pair at an instant, and the uniform draw of a receiver for a frame of a source.
 Gain = Callable[[int, int, int], float]
 Draw = Callable[[int, int, int], float]
+
+
+def added(terms: Iterable[float]) -> float:
+    """Return the sum of terms, rounded after each; `sum` compensates in some versions of Python."""
+    total = 0.0
+    for term in terms:
+        total += term
+    return total
 
 
 class Radio:
@@ -53,7 +62,12 @@ class Radio:
     ----------
     mac, phy : parameters of the medium access, and schemes
     noise_w, tx_w : noise and transmit power of each node [W]
+    detection_w, detection : power [W] and SINR from which preambles are detected
     energy_w : energy detection threshold [W]
+    capture, capture_ns : ratio of powers from which a receiver changes to another frame, and time
+        after the beginning of the first one in which it may [ns]
+    interval_ns : time for which mean gains are constant [ns]
+    unprotected_bits : length above which frames are announced; none: none are [bit]
     backoff_key : key of the backoff draws
     aggregator : limits of aggregates, if there are any
     rates : choice of the rates of frames to one receiver; none: by the mean SNR
@@ -84,26 +98,26 @@ class Radio:
                 self.mac.aggregation, world.phy.standard, self.mac.header_bytes
             )
         threshold = self.mac.rts_threshold_bytes
-        self._unprotected_bits = None if threshold is None else 8 * threshold
+        self.unprotected_bits = None if threshold is None else 8 * threshold
         self._packet_bits = self.air_bits(setup.packet_bits)
         self.rates = rate_choice(
             self.mac.rate_control, self.phy, setup.packet_bits, self._packet_bits, self.aggregator,
             streams.key(setup.error_key, "rate control"),
         )  # fmt: skip
-        self._detection_w = float(dbm_to_w(self.mac.detection_dbm))
-        self._detection = float(db_to_linear(self.mac.detection_snr_db))
+        self.detection_w = float(dbm_to_w(self.mac.detection_dbm))
+        self.detection = float(db_to_linear(self.mac.detection_snr_db))
         self.energy_w = float(dbm_to_w(self.mac.energy_dbm))
+        self.capture_ns = _CAPTURE_NS
         capture_db = self.mac.capture_db
-        self._capture = math.inf if capture_db is None else float(db_to_linear(capture_db))
+        self.capture = math.inf if capture_db is None else float(db_to_linear(capture_db))
         speed_mps = world.motion.max_speed_mps
         interval_s = _LONGEST_S if speed_mps <= 0 else _MOVE_M / (2.0 * speed_mps)
-        self._interval_ns = round(min(max(interval_s, _SHORTEST_S), _LONGEST_S) * NS_PER_S)
+        self.interval_ns = round(min(max(interval_s, _SHORTEST_S), _LONGEST_S) * NS_PER_S)
         budget_db = linear_to_db(world.tx_power_w).max() - linear_to_db(self.noise_w).min()
         self._range_m = world.channel.max_range_m(float(budget_db) - _FLOOR_DB)
         self._interval = -1
         self._tree: cKDTree | None = None
         self._received: dict[int, dict[int, float]] = {}
-        self._locking: dict[int, frozenset[int]] = {}
         self._schemes: dict[tuple[int, tuple[int, ...], float], Scheme] = {}
         self._fixed = self.phy.fixed
 
@@ -111,20 +125,16 @@ class Radio:
 
     def gain_interval(self, now_ns: int) -> int:
         """Return the number of the interval in which the mean gains of an instant are constant."""
-        number = now_ns // self._interval_ns
+        number = now_ns // self.interval_ns
         if number != self._interval:
             from scipy.spatial import cKDTree
 
             self._interval = number
-            at_s = np.array([number * self._interval_ns / NS_PER_S])
+            at_s = np.array([number * self.interval_ns / NS_PER_S])
             positions_m = self._world.position_m(np.arange(self._world.nodes), at_s)[:, 0]
             self._tree = cKDTree(positions_m)
-            self._received, self._locking, self._schemes = {}, {}, {}
+            self._received, self._schemes = {}, {}
         return number
-
-    def gain_interval_end_ns(self, now_ns: int) -> int:
-        """Return the end of the interval in which the present mean gains are constant [ns]."""
-        return (now_ns // self._interval_ns + 1) * self._interval_ns
 
     def received_w(self, source: int, now_ns: int) -> dict[int, float]:
         """Return the mean received power of a node's frames at each node in range [W]."""
@@ -134,7 +144,7 @@ class Radio:
                 self._tree.data[source], self._range_m, return_sorted=True
             )
             target = np.array([node for node in near if node != source], dtype=np.int64)
-            at_s = np.array([gain_interval * self._interval_ns / NS_PER_S])
+            at_s = np.array([gain_interval * self.interval_ns / NS_PER_S])
             gain_db = self._world.channel.large_scale_db(
                 np.full(target.size, source), target, at_s
             )[:, 0]
@@ -147,25 +157,16 @@ class Radio:
             }
         return self._received[source]
 
-    def locking_nodes(self, source: int, now_ns: int) -> frozenset[int]:
-        """Return the nodes that lock on to a node's frames in absence of interference."""
-        received_w = self.received_w(source, now_ns)
-        if source not in self._locking:
-            self._locking[source] = frozenset(
-                node for node, power_w in received_w.items() if self.locks(node, power_w, 0.0)
-            )
-        return self._locking[source]
-
     def locks(self, node: int, power_w: float, other_w: float) -> bool:
         """Return whether a preamble is detected at a power and an interference power [W]."""
-        enough_w = self._detection * (self.noise_w[node] + other_w)
-        return power_w >= self._detection_w and power_w >= enough_w
+        enough_w = self.detection * (self.noise_w[node] + other_w)
+        return power_w >= self.detection_w and power_w >= enough_w
 
     def captures(self, node: int, frame: Frame, held: Frame) -> bool:
         """Return whether a frame captures a receiver that is locked on to another frame."""
         return (
-            frame.start_ns - held.start_ns <= 16_000
-            and frame.received_w[node] >= self._capture * held.received_w[node]
+            frame.start_ns - held.start_ns <= self.capture_ns
+            and frame.received_w[node] >= self.capture * held.received_w[node]
         )
 
     def decodes(self, node: int, frame: Frame) -> bool:
@@ -225,11 +226,11 @@ class Radio:
     @property
     def announces(self) -> bool:
         """Whether some frames are announced by a request to send."""
-        return self._unprotected_bits is not None
+        return self.unprotected_bits is not None
 
     def protects(self, bits: int) -> bool:
         """Return whether a frame of a length [bit] is announced by a request to send."""
-        return self._unprotected_bits is not None and bits > self._unprotected_bits
+        return self.unprotected_bits is not None and bits > self.unprotected_bits
 
     # Reception.
 
@@ -238,25 +239,30 @@ class Radio:
         return now_ns // self._sample_ns
 
     def record_sent(self, frame: Frame, gain: Gain) -> None:
-        """Add the SNR and the Shannon bound of a frame to its attempts."""
+        """Add the SNR and the Shannon bound of a frame to its attempts that are under way."""
         duration_s = (frame.end_ns - frame.start_ns) / NS_PER_S
-        for attempt in frame.attempts:
+        for attempt in frame.service.attempts if frame.service else ():
             power_w = self.tx_w[frame.source] * gain(frame.source, attempt.target, frame.start_ns)
             snr = power_w / self.noise_w[attempt.target]
             attempt.snr_sum += snr * frame.packets
             attempt.capacity_bits += self.capacity_bits(snr, duration_s)
 
-    def learn(self, frame: Frame, answered: bool, gain: Gain) -> None:
-        """Tell the choice of rates whether a frame was answered, unless it is a request to send."""
-        if self.rates is None or frame.announced is not None:
-            return
-
-        def snr(frame: Frame) -> float:
-            target = frame.targets[0]
-            power_w = self.tx_w[frame.source] * gain(frame.source, target, frame.start_ns)
-            return power_w / self.noise_w[target]
-
-        self.rates.learn(frame, answered, snr)
+    def learn(
+        self,
+        source: int,
+        target: int,
+        scheme: Scheme,
+        sent: int,
+        arrived: int,
+        start_ns: int,
+        gain: Gain,
+    ) -> None:
+        """Tell the choice of rates how many packets of a frame were acknowledged; 0: no answer."""
+        if self.rates is not None:
+            self.rates.learn(
+                source, target, scheme, sent, arrived,
+                lambda: self.tx_w[source] * gain(source, target, start_ns) / self.noise_w[target],
+            )  # fmt: skip
 
     def capacity_bits(self, snr: float, duration_s: float) -> float:
         """Return the Shannon bound on the bits sent in a duration."""
@@ -346,7 +352,7 @@ class Radio:
         edges = sorted({*span_ns, *(m[0] for m in others), *(m[1] for m in others)})
         sinr, share = [], []
         for first, last in pairwise(edges):
-            other_w = sum(power_w for start, end, power_w in others if start <= first < end)
+            other_w = added(power_w for start, end, power_w in others if start <= first < end)
             sinr.append(signal_w / (self.noise_w[node] + other_w))
             share.append((last - first) / (span_ns[1] - span_ns[0]) * bits)
         if min(sinr) >= scheme.threshold(bits, 0.0):

@@ -6,15 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from wnsim.air.csma.aggregate import Mpdu
-from wnsim.air.csma.lookahead import ReceptionDraws
 from wnsim.air.csma.service import ACK_BITS
+from wnsim.core.streams import uniform_blocks
 from wnsim.core.units import NS_PER_S, to_ns
 from wnsim.mac.rate_control import LastSnr, Minstrel
 from wnsim.phy.wifi import SIFS_NS
 
 if TYPE_CHECKING:
     from wnsim.air.csma.aggregate import Aggregator
-    from wnsim.air.csma.frame import Frame
     from wnsim.mac.rate_control import MeanSnr
     from wnsim.phy.wifi import WifiRates
     from wnsim.phy.wifi_formats import Scheme
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
 _USELESS, _SAFE = 0.1, 0.95
 # Failures in a row after which the next rate of the chain is used.
 _TRIES = 2
+# Draws computed at a time.
+_BLOCK = 256
 
 
 class RateChoice(Protocol):
@@ -42,14 +43,23 @@ class RateChoice(Protocol):
         """
         ...
 
-    def learn(self, frame: Frame, answered: bool, snr: Callable[[Frame], float]) -> None:
+    def learn(
+        self,
+        source: int,
+        target: int,
+        scheme: Scheme,
+        sent: int,
+        arrived: int,
+        snr: Callable[[], float],
+    ) -> None:
         """Take note of the outcome of a frame of packets.
 
         Parameters
         ----------
-        frame : the frame
-        answered : whether it was acknowledged, in part if it is an aggregate
-        snr : returns the SNR at which a frame was received, linear
+        source, target : ends of the link
+        scheme : of the frame
+        sent, arrived : packets of the frame, and those that were acknowledged
+        snr : returns the SNR at which it was received, linear
         """
         ...
 
@@ -83,6 +93,28 @@ def rate_choice(
     return None
 
 
+class LinkDraws:
+    """Uniform draws of links, by number, in batches.
+
+    Parameters
+    ----------
+    key : key of the draws
+    """
+
+    def __init__(self, key: int) -> None:
+        self._key = key
+        self._block: dict[tuple[int, int], tuple[int, list[float]]] = {}
+
+    def draw(self, source: int, target: int, number: int) -> float:
+        """Return a draw of a link."""
+        first, values = self._block.get((source, target), (0, []))
+        if not first <= number < first + len(values):
+            first = number // _BLOCK * _BLOCK
+            values = uniform_blocks(self._key, [source], [target], first, _BLOCK)[0].tolist()
+            self._block[source, target] = first, values
+        return values[number - first]
+
+
 class _ByLastSnr:
     """The SNR of the last answered frame decides; see `LastSnr`."""
 
@@ -97,11 +129,18 @@ class _ByLastSnr:
         last = self._of_last.get((source, target), of_mean)
         return min(last, of_mean, key=lambda each: each.rate_bps) if failures else last
 
-    def learn(self, frame: Frame, answered: bool, snr: Callable[[Frame], float]) -> None:
+    def learn(
+        self,
+        source: int,
+        target: int,
+        scheme: Scheme,
+        sent: int,
+        arrived: int,
+        snr: Callable[[], float],
+    ) -> None:
         """Take note of the outcome of a frame of packets."""
-        if answered:
-            found = self._rates.scheme(snr(frame), self._air_bits)
-            self._of_last[frame.source, frame.targets[0]] = found
+        if arrived:
+            self._of_last[source, target] = self._rates.scheme(snr(), self._air_bits)
 
 
 class _ByTrial:
@@ -113,7 +152,7 @@ class _ByTrial:
         self._control, self._schemes, self._ideal_bps = control, schemes, ideal_bps
         self._interval_ns = to_ns(control.interval_s)
         self._place = {scheme: place for place, scheme in enumerate(schemes)}
-        self._draws = ReceptionDraws(key)
+        self._draws = LinkDraws(key)
         self._links: dict[tuple[int, int], _Link] = {}
 
     def choose(
@@ -134,14 +173,19 @@ class _ByTrial:
             return self._schemes[link.better[int(drawn / share * len(link.better))]]
         return self._schemes[link.chain[min(failures // _TRIES, len(link.chain) - 1)]]
 
-    def learn(self, frame: Frame, answered: bool, snr: Callable[[Frame], float]) -> None:
+    def learn(
+        self,
+        source: int,
+        target: int,
+        scheme: Scheme,
+        sent: int,
+        arrived: int,
+        snr: Callable[[], float],
+    ) -> None:
         """Take note of the outcome of a frame of packets."""
-        link = self._links[frame.source, frame.targets[0]]
-        place = self._place[frame.scheme]
-        link.sent[place] += frame.packets
-        if answered:
-            arrived = 1 if frame.aggregate is None else sum(frame.aggregate.arrived)
-            link.arrived[place] += arrived
+        link, place = self._links[source, target], self._place[scheme]
+        link.sent[place] += sent
+        link.arrived[place] += arrived
 
 
 class _Link:

@@ -1,54 +1,42 @@
 """Windowed CSMA engine: event-driven simulation ahead of the simulated clock.
 
 Between two events of the simulated clock nothing outside the engine can start or cancel a
-transmission. The engine therefore processes its own events up to the next one in one call, or to
-the end of an attempt; the clock sees one event for each such window and none for a frame. Backoffs
-are not counted slot by slot but computed (`states`), and in a fully connected network `clique`
-advances from one exchange to the next without even these events. `packet`, which simulates every
-slot of every station, gives bit-identical results.
+transmission. The engine therefore processes its own events up to the next one in one call of a
+compiled kernel, `wnsim.kernels.csma`, or to the end of an attempt; the clock sees one event for
+each such window and none for a frame. `packet`, which simulates every slot of every station, gives
+bit-identical results.
 """
 
 from __future__ import annotations
 
-import heapq
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from wnsim.air.csma.clique import Clique
+from wnsim import kernels
 from wnsim.air.csma.contention import Contention
-from wnsim.air.csma.exchange import answer, first_frame, next_frame
-from wnsim.air.csma.frame import Frame
-from wnsim.air.csma.service import ACK_BITS
-from wnsim.air.csma.states import NEVER_NS, StationStates
+from wnsim.air.csma.kernel_state import KernelState
+from wnsim.air.csma.kernel_tables import KernelTables, rules_of
 from wnsim.core.clock import LAST
 from wnsim.core.invariants import half_duplex_violation
 from wnsim.core.units import to_s
-from wnsim.phy.wifi import SENSE_NS, SIFS_NS, TIMEOUT_NS
 
 if TYPE_CHECKING:
-    from wnsim.air.csma.service import Service
     from wnsim.air.setup import Setup
-    from wnsim.air.transmission import Attempt
+    from wnsim.air.transmission import Attempt, Transmission
 
-_END, _TIMEOUT, _SENSE, _ANSWER, _ANNOUNCED = range(5)
+_NEVER_NS = 2**63 - 1
 
 
 class Windowed(Contention):
-    """An engine that runs ahead of the clock; see `Contention`.
-
-    Attributes
-    ----------
-    states : states of the stations
-    """
+    """An engine that runs ahead of the clock; see `Contention`."""
 
     def __init__(self, setup: Setup, ended: Callable[[Attempt], None]) -> None:
         super().__init__(setup, ended)
-        self.states = StationStates(setup, self.radio)
-        self._frames: list[Frame] = []
-        self._events: list[tuple[int, int, int, Frame]] = []
-        self._wake_ns = NEVER_NS
-        self._ack_ns = self.radio.phy.slowest.duration_ns(ACK_BITS)
-        self._clique = Clique(setup, self.radio, self.queues, self.states)
+        self._rules = rules_of(setup, self.radio)
+        self._tables = KernelTables(setup, self.radio)
+        self._state = KernelState(setup.world.nodes, self.radio)
+        self._wake_ns = _NEVER_NS
 
     # The clock.
 
@@ -65,7 +53,9 @@ class Windowed(Contention):
         now = self.env.now_ns
         if self._wake_ns != now:
             return
-        self._wake_ns = NEVER_NS
+        self._wake_ns = _NEVER_NS
+        cursor = self._state.arrays.cursor[0]
+        cursor["now_ns"] = max(int(cursor["now_ns"]), now)
         while True:
             if self.done:
                 if self.done[0].ended_ns > now:
@@ -75,307 +65,144 @@ class Windowed(Contention):
                 self.report()
                 self._arm(now)
                 return
-            instant_ns = self._next_ns()
-            if instant_ns <= now:
-                self._process(instant_ns)
-            elif self.changed:
+            if self._next_ns() <= now:
+                self._run(now + 1)
+                continue
+            if self.changed:
                 self._update_queues(now)
-            elif instant_ns == NEVER_NS:
-                return
-            else:
-                horizon = self.env.peek()
-                if instant_ns >= horizon:
-                    self._arm(instant_ns)
-                    return
-                self._run(horizon)
+                continue
+            horizon = self.env.peek()
+            if self._next_ns() < horizon:
+                self._run(_NEVER_NS if math.isinf(horizon) else int(horizon))
+                if self.done:
+                    continue
+            instant_ns = self._next_ns()
+            if instant_ns < _NEVER_NS:
+                self._arm(instant_ns)
+            return
 
     def _next_ns(self) -> int:
         """Return the instant of the next event on the air [ns]."""
-        limit_ns = self.next_limit_ns()
-        instant_ns = NEVER_NS if limit_ns is None else limit_ns
-        if self._events:
-            instant_ns = min(instant_ns, self._events[0][0])
-        return min(instant_ns, self.states.next_start_ns())
+        state = self._state.arrays
+        cursor, limit_ns = state.cursor[0], self.next_limit_ns()
+        event_ns = int(state.events[0]["at_ns"]) if cursor["events"] else _NEVER_NS
+        start_ns = int(cursor["start_ns"])
+        if start_ns < 0:  # to be computed
+            start_ns = int(state.starts_ns.min())
+        return min(event_ns, start_ns, _NEVER_NS if limit_ns is None else limit_ns)
 
-    def _run(self, horizon: float) -> None:
+    def _run(self, horizon_ns: int) -> None:
         """Process events before a horizon [ns], up to the end of the first attempt."""
-        while not self.done:
-            if not self._events:
-                limit_ns = self.next_limit_ns()
-                bound = horizon if limit_ns is None else min(horizon, limit_ns)
-                self._clique.run(bound)
-            instant_ns = self._next_ns()
-            if instant_ns >= horizon or instant_ns == NEVER_NS:
+        kernel = kernels.csma
+        while True:
+            limit_ns = self.next_limit_ns()
+            state = self._state.arrays
+            state.cursor[0]["limit_ns"] = _NEVER_NS if limit_ns is None else limit_ns
+            request = kernel.advance(self._rules, self._tables.arrays, state, horizon_ns)
+            if request in (kernel.IDLE, kernel.ENDED):
+                self._collect()
                 return
-            self._process(instant_ns)
+            self._serve(request)
+            if self.done:  # at their limits
+                horizon_ns = min(horizon_ns, int(state.cursor[0]["now_ns"]) + 1)
 
-    def _process(self, now: int) -> None:
-        """Process all events of an instant, in the order given in `contention`."""
-        events, states = self._events, self.states
-        while events and events[0][0] == now and events[0][1] <= _TIMEOUT:
-            _, kind, _, frame = heapq.heappop(events)
-            if kind == _END:
-                self._end(frame)
-            else:
-                self._on_ack_timeout(frame)
-        self.expire(now)
-        while events and events[0][0] == now:
-            _, kind, node, frame = heapq.heappop(events)
-            if kind == _SENSE:
-                self._sense(frame)
-            elif kind == _ANSWER:
-                self._send_answer(node, frame)
-            elif frame.service is not None:
-                self._send_announced(node, frame, frame.service)
-        while (starting := states.pop_start(now)) is not None:
-            if self.queues[starting]:
-                self._start(starting, now)
-            else:
-                states.contends[starting] = False
+    def _collect(self) -> None:
+        """Read what the kernel has recorded."""
+        self._state.read_started()
+        self._state.read_credits()
+        for attempt in self._state.read_ended():
+            self.settle(attempt, self._state.end(attempt))
+
+    # Requests.
+
+    def _serve(self, request: int) -> None:
+        """Do what the kernel requests."""
+        kernel, state, tables = kernels.csma, self._state, self._tables
+        cursor = state.arrays.cursor[0]
+        source, target = int(cursor["source"]), int(cursor["target"])
+        now = int(cursor["now_ns"])
+        if request == kernel.GAIN:
+            tables.find_gain(state.arrays, source, target, int(cursor["at_ns"]))
+        elif request == kernel.DRAWS:
+            tables.draw_receptions(source, target, int(cursor["number"]))
+        elif request == kernel.BACKOFFS:
+            tables.draw_backoffs(state.arrays, int(cursor["place"]))
+        elif request == kernel.SCHEME:
+            self._choose_scheme(int(cursor["service"]), now)
+        elif request == kernel.LEARN:
+            self._learn(int(cursor["result"]), bool(cursor["answered"]))
+            cursor["learned"] = 1
+        elif request == kernel.NEAR:
+            tables.find_near(state.arrays, source, now)
+        elif request == kernel.BOARD:
+            state.add_board(int(cursor["service"]))
+        elif request == kernel.LIMIT:
+            self._collect()
+            self.expire(now)
+        elif request == kernel.CREDITS:
+            state.read_credits()
+        elif request == kernel.FRAMES:
+            state.more_frames()
+        elif request == kernel.EVENTS:
+            state.more_events()
+        else:
+            raise half_duplex_violation(self.setup.world.names[source], to_s(now))
+
+    def _choose_scheme(self, service: int, now: int) -> None:
+        """Choose the scheme of a service's next frame."""
+        state, radio = self._state, self.radio
+        of = state.arrays.services[service]
+        transmission = state.transmission[service]
+        targets = state.targets(service)
+        scheme = radio.scheme(transmission.source, targets, transmission.quantile, now)
+        if radio.rates is not None and not of["multicast"]:
+            failures = int(of["failures"])
+            scheme = radio.rates.choose(transmission.source, targets[0], failures, scheme, now)
+        of["scheme"] = self._tables.choose(scheme, int(of["last_level"]))
+        of["scheme_interval"] = radio.gain_interval(now)
+
+    def _learn(self, number: int, answered: bool) -> None:
+        """Tell the choice of rates whether a frame was answered."""
+        frame, radio = self._state.arrays.frames[number], self.radio
+        source, target, start_ns = (int(frame[name]) for name in ("source", "target", "start_ns"))
+        packets = int(frame["packets"])
+        arrived = (int(frame["arrived"]) if frame["aligned_bits"] else 1) if answered else 0
+        scheme = self._tables.schemes[frame["scheme"]]
+        radio.learn(source, target, scheme, packets, arrived, start_ns, self._tables.gain)
 
     # Queues.
 
+    def enqueue(self, transmission: Transmission) -> int:
+        """Put a transmission into its queue; return its access function."""
+        size_bits, packet_bits = transmission.attempts[0].size_bits, self.setup.packet_bits
+        last_bits = (size_bits - 1) % packet_bits + 1
+        aggregator = self.radio.aggregator
+        if aggregator is None or transmission.multicast:
+            last_bits = self.radio.air_bits(last_bits)
+        else:
+            last_bits = aggregator.frame_bits(last_bits)
+        level = self._tables.length_row(last_bits)
+        return self._state.add(transmission, packet_bits, level)
+
+    def close(self, attempt: Attempt, now_ns: int) -> int:
+        """Write the outcome of an attempt that ends; return its access function."""
+        state = self._state
+        row, service = state.row[attempt], state.service_of(attempt)
+        kernels.csma.close(state.arrays, row, service, now_ns)
+        return state.end(attempt)
+
+    def acked_bits(self, attempt: Attempt) -> int:
+        """Return the number of bits of an attempt received before the present instant."""
+        return self._state.acked_bits(attempt, self.env.now_ns)
+
     def _update_queues(self, now: int) -> None:
         """Let access functions whose queue has changed begin or stop contending."""
-        states = self.states
         changed, self.changed = sorted(self.changed), set()
         for place in changed:
-            queue, node = self.queues[place], place // states.per_node
-            sending = states.sending[node]
-            if sending is not None and sending.function == place:
-                continue
-            if not queue:
-                states.withdraw(place)
-                continue
-            queue[0].begin(now)
-            if not states.contends[place]:
-                states.contends[place] = True
-                states.asked_ns[place] = now
-                busy = sending is not None or states.busy_ns[node] > now
-                if busy and states.slots[place] == 0:
-                    states.draw(place, 0)
-                if states.locked[node] is None:
-                    states.schedule(node)
-
-    # Frames.
-
-    def _start(self, place: int, now: int) -> None:
-        """Let an access function send, and resolve collisions with others of its node."""
-        states, node = self.states, place // self.states.per_node
-        rivals = [each for each in states.of_node(node) if states.starts_ns[each] == now]
-        states.freeze(node, now)
-        self._send_packet(node, self.queues[place][0], now)
-        for rival in rivals:
-            queue = self.queues[rival]
-            if queue:
-                service = queue[0]
-                service.on_internal_collision()
-                states.draw(rival, service.failures)
-            else:
-                states.contends[rival] = False
-
-    def _send_packet(self, node: int, service: Service, now: int) -> None:
-        """Send the packet at the head of a queue, or a request to send it."""
-        states = self.states
-        service.begin(now)
-        frame = first_frame(self.radio, service, states.number[node], now)
-        states.slots[service.function] = 0
-        states.sending[node] = frame
-        if frame.announced is not None:
-            service.on_request(now, frame.end_ns - now)
-        else:
-            service.on_sent(now, frame.end_ns - now)
-            self.radio.record_sent(frame, states.gains.gain)
-        self._send(frame)
-
-    def _send_announced(self, node: int, frame: Frame, service: Service) -> None:
-        """Send the packet for which the receiver is ready, unless its attempt has ended."""
-        states, now = self.states, frame.start_ns
-        if not service.attempts:
-            self._finish_packet(frame, now)
-            return
-        frame.number = states.number[node]
-        frame.received_w = self.radio.received_w(node, now)
-        service.on_sent(now, frame.end_ns - now)
-        self.radio.record_sent(frame, states.gains.gain)
-        self._send(frame)
-
-    def _send_answer(self, node: int, frame: Frame) -> None:
-        """Answer a frame."""
-        self._send(answer(self.radio, frame, node, self.states.number[node]))
-
-    def _send(self, frame: Frame) -> None:
-        """Put a frame on the air."""
-        node, states = frame.source, self.states
-        states.number[node] += frame.packets
-        states.locked[node] = None
-        states.busy_ns[node] = states.tx_end_ns[node] = frame.end_ns
-        now = frame.start_ns
-        for other in self._frames:
-            if other.end_ns > now:
-                other.overlapping.append(frame)
-                frame.overlapping.append(other)
-        self._frames.append(frame)
-        heapq.heappush(self._events, (now + SENSE_NS, _SENSE, node, frame))
-        heapq.heappush(self._events, (frame.end_ns, _END, node, frame))
-
-    def _sense(self, frame: Frame) -> None:
-        """Let all nodes in range sense a frame: lock on to it, or find the medium busy."""
-        states = self.states
-        locked, tx_end, start = states.locked, states.tx_end_ns, frame.start_ns
-        now, end, receivers = start + SENSE_NS, frame.end_ns, frame.receivers
-        busy, radio = states.busy_ns, self.radio
-        others = [each for each in self._frames if each is not frame]
-        others.sort(key=lambda each: (each.start_ns, each.source))
-        undisturbed = radio.locking_nodes(frame.source, start) if not others else frozenset()
-        for node, power_w in frame.received_w.items():
-            if tx_end[node] > start:
-                continue
-            if not others:
-                locks = node in undisturbed
-            else:
-                other_w = sum([o.received_w[node] for o in others if node in o.received_w])
-                locks = radio.locks(node, power_w, other_w)
-            current = locked[node]
-            if current is not None:
-                if locks and radio.captures(node, frame, current):
-                    locked[node] = frame
-                    receivers.append(node)
-                    busy[node] = max(busy[node], end)
-                continue
-            until = end if locks else self._energy_until_ns(node, now)
-            if until > now:
-                states.freeze(node, now)
-                busy[node] = max(busy[node], until)
-                if locks:
-                    locked[node] = frame
-                    receivers.append(node)
-                else:
-                    states.schedule(node)
-
-    def _energy_until_ns(self, node: int, now: int) -> int:
-        """Return until when frames on the air exceed a node's energy detection threshold [ns]."""
-        energy_w, single, last = self.radio.energy_w, now, now
-        for frame in self._frames:
-            power_w = frame.received_w.get(node)
-            if power_w is not None and frame.end_ns > last:
-                last = frame.end_ns
-            if power_w is not None and power_w >= energy_w and frame.end_ns > single:
-                single = frame.end_ns
-        if single == last:
-            return last
-        audible = [frame for frame in self._frames if node in frame.received_w]
-        audible.sort(key=lambda each: (each.start_ns, each.source))
-        for end in sorted({frame.end_ns for frame in audible}, reverse=True):
-            power_w = sum([each.received_w[node] for each in audible if each.end_ns >= end])
-            if power_w >= energy_w:
-                return end
-        return now
-
-    def _end(self, frame: Frame) -> None:
-        """Handle the end of a frame at its source and at all nodes that are locked on to it."""
-        states = self.states
-        now, source, locked = frame.end_ns, frame.source, states.locked
-        self._frames.remove(frame)
-        busy, eifs, radio = states.busy_ns, states.eifs_ns, self.radio
-        others = bool(self._frames)
-        if others:
-            busy[source] = max(busy[source], self._energy_until_ns(source, now))
-        if frame.needs_ack:
-            heapq.heappush(self._events, (now + TIMEOUT_NS, _TIMEOUT, source, frame))
-        elif frame.service is None:
-            states.schedule(source)
-        eifs_ns = now + SIFS_NS + self._ack_ns
-        for node in sorted(frame.receivers):
-            if locked[node] is not frame:
-                continue
-            locked[node] = None
-            if others:
-                busy[node] = max(busy[node], self._energy_until_ns(node, now))
-            if node not in frame.targets:
-                if radio.decodes(node, frame):
-                    eifs[node] = 0
-                    busy[node] = max(busy[node], frame.nav_ns)
-                    states.nav_ns[node] = max(states.nav_ns[node], frame.nav_ns)
-                else:
-                    eifs[node] = eifs_ns
-                states.schedule(node)
-                continue
-            received = radio.receives(node, frame, states.gains.gain, states.draws.draw)
-            eifs[node] = 0 if received else eifs_ns
-            pending = states.sending[node]
-            if frame.service is None:
-                if pending is not None and pending.targets[0] == source:
-                    self._on_ack_result(pending, received, now)
-                    continue
-            elif received:
-                if states.tx_end_ns[node] > frame.start_ns:
-                    raise half_duplex_violation(self.setup.world.names[node], to_s(now))
-                frame.reached.append(node)
-                if frame.announced is not None and states.nav_ns[node] <= now:
-                    frame.service.on_answer(frame.attempts, frame.ack_ns)
-                elif frame.announced is None and frame.needs_ack:
-                    frame.service.on_reached(frame.attempts, frame.ack_ns)
-                else:
-                    states.schedule(node)
-                    continue
-                busy[node] = max(busy[node], frame.answer_ns)
-                heapq.heappush(self._events, (now + SIFS_NS, _ANSWER, node, frame))
-                continue
-            states.schedule(node)
-        if frame.service is not None and not frame.needs_ack:
-            frame.service.on_multicast(frame.attempts, frame.reached, frame.payload_bits, now)
-            self._finish_exchange(frame, now)
-
-    def _on_ack_timeout(self, frame: Frame) -> None:
-        """Handle the expiry of an acknowledgement timeout, unless the node receives one."""
-        current = self.states.locked[frame.source]
-        if current is None or current.service is not None or frame.source not in current.targets:
-            self._on_ack_result(frame, False, frame.end_ns + TIMEOUT_NS)
-
-    def _on_ack_result(self, frame: Frame, acked: bool, now: int) -> None:
-        """Record whether a frame was answered; after a clear to send, schedule the packet."""
-        if self.states.sending[frame.source] is not frame or frame.service is None:
-            return
-        self.radio.learn(frame, acked, self.states.gains.gain)
-        if acked and frame.announced is not None:
-            self._announce(frame.announced)
-        elif acked:
-            frame.service.on_ack(frame.attempts, frame.payload_bits, now)
-            self._finish_exchange(frame, now)
-        else:
-            frame.service.on_failure(frame.attempts, frame.payload_bits, now)
-            self._finish_packet(frame, now)
-
-    def _announce(self, frame: Frame) -> None:
-        """Schedule a frame that follows the last one of an exchange."""
-        self.states.sending[frame.source] = frame
-        heapq.heappush(self._events, (frame.start_ns, _ANNOUNCED, frame.source, frame))
-
-    def _finish_exchange(self, frame: Frame, now: int) -> None:
-        """Go on with the transmission opportunity after an exchange, or end it."""
-        if frame.service is not None:
-            self.end_complete(frame.service, now)
-            queue = self.queues[frame.service.function]
-            following = next_frame(self.radio, queue, frame, now)
-            if following is not None:
-                self._announce(following)
-                return
-        self._finish_packet(frame, now)
-
-    def _finish_packet(self, frame: Frame, now: int) -> None:
-        """Draw a new backoff after a frame and contend for the next packet, if there is one."""
-        node, service, states = frame.source, frame.service, self.states
-        states.sending[node] = None
-        states.busy_ns[node] = max(states.busy_ns[node], now)
-        if service is not None:
-            self.end_complete(service, now)
-            place = service.function
-            states.draw(place, service.failures)
-            queue = self.queues[place]
-            states.contends[place] = bool(queue)
-            states.asked_ns[place] = now
-            if queue:
-                queue[0].begin(now)
-        if states.locked[node] is None:
-            states.schedule(node)
+            while True:
+                tables, state = self._tables.arrays, self._state.arrays
+                request = kernels.csma.update_queue(self._rules, tables, state, place, now)
+                if not request:
+                    break
+                self._serve(request)
+        self._state.read_started()
