@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..config import Learning
     from ..models.language_model import Encoded
     from ..models.sentence_encoder import ExampleEncoder
-    from ..tasks import Task
+    from ..tasks import Example, Task
     from ..tasks.arrays import ArrayTask
 
 
@@ -157,18 +157,16 @@ def text_examples(
     """
     shares = partition(learning.partition, tasks, devices, seed)
 
+    def examples(owner: int, flipped: bool) -> Sequence[Example]:
+        return flip_labels(shares[owner].examples) if flipped else shares[owner].examples
+
     @functools.cache
     def encoded(owner: int, flipped: bool) -> Encoded:
-        examples = shares[owner].examples
-        examples = flip_labels(examples) if flipped else examples
-        return encode_examples(examples, example_encoder, learning.max_length)
+        return encode_examples(examples(owner, flipped), example_encoder, learning.max_length)
 
     if pooled:
-        examples = [
-            flip_labels(share.examples) if flips_labels(device) else share.examples
-            for device, share in enumerate(shares)
-        ]
-        union = tuple(dict.fromkeys(example for each in examples for example in each))
+        own = (examples(device, flips_labels(device)) for device in range(devices))
+        union = tuple(dict.fromkeys(example for each in own for example in each))
         rows = encode_examples(union, example_encoder, learning.max_length)
         every = tuple(sorted({task for share in shares for task in share.tasks}))
         return Examples(learning, [Holding([rows] * devices, [every] * devices)], seed, pooled=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from wnsim.contacts.sweep import Contacts
 from wnsim.core.units import Floats
@@ -14,10 +15,20 @@ from wnsim.storage.records import Table
 
 def gaps(found: Contacts) -> tuple[Floats, Floats]:
     """Return the durations of whole contacts, and of the times between those of a pair [s]."""
+    return _gaps(*_by_pair(found))
+
+
+def _by_pair(found: Contacts) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
+    """Return contacts pair by pair, and whether each but the first is of the pair before."""
     rows = found.rows[np.lexsort((found.rows["begin_s"], found.rows["b"], found.rows["a"]))]
-    lasted_s = (rows["end_s"] - rows["begin_s"])[~rows["censored"]]
-    same = (rows["a"][1:] == rows["a"][:-1]) & (rows["b"][1:] == rows["b"][:-1])
-    return lasted_s, (rows["begin_s"][1:] - rows["end_s"][:-1])[same]
+    return rows, (rows["a"][1:] == rows["a"][:-1]) & (rows["b"][1:] == rows["b"][:-1])
+
+
+def _gaps(rows: NDArray[np.void], same: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """Return the durations of `gaps`, of contacts pair by pair."""
+    whole = rows[~rows["censored"]]
+    between_s = (rows["begin_s"][1:] - rows["end_s"][:-1])[same]
+    return whole["end_s"] - whole["begin_s"], between_s
 
 
 def table(found: Contacts, names: Sequence[str]) -> Table:
@@ -35,10 +46,9 @@ def summary(found: Contacts) -> dict[str, Any]:
     the times before the first and after the last contact of a pair that meets at all. The numbers
     of an empty distribution are None.
     """
-    rows = found.rows[np.lexsort((found.rows["begin_s"], found.rows["b"], found.rows["a"]))]
+    rows, same = _by_pair(found)
     lasted_s = rows["end_s"] - rows["begin_s"]
-    same = (rows["a"][1:] == rows["a"][:-1]) & (rows["b"][1:] == rows["b"][:-1])
-    whole_s, between_s = gaps(found)
+    whole_s, between_s = _gaps(rows, same)
     first = np.concatenate([[True], ~same])[: rows.size]
     last = np.concatenate([~same, [True]])[: rows.size]
     cut_gaps = np.count_nonzero(first & (rows["begin_s"] > 0.0)) + np.count_nonzero(

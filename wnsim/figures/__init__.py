@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from wnsim.figures import clusters, delivery, learning, maps, outcomes, stacks, swept, targets
 from wnsim.figures.contact_times import draw_contacts
 from wnsim.figures.lines import Line, read_lines
-from wnsim.figures.options import Options
+from wnsim.figures.options import USUAL, Options
 from wnsim.figures.style import (
     COLUMN_IN,
     PAGE_WIDTH_IN,
@@ -44,7 +44,6 @@ __all__ = [
     "save",
 ]
 
-_PLAIN = Options()
 Plot = Callable[[Figure, Sequence[Line]], pd.DataFrame | None]
 
 FIGURES: dict[str, Plot] = {
@@ -66,7 +65,7 @@ FIGURES: dict[str, Plot] = {
 """Figures by name: each draws lines and returns the numbers plotted, None if there are none."""
 
 
-def draw(results: Path, runs: Sequence[str], options: Options = _PLAIN) -> list[Path]:
+def draw(results: Path, runs: Sequence[str], options: Options = USUAL) -> list[Path]:
     """Draw the standard figures of a scenario into the folder `figures` of its results.
 
     Parameters

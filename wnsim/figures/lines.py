@@ -11,11 +11,9 @@ from typing import Any
 import pandas as pd
 
 from wnsim.core.statistics import mean
-from wnsim.figures.options import Options
+from wnsim.figures.options import USUAL, Options
 from wnsim.figures.style import line_style
 from wnsim.metrics import columns_of, read_table, read_transfers
-
-_PLAIN = Options()
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ class Line:
         return rows.fillna(dict.fromkeys(optional, 0.0)).dropna()
 
 
-def read_lines(results: Path, runs: Sequence[str], options: Options = _PLAIN) -> list[Line]:
+def read_lines(results: Path, runs: Sequence[str], options: Options = USUAL) -> list[Line]:
     """Return the lines of a scenario in the order of their first runs.
 
     Parameters

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 from matplotlib.figure import Figure
 
+FORMATS = ("pdf", "svg", "png")
+"""Formats of a figure."""
 BAND, NOTE = "band", "note"
 """Identifiers of what figures show besides their lines: intervals as areas, and remarks."""
 
@@ -29,7 +31,7 @@ class Options:
     width_in: float | None = None
     bands: bool = True
     notes: bool = True
-    formats: tuple[str, ...] = ("pdf", "svg", "png")
+    formats: tuple[str, ...] = FORMATS
     names: Mapping[str, str] = field(default_factory=dict)
 
     def named(self, variant: str, swept: Mapping[str, str]) -> str:
@@ -52,3 +54,7 @@ class Options:
         unwanted = [name for name, wanted in shown.items() if not wanted]
         for artist in figure.findobj(lambda each: each.get_gid() in unwanted):
             artist.remove()
+
+
+USUAL = Options()
+"""All figures, as they are drawn after runs."""

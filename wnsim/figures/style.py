@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from wnsim.figures.options import NOTE
+from wnsim.figures.options import FORMATS, NOTE
 from wnsim.storage import records
 
 COLUMN_IN = (3.5, 2.4)
@@ -207,7 +207,7 @@ def save(
     figure: Figure,
     numbers: pd.DataFrame,
     stem: Path,
-    formats: Collection[str] = ("pdf", "svg", "png"),
+    formats: Collection[str] = FORMATS,
 ) -> Path:
     """Save a figure and its numbers.
 

@@ -140,10 +140,10 @@ class ClientSelection(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         self._plugins = allow([*plugins, __name__])
         self._price = price or Price()
         self._episode: _Episode | None = None
-        learned = self._scenario(1).fl
-        if learned is None or learned.protocol.model != "server":
+        first = self._scenario(1)
+        if first.fl is None or first.fl.protocol.model != "server":
             raise ScenarioError("an agent selects the clients of fl.protocol.model server")
-        count = self._scenario(1).devices.count
+        count = first.devices.count
         high = [1.0, _MOST_LOG, _MOST_LOG, _MOST_LOG, 1.0, 1.0, 1.0]
         self.observation_space = gymnasium.spaces.Box(
             0.0, np.tile(np.array(high, dtype=np.float32), (count, 1)), dtype=np.float32

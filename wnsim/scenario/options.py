@@ -19,7 +19,8 @@ def parser() -> argparse.ArgumentParser:
         epilog="Verbs before the options: run; check, plan, list and schema for --check, "
         "--dry-run, --list and --schema; report DIR writes the report of a results folder, cite "
         "DIR prints the sources of its models, and its parameters for a paper; extend DIR goes on "
-        "for more rounds, evaluate DIR tests its adapters, compare DIR DIR shows differences; "
+        "for more rounds, evaluate DIR tests its adapters, compare DIR DIR shows differences, "
+        "figures DIR draws its figures again; "
         "contacts SCENARIO writes when devices are within range. Each has --help.",
     )
     made.add_argument("scenario", nargs="?", help="YAML file, or name of a bundled scenario")

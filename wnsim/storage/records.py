@@ -307,6 +307,23 @@ def _spoilt(folder: Path, manifest: Mapping[str, Any]) -> Path | None:
     return None
 
 
+def ended_runs(results: Path) -> dict[Path, dict[str, Any]]:
+    """Return the manifests of all ended runs by their folders, in order of name.
+
+    Folders that are links are left out, and the files of runs are not read.
+
+    Parameters
+    ----------
+    results : results folder; there are none if it does not exist
+    """
+    folders = sorted(results.iterdir()) if results.is_dir() else []
+    return {
+        folder: manifest
+        for folder in folders
+        if not folder.is_symlink() and (manifest := read_manifest(folder)) is not None
+    }
+
+
 def manifests(results: Path, scenario: str) -> dict[str, dict[str, Any]]:
     """Return the manifests of a scenario's ended runs by name, without reading their files.
 

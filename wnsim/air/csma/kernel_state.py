@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wnsim import kernels
-from wnsim.core.units import to_s
+from wnsim.core.units import FAR_NS, to_s
 from wnsim.kernels.csma_records import (
     ATTEMPT,
     BACKOFFS,
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from wnsim.air.transmission import Attempt, Transmission
     from wnsim.kernels.csma_records import Table
 
-_NEVER_NS = 2**63 - 1
 _SOME, _CREDITS = 16, 4096
 
 
@@ -72,7 +71,7 @@ class KernelState:
         function["head"], function["drawn"] = -1, BACKOFFS
         cursor = np.zeros(1, dtype=CURSOR)
         cursor["now_ns"] = cursor["result"] = cursor["finishing"] = -1
-        cursor["start_ns"] = cursor["limit_ns"] = _NEVER_NS
+        cursor["start_ns"] = cursor["limit_ns"] = FAR_NS
         self.arrays = CsmaState(
             cursor=cursor,
             nodes=node,
@@ -80,7 +79,7 @@ class KernelState:
             services=np.zeros(_SOME, dtype=SERVICE),
             attempts=np.zeros(_SOME, dtype=ATTEMPT),
             frames=np.zeros(0, dtype=FRAME),
-            starts_ns=np.full(places, _NEVER_NS),
+            starts_ns=np.full(places, FAR_NS),
             boards=np.zeros((_SOME, window), dtype=PACKET),
             events=np.zeros(_SOME, dtype=EVENT),
             log=np.zeros(_SOME, dtype=LOG),

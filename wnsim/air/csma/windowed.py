@@ -19,13 +19,11 @@ from wnsim.air.csma.kernel_state import KernelState
 from wnsim.air.csma.kernel_tables import KernelTables, rules_of
 from wnsim.core.clock import LAST
 from wnsim.core.invariants import half_duplex_violation
-from wnsim.core.units import to_s
+from wnsim.core.units import FAR_NS, to_s
 
 if TYPE_CHECKING:
     from wnsim.air.setup import Setup
     from wnsim.air.transmission import Attempt, Transmission
-
-_NEVER_NS = 2**63 - 1
 
 
 class Windowed(Contention):
@@ -36,7 +34,7 @@ class Windowed(Contention):
         self._rules = rules_of(setup, self.radio)
         self._tables = KernelTables(setup, self.radio)
         self._state = KernelState(setup.world.nodes, self.radio)
-        self._wake_ns = _NEVER_NS
+        self._wake_ns = FAR_NS
 
     # The clock.
 
@@ -53,7 +51,7 @@ class Windowed(Contention):
         now = self.env.now_ns
         if self._wake_ns != now:
             return
-        self._wake_ns = _NEVER_NS
+        self._wake_ns = FAR_NS
         cursor = self._state.arrays.cursor[0]
         cursor["now_ns"] = max(int(cursor["now_ns"]), now)
         while True:
@@ -73,11 +71,11 @@ class Windowed(Contention):
                 continue
             horizon = self.env.peek()
             if self._next_ns() < horizon:
-                self._run(_NEVER_NS if math.isinf(horizon) else int(horizon))
+                self._run(FAR_NS if math.isinf(horizon) else int(horizon))
                 if self.done:
                     continue
             instant_ns = self._next_ns()
-            if instant_ns < _NEVER_NS:
+            if instant_ns < FAR_NS:
                 self._arm(instant_ns)
             return
 
@@ -85,11 +83,11 @@ class Windowed(Contention):
         """Return the instant of the next event on the air [ns]."""
         state = self._state.arrays
         cursor, limit_ns = state.cursor[0], self.next_limit_ns()
-        event_ns = int(state.events[0]["at_ns"]) if cursor["events"] else _NEVER_NS
+        event_ns = int(state.events[0]["at_ns"]) if cursor["events"] else FAR_NS
         start_ns = int(cursor["start_ns"])
         if start_ns < 0:  # to be computed
             start_ns = int(state.starts_ns.min())
-        return min(event_ns, start_ns, _NEVER_NS if limit_ns is None else limit_ns)
+        return min(event_ns, start_ns, FAR_NS if limit_ns is None else limit_ns)
 
     def _run(self, horizon_ns: int) -> None:
         """Process events before a horizon [ns], up to the end of the first attempt."""
@@ -97,7 +95,7 @@ class Windowed(Contention):
         while True:
             limit_ns = self.next_limit_ns()
             state = self._state.arrays
-            state.cursor[0]["limit_ns"] = _NEVER_NS if limit_ns is None else limit_ns
+            state.cursor[0]["limit_ns"] = FAR_NS if limit_ns is None else limit_ns
             request = kernel.advance(self._rules, self._tables.arrays, state, horizon_ns)
             if request in (kernel.IDLE, kernel.ENDED):
                 self._collect()

@@ -145,8 +145,7 @@ def _distinct(values: Iterable[Any]) -> list[str]:
 
 def _runs(results: Path) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Yield the resolved scenario and the manifest of each complete run."""
-    for folder in sorted(results.iterdir()) if results.is_dir() else ():
+    for folder, manifest in records.ended_runs(results).items():
         path = folder / "scenario.yaml"
-        manifest = None if folder.is_symlink() else records.read_manifest(folder)
-        if manifest is not None and not path.is_symlink():
+        if not path.is_symlink():
             yield document.read(path, str(path)).data, manifest

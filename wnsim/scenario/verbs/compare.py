@@ -72,14 +72,11 @@ def _lines(folder: Path) -> list[Line]:
         if it has no complete run
     """
     path = folder / "summary.csv"
-    manifests = {
-        each.name: manifest
-        for each in (sorted(folder.iterdir()) if folder.is_dir() else ())
-        if not each.is_symlink() and (manifest := records.read_manifest(each)) is not None
-    }
+    manifests = {each.name: manifest for each, manifest in records.ended_runs(folder).items()}
     if not manifests or path.is_symlink() or not path.is_file():
         raise ScenarioError(f"{folder}: must be a results folder with a complete run")
-    measured: dict[str, dict[str, float]] = {name: {} for name in manifests}
+    # In the order of the summary.
+    measured: dict[str, dict[str, float]] = {}
     with path.open(encoding="utf-8", newline="") as rows:
         for row in csv.DictReader(rows):
             name, metric, value = (row.get(key) or "" for key in ("run", "metric", "value"))
@@ -87,17 +84,9 @@ def _lines(folder: Path) -> list[Line]:
                 number = float(value) if value else float("nan")
             except ValueError as error:
                 raise ScenarioError(f"{path}: value: must be a number, got {value!r}") from error
-            if name in measured:
-                measured[name][metric] = number
-    order = {name: place for place, name in enumerate(dict.fromkeys(_names(path)))}
-    names = sorted(manifests, key=lambda name: order.get(name, len(order)))
-    return lines({name: manifests[name] for name in names}, measured)
-
-
-def _names(path: Path) -> list[str]:
-    """Return the runs of a summary, in its order."""
-    with path.open(encoding="utf-8", newline="") as rows:
-        return [row.get("run") or "" for row in csv.DictReader(rows)]
+            if name in manifests:
+                measured.setdefault(name, {})[metric] = number
+    return lines({name: manifests[name] for name in measured}, measured)
 
 
 def _rows(metric: str, found: Sequence[tuple[Path, Line]]) -> list[list[object]]:

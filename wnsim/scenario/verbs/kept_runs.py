@@ -13,8 +13,6 @@ from wnsim.scenario.spec.plan import Run, setting
 from wnsim.scenario.spec.validation import validate
 from wnsim.storage import records
 
-SCENARIO_FILE = "scenario.yaml"
-
 
 def kept_runs(
     results: Path, settings: Sequence[str] = (), plugins: frozenset[str] = frozenset()
@@ -34,10 +32,9 @@ def kept_runs(
     """
     order = _column(results / "runs.csv", "run")
     found = []
-    for folder in sorted(results.iterdir()) if results.is_dir() else ():
-        path = folder / SCENARIO_FILE
-        manifest = None if folder.is_symlink() else records.read_manifest(folder)
-        if manifest is None or path.is_symlink():
+    for folder, manifest in records.ended_runs(results).items():
+        path = folder / "scenario.yaml"
+        if path.is_symlink():
             continue
         resolved = document.read(path, str(path))
         for text in settings:
