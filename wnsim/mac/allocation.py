@@ -86,7 +86,9 @@ class MinMax:
     The end of the last one is then earliest: a transmission that ended before it could give band
     to it. Found by bisection, also as the inner problem of methods that prune updates by channel.
 
-    Scope: the channel is taken to stay at its mean, without interference of other stations.
+    Scope: the channel is taken to stay at its mean, without interference of other stations. Where
+    shadowing changes while a message is sent, as for walking devices with little power, equal parts
+    can end earlier, since no one waits for the worst channel.
 
     Parameters
     ----------
