@@ -34,7 +34,7 @@ class FedExLoraMethod(ResidualMethod):
         """Return the mean factors, and the own residual with that of the received updates."""
         updates = [local, *received]
         mean = super().average(updates, weights)
-        residual = self.truncated(self.residual_of(own), _residuals(updates, weights, mean))
+        residual = self.truncated(self.residual_of(own), _residuals(updates, weights))
         return self.with_residual(super().adopt(own, mean), *residual)
 
     def aggregate_clients(
@@ -47,7 +47,7 @@ class FedExLoraMethod(ResidualMethod):
         parts = self.no_residual(mean.b, mean.a or ())
         if before:
             parts = before[:layers], before[layers:]
-        total = self.truncated(parts, _residuals(updates, weights, mean))
+        total = self.truncated(parts, _residuals(updates, weights))
         return replace(mean, extra=(*total[0], *total[1]))
 
     def adopt(self, own: Adapter, average: Update) -> Adapter:
@@ -63,15 +63,24 @@ class FedExLoraMethod(ResidualMethod):
         return replace(self.shapes_update(layers, True), extra=(*residual.b, *residual.a))
 
 
-def _residuals(
-    updates: Sequence[Update], weights: Sequence[float], mean: Update
-) -> tuple[Factors, Factors]:
-    """Return the factors of mean(B_i A_i) - B A, left and right ones of each layer."""
-    shares = shares_of(weights)
+def _residuals(updates: Sequence[Update], weights: Sequence[float]) -> tuple[Factors, Factors]:
+    """Return the factors of mean(B_i A_i) - B A, left and right ones of each layer.
+
+    It is the covariance of the factors, a sum over n - 1 contrasts between n updates: with Q^T sqrt(w)
+    = 0 and orthonormal columns of Q, sum_k (sum_i Q_ik sqrt(w_i) B_i) (sum_i Q_ik sqrt(w_i) A_i).
+    """
+    contrasts = _contrasts(shares_of(weights))
     left, right = [], []
-    for layer in range(len(mean.b)):
-        scaled = [share * update.b[layer] for share, update in zip(shares, updates, strict=True)]
-        own_a = [update.a[layer] for update in (*updates, mean) if update.a is not None]
-        left.append(torch.cat([*scaled, -mean.b[layer]], 1))
-        right.append(torch.cat(own_a))
+    for layer in range(len(updates[0].b)):
+        b = torch.stack([update.b[layer] for update in updates])
+        a = torch.stack([update.a[layer] for update in updates if update.a is not None])
+        left.append(torch.tensordot(contrasts, b, 1).transpose(0, 1).flatten(1))
+        right.append(torch.tensordot(contrasts, a, 1).flatten(0, 1))
     return tuple(left), tuple(right)
+
+
+def _contrasts(shares: Sequence[float]) -> torch.Tensor:
+    """Return Q^T diag(sqrt(w)), (n - 1, n), of which each row has the sum zero, for shares w."""
+    root = torch.tensor(shares, dtype=torch.float64).sqrt()
+    q = torch.linalg.qr(root[:, None], mode="complete").Q[:, 1:]
+    return (q.T * root).float()
