@@ -284,6 +284,32 @@ def test_rolora_alternates_between_the_factors(make_trainer) -> None:  # type: i
     assert moved(three.b, two.b)
 
 
+def test_a_server_of_rolora_serves_both_factors() -> None:
+    """Law: the factor of the round is averaged, the other one is that of the round before."""
+    from fl.methods.aggregation import Aggregation
+
+    method = method_of(RoLora(rank=RANK))
+    aggregation = Aggregation(method, None, with_a=True)
+    previous = factors(9)
+    adapters = [adapter_of(RoLora(rank=RANK), factors(seed)) for seed in range(3)]
+    for round_ in (1, 2):
+        updates = [method.update(one, n, round_, False) for n, one in enumerate(adapters)]
+        served = aggregation.clients(previous, updates, WEIGHTS)
+        for layer in range(2):
+            means = [
+                sum(
+                    share * getattr(one, name)[layer].numpy()
+                    for share, one in zip(SHARES, adapters, strict=True)
+                )
+                for name in ("b", "a")
+            ]
+            before = previous.b[layer].numpy(), previous.a[layer].numpy()
+            expected = (means[0], before[1]) if round_ == 1 else (before[0], means[1])
+            near(served.b[layer].numpy(), expected[0])
+            near(served.a[layer].numpy(), expected[1])
+        previous = served
+
+
 @pytest.mark.parametrize("optimizer", [AdamW(), Sgd(momentum=0.9)], ids=["adamw", "sgd"])
 def test_moments_of_a_frozen_factor_wait(make_trainer, optimizer: Any) -> None:  # type: ignore[no-untyped-def]
     """Law: B of the rounds 1 and 3 is that of torch's optimizer, which never saw round 2."""
