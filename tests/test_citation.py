@@ -110,7 +110,7 @@ def test_what_has_no_effect_is_not_named(section: str) -> None:
     topology = {"topology": {"model": "ring"}, "rounds": 3}
     for model in MODELS[section]:
         data = {"fl": {section: {"model": model}, **topology}, "seed": 1}
-        has_none = model in ("local", "centralised", "server", "hierarchical")
+        has_none = model in ("local", "centralised", "server", "hierarchical", "split")
         assert ("fl.topology.model" in flat(effective(data))) != has_none
         assert flat(effective(data))["fl.rounds"] == 3
         assert "topology" in data["fl"]

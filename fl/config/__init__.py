@@ -13,7 +13,7 @@ from .base import Count, Share, Text
 from .computing import AdamW, Computing, Sgd
 from .faults import Byzantine, Corruption, UpdateFaults
 from .inference import Mixture, Queries
-from .method_checks import check_method, check_sent_whole
+from .method_checks import check_method, check_sent_whole, check_split
 from .methods import (
     AdfLora,
     Centralised,
@@ -40,7 +40,7 @@ from .objectives import Prox
 from .partitions import Dirichlet, Drift, Iid, OneTask, Shards
 from .privacy import Privacy
 from .product_methods import FedSvd, Flora
-from .protocols import Asynchronous, Hierarchical, Server, Synchronous
+from .protocols import Asynchronous, Hierarchical, Server, Split, Synchronous
 from .robust import Clair, Median, NormClip, TrimmedMean
 from .selection import (
     AgeOfUpdate,
@@ -141,6 +141,7 @@ __all__ = [
     "Similarity",
     "SoLora",
     "Soft",
+    "Split",
     "Synchronous",
     "TadLora",
     "TrimmedMean",
@@ -259,7 +260,7 @@ Topology = Annotated[
     Family("topology", ("policy",)),
 ]
 Protocol = Annotated[
-    Synchronous | Asynchronous | Server | Hierarchical, Field(discriminator="model")
+    Synchronous | Asynchronous | Server | Hierarchical | Split, Field(discriminator="model")
 ]
 Partition = Annotated[OneTask | Dirichlet | Shards | Iid, Field(discriminator="model")]
 Robust = Annotated[Median | TrimmedMean | NormClip | Clair, Field(discriminator="model")]
@@ -398,6 +399,7 @@ class Learning:
             )
         check_method(self.method, self.optimizer, self.protocol, self.robust)
         check_network(self)
+        check_split(self)
         if self.privacy is not None and isinstance(self.method, Centralised):
             raise ValueError("privacy is for what devices release, and method centralised has none")
         if self.drift is not None and self.drift.rounds[-1] > self.rounds:

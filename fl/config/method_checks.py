@@ -27,7 +27,7 @@ from .methods import (
     TadLora,
 )
 from .product_methods import FedSvd, Flora
-from .protocols import Asynchronous, Hierarchical, Server, Synchronous
+from .protocols import Asynchronous, Hierarchical, Server, Split, Synchronous
 from .robust import Clair, Median, NormClip, TrimmedMean
 from .selection import ImportanceChannel
 from .sparse_methods import ChocoLora, EcoLora, FedLoDrop, Flasc, FsLora, Jcpba, Soft
@@ -49,6 +49,8 @@ _MEANS = (Local, Lora, FfaLora, LoriD, LoriS, FullFt, SoLora, FedSaLora, FedSb)
 """Built-in methods whose average is an update that can be averaged again."""
 _ADDED = (FfaLora, SoLora, LoriD, FullFt, Lora, FedSaLora, FedSb)
 """Methods whose aggregate is the weighted mean of the values that all devices send."""
+_IN_PARTS = (Lora, FfaLora, FullFt)
+"""Methods whose average is that of each part of the model."""
 
 
 def check_method(
@@ -82,6 +84,11 @@ def check_method(
     if isinstance(method, _WITH_SERVER) and not isinstance(protocol, Server):
         raise ValueError(
             f"method {name} is for a server and its clients, got protocol {protocol.model}"
+        )
+    if isinstance(protocol, Split) and not isinstance(method, _IN_PARTS):
+        raise ValueError(
+            "protocol split averages both parts of a model by methods "
+            f"{_names(_IN_PARTS)}, got method {name}"
         )
     if isinstance(protocol, Hierarchical):
         if not isinstance(method, _MEANS) and ":" not in name:
@@ -154,7 +161,7 @@ def check_added(learning: Any) -> None:
     if not isinstance(method, _ADDED):
         raise ValueError(
             f"{prefix} adds values entry by entry, and fl.method {name} has another aggregate than "
-            f"their mean; {', '.join(each.model for each in _ADDED)} have none"
+            f"their mean; {_names(_ADDED)} have none"
         )
     if not getattr(method, "shared_a", True):
         raise ValueError(
@@ -170,6 +177,10 @@ def check_added(learning: Any) -> None:
         raise ValueError(
             f"{prefix} adds entries that all devices send, and fl.method so-lora with adaptive "
             "sends others on each device"
+        )
+    if isinstance(protocol, Split):
+        raise ValueError(
+            f"{prefix} adds updates, and fl.protocol split sends activations of each client"
         )
     if learning.bits_per_parameter < 16:
         raise ValueError(
@@ -206,4 +217,30 @@ def _check_added_selection(protocol: Server, prefix: str) -> None:
         raise ValueError(
             f"{prefix} gives the server a sum, and fl.protocol.selection {selection.model} needs "
             "the updates of single clients"
+        )
+
+
+def _names(methods: tuple[type, ...]) -> str:
+    """Return the names of methods."""
+    return ", ".join(str(each.model) for each in methods)  # type: ignore[attr-defined]
+
+
+def check_split(learning: Any) -> None:
+    """Check that nothing else is asked of protocol split than it does.
+
+    Raises
+    ------
+    ValueError
+        if it is
+    """
+    if not isinstance(learning.protocol, Split):
+        return
+    if learning.bits_per_parameter < 16:
+        raise ValueError(
+            "protocol split rounds the part of the server as those of the clients, to half "
+            f"precision, got bits_per_parameter {learning.bits_per_parameter}"
+        )
+    if learning.privacy is not None:
+        raise ValueError(
+            "privacy is for updates, and protocol split releases activations and labels too"
         )

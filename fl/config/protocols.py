@@ -115,3 +115,48 @@ class Hierarchical:
     model: Literal["hierarchical"] = "hierarchical"
     edge_every: Count = 1
     cloud_every: Count = 2
+
+
+@parameters
+class Split(Server):
+    """Split learning: devices hold the first blocks of the model, the server the others.
+
+    In each local step a client sends the activations of its batch at the cut, with the labels, and
+    receives their gradients. The server has a part for each client; after a round the clients send
+    theirs, the first blocks, and the server averages both. Clients are selected as by protocol
+    `server`.
+
+    Sources: Gupta and Raskar, "Distributed learning of deep neural network over multiple agents",
+    J. Netw. Comput. Appl. 116, 2018, for clients in turns, which send their part to the next one,
+    here by way of the server; Thapa, Arachchige, Camtepe and Sun, "SplitFed: when federated
+    learning meets split learning", AAAI 2022, for clients at once (SplitFedV1).
+
+    Scope: activations and gradients count as exact, whatever their width on the air. A client of
+    which a message is not delivered takes no further part in the round, and its steps are lost. The
+    server computes for all clients at once.
+
+    Parameters
+    ----------
+    cut : number of the model's blocks on a device, the first ones: decoder blocks of a language
+        model, after its embeddings, or members of a network that is an `nn.Sequential`; the server
+        has at least the last one
+    order : clients of a round at once, in `parallel`; or in turns, `sequential`, each going on
+        where the last one ended, without over-selection
+    share, selection, over_selection, report_deadline_s : see protocol `server`
+    bits : width of a transmitted activation, and of its gradient [bit]
+    server_flops_per_s : computing speed of the server for each client [FLOP/s]
+    """
+
+    model: Literal["split"] = "split"  # type: ignore[assignment]
+    cut: Count = 1
+    order: Literal["parallel", "sequential"] = "parallel"
+    bits: Literal[32, 16] = 16
+    server_flops_per_s: Annotated[float, Field(gt=0, le=1e24)] = 1e14
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.order == "sequential" and self.over_selection > 1.0:
+            raise ValueError(
+                "over_selection is for clients at once, and order sequential takes them in turns, "
+                f"got {self.over_selection:g}"
+            )

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from ..config import Asynchronous, Hierarchical, Server, Synchronous
+from ..config import Asynchronous, Hierarchical, Server, Split, Synchronous
 from .asynchronous import AsynchronousSession
 from .base import Session
 from .hierarchical import HierarchicalSession
 from .server import ServerSession
+from .split import SplitSession
 from .synchronous import SynchronousSession
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ PROTOCOLS: dict[type, SessionFactory] = {
     Asynchronous: AsynchronousSession,
     Server: ServerSession,
     Hierarchical: HierarchicalSession,
+    Split: SplitSession,
 }
 
 __all__ = ["PROTOCOLS", "Session", "SessionFactory"]

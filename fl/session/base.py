@@ -212,6 +212,13 @@ class Session:
         self, me: int, number: int, start: LazyValue[State] | None
     ) -> tuple[Job[State], float]:
         """Return a device's state after its local steps, and their duration [s]."""
+        trained, calibrations = self.start_training(me, number, start)
+        return trained, self.compute_time_s(me, self.trainer.flops(me, calibrations))
+
+    def start_training(
+        self, me: int, number: int, start: LazyValue[State] | None
+    ) -> tuple[Job[State], int]:
+        """Return a device's state after its local steps, and its number of calibrations."""
         drifted = self.trainer.renew(me, number, start)
         calibrations = int(self.states[me] is None)
         if drifted is not None:
@@ -220,8 +227,7 @@ class Session:
             if drifted.renewed is not None:
                 start = drifted.renewed
                 self.renewed(me)
-        trained = self.trainer.train(me, number, start)
-        return trained, self.compute_time_s(me, self.trainer.flops(me, calibrations))
+        return self.trainer.train(me, number, start), calibrations
 
     def send_update(
         self, me: int, targets: Sequence[int], number: int, trained: LazyValue[State]

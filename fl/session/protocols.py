@@ -16,6 +16,7 @@ from ..engine.jobs import Job, LazyValue
 if TYPE_CHECKING:
     from ..aggregation.superposition import Superposition
     from ..trainer import Trainer
+    from ..trainer.cut import SplitSteps
     from ..trainer.state import Drifted, Evaluation, State
     from ..updates.codec import Update
 
@@ -144,7 +145,13 @@ class SessionTrainer(Protocol):
         """Updates and statistics of groups of devices."""
 
     def flops(self, device: int, calibrations: int) -> float:
-        """Return the operations of a device's round with a number of calibrations [FLOP]."""
+        """Return the operations of a device's round with a number of calibrations [FLOP].
+
+        Those of a server are not among them.
+        """
+
+    def split_steps(self, device: int) -> SplitSteps | None:
+        """Return the local steps of a device whose model is cut; None if it is whole."""
 
     def query(self, device: int, prompts: int) -> tuple[int, int, float]:
         """Return the sizes of a device's query and of its answer, and the operations in between.

@@ -16,6 +16,7 @@ from wnsim.core.units import Floats
 
 from ..aggregation.superposition import Superposition, superposed_mean
 from ..engine.jobs import DerivedValue, LazyValue
+from ..trainer.cut import SplitSteps
 from ..trainer.state import Evaluation
 
 Number = LazyValue[float]
@@ -119,6 +120,10 @@ class QuadraticTrainer:
     def flops(self, device: int, calibrations: int) -> float:
         """Return 1."""
         return 1.0
+
+    def split_steps(self, device: int) -> SplitSteps:
+        """Return two steps of a thousand bytes up and down, of 1, 2 and 3 operations."""
+        return SplitSteps(2, 1.0, 2.0, 3.0, 1000, 1000)
 
     def query(self, device: int, prompts: int) -> tuple[int, int, float]:
         """Return a thousand bytes for each prompt, a hundred for its answer, and 1."""

@@ -18,7 +18,7 @@ none.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +51,7 @@ NOTICE_BYTES = HEADER_BYTES
 
 
 @dataclass(eq=False)
-class _Round:
+class Round:
     """State of a round.
 
     Parameters
@@ -122,13 +122,13 @@ class ServerSession(AggregatorSession):
 
     def run(self) -> Steps:
         """Run all rounds, and wait for clients whose updates were not counted."""
-        yield from self.run_rounds(self._round)
+        yield from self.run_rounds(self.one_round)
         if self._busy:
             yield self.network.env.all_of(list(self._busy.values()))
             self.network.inbox[self._server].items.clear()
             self.recorder.settle(self.learning.rounds, self.states)
 
-    def _round(self, number: int, present: Sequence[int]) -> Steps:
+    def one_round(self, number: int, present: Sequence[int]) -> Steps:
         """Run one round of clients selected among the present devices."""
         env = self.network.env
         count = max(1, round(self._protocol.share * len(present)))
@@ -137,8 +137,8 @@ class ServerSession(AggregatorSession):
             yield env.any_of(list(self._busy.values()))
             idle = [device for device in present if device not in self._busy]
         more = math.ceil(count * self._protocol.over_selection - 1e-9)
-        selected = yield from self._selected(number, idle, more)
-        this = _Round(number, env.event(), min(count, len(selected)))
+        selected = yield from self.selected(number, idle, more)
+        this = Round(number, env.event(), min(count, len(selected)))
         for me in selected:
             self._busy[me] = env.process(self._work(me, this))
         clients = env.all_of([self._busy[me] for me in selected])
@@ -148,9 +148,9 @@ class ServerSession(AggregatorSession):
             yield clients
         if this.trained:
             yield from self._superpose(this)
-        self._average_received(this, selected)
+        self.remember(selected, *self.average_received(this))
 
-    def _selected(
+    def selected(
         self, number: int, devices: Sequence[int], count: int
     ) -> Generator[simpy.Event, Any, list[int]]:
         """Return the clients of a round, in ascending order.
@@ -235,12 +235,12 @@ class ServerSession(AggregatorSession):
 
         return Reports(*map(heard, values)), arrived
 
-    def _work(self, me: int, this: _Round) -> Steps:
+    def _work(self, me: int, this: Round) -> Steps:
         """Run one round of a client, and count its update if it arrives in time."""
-        yield from self._client(me, this)
+        yield from self.client(me, this)
         del self._busy[me]
 
-    def _client(self, me: int, this: _Round) -> Steps:
+    def client(self, me: int, this: Round) -> Steps:
         """Run one round of a client."""
         number, start_s = this.number, self.network.now_s
         self.crashed(me, start_s)
@@ -265,9 +265,8 @@ class ServerSession(AggregatorSession):
             if not transfer.delivered:
                 return
             yield self.network.inbox[me].get()
-        trained, duration_s = self.train(me, number, start)
-        yield self.network.timeout(duration_s)
-        if self.crashed(me, start_s):
+        trained = yield from self.local_steps(me, number, start)
+        if trained is None or self.crashed(me, start_s):
             return
         trained_s = self.network.now_s
         self.states[me] = trained
@@ -284,7 +283,15 @@ class ServerSession(AggregatorSession):
         staleness = [0] * len(received)
         self.record_round(number, me, trained, times_s, (receivers, size), received, staleness)
 
-    def _superpose(self, this: _Round) -> Steps:
+    def local_steps(
+        self, me: int, number: int, start: LazyValue[State] | None
+    ) -> Generator[simpy.Event, Any, Job[State] | None]:
+        """Let a client train; return its state, None if it could not complete its steps."""
+        trained, duration_s = self.train(me, number, start)
+        yield self.network.timeout(duration_s)
+        return trained
+
+    def _superpose(self, this: Round) -> Steps:
         """Let the clients that have trained send their updates at once."""
         ready = {
             me: trained
@@ -312,7 +319,7 @@ class ServerSession(AggregatorSession):
             self._averages += 1
         return group.devices
 
-    def _counted_updates(self, this: _Round) -> list[ReceivedUpdate]:
+    def _counted_updates(self, this: Round) -> list[ReceivedUpdate]:
         """Return the updates of a round that have arrived one by one and are counted."""
         if this.group is not None:
             return []
@@ -322,8 +329,13 @@ class ServerSession(AggregatorSession):
             for each in sorted(current, key=lambda each: each.device)
         ]
 
-    def _average_received(self, this: _Round, selected: Sequence[int]) -> None:
-        """Average the updates of a round that have arrived and are counted."""
+    def average_received(self, this: Round) -> tuple[list[int], dict[int, float]]:
+        """Average the updates of a round that have arrived and are counted.
+
+        Returns
+        -------
+        devices in the average, and distance of the updates of some of them from the average before
+        """
         before, received = self._average, self._counted_updates(this)
         counted = [each.device for each in received]
         if this.group is not None:
@@ -333,13 +345,20 @@ class ServerSession(AggregatorSession):
             updates = [each.update for each in received]
             self._average = self.trainer.average(updates, weights, before)
             self._averages += 1
-        age = self._last.age + 1
-        age[counted] = 0
-        distance = self._last.distance
         selection = self._protocol.selection
         # No other built-in selection asks for values, which would then be computed now.
-        if isinstance(selection, ImportanceChannel) or ":" in selection.model:
-            distance = distance.copy()
-            for each in received:
-                distance[each.device] = self.trainer.distance(each.update, before)
+        if not isinstance(selection, ImportanceChannel) and ":" not in selection.model:
+            return counted, {}
+        return counted, {
+            each.device: self.trainer.distance(each.update, before) for each in received
+        }
+
+    def remember(
+        self, selected: Sequence[int], counted: Sequence[int], distances: Mapping[int, float]
+    ) -> None:
+        """Take note of a round for the next selection; see `_average_received`."""
+        age, distance = self._last.age + 1, self._last.distance.copy()
+        age[list(counted)] = 0
+        for device, each in distances.items():
+            distance[device] = each
         self._last = LastRound(tuple(selected), tuple(counted), age, distance)

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING
 import torch
 
 from ..adapters.adapter import Layer
-from ..adapters.stacked import FORWARD_FLOPS, TRAINING_FLOPS
 from ..config import Emulate
 from ..methods.extensions import (
     has_own_sizes,
@@ -42,6 +41,7 @@ from ..updates.codec import (
     encoded_bytes,
     parameters_bytes,
 )
+from .cut import SplitSteps, cut_of
 
 if TYPE_CHECKING:
     from ..adapters import AdaptedModel
@@ -65,6 +65,12 @@ def architecture(
     ValueError
         if the architecture is unknown
     """
+    adapted = _emulated(name, target_modules)
+    return adapted.layers, adapted.parameter_count
+
+
+def _emulated(name: str, target_modules: Sequence[str] | str) -> AdaptedModel:
+    """Return a public architecture without weights; see `architecture`."""
     known = json.loads((Path(__file__).parent / "architectures.json").read_text("utf-8"))
     if name not in known or name.startswith("_"):
         raise ValueError(f"unknown architecture {name!r}; known: {', '.join(list(known)[1:])}")
@@ -76,8 +82,7 @@ def architecture(
     config = AutoConfig.for_model(settings.pop("model_type"), **settings)
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(config)
-    adapted = AdaptedModel(model, target_modules)
-    return adapted.layers, adapted.parameter_count
+    return AdaptedModel(model, target_modules)
 
 
 class CostModel:
@@ -90,9 +95,12 @@ class CostModel:
     model : the actual model
     target_modules : modules of an emulated architecture that take adapters
     bits_per_parameter : width of a transmitted trained parameter
+    blocks : number of the model's blocks on a device; None for all of them
 
     Attributes
     ----------
+    cut : cut of the model after these blocks; None if devices hold all of it. Sizes of updates are
+        those of the layers before it
     is_by_rule : whether all updates have one size by the method's rule for shapes; else each one is
         charged as it is serialised
     trains_a : whether every message carries the values of A
@@ -111,15 +119,15 @@ class CostModel:
         model: AdaptedModel | Network,
         target_modules: Sequence[str] | str = (),
         bits_per_parameter: int = BITS_PER_PARAMETER,
+        blocks: int | None = None,
     ) -> None:
         self._emulate = emulate
         self._bits = bits_per_parameter
-        if emulate is None:
-            layers, self._flops_per_item = model.layers, model.flops_per_item
-        else:
-            layers, count = architecture(emulate.emulate, target_modules)
-            self._flops_per_item = FORWARD_FLOPS * count, TRAINING_FLOPS * count
-        self._layers = layers
+        if emulate is not None:
+            model = _emulated(emulate.emulate, target_modules)
+        self._flops_per_item = model.flops_per_item
+        self.cut = None if blocks is None else cut_of(model, blocks)
+        self._layers = layers = model.layers[: None if self.cut is None else self.cut.layers]
         self._b_entries = sum(
             layer.outputs * rank for layer, rank in zip(layers, method.ranks(layers), strict=True)
         )
@@ -296,6 +304,27 @@ class CostModel:
         if self._emulate is None:
             return batch_size, length
         return self._emulate.batch, self._emulate.length
+
+    def split_steps(self, count: int, items: int, bits: int) -> SplitSteps | None:
+        """Return the local steps of a device whose model is cut; None if it is whole.
+
+        Parameters
+        ----------
+        count, items : number of steps, and of tokens or inputs in each
+        bits : width of an activation and of its gradient
+        """
+        if self.cut is None:
+            return None
+        forward, training = self.forward_flops(items), self.training_flops(items)
+        up, down = self.cut.activation_bytes(items, bits)
+        return SplitSteps(
+            count,
+            self.cut.share * forward,
+            self.cut.share * (training - forward),
+            (1.0 - self.cut.share) * training,
+            HEADER_BYTES + up,
+            HEADER_BYTES + down,
+        )
 
     def forward_flops(self, tokens: int) -> float:
         """Return the operations of a forward pass over tokens, or inputs of a network [FLOP]."""

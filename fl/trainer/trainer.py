@@ -26,7 +26,7 @@ from ..aggregation.superposition import (
     values_of,
     with_values,
 )
-from ..config import Emulate, Learning, UpdateFaults
+from ..config import Emulate, Learning, Split, UpdateFaults
 from ..digests import code_digest, digest_of_start, plugin_code_digest
 from ..engine.device import numerics_fingerprint
 from ..engine.executor import Executor
@@ -59,6 +59,7 @@ from ..updates.channel import UpdateChannel
 from ..updates.codec import HEADER_BYTES, Update, distance
 from .calibrations import Calibrations
 from .cost_model import CostModel
+from .cut import SplitSteps
 from .group_state import GroupState
 from .kernels import CALIBRATION, MIXTURE, TEST, TRAINING, Kernels
 from .language_workload import CENTROID_PROMPTS, LanguageWorkload
@@ -144,8 +145,9 @@ class Trainer:
                 )
         emulate = learning.payload if isinstance(learning.payload, Emulate) else None
         self.cost_model = CostModel(
-            emulate, self.method, self.model, learning.target_modules, learning.bits_per_parameter
-        )
+            emulate, self.method, self.model, learning.target_modules, learning.bits_per_parameter,
+            learning.protocol.cut if isinstance(learning.protocol, Split) else None,
+        )  # fmt: skip
         # Whether every message carries the values of A, which are then aggregated.
         with_a = self.cost_model.trains_a
         self._updates = OwnUpdates(self.method)
@@ -194,17 +196,18 @@ class Trainer:
         return self._workload.precision
 
     def flops(self, device: int, calibrations: int) -> float:
-        """Return the operations of a device's round [FLOP].
+        """Return the operations of a device's round, those of a server excluded [FLOP].
 
         Parameters
         ----------
         device : the device
         calibrations : number of calibrations in the round: 1 in its first one
         """
-        learning, round_ = self._learning, self._rounds[device]
-        width = self.examples.width(device, round_)
-        batch, length = self.cost_model.tokens(learning.batch_size, width)
+        round_ = self._rounds[device]
+        batch, length = self._step_tokens(device)
         total = self.cost_model.training_flops(self.examples.steps[device] * batch * length)
+        if self.cost_model.cut is not None:
+            total *= self.cost_model.cut.share
         if calibrations:
             prompts, batches = self.method.calibration
             if self._kernels.profiles_prompts:
@@ -213,6 +216,19 @@ class Trainer:
             total += calibrations * self.cost_model.forward_flops(prompts * length)
             total += calibrations * self.cost_model.training_flops(batches * batch * length)
         return total
+
+    def _step_tokens(self, device: int) -> tuple[int, int]:
+        """Return the sequences of a device's local step, and the tokens of each."""
+        width = self.examples.width(device, self._rounds[device])
+        return self.cost_model.tokens(self._learning.batch_size, width)
+
+    def split_steps(self, device: int) -> SplitSteps | None:
+        """Return the local steps of a device whose model is cut; None if it is whole."""
+        protocol = self._learning.protocol
+        if not isinstance(protocol, Split):
+            return None
+        count, items = self.examples.steps[device], math.prod(self._step_tokens(device))
+        return self.cost_model.split_steps(count, items, protocol.bits)
 
     def query(self, device: int, prompts: int) -> tuple[int, int, float]:
         """Return the sizes of a device's query and of its answer, and the operations in between.

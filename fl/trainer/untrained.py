@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from ..aggregation.superposition import Superposition
     from ..session.protocols import SessionTrainer
     from ..updates.codec import Update
+    from .cut import SplitSteps
     from .state import Drifted, State
     from .trainer import Trainer
 
@@ -63,6 +64,10 @@ class UntrainedTrainer:
     def flops(self, device: int, calibrations: int) -> float:
         """Return the operations of a device's round with a number of calibrations [FLOP]."""
         return self._trainer.flops(device, calibrations)
+
+    def split_steps(self, device: int) -> SplitSteps | None:
+        """Return the local steps of a device whose model is cut; None if it is whole."""
+        return self._trainer.split_steps(device)
 
     def query(self, device: int, prompts: int) -> tuple[int, int, float]:
         """Return the sizes of a device's query and of its answer, and the operations in between."""

@@ -20,6 +20,9 @@ SIDE_KINDS = ("background", "probe")
 """Kinds of messages that belong neither to learning nor to the section `traffic`."""
 QUERY_KINDS = ("query", "answer")
 """Kinds of messages of collaborative inference."""
+SPLIT_KINDS = ACTIVATION, GRADIENT = "activation", "gradient"
+"""Kinds of messages of split learning: up, the activations at the cut of the model; down, their
+gradients."""
 OTHER_KINDS = (*SIDE_KINDS, "control", "backhaul", *QUERY_KINDS)
 """Kinds of messages whose outcomes do not count: the same, and messages that form clusters or
 select clients, those between base stations and server alone, and those of queries, which have

@@ -3,8 +3,9 @@
 The latency of a round is that of its slowest device. Its critical path is followed backwards from
 the end of the round to the last update received before it, and over the transfer of that update to
 the end of its sender's computation. Compute, queue, channel access, airtime, retransmission,
-backhaul and waiting times therefore add up to the latency exactly. The inter-cluster exchange
-follows the round and is not part of it.
+backhaul and waiting times therefore add up to the latency exactly; with split learning they are
+sums over all messages of the device. The inter-cluster exchange follows the round and is not part
+of it.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from wnsim.core.transfer import ACTIVATION, SPLIT_KINDS
 from wnsim.metrics.delivery import fixed
 
 DEFINITIONS = {
@@ -61,7 +63,7 @@ def of_rounds(rounds: pd.DataFrame, transfers: pd.DataFrame) -> dict[str, Any]:
     }
     if "epsilon" in rounds and rounds["epsilon"].notna().any():
         metrics["epsilon"] = rounds["epsilon"].max()
-    updates = transfers[transfers["kind"] == "update"]
+    updates = transfers[transfers["kind"].isin(("update", *SPLIT_KINDS))]
     # Clients exchange with a server, or with the aggregators at base stations.
     updates = updates.assign(goes_up=fixed(updates["target"]), goes_down=fixed(updates["source"]))
     of_round = dict(tuple(updates.groupby("round")))
@@ -85,8 +87,9 @@ def _path(row: Any, updates: pd.DataFrame) -> dict[str, float]:
     )
     inside = updates["ended_s"] <= row.end_s + _SAME_S
     ended_s = updates["ended_s"].where(own & inside)
-    # A client receives the model before it trains.
-    first = updates["goes_down"] & (ended_s <= row.trained_s + _SAME_S)
+    # A client receives the model before it trains, and exchanges activations while it trains.
+    early = updates["goes_down"] | (updates["kind"] == ACTIVATION)
+    first = early & (ended_s <= row.trained_s + _SAME_S)
     path, before_s = [*first[first].index], updates["latency_s"][first].sum()
     ready_s, waited_s = row.trained_s, row.end_s - row.trained_s
     after_s = ended_s[ended_s > row.trained_s + _SAME_S]

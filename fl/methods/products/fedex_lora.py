@@ -66,8 +66,8 @@ class FedExLoraMethod(ResidualMethod):
 def _residuals(updates: Sequence[Update], weights: Sequence[float]) -> tuple[Factors, Factors]:
     """Return the factors of mean(B_i A_i) - B A, left and right ones of each layer.
 
-    It is the covariance of the factors, a sum over n - 1 contrasts between n updates: with Q^T sqrt(w)
-    = 0 and orthonormal columns of Q, sum_k (sum_i Q_ik sqrt(w_i) B_i) (sum_i Q_ik sqrt(w_i) A_i).
+    It is the covariance of the factors, a sum over n - 1 contrasts between n updates: sum_k (sum_i
+    Q_ik sqrt(w_i) B_i) (sum_i Q_ik sqrt(w_i) A_i), Q orthonormal with Q^T sqrt(w) = 0.
     """
     contrasts = _contrasts(shares_of(weights))
     left, right = [], []
@@ -83,4 +83,5 @@ def _contrasts(shares: Sequence[float]) -> torch.Tensor:
     """Return Q^T diag(sqrt(w)), (n - 1, n), of which each row has the sum zero, for shares w."""
     root = torch.tensor(shares, dtype=torch.float64).sqrt()
     q = torch.linalg.qr(root[:, None], mode="complete").Q[:, 1:]
-    return (q.T * root).float()
+    contrasts: torch.Tensor = (q.T * root).float()
+    return contrasts

@@ -22,6 +22,7 @@ _ENTRY = re.compile(r"^@\w+\{([\w-]+),.*\}$", re.MULTILINE)
 _WITHOUT_EFFECT = {
     ("fl.protocol", "server"): ("fl.topology",),
     ("fl.protocol", "hierarchical"): ("fl.topology",),
+    ("fl.protocol", "split"): ("fl.topology",),
     ("fl.method", "local"): ("fl.topology",),
     ("fl.method", "centralised"): ("fl.topology",),
 }

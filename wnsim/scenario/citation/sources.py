@@ -114,6 +114,7 @@ MODELS: dict[str, dict[str, Keys]] = {
         "asynchronous": ("fedasync2019",),
         "hierarchical": ("hierfavg2020",),
         "server": ("fedavg2017",),
+        "split": ("gupta2018", "splitfed2022"),
         "synchronous": _NONE,
     },
     "rate_control": {"last-snr": _NONE, "mean-snr": _NONE, "minstrel": ("minstrel",)},

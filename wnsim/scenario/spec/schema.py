@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from fl.config import BatteryAware, Hierarchical, Learning, Queries, Random, Server, Synchronous
+from fl.config import (
+    BatteryAware,
+    Hierarchical,
+    Learning,
+    Queries,
+    Random,
+    Server,
+    Split,
+    Synchronous,
+)
 from wnsim import channel, mobility, phy
 from wnsim.channel import ANTENNAS, Isotropic, RayTraced, Replay
 from wnsim.contacts.plan_file import ContactPlanFile
@@ -329,6 +338,11 @@ class Scenario:
         forgets = faults.churn is not None and faults.churn.forget
         if forgets and not (self.fl is not None and isinstance(self.fl.protocol, Synchronous)):
             raise ValueError("faults.churn.forget needs fl.protocol synchronous, got another one")
+        protocol = None if self.fl is None else self.fl.protocol
+        if isinstance(protocol, Split) and faults.corruption is not None:
+            raise ValueError(
+                "faults.corruption is for whole updates, and fl.protocol split sends a part of each"
+            )
         if (faults.byzantine or faults.corruption is not None) and self.fl is None:
             raise ValueError("faults of updates, byzantine and corruption, need a section fl")
 
