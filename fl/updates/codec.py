@@ -193,7 +193,15 @@ def _counts(tensors: Tensors, mask: Tensors | None) -> list[int]:
     """Return the number of values of each layer, those under a mask if there is one."""
     if mask is None:
         return [tensor.numel() for tensor in tensors]
-    return [int(of_layer.sum()) for of_layer in mask]
+    return [_active(of_layer) for of_layer in mask]
+
+
+def _active(mask: torch.Tensor) -> int:
+    """Return the number of active entries; of a view that repeats rows or columns by one each."""
+    is_repeated = [stride == 0 for stride in mask.stride()]
+    once = mask[tuple(slice(1) if repeated else slice(None) for repeated in is_repeated)]
+    times = math.prod(n for n, repeated in zip(mask.shape, is_repeated, strict=True) if repeated)
+    return times * int(once.sum())
 
 
 def _with_coding(update: Update) -> tuple[Update, indices.Coding]:

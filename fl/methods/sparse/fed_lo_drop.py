@@ -13,6 +13,7 @@ smallest gamma, in place of the paper's optimization, whose bound is not public.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -60,21 +61,40 @@ class FedLoDropMethod(SubAdapterMethod):
         return self._planned.get((device, round_), self._size)
 
     def masks_of_seed(self, layers: Sequence[Layer], seed: int) -> tuple[Tensors, Tensors]:
-        """Return the masks of rows of B and of columns of A, as views."""
-        generator = torch.Generator().manual_seed(seed)
-        share = (seed & LARGEST_SIZE) / LARGEST_SIZE
-        mask, mask_a = [], []
-        for layer in layers:
-            columns = self._drawn(layer.inputs, share, generator)
-            rows = self._drawn(layer.outputs, share, generator)
-            mask_a.append(columns.expand(self.rank, layer.inputs))
-            mask.append(rows[:, None].expand(layer.outputs, self.rank))
-        return tuple(mask), tuple(mask_a)
+        """Return rows of B and columns of A, drawn for each layer."""
+        shapes = tuple((layer.outputs, layer.inputs) for layer in layers)
+        return _masks(shapes, self.rank, seed, self._counts)
 
-    def _drawn(self, width: int, share: float, generator: torch.Generator) -> torch.Tensor:
-        """Return which of some inputs or outputs stay."""
-        if not self._counts:
-            return torch.rand(width, generator=generator) < share
-        stays = torch.zeros(width, dtype=torch.bool)
-        stays[torch.randperm(width, generator=generator)[: round(share * width)]] = True
-        return stays
+
+@lru_cache(maxsize=128)
+def _masks(
+    shapes: tuple[tuple[int, int], ...], rank: int, seed: int, counts: bool
+) -> tuple[Tensors, Tensors]:
+    """Return rows of B and columns of A, drawn for each layer, as views.
+
+    They are kept, as several messages of a round have the same.
+
+    Parameters
+    ----------
+    shapes : outputs and inputs of each layer
+    rank, seed : of the adapter, and of the masks
+    counts : whether a share of the entries is drawn, in place of each with that probability
+    """
+    generator = torch.Generator().manual_seed(seed)
+    share = (seed & LARGEST_SIZE) / LARGEST_SIZE
+    mask, mask_a = [], []
+    for outputs, inputs in shapes:
+        columns = _drawn(inputs, share, generator, counts)
+        rows = _drawn(outputs, share, generator, counts)
+        mask_a.append(columns.expand(rank, inputs))
+        mask.append(rows[:, None].expand(outputs, rank))
+    return tuple(mask), tuple(mask_a)
+
+
+def _drawn(width: int, share: float, generator: torch.Generator, counts: bool) -> torch.Tensor:
+    """Return which entries stay, (width,)."""
+    if not counts:
+        return torch.rand(width, generator=generator) < share
+    stays = torch.zeros(width, dtype=torch.bool)
+    stays[torch.randperm(width, generator=generator)[: round(share * width)]] = True
+    return stays
