@@ -118,6 +118,18 @@ def test_gamma_by_latency_ends_in_time_with_the_largest_share() -> None:
     assert method.shapes_update_in(LAYERS, False, 0, 4).mask is None
 
 
+@pytest.mark.parametrize(
+    ("compute_s", "down_s"), [([1.0, 1.0], [0.0, 2.0]), ([0.5, 2.5], [0.5, 0.5])]
+)
+def test_pruning_evens_out_downloads_and_computation(
+    compute_s: list[float], down_s: list[float]
+) -> None:
+    """Law: 1 + 4 x 0.75 = 3 + 4 x 0.25, whatever the two seconds are for."""
+    method: Any = method_of(Jcpba(rank=3, mean_pruning=0.5, most_pruning=0.9))
+    method.plan(2, [0, 1], np.array(compute_s), np.array(down_s), np.array([4.0, 4.0]))
+    assert [method.planned(each, 2) for each in (0, 1)] == pytest.approx([0.75, 0.25])
+
+
 def test_pruned_changes_are_the_largest_and_are_averaged_whole() -> None:
     """Law: dense NumPy: the largest entries of the change by one threshold, and their mean."""
     method: Any = method_of(Jcpba(rank=3, mean_pruning=0.5, most_pruning=0.9))
