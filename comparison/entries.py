@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,7 @@ class Entry:
     learning_rates : grid of the tuning, ascending
     fields : for each field in which the method is defined, further keys of `fl`
     grids : grids of the fields that have one of their own
+    repeats : numbers of reported seeds of the fields in which it has more than others
     """
 
     name: str
@@ -84,6 +85,7 @@ class Entry:
     learning_rates: tuple[float, ...]
     fields: Mapping[str, Mapping[str, Any]]
     grids: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    repeats: Mapping[str, int] = field(default_factory=dict)
 
     def grid(self, of: Field) -> tuple[float, ...]:
         """Return the learning rates that are tried first in a field."""
@@ -105,6 +107,15 @@ class Unit:
     entry: Entry
     learning_rate: float
     tuning: bool
+
+    @property
+    def seeds(self) -> Sequence[int]:
+        """Seeds of the runs, those of the field first."""
+        if self.tuning:
+            return self.field.development
+        first = self.field.seeds
+        count = self.entry.repeats.get(self.field.name, len(first))
+        return range(first[0], first[0] + max(count, len(first)))
 
     @property
     def phase(self) -> str:
@@ -179,9 +190,12 @@ def entries(known: Mapping[str, Field], folder: Path = HERE) -> dict[str, Entry]
             for name, keys in further.items()
             if "learning_rates" in keys
         }
+        repeats = {
+            name: int(keys.pop("repeat")) for name, keys in further.items() if "repeat" in keys
+        }
         found[path.stem] = Entry(
             path.stem, data["source"], data["claim"], data["bound"], data["method"],
-            _grid(data["learning_rates"]), further, grids,
+            _grid(data["learning_rates"]), further, grids, repeats,
         )  # fmt: skip
     return found
 

@@ -92,10 +92,15 @@ def reported(field: Field, entries: Sequence[Entry], rows: Rows) -> list[Line]:
     """Return the methods of a field whose reported runs are complete, best first."""
     found = []
     for entry in entries:
-        if study.missing(field, entry, rows):
+        if tuning.units(field, entry, rows):
             continue
         unit = study.report(field, entry, rows)
-        found.append((entry, rows.of(unit).set_index("seed"), tuning.chosen(field, entry, rows)))
+        runs = rows.of(unit).set_index("seed")
+        if not set(field.seeds) <= set(runs.index):
+            continue
+        # All further seeds or none: how many count does not depend on what they show.
+        seeds = unit.seeds if set(unit.seeds) <= set(runs.index) else field.seeds
+        found.append((entry, runs.loc[list(seeds)], tuning.chosen(field, entry, rows)))
     accuracies = {entry.name: _points(runs).to_dict() for entry, runs, _ in found}
     baseline = accuracies.get(REFERENCE, {})
     names = [entry.name for entry, _, _ in found if entry.name != REFERENCE]
@@ -117,9 +122,15 @@ def _points(runs: pd.DataFrame, tasks: str = "all_tasks") -> pd.Series:
 
 
 def _about(field: Field, lines: Sequence[Line], defined: int) -> str:
+    more = [
+        f"{len(line.runs)} of {line.entry.name}"
+        for line in lines
+        if len(line.runs) > len(field.seeds)
+    ]
     commits = sorted({str(x)[:12] for line in lines for x in line.runs["commit"].dropna()})
     return (
-        f"`comparison/{field.path.name}`; {len(field.seeds)} seeds from {field.seeds[0]} on; "
+        f"`comparison/{field.path.name}`; {len(field.seeds)} seeds from {field.seeds[0]} on"
+        f"{''.join(f', {each}' for each in more)}; "
         f"target {100 * field.target:g} %; {len(lines)} of {defined} methods have all their runs. "
         f"Commits: {', '.join(commits) or _MISSING}.\n"
     )

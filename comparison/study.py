@@ -126,7 +126,7 @@ def missing(
     return [
         (unit, seed)
         for unit in units
-        for seed in (field.development if unit.tuning else field.seeds)
+        for seed in unit.seeds
         if seed not in set(rows.of(unit)["seed"])
     ]
 

@@ -282,3 +282,22 @@ def test_runs_end_with_the_command_that_is_killed() -> None:
     while state.exists() and state.read_text().rpartition(")")[2].split()[0] not in "ZX":
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+def test_further_seeds_count_together_or_not_at_all(tmp_path: Path) -> None:
+    """How many seeds a method is reported with does not depend on what they show."""
+    rows, other = Rows(tmp_path / "small.csv"), entry("other", 2e-3, 5e-3, 1e-2)
+    lora = replace(entry("lora", 2e-3, 5e-3, 1e-2), repeats={"small": 6})
+    for each in (lora, other):
+        tune(rows, each, {2e-3: 0.4, 5e-3: 0.6, 1e-2: 0.5})
+        add(rows, study.report(FIELD, each, rows), {5: 0.5, 6: 0.6, 7: 0.7})
+    assert [seed for _, seed in study.missing(FIELD, lora, rows)] == [8, 9, 10]
+    add(rows, study.report(FIELD, lora, rows), {8: 0.9, 9: 0.9})
+    lines = {line.entry.name: line for line in page.reported(FIELD, [lora, other], rows)}
+    assert list(lines["lora"].runs.index) == [5, 6, 7]
+    add(rows, study.report(FIELD, lora, rows), {10: 0.9})
+    lines = {line.entry.name: line for line in page.reported(FIELD, [lora, other], rows)}
+    assert list(lines["lora"].runs.index) == [5, 6, 7, 8, 9, 10]
+    assert list(lines["other"].runs.index) == [5, 6, 7]
+    assert lines["other"].difference.n == 3
+    assert study.missing(FIELD, lora, rows) == []
