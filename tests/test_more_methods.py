@@ -280,6 +280,18 @@ def test_a_device_stores_more_than_its_factors(make_lm) -> None:  # type: ignore
     assert stored(Flora(rank=4, residual_rank=6)) == 2 * (4 + 6) * both
 
 
+def test_a_stack_has_the_clients_of_a_round(make_trainer) -> None:  # type: ignore[no-untyped-def]
+    """Law: half of four devices, of rank 8 each."""
+    from fl.config import Emulate, Server
+
+    payload = Emulate(emulate="qwen2.5-1.5b")
+    trainer = make_trainer(
+        method=Flora(rank=8), devices=4, payload=payload, protocol=Server(share=0.5)
+    )
+    size = trainer.cost_model.average_bytes_to(0, 2, True) - HEADER_BYTES
+    assert round(size / 1e6, 2) == 36.93
+
+
 def test_megabytes_of_the_emulated_model(make_lm) -> None:  # type: ignore[no-untyped-def]
     """Law: Qwen2.5-1.5B, r = 8: up, and down, of flora n times as many; rolora's mean."""
     from fl.adapters import AdaptedModel

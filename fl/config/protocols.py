@@ -86,6 +86,10 @@ class Server:
     over_selection: Annotated[float, Field(ge=1, le=100)] = 1.0
     report_deadline_s: Annotated[float, Field(gt=0, le=1e9)] = 1.0
 
+    def counted(self, devices: int) -> int:
+        """Return how many updates are averaged in a round, of a number of present devices."""
+        return max(1, round(self.share * devices))
+
     def __post_init__(self) -> None:
         if isinstance(self.selection, AllClients):
             if self.share < 1.0:

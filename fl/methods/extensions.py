@@ -3,7 +3,7 @@
 No method needs any of them; `Method` lists what every method has.
 
 * `start_run(seed, devices)` is called once, before anything else, with the seed of the run and the
-  number of devices.
+  number of devices whose updates are averaged in a round: with a server, of its clients.
 * `trains(round_)` returns the factors that devices train in a round: `ab`, `a` or `b`. Moments of
   the optimizer of a factor that is frozen in a round wait for the next round that trains it.
 * `masked(adapter, device, round_)` returns the adapter with which the local steps of a round begin,
@@ -100,7 +100,7 @@ class AggregateClients(Protocol):
 
 
 def start_run(method: Method, seed: int, devices: int) -> None:
-    """Tell a method the seed of the run and the number of devices."""
+    """Tell a method the seed of the run and the number of devices in an average."""
     start: Any = getattr(method, "start_run", None)
     if start is not None:
         start(seed, devices)

@@ -131,7 +131,7 @@ class ServerSession(AggregatorSession):
     def one_round(self, number: int, present: Sequence[int]) -> Steps:
         """Run one round of clients selected among the present devices."""
         env = self.network.env
-        count = max(1, round(self._protocol.share * len(present)))
+        count = self._protocol.counted(len(present))
         idle = [device for device in present if device not in self._busy]
         if not idle:
             yield env.any_of(list(self._busy.values()))

@@ -41,7 +41,7 @@ class SplitSession(ServerSession):
         if self._split.order == "parallel":
             yield from super().one_round(number, present)
             return
-        count = max(1, round(self._split.share * len(present)))
+        count = self._split.counted(len(present))
         selected = yield from self.selected(number, present, count)
         counted, distances = list[int](), dict[int, float]()
         for me in selected:

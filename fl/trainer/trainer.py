@@ -26,7 +26,7 @@ from ..aggregation.superposition import (
     values_of,
     with_values,
 )
-from ..config import Emulate, Learning, Split, UpdateFaults
+from ..config import Emulate, Learning, Server, Split, UpdateFaults
 from ..digests import code_digest, digest_of_start, plugin_code_digest
 from ..engine.device import numerics_fingerprint
 from ..engine.executor import Executor
@@ -123,7 +123,9 @@ class Trainer:
         self._other_seed = [] if data_seed is None or data_seed == seed else [data_seed]
         self.tasks = tasks
         self.method = method_of(learning.method)
-        start_run(self.method, seed, devices)
+        protocol = learning.protocol
+        averaged = protocol.counted(devices) if isinstance(protocol, Server) else devices
+        start_run(self.method, seed, averaged)
         faults = update_faults or UpdateFaults()
         self._workload: Workload = _workload(
             learning, tasks, model, tokenizer, devices, seed if data_seed is None else data_seed,
@@ -146,7 +148,7 @@ class Trainer:
         emulate = learning.payload if isinstance(learning.payload, Emulate) else None
         self.cost_model = CostModel(
             emulate, self.method, self.model, learning.target_modules, learning.bits_per_parameter,
-            learning.protocol.cut if isinstance(learning.protocol, Split) else None,
+            protocol.cut if isinstance(protocol, Split) else None,
         )  # fmt: skip
         # Whether every message carries the values of A, which are then aggregated.
         with_a = self.cost_model.trains_a

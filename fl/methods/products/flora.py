@@ -6,7 +6,8 @@ ranks, n times a client's message, to all clients, which add its product to the 
 start anew. Ours: all clients have one rank; the sum of all products is kept as further, frozen
 ranks of the adapter, truncated to `residual_rank` by an SVD of thin factors; a client that has
 missed a stack is sent this sum too; the new A is drawn from a seed that all share; the moments of
-the optimizer are kept. An emulated server sends the stack of all devices.
+the optimizer are kept. An emulated server sends the stack of all clients of a round, even of those
+whose updates have not arrived.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class FloraMethod(ResidualMethod):
         self._seed, self._devices = 0, 1
 
     def start_run(self, seed: int, devices: int) -> None:
-        """Keep the seed of the run, and the number of devices."""
+        """Keep the seed of the run, and the number of clients in an average."""
         self._seed, self._devices = seed, devices
 
     def aggregate_clients(
