@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from rocrate.rocrate import ROCrate
 
 from wnsim import load, run
 from wnsim.contacts import contacts, gaps
@@ -193,3 +196,63 @@ def test_contacts_are_written(tmp_path: Path, svg_only: None) -> None:
     for time_s, longer in zip(lasting["time_s"], lasting["longer"], strict=True):
         assert longer == pytest.approx(np.mean(whole_s > time_s + 1e-7))
     assert len(drawn) == whole_s.size + between_s.size
+
+
+def test_a_packed_folder_tells_what_each_file_is(few: Path, tmp_path: Path) -> None:
+    """Law: the crate names each file of the archive with its digest, and each run's scenario."""
+    results = tmp_path / "few"
+    shutil.copytree(few, results)
+    (results / "store").mkdir(exist_ok=True)
+    (results / "store" / "cached").write_text("x")
+    (results / "elsewhere").symlink_to(few.parent / "few.yaml")
+    first = tmp_path / "first.zip"
+    call = ["pack", str(results), "--author", "A. Author", "--license", "CC-BY-4.0", "--out"]
+    assert main([*call, str(first)]) == 0
+    with zipfile.ZipFile(first) as archive:
+        names = set(archive.namelist())
+        graph = json.loads(archive.read("ro-crate-metadata.json"))["@graph"]
+        digests = {name: hashlib.sha256(archive.read(name)).hexdigest() for name in names}
+        assert archive.testzip() is None
+    assert not any(name.startswith(("store", "elsewhere")) for name in names)
+    entities = {each["@id"]: each for each in graph}
+    assert len(entities) == len(graph)
+    files = {name for name, each in entities.items() if each["@type"] == "File"}
+    assert files == names - {"ro-crate-metadata.json"}
+    for name in files - {"README.txt"}:
+        assert entities[name]["sha256"] == digests[name]
+        assert entities[name]["contentSize"] == str((results / name).stat().st_size)
+    referred = {
+        part["@id"]
+        for each in graph
+        for key in ("hasPart", "object", "result", "mentions", "author", "about")
+        for part in ([each[key]] if isinstance(each.get(key), dict) else each.get(key, []))
+    }
+    assert referred <= set(entities)
+    runs = {path.parent.name for path in results.glob("*/manifest.json")}
+    actions = [each for each in graph if each["@type"] == "CreateAction"]
+    assert {each["object"][0]["@id"] for each in actions} == {f"{r}/scenario.yaml" for r in runs}
+    crate = ROCrate(str(first))
+    assert {each.id for each in crate.get_by_type("File")} == files
+    assert crate.root_dataset["license"] == "CC-BY-4.0"
+    again = tmp_path / "again.zip"
+    assert main([*call, str(again)]) == 0
+    assert again.read_bytes() == first.read_bytes()
+
+
+def test_packing_replaces_and_hides_nothing(
+    few: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = tmp_path / "few"
+    shutil.copytree(few, results)
+    there = tmp_path / "few.zip"
+    there.write_text("mine")
+    assert main(["pack", str(results)]) == 2
+    assert "exists already" in capsys.readouterr().err
+    assert there.read_text() == "mine"
+    table = next(results.glob("*/transfers.csv"))
+    table.write_text(table.read_text() + "x")
+    assert main(["pack", str(results), "--out", str(tmp_path / "new.zip")]) == 2
+    assert "transfers.csv: was altered" in capsys.readouterr().err
+    assert not (tmp_path / "new.zip").exists()
+    assert main(["pack", str(tmp_path / "none")]) == 2
+    assert "complete run" in capsys.readouterr().err

@@ -288,14 +288,15 @@ def _is_manifest(manifest: object) -> bool:
 
 def is_intact(folder: Path, manifest: Mapping[str, Any]) -> bool:
     """Return whether the files of a run match its manifest; a warning names one that does not."""
-    spoilt = _spoilt(folder, manifest)
-    if spoilt is not None:
+    path = spoilt(folder, manifest)
+    if path is not None:
         message = "was altered or cut short since its run ended, which counts as not done"
-        warnings.warn(f"{spoilt}: {message}", stacklevel=2)
-    return spoilt is None
+        warnings.warn(f"{path}: {message}", stacklevel=2)
+    return path is None
 
 
-def _spoilt(folder: Path, manifest: Mapping[str, Any]) -> Path | None:
+def spoilt(folder: Path, manifest: Mapping[str, Any]) -> Path | None:
+    """Return a file of a run that does not match its manifest; None if all do."""
     # A run has tables in any case.
     if not manifest["sha256"]:
         return folder / MANIFEST

@@ -24,6 +24,7 @@ _MODULES = {
     "evaluate": "wnsim.scenario.verbs.evaluate",
     "extend": "wnsim.scenario.verbs.extend",
     "figures": "wnsim.scenario.verbs.figures",
+    "pack": "wnsim.scenario.verbs.pack",
     "report": "wnsim.report.__main__",
 }
 """Modules of the other verbs."""
