@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from fl.adapters import Layer
 from fl.config import FedLoDrop, Jcpba
 from fl.methods import method_of
 from fl.methods.sparse.planning import shares_in_time, shares_of_mean
+from fl.updates.codec import encoded_bytes
 from wnsim import load, run
 from wnsim.scenario.__main__ import main
 from wnsim.scenario.errors import ScenarioError
@@ -116,6 +118,18 @@ def test_gamma_by_latency_ends_in_time_with_the_largest_share() -> None:
     columns = [float(mask[0].float().mean()) for mask in sub.mask_a]
     assert columns == pytest.approx([0.5, 0.5], abs=0.35)
     assert method.shapes_update_in(LAYERS, False, 0, 4).mask is None
+
+
+@pytest.mark.parametrize("share", [0.01, 0.1, 0.3, 0.8])
+@pytest.mark.parametrize("bits", [16, 8])
+def test_size_of_a_pruned_message_is_that_of_random_places(share: float, bits: int) -> None:
+    """Law: within a thousandth of the message that is made of entries at random places."""
+    layers = [Layer("q", 2048, 1024), Layer("k", 1024, 4096)]
+    method: Any = method_of(Jcpba(rank=8, mean_pruning=1.0 - share, most_pruning=0.995))
+    drawn = replace(method.estimate(layers, share), bits=bits)
+    assert method.bytes_in(layers, 0, 1, bits) == pytest.approx(
+        encoded_bytes(drawn), rel=1e-3, abs=8
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ No method needs any of them; `Method` lists what every method has.
   that a receiver draws from the seed in a message (`Update.mask_seed`).
 * `extra_shapes(layers)` returns the shapes of the further matrices of updates (`Update.extra`).
 * `shapes_update_in(layers, first_contact, device, round_)` replaces `shapes_update` where updates
-  differ in size between rounds or devices.
+  differ in size between rounds or devices. `bytes_in(layers, device, round_, bits)` returns the
+  size of such a message, for `payload: {emulate: ...}`, where shapes would take long to make.
 * `stateful`: whether `update` must be called in the order of simulated time.
 * `sizes_vary`: whether messages are charged as they are serialised, since their size depends on
   their values; `shapes_update` is then an estimate, for `payload: {emulate: ...}`.
@@ -211,6 +212,14 @@ def shapes_update_in(
         return method.shapes_update(layers, first_contact)
     update: Update = shapes(layers, first_contact, device, round_)
     return update
+
+
+def bytes_in(
+    method: Method, layers: Sequence[Layer], device: int, round_: int, bits: int
+) -> int | None:
+    """Return the size of a device's message of a round [byte]; None if its shapes tell it."""
+    size: Any = getattr(method, "bytes_in", None)
+    return None if size is None else int(size(layers, device, round_, bits))
 
 
 def has_own_sizes(method: Method) -> bool:

@@ -23,6 +23,7 @@ import torch
 from ..adapters.adapter import Layer
 from ..config import Emulate
 from ..methods.extensions import (
+    bytes_in,
     has_own_sizes,
     has_varying_sizes,
     planned,
@@ -176,6 +177,9 @@ class CostModel:
     def _size_bytes_in(self, first_contact: bool, device: int, round_: int, *plan: float) -> int:
         if not self.is_by_rule or not has_own_sizes(self._method):
             return self.size_bytes(first_contact)
+        size = bytes_in(self._method, self._layers, device, round_, self._bits)
+        if size is not None:
+            return size
         update = shapes_update_in(self._method, self._layers, first_contact, device, round_)
         return encoded_bytes(replace(update, bits=self._bits))
 

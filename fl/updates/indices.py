@@ -14,6 +14,7 @@ on Neural Networks and Learning Systems 31, 2020.
 
 from __future__ import annotations
 
+import math
 import struct
 from typing import Literal
 
@@ -39,6 +40,21 @@ def gaps_bytes(active: Bools) -> int:
     """Return the size of the coded gaps of active entries (n,) [byte]."""
     gaps = _gaps(active)
     return _HEADER.size + bitmap_bytes(_bits(gaps, _best_m(gaps)))
+
+
+def mean_gaps_bytes(entries: int, active: int) -> int:
+    """Return the mean size of the coded gaps of active entries at random places [byte].
+
+    Gaps are taken as geometric: of a share p of active entries, a gap is at least n entries with
+    probability (1 - p)^n, so that its quotient by 2^m is q / (1 - q) on average, q = (1 - p)^(2^m).
+    """
+
+    def bits(m: int) -> float:
+        q = (1.0 - active / entries) ** (1 << m)
+        return active * (1.0 + m + q / (1.0 - q))
+
+    shortest = min(map(bits, range(_LARGEST_M))) if active else 0.0
+    return _HEADER.size + bitmap_bytes(math.ceil(shortest))
 
 
 def pack_gaps(active: Bools) -> bytes:

@@ -19,7 +19,8 @@ from wnsim.core.units import Floats
 from ...adapters import Layer
 from ...adapters.adapter import shape_only
 from ...config import Jcpba
-from ...updates.codec import Update
+from ...updates.codec import HEADER_BYTES, Update, parameters_bytes
+from ...updates.indices import bitmap_bytes, mean_gaps_bytes
 from .changes import SparseChanges
 from .planning import shares_of_mean
 
@@ -60,6 +61,25 @@ class JcpbaMethod(SparseChanges):
     ) -> Update:
         """Return entries at random places, as many as a device returns in a round."""
         return self.estimate(layers, self.share_of(device, round_))
+
+    def bytes_in(self, layers: Sequence[Layer], device: int, round_: int, bits: int) -> int:
+        """Return the size of the largest entries of a change, if they are at random places."""
+        share = self.share_of(device, round_)
+        shapes = (
+            [self.rank * layer.inputs for layer in layers],
+            [self.rank * layer.outputs for layer in layers],
+        )
+        whole, part = (
+            sum(
+                parameters_bytes([round(of_all * each) for each in factor], bits)
+                for factor in shapes
+            )
+            for of_all in (1.0, share)
+        )
+        entries = self.entries(layers)
+        active = max(1, round(share * entries))
+        index = min(bitmap_bytes(entries), mean_gaps_bytes(entries, active))
+        return HEADER_BYTES + min(whole, part + index)
 
     def served_shapes(self, layers: Sequence[Layer]) -> Update:
         """Return both factors, all zero."""
