@@ -228,6 +228,10 @@ class Scenario:
         elif isinstance(self.mac, OverTheAir):
             check_over_the_air(self, self.mac)
         elif isinstance(self.mac, Csma):
+            if self.mac.ofdma is not None and self.base_stations is None:
+                raise ValueError(
+                    "mac.ofdma is for access points and needs a section base_stations, got none"
+                )
             if self.base_stations is not None and self.base_stations.sectors > 1:
                 raise ValueError(
                     "base_stations.sectors must be 1 with mac csma, whose access points share a "
