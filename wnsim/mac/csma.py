@@ -13,6 +13,7 @@ from pydantic import Field
 from wnsim.core.params import parameters
 from wnsim.mac.edca import CATEGORIES, AccessFunction, Edca
 from wnsim.mac.multi_user import MultiUser
+from wnsim.mac.power_save import PowerSave
 from wnsim.mac.rate_control import MeanSnr, RateControl
 from wnsim.phy.wifi import DIFS_NS, Wifi
 
@@ -64,10 +65,11 @@ class Csma:
     several others is sent once to its access point, and forwarded to one after another.
 
     With `edca`, messages belong to access categories with unequal chances; see `Edca`. With
-    `ofdma`, access points serve several stations at once; see `MultiUser`.
+    `ofdma`, access points serve several stations at once; see `MultiUser`. With `power_save`,
+    devices doze, and access points keep messages until they wake; see `PowerSave`.
 
     Scope: no beacons and no frames of association or roaming, no multi-user MIMO and no sounding
-    for it, no channels of 320 MHz, no multi-link operation, no power save, no propagation delay.
+    for it, no channels of 320 MHz, no multi-link operation, no propagation delay.
     Carrier sense and preamble detection follow from mean gains, evaluated at fixed instants;
     reception of a frame follows from the gain at its beginning, fading included. An overhearing
     station decodes a frame if its error probability, or that of one of its packets, is below one
@@ -102,6 +104,7 @@ class Csma:
     ofdma : frames for, and from, several stations at once, with standard `ax`, access points and
         `aggregation`; none: each frame is for one station. It is simulated by the engine `packet`,
         slot by slot, whatever `engine` is
+    power_save : when devices wake, with access points; none: they are always awake
     """
 
     model: Literal["csma"] = "csma"
@@ -121,6 +124,7 @@ class Csma:
     rate_control: RateControl = MeanSnr()
     edca: Edca | None = None
     ofdma: MultiUser | None = None
+    power_save: PowerSave | None = None
 
     def __post_init__(self) -> None:
         own = Csma.cw_min, Csma.cw_max
