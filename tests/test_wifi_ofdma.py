@@ -244,6 +244,29 @@ def test_both_directions_take_turns() -> None:
     assert same < 0.3
 
 
+def test_a_triggered_station_does_not_contend_for_a_while() -> None:
+    """Law: not within the MU EDCA timer after an acknowledgement of its triggered packets."""
+    offers = [
+        Offer(burst * 5_000_000, node, (3,), 800)
+        for burst in range(60) for node in range(3) for _ in range(4)
+    ]  # fmt: skip
+    held = 0
+    for timer_ms in (0.0, 8.192):
+        _, frames = drive(cell(3, 3.0, FIXED), csma(timer_ms=timer_ms), offers)
+        own = [frame for frame in frames if frame.service is not None and frame.exchange is None]
+        answers = [each[-1] for each in uplinks(frames) if len(each) > 2]
+        assert len(answers) > 5
+        gaps_ns = [
+            frame.start_ns - answer.end_ns
+            for answer in answers
+            for frame in own
+            if frame.source in answer.targets and frame.start_ns > answer.end_ns
+        ]
+        assert min(gaps_ns) >= timer_ms * 1e6 + DIFS
+        held += min(gaps_ns) > 8_000_000
+    assert held == 1
+
+
 # --- goodput --------------------------------------------------------------------------------
 
 
