@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference_tables import rows
 from test_csma import DIFS, NEVER, PACKET_BITS, SIFS, SLOT, Offer, at
 
 from wnsim import load, run
@@ -139,6 +140,9 @@ def drive(
     for at_ns, number in cancels:
         env.at(last_ns + at_ns, partial(cancel, attempts[number]))
     env.run(until=until_ns)
+    if until_ns is None and isinstance(air, Packet):
+        # Nobody waits for an answer forever.
+        assert all(station.frame is station.locked is None for station in air.stations)
     for attempt in attempts:
         if attempt.ended_ns < 0 and until_ns is not None:
             air.cancel(attempt, "over")
@@ -340,6 +344,37 @@ def test_a_far_station_loses_less_in_a_small_unit() -> None:
     assert len(parts) > 20
     lost = sum(part.packets - sum(part.aggregate.arrived) for part in parts)
     assert lost < 0.1 * sum(part.packets for part in parts)
+
+
+def reference() -> dict[tuple[int, int], float]:
+    """Return ns-3's goodput of the downlink by scheme and number of stations [Mbit/s]."""
+    cases = defaultdict(list)
+    for row in rows("wifi_ofdma_ns3.csv"):
+        cases[int(row["mcs"]), int(row["stations"])].append(float(row["down_mbps"]))
+    return {case: float(np.mean(found)) for case, found in cases.items()}
+
+
+@pytest.mark.parametrize(("mcs", "count"), reference())
+def test_the_downlink_equals_ns3(mcs: int, count: int) -> None:
+    """Tolerance: one exchange more or less in 0.6 s is 1 %."""
+    mac = Csma(
+        header_bytes=38, aggregation=Aggregation(), ofdma=MultiUser(most_stations=count),
+        edca=Edca(best_effort=BestEffort(txop_us=0.0)),
+    )  # fmt: skip
+    offers = [Offer(0, count, (node,), 10**9) for node in range(count)]
+    world = cell(count, 0.4, Wifi(standard="ax", mcs=mcs))
+    attempts, _ = drive(world, mac, offers, until_ns=600_000_000)
+    goodput_mbps = sum(attempt.acked_bits for attempt in attempts) / 0.6e6
+    assert goodput_mbps == pytest.approx(reference()[mcs, count], rel=0.02)
+
+
+def test_saturated_stations_and_their_access_point_all_get_turns() -> None:
+    """Frames of both stations and of the access point collide at the beginning."""
+    offers = [Offer(0, node, (to,), 10**9) for node, to in ((0, 2), (1, 2), (2, 0), (2, 1))]
+    attempts, frames = drive(cell(2, 0.4, FIXED), csma(), offers, until_ns=300_000_000)
+    assert len({frame.start_ns for frame in frames[:3]}) == 1
+    # A quarter of what the channel carries each, but for the turns that chance gives.
+    assert min(attempt.acked_bits for attempt in attempts) > 0.1 * 300_000 * 40
 
 
 # --- what always holds ----------------------------------------------------------------------

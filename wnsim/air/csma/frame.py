@@ -149,7 +149,6 @@ class Exchange:
     trigger : the trigger frame, once it is sent
     group : frames of the stations
     heard : stations whose frames the access point has received
-    over : whether its result is known
     """
 
     source: int
@@ -163,4 +162,3 @@ class Exchange:
     trigger: Frame | None = None
     group: list[Frame] = field(default_factory=list)
     heard: set[int] = field(default_factory=set)
-    over: bool = False

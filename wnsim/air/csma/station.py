@@ -260,7 +260,12 @@ class Station:
     def on_ack_timeout(self, frame: Frame) -> None:
         """Handle the expiry of an acknowledgement timeout, unless the node receives one."""
         locked = self.locked
-        if locked is not None and locked.service is None and self.node in locked.targets:
+        if (
+            locked is not None
+            and locked.service is None
+            and self.node in locked.targets
+            and locked.exchange is frame.exchange
+        ):
             return
         self.on_ack_result(frame, False)
         self.engine.schedule_report()
