@@ -21,8 +21,8 @@ class MultiUser:
     (MU-BAR) and all block acknowledgements at once. Uplink: a trigger frame, then the packets of
     all stations that it names, padded to the longest, and one block acknowledgement for all. An
     access point with both alternates; it sends triggers while `fewest` stations or more have
-    something to send, as far as it knows: with each frame that it acknowledges a station reports
-    the size of the next message that waits in each of its queues for this access point.
+    something to send, as far as it knows: with each of its frames that is acknowledged a station
+    reports the size of the next message that waits in each of its queues for this access point.
 
     As many stations take part as have a packet that fits, the first messages of the access point's
     queue first, or those that reported first. The power of the access point is spread evenly over
