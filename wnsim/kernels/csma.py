@@ -967,7 +967,7 @@ def _power_w(tables: CsmaTables, frame: Any, nodes: int, node: int) -> float:
 @uncounted_inlined
 def _sense(rules: CsmaRules, tables: CsmaTables, state: CsmaState, number: int) -> None:
     """Let all nodes in range sense a frame: lock on to it, or find the medium busy."""
-    nodes, frames, air = state.nodes, state.frames, state.cursor[0]["air"]
+    nodes, frames = state.nodes, state.frames
     frame = frames[number]
     start, end = frame["start_ns"], frame["end_ns"]
     now = start + rules.sense_ns
@@ -976,18 +976,16 @@ def _sense(rules: CsmaRules, tables: CsmaTables, state: CsmaState, number: int) 
         record = nodes[node]
         if record["tx_end_ns"] > start:
             continue
-        other_w = 0.0
-        if air > 1:
-            for place in range(air):
-                if state.room[place]["air"] != number:
-                    added_w = _power_w(tables, frames[state.room[place]["air"]], nodes.size, node)
-                    if added_w >= 0.0:
-                        other_w += added_w
-        enough_w = rules.detection * (tables.noise_w[node] + other_w)
-        locks = power_w >= rules.detection_w and power_w >= enough_w
         held = record["locked"]
+        if held >= 0 and (
+            math.isinf(rules.capture) or start - frames[held]["start_ns"] > rules.capture_ns
+        ):
+            continue
+        locks = power_w >= rules.detection_w and _is_above(
+            rules, tables, state, node, number, power_w
+        )
         if held >= 0:
-            if locks and start - frames[held]["start_ns"] <= rules.capture_ns:
+            if locks:
                 held_w = _power_w(tables, frames[held], nodes.size, node)
                 if power_w >= rules.capture * held_w:
                     record["locked"] = number
@@ -995,6 +993,10 @@ def _sense(rules: CsmaRules, tables: CsmaTables, state: CsmaState, number: int) 
             continue
         until = end
         if not locks:
+            # Frames that are sensed at one instant have the same effect, once.
+            if record["sensed_ns"] == now:
+                continue
+            record["sensed_ns"] = now
             until = _energy_until_ns(rules, tables, state, node, now)
         if until > now:
             _freeze(rules, tables, state, node, now)
@@ -1005,6 +1007,24 @@ def _sense(rules: CsmaRules, tables: CsmaTables, state: CsmaState, number: int) 
                 _schedule(rules, tables, state, node)
 
 
+@uncounted_inlined
+def _is_above(
+    rules: CsmaRules, tables: CsmaTables, state: CsmaState, node: int, number: int, power_w: float
+) -> bool:
+    """Return whether a preamble is strong enough beside noise and other frames on the air."""
+    other_w, noise_w = 0.0, tables.noise_w[node]
+    for place in range(state.cursor[0]["air"]):
+        other = state.room[place]["air"]
+        if other != number:
+            added_w = _power_w(tables, state.frames[other], state.nodes.size, node)
+            if added_w >= 0.0:
+                other_w += added_w
+                # Sums of powers, however rounded, do not fall.
+                if power_w < rules.detection * (noise_w + other_w):
+                    return False
+    return bool(power_w >= rules.detection * (noise_w + other_w))
+
+
 @uncounted_part
 def _energy_until_ns(
     rules: CsmaRules, tables: CsmaTables, state: CsmaState, node: int, now: int
@@ -1012,6 +1032,13 @@ def _energy_until_ns(
     """Return until when frames on the air exceed a node's energy detection threshold [ns]."""
     frames, air = state.frames, state.cursor[0]["air"]
     until = now
+    # Frames that are strong enough alone, and then those that are so together with later ones.
+    for place in range(air):
+        frame = frames[state.room[place]["air"]]
+        if frame["end_ns"] > until:
+            power_w = _power_w(tables, frame, state.nodes.size, node)
+            if power_w >= rules.energy_w:
+                until = frame["end_ns"]
     for place in range(air):
         end = frames[state.room[place]["air"]]["end_ns"]
         if end <= until:
@@ -1057,13 +1084,14 @@ def _worst_w(
 
     It rises at the beginning of the span or of one of them.
     """
-    worst_w = 0.0
+    worst_w, at_ns = 0.0, begin_ns
     for place in range(-1, others):
-        at_ns = begin_ns
         if place >= 0:
-            at_ns = state.frames[state.room[place]["other"]]["start_ns"]
-            if not begin_ns <= at_ns < end_ns:
+            # In the order of their beginnings, some of which are equal.
+            next_ns = state.frames[state.room[place]["other"]]["start_ns"]
+            if next_ns <= at_ns or next_ns >= end_ns:
                 continue
+            at_ns = next_ns
         count = 0
         for other in range(others):
             frame = state.frames[state.room[other]["other"]]

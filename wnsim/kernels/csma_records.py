@@ -28,6 +28,7 @@ NODE = np.dtype(
         "busy_ns",  # end of the period in which it senses the medium as busy
         "eifs_ns",  # end of the extended interframe space after a frame that it could not decode
         "nav_ns",  # end of the part of the busy period that decoded frames set
+        "sensed_ns",  # when it last sensed a frame without locking on to it
         "tx_end_ns",  # end of its last own frame
         "number",  # sequence number of its next frame
         "locked",  # frame to which its receiver is locked

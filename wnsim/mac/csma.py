@@ -12,6 +12,8 @@ from pydantic import Field
 
 from wnsim.core.params import parameters
 from wnsim.mac.edca import CATEGORIES, AccessFunction, Edca
+from wnsim.mac.multi_user import MultiUser
+from wnsim.mac.power_save import PowerSave
 from wnsim.mac.rate_control import MeanSnr, RateControl
 from wnsim.phy.wifi import DIFS_NS, Wifi
 
@@ -62,13 +64,16 @@ class Csma:
     contend like devices, for one message to one device after another; what a device sends to
     several others is sent once to its access point, and forwarded to one after another.
 
-    With `edca`, messages belong to access categories with unequal chances; see `Edca`.
+    With `edca`, messages belong to access categories with unequal chances; see `Edca`. With
+    `ofdma`, access points serve several stations at once; see `MultiUser`. With `power_save`,
+    devices doze, and access points keep messages until they wake; see `PowerSave`.
 
-    Scope: no beacons and no frames of association or roaming, no multi-user MIMO, no OFDMA and no
-    triggered uplink, no power save, no propagation delay. Carrier sense and preamble detection
-    follow from mean gains, evaluated at fixed instants; reception of a frame follows from the gain
-    at its beginning, fading included. An overhearing station decodes a frame if its error
-    probability, or that of one of its packets, is below one half at the mean gain.
+    Scope: no beacons and no frames of association or roaming, no multi-user MIMO and no sounding
+    for it, no channels of 320 MHz, no multi-link operation, no propagation delay.
+    Carrier sense and preamble detection follow from mean gains, evaluated at fixed instants;
+    reception of a frame follows from the gain at its beginning, fading included. An overhearing
+    station decodes a frame if its error probability, or that of one of its packets, is below one
+    half at the mean gain.
 
     Parameters
     ----------
@@ -96,6 +101,10 @@ class Csma:
         radio has a fixed one
     edca : access categories, which have their own windows in place of `cw_min` and `cw_max`; none:
         one queue per station, by the distributed coordination function
+    ofdma : frames for, and from, several stations at once, with standard `ax`, access points and
+        `aggregation`; none: each frame is for one station. It is simulated by the engine `packet`,
+        slot by slot, whatever `engine` is
+    power_save : when devices wake, with access points; none: they are always awake
     """
 
     model: Literal["csma"] = "csma"
@@ -114,6 +123,8 @@ class Csma:
     basic_multicast: bool = False
     rate_control: RateControl = MeanSnr()
     edca: Edca | None = None
+    ofdma: MultiUser | None = None
+    power_save: PowerSave | None = None
 
     def __post_init__(self) -> None:
         own = Csma.cw_min, Csma.cw_max
@@ -124,6 +135,15 @@ class Csma:
             )
         if self.cw_max < self.cw_min:
             raise ValueError(f"cw_max must be at least cw_min, {self.cw_min}, got {self.cw_max}")
+        if self.ofdma is not None and self.aggregation is None:
+            raise ValueError(
+                "ofdma needs aggregation, whose block acknowledgements it uses, got none"
+            )
+
+    @property
+    def packet_only(self) -> bool:
+        """Whether the engine `packet` alone simulates it."""
+        return self.ofdma is not None
 
     @cached_property
     def functions(self) -> tuple[AccessFunction, ...]:
@@ -148,8 +168,9 @@ def require_match(mac: object, phy: object) -> None:
     Raises
     ------
     ValueError
-        if one of them is Wi-Fi's and the other one is not, 802.11a is to aggregate, or a fixed rate
-        is to be controlled
+        if one of them is Wi-Fi's and the other one is not, 802.11a is to aggregate, another
+        standard than 802.11ax is to serve several stations at once, or a fixed rate is to be
+        controlled
     """
     if isinstance(mac, Csma) and not isinstance(phy, Wifi):
         name = getattr(phy, "model", type(phy).__name__)
@@ -159,6 +180,8 @@ def require_match(mac: object, phy: object) -> None:
         raise ValueError(f"the radio wifi must be used with the medium access csma, got {name}")
     if isinstance(mac, Csma) and isinstance(phy, Wifi) and mac.aggregation and phy.standard == "a":
         raise ValueError("mac aggregation must be used with wifi standard n, ac or ax, got a")
+    if isinstance(mac, Csma) and isinstance(phy, Wifi) and mac.ofdma and phy.standard != "ax":
+        raise ValueError(f"mac ofdma must be used with wifi standard ax, got {phy.standard}")
     if isinstance(mac, Csma) and isinstance(phy, Wifi) and phy.is_fixed:
         control = mac.rate_control
         if not isinstance(control, MeanSnr):

@@ -51,10 +51,14 @@ class EnergyLedger:
             until_s[device] = failed_s
         # Full-duplex radios may transmit and receive for longer than the elapsed time.
         waiting_s = np.maximum(until_s - tx_s - rx_s, 0.0)
+        idle_j = energy.waiting_w() * waiting_s
+        if self._network.dozing is not None:
+            awake_s = np.maximum(self._network.dozing.awake_s(until_s) - tx_s - rx_s, 0.0)
+            idle_j = energy.waiting_j(awake_s, waiting_s - awake_s)
         return {
             "transmit": energy.transmit_j(self._tx_power_w, tx_s),
             "receive": energy.receive_w * rx_s,
-            "idle": energy.waiting_w() * waiting_s,
+            "idle": idle_j,
             "compute": energy.compute_j(self.flops),
         }
 
@@ -91,7 +95,7 @@ class EnergyLedger:
             busiest_w = (
                 self._energy.transmit_j(self._tx_power_w, np.ones(1)).max()
                 + self._energy.receive_w
-                + self._energy.waiting_w()
+                + max(self._energy.waiting_w(), self._energy.idle_w)
             )
             wait_s = max(float(left_j[working].min() / busiest_w), 1e-3 * full_j / busiest_w, 1e-3)
             network.env.at(network.env.now_ns + to_ns(min(wait_s, 1e9)), self._check)

@@ -20,6 +20,7 @@ from wnsim.core.units import LONGEST_S, Floats, to_ns, to_s
 from wnsim.mac.over_the_air import OverTheAir
 from wnsim.network.analog import AnalogAir, Group
 from wnsim.network.delivery import Delivery, copies
+from wnsim.network.dozing import Dozing
 from wnsim.network.flooding import Flooding
 from wnsim.network.link_supervision import LinkAvailability, StallDetector
 from wnsim.network.propagation_delay import PropagationDelay
@@ -68,6 +69,7 @@ class Network:
     tx_s, rx_s : (nodes,) time spent transmitting, at full power, and receiving [s]
     slot_s : duration of a slot [s]
     analog : groups whose messages are added over the air; none: the medium access has none
+    dozing : when devices are awake; none: always
     """
 
     def __init__(
@@ -96,6 +98,8 @@ class Network:
         setup = air.setup(env, world, mac, self._transport, seed)
         self.slot_s = to_s(setup.modem.slot_ns)
         self._air = air.start(setup, self._on_attempt_end)
+        power_save = getattr(mac, "power_save", None)
+        self.dozing = None if power_save is None else Dozing(power_save, world.count)
         self._availability = LinkAvailability(env, world)
         self._propagation = PropagationDelay(env, world, self._availability)
         self._stalls = StallDetector(
@@ -388,8 +392,26 @@ class Network:
         return None if found is None else found[0][0]
 
     def _start(self, sent: Sequence[Sequence[Delivery]], bits: int) -> None:
-        """Start the current hop of a message; see `_transmit`."""
-        self._transmit(sent, bits)
+        """Start the current hop of a message, once its receiver is awake; see `_transmit`."""
+        awake = list(sent)
+        if self.dozing is not None:
+            now, awake = self.env.now_ns, []
+            for copy in sent:
+                wakes_ns = self.dozing.wakes_ns(copy[0].hops[copy[0].hop][1], now)
+                if wakes_ns <= now:
+                    awake.append(copy)
+                elif wakes_ns < copy[0].expires_ns:
+                    self.env.at(wakes_ns, partial(self._start, [copy], bits))
+                else:
+                    self.env.at(copy[0].expires_ns, partial(self._expire, copy))
+        if awake:
+            self._transmit(awake, bits)
+
+    def _expire(self, copy: Sequence[Delivery]) -> None:
+        """End deliveries whose message expires before their receiver wakes."""
+        for delivery in copy:
+            delivery.wait_until(self.env.now_ns)
+            self._finish(delivery, False, "deadline")
 
     def _transmit(self, sent: Sequence[Sequence[Delivery]], bits: int) -> Transmission:
         """Enqueue the current hop of a message for the air, to one or several nodes.
@@ -426,12 +448,16 @@ class Network:
         transmission = Transmission(tuple(attempts), quantile)
         for attempt, copy in zip(attempts, sent, strict=True):
             self._under_way[attempt] = copy, transmission
+            if self.dozing is not None:
+                self.dozing.begin((attempt.source, attempt.target), now)
         self._air.push(transmission)
         return transmission
 
     def _on_attempt_end(self, attempt: Attempt) -> None:
         """Handle the end of an attempt at its transmitter, and later at its receiver."""
         copy, transmission = self._under_way.pop(attempt)
+        if self.dozing is not None:
+            self.dozing.end((attempt.source, attempt.target), self.env.now_ns)
         airtime_s = transmission.take_airtime(attempt)
         for node, tx_s, rx_s in (
             (attempt.source, airtime_s, attempt.ack_s),

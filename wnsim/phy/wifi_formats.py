@@ -11,6 +11,7 @@ Sources: IEEE 802.11-2020, clauses 17 (OFDM), 19 (HT) and 21 (VHT), and IEEE 802
 from __future__ import annotations
 
 import math
+from copy import copy
 from functools import cache, cached_property
 from typing import NamedTuple
 
@@ -125,6 +126,22 @@ class Scheme:
         self._order, self._twelfths = order, twelfths
         self._decode = _DECODINGS[decoding]
         self._thresholds: dict[tuple[int, float], float] = {}
+
+    def on(self, subcarriers: int, symbol_ns: int, preamble_ns: int) -> Scheme:
+        """Return the same modulation and code rate on other data subcarriers.
+
+        Parameters
+        ----------
+        subcarriers : data subcarriers
+        symbol_ns, preamble_ns : durations, see above [ns]
+        """
+        hazards, other = self.log_hazards, copy(self)
+        # Loss rates are the same, and so are thresholds, which the copy shares.
+        other.log_hazards = hazards
+        other.data_bits = subcarriers * self._order * self.streams * self._twelfths // 12
+        other.symbol_ns, other.preamble_ns = symbol_ns, preamble_ns
+        other.rate_bps = other.data_bits * 1e9 / symbol_ns
+        return other
 
     @cached_property
     def hopeless(self) -> float:

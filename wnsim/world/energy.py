@@ -17,6 +17,7 @@ learning over wireless networks: optimization model design and analysis", IEEE I
 
 from __future__ import annotations
 
+import numpy as np
 from pydantic import Field
 
 from wnsim.core.params import parameters
@@ -33,8 +34,8 @@ class Energy:
     transmit_circuit_w : circuits while transmitting, without the amplifier [W]
     receive_w : while receiving [W]
     idle_w : while neither transmitting nor receiving [W]
-    sleep_w : power instead of `idle_w` if the radio sleeps while it neither transmits nor receives
-        [W]; none: it idles
+    sleep_w : power instead of `idle_w` if the radio sleeps while it neither transmits nor receives,
+        with `mac.power_save` also while it is not awake for messages [W]; none: it idles
     energy_per_flop_j : energy of an operation [J/FLOP]; used unless `capacitance` is given
     capacitance : kappa of the computing energy kappa f^2 per cycle [J s^2]; none: energy per
         operation
@@ -63,6 +64,11 @@ class Energy:
         if self.capacitance is not None:
             return self.capacitance * self.cycle_hz**2 * flops / self.flops_per_cycle
         return self.energy_per_flop_j * flops
+
+    def waiting_j(self, awake_s: Floats, dozing_s: Floats) -> Floats:
+        """Return the energy of waiting awake, and of dozing, for some time [J]."""
+        dozing_w = self.waiting_w()
+        return np.asarray(self.idle_w * awake_s + dozing_w * np.maximum(dozing_s, 0.0))
 
     def waiting_w(self) -> float:
         """Return the power while neither transmitting nor receiving [W]."""

@@ -93,16 +93,19 @@ class Aggregator:
     window : how many packets may be under way, from the first one not acknowledged
     delimiter_bits, aligned_bits : delimiter of a packet, and its alignment [bit]
     answer_bits : length of a block acknowledgement [bit]
+    bitmap_bits : length of its part that names the packets [bit]
+    duration_ns : largest duration of a frame of several packets [ns]
     """
 
     def __init__(self, aggregation: Aggregation, standard: str, header_bytes: int) -> None:
         self.most_packets = aggregation.packets
         self.delimiter_bits, self.aligned_bits = 8 * _DELIMITER_BYTES, 8 * _ALIGNED_BYTES
-        self._duration_ns = round(1e3 * aggregation.duration_us)
+        self.duration_ns = round(1e3 * aggregation.duration_us)
         self._longest_bits = 8 * STANDARDS[standard].most_bytes
         self._header_bytes = _DELIMITER_BYTES + header_bytes
         self.window, answer_bytes = _SHORT if self.most_packets <= _SHORT[0] else _LONG
         self.answer_bits = 8 * answer_bytes
+        self.bitmap_bits = self.window
         self._limits_bits: dict[Scheme, int] = {}
 
     def packet_bits(self, packet: Mpdu) -> int:
@@ -117,7 +120,7 @@ class Aggregator:
         """Return the largest length of a frame of several packets [bit]."""
         limit = self._limits_bits.get(scheme)
         if limit is None:
-            limit = min(scheme.most_bits(self._duration_ns), self._longest_bits)
+            limit = min(scheme.most_bits(self.duration_ns), self._longest_bits)
             self._limits_bits[scheme] = limit
         return limit
 

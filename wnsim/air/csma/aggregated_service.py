@@ -87,15 +87,15 @@ class AggregatedService(Service):
             place += 1
             left_bits -= bits
 
-    def on_sent(self, now_ns: int, duration_ns: int) -> None:
-        """Record that packets go on the air, in the first frame of an exchange or later."""
+    def on_sent(self, now_ns: int, duration_ns: int, power: float = 1.0) -> None:
+        """Record that packets go on the air; see `Service.on_sent`."""
         if self.on_air_ns < 0:
             self.on_air_ns = now_ns
         self.packets_on_air = len(self._packets)
         for attempt in self.attempts:
             attempt.sent += len(self._packets)
             attempt.repeated += sum([packet.tries > 0 for packet in self._packets])
-            self.counters[attempt].sent_ns += duration_ns
+            self._count(attempt, duration_ns, power)
         for packet in self._packets:
             packet.tries += 1
 

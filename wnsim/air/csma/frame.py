@@ -1,4 +1,4 @@
-"""Frames on the air: packets, requests to send, and the answers to both."""
+"""Frames on the air: packets, requests to send, the answers to both, and exchanges of several."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from wnsim.air.csma.service import Service
     from wnsim.air.transmission import Attempt
     from wnsim.phy.wifi_formats import Scheme
+    from wnsim.phy.wifi_units import Unit
 
 
 @dataclass(eq=False, slots=True)
@@ -35,12 +36,17 @@ class Frame:
     aggregate : its packets, if it is aggregated
     answer_bits : length of the answer [bit]
     txop_end_ns : end of the transmission opportunity; 0: it is this exchange alone [ns]
+    unit : resource unit in which it is sent; none: the whole channel
+    band, power : share of the channel, and of its transmitter's power, that it has
+    exchange : exchange with several stations to which it belongs, if any
 
     Attributes
     ----------
     announced : the frame that a request to send announces
     overlapping : other frames on the air during this one
     reached : addressed receivers that received it
+    parts : what is sent to each receiver in its own resource unit, or in one to an access point
+    group : frames of several stations that begin and end together, itself among them
     """
 
     source: int
@@ -59,9 +65,15 @@ class Frame:
     aggregate: Aggregate | None = None
     answer_bits: int = ACK_BITS
     txop_end_ns: int = 0
+    unit: Unit | None = None
+    band: float = 1.0
+    power: float = 1.0
+    exchange: Exchange | None = field(default=None, repr=False)
     announced: Frame | None = None
-    overlapping: list[Frame] = field(default_factory=list)
+    overlapping: list[Frame] = field(default_factory=list, repr=False)
     reached: list[int] = field(default_factory=list)
+    parts: dict[int, Frame] = field(default_factory=dict, repr=False)
+    group: list[Frame] = field(default_factory=list, repr=False)
 
     def delay(self, by_ns: int) -> None:
         """Let it, and its answer, begin later [ns]."""
@@ -79,6 +91,8 @@ class Frame:
     @property
     def packets(self) -> int:
         """Number of its packets, each of which has a number among those of its source."""
+        if self.parts:
+            return max([part.packets for part in self.parts.values()])
         return 1 if self.aggregate is None else len(self.aggregate.packets)
 
     @property
@@ -98,3 +112,53 @@ class Frame:
     def needs_ack(self) -> bool:
         """Whether it must be answered."""
         return self.answer_ns > 0
+
+
+@dataclass(eq=False, slots=True)
+class User:
+    """A station in an exchange.
+
+    Parameters
+    ----------
+    unit : its resource unit
+    scheme : of what it sends after the trigger, in that unit
+    packets : the packets for it, in the downlink
+    """
+
+    unit: Unit
+    scheme: Scheme
+    packets: Frame | None = None
+
+
+@dataclass(eq=False, slots=True)
+class Exchange:
+    """An exchange with several stations.
+
+    Parameters
+    ----------
+    source : the access point
+    function : its access function
+    users : the stations
+    trigger_bits, control : length of the trigger frame [bit], and scheme of control frames
+    triggered_ns : beginning and end of the frames of the stations [ns]
+    end_ns : end of the last frame, if all stations are heard [ns]
+    packets : the frame with packets for the stations; none in the uplink
+
+    Attributes
+    ----------
+    trigger : the trigger frame, once it is sent
+    group : frames of the stations
+    heard : stations whose frames the access point has received
+    """
+
+    source: int
+    function: int
+    users: dict[int, User]
+    trigger_bits: int
+    control: Scheme
+    triggered_ns: tuple[int, int]
+    end_ns: int
+    packets: Frame | None = None
+    trigger: Frame | None = None
+    group: list[Frame] = field(default_factory=list)
+    heard: set[int] = field(default_factory=set)

@@ -66,7 +66,7 @@ class KernelState:
         self._services = self._attempts = self._boards = 0
         window = 1 if self._aggregator is None else self._aggregator.window
         node = np.zeros(nodes, dtype=NODE)
-        node["locked"] = node["sending"] = node["near_interval"] = -1
+        node["locked"] = node["sending"] = node["near_interval"] = node["sensed_ns"] = -1
         function = np.zeros(places, dtype=FUNCTION)
         function["head"], function["drawn"] = -1, BACKOFFS
         cursor = np.zeros(1, dtype=CURSOR)

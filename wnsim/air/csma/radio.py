@@ -51,6 +51,13 @@ def added(terms: Iterable[float]) -> float:
     return total
 
 
+def covered_share(frame: Frame, other: Frame) -> float:
+    """Return the share of another frame's power that falls into the band of a frame."""
+    if frame.unit is None:
+        return 1.0
+    return frame.band if other.unit is None else frame.unit.covered(other.unit)
+
+
 class Radio:
     """Powers, rates and error probabilities.
 
@@ -175,13 +182,18 @@ class Radio:
             return self._decodes_packet(node, frame, frame.aggregate)
         needed = frame.scheme.threshold(frame.bits, 0.5)
         worst_w = 0.0
-        overlapping = [other for other in frame.overlapping if node in other.received_w]
+        # Frames that begin and end together have one preamble.
+        group = frame.group or [frame]
+        overlapping = [
+            other for other in frame.overlapping if node in other.received_w and other not in group
+        ]
         # Interference peaks at the beginning of the frame or of one of the others.
         starts_ns = {frame.start_ns, *(other.start_ns for other in overlapping)}
         for at_ns in starts_ns if overlapping else ():
             current = [o.received_w[node] for o in overlapping if o.start_ns <= at_ns < o.end_ns]
             worst_w = max(worst_w, math.fsum(current))
-        return frame.received_w[node] >= needed * (self.noise_w[node] + worst_w)
+        power_w = added(each.received_w.get(node, 0.0) for each in group)
+        return power_w >= needed * (self.noise_w[node] + worst_w)
 
     def _decodes_packet(self, node: int, frame: Frame, aggregate: Aggregate) -> bool:
         """Return whether a node can decode a packet of an aggregate, which has its duration."""
@@ -219,6 +231,18 @@ class Radio:
             self._schemes[source, targets, quantile] = scheme
         return scheme
 
+    def unit_scheme(self, source: int, target: int, gain: float, now_ns: int) -> Scheme:
+        """Return the scheme, of the whole channel, for the mean SNR in a resource unit.
+
+        Parameters
+        ----------
+        source, target : ends of the link
+        gain : of the SNR in the unit over that in the whole channel
+        now_ns : the present instant [ns]
+        """
+        power_w = self.received_w(source, now_ns).get(target, 0.0)
+        return self.phy.scheme(gain * power_w / self.noise_w[target], self._packet_bits)
+
     def air_bits(self, payload_bits: int) -> int:
         """Return the length of a data frame, a whole number of bytes [bit]."""
         return -(-payload_bits // 8) * 8 + 8 * self.mac.header_bytes
@@ -243,9 +267,9 @@ class Radio:
         duration_s = (frame.end_ns - frame.start_ns) / NS_PER_S
         for attempt in frame.service.attempts if frame.service else ():
             power_w = self.tx_w[frame.source] * gain(frame.source, attempt.target, frame.start_ns)
-            snr = power_w / self.noise_w[attempt.target]
+            snr = power_w * frame.power / (self.noise_w[attempt.target] * frame.band)
             attempt.snr_sum += snr * frame.packets
-            attempt.capacity_bits += self.capacity_bits(snr, duration_s)
+            attempt.capacity_bits += self.capacity_bits(snr, duration_s) * frame.band
 
     def learn(
         self,
@@ -273,6 +297,7 @@ class Radio:
 
         Of an aggregate it may receive some of the packets, which are recorded.
         """
+        frame = frame.parts.get(node, frame)
         aggregate = frame.aggregate
         if aggregate is not None:
             errors = self.packet_errors(node, frame, aggregate, gain)
@@ -289,23 +314,23 @@ class Radio:
     def error_probability(self, node: int, frame: Frame, gain: Gain) -> float:
         """Return the error probability of a frame at a node, from segments of its interference."""
         begin_ns = frame.start_ns + frame.scheme.preamble_ns
-        signal_w = self.tx_w[frame.source] * gain(frame.source, node, frame.start_ns)
+        signal_w = self.tx_w[frame.source] * gain(frame.source, node, frame.start_ns) * frame.power
+        noise_w = self.noise_w[node] * frame.band
         others = self._interference(node, frame, begin_ns, gain)
         if not others:
-            return self.interference_free_error(
-                frame.scheme, frame.bits, signal_w / self.noise_w[node]
-            )
+            return self.interference_free_error(frame.scheme, frame.bits, signal_w / noise_w)
         return self._error(
-            node, frame.scheme, frame.bits, (begin_ns, frame.end_ns), signal_w, others
+            noise_w, frame.scheme, frame.bits, (begin_ns, frame.end_ns), signal_w, others
         )
 
     def packet_errors(
         self, node: int, frame: Frame, aggregate: Aggregate, gain: Gain
     ) -> list[float]:
         """Return the error probability of each packet of an aggregate at a node."""
-        signal_w = self.tx_w[frame.source] * gain(frame.source, node, frame.start_ns)
+        signal_w = self.tx_w[frame.source] * gain(frame.source, node, frame.start_ns) * frame.power
+        noise_w = self.noise_w[node] * frame.band
         begin_ns = frame.start_ns + frame.scheme.preamble_ns
-        scheme, snr = frame.scheme, signal_w / self.noise_w[node]
+        scheme, snr = frame.scheme, signal_w / noise_w
         sizes = [last - first for first, last in pairwise(aggregate.edges_bits)]
         others = self._interference(node, frame, begin_ns, gain)
         if not others:
@@ -319,7 +344,7 @@ class Radio:
                 if start < last_ns and end > first_ns
             ]
             errors.append(
-                self._error(node, scheme, bits, (first_ns, last_ns), signal_w, during)
+                self._error(noise_w, scheme, bits, (first_ns, last_ns), signal_w, during)
                 if during
                 else self.interference_free_error(scheme, bits, snr)
             )
@@ -333,15 +358,17 @@ class Radio:
             (
                 max(other.start_ns, begin_ns),
                 min(other.end_ns, frame.end_ns),
-                self.tx_w[other.source] * gain(other.source, node, other.start_ns),
+                self.tx_w[other.source] * gain(other.source, node, other.start_ns) * covered,
             )
             for other in sorted(frame.overlapping, key=lambda each: (each.start_ns, each.source))
-            if node in other.received_w and other.end_ns > begin_ns
+            if node in other.received_w
+            and other.end_ns > begin_ns
+            and (covered := covered_share(frame, other)) > 0.0
         ]
 
     def _error(
         self,
-        node: int,
+        noise_w: float,
         scheme: Scheme,
         bits: int,
         span_ns: tuple[int, int],
@@ -353,7 +380,7 @@ class Radio:
         sinr, share = [], []
         for first, last in pairwise(edges):
             other_w = added(power_w for start, end, power_w in others if start <= first < end)
-            sinr.append(signal_w / (self.noise_w[node] + other_w))
+            sinr.append(signal_w / (noise_w + other_w))
             share.append((last - first) / (span_ns[1] - span_ns[0]) * bits)
         if min(sinr) >= scheme.threshold(bits, 0.0):
             return 0.0

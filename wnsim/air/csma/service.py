@@ -27,7 +27,8 @@ class Counters:
     Attributes
     ----------
     arrived_bits, dropped_bits : received; dropped at the retry limit [bit]
-    air_ns, sent_ns, ack_ns : duration of successful exchanges; of all frames; of the
+    air_ns, sent_ns, heard_ns, ack_ns : duration of successful exchanges; of all frames, at their
+        share of the transmitter's power, and as their receiver listens to them; of the
         acknowledgements that answer them [ns]
     last_ns, last_bits : instant [ns] and size [bit] of the last reception
     """
@@ -36,6 +37,7 @@ class Counters:
     dropped_bits: int = 0
     air_ns: int = 0
     sent_ns: int = 0
+    heard_ns: int = 0
     ack_ns: int = 0
     last_ns: int = -1
     last_bits: int = 0
@@ -124,17 +126,23 @@ class Service:
         self.on_air_ns = now_ns
         self.packets_on_air = 0
         for attempt in self.attempts:
-            self.counters[attempt].sent_ns += duration_ns
+            self._count(attempt, duration_ns)
 
-    def on_sent(self, now_ns: int, duration_ns: int) -> None:
-        """Record that a packet goes on the air, as the first frame of an exchange or later."""
+    def on_sent(self, now_ns: int, duration_ns: int, power: float = 1.0) -> None:
+        """Record that a packet goes on the air, as the first frame of an exchange or later.
+
+        Parameters
+        ----------
+        now_ns, duration_ns : beginning and duration of its frame [ns]
+        power : share of the transmitter's power
+        """
         if self.on_air_ns < 0:
             self.on_air_ns = now_ns
         self.packets_on_air = 1
         for attempt in self.attempts:
             attempt.sent += 1
             attempt.repeated += self.tries > 0
-            self.counters[attempt].sent_ns += duration_ns
+            self._count(attempt, duration_ns, power)
         self.tries += 1
 
     def on_reached(self, attempts: tuple[Attempt, ...], ack_ns: int) -> None:
@@ -231,10 +239,16 @@ class Service:
         attempt.airtime_s = to_s(counters.sent_ns)
         # Attempts with one receiver share its time, and the acknowledgements.
         if self.multicast or not self.attempts:
-            attempt.receiving_s = attempt.airtime_s
+            attempt.receiving_s = to_s(counters.heard_ns)
             attempt.ack_s = to_s(counters.ack_ns)
         if attempt.started_ns >= 0:
             attempt.access_ns = now_ns - attempt.started_ns - attempt.failed_ns - counters.air_ns
+
+    def _count(self, attempt: Attempt, duration_ns: int, power: float = 1.0) -> None:
+        """Add the duration of a frame to an attempt [ns]."""
+        counters = self.counters[attempt]
+        counters.sent_ns += round(duration_ns * power)
+        counters.heard_ns += duration_ns
 
     def _credit(self, attempt: Attempt, bits: int, now_ns: int) -> None:
         """Add received bits to an attempt."""

@@ -36,6 +36,9 @@ class Station(Protocol):
     def now(self) -> int:
         """The present instant [ns]."""
 
+    def polls(self, place: int) -> bool:
+        """Return whether it has a trigger frame to send by an access function."""
+
     def begin_at(self, instant_ns: int, action: Callable[[], None]) -> None:
         """Schedule what may begin a frame at an instant [ns]."""
 
@@ -58,6 +61,7 @@ class SlotBackoff:
     ----------
     slots : remaining slots
     contends : whether it has a packet to send
+    hold_ns : until when it does not contend after a triggered frame [ns]
     """
 
     def __init__(
@@ -72,6 +76,7 @@ class SlotBackoff:
         self.queue = queue
         self.slots = 0
         self.contends = False
+        self.hold_ns = 0
         # Number of the event that ends the current slot or interframe space; earlier ones are void.
         self._clock = 0
         self._tick_ns = -1
@@ -80,7 +85,12 @@ class SlotBackoff:
     @property
     def _first_ns(self) -> int:
         """When the first slot begins [ns]."""
-        return self.station.free_ns + self.function.space_ns
+        return max(self.station.free_ns, self.hold_ns) + self.function.space_ns
+
+    @property
+    def wanted(self) -> bool:
+        """Whether there is something to send."""
+        return bool(self.queue) or self.station.polls(self.place)
 
     @property
     def due(self) -> bool:
@@ -92,13 +102,14 @@ class SlotBackoff:
         station, now = self.station, self.station.now
         if station.frame is not None and station.frame.function == self.place:
             return
-        if not self.queue:
+        if not self.wanted:
             self.contends = False
             return
-        self.queue[0].begin(now)
+        if self.queue:
+            self.queue[0].begin(now)
         if not self.contends:
             self.contends = True
-            busy = station.frame is not None or station.busy_ns > now
+            busy = station.frame is not None or max(station.busy_ns, self.hold_ns) > now
             if busy and self.slots == 0:
                 self.draw(0)
             elif self.slots == 0 and self._tick_ns < 0 and self._first_ns <= now:

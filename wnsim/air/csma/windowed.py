@@ -31,6 +31,10 @@ class Windowed(Contention):
 
     def __init__(self, setup: Setup, ended: Callable[[Attempt], None]) -> None:
         super().__init__(setup, ended)
+        if self.mac.packet_only:
+            raise ValueError(
+                "mac csma with ofdma must be simulated by the engine packet, got windowed"
+            )
         self._rules = rules_of(setup, self.radio)
         self._tables = KernelTables(setup, self.radio)
         self._state = KernelState(setup.world.nodes, self.radio)

@@ -34,6 +34,7 @@ from wnsim.scenario.spec.faults import Faults, check_numbers
 from wnsim.scenario.spec.over_the_air import check_over_the_air
 from wnsim.scenario.spec.propagation_delay import check_propagation_delay
 from wnsim.scenario.spec.traced_links import check_traced_links
+from wnsim.scenario.spec.wifi import check_wifi
 from wnsim.workload.background import Background
 from wnsim.workload.exchange import Traffic
 from wnsim.workload.probes import Probes
@@ -228,11 +229,7 @@ class Scenario:
         elif isinstance(self.mac, OverTheAir):
             check_over_the_air(self, self.mac)
         elif isinstance(self.mac, Csma):
-            if self.base_stations is not None and self.base_stations.sectors > 1:
-                raise ValueError(
-                    "base_stations.sectors must be 1 with mac csma, whose access points share a "
-                    f"channel, got {self.base_stations.sectors}"
-                )
+            check_wifi(self, self.mac)
         elif isinstance(self.mac, Cell) != (self.base_stations is not None):
             raise ValueError(
                 "mac cell and a section base_stations go together, got one without the other"

@@ -1,0 +1,345 @@
+"""A station that takes part in exchanges of several stations, or the access point that begins them.
+
+See `wnsim.air.csma.multi_user` for the exchanges, and `wnsim.mac.multi_user` for their rules.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from wnsim.air.csma.multi_user import Planner
+from wnsim.air.csma.radio import added
+from wnsim.air.csma.service import ACK_BITS
+from wnsim.air.csma.station import TIMEOUT, Engine, Station
+from wnsim.core.units import to_ns
+from wnsim.mac.multi_user import MultiUser
+from wnsim.phy.wifi import SIFS_NS, TIMEOUT_NS
+
+if TYPE_CHECKING:
+    from wnsim.air.csma.frame import Exchange, Frame
+    from wnsim.air.csma.service import Service
+    from wnsim.air.csma.slot_backoff import SlotBackoff
+
+# Triggers in a row without a frame of a station after which its report is forgotten.
+_MOST_MISSES = 3
+
+
+class MultiUserStation(Station):
+    """A station that may be triggered; an access point also triggers.
+
+    Parameters
+    ----------
+    node : its number
+    engine : the engine
+    planner : choice of stations and resource units
+    """
+
+    def __init__(self, node: int, engine: Engine, planner: Planner) -> None:
+        super().__init__(node, engine)
+        self._planner = planner
+        self._rules = engine.mac.ofdma or MultiUser()
+        self.is_access_point = node in engine.setup.world.stations
+        self._exchange: Exchange | None = None
+        count = len(self.backoffs)
+        # Of each access function: reports by station, failures in a row, and the last direction.
+        self._reports: list[dict[int, int]] = [{} for _ in range(count)]
+        self._failures = [0] * count
+        self._was_uplink = [False] * count
+        self._misses: dict[int, int] = {}
+
+    # Access.
+
+    def polls(self, place: int) -> bool:
+        """Return whether it has a trigger frame to send by an access function."""
+        reports = self._reports[place % len(self._reports)]
+        return self._rules.uplink and len(reports) >= self._rules.fewest
+
+    def send_next(self, backoff: SlotBackoff) -> None:
+        """Begin an exchange with several stations, or send the first packet of the queue."""
+        exchange = self._next_exchange(backoff) if self.is_access_point else None
+        if exchange is not None:
+            self._begin(exchange)
+        elif backoff.queue:
+            super().send_next(backoff)
+        else:
+            backoff.contends = False
+            self.resume()
+
+    def on_internal_collision(self, backoff: SlotBackoff) -> None:
+        """Let a backoff begin anew that has ended together with that of a higher category."""
+        if backoff.queue:
+            super().on_internal_collision(backoff)
+        else:
+            backoff.draw(0)
+
+    def _next_exchange(self, backoff: SlotBackoff) -> Exchange | None:
+        """Return an exchange in the direction whose turn it is; none: a frame to one station."""
+        rank, now = backoff.place % len(self.backoffs), self.now
+        uplink = self.polls(backoff.place) and not (backoff.queue and self._was_uplink[rank])
+        self._was_uplink[rank] = uplink
+        if uplink:
+            exchange = self._planner.uplink(self.node, backoff.place, self._reports[rank], now)
+            if exchange is not None:
+                return exchange
+            # No packet of these stations fits in an exchange: they contend themselves.
+            self._reports[rank].clear()
+        if backoff.queue and self._rules.downlink:
+            return self._planner.downlink(self.node, backoff.queue, self.number, now)
+        return None
+
+    def _begin(self, exchange: Exchange) -> None:
+        """Send the first frame of an exchange."""
+        self._exchange = exchange
+        if exchange.packets is None:
+            self._send_trigger(exchange)
+            return
+        for part in exchange.packets.parts.values():
+            if part.service is not None:
+                part.service.on_sent(
+                    self.now, exchange.packets.end_ns - exchange.packets.start_ns, part.power
+                )
+            self.engine.radio.record_sent(part, self.engine.gain)
+        self.send(exchange.packets)
+
+    def _send_trigger(self, exchange: Exchange) -> None:
+        """Send the trigger frame of an exchange."""
+        self.send(self._planner.trigger(exchange, self.number, self.now))
+
+    # Exchanges, as the access point.
+
+    def on_own_frame_end(self, frame: Frame) -> None:
+        """Handle the end of an own frame: go on with the exchange to which it belongs."""
+        super().on_own_frame_end(frame)
+        exchange = frame.exchange
+        if exchange is None or exchange is not self._exchange:
+            return
+        if frame is exchange.packets:
+            self.begin_at(self.now + SIFS_NS, partial(self._send_trigger, exchange))
+        elif frame is exchange.trigger:
+            expire = partial(self._on_trigger_timeout, exchange)
+            self.engine.env.at(self.now + TIMEOUT_NS, expire, late=TIMEOUT)
+        else:
+            self._finish(exchange)
+
+    def _on_trigger_timeout(self, exchange: Exchange) -> None:
+        """End an exchange in which no station is heard."""
+        if exchange is self._exchange and self.locked not in exchange.group:
+            self._finish(exchange)
+            self.engine.schedule_report()
+
+    def on_triggered(self, exchange: Exchange) -> None:
+        """Acknowledge the packets of the stations, or take note of their acknowledgements."""
+        if exchange is not self._exchange:
+            return
+        if exchange.packets is None and exchange.heard:
+            self.begin_at(self.now + SIFS_NS, partial(self._send_answer, exchange))
+        else:
+            self._finish(exchange)
+
+    def _send_answer(self, exchange: Exchange) -> None:
+        """Acknowledge packets of several stations."""
+        frame = self._planner.answer(exchange, self.number, self.now)
+        for sent in exchange.group:
+            if sent.source in exchange.heard and sent.service is not None:
+                sent.service.on_reached(sent.attempts, frame.end_ns - frame.start_ns)
+        self.send(frame)
+
+    def _finish(self, exchange: Exchange) -> None:
+        """Take note of the results of an exchange, and contend for the next one."""
+        engine, now = self.engine, self.now
+        self._exchange = self.frame = None
+        rank = exchange.function % len(self.backoffs)
+        self._failures[rank] += 1
+        if exchange.heard:
+            self._failures[rank] = 0
+        self._failures[rank] %= engine.mac.retry_limit
+        for node, user in exchange.users.items():
+            if user.packets is not None and user.packets.service is not None:
+                part, service = user.packets, user.packets.service
+                tell = service.on_ack if node in exchange.heard else service.on_failure
+                tell(part.attempts, part.payload_bits, now)
+                engine.end_complete(service, now)
+            elif node in exchange.heard:
+                self._misses[node] = 0
+            else:
+                self._misses[node] = self._misses.get(node, 0) + 1
+                if self._misses[node] >= _MOST_MISSES:
+                    self._misses[node] = 0
+                    self._reports[rank].pop(node, None)
+        self.busy_ns = max(self.busy_ns, now)
+        self._contend(self.backoffs[rank], self._failures[rank])
+        if self.locked is None:
+            self.resume()
+
+    def _contend(self, backoff: SlotBackoff, failures: int) -> None:
+        """Draw a backoff and contend, if there is something to send."""
+        backoff.draw(failures)
+        backoff.contends = backoff.wanted
+        if backoff.queue:
+            backoff.queue[0].begin(self.now)
+
+    def _on_reports(self, node: int, bits: list[int]) -> None:
+        """Take note of what waits at a station, by access function [bit]."""
+        for backoff, reports, message in zip(self.backoffs, self._reports, bits, strict=True):
+            # Those that reported first come first.
+            reports.pop(node, None)
+            if message:
+                reports[node] = message
+            if self.frame is None and backoff.wanted and not backoff.contends:
+                backoff.contends = True
+                if not backoff.slots:
+                    backoff.draw(0)
+                if self.locked is None:
+                    backoff.resume()
+
+    # Exchanges, as one of the stations.
+
+    def sense(self, frame: Frame) -> None:
+        """Handle the detection of a frame; frames of triggered stations have one preamble."""
+        group = frame.group
+        if not group:
+            super().sense(frame)
+            return
+        if self.tx_end_ns > frame.start_ns or self.locked is not None:
+            return
+        engine = self.engine
+        power_w = added(each.received_w.get(self.node, 0.0) for each in group)
+        other_w = engine.power_w(self.node, excluded=group)
+        until = engine.energy_until_ns(self.node)
+        locks = engine.radio.locks(self.node, power_w, other_w)
+        if locks:
+            self.locked = frame
+            until = frame.end_ns
+        if until > self.now:
+            self.freeze()
+            self.busy_ns = max(self.busy_ns, until)
+            if not locks:
+                self.resume()
+
+    def on_frame_end(self, frame: Frame) -> None:
+        """Handle the end of the frame to which the receiver is locked."""
+        exchange = frame.exchange
+        if exchange is None or self.node not in frame.targets:
+            super().on_frame_end(frame)
+        elif frame.group:
+            self._on_group_end(exchange)
+        elif frame is exchange.packets or frame is exchange.trigger:
+            self._on_request_end(frame, exchange)
+        else:
+            super().on_frame_end(frame)
+
+    def _on_group_end(self, exchange: Exchange) -> None:
+        """Receive the frames of triggered stations."""
+        self._end_reception()
+        engine = self.engine
+        for frame in exchange.group:
+            if self.node in frame.received_w and engine.radio.receives(
+                self.node, frame, engine.gain, engine.draw
+            ):
+                exchange.heard.add(frame.source)
+        self._free_after(bool(exchange.heard))
+        if exchange is not self._exchange and self.frame is None:
+            self.resume()
+
+    def _on_request_end(self, frame: Frame, exchange: Exchange) -> None:
+        """Receive packets, or a trigger frame, as one of several stations."""
+        self._end_reception()
+        engine, now = self.engine, self.now
+        decoded = engine.radio.receives(self.node, frame, engine.gain, engine.draw)
+        self._free_after(decoded)
+        if decoded:
+            part = frame.parts.get(self.node)
+            if part is not None and part.service is not None:
+                part.service.on_reached(part.attempts, 0)
+            self.busy_ns = max(self.busy_ns, frame.nav_ns)
+            if part is None and self.nav_ns <= now and self.frame is None:
+                self.begin_at(now + SIFS_NS, partial(self._answer_trigger, exchange))
+        if self.frame is None:
+            self.resume()
+
+    def _end_reception(self) -> None:
+        """Release the receiver."""
+        self.locked = None
+        self.busy_ns = max(self.busy_ns, self.engine.energy_until_ns(self.node))
+
+    def _free_after(self, decoded: bool) -> None:
+        """Set the extended interframe space after a frame that could not be decoded."""
+        answer_ns = self.engine.radio.phy.slowest.duration_ns(ACK_BITS)
+        self.eifs_ns = 0 if decoded else self.now + SIFS_NS + answer_ns
+
+    def _answer_trigger(self, exchange: Exchange) -> None:
+        """Send what a trigger frame requests, if there is something."""
+        if self.frame is not None or self.tx_end_ns > self.now:
+            return
+        planner, packets = self._planner, exchange.users[self.node].packets
+        if packets is not None:
+            frame = planner.triggered(exchange, self.node, self.number, None)
+            if packets.service is not None:
+                duration_ns = frame.parts[exchange.source].end_ns - self.now
+                packets.service.on_answer(packets.attempts, duration_ns)
+            self.transmit(frame)
+            return
+        rank = exchange.function % len(self.backoffs)
+        service = self._first_for(exchange.source, rank)
+        if service is None or not planner.fits(exchange, self.node, service):
+            return
+        self.freeze()
+        service.begin(self.now)
+        frame = planner.triggered(exchange, self.node, self.number, service)
+        service.on_sent(self.now, frame.end_ns - self.now)
+        self.engine.radio.record_sent(frame.parts[exchange.source], self.engine.gain)
+        self.send(frame)
+
+    def _first_for(self, target: int, rank: int) -> Service | None:
+        """Return the first message for a receiver in a queue."""
+        for service in self.backoffs[rank].queue:
+            if not service.multicast and service.attempts[0].target == target:
+                return service
+        return None
+
+    def on_ack_result(self, frame: Frame, arrived: bool) -> None:
+        """Record whether a frame was answered; report what waits to an access point."""
+        service = frame.service
+        if service is None or self.frame is not frame:
+            return
+        if frame.exchange is None:
+            super().on_ack_result(frame, arrived)
+        else:
+            self._on_triggered_result(frame, service, arrived)
+        # A clear to send carries no report.
+        if arrived and frame.announced is None:
+            self._report(frame.targets[0])
+
+    def _on_triggered_result(self, frame: Frame, service: Service, arrived: bool) -> None:
+        """Record whether a triggered frame was acknowledged."""
+        now = self.now
+        backoff = self.backoffs[service.function % len(self.backoffs)]
+        if arrived:
+            service.on_ack(frame.attempts, frame.payload_bits, now)
+            backoff.hold_ns = now + to_ns(1e-3 * self._rules.timer_ms)
+        else:
+            service.on_failure(frame.attempts, frame.payload_bits, now)
+        self.frame = None
+        self.engine.end_complete(service, now)
+        self.busy_ns = max(self.busy_ns, now)
+        if not backoff.slots:
+            backoff.draw(service.failures)
+        backoff.contends = backoff.wanted
+        if backoff.queue:
+            backoff.queue[0].begin(now)
+        if self.locked is None:
+            self.resume()
+
+    def _report(self, target: int) -> None:
+        """Report what waits for an access point."""
+        station = self.engine.stations[target]
+        if isinstance(station, MultiUserStation) and station.is_access_point:
+            waiting = [self._first_for(target, rank) for rank in range(len(self.backoffs))]
+            station._on_reports(
+                self.node,
+                [
+                    0 if each is None else max(map(each.remaining_bits, each.attempts))
+                    for each in waiting
+                ],
+            )
