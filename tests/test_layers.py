@@ -22,7 +22,7 @@ LAYERS = {
     "figures": 5, "report": 5, "selftest": 5,
 }  # fmt: skip
 # Modules of the simulator that fl may import, the last ones in its session alone.
-FOR_LEARNING = ("wnsim.core.units", "wnsim.core.streams", "wnsim.core.params")
+FOR_LEARNING = ("wnsim.core.units", "wnsim.core.streams", "wnsim.core.params", "wnsim.core.plugins")
 FOR_SESSION = ("wnsim.network", "wnsim.core.transfer", "wnsim.storage.journal")
 ONLY_IN = {
     "simpy": {

@@ -43,6 +43,8 @@ _NOT_WHOLE = (FedSaLora, FedExLora, FedSb, FlexLora, HetLora, ChocoLora, Soft, C
 """Methods whose adapters are not sent whole, as other clusters and mixtures need them."""
 _ONE_FACTOR = (RoLora, AdfLora, TadLora)
 """Methods in whose rounds all devices train the same factor."""
+_COMPRESSED = (ChocoLora, Soft, Flasc, EcoLora, Jcpba, FedLoDrop, FsLora)
+"""Methods that select what they send."""
 _AMONG_PEERS = (ChocoLora,)
 """Methods of devices without a server."""
 _MEANS = (Local, Lora, FfaLora, LoriD, LoriS, FullFt, SoLora, FedSaLora, FedSb)
@@ -129,6 +131,21 @@ def check_method(
         raise ValueError(f"robust norm-clip is for methods that send B, got method {name}")
 
 
+def check_compressor(method: Any, compressor: Any) -> None:
+    """Check that a method leaves its updates to a compressor.
+
+    Raises
+    ------
+    ValueError
+        if it selects what it sends itself
+    """
+    if isinstance(method, _COMPRESSED) or getattr(method, "adaptive", False):
+        raise ValueError(
+            f"compressor is for methods that send all that they train, and method {method.model} "
+            f"selects what it sends, got compressor {compressor.model}"
+        )
+
+
 def check_sent_whole(method: Any) -> None:
     """Check that a method sends whole adapters.
 
@@ -186,6 +203,10 @@ def check_added(learning: Any) -> None:
         raise ValueError(
             f"{prefix} sends values and no bits, got fl.bits_per_parameter "
             f"{learning.bits_per_parameter}"
+        )
+    if learning.compressor is not None:
+        raise ValueError(
+            f"{prefix} sends values and no bits, got fl.compressor {learning.compressor.model}"
         )
     if learning.robust is not None:
         raise ValueError(

@@ -25,6 +25,10 @@ class MultipleScenarioError(ScenarioError):
         self.errors = tuple(errors)
 
 
+class UserCodeError(ScenarioError):
+    """Error in a user-defined part, which is the cause."""
+
+
 class DivergedError(ScenarioError):
     """Training of a run whose numbers are no longer finite."""
 

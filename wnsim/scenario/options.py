@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("scenario", nargs="?", help="YAML file, or name of a bundled scenario")
     add_overrides(made)
+    add_traceback(made)
     add_results(made, "results/<name>", "store in the results folder")
     add_where(made)
     _add_questions(made)
@@ -71,6 +72,15 @@ def add_overrides(made: argparse.ArgumentParser) -> None:
         metavar="MODULE",
         help="import a trusted module, whose models the scenario may use as model: MODULE:Name "
         "(repeatable)",
+    )
+
+
+def add_traceback(made: argparse.ArgumentParser) -> None:
+    """Add the option to see where an error in a user-defined part comes from."""
+    made.add_argument(
+        "--traceback",
+        action="store_true",
+        help="print the traceback of an error in a user-defined part, too",
     )
 
 
