@@ -82,7 +82,10 @@ def test_readme_links_to_what_is_there() -> None:
     ("module", "names"),
     [
         ("mine.py", "path loss, mobility, medium access, method, topology, client selection, task"),
-        ("parts.py", "protocol, partition, optimizer, robust rule, compressor, allocation"),
+        (
+            "parts.py",
+            "protocol, partition, optimizer, robust rule, compressor, allocation, metric, figure",
+        ),
     ],
 )
 def test_each_example_model_is_short(module: str, names: str) -> None:

@@ -208,7 +208,11 @@ def test_third_party_packages_stay_in_their_modules() -> None:
 
 @pytest.mark.parametrize("module", ["figures", "scenario.summary.latex", "report"])
 def test_figures_tables_and_report_know_a_results_folder_only(module: str) -> None:
-    ours = (f"wnsim.{module}", "wnsim.core.statistics", "wnsim.metrics", "wnsim.storage.records")
+    ours = (
+        f"wnsim.{module}", "wnsim.core.statistics", "wnsim.metrics", "wnsim.storage.records",
+        # Options of figures, and user-defined ones.
+        "wnsim.core.figure_options", "wnsim.core.plugins",
+    )  # fmt: skip
     if module == "report":
         ours = (*ours, "wnsim.figures")
     for path in [path for path in FILES if f"{module_of(path)}.".startswith(f"wnsim.{module}.")]:

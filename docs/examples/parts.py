@@ -4,11 +4,13 @@
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 import torch
 
 from fl.session import Session
 from wnsim.core import streams
 from wnsim.core.params import parameters
+from wnsim.figures import legend_above
 
 # end: imports
 
@@ -148,3 +150,35 @@ class Backlog:
 
 
 # end: allocation
+
+
+# begin: metric
+def fairness(tables):
+    """Jain's fairness index of the updates that devices have received."""
+    received = tables["rounds"].groupby("device")["updates_received"].sum()
+    return received.sum() ** 2 / (len(received) * (received**2).sum())
+
+
+# end: metric
+
+
+# begin: figure
+def waiting(figure, lines):
+    """Distribution of the time that messages wait in queues."""
+    axes = figure.add_subplot()
+    handles, numbers = [], []
+    for line in lines:
+        tables = line.transfers(["queue_s"])
+        if tables:
+            waited_s = np.sort(pd.concat(tables)["queue_s"].dropna())
+            share = np.arange(1, waited_s.size + 1) / waited_s.size
+            handles += axes.plot(waited_s, share, label=line.name, **line.style | {"marker": ""})
+            numbers.append(pd.DataFrame({"line": line.name, "queue_s": waited_s, "share": share}))
+    if not numbers:
+        return None
+    axes.set(xlabel="Time in queues [s]", ylabel="Share of messages")
+    legend_above(figure, handles)
+    return pd.concat(numbers)
+
+
+# end: figure

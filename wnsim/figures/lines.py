@@ -10,8 +10,8 @@ from typing import Any
 
 import pandas as pd
 
+from wnsim.core.figure_options import USUAL, FigureOptions
 from wnsim.core.statistics import mean
-from wnsim.figures.options import USUAL, Options
 from wnsim.figures.style import line_style
 from wnsim.metrics import columns_of, read_table, read_transfers
 
@@ -65,7 +65,7 @@ class Line:
         return rows.fillna(dict.fromkeys(optional, 0.0)).dropna()
 
 
-def read_lines(results: Path, runs: Sequence[str], options: Options = USUAL) -> list[Line]:
+def read_lines(results: Path, runs: Sequence[str], options: FigureOptions = USUAL) -> list[Line]:
     """Return the lines of a scenario in the order of their first runs.
 
     Parameters

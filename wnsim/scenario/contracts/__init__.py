@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from fl.training.contracts import compressor, optimizer, robust_rule
 from wnsim.channel import Antenna, Fading, PathLoss
 from wnsim.core.plugins import Family, resolve, source_file
 from wnsim.mac import Scheduled
@@ -28,7 +29,6 @@ from wnsim.scenario.contracts.learning import (
     task,
     topology,
 )
-from wnsim.scenario.contracts.training import compressor, optimizer, robust_rule
 from wnsim.scenario.contracts.uplink import allocation
 from wnsim.scenario.contracts.wireless import (
     antenna,

@@ -1,4 +1,7 @@
-"""Contract checks of rules of training: optimizer, robust rule and compressor."""
+"""Contract checks of rules of training: optimizer, robust rule and compressor.
+
+A check imports torch when it is called, as the program does.
+"""
 
 from __future__ import annotations
 
@@ -81,7 +84,7 @@ def compressor(config: Any) -> Iterator[str]:
     """Yield the violations of the contract of compressors."""
     import torch
 
-    from fl.updates.compression import rule_of
+    from ..updates.compression import rule_of
 
     compress = rule_of(config)
     generator = torch.Generator().manual_seed(_SEED)
