@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from wnsim.core.figure_options import FIGURE_NAMES, FORMATS, FigureOptions
-from wnsim.figures import FIGURES
+from wnsim.core.figure_options import FIGURE_NAMES, FORMATS, MORE_NAMES, FigureOptions
+from wnsim.figures import FIGURES, MORE
 from wnsim.figures.style import PICTURES
 from wnsim.scenario.__main__ import main
 from wnsim.scenario.errors import ScenarioError
@@ -74,6 +74,7 @@ def run(*words: str) -> int:
 
 def test_names_and_formats_are_those_of_the_figures() -> None:
     assert list(FIGURES) == list(FIGURE_NAMES)
+    assert list(MORE) == list(MORE_NAMES)
     assert [f".{name}" for name in FORMATS] == list(PICTURES)
 
 
@@ -141,11 +142,11 @@ def test_words_and_section_have_the_same_options() -> None:
     """Each key has a word, and both give the same options."""
     assert set(verb._WORDS) == set(FigureOptions.__dataclass_fields__)
     section = {
-        "only": ["latency"], "more": ["map"], "width_in": 5.0, "bands": False, "notes": False,
-        "formats": ["png"], "names": {"a=1": "one"},
+        "only": ["latency"], "more": ["map"], "device": "3", "width_in": 5.0, "bands": False,
+        "notes": False, "formats": ["png"], "names": {"a=1": "one"},
     }  # fmt: skip
-    words = "--only latency --more map --width 5 --no-band --no-note --format png --name a=1=one"
-    given = vars(verb.parser().parse_args(["results", *words.split()]))
+    words = "--only latency --more map --device 3 --width 5 --no-band --no-note --format png"
+    given = vars(verb.parser().parse_args(["results", *words.split(), "--name", "a=1=one"]))
     del given["results"], given["plugin"]
     keys: dict[str, Any] = {"name": "x", "traffic": {"size_bytes": 9}, "figures": section}
     (one,) = plan(keys)

@@ -30,14 +30,24 @@ FIGURE_NAMES = (
     "map",
 )
 """Names of the standard figures, in the order of the report."""
+MORE_NAMES = (
+    "failures",
+    "latency-directions",
+    "bytes-directions",
+    "energy-devices",
+    "energy-time",
+    "timeline",
+)
+"""Names of the figures that are drawn if they are asked for."""
 
 
 def _known(name: str, info: ValidationInfo) -> str:
     """Return the name of a figure, a standard one or of an allowed plug-in."""
     if ":" in name:
         allowed_plugin(name, "figure", info)
-    elif name not in FIGURE_NAMES:
-        raise ValueError(f"no figure of this name; known: {', '.join(FIGURE_NAMES)}")
+    elif name not in (*FIGURE_NAMES, *MORE_NAMES):
+        known = ", ".join((*FIGURE_NAMES, *MORE_NAMES))
+        raise ValueError(f"no figure of this name; known: {known}")
     return name
 
 
@@ -52,7 +62,10 @@ class FigureOptions:
     ----------
     only : figures to draw, by name, such as latency, or your own as module:name; all standard ones
         by default
-    more : figures to draw besides
+    more : figures to draw besides: failures, latency-directions, bytes-directions (uplink and
+        downlink apart), energy-devices, energy-time, timeline (Gantt chart of the rounds of one
+        device), or your own as module:name
+    device : name of the device of the timeline; the first one by default
     width_in : width of figures that are one column of 3.5 in wide otherwise; a page of two columns
         has 7.16 [in]
     bands : whether confidence intervals are drawn as areas behind lines
@@ -63,6 +76,7 @@ class FigureOptions:
 
     only: tuple[FigureName, ...] = ()
     more: tuple[FigureName, ...] = ()
+    device: str = ""
     width_in: Annotated[float, Field(ge=1, le=20)] | None = None
     bands: bool = True
     notes: bool = True
@@ -74,18 +88,23 @@ class FigureOptions:
         """Names of the figures to draw, each once."""
         return tuple(dict.fromkeys([*(self.only or FIGURE_NAMES), *self.more]))
 
-    def named(self, variant: str, swept: Mapping[str, str]) -> str:
+    def named(
+        self, variant: str, swept: Mapping[str, str], shown: Mapping[str, str] | None = None
+    ) -> str:
         """Return the name of a line.
 
         Parameters
         ----------
         variant : its variant
-        swept : its swept values by key, as text
+        swept : its swept values by key, as `names` may give them
+        shown : the same as they are shown; as they are if not given
         """
         parts = [self.names.get(variant, variant)]
         for key, value in swept.items():
-            both = f"{key}={value}"
-            parts.append(self.names.get(both, f"{self.names.get(key, key)}={value}"))
+            text = value if shown is None else shown[key]
+            usual = f"{self.names.get(key, key)}={text}"
+            own = [f"{key}={value}", f"{key}={text}"]
+            parts.append(next((self.names[each] for each in own if each in self.names), usual))
         return ", ".join(part for part in parts if part)
 
 

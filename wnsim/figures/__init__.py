@@ -6,9 +6,10 @@ CSV file beside each figure holds the plotted numbers.
 
 from __future__ import annotations
 
+import functools
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -17,7 +18,19 @@ from matplotlib.figure import Figure
 
 from wnsim.core.figure_options import USUAL, FigureOptions
 from wnsim.core.plugins import resolve
-from wnsim.figures import clusters, delivery, learning, maps, outcomes, stacks, swept, targets
+from wnsim.figures import (
+    clusters,
+    delivery,
+    directions,
+    energy_use,
+    learning,
+    maps,
+    outcomes,
+    stacks,
+    swept,
+    targets,
+    timeline,
+)
 from wnsim.figures.contact_times import draw_contacts
 from wnsim.figures.lines import Line, read_lines
 from wnsim.figures.options import apply
@@ -34,6 +47,7 @@ from wnsim.figures.style import (
 __all__ = [
     "COLUMN_IN",
     "FIGURES",
+    "MORE",
     "PAGE_WIDTH_IN",
     "STYLE",
     "FigureOptions",
@@ -66,6 +80,15 @@ FIGURES: dict[str, Plot] = {
     "map": maps.network_map,
 }
 """Figures by name: each draws lines and returns the numbers plotted, None if there are none."""
+MORE: dict[str, Plot] = {
+    "failures": outcomes.failures,
+    "latency-directions": directions.latency_directions,
+    "bytes-directions": directions.bytes_directions,
+    "energy-devices": energy_use.energy_devices,
+    "energy-time": energy_use.energy_time,
+    "timeline": timeline.timeline,
+}
+"""Figures that are drawn if they are asked for."""
 
 
 def draw(results: Path, runs: Sequence[str], options: FigureOptions = USUAL) -> list[Path]:
@@ -91,7 +114,9 @@ def draw(results: Path, runs: Sequence[str], options: FigureOptions = USUAL) -> 
     with mpl.rc_context({**mpl.rcParamsDefault, **STYLE}):
         for name in options.wanted:
             # User-defined figures are module:name, and a file name has no colon.
-            plot = resolve(name) if ":" in name else FIGURES[name]
+            plot = resolve(name) if ":" in name else (FIGURES | MORE)[name]
+            if name == "timeline":
+                plot = functools.partial(timeline.timeline, device=options.device)
             stem = results / "figures" / name.replace(":", "-")
             path = _drawn(plot, lines, stem, options)
             if path is not None:
@@ -130,9 +155,15 @@ def _place(error: Exception) -> str:
     return f" ({Path(own[-1].filename).name}:{own[-1].lineno})"
 
 
-def remove(results: Path) -> None:
-    """Remove the standard figures of a results folder, which show an earlier state of it."""
-    for name in FIGURES:
+def remove(results: Path, keep: Collection[str] = ()) -> None:
+    """Remove the built-in figures of a results folder, which show an earlier state of it.
+
+    Parameters
+    ----------
+    results : results folder of a scenario
+    keep : names of those that do not
+    """
+    for name in {*FIGURES, *MORE}.difference(keep):
         _remove(results / "figures" / name)
 
 

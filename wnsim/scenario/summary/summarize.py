@@ -58,8 +58,7 @@ def summarize(
     records.write(out / "summary.tex", text.encode())
     if draws:
         figures.draw(out, list(complete), runs[0].figures)
-    else:
-        figures.remove(out)
+    figures.remove(out, runs[0].figures.wanted if draws else ())
     report.write(out, list(complete))
 
 

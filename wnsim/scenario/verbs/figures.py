@@ -22,6 +22,7 @@ from wnsim.scenario.spec.validation import allow
 _WORDS: dict[str, tuple[str, dict[str, Any]]] = {
     "only": ("--only", {"action": "append", "metavar": "FIGURE"}),
     "more": ("--more", {"action": "append", "metavar": "FIGURE"}),
+    "device": ("--device", {"metavar": "NAME"}),
     "width_in": ("--width", {"type": float, "metavar": "INCHES"}),
     "bands": ("--no-band", {"action": "store_false"}),
     "notes": ("--no-note", {"action": "store_false"}),
