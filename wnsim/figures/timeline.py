@@ -23,6 +23,8 @@ _STYLES = {
     WAITING: area_style(0),
 }
 _MOST_ROUNDS, _MOST_LINES = 12, 4
+# Share of the axis below which a part cannot be seen.
+_LEAST_SHOWN = 0.002
 # Records are rounded to a nanosecond.
 _SAME_S = 2e-9
 _ROW_IN, _FRAME_IN, _GAP_IN = 0.16, 0.55, 0.32
@@ -74,7 +76,9 @@ def timeline(figure: Figure, lines: Sequence[Line], device: str = "") -> pd.Data
     name = str(shown[0][1]["device"].iloc[0])
     panels[-1].set_xlabel(f"Time since the start of the round [s], device {in_rows(name)}")
     panels[-1].set_xlim(left=0)
-    used = {part for _, rounds in shown for part in rounds["part"]}
+    every = pd.concat([rounds for _, rounds in shown])
+    wide = every["end_s"] - every["begin_s"] > _LEAST_SHOWN * every["end_s"].max()
+    used = set(every.loc[wide, "part"])
     legend_above(
         figure, [Patch(label=part, **style) for part, style in _STYLES.items() if part in used]
     )
