@@ -38,6 +38,7 @@ ONLY_IN = {
     "submitit": {"wnsim.scenario.execution.cluster_jobs"},
     "dask": {"wnsim.scenario.execution.dask_jobs"},
     "distributed": {"wnsim.scenario.execution.dask_jobs"},
+    "shtab": {"wnsim.scenario.completion"},
     "pyarrow": {"wnsim.storage.parquet", "wnsim.mobility"},
     "ruamel": {"wnsim.scenario"},
     "torch": {"fl"},

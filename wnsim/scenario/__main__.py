@@ -94,6 +94,11 @@ def _run(options: argparse.Namespace) -> int:
 
         print(json.dumps(json_schema(), indent=2))
         return 0
+    if options.completion is not None:
+        from wnsim.scenario.completion import script
+
+        print(script(options.completion))
+        return 0
     if options.scenario is None:
         parser().print_usage(sys.stderr)
         print("a scenario is needed; --list shows the bundled ones", file=sys.stderr)

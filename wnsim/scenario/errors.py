@@ -33,6 +33,10 @@ class DivergedError(ScenarioError):
     """Training of a run whose numbers are no longer finite."""
 
 
+class DataWarning(UserWarning):
+    """Data that are fewer than a scenario asks for."""
+
+
 class Terminated(SystemExit):
     """Termination by a signal; the exit code is 128 plus its number."""
 

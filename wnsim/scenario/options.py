@@ -186,6 +186,12 @@ def _add_questions(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--schema", action="store_true", help="print the JSON schema of scenario files"
     )
+    made.add_argument(
+        "--completion",
+        choices=("bash", "zsh"),
+        help="print a script with which a shell completes verbs, options and files (needs the "
+        "package shtab)",
+    )
     made.add_argument("--version", action="version", version=f"wnsim {__version__}")
 
 
