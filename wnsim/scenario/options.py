@@ -152,6 +152,19 @@ def add_where(made: argparse.ArgumentParser) -> None:
         "slurm_partition=gpu; or of Dask: address=tcp://host:8786 (repeatable)",
     )
     made.add_argument(
+        "--watch",
+        action="store_true",
+        help="show progress and the report so far on a page for this machine alone, until the "
+        "command ends",
+    )
+    made.add_argument(
+        "--watch-port",
+        metavar="PORT",
+        type=_port,
+        default=0,
+        help="port of the page of --watch (default: one that is free)",
+    )
+    made.add_argument(
         "--progress",
         choices=("shown", "json"),
         default="shown",
@@ -204,6 +217,13 @@ def _size_gib(text: str) -> float:
     if not 0 < size < 1e9:
         raise argparse.ArgumentTypeError(f"must be above 0 and below 1e9, got {text}")
     return size
+
+
+def _port(text: str) -> int:
+    """Parse a port."""
+    if not (text.isdecimal() and int(text) < 1 << 16):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 65535, got {text!r}")
+    return int(text)
 
 
 def _count(text: str) -> int:
