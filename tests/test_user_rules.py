@@ -553,3 +553,10 @@ def test_compressors_are_refused_where_they_cannot_apply(
     words = ["own.yaml", "--check", "--set=fl.compressor={model: nearest}"]
     assert main([*words, "--set=fl.method={model: soft}"]) == 2
     assert "method soft selects what it sends" in capsys.readouterr().err
+    split = [
+        "--set=fl.protocol={model: split}",
+        "--set=mac={model: cell}",
+        "--set=base_stations={}",
+    ]
+    assert main([*words, *split]) == 2
+    assert "compressor is for updates of devices, and protocol split" in capsys.readouterr().err

@@ -261,6 +261,11 @@ def check_split(learning: Any) -> None:
             "protocol split rounds the part of the server as those of the clients, to half "
             f"precision, got bits_per_parameter {learning.bits_per_parameter}"
         )
+    if learning.compressor is not None:
+        raise ValueError(
+            "compressor is for updates of devices, and protocol split averages the part of the "
+            f"server too, got compressor {learning.compressor.model}"
+        )
     if learning.privacy is not None:
         raise ValueError(
             "privacy is for updates, and protocol split releases activations and labels too"
