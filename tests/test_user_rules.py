@@ -41,7 +41,7 @@ def splitting(result: Any) -> Any:
     """Return a partition that returns the same for all arguments."""
 
     class Fixed:
-        model = "theirs:Fixed"
+        model = "ownrules:Fixed"
 
         def split(self, groups: Any, devices: int, seed: int) -> Any:
             return result
@@ -60,7 +60,7 @@ def test_a_partition_gives_devices_the_examples_it_names() -> None:
 @pytest.mark.parametrize(
     ("result", "complaint"),
     [
-        ([[(0, 0)]], "theirs:Fixed: split must return 2 devices' examples, got 1"),
+        ([[(0, 0)]], "ownrules:Fixed: split must return 2 devices' examples, got 1"),
         ([[(0, 0)], []], "split must give an example to device 1, got none"),
         ([[(0, 0)], [(1, 2)]], r"a group and an example of it, got \(1, 2\) for device 1"),
         ([[(0, 0)], [(0, -1)]], r"got \(0, -1\) for device 1"),
@@ -76,7 +76,7 @@ def test_a_partition_that_breaks_its_contract_is_refused(result: Any, complaint:
 class Momentum:
     """Gradient descent with momentum, as `Sgd`."""
 
-    model = "theirs:Momentum"
+    model = "ownrules:Momentum"
 
     def step(self, values: Any, gradient: Any, state: Any, number: int, rate: float) -> Any:
         velocity = gradient if not state else 0.9 * state[0] + gradient
@@ -135,7 +135,7 @@ def test_an_optimizer_steps_as_the_built_in_one_of_the_same_rule(masked: bool) -
 )
 def test_an_optimizer_that_breaks_its_contract_is_refused(step: Any, complaint: str) -> None:
     class Bad:
-        model = "theirs:Bad"
+        model = "ownrules:Bad"
 
     Bad.step = staticmethod(step)  # type: ignore[attr-defined]
     rows = FlatParameters(adapters([3], masked=False), torch.device("cpu"))
@@ -145,7 +145,7 @@ def test_an_optimizer_that_breaks_its_contract_is_refused(step: Any, complaint: 
 
 
 class Middle:
-    model = "theirs:Middle"
+    model = "ownrules:Middle"
 
     def aggregate(self, updates: Any, weights: Any, reference: Any) -> Any:
         return torch.from_numpy(np.nanmedian(updates.numpy(), axis=0))
@@ -154,7 +154,7 @@ class Middle:
 class Krum:
     """The update with the least sum of distances to the others, whole."""
 
-    model = "theirs:Krum"
+    model = "ownrules:Krum"
 
     def aggregate(self, updates: Any, weights: Any, reference: Any) -> Any:
         return updates[torch.cdist(updates, updates).sum(1).argmin()]
@@ -183,10 +183,10 @@ def test_a_robust_rule_sees_and_replaces_what_a_method_averages(masked: bool) ->
     given = updates(5, masked=masked)
     own = OwnRule(Middle(), method.average)(given, [1.0] * 5, given[0])
     built_in = method.average(given, [1.0] * 5, median)
-    for mine, theirs in zip(
+    for mine, expected in zip(
         (*own.b, *(own.a or ())), (*built_in.b, *(built_in.a or ())), strict=True
     ):
-        torch.testing.assert_close(mine, theirs)
+        torch.testing.assert_close(mine, expected)
 
 
 def test_a_robust_rule_may_compare_whole_updates() -> None:
@@ -209,7 +209,7 @@ def test_a_robust_rule_may_compare_whole_updates() -> None:
 )
 def test_a_robust_rule_that_breaks_its_contract_is_refused(aggregate: Any, complaint: str) -> None:
     class Bad:
-        model = "theirs:Bad"
+        model = "ownrules:Bad"
 
     Bad.aggregate = staticmethod(aggregate)  # type: ignore[attr-defined]
     given = updates(2, masked=False)
@@ -232,7 +232,7 @@ def test_rounding_to_the_nearest_is_off_by_half_a_level(bits: int) -> None:
 
 
 class Signs:
-    model = "theirs:Signs"
+    model = "ownrules:Signs"
     feedback = True
 
     def compress(self, values: Any, bits: int, seed: int) -> Any:
@@ -281,7 +281,7 @@ def test_a_compressor_leaves_masks_seeds_and_frozen_factors() -> None:
 )
 def test_a_compressor_that_breaks_its_contract_is_refused(compress: Any, complaint: str) -> None:
     class Bad:
-        model = "theirs:Bad"
+        model = "ownrules:Bad"
 
     Bad.compress = staticmethod(compress)  # type: ignore[attr-defined]
     with pytest.raises(ValueError, match=complaint):
@@ -301,11 +301,11 @@ def test_shares_of_an_allocation_are_checked(band: Any, power: Any, complaint: s
     ones = np.ones(2)
     demand = Demand(ones, ones, ones, np.array([1.0, 0.5]), ones)
     with pytest.raises(ValueError, match=complaint):
-        check_shares("theirs:Bad", demand, np.array(band), np.array(power))
-    check_shares("theirs:Good", demand, np.array([0.25, 0.75]), np.array([1.0, 0.5]))
+        check_shares("ownrules:Bad", demand, np.array(band), np.array(power))
+    check_shares("ownrules:Good", demand, np.array([0.25, 0.75]), np.array([1.0, 0.5]))
 
 
-THEIRS = '''
+OWN_RULES = '''
 from typing import Literal
 
 import numpy as np
@@ -316,55 +316,55 @@ from wnsim.core.params import parameters
 
 @parameters
 class Equal:
-    model: Literal["theirs:Equal"] = "theirs:Equal"
+    model: Literal["ownrules:Equal"] = "ownrules:Equal"
     def valid_s(self, demand): return float("inf")
     def shares(self, modem, demand):
         return np.full(demand.bits.size, 1.0 / demand.bits.size), demand.limit
 
 @parameters
 class Greedy(Equal):
-    model: Literal["theirs:Greedy"] = "theirs:Greedy"
+    model: Literal["ownrules:Greedy"] = "ownrules:Greedy"
     def shares(self, modem, demand): return np.ones(demand.bits.size), demand.limit
 
 @parameters
 class Rounds:
-    model: Literal["theirs:Rounds"] = "theirs:Rounds"
+    model: Literal["ownrules:Rounds"] = "ownrules:Rounds"
     def session(self, *arguments): return SynchronousSession(*arguments)
 
 @parameters
 class Odd:
     """Rules that break a contract."""
-    model: Literal["theirs:Odd"] = "theirs:Odd"
+    model: Literal["ownrules:Odd"] = "ownrules:Odd"
 
 @parameters
 class Still:
-    model: Literal["theirs:Still"] = "theirs:Still"
+    model: Literal["ownrules:Still"] = "ownrules:Still"
     def step(self, values, gradient, state, number, learning_rate):
         return values + learning_rate * gradient, state
 
 @parameters
 class Sum:
-    model: Literal["theirs:Sum"] = "theirs:Sum"
+    model: Literal["ownrules:Sum"] = "ownrules:Sum"
     def aggregate(self, updates, weights, reference): return updates.sum(0)
 
 @parameters
 class One:
-    model: Literal["theirs:One"] = "theirs:One"
+    model: Literal["ownrules:One"] = "ownrules:One"
     def compress(self, values, bits, seed): return values * 0 + 1
 
 @parameters
 class Same:
-    model: Literal["theirs:Same"] = "theirs:Same"
+    model: Literal["ownrules:Same"] = "ownrules:Same"
     def split(self, groups, devices, seed): return [[(0, 0)]] * devices
 
 @parameters
 class Wrong:
-    model: Literal["theirs:Wrong"] = "theirs:Wrong"
+    model: Literal["ownrules:Wrong"] = "ownrules:Wrong"
     def split(self, groups, devices, seed): return [helper(n) for n in range(devices)]
 
 @parameters
 class Late:
-    model: Literal["theirs:Late"] = "theirs:Late"
+    model: Literal["ownrules:Late"] = "ownrules:Late"
     def compress(self, values, bits, seed): raise KeyError("later")
 
 def helper(number):
@@ -389,11 +389,11 @@ fl:
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    (tmp_path / "theirs.py").write_text(THEIRS)
+    (tmp_path / "ownrules.py").write_text(OWN_RULES)
     (tmp_path / "own.yaml").write_text(SCENARIO)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delitem(sys.modules, "theirs", raising=False)
+    monkeypatch.delitem(sys.modules, "ownrules", raising=False)
     return tmp_path
 
 
@@ -410,8 +410,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_contracts_find_violations(folder: Path, name: str, complaint: str) -> None:
     from wnsim.scenario.spec.validation import allow
 
-    allow(["theirs"])
-    _, found = contracts.violations(f"theirs:{name}")
+    allow(["ownrules"])
+    _, found = contracts.violations(f"ownrules:{name}")
     assert any(complaint in text for text in found), found
 
 
@@ -424,7 +424,7 @@ def test_contracts_find_nothing_in_the_examples(monkeypatch: pytest.MonkeyPatch)
 
 def run(folder: Path, out: str, *settings: str) -> Path:
     """Run the scenario in this process; return the folder of its run."""
-    words = ["own.yaml", "--plugin", "theirs", "--no-figures", "--out", out]
+    words = ["own.yaml", "--plugin", "ownrules", "--no-figures", "--out", out]
     assert main([*words, *(f"--set={each}" for each in settings)]) == 0
     return folder / out / "seed=1"
 
@@ -433,7 +433,7 @@ TABLES = ("transfers.csv", "rounds.csv", "evaluations.csv")
 
 
 def test_a_protocol_of_built_in_rounds_gives_the_same_tables(folder: Path) -> None:
-    own = run(folder, "one", "fl.protocol={model: 'theirs:Rounds'}")
+    own = run(folder, "one", "fl.protocol={model: 'ownrules:Rounds'}")
     built_in = run(folder, "two")
     for name in TABLES:
         assert (own / name).read_bytes() == (built_in / name).read_bytes()
@@ -443,7 +443,7 @@ def test_an_allocation_of_equal_shares_gives_the_same_tables(folder: Path) -> No
     cell = ("base_stations={}", "fl.protocol={model: server}")
     own, built_in = (
         run(folder, out, *cell, f"mac={{model: cell, allocation: {{model: '{model}'}}}}")
-        for out, model in (("one", "theirs:Equal"), ("two", "equal"))
+        for out, model in (("one", "ownrules:Equal"), ("two", "equal"))
     )
     for name in TABLES:
         assert (own / name).read_bytes() == (built_in / name).read_bytes()
@@ -477,24 +477,25 @@ def test_the_rules_of_the_example_run_together(tmp_path: Path) -> None:
 
 
 def test_an_error_in_a_rule_is_one_sentence_with_the_place_of_its_traceback(folder: Path) -> None:
-    words = ["own.yaml", "--plugin=theirs", "--no-figures"]
-    words.append("--set=fl.compressor={model: 'theirs:Late'}")
+    words = ["own.yaml", "--plugin=ownrules", "--no-figures"]
+    words.append("--set=fl.compressor={model: 'ownrules:Late'}")
     done = commands.wnsim(*words, cwd=folder)
     assert done.returncode == 2
-    (said,) = [line for line in done.stderr.splitlines() if "theirs" in line]
-    line = THEIRS.splitlines().index(
+    (said,) = [line for line in done.stderr.splitlines() if "ownrules" in line]
+    line = OWN_RULES.splitlines().index(
         '    def compress(self, values, bits, seed): raise KeyError("later")'
     )
     traceback = Path("results/own/seed=1/traceback.txt")
     assert said == (
-        f"theirs:Late.compress: KeyError: 'later' (theirs.py:{line + 1}); traceback: {traceback}"
+        f"ownrules:Late.compress: KeyError: 'later' (ownrules.py:{line + 1}); "
+        f"traceback: {traceback}"
     )
     assert "Traceback" not in done.stderr
     assert (folder / traceback).read_text("utf-8").startswith("Traceback")
     # What was trained is kept, and the run ends when the part is mended.
     assert list((folder / "results" / "own" / "store").rglob("*"))
-    fixed = THEIRS.replace('raise KeyError("later")', "return values")
-    (folder / "theirs.py").write_text(fixed)
+    fixed = OWN_RULES.replace('raise KeyError("later")', "return values")
+    (folder / "ownrules.py").write_text(fixed)
     again = commands.wnsim(*words, cwd=folder)
     assert again.returncode == 0, again.stderr
     assert not (folder / traceback).exists()
@@ -502,13 +503,14 @@ def test_an_error_in_a_rule_is_one_sentence_with_the_place_of_its_traceback(fold
 
 @pytest.mark.parametrize("word", ["--check", "--dry-run"])
 def test_an_error_before_a_run_names_the_part(folder: Path, word: str) -> None:
-    words = ["own.yaml", "--plugin=theirs", "--set=fl.partition={model: 'theirs:Wrong'}", word]
+    words = ["own.yaml", "--plugin=ownrules", word]
+    words.append("--set=fl.partition={model: 'ownrules:Wrong'}")
     done = commands.wnsim(*words, cwd=folder)
     assert done.returncode == 2
-    line = THEIRS.splitlines().index("    return number.nothing") + 1
+    line = OWN_RULES.splitlines().index("    return number.nothing") + 1
     assert done.stderr.strip() == (
-        "theirs:Wrong.split: AttributeError: 'int' object has no attribute 'nothing' "
-        f"(theirs.py:{line}); --traceback shows its traceback"
+        "ownrules:Wrong.split: AttributeError: 'int' object has no attribute 'nothing' "
+        f"(ownrules.py:{line}); --traceback shows its traceback"
     )
     shown = commands.wnsim(*words, "--traceback", cwd=folder)
     assert "Traceback" in shown.stderr
@@ -517,15 +519,15 @@ def test_an_error_before_a_run_names_the_part(folder: Path, word: str) -> None:
 
 def test_other_variants_are_computed_despite_an_error_in_one(folder: Path) -> None:
     text = SCENARIO + (
-        "variants:\n  - {label: good}\n  - {label: bad, fl: {compressor: {model: 'theirs:Late'}}}\n"
+        "variants:\n  - {label: good}\n  - {label: bad, fl: {compressor: {model: 'ownrules:Late'}}}\n"
     )
     (folder / "own.yaml").write_text(text)
-    done = commands.wnsim("own.yaml", "--plugin=theirs", "--no-figures", cwd=folder)
+    done = commands.wnsim("own.yaml", "--plugin=ownrules", "--no-figures", cwd=folder)
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
     runs = pd.read_csv(folder / "results" / "own" / "runs.csv")
     assert runs["state"].tolist() == ["finished", "failed"]
-    assert runs["error"][1].startswith("theirs:Late.compress: KeyError: 'later'")
+    assert runs["error"][1].startswith("ownrules:Late.compress: KeyError: 'later'")
     assert (folder / "results" / "own" / "summary.csv").is_file()
 
 
