@@ -519,7 +519,8 @@ def test_an_error_before_a_run_names_the_part(folder: Path, word: str) -> None:
 
 def test_other_variants_are_computed_despite_an_error_in_one(folder: Path) -> None:
     text = SCENARIO + (
-        "variants:\n  - {label: good}\n  - {label: bad, fl: {compressor: {model: 'ownrules:Late'}}}\n"
+        "variants:\n  - {label: good}\n"
+        "  - {label: bad, fl: {compressor: {model: 'ownrules:Late'}}}\n"
     )
     (folder / "own.yaml").write_text(text)
     done = commands.wnsim("own.yaml", "--plugin=ownrules", "--no-figures", cwd=folder)
