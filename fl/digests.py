@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from wnsim.core import streams
-
-from .plugins import source_file
+from wnsim.core.plugins import source_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -59,7 +59,7 @@ QUICK = frozenset(
 """Test modules of the marker `quick`: less than a minute in total."""
 LONG = (
     "jobs", "whole", "pages", "figures", "hostile", "degenerate_results", "engines", "ranks",
-    "report", "docs", "api", "launch", "dask", "golden", "user_methods", "plugins",
+    "report", "docs", "api", "launch", "dask", "golden", "user_methods", "plugins", "user_rules",
 )  # fmt: skip
 """Longest test modules, which parallel workers take first, so that they end together."""
 SMALL = {"local_steps": 3, "batch_size": 4, "train_examples": 24, "test_examples": 4}

@@ -55,6 +55,12 @@ def test_every_model_of_the_schema_has_its_sources() -> None:
         assert set(MODELS[family]) == known[family]
 
 
+def test_each_entry_has_a_year() -> None:
+    """BibTeX warns of entries without one; documents that are revised have none."""
+    for key, entry in bibliography().items():
+        assert re.search(r"year = \{(\d{4}|n\.d\.)\}", entry), key
+
+
 def test_sources_and_bibliography_are_the_same() -> None:
     named = {key for models in MODELS.values() for keys in models.values() for key in keys}
     named |= {key for _, keys in FEATURES for key in keys}

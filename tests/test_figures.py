@@ -12,7 +12,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from wnsim.core.transfer import LOST_REASONS
-from wnsim.figures import FIGURES, PAGE_WIDTH_IN, STYLE, Options, draw, read_lines
+from wnsim.figures import FIGURES, PAGE_WIDTH_IN, STYLE, FigureOptions, draw, read_lines
 from wnsim.metrics.delivery import on_air
 
 TRANSFERS = "round,source,target,size_bytes,delivered,latency_s\n"
@@ -235,7 +235,7 @@ def test_adapters_without_masks_have_no_figure_of_collisions(tmp_path: Path) -> 
     for rate, drawn in ((1.0, False), (0.9, True)):
         columns = ["expected_collision_rate", "collision_rate"]
         pd.read_csv(path).assign(**dict.fromkeys(columns, rate)).to_csv(path, index=False)
-        draw(tmp_path, [run], Options(only=("collisions",), formats=("svg",)))
+        draw(tmp_path, [run], FigureOptions(only=("collisions",), formats=("svg",)))
         assert (tmp_path / "figures" / "collisions.svg").is_file() == drawn
 
 
@@ -438,7 +438,7 @@ def test_own_tasks_have_a_curve_where_they_are_not_all(
 def test_options_change_what_a_figure_shows(tmp_path: Path) -> None:
     """Law: numbers and lines stay as they are."""
     runs = [make_full_run(tmp_path, "a", seed, tasks=3) for seed in (1, 2)]
-    draw(tmp_path, runs, Options(only=("accuracy", "latency"), formats=("svg",)))
+    draw(tmp_path, runs, FigureOptions(only=("accuracy", "latency"), formats=("svg",)))
     folder = tmp_path / "figures"
     assert {path.name for path in folder.iterdir()} == {
         "accuracy.svg", "accuracy.csv", "latency.svg", "latency.csv"
@@ -447,7 +447,7 @@ def test_options_change_what_a_figure_shows(tmp_path: Path) -> None:
     assert 'id="band"' in usual
     assert "actual sizes" in usual
     assert 'width="252pt"' in usual
-    options = Options(
+    options = FigureOptions(
         only=("accuracy",), width_in=7.16, bands=False, notes=False, formats=("svg",),
         names={"a": "Method A"},
     )  # fmt: skip
@@ -462,7 +462,7 @@ def test_options_change_what_a_figure_shows(tmp_path: Path) -> None:
 
 def test_swept_values_have_names_of_their_own() -> None:
     names = {"fl.method.rank": "rank", "fl.topology.model=ring": "a ring"}
-    options = Options(names=names)
+    options = FigureOptions(names=names)
     assert options.named("v", {"fl.method.rank": "4", "fl.topology.model": "ring"}) == (
         "v, rank=4, a ring"
     )

@@ -22,7 +22,7 @@ LAYERS = {
     "figures": 5, "report": 5, "selftest": 5,
 }  # fmt: skip
 # Modules of the simulator that fl may import, the last ones in its session alone.
-FOR_LEARNING = ("wnsim.core.units", "wnsim.core.streams", "wnsim.core.params")
+FOR_LEARNING = ("wnsim.core.units", "wnsim.core.streams", "wnsim.core.params", "wnsim.core.plugins")
 FOR_SESSION = ("wnsim.network", "wnsim.core.transfer", "wnsim.storage.journal")
 ONLY_IN = {
     "simpy": {
@@ -38,6 +38,7 @@ ONLY_IN = {
     "submitit": {"wnsim.scenario.execution.cluster_jobs"},
     "dask": {"wnsim.scenario.execution.dask_jobs"},
     "distributed": {"wnsim.scenario.execution.dask_jobs"},
+    "shtab": {"wnsim.scenario.completion"},
     "pyarrow": {"wnsim.storage.parquet", "wnsim.mobility"},
     "ruamel": {"wnsim.scenario"},
     "torch": {"fl"},
@@ -208,7 +209,11 @@ def test_third_party_packages_stay_in_their_modules() -> None:
 
 @pytest.mark.parametrize("module", ["figures", "scenario.summary.latex", "report"])
 def test_figures_tables_and_report_know_a_results_folder_only(module: str) -> None:
-    ours = (f"wnsim.{module}", "wnsim.core.statistics", "wnsim.metrics", "wnsim.storage.records")
+    ours = (
+        f"wnsim.{module}", "wnsim.core.statistics", "wnsim.metrics", "wnsim.storage.records",
+        # Options of figures, and user-defined ones.
+        "wnsim.core.figure_options", "wnsim.core.plugins",
+    )  # fmt: skip
     if module == "report":
         ours = (*ours, "wnsim.figures")
     for path in [path for path in FILES if f"{module_of(path)}.".startswith(f"wnsim.{module}.")]:

@@ -114,7 +114,7 @@ def test_blocks_of_a_page(page: Path, tmp_path: Path, monkeypatch: pytest.Monkey
     shutil.copytree(ROOT / "docs" / "examples", tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    for name in ("mine", "compressor"):
+    for name in ("mine", "parts", "compressor"):
         monkeypatch.delitem(sys.modules, name, raising=False)
     for example in SYBIL.parse(page).examples():
         example.evaluate()

@@ -454,3 +454,15 @@ def test_an_entry_under_another_key_is_not_believed(tmp_path: Path) -> None:
         assert store.scalars("aa02") is None
     with pytest.warns(UserWarning, match=r"aa02\.json: was altered"):
         assert store.tensors("aa02") is None
+
+
+def test_all_who_wait_for_jobs_get_the_error_of_their_computation() -> None:
+    """One device's error must not become another one's message of a missing job."""
+    chain = Chain(None, rank_limit=0)
+    zero = DerivedValue(digest("zero"), (), lambda: torch.zeros(4))
+    links = [chain.link(device, 0, zero) for device in range(2)]
+    for link in links:
+        with pytest.raises(KeyboardInterrupt):
+            link.wait()
+    chain.limit = 10**9
+    assert [link.wait()["sum"] for link in links] == [4.0, 4.0]

@@ -71,7 +71,7 @@ _ROOMS = {
     ),
     "Tasks, data and sizes": (
         "fl.tasks", "fl.tasks.benchmarks", "fl.data.partition", "fl.trainer.cost_model",
-        "fl.updates.codec", "fl.updates.indices",
+        "fl.updates.codec", "fl.updates.indices", "fl.updates.compression",
     ),
 }  # fmt: skip
 

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,8 +29,13 @@ Aggregator = Callable[[Sequence[torch.Tensor], Sequence[torch.Tensor] | None], t
 """Aggregation rule: maps one matrix per device, and their masks or None, to the aggregate."""
 
 
-def aggregator_of(robust: Median | TrimmedMean | NormClip | Clair | None) -> Aggregator | None:
-    """Return the aggregation rule of a configuration; None for a weighted mean."""
+def is_own_rule(robust: Any) -> bool:
+    """Return whether a robust rule is user-defined: one that sees whole updates at once."""
+    return robust is not None and not isinstance(robust, Median | TrimmedMean | NormClip | Clair)
+
+
+def aggregator_of(robust: Any) -> Aggregator | None:
+    """Return the entry-wise rule of a configuration; None for a weighted mean, and other rules."""
     if isinstance(robust, Median):
         return median
     if isinstance(robust, TrimmedMean):
@@ -88,6 +94,82 @@ def _mean_of_middle(
     kept = (order >= drop) & (order < count - drop)
     total = torch.where(kept, ordered, 0.0).sum(0)
     return total / (count - 2 * drop).clamp(min=1)
+
+
+class OwnRule:
+    """User-defined robust rule, applied to all values that a method averages, as vectors.
+
+    A method averages matrix by matrix. A first pass through its average collects them, and a second
+    one puts the aggregate in their place.
+
+    Parameters
+    ----------
+    config : the rule
+    average : average of the method, `Method.average`
+    """
+
+    def __init__(self, config: Any, average: Callable[..., Update]) -> None:
+        self._config, self._average = config, average
+
+    def __call__(
+        self, updates: Sequence[Update], weights: Sequence[float], reference: Update
+    ) -> Update:
+        """Return the aggregate.
+
+        Parameters
+        ----------
+        updates, weights : updates of devices, and their weights
+        reference : a device's own update, or a server's average before
+
+        Raises
+        ------
+        ValueError
+            if the rule does not return one finite vector
+        """
+        shapes: list[torch.Size] = []
+        rows = self._values(updates, weights, shapes)
+        (center,) = self._values([reference], [1.0], [])
+        result = self._config.aggregate(
+            rows.clone(), torch.tensor(weights, dtype=rows.dtype), center
+        )
+        name = self._config.model
+        if not isinstance(result, torch.Tensor) or result.shape != rows.shape[1:]:
+            found = getattr(result, "shape", type(result).__name__)
+            found = tuple(found) if isinstance(found, torch.Size) else found
+            raise ValueError(
+                f"{name}: aggregate must return a vector of shape {tuple(rows.shape[1:])}, "
+                f"got {found}"
+            )
+        # An entry that no device has active is zero.
+        whole = torch.where(rows.isnan().all(0), 0.0, result.to(rows.dtype))
+        if not whole.isfinite().all():
+            raise ValueError(f"{name}: aggregate must return finite values")
+        parts = iter(whole.split([shape.numel() for shape in shapes]))
+        ordered = iter(shapes)
+        return self._average(
+            updates, weights, lambda values, masks: next(parts).reshape(next(ordered))
+        )
+
+    def _values(
+        self, updates: Sequence[Update], weights: Sequence[float], shapes: list[torch.Size]
+    ) -> torch.Tensor:
+        """Return what a method averages, (updates, entries), NaN for inactive entries."""
+        columns = []
+
+        def collect(
+            values: Sequence[torch.Tensor], masks: Sequence[torch.Tensor] | None
+        ) -> torch.Tensor:
+            stacked = torch.stack(list(values)).float()
+            if masks is not None:
+                stacked = torch.where(
+                    torch.stack([each.bool() for each in masks]), stacked, math.nan
+                )
+            columns.append(stacked.flatten(1))
+            shapes.append(values[0].shape)
+            return torch.zeros_like(values[0])
+
+        self._average(updates, weights, collect)
+        return torch.cat(columns, dim=1)
 
 
 def clipped(

@@ -7,13 +7,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo
 
 from wnsim.core.params import parameters
+from wnsim.core.plugins import Family, allowed_plugin
 
-from ..plugins import Family, allowed_plugin
 from .base import Count, Share, Text
+from .compressors import Nearest as NearestValues
 from .computing import AdamW, Computing, Sgd
 from .faults import Byzantine, Corruption, UpdateFaults
 from .inference import Mixture, Queries
-from .method_checks import check_method, check_sent_whole, check_split
+from .method_checks import check_compressor, check_method, check_sent_whole, check_split
 from .methods import (
     AdfLora,
     Centralised,
@@ -260,12 +261,13 @@ Topology = Annotated[
     Family("topology", ("policy",)),
 ]
 Protocol = Annotated[
-    Synchronous | Asynchronous | Server | Hierarchical | Split, Field(discriminator="model")
+    Synchronous | Asynchronous | Server | Hierarchical | Split, Family("protocol", ("session",))
 ]
-Partition = Annotated[OneTask | Dirichlet | Shards | Iid, Field(discriminator="model")]
-Robust = Annotated[Median | TrimmedMean | NormClip | Clair, Field(discriminator="model")]
+Partition = Annotated[OneTask | Dirichlet | Shards | Iid, Family("partition", ("split",))]
+Robust = Annotated[Median | TrimmedMean | NormClip | Clair, Family("robust rule", ("aggregate",))]
+Compressor = Annotated[NearestValues, Family("compressor", ("compress",))]
 Objective = Annotated[Prox, Family("objective", ("objective",))]
-Optimizer = Annotated[AdamW | Sgd, Field(discriminator="model")]
+Optimizer = Annotated[AdamW | Sgd, Family("optimizer", ("step",))]
 Steps = Annotated[
     Annotated[Count, Tag("number")] | Annotated[tuple[Count, Count], Tag("range")],
     Discriminator(lambda value: "number" if isinstance(value, int) else "range"),
@@ -311,6 +313,8 @@ class Learning:
     drift : change of the devices' data during the run; none by default
     bits_per_parameter : bits per transmitted trained parameter: 16, half precision; 8 or 4, a
         multiple of a scale per layer, with unbiased stochastic rounding
+    compressor : what rounds or replaces the values of an update before they are serialised; none by
+        default
     weights : aggregation weight of an update: `equal` for all, or its device's number of `examples`
     robust : robust aggregation rule in place of the method's mean
     objective : term of the local objective beside the loss; none by default
@@ -362,6 +366,7 @@ class Learning:
     partition: Partition = Field(default_factory=OneTask)
     drift: Drift | None = None
     bits_per_parameter: Literal[16, 8, 4] = 16
+    compressor: Compressor | None = None
     weights: Literal["equal", "examples"] = "examples"
     robust: Robust | None = None
     objective: Objective | None = None
@@ -410,6 +415,8 @@ class Learning:
             raise ValueError(
                 "drift moves data between devices, and method centralised trains on all of them"
             )
+        if self.compressor is not None:
+            check_compressor(self.method, self.compressor)
         if self.cluster_exchange is not None or self.inference is not None:
             check_sent_whole(self.method)
         more = self.cluster_exchange is not None or self.inference is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -43,6 +43,12 @@ class Sgd:
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     weight_decay: Annotated[float, Field(ge=0, le=1e3)] = 0.0
     schedule: Schedule = "constant"
+
+
+def schedule_of(optimizer: Any) -> Schedule:
+    """Return the schedule of an optimizer; `constant` for a user-defined one without its own."""
+    schedule: Schedule = getattr(optimizer, "schedule", "constant")
+    return schedule
 
 
 @parameters

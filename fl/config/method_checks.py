@@ -43,6 +43,8 @@ _NOT_WHOLE = (FedSaLora, FedExLora, FedSb, FlexLora, HetLora, ChocoLora, Soft, C
 """Methods whose adapters are not sent whole, as other clusters and mixtures need them."""
 _ONE_FACTOR = (RoLora, AdfLora, TadLora)
 """Methods in whose rounds all devices train the same factor."""
+_COMPRESSED = (ChocoLora, Soft, Flasc, EcoLora, Jcpba, FedLoDrop, FsLora)
+"""Methods that select what they send."""
 _AMONG_PEERS = (ChocoLora,)
 """Methods of devices without a server."""
 _MEANS = (Local, Lora, FfaLora, LoriD, LoriS, FullFt, SoLora, FedSaLora, FedSb)
@@ -129,6 +131,21 @@ def check_method(
         raise ValueError(f"robust norm-clip is for methods that send B, got method {name}")
 
 
+def check_compressor(method: Any, compressor: Any) -> None:
+    """Check that a method leaves its updates to a compressor.
+
+    Raises
+    ------
+    ValueError
+        if it selects what it sends itself
+    """
+    if isinstance(method, _COMPRESSED) or getattr(method, "adaptive", False):
+        raise ValueError(
+            f"compressor is for methods that send all that they train, and method {method.model} "
+            f"selects what it sends, got compressor {compressor.model}"
+        )
+
+
 def check_sent_whole(method: Any) -> None:
     """Check that a method sends whole adapters.
 
@@ -187,6 +204,10 @@ def check_added(learning: Any) -> None:
             f"{prefix} sends values and no bits, got fl.bits_per_parameter "
             f"{learning.bits_per_parameter}"
         )
+    if learning.compressor is not None:
+        raise ValueError(
+            f"{prefix} sends values and no bits, got fl.compressor {learning.compressor.model}"
+        )
     if learning.robust is not None:
         raise ValueError(
             f"{prefix} gives the receiver a sum, and fl.robust {learning.robust.model} compares "
@@ -239,6 +260,11 @@ def check_split(learning: Any) -> None:
         raise ValueError(
             "protocol split rounds the part of the server as those of the clients, to half "
             f"precision, got bits_per_parameter {learning.bits_per_parameter}"
+        )
+    if learning.compressor is not None:
+        raise ValueError(
+            "compressor is for updates of devices, and protocol split averages the part of the "
+            f"server too, got compressor {learning.compressor.model}"
         )
     if learning.privacy is not None:
         raise ValueError(

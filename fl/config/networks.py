@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..plugins import PLUGIN_NAME
+from wnsim.core.plugins import PLUGIN_NAME
+
 from .methods import FedSb, FullFt, LoriS, SoLora
 from .tasks import Arrays
 

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from wnsim.core.params import parameters
+from wnsim.core.plugins import Family
 
-from ..plugins import Family
 from .base import Count, Share
 from .selection import (
     AgeOfUpdate,

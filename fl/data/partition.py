@@ -202,6 +202,38 @@ def iid(config: Iid, tasks: Sequence[Group], devices: int, seed: int) -> list[Sh
     return [Share(tuple(examples[i] for i in order[d::devices])) for d in range(devices)]
 
 
+def user_defined(config: Any, tasks: Sequence[Group], devices: int, seed: int) -> list[Share[Any]]:
+    """Split the examples by a user-defined rule, and check that it keeps its contract.
+
+    Raises
+    ------
+    ValueError
+        if the rule does not give each device examples of its own
+    """
+    name = config.model
+    found = [list(own) for own in config.split(tasks, devices, seed)]
+    if len(found) != devices:
+        raise ValueError(f"{name}: split must return {devices} devices' examples, got {len(found)}")
+    owners: dict[tuple[int, int], int] = {}
+    for device, own in enumerate(found):
+        if not own:
+            raise ValueError(f"{name}: split must give an example to device {device}, got none")
+        for group, number in own:
+            there = 0 <= group < len(tasks) and 0 <= number < len(tasks[group].train)
+            if not there:
+                raise ValueError(
+                    f"{name}: split must return pairs of a group and an example of it, "
+                    f"got {(group, number)} for device {device}"
+                )
+            if (group, number) in owners:
+                raise ValueError(
+                    f"{name}: split must give an example to one device, once, "
+                    f"got {(group, number)} for devices {owners[group, number]} and {device}"
+                )
+            owners[group, number] = device
+    return [Share(tuple((int(k), tasks[k].train[n]) for k, n in own)) for own in found]
+
+
 PARTITIONS: dict[type, Partition] = {
     OneTask: one_task,
     Dirichlet: dirichlet,
@@ -229,14 +261,12 @@ def groups_of(config: object, task: ArrayTask) -> list[NumberedGroup]:
     ]
 
 
-def partition(
-    config: OneTask | Dirichlet | Shards | Iid, tasks: Sequence[Group], devices: int, seed: int
-) -> list[Share[Any]]:
+def partition(config: Any, tasks: Sequence[Group], devices: int, seed: int) -> list[Share[Any]]:
     """Return the training examples of each device.
 
     Parameters
     ----------
-    config : rule of the partition
+    config : rule of the partition, built-in or user-defined
     tasks : the tasks, or other groups
     devices : number of devices
     seed : seed of the draws
@@ -244,10 +274,10 @@ def partition(
     Raises
     ------
     ValueError
-        if there are not enough examples
+        if there are not enough examples, or a user-defined rule breaks its contract
     """
-    shares = PARTITIONS[type(config)](config, tasks, devices, seed)
-    if not config.size_spread:
+    shares = PARTITIONS.get(type(config), user_defined)(config, tasks, devices, seed)
+    if not getattr(config, "size_spread", 0.0):
         return shares
     # The largest device keeps all its examples; the others are thinned to the requested spread.
     rng = generator(seed, "partition sizes")

@@ -90,7 +90,12 @@ class Executor:
             ready = [job for job in self._pending.values() if not self._is_blocked(job)]
             for job in ready:
                 del self._pending[job.key]
-            self._run(self._split(ready))
+            try:
+                self._run(self._split(ready))
+            except BaseException:
+                # Whoever else waits for them gets the same error.
+                self._pending |= {job.key: job for job in ready if job.scalars is None}
+                raise
 
     def restore(self, job: AnyJob) -> Tensors:
         """Return the tensors of a completed job, recomputing them if necessary.

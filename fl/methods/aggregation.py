@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..aggregation.clair import aligned_factors
-from ..aggregation.robust import aggregator_of, clipped
+from ..aggregation.robust import OwnRule, aggregator_of, clipped, is_own_rule
 from ..config import Clair, NormClip
 from .extensions import clients_rule, combine_of, serve_of
 
@@ -32,6 +32,7 @@ class Aggregation:
         self._method = method
         self._robust = robust
         self._aggregator = aggregator_of(robust)
+        self._own_rule = OwnRule(robust, method.average) if is_own_rule(robust) else None
         self._with_a = with_a
 
     @property
@@ -82,7 +83,9 @@ class Aggregation:
             if not each.rejected
         ]
         updates = self._clipped(own, [each for each, _ in accepted])
-        return self._average([own, *updates], [weights[0], *(weight for _, weight in accepted)])
+        return self._average(
+            [own, *updates], [weights[0], *(weight for _, weight in accepted)], own
+        )
 
     def clients(
         self, previous: Update, received: Sequence[Update], weights: Sequence[float]
@@ -107,11 +110,15 @@ class Aggregation:
                 previous, [each for each, _ in accepted], [weight for _, weight in accepted]
             )
         updates = self._clipped(previous, [each for each, _ in accepted])
-        average = self._average(updates, [weight for _, weight in accepted])
+        average = self._average(updates, [weight for _, weight in accepted], previous)
         serve = serve_of(self._method)
         return average if serve is None else serve(average, previous)
 
-    def _average(self, updates: Sequence[Update], weights: Sequence[float]) -> Update:
+    def _average(
+        self, updates: Sequence[Update], weights: Sequence[float], reference: Update
+    ) -> Update:
+        if self._own_rule is not None:
+            return self._own_rule(updates, weights, reference)
         # A user-defined method need not accept other rules than its own.
         if self._aggregator is None:
             return self._method.average(updates, weights)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..adapters import Adapter, Layer
     from ..trainer.state import State
     from ..updates.codec import Update
+    from ..updates.compression import Compression
     from . import Method
 
 
@@ -84,10 +85,12 @@ class OwnUpdates:
     Parameters
     ----------
     method : method of the devices
+    compression : compression of their updates; None for none
     """
 
-    def __init__(self, method: Method) -> None:
+    def __init__(self, method: Method, compression: Compression | None = None) -> None:
         self._method = method
+        self._compression = compression
         self._unused = copy.deepcopy(method)
         self._made: WeakKeyDictionary[LazyValue[State], dict[bool, Update]] = WeakKeyDictionary()
 
@@ -107,7 +110,10 @@ class OwnUpdates:
         made = self._made.setdefault(state, {})
         if first_contact not in made:
             adapter = state.value().adapter
-            made[first_contact] = self._method.update(adapter, device, round_, first_contact)
+            update = self._method.update(adapter, device, round_, first_contact)
+            if self._compression is not None:
+                update = self._compression.compressed(update)
+            made[first_contact] = update
         return made[first_contact]
 
     def initial(self, adapter: Adapter) -> Update:

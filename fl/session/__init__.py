@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..config import Asynchronous, Hierarchical, Server, Split, Synchronous
 from .asynchronous import AsynchronousSession
@@ -49,4 +49,12 @@ PROTOCOLS: dict[type, SessionFactory] = {
     Split: SplitSession,
 }
 
-__all__ = ["PROTOCOLS", "Session", "SessionFactory"]
+
+def session_factory(protocol: Any) -> SessionFactory:
+    """Return what starts the sessions of a protocol, built-in or user-defined."""
+    known = PROTOCOLS.get(type(protocol))
+    factory: SessionFactory = protocol.session if known is None else known
+    return factory
+
+
+__all__ = ["PROTOCOLS", "Session", "SessionFactory", "session_factory"]

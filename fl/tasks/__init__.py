@@ -11,7 +11,8 @@ import difflib
 
 import numpy as np
 
-from ..plugins import resolve
+from wnsim.core.plugins import resolve
+
 from .arithmetic import ARITHMETIC
 from .facts import FACTS
 from .folder import from_folder

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..adapters.peft_format import read as read_adapter
 from ..config import Mixture, Similarity
+from ..config.computing import schedule_of
 from ..engine.batching import JobSize, micro_batches
 from ..engine.executor import Outcome
 from ..engine.jobs import DivergedError
@@ -174,7 +175,9 @@ class Kernels:
         """Return the learning rate of a round, counted from 1."""
         learning = self._learning
         left = 1.0 - (round_ - 1) / learning.rounds
-        share = 1.0 if learning.optimizer.schedule == "constant" else max(left, 1 / learning.rounds)
+        share = (
+            1.0 if schedule_of(learning.optimizer) == "constant" else max(left, 1 / learning.rounds)
+        )
         return self._method.learning_rate * share
 
     def _objectives(self, device: int, round_: int, adapter: Adapter) -> list[LocalObjective]:

@@ -27,6 +27,7 @@ from ..aggregation.superposition import (
     with_values,
 )
 from ..config import Emulate, Learning, Server, Split, UpdateFaults
+from ..config.computing import schedule_of
 from ..digests import code_digest, digest_of_start, plugin_code_digest
 from ..engine.device import numerics_fingerprint
 from ..engine.executor import Executor
@@ -57,6 +58,7 @@ from ..methods.user_updates import OwnUpdates, is_user_defined
 from ..training.privacy import epsilon_of
 from ..updates.channel import UpdateChannel
 from ..updates.codec import HEADER_BYTES, Update, distance
+from ..updates.compression import Compression
 from .calibrations import Calibrations
 from .cost_model import CostModel
 from .cut import SplitSteps
@@ -152,7 +154,10 @@ class Trainer:
         )  # fmt: skip
         # Whether every message carries the values of A, which are then aggregated.
         with_a = self.cost_model.trains_a
-        self._updates = OwnUpdates(self.method)
+        self._compression = None
+        if learning.compressor is not None:
+            self._compression = Compression(learning.compressor, learning.bits_per_parameter, seed)
+        self._updates = OwnUpdates(self.method, self._compression)
         self.channel = UpdateChannel(
             self.model.layers,
             ranks_of_layers,
@@ -178,13 +183,22 @@ class Trainer:
         self._settings_digest = digest(
             asdict(learning.method), asdict(learning.optimizer), learning.batch_size,
             learning.clip_norm, learning.bits_per_parameter,
-            0 if learning.optimizer.schedule == "constant" else learning.rounds,
-            *(asdict(each) for each in (learning.objective, learning.privacy) if each is not None),
+            0 if schedule_of(learning.optimizer) == "constant" else learning.rounds,
+            *(
+                asdict(each)
+                for each in (learning.objective, learning.privacy, learning.compressor)
+                if each is not None
+            ),
         )  # fmt: skip
         context = digest(
             code_digest(),
             plugin_code_digest(learning.method.model),
             *([] if learning.objective is None else [plugin_code_digest(learning.objective.model)]),
+            *(
+                plugin_code_digest(each.model)
+                for each in (learning.optimizer, learning.robust, learning.compressor)
+                if each is not None and ":" in each.model
+            ),
             self._workload.digest,
             numerics_fingerprint(self.model.device, learning.trainer.threads),
         )
@@ -397,7 +411,10 @@ class Trainer:
     ) -> LazyValue[Update]:
         """Return the update that neighbors decode from a device's message."""
         rules = (is_user_defined, is_stateful, has_varying_sizes)
-        if self.method.exchanges and any(rule(self.method) for rule in rules):
+        history: list[str] = []
+        if self._compression is not None and self._compression.has_memory:
+            history.append(self._compression.note(device, state.key))
+        if self.method.exchanges and (history or any(rule(self.method) for rule in rules)):
             # It may depend on those before it.
             self._updates.of(device, round_, state)
 
@@ -406,7 +423,7 @@ class Trainer:
 
         name = digest(
             "sent", state.key, device, *self.channel.attack_key(device, round_),
-            *planned(self.method, device, round_),
+            *planned(self.method, device, round_), *history,
         )  # fmt: skip
         return DerivedValue(name, (state,), make)
 

@@ -24,7 +24,6 @@ from .optimizer import Moments, make_stepper
 from .privacy import GaussianRelease
 
 if TYPE_CHECKING:
-    from ..config import AdamW, Sgd
     from ..data.device_examples import Rows
 
 BEST_BATCH_TOKENS = 1024
@@ -81,7 +80,7 @@ class TrainingResult:
 def train(
     model: AdaptedModel | Network,
     works: Sequence[LocalTraining],
-    optimizer: AdamW | Sgd,
+    optimizer: Any,
     clip_norm: float,
 ) -> list[TrainingResult]:
     """Train several devices in one batch.
@@ -109,7 +108,7 @@ def train(
 def _train_group(
     model: AdaptedModel | Network,
     works: Sequence[LocalTraining],
-    optimizer: AdamW | Sgd,
+    optimizer: Any,
     clip_norm: float,
 ) -> list[TrainingResult]:
     """Train devices in descending order of steps, so that the active ones are always the first."""

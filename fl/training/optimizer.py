@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -31,7 +31,8 @@ class Moments:
     ----------
     steps : number of steps so far
     first : running mean of the gradient, or the velocity of SGD: one vector over all trained
-        entries, B^T of every layer, then A if it is trained; empty for SGD without momentum
+        entries, B^T of every layer, then A if it is trained; empty for SGD without momentum; of a
+        user-defined optimizer all vectors of its state
     second : running mean of the squared gradient, likewise; empty for SGD
     """
 
@@ -91,7 +92,7 @@ class RoundMasks:
 
 
 def make_stepper(
-    config: AdamW | Sgd,
+    config: Any,
     rows: FlatParameters,
     starts: Sequence[Moments | None],
     learning_rates: Sequence[float],
@@ -100,7 +101,7 @@ def make_stepper(
 
     Parameters
     ----------
-    config : which optimizer
+    config : which optimizer, built-in or user-defined
     rows : parameters of the devices, updated in place
     starts : moments of each device; None before its first step
     learning_rates : learning rate of each device
@@ -108,8 +109,10 @@ def make_stepper(
     stepper: Stepper
     if isinstance(config, Sgd):
         stepper = StackedSgd(config, rows, starts, learning_rates)
-    else:
+    elif isinstance(config, AdamW):
         stepper = StackedAdamW(config, rows, starts, learning_rates)
+    else:
+        stepper = OwnStepper(config, rows, starts, learning_rates)
     return RoundMasks(stepper, rows, starts) if rows.has_round_masks else stepper
 
 
@@ -222,9 +225,100 @@ class StackedSgd:
         ]
 
 
+class OptimizerRule(Protocol):
+    """Interface of user-defined optimizers: the rule of one step of one device."""
+
+    def step(
+        self,
+        values: torch.Tensor,
+        gradient: torch.Tensor,
+        state: Tensors,
+        number: int,
+        learning_rate: float,
+    ) -> tuple[torch.Tensor, Sequence[torch.Tensor]]:
+        """Return the values after a step, and the state that the next one is given.
+
+        Parameters
+        ----------
+        values, gradient : (entries,) trained parameters, and clipped gradient of the objective
+        state : vectors (entries,) that the step before returned; empty in the first one
+        number : steps before this one
+        learning_rate : learning rate of the round
+        """
+        ...
+
+
+class OwnStepper:
+    """User-defined optimizer, device by device; entries outside a mask do not change."""
+
+    def __init__(
+        self,
+        config: Any,
+        rows: FlatParameters,
+        starts: Sequence[Moments | None],
+        learning_rates: Sequence[float],
+    ) -> None:
+        self._rule: OptimizerRule = config
+        self._name = config.model
+        self._rows, self._learning_rates = rows, learning_rates
+        self._steps = [0 if start is None else start.steps for start in starts]
+        device = rows.trained.device
+        self._state: list[Tensors] = [
+            () if start is None else tuple(each.to(device) for each in start.first)
+            for start in starts
+        ]
+
+    @torch.no_grad()
+    def step(self, gradients: torch.Tensor, count: int) -> None:
+        """Update the first devices.
+
+        Raises
+        ------
+        ValueError
+            if the rule does not return vectors of the shape of the parameters
+        """
+        for index in range(count):
+            own = self._rows.entries(index)
+            before = self._rows.trained[index, own]
+            result = self._rule.step(
+                before.clone(), gradients[index, own].clone(), self._state[index],
+                self._steps[index], self._learning_rates[index],
+            )  # fmt: skip
+            after, self._state[index] = self._checked(result, before)
+            if self._rows.mask is not None:
+                after = torch.where(self._rows.mask[index, own] > 0, after, before)
+            self._rows.trained[index, own] = after
+            self._steps[index] += 1
+
+    def moments(self) -> list[Moments]:
+        """Return the state of each device's optimizer."""
+        return [
+            Moments(steps, tuple(each.cpu().clone() for each in state), ())
+            for steps, state in zip(self._steps, self._state, strict=True)
+        ]
+
+    def _checked(self, result: Any, before: torch.Tensor) -> tuple[torch.Tensor, Tensors]:
+        """Return values and state, which must be vectors like the values before."""
+        shape = tuple(before.shape)
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise ValueError(f"{self._name}: step must return values and a tuple of state")
+        values, state = result
+        for part, each in (("values", values), *(("state", each) for each in state)):
+            if not isinstance(each, torch.Tensor) or tuple(each.shape) != shape:
+                found = getattr(each, "shape", type(each).__name__)
+                found = tuple(found) if isinstance(found, torch.Size) else found
+                raise ValueError(
+                    f"{self._name}: {part} of step must be vectors of shape {shape}, got {found}"
+                )
+        return values, tuple(each.to(before.dtype) for each in state)
+
+
 def _waiting(active: torch.Tensor, now: Tensors, before: Tensors) -> Tensors:
-    """Return a moment (entries,) whose inactive entries are those before, or zero."""
-    return tuple(torch.where(active, one, before[0] if before else 0.0) for one in now)
+    """Return vectors (entries,) whose inactive entries are those before, or zero."""
+    return tuple(
+        torch.where(active, one, before[index] if index < len(before) else 0.0)
+        for index, one in enumerate(now)
+    )
 
 
 def _decay(

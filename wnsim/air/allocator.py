@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wnsim.core.units import NS_PER_S, db_to_linear, to_ns, to_s
-from wnsim.mac.allocation import Demand
+from wnsim.mac.allocation import Demand, check_shares
 
 if TYPE_CHECKING:
     from wnsim.air.setup import Setup
@@ -35,6 +35,9 @@ class Allocator:
         allocation: Any = setup.mac.rules().allocation
         self._allocation: Allocation = allocation
         self._setup = setup
+        # A user-defined allocation is checked in each use.
+        name = str(getattr(allocation, "model", ""))
+        self._name = name if ":" in name else None
         # By station: the slot of the next allocation, and the transmissions that the last was for.
         self._last: dict[int, tuple[int | None, list[int]]] = {}
 
@@ -79,6 +82,8 @@ class Allocator:
             demand = self._demand(uplink, station, stations, acked_bits, now_ns)
             self._last[station] = self._next(slot, demand), serials
             band, power = self._allocation.shares(self._setup.modem, demand)
+            if self._name is not None:
+                check_shares(self._name, demand, band, power)
             for each, part, share in zip(uplink, band.tolist(), power.tolist(), strict=True):
                 for attempt in each.attempts:
                     attempt.band, attempt.power = part, share
@@ -88,6 +93,8 @@ class Allocator:
     def _next(self, slot: int, demand: Demand) -> int | None:
         """Return the slot until which an allocation of a slot holds, None for no limit."""
         valid_s = self._allocation.valid_s(demand)
+        if not valid_s > 0.0:
+            raise ValueError(f"{self._name}: valid_s must be positive, got {valid_s}")
         if math.isinf(valid_s):
             return None
         return slot + max(1, to_ns(valid_s) // self._setup.modem.slot_ns)

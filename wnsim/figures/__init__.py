@@ -6,18 +6,34 @@ CSV file beside each figure holds the plotted numbers.
 
 from __future__ import annotations
 
+import functools
+import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from wnsim.figures import clusters, delivery, learning, maps, outcomes, stacks, swept, targets
+from wnsim.core.figure_options import USUAL, FigureOptions
+from wnsim.core.plugins import resolve
+from wnsim.figures import (
+    clusters,
+    delivery,
+    directions,
+    energy_use,
+    learning,
+    maps,
+    outcomes,
+    stacks,
+    swept,
+    targets,
+    timeline,
+)
 from wnsim.figures.contact_times import draw_contacts
 from wnsim.figures.lines import Line, read_lines
-from wnsim.figures.options import USUAL, Options
+from wnsim.figures.options import apply
 from wnsim.figures.style import (
     COLUMN_IN,
     PAGE_WIDTH_IN,
@@ -31,10 +47,11 @@ from wnsim.figures.style import (
 __all__ = [
     "COLUMN_IN",
     "FIGURES",
+    "MORE",
     "PAGE_WIDTH_IN",
     "STYLE",
+    "FigureOptions",
     "Line",
-    "Options",
     "draw",
     "draw_contacts",
     "legend_above",
@@ -63,9 +80,18 @@ FIGURES: dict[str, Plot] = {
     "map": maps.network_map,
 }
 """Figures by name: each draws lines and returns the numbers plotted, None if there are none."""
+MORE: dict[str, Plot] = {
+    "failures": outcomes.failures,
+    "latency-directions": directions.latency_directions,
+    "bytes-directions": directions.bytes_directions,
+    "energy-devices": energy_use.energy_devices,
+    "energy-time": energy_use.energy_time,
+    "timeline": timeline.timeline,
+}
+"""Figures that are drawn if they are asked for."""
 
 
-def draw(results: Path, runs: Sequence[str], options: Options = USUAL) -> list[Path]:
+def draw(results: Path, runs: Sequence[str], options: FigureOptions = USUAL) -> list[Path]:
     """Draw the standard figures of a scenario into the folder `figures` of its results.
 
     Parameters
@@ -86,35 +112,58 @@ def draw(results: Path, runs: Sequence[str], options: Options = USUAL) -> list[P
     lines = read_lines(results, runs, options)
     drawn = []
     with mpl.rc_context({**mpl.rcParamsDefault, **STYLE}):
-        for name in options.only or FIGURES:
-            path = _drawn(FIGURES[name], lines, results / "figures" / name, options)
+        for name in options.wanted:
+            # User-defined figures are module:name, and a file name has no colon.
+            plot = resolve(name) if ":" in name else (FIGURES | MORE)[name]
+            if name == "timeline":
+                plot = functools.partial(timeline.timeline, device=options.device)
+            stem = results / "figures" / name.replace(":", "-")
+            path = _drawn(plot, lines, stem, options)
             if path is not None:
                 drawn.append(path)
     return drawn
 
 
-def _drawn(plot: Plot, lines: Sequence[Line], stem: Path, options: Options) -> Path | None:
+def _drawn(plot: Plot, lines: Sequence[Line], stem: Path, options: FigureOptions) -> Path | None:
     """Draw a figure; return its path, None if it has no numbers or cannot be drawn."""
     try:
         width_in, height_in = COLUMN_IN
         figure = Figure(figsize=(options.width_in or width_in, height_in))
         numbers = plot(figure, lines)
+        if not isinstance(numbers, pd.DataFrame | None):
+            kind = type(numbers).__name__
+            raise TypeError(f"it must return a data frame of the numbers shown, got {kind}")
         if numbers is not None:
-            options.apply(figure)
+            apply(options, figure)
             return save(figure, numbers, stem, options.formats)
     except OSError:
         raise
     # Runs take hours: no error in a picture may hide their numbers.
     except Exception as error:
-        why = f"{type(error).__name__}: {error}"
+        why = f"{type(error).__name__}: {error}{_place(error)}"
         warnings.warn(f"figure {stem.name}: cannot be drawn: {why}", stacklevel=3)
     _remove(stem)
     return None
 
 
-def remove(results: Path) -> None:
-    """Remove the standard figures of a results folder, which show an earlier state of it."""
-    for name in FIGURES:
+def _place(error: Exception) -> str:
+    """Return the last place of an error outside of this package, as of a user-defined figure."""
+    frames = traceback.extract_tb(error.__traceback__)[1:]
+    if not frames or Path(frames[0].filename).parent == Path(__file__).parent:
+        return ""
+    own = [frame for frame in frames if frame.filename == frames[0].filename]
+    return f" ({Path(own[-1].filename).name}:{own[-1].lineno})"
+
+
+def remove(results: Path, keep: Collection[str] = ()) -> None:
+    """Remove the built-in figures of a results folder, which show an earlier state of it.
+
+    Parameters
+    ----------
+    results : results folder of a scenario
+    keep : names of those that do not
+    """
+    for name in {*FIGURES, *MORE}.difference(keep):
         _remove(results / "figures" / name)
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from wnsim.core.figure_options import USUAL, FigureOptions
 from wnsim.core.statistics import mean
-from wnsim.figures.options import USUAL, Options
 from wnsim.figures.style import line_style
 from wnsim.metrics import columns_of, read_table, read_transfers
+from wnsim.metrics.value_names import value_names
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Line:
     metrics : metrics of the runs by name, if there is a summary
     sizes : `actual`, or the architecture whose sizes are emulated
     style : color, dashes and marker
+    shown : swept values by key, as they are shown
     """
 
     name: str
@@ -37,6 +39,7 @@ class Line:
     metrics: tuple[dict[str, float], ...]
     sizes: str
     style: dict[str, Any]
+    shown: Mapping[str, str] = field(default_factory=dict)
 
     def tables(self, name: str, columns: Collection[str]) -> list[pd.DataFrame]:
         """Return columns of a table of all runs; nothing if a run lacks the table or a column."""
@@ -65,7 +68,7 @@ class Line:
         return rows.fillna(dict.fromkeys(optional, 0.0)).dropna()
 
 
-def read_lines(results: Path, runs: Sequence[str], options: Options = USUAL) -> list[Line]:
+def read_lines(results: Path, runs: Sequence[str], options: FigureOptions = USUAL) -> list[Line]:
     """Return the lines of a scenario in the order of their first runs.
 
     Parameters
@@ -77,10 +80,13 @@ def read_lines(results: Path, runs: Sequence[str], options: Options = USUAL) -> 
     measured = _summary(results / "summary.csv")
     groups: dict[str, list[str]] = {}
     first: dict[str, dict[str, Any]] = {}
-    for run in runs:
-        manifest = json.loads((results / run / "manifest.json").read_text("utf-8"))
+    manifests = {
+        run: json.loads((results / run / "manifest.json").read_text("utf-8")) for run in runs
+    }
+    texts = _texts([manifest["swept"] for manifest in manifests.values()])
+    for run, manifest in manifests.items():
         swept = {key: str(value) for key, value in manifest["swept"].items()}
-        name = options.named(manifest["variant"], swept)
+        name = options.named(manifest["variant"], swept, _shown(manifest["swept"], texts))
         groups.setdefault(name or manifest["scenario"], []).append(run)
         first.setdefault(name or manifest["scenario"], manifest)
     return [
@@ -92,6 +98,7 @@ def read_lines(results: Path, runs: Sequence[str], options: Options = USUAL) -> 
             tuple(measured.get(run, {}) for run in members),
             first[name]["sizes"],
             line_style(index),
+            _shown(first[name]["swept"], texts),
         )
         for index, (name, members) in enumerate(groups.items())
     ]
@@ -114,6 +121,16 @@ def mean_curve(runs: Sequence[pd.DataFrame], x: str, y: str) -> pd.DataFrame:
         curve["low"] = [interval.low for interval in intervals]
         curve["high"] = [interval.high for interval in intervals]
     return curve.reset_index()
+
+
+def _texts(swept: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, str]]:
+    """Return the texts of all swept values by key, then by value as JSON."""
+    keys = dict.fromkeys(key for values in swept for key in values)
+    return {key: value_names([values[key] for values in swept if key in values]) for key in keys}
+
+
+def _shown(swept: Mapping[str, Any], texts: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    return {key: texts[key][json.dumps(value)] for key, value in swept.items()}
 
 
 def _summary(path: Path) -> dict[str, dict[str, float]]:

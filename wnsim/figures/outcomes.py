@@ -1,4 +1,4 @@
-"""Outcomes of messages as stacked bars: delivered, late, and lost by reason."""
+"""Outcomes of messages as stacked bars: delivered, late, and lost by reason; failures alone."""
 
 from __future__ import annotations
 
@@ -62,6 +62,46 @@ def outcomes(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
             )  # fmt: skip
     axes.set_xlim(0, 1)
     axes.set_xlabel("Fraction of messages")
+    name_rows(figure, [axes], shown)
+    legend_above(figure, handles)
+    say_sizes_below(figure, [line.sizes for line in shown])
+    return pd.concat(numbers)
+
+
+def failures(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
+    """Plot the shares of messages that were not delivered, by reason, on their own scale."""
+    usual = [metric for metric in _PARTS if metric != ADDED_ONLY]
+    shown = [line for line in lines if len(line.measured(usual))]
+    parts = [(metric, label) for metric, label in _PARTS.items() if metric != "delivery_ratio"]
+    rows = []
+    for index, (metric, label) in enumerate(parts):
+        found = [interval(metric, line.metrics) for line in shown]
+        values = np.nan_to_num(np.array([each.mean for each in found]))
+        if values.any():
+            rows.append((index + 1, label, values, found))
+    if not rows:
+        return None
+    axes = figure.add_subplot()
+    left = np.zeros(len(shown))
+    handles, numbers = [], []
+    for index, label, values, found in rows:
+        style = area_style(index)
+        axes.barh(range(len(shown)), 100.0 * values, left=100.0 * left, height=0.6, **style)
+        left += values
+        handles.append(Patch(label=label, **style))
+        numbers.append(
+            pd.DataFrame(
+                {
+                    "line": [line.name for line in shown],
+                    "reason": label.removeprefix("lost: "),
+                    "share": values,
+                    "low": [each.low for each in found],
+                    "high": [each.high for each in found],
+                }
+            )
+        )
+    axes.set_xlim(0, 105.0 * left.max())
+    axes.set_xlabel("Messages not delivered [%]")
     name_rows(figure, [axes], shown)
     legend_above(figure, handles)
     say_sizes_below(figure, [line.sizes for line in shown])

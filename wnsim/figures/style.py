@@ -24,7 +24,8 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from wnsim.figures.options import FORMATS, NOTE
+from wnsim.core.figure_options import FORMATS
+from wnsim.figures.options import NOTE
 from wnsim.storage import records
 
 COLUMN_IN = (3.5, 2.4)

@@ -7,7 +7,7 @@ are variants, and the values of other swept keys.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -106,7 +106,7 @@ def _table(key: str, lines: Sequence[Line]) -> pd.DataFrame:
             if found.n and not math.isnan(found.mean):
                 rows.append(
                     {
-                        "curve": _curve(line.variant, line.swept, key), key: line.swept[key],
+                        "curve": _curve(line, key), key: line.swept[key],
                         "metric": name, "n": found.n, "mean": found.mean, "low": found.low,
                         "high": found.high,
                     }
@@ -116,10 +116,10 @@ def _table(key: str, lines: Sequence[Line]) -> pd.DataFrame:
     return table.sort_values(key, kind="stable", ignore_index=True) if numeric else table
 
 
-def _curve(variant: str, swept: Mapping[str, Any], key: str) -> str:
+def _curve(line: Line, key: str) -> str:
     """Return the name of a curve: variant, and the values of other swept keys."""
-    others = [f"{other}={value}" for other, value in swept.items() if other != key]
-    return ", ".join([part for part in (variant, *others) if part]) or "all runs"
+    others = [f"{other}={text}" for other, text in line.shown.items() if other != key]
+    return ", ".join([part for part in (line.variant, *others) if part]) or "all runs"
 
 
 def _draw(axes: Axes, part: pd.DataFrame, x: Sequence[float], number: int) -> Line2D:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # Steps of a bisection; smallest share of the band.
 _HALVINGS = 100
 _LEAST_BAND = 1e-9
+# Relative errors of sums of shares.
+_ROUNDING = 1e-9
 # Shortest interval of allocations by deadline [s].
 _SHORTEST_S = 0.01
 # Refinements, and intervals in each, of shares and of times.
@@ -62,6 +64,40 @@ class Allocation(Protocol):
 
     def shares(self, modem: Modem, demand: Demand) -> tuple[Floats, Floats]:
         """Return the shares of the band (n,), of sum 1, and of each device's power (n,)."""
+
+
+def check_shares(name: str, demand: Demand, band: Floats, power: Floats) -> None:
+    """Check the shares of a user-defined allocation.
+
+    Parameters
+    ----------
+    name : its name
+    demand : what they were computed for
+    band, power : the shares
+
+    Raises
+    ------
+    ValueError
+        if they are no shares of the band, of sum 1 at most, or exceed the limits of power
+    """
+    for title, share in (("band", band), ("power", power)):
+        if not (isinstance(share, np.ndarray) and share.shape == demand.bits.shape):
+            shape = getattr(share, "shape", type(share).__name__)
+            raise ValueError(
+                f"{name}: shares must return the {title} of each device as an array of shape "
+                f"{demand.bits.shape}, got {shape}"
+            )
+        if not ((share > 0.0) & (share <= 1.0)).all():
+            raise ValueError(
+                f"{name}: shares of the {title} must be above 0 and at most 1, got {share.tolist()}"
+            )
+    if band.sum() > 1.0 + _ROUNDING:
+        raise ValueError(f"{name}: shares of the band must have sum 1, got {band.sum():g}")
+    if (power > demand.limit * (1.0 + _ROUNDING)).any():
+        raise ValueError(
+            f"{name}: shares of the power must be within the limits {demand.limit.tolist()}, "
+            f"got {power.tolist()}"
+        )
 
 
 @parameters

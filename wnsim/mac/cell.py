@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from wnsim.core.params import parameters
+from wnsim.core.plugins import Family
 from wnsim.core.units import Floats
-from wnsim.mac.allocation import EqualShares, LeastEnergy, MinMax
+from wnsim.mac.allocation import Allocation, EqualShares, LeastEnergy, MinMax
 from wnsim.mac.scheduled import OnAir, Rules, Shares
 from wnsim.mac.tdma import round_robin
 
-UplinkAllocation = Annotated[EqualShares | MinMax | LeastEnergy, Field(discriminator="model")]
+UplinkAllocation = Annotated[EqualShares | MinMax | LeastEnergy, Family("allocation", Allocation)]
 
 
 @parameters

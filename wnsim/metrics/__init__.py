@@ -21,13 +21,16 @@ from wnsim.metrics.learning import of_evaluations, of_targets
 from wnsim.metrics.queries import of_queries
 from wnsim.metrics.rounds import of_rounds
 from wnsim.metrics.tables import columns_of, read_table, read_transfers, table_file
+from wnsim.metrics.user_defined import RunTables, own_definition, own_metrics
 
 __all__ = [
     "DEFINITIONS",
+    "RunTables",
     "columns_of",
     "definition",
     "interval",
     "of_run",
+    "own_metrics",
     "read_table",
     "read_transfers",
     "table_file",
@@ -51,8 +54,13 @@ def definition(metric: str) -> str:
     Raises
     ------
     KeyError
-        if there is no such metric
+        if there is no such metric, or it is user-defined and its module is not imported here
     """
+    if ":" in metric:
+        try:
+            return own_definition(metric)
+        except ValueError:
+            raise KeyError(metric) from None
     for name, text in DEFINITIONS.items():
         if fnmatchcase(metric, name):
             return text

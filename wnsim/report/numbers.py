@@ -191,7 +191,13 @@ def _differences(results: Path, lines: Sequence[Line]) -> tuple[list[str], str]:
         difference = Interval(int(row["pairs"] or 0), *(float(end or "nan") for end in ends))
         found[", ".join([part for part in (row["variant"], *values) if part])] = _signed(difference)
     baseline = str(rows["baseline"].iloc[0]) if len(rows) else ""
-    return [found.get(line.name, "") for line in lines], baseline
+    return [found.get(_in_table(line), "") for line in lines], baseline
+
+
+def _in_table(line: Line) -> str:
+    """Return the name of a line by its values as tables have them."""
+    values = [f"{key}={value}" for key, value in line.swept.items() if value not in (None, "")]
+    return ", ".join([part for part in (line.variant, *values) if part])
 
 
 def _signed(found: Interval) -> str:

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return verbs.run(verb, given)
         check_learning_package()
         with warnings.catch_warnings():
-            return _run(options)
+            return _in_sentences(options)
     except BrokenPipeError:
         # Python would fail once more when it flushes these at its end.
         for stream in (sys.stdout, sys.stderr):
@@ -68,6 +69,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(end.code or 0)
 
 
+def _in_sentences(options: argparse.Namespace) -> int:
+    """Run the command without a verb, with one sentence for an error in a user-defined part."""
+    from wnsim.scenario.user_code import files_of, raise_outside
+
+    try:
+        return _run(options)
+    except Exception as error:
+        if options.traceback:
+            traceback.print_exception(error)
+        raise_outside(error, files_of(options.plugin), "--traceback shows its traceback")
+
+
 def _run(options: argparse.Namespace) -> int:
     if options.list:
         from wnsim.scenario.spec.bundled import shipped
@@ -80,6 +93,11 @@ def _run(options: argparse.Namespace) -> int:
         from wnsim.scenario.spec.schema import json_schema
 
         print(json.dumps(json_schema(), indent=2))
+        return 0
+    if options.completion is not None:
+        from wnsim.scenario.completion import script
+
+        print(script(options.completion))
         return 0
     if options.scenario is None:
         parser().print_usage(sys.stderr)

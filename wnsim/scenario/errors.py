@@ -25,8 +25,16 @@ class MultipleScenarioError(ScenarioError):
         self.errors = tuple(errors)
 
 
+class UserCodeError(ScenarioError):
+    """Error in a user-defined part, which is the cause."""
+
+
 class DivergedError(ScenarioError):
     """Training of a run whose numbers are no longer finite."""
+
+
+class DataWarning(UserWarning):
+    """Data that are fewer than a scenario asks for."""
 
 
 class Terminated(SystemExit):

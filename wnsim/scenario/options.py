@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("scenario", nargs="?", help="YAML file, or name of a bundled scenario")
     add_overrides(made)
+    add_traceback(made)
     add_results(made, "results/<name>", "store in the results folder")
     add_where(made)
     _add_questions(made)
@@ -71,6 +72,15 @@ def add_overrides(made: argparse.ArgumentParser) -> None:
         metavar="MODULE",
         help="import a trusted module, whose models the scenario may use as model: MODULE:Name "
         "(repeatable)",
+    )
+
+
+def add_traceback(made: argparse.ArgumentParser) -> None:
+    """Add the option to see where an error in a user-defined part comes from."""
+    made.add_argument(
+        "--traceback",
+        action="store_true",
+        help="print the traceback of an error in a user-defined part, too",
     )
 
 
@@ -142,6 +152,19 @@ def add_where(made: argparse.ArgumentParser) -> None:
         "slurm_partition=gpu; or of Dask: address=tcp://host:8786 (repeatable)",
     )
     made.add_argument(
+        "--watch",
+        action="store_true",
+        help="show progress and the report so far on a page for this machine alone, until the "
+        "command ends",
+    )
+    made.add_argument(
+        "--watch-port",
+        metavar="PORT",
+        type=_port,
+        default=0,
+        help="port of the page of --watch (default: one that is free)",
+    )
+    made.add_argument(
         "--progress",
         choices=("shown", "json"),
         default="shown",
@@ -176,6 +199,12 @@ def _add_questions(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--schema", action="store_true", help="print the JSON schema of scenario files"
     )
+    made.add_argument(
+        "--completion",
+        choices=("bash", "zsh"),
+        help="print a script with which a shell completes verbs, options and files (needs the "
+        "package shtab)",
+    )
     made.add_argument("--version", action="version", version=f"wnsim {__version__}")
 
 
@@ -188,6 +217,13 @@ def _size_gib(text: str) -> float:
     if not 0 < size < 1e9:
         raise argparse.ArgumentTypeError(f"must be above 0 and below 1e9, got {text}")
     return size
+
+
+def _port(text: str) -> int:
+    """Parse a port."""
+    if not (text.isdecimal() and int(text) < 1 << 16):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 0 to 65535, got {text!r}")
+    return int(text)
 
 
 def _count(text: str) -> int:

@@ -37,6 +37,7 @@ _NONE: Keys = ()
 
 MODELS: dict[str, dict[str, Keys]] = {
     "allocation": {"equal": _NONE, "min-max": _NONE, "least-energy": _NONE},
+    "compressor": {"nearest": ("seide2014",)},
     "antenna": {"isotropic": _NONE, "sector": ("tr38901",)},
     "channel": {"statistical": _NONE, "ray-traced": ("sionnart2023", "deepmimo2019")},
     "fading": {

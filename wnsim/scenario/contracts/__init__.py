@@ -4,7 +4,6 @@
 
 Each check yields one message per violated property. The checks find what would break a simulation
 or make it depend on the order of calls; whether a model is right is for its author to show.
-Partitions and protocols are built in only, so their checks are called by the tests alone.
 """
 
 from __future__ import annotations
@@ -15,9 +14,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from fl.plugins import Family, resolve, source_file
+from fl.training.contracts import compressor, optimizer, robust_rule
 from wnsim.channel import Antenna, Fading, PathLoss
+from wnsim.core.plugins import Family, resolve, source_file
 from wnsim.mac import Scheduled
+from wnsim.mac.allocation import Allocation
 from wnsim.mobility import Mobility
 from wnsim.phy import Phy
 from wnsim.scenario.contracts.learning import (
@@ -28,6 +29,7 @@ from wnsim.scenario.contracts.learning import (
     task,
     topology,
 )
+from wnsim.scenario.contracts.uplink import allocation
 from wnsim.scenario.contracts.wireless import (
     antenna,
     fading,
@@ -39,17 +41,21 @@ from wnsim.scenario.contracts.wireless import (
 from wnsim.scenario.spec.validation import allow
 
 __all__ = [
+    "allocation",
     "antenna",
     "client_selection",
+    "compressor",
     "fading",
     "main",
     "medium_access",
     "method",
     "mobility",
+    "optimizer",
     "partition",
     "path_loss",
     "physical_layer",
     "protocol",
+    "robust_rule",
     "task",
     "topology",
     "violations",
@@ -66,10 +72,17 @@ def _families() -> dict[str, tuple[Family, Check]]:
         "motion": (Family("mobility model", Mobility), mobility),
         "pattern_dbi": (Family("antenna", Antenna), antenna),
         "modem": (Family("physical layer", Phy), physical_layer),
+        # Before medium access, which has shares too.
+        "valid_s": (Family("allocation", Allocation), allocation),
         "shares": (Family("medium access", Scheduled), medium_access),
         "method": (Family("method", ("learning_rate", "method")), method),
         "policy": (Family("topology", ("policy",)), topology),
         "selector": (Family("client selection", ("reports", "selector")), client_selection),
+        "session": (Family("protocol", ("session",)), protocol),
+        "split": (Family("partition", ("split",)), partition),
+        "step": (Family("optimizer", ("step",)), optimizer),
+        "aggregate": (Family("robust rule", ("aggregate",)), robust_rule),
+        "compress": (Family("compressor", ("compress",)), compressor),
     }
 
 
@@ -91,7 +104,8 @@ def violations(name: str) -> tuple[str, list[str]]:
             return family.title, list(dict.fromkeys(check(model)))
     raise ValueError(
         f"{name} belongs to no family that has a check: path loss, fading, mobility, antenna, "
-        "physical layer, medium access, method, topology, client selection, task"
+        "physical layer, medium access, allocation, method, topology, protocol, client selection, "
+        "partition, optimizer, robust rule, compressor, task"
     )
 
 

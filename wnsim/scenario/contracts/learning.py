@@ -207,7 +207,11 @@ def partition(config: Any) -> Iterator[str]:
         Task(f"task {k}", tuple(Example(f"{k} {n}", "x") for n in range(200)), (), 0.0)
         for k in range(4)
     ]
-    shares = split(config, tasks, devices, _SEED)
+    try:
+        shares = split(config, tasks, devices, _SEED)
+    except ValueError as error:
+        yield str(error)
+        return
     if len(shares) != devices:
         yield f"there must be one share for each of {devices} devices, got {len(shares)}"
         return
@@ -220,7 +224,12 @@ def partition(config: Any) -> Iterator[str]:
         yield "no example may belong to two devices"
     if not set(owned) <= {(k, each) for k, task in enumerate(tasks) for each in task.train}:
         yield "each example must be one of its task's training examples"
-    elif not config.size_spread and len(owned) != sum(len(task.train) for task in tasks):
+    elif (
+        # A user-defined partition may leave some out.
+        ":" not in config.model
+        and not config.size_spread
+        and len(owned) != sum(len(task.train) for task in tasks)
+    ):
         yield "each example must belong to a device if size_spread is 0"
 
 
@@ -272,7 +281,7 @@ def _texts(network: Any, session: Any) -> list[str]:
 def _session(config: Any) -> tuple[Any, Any]:
     """Run a session of devices and a base station; return its network and the session."""
     from fl.config import Full, Learning
-    from fl.session import PROTOCOLS
+    from fl.session import session_factory
     from fl.session.quadratic_trainer import QuadraticTrainer
     from wnsim.mac import Cell
     from wnsim.mobility import Static
@@ -294,7 +303,7 @@ def _session(config: Any) -> tuple[Any, Any]:
     network = network_of(scenario, build_world(scenario))
     # Its adapters are numbers.
     trainer: Any = QuadraticTrainer(range(_DEVICES), 0.1)
-    session = PROTOCOLS[type(config)](
+    session = session_factory(config)(
         network,
         trainer,
         learning,

@@ -17,6 +17,7 @@ from wnsim.scenario.execution.failures import recorded
 from wnsim.scenario.execution.local_jobs import run_at_once
 from wnsim.scenario.execution.resume import locked, pending_runs, prepare_folder
 from wnsim.scenario.progress import Watcher
+from wnsim.scenario.simulation.identity import plugin_sources
 from wnsim.scenario.simulation.learning import StoreConfig, join_ranks
 from wnsim.scenario.simulation.simulate import run_one
 from wnsim.scenario.spec.plan import Run
@@ -144,7 +145,7 @@ def _one(
         if ranks is not None:
             ranks.broadcast(b"ready" if ready else b"")
         if ready:
-            with recorded(folder):
+            with recorded(folder, list(map(str, plugin_sources(run.scenario)))):
                 run_one(run, folder, watcher, store_config, ranks, options.tables)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from wnsim.scenario.errors import DivergedError, ScenarioError, error_message, printable
+from wnsim.scenario.user_code import raise_in_run
 from wnsim.storage import records
 
 DIVERGED, FAILED = "diverged", "failed"
@@ -29,15 +30,24 @@ class Failure:
 
 
 @contextlib.contextmanager
-def recorded(folder: Path) -> Iterator[None]:
+def recorded(folder: Path, sources: Collection[str] = ()) -> Iterator[None]:
     """Record the error with which a run ends in its folder, and raise it again.
 
     Parameters
     ----------
     folder : locked folder of the run
+    sources : source files of its user-defined parts
+
+    Raises
+    ------
+    UserCodeError
+        with a sentence and the place of the traceback, if one of these parts raised the error
     """
     try:
-        yield
+        try:
+            yield
+        except Exception as error:
+            raise_in_run(error, sources, folder)
     except Exception as error:
         text = printable(f"{type(error).__name__}: {error}")
         if isinstance(error, ScenarioError | OSError | MemoryError):

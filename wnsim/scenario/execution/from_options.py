@@ -14,11 +14,13 @@ from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.execution.cluster_jobs import Launcher
 from wnsim.scenario.execution.dask_jobs import DaskLauncher
 from wnsim.scenario.execution.execute import ExecutionOptions, Outcome, execute
+from wnsim.scenario.execution.live_page import LivePage
 from wnsim.scenario.execution.local_jobs import Reporter
 from wnsim.scenario.options import command
-from wnsim.scenario.progress import Display, Followed, Progress
+from wnsim.scenario.progress import Display, Followed, Progress, Watcher
 from wnsim.scenario.simulation.advice import notes
 from wnsim.scenario.simulation.learning import StoreConfig, launcher_rank
+from wnsim.scenario.summary.summarize import summarize
 from wnsim.storage.parquet import pyarrow_parquet
 
 if TYPE_CHECKING:
@@ -74,8 +76,17 @@ def run_from_options(
         warnings.showwarning = lambda message, *_: watcher.say(f"note: {message}")
         folder = Path(options.store) if options.store else out / "store"
         store_config = StoreConfig(folder, int(options.store_gib * 2**30))
-        watched = watcher if follow is None else Followed(watcher, follow)
-        return execute(runs, out, store_config, _execution_options(options, out), watched)
+        watched: Watcher = watcher if follow is None else Followed(watcher, follow)
+        execution = _execution_options(options, out)
+        if not options.watch or not reports_progress():
+            return execute(runs, out, store_config, execution, watched)
+
+        def renew() -> None:
+            if execution.summarizes:
+                summarize(runs, out, draws=execution.draws)
+
+        with LivePage(watched, out, options.watch_port, renew) as page:
+            return execute(runs, out, store_config, execution, page)
 
 
 def reports_progress() -> bool:

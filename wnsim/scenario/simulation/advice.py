@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fl.plugins import plugin_names
 from wnsim.channel import NonTerrestrial, RayTraced
 from wnsim.channel.heights import Heights
+from wnsim.core.plugins import plugin_names
 from wnsim.mobility import first_presence_s
 from wnsim.mobility.traces import TraceMotion
 from wnsim.scenario.errors import Made, ScenarioError, collected, together
@@ -296,10 +296,14 @@ def _check_model(scenario: Scenario) -> None:
 
 def _is_usual(learning: Learning) -> bool:
     """Return whether learning is known to fit: a bundled model in settings that suit it."""
-    method, topology = learning.method, learning.topology
+    # Whether user-defined ones fit is known when they are built.
+    own = (
+        learning.method, learning.topology, learning.partition, learning.optimizer,
+        learning.protocol, learning.robust, learning.compressor, learning.objective,
+    )  # fmt: skip
     return (
         (_suits_tiny(learning) or _suits_networks(learning))
-        and not any(":" in name for name in (method.model, topology.model))
+        and not any(":" in each.model for each in own if each is not None)
         and learning.initial_adapter is None
         and not learning.target_modules
         and learning.max_length <= _USUAL_LENGTH

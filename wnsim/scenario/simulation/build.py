@@ -26,6 +26,7 @@ from wnsim.faults import Interrupted
 from wnsim.mobility.orbits import Ground
 from wnsim.phy import NrMcs
 from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.simulation.shortages import warn_of_shortages
 from wnsim.scenario.spec.channel_models import StatisticalChannel
 from wnsim.scenario.spec.propagation_delay import check_feedback
 from wnsim.scenario.spec.schema import Scenario
@@ -366,7 +367,9 @@ def load_tasks(scenario: Scenario) -> list[Task] | list[ArrayTask]:
     try:
         if isinstance(learning.tasks, Arrays):
             arrays = load_arrays(learning.tasks, more_train, test, scenario.seed_of("data"))
-            return [arrays.validation(train) if validates else arrays]
+            found = [arrays.validation(train) if validates else arrays]
+            warn_of_shortages(found, train, test)
+            return found
         if isinstance(learning.tasks, Folder):
             source = learning.tasks
             seed = scenario.seed_of("data") if source.draw == "seed" else None
@@ -386,6 +389,9 @@ def load_tasks(scenario: Scenario) -> list[Task] | list[ArrayTask]:
                 generate(name, train, more_test, scenario.seed_of("data"))
                 for name in learning.tasks
             ]
-        return [validation(task, train, endless=named) for task in tasks] if validates else tasks
+        if validates:
+            tasks = [validation(task, train, endless=named) for task in tasks]
+        warn_of_shortages(tasks, train, test)
+        return tasks
     except ValueError as error:
         raise ScenarioError(f"fl.tasks: {error}") from error

@@ -88,7 +88,7 @@ def _digest_of_all(path: Path) -> str:
 
 def plugin_sources(scenario: Scenario) -> list[Path]:
     """Return the source files of the user-defined models of a scenario, sorted."""
-    from fl.plugins import plugin_names, source_file
+    from wnsim.core.plugins import plugin_names, source_file
 
     found = map(source_file, plugin_names(SCENARIO.dump_python(scenario, mode="json")))
     return sorted({path for path in found if path is not None})

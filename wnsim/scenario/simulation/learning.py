@@ -130,7 +130,7 @@ class Learner:
         ScenarioError
             if the model cannot be loaded, or does not fit the scenario
         """
-        from fl.session import PROTOCOLS
+        from fl.session import session_factory
         from fl.trainer import Trainer
         from fl.trainer.untrained import UntrainedTrainer
 
@@ -146,7 +146,7 @@ class Learner:
                 update_faults=None if scenario.faults is None else scenario.faults.update_faults(),
             )  # fmt: skip
             used = trainer if self.trains else UntrainedTrainer(trainer, learning.batch_size)
-            session = PROTOCOLS[type(learning.protocol)](
+            session = session_factory(learning.protocol)(
                 network,
                 used,
                 learning,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from wnsim.core.invariants import check_totals
+from wnsim.scenario.user_code import TRACEBACK
 from wnsim.storage import records
 from wnsim.storage.parquet import SUFFIX
 from wnsim.storage.records import Table
@@ -283,7 +284,7 @@ def _device_folder(name: str) -> str:
 def clear(folder: Path) -> None:
     """Remove the files of an unfinished run; other files in the folder are not touched."""
     parquet = [Path(name).with_suffix(SUFFIX).name for name in TABLES]
-    for name in (*TABLES, *parquet, "scenario.yaml", records.MANIFEST, records.FAILURE):
+    for name in (*TABLES, *parquet, "scenario.yaml", records.MANIFEST, records.FAILURE, TRACEBACK):
         (folder / name).unlink(missing_ok=True)
     records.remove_half_written(folder)
     for device in (folder / "adapters").glob("device-*"):

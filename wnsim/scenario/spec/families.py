@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Union
 
-from fl.plugins import Family
+from wnsim.core.plugins import Family
 
 
 def family(members: Mapping[str, type], title: str, protocol: type) -> Any:

@@ -12,10 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from wnsim.core.figure_options import USUAL, FigureOptions
+from wnsim.core.plugins import ALLOWED
 from wnsim.scenario.errors import ScenarioError, collected, together
 from wnsim.scenario.spec.axes import RESERVED, Axis, axes, check_overrides, steps
 from wnsim.scenario.spec.document import Document, assignment, of_mapping, parse_value, read
-from wnsim.scenario.spec.explanations import nearest
+from wnsim.scenario.spec.explanations import explain, nearest
+from wnsim.scenario.spec.presentation import PRESENTATION, Presentation
 from wnsim.scenario.spec.schema import PLAN_KEYS, Scenario
 from wnsim.scenario.spec.validation import find, validate
 
@@ -34,6 +39,7 @@ class Run:
     scenario : resolved scenario
     baseline : label of the variant that others are compared with
     description : comment at the head of the scenario file
+    figures, metrics : figures of all runs, and user-defined metrics
     """
 
     folder: str
@@ -41,6 +47,8 @@ class Run:
     scenario: Scenario
     baseline: str
     description: str = ""
+    figures: FigureOptions = USUAL
+    metrics: tuple[str, ...] = ()
 
 
 def plan(
@@ -73,6 +81,7 @@ def plan(
     baseline = "" if errors else collected(errors, "", _baseline, document, variants)
     swept: list[Axis] = collected(errors, [], axes, document)
     collected(errors, None, check_overrides, overrides, swept)
+    shows = collected(errors, Presentation(), _presentation, document, plugins)
     base = document.without(*PLAN_KEYS)
     if len(variants) * math.prod(len(axis.steps) for axis in swept) * repeat > _MAX_RUNS:
         raise together([*errors, document.error((), f"a scenario has at most {_MAX_RUNS} runs")])
@@ -89,7 +98,7 @@ def plan(
             scenario = collected(errors, None, validate, one, plugins)
             if scenario is not None and not errors:
                 runs += [
-                    _run(one, scenario, values, number, baseline, plugins)
+                    _run(one, scenario, values, number, baseline, plugins, shows)
                     for number in range(repeat)
                 ]
     if errors:
@@ -138,6 +147,7 @@ def _run(
     number: int,
     baseline: str,
     plugins: frozenset[str],
+    shows: Presentation,
 ) -> Run:
     seed = scenario.seed + number
     if number > 0:
@@ -146,7 +156,10 @@ def _run(
     parts = [scenario.label] if scenario.label else []
     parts += [f"{key}={shown(value)}" for key, value in values.items()]
     parts.append(f"seed={seed}")
-    return Run(_slug(",".join(parts)), values, scenario, baseline, document.description)
+    return Run(
+        _slug(",".join(parts)), values, scenario, baseline, document.description,
+        shows.figures, shows.metrics,
+    )  # fmt: skip
 
 
 def setting(document: Document, text: str) -> Document:
@@ -210,6 +223,16 @@ def _variants(document: Document, errors: list[ScenarioError]) -> list[Document 
         # Whatever is wrong has been said.
         sections.append(section.without("label", *RESERVED) if wrong else section)
     return sections or [None]
+
+
+def _presentation(document: Document, plugins: frozenset[str]) -> Presentation:
+    """Return the sections on figures and metrics."""
+    keys = Presentation.__dataclass_fields__
+    data = {key: value for key, value in document.data.items() if key in keys}
+    try:
+        return PRESENTATION.validate_json(json.dumps(data), context={ALLOWED: plugins})
+    except ValidationError as error:
+        raise together(explain(document, error)) from error
 
 
 def _baseline(document: Document, variants: Sequence[Document | None]) -> str:

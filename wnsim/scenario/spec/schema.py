@@ -20,6 +20,7 @@ from fl.config import (
 from wnsim import channel, mobility, phy
 from wnsim.channel import ANTENNAS, Isotropic, RayTraced, Replay
 from wnsim.contacts.plan_file import ContactPlanFile
+from wnsim.core.figure_options import FigureOptions
 from wnsim.core.params import parameters
 from wnsim.mac import MAC, Cell, Csma, Ofdma, OverTheAir, Scheduled
 from wnsim.mac.allocation import LeastEnergy
@@ -389,6 +390,17 @@ PLAN_KEYS: dict[str, dict[str, Any]] = {
         "seeds; the first one if not given",
         "type": "string",
     },
+    "figures": {
+        "description": "which figures are drawn after runs, and how; the same as the words of "
+        "wnsim figures",
+        "$ref": "#/$defs/FigureOptions",
+    },
+    "metrics": {
+        "description": "user-defined metrics besides the usual ones: functions named module:name, "
+        "with --plugin module",
+        "type": "array",
+        "items": {"type": "string"},
+    },
 }
 
 
@@ -397,9 +409,17 @@ def json_schema() -> dict[str, Any]:
     schema = SCENARIO.json_schema()
     schema["title"] = "wnsim scenario"
     schema["properties"] |= PLAN_KEYS
+    schema["$defs"]["FigureOptions"] = TypeAdapter(FigureOptions).json_schema()
     for node in (schema, *schema["$defs"].values()):
         _describe(node)
     return schema
+
+
+def described(section: type) -> dict[str, str]:
+    """Return the description of each key of a section, from its docstring."""
+    node = TypeAdapter(section).json_schema()
+    _describe(node)
+    return {key: each["description"] for key, each in node["properties"].items()}
 
 
 def _describe(node: dict[str, Any]) -> None:

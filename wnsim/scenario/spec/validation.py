@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from fl.config.networks import NETWORKS
 from fl.config.tasks import DIGITS
-from fl.plugins import ALLOWED
+from wnsim.core.plugins import ALLOWED
 from wnsim.scenario.errors import ScenarioError, together
 from wnsim.scenario.spec.bundled import shipped
 from wnsim.scenario.spec.document import Document, Place

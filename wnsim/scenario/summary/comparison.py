@@ -10,7 +10,7 @@ from typing import Any
 
 from wnsim import metrics
 from wnsim.core.statistics import Difference, Interval, paired_difference
-from wnsim.scenario.spec.plan import shown
+from wnsim.metrics.value_names import value_names
 from wnsim.scenario.summary.latex import MISSING, escape, latex, plus_minus
 from wnsim.storage.records import Table
 
@@ -153,11 +153,15 @@ def table(
     states : number of runs in each state, as text
     """
     swept = swept_keys(compared)
+    texts = {
+        key: value_names([line.swept[key] for line in compared if key in line.swept])
+        for key in swept
+    }
     heads = ["Variant", *(escape(key) for key in swept)]
     rows = [
         [
             escape(line.variant) or MISSING,
-            *(escape(shown(line.swept.get(key, ""))) for key in swept),
+            *(escape(texts[key].get(json.dumps(line.swept.get(key)), "")) for key in swept),
         ]
         for line in compared
     ]

@@ -45,7 +45,10 @@ def summarize(
     from wnsim import figures, metrics, report
     from wnsim.scenario.summary import comparison, target_table
 
-    measured = {run: metrics.of_run(out / run, manifest) for run, manifest in complete.items()}
+    measured = {
+        run: metrics.of_run(out / run, manifest) | metrics.own_metrics(runs[0].metrics, out / run)
+        for run, manifest in complete.items()
+    }
     lines = comparison.lines(complete, measured)
     records.write_table(out / "summary.csv", summary(complete, measured))
     records.write_table(out / "aggregate.csv", comparison.aggregate(lines, runs[0].baseline))
@@ -54,9 +57,8 @@ def summarize(
     text = comparison.table(lines, runs[0].baseline, planned, said(states))
     records.write(out / "summary.tex", text.encode())
     if draws:
-        figures.draw(out, list(complete))
-    else:
-        figures.remove(out)
+        figures.draw(out, list(complete), runs[0].figures)
+    figures.remove(out, runs[0].figures.wanted if draws else ())
     report.write(out, list(complete))
 
 

@@ -41,6 +41,11 @@ def split(arguments: Sequence[str] | None) -> tuple[str, list[str]]:
     return "", given
 
 
+def names() -> tuple[str, ...]:
+    """Return all verbs."""
+    return (*_OPTIONS, *_MODULES)
+
+
 def options_of(verb: str) -> list[str]:
     """Return the options for which a verb stands."""
     return list(_OPTIONS.get(verb, []))

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fl.config.computing import schedule_of
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.options import add_overrides, add_results, add_where
 from wnsim.scenario.spec.learning_package import check_learning_package
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     plugins = allow(options.plugin)
     _check(results, kept_runs(results, options.set, plugins), options.rounds)
     runs = kept_runs(results, [*options.set, f"fl.rounds={options.rounds}"], plugins)
-    if any(run.scenario.fl.optimizer.schedule != "constant" for run in runs if run.scenario.fl):
+    if any(schedule_of(run.scenario.fl.optimizer) != "constant" for run in runs if run.scenario.fl):
         print(
             "note: the learning rate of fl.optimizer.schedule depends on the number of rounds, so "
             "that all of them are trained again",

@@ -1,15 +1,35 @@
-"""`wnsim figures FOLDER`: the standard figures of a results folder, as a paper needs them."""
+"""`wnsim figures FOLDER`: the standard figures of a results folder, as a paper needs them.
+
+The words are the keys of the section `figures` of a scenario file.
+"""
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
+from wnsim.core.figure_options import FORMATS, FigureOptions
+from wnsim.core.plugins import ALLOWED
 from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.spec.schema import described
+from wnsim.scenario.spec.validation import allow
 
-_FORMATS = ("pdf", "svg", "png")
-_WIDTHS_IN = (1.0, 20.0)
+_WORDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "only": ("--only", {"action": "append", "metavar": "FIGURE"}),
+    "more": ("--more", {"action": "append", "metavar": "FIGURE"}),
+    "device": ("--device", {"metavar": "NAME"}),
+    "width_in": ("--width", {"type": float, "metavar": "INCHES"}),
+    "bands": ("--no-band", {"action": "store_false"}),
+    "notes": ("--no-note", {"action": "store_false"}),
+    "formats": ("--format", {"action": "append", "choices": FORMATS}),
+    "names": ("--name", {"action": "append", "metavar": "NAME=SHOWN"}),
+}
+"""The word of each key, and how it is parsed; one that is absent leaves the default."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -17,25 +37,20 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="wnsim figures",
         description="Draw the standard figures of a results folder again; run nothing.",
+        argument_default=argparse.SUPPRESS,
     )
     made.add_argument("results", type=Path, help="folder of a scenario's results")
+    meaning = described(FigureOptions)
+    for key, (word, how) in _WORDS.items():
+        text = meaning[key]
+        if word.startswith("--no-"):
+            text = f"not {text}"
+        if how.get("action") == "append":
+            text += " (repeatable)"
+        made.add_argument(word, dest=key, help=text.replace("%", "%%"), **how)
     made.add_argument(
-        "--only", action="append", default=[], metavar="FIGURE", help="figure to draw, such as "
-        "latency (repeatable; default: all)",
-    )  # fmt: skip
-    made.add_argument(
-        "--width", type=float, metavar="INCHES", help="width of figures of one column (default: "
-        "3.5; a page of two columns has 7.16)",
-    )  # fmt: skip
-    made.add_argument("--no-band", action="store_true", help="leave out intervals behind lines")
-    made.add_argument("--no-note", action="store_true", help="leave out remarks on message sizes")
-    made.add_argument(
-        "--format", action="append", default=[], choices=_FORMATS, help="file format (repeatable; "
-        "default: all)",
-    )  # fmt: skip
-    made.add_argument(
-        "--name", action="append", default=[], metavar="NAME=SHOWN", help="text to show in place "
-        "of a variant, a swept key, or a swept value, written key=value (repeatable)",
+        "--plugin", action="append", default=[], metavar="MODULE",
+        help="import a trusted module, which has your own figures (repeatable)",
     )  # fmt: skip
     return made
 
@@ -48,36 +63,44 @@ def main(arguments: Sequence[str]) -> int:
     ScenarioError
         if there is no complete run, an option is invalid, or nothing can be drawn
     """
-    options = parser().parse_args(arguments)
+    given = vars(parser().parse_args(arguments))
+    results, plugins = given.pop("results"), allow(given.pop("plugin"))
+    wanted = _options(given, plugins)
 
-    from wnsim.figures import FIGURES, Options, draw
+    from wnsim.figures import draw
     from wnsim.report.__main__ import complete_runs
 
-    for name in options.only:
-        if name not in FIGURES:
-            raise ScenarioError(f"--only {name}: no figure; known: {', '.join(FIGURES)}")
-    low_in, high_in = _WIDTHS_IN
-    if options.width is not None and not low_in <= options.width <= high_in:
-        raise ScenarioError(
-            f"--width must be from {low_in:g} to {high_in:g} inches, got {options.width:g}"
-        )
-    names = {}
-    for text in options.name:
-        # A swept value has an equals sign of its own.
-        name, equals, shown = text.rpartition("=")
-        if not (equals and name and shown):
-            raise ScenarioError(f"--name {text}: must be NAME=SHOWN")
-        names[name] = shown
-    wanted = Options(
-        only=tuple(options.only), width_in=options.width, bands=not options.no_band,
-        notes=not options.no_note, formats=tuple(options.format or _FORMATS), names=names,
-    )  # fmt: skip
     try:
-        paths = draw(options.results, complete_runs(options.results), wanted)
+        paths = draw(results, complete_runs(results), wanted)
     except ValueError as error:
         raise ScenarioError(str(error)) from error
     if not paths:
-        raise ScenarioError(f"{options.results}: nothing to draw of {', '.join(options.only)}")
+        raise ScenarioError(f"{results}: nothing to draw of {', '.join(wanted.wanted)}")
     for path in paths:
         print(path)
     return 0
+
+
+def _options(given: dict[str, Any], plugins: frozenset[str]) -> FigureOptions:
+    """Return the options that words ask for."""
+    if "names" in given:
+        given["names"] = dict(_named(text) for text in given["names"])
+    adapter = TypeAdapter(FigureOptions)
+    try:
+        found: FigureOptions = adapter.validate_json(json.dumps(given), context={ALLOWED: plugins})
+    except ValidationError as error:
+        detail = error.errors(include_url=False)[0]
+        word = _WORDS[str(detail["loc"][0])][0]
+        said = detail["msg"].replace("Input should be", "must be")
+        why = str(detail.get("ctx", {}).get("error", said))
+        raise ScenarioError(f"{word} {detail['input']}: {why}") from error
+    return found
+
+
+def _named(text: str) -> tuple[str, str]:
+    """Return a name, and what is shown in its place."""
+    # A swept value has an equals sign of its own.
+    name, equals, shown = text.rpartition("=")
+    if not (equals and name and shown):
+        raise ScenarioError(f"--name {text}: must be NAME=SHOWN")
+    return name, shown

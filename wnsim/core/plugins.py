@@ -77,9 +77,11 @@ class Family:
 
     def _read(self, value: Any, info: Info) -> Any:
         """Validate a user-defined model."""
-        name = value["model"] if isinstance(value, dict) else value.model
-        model = allowed_plugin(name, self.title, info)
-        return value if isinstance(value, model) else self.create(name, model, value)
+        if not isinstance(value, dict):
+            # An object of Python, whose code runs already.
+            return self._with_needs(value.model, value)
+        name = value["model"]
+        return self.create(name, allowed_plugin(name, self.title, info), value)
 
     def create(self, name: str, model: Any, values: dict[str, Any]) -> Any:
         """Create a user-defined model.
@@ -104,10 +106,14 @@ class Family:
             created = TypeAdapter(model).validate_json(json.dumps(values))
         except ValidationError as error:
             raise ValueError(_first_message(error)) from error
+        return self._with_needs(name, created)
+
+    def _with_needs(self, name: str, made: Any) -> Any:
+        """Return a model that has what its family requires."""
         for need in self._needs:
-            if not hasattr(created, need):
+            if not hasattr(made, need):
                 raise ValueError(f"{name} must have {need}, as each {self.title} has")
-        return created
+        return made
 
 
 def allowed_plugin(name: str, title: str, info: Info) -> Any:
