@@ -76,6 +76,15 @@ def test_episodes_follow_from_the_seed() -> None:
         env.step(np.zeros(4, dtype=np.float32))
 
 
+def test_actions_are_a_score_for_each_device() -> None:
+    env = ClientSelection("scheduling.yaml", SMALL)
+    env.reset(seed=7)
+    for action in (np.zeros(3), np.full(4, np.nan), np.zeros((2, 2))):
+        with pytest.raises(ValueError, match=r"finite scores of shape \(4,\)"):
+            env.step(action)
+    env.close()
+
+
 def test_only_a_server_selects() -> None:
     with pytest.raises(ScenarioError, match="protocol"):
         ClientSelection("urban.yaml", {"fl.rounds": 1})

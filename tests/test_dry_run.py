@@ -362,3 +362,22 @@ def test_first_messages_carry_prompt_centroids_too(
     without = forecast(scenario(tmp_path, LEARNING))
     assert found.first_bytes - without.first_bytes == 2 * 4 * (6 * 128 + 352)
     assert found.size_bytes == without.size_bytes
+
+
+def test_memory_is_that_of_weights_and_of_the_largest_batch(tmp_path: Path) -> None:
+    """Law: four bytes a weight, and activations in proportion to the devices in a batch."""
+    from fl.models.language_model import load
+
+    model, _ = load("tiny")
+    weights = 4 * sum(each.numel() for each in model.parameters())
+    text = re.sub(r"method: .*", "method: {model: lora, rank: 2}", LEARNING)
+    one, four = (
+        forecast(
+            scenario(tmp_path, text, f"fl.trainer.micro_batch_tokens={tokens}")
+        ).memory_bytes - weights
+        for tokens in (1, 100_000)
+    )  # fmt: skip
+    assert one > 0
+    assert four == pytest.approx(4 * one, rel=0.02)
+    said = lines(scenario(tmp_path, text), 1)
+    assert said[-1].startswith("memory: about ")

@@ -392,6 +392,22 @@ class PerExample(nn.Sequential):
         return cross_entropy(logits, labels, reduction="none")
 
 
+class Alone(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(128, CLASSES))
+
+    def loss(self, logits: torch.Tensor) -> torch.Tensor:
+        return logits.square().mean()
+
+
+class Detached(nn.Sequential):
+    def __init__(self) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(128, CLASSES))
+
+    def loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return cross_entropy(logits.detach(), labels)
+
+
 class Frozen(nn.Sequential):
     def __init__(self) -> None:
         hidden = nn.Linear(128, 6).requires_grad_(False)
@@ -415,7 +431,10 @@ class Attending(nn.Module):
 @pytest.fixture
 def own(monkeypatch: pytest.MonkeyPatch) -> None:
     module: Any = ModuleType("own")
-    for each in (Norm, Narrow, Grey, Wide, Random, Dropping, PerExample, Frozen, Attending):
+    classes = (
+        Norm, Narrow, Grey, Wide, Random, Dropping, PerExample, Alone, Detached, Frozen, Attending,
+    )  # fmt: skip
+    for each in classes:
         setattr(module, each.__name__, each)
     module.number = 3
     monkeypatch.setitem(sys.modules, "own", module)
@@ -431,6 +450,8 @@ def own(monkeypatch: pytest.MonkeyPatch) -> None:
         ("Wide", "must need no arguments but input_shape and classes, needs width"),
         ("Random", "the same logits each time"),
         ("PerExample", "must return a tensor of shape (), got (2,)"),
+        ("Alone", "must take logits and labels"),
+        ("Detached", "must have a gradient"),
         ("number", "must be a torch.nn.Module, got a int"),
         ("missing", "has no missing"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -276,6 +277,37 @@ def watching(reports: bool, **settings: Any) -> Server:
     protocol = Server(**settings)
     object.__setattr__(protocol, "selection", Watching(reports=reports))
     return protocol
+
+
+@parameters
+class Returning:
+    """Whatever the test says."""
+
+    model: Literal["here:Returning"] = "here:Returning"
+    reports: bool = False
+    found: Any = None
+
+    def selector(self, context: SelectionContext) -> Any:
+        return lambda choice: self.found
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (None, "must return numbers of devices, got None"),
+        ([0.0, math.nan], "must return numbers of devices"),
+        ([0, 9], "may be selected, got 9"),
+        ([1, 1], "each device once"),
+        ([0, 1, 2], "at most 2 devices, got 3"),
+    ],
+)
+def test_what_a_selection_returns_is_checked(
+    served: Callable[..., Any], found: Any, message: str
+) -> None:
+    protocol = Server(share=0.5)
+    object.__setattr__(protocol, "selection", Returning(found=found))
+    with pytest.raises(ValueError, match=message):
+        served(protocol)
 
 
 def test_selections_without_reports_cost_nothing_and_know_nothing(

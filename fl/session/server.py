@@ -18,6 +18,7 @@ none.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -182,19 +183,42 @@ class ServerSession(AggregatorSession):
         if isinstance(chosen, simpy.Event):
             # Of a selection that is made outside of the simulation.
             chosen = yield chosen
-        selected = sorted({int(device) for device in chosen})
-        unknown = [device for device in selected if device not in devices]
-        if unknown:
-            raise ValueError(
-                f"selection {self._protocol.selection.model} must select devices that may be "
-                f"selected, got {unknown[0]}"
-            )
+        selected = self._valid(chosen, choice)
         if self.trainer.plans and selected:
             clients = np.array(selected, dtype=np.int64)
             self.trainer.plan(
                 number, selected, reports.compute_s[clients], reports.downlink_bps[clients],
                 reports.uplink_bps[clients],
             )  # fmt: skip
+        return selected
+
+    def _valid(self, chosen: Any, choice: Choice) -> list[int]:
+        """Return selected devices in ascending order.
+
+        Raises
+        ------
+        ValueError
+            if they are no devices that may be selected, one is there twice, or they are too many
+        """
+        name = self._protocol.selection.model
+        known = set(choice.devices.tolist())
+        try:
+            selected = sorted(map(operator.index, chosen))
+        except TypeError:
+            raise ValueError(
+                f"selection {name} must return numbers of devices, got {chosen}"
+            ) from None
+        unknown = [device for device in selected if device not in known]
+        if unknown:
+            raise ValueError(
+                f"selection {name} must select devices that may be selected, got {unknown[0]}"
+            )
+        if len(set(selected)) < len(selected):
+            raise ValueError(f"selection {name} must select each device once, got {selected}")
+        if len(selected) > choice.count:
+            raise ValueError(
+                f"selection {name} must select at most {choice.count} devices, got {len(selected)}"
+            )
         return selected
 
     def _reported(

@@ -148,6 +148,15 @@ class Kernels:
         needed = self._workload.peak_bytes(size, jobs, self._rank)
         return jobs * tokens <= bounds.micro_batch_tokens and needed <= bounds.memory_bytes
 
+    def peak_bytes(self, devices: int) -> int:
+        """Return the estimated memory of the largest micro-batch, beyond the model [byte]."""
+        width = max(self._examples.width(device, 0) for device in range(devices))
+        size = JobSize(width, self._learning.batch_size, max(self._examples.steps))
+        jobs = 1
+        while jobs < devices and self._fits(TRAINING, jobs + 1, size):
+            jobs += 1
+        return self._workload.peak_bytes(size, jobs, self._rank)
+
     def _test_mixture(self, job: Job[Any]) -> Outcome:
         experts = [each.value() for each in job.dependencies]
         gate = self._learning.inference or Mixture()

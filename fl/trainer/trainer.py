@@ -55,6 +55,7 @@ from ..methods.frozen_a.adaptive import best_size
 from ..methods.frozen_a.masks import mask_overlap
 from ..methods.frozen_a.projections import overlaps
 from ..methods.user_updates import OwnUpdates, is_user_defined
+from ..models.nets import Network
 from ..training.privacy import epsilon_of
 from ..updates.channel import UpdateChannel
 from ..updates.codec import HEADER_BYTES, Update, distance
@@ -274,6 +275,13 @@ class Trainer:
         )
         tests = -(-learning.rounds // learning.evaluate_every) * len(steps) + 1
         return learning.rounds * trained + tests * self._workload.test_flops()
+
+    @property
+    def memory_bytes(self) -> int:
+        """Estimated memory of the weights and of the largest micro-batch of training [byte]."""
+        module = self.model.module if isinstance(self.model, Network) else self.model.model
+        weights = sum(each.numel() * each.element_size() for each in module.parameters())
+        return int(weights) + self._kernels.peak_bytes(self._devices)
 
     @property
     def sustained_share(self) -> float:

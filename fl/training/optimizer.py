@@ -310,6 +310,8 @@ class OwnStepper:
                 raise ValueError(
                     f"{self._name}: {part} of step must be vectors of shape {shape}, got {found}"
                 )
+        if not bool(values.isfinite().all()):
+            raise ValueError(f"{self._name}: values of step must be finite")
         return values, tuple(each.to(before.dtype) for each in state)
 
 

@@ -135,14 +135,15 @@ class ClientSelection(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
             "repeat": 1,
         }
         self._source = scenario if isinstance(scenario, Mapping) else str(scenario)
-        wanted = {**(settings or {}), **own}
-        self._settings = [f"{key}={json.dumps(value)}" for key, value in wanted.items()]
         self._plugins = allow([*plugins, __name__])
         self._price = price or Price()
         self._episode: _Episode | None = None
+        self._settings = _texts(settings or {})
         first = self._scenario(1)
         if first.fl is None or first.fl.protocol.model != "server":
             raise ScenarioError("an agent selects the clients of fl.protocol.model server")
+        self._settings = _texts({**(settings or {}), **own})
+        self._scenario(1)
         count = first.devices.count
         high = [1.0, _MOST_LOG, _MOST_LOG, _MOST_LOG, 1.0, 1.0, 1.0]
         self.observation_space = gymnasium.spaces.Box(
@@ -184,12 +185,19 @@ class ClientSelection(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
         ------
         RuntimeError
             if there is no run, or it is over
+        ValueError
+            if the action is not a finite score for each device
         """
         episode = self._episode
         if episode is None or episode.is_over:
             raise RuntimeError("there is no run that goes on; call reset")
+        scores = np.asarray(action, dtype=np.float64)
+        if scores.shape != self.action_space.shape or not np.isfinite(scores).all():
+            raise ValueError(
+                f"an action must be finite scores of shape {self.action_space.shape}, got {action}"
+            )
         before = episode.accuracy, episode.now_s, episode.energy_j
-        episode.select(np.asarray(action, dtype=np.float64).reshape(-1))
+        episode.select(scores)
         episode.advance()
         gain = 100.0 * (episode.accuracy - before[0])
         took_s, took_j = episode.now_s - before[1], episode.energy_j - before[2]
@@ -206,6 +214,11 @@ class ClientSelection(gymnasium.Env[NDArray[np.float32], NDArray[np.float32]]):
 
     def _scenario(self, seed: int) -> Any:
         return plan(self._source, [*self._settings, f"seed={seed}"], self._plugins)[0].scenario
+
+
+def _texts(settings: Mapping[str, Any]) -> list[str]:
+    """Return overrides as the command line takes them."""
+    return [f"{key}={json.dumps(value)}" for key, value in settings.items()]
 
 
 class _Episode:

@@ -112,7 +112,16 @@ def _check_outputs(
         raise ValueError(f"model {name} must have parameters")
     own: Any = getattr(module, "loss", None)
     if own is not None:
-        loss = own(first, torch.zeros(len(inputs), dtype=torch.int64))
+        with torch.enable_grad():
+            logits = first.detach().requires_grad_()
+            try:
+                loss = own(logits, torch.zeros(len(inputs), dtype=torch.int64))
+            except TypeError as error:
+                raise ValueError(
+                    f"loss of model {name} must take logits and labels: {error}"
+                ) from error
         if not isinstance(loss, torch.Tensor) or loss.ndim:
             kind = tuple(loss.shape) if isinstance(loss, torch.Tensor) else type(loss).__name__
             raise ValueError(f"loss of model {name} must return a tensor of shape (), got {kind}")
+        if not loss.requires_grad:
+            raise ValueError(f"loss of model {name} must have a gradient by the logits")

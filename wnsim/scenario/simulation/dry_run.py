@@ -50,6 +50,8 @@ def lines(scenario: Scenario, repeat: int, speed: float | None = None) -> list[s
         if repeat > 1:
             text += f", {_duration(each_s * repeat)} for all {repeat} in sequence"
         texts.append(f"{text} ({found.wall_flop:.2g} operations) of training, plus the network")
+        size = _bytes(found.memory_bytes)
+        texts.append(f"memory: about {size} for weights and training, beside the program")
     return texts + [f"warning: {text}" for text in warnings(found)]
 
 

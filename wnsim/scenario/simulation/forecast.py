@@ -56,6 +56,7 @@ class Forecast:
     compute_s : (devices,) duration of one round's training [s]
     wall_flop : operations of the run on this machine; None without learning [FLOP]
     sustained_share : share of the speed of a large product that they sustain
+    memory_bytes : estimated memory of weights and training on this machine [byte]
     precision : of the products with frozen weights: `float32` or `bfloat16`
     assumes : whether masks and prompts are assumed, which take long to calibrate
     """
@@ -72,6 +73,7 @@ class Forecast:
     compute_s: Floats
     wall_flop: float | None
     sustained_share: float
+    memory_bytes: int
     precision: str
     assumes: bool
 
@@ -128,6 +130,7 @@ def _forecast(scenario: Scenario, world: World, network: Network) -> Forecast:
         compute_s,
         None if trainer is None else trainer.run_flops(),
         1.0 if trainer is None else trainer.sustained_share,
+        0 if trainer is None else trainer.memory_bytes,
         "float32" if trainer is None else trainer.precision,
         getattr(getattr(processes.session, "trainer", None), "assumes", False),
     )
