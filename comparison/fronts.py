@@ -30,7 +30,10 @@ _NAME_PT, _LETTER_PT, _LINE_PT = 6, 3.3, 5.0
 # Half the widths of markers and error bars, and the distance of a name from its point.
 _POINT_PT, _BAR_PT, _GAP_PT = 2.5, 1.0, 3.5
 # Heights of a name above its point, in order of preference.
-_SHIFTS_PT = (1.5, -6.5, 8.0, -13.0, 14.5, -19.5)
+_SHIFTS_PT = (1.5, -6.5, 8.0, -13.0, 14.5, -19.5, 21.0, -26.0, -32.5)
+_BESIDE_PT = _SHIFTS_PT[:2]
+_TIE = {"arrowstyle": "-", "linewidth": 0.3, "color": "0.6", "shrinkA": 0.0, "shrinkB": 0.0}
+_MARGIN = 0.2
 _INCH_PT = 72.0
 
 
@@ -108,7 +111,8 @@ def _name(
     dpi: float,
 ) -> None:
     """Write the name of each method beside its point, where it covers least else."""
-    # Transformations are those of the limits only after this.
+    # Room for names on both sides. Transformations are those of the limits only after this.
+    axes.margins(x=_MARGIN)
     axes.autoscale_view()
 
     def on_page(x: float, y: float) -> Point:
@@ -137,12 +141,15 @@ def _name(
             for shift in _SHIFTS_PT
             for side in (1, -1)
         ]
-        side, shift, name = min(candidates, key=lambda each: covered(each[2]))
+        # Of equal places the nearest.
+        side, shift, name = min(candidates, key=lambda each: covered(each[2]) + 0.2 * abs(each[1]))
         taken.append(name)
         axes.annotate(
             line.entry.name, point, xytext=(side * _GAP_PT, shift), textcoords="offset points",
             ha="left" if side > 0 else "right", fontsize=_NAME_PT,
             fontweight="bold" if point in best else "normal",
+            # A name that is not beside its point is tied to it.
+            arrowprops=None if shift in _BESIDE_PT else _TIE,
         )  # fmt: skip
 
 
