@@ -92,6 +92,27 @@ def _module(item: pytest.Item) -> str:
     return item.path.stem.removeprefix("test_")
 
 
+@pytest.fixture(scope="session")
+def hold_session() -> Callable[..., Any]:
+    """Return a runner of a session to its end, after which no message is left."""
+    from fl.session import PROTOCOLS
+
+    def hold(
+        network: Network, trainer: Any, learning: Any, compute_time_s: Callable[[int, float], float]
+    ) -> Any:
+        session = PROTOCOLS[type(learning.protocol)](
+            network, trainer, learning, compute_time_s, len(trainer.task_of), 1,
+            lambda number, time_s, accuracy: None,
+        )  # fmt: skip
+        network.env.run(until=session.done)
+        network.close()
+        assert network.in_flight == 0
+        assert not any(store.items for store in network.inbox)
+        return session
+
+    return hold
+
+
 @pytest.fixture
 def svg_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """Save figures in one format, for tests of their numbers and pages."""

@@ -29,7 +29,8 @@ from fl.updates.codec import HEADER_BYTES, encode, encoded_bytes
 def test_shapes_of_public_architectures(
     name: str, rank_32_millions: float | None, billions: float
 ) -> None:
-    layers, parameters = architecture(name)
+    model = architecture(name)
+    layers, parameters = model.layers, model.parameter_count
     assert parameters / 1e9 == pytest.approx(billions, rel=3e-3)
     if rank_32_millions is not None:
         adapter = sum(32 * (layer.inputs + layer.outputs) for layer in layers)
@@ -45,7 +46,7 @@ def test_unknown_architectures_are_refused() -> None:
 def test_emulated_message_ratio_is_beta_times_density(make_lm, density: float) -> None:  # type: ignore[no-untyped-def]
     """Law: once A and mask are known, bytes fall to beta times density (headers excluded)."""
     model = AdaptedModel(make_lm())
-    layers, _ = architecture("qwen2.5-1.5b")
+    layers = architecture("qwen2.5-1.5b").layers
     emulate = Emulate(emulate="qwen2.5-1.5b")
     dense = CostModel(emulate, METHODS[Lora](Lora(rank=8)), model)
     sparse = CostModel(emulate, METHODS[SoLora](SoLora(rank=8, density=density)), model)
@@ -98,7 +99,7 @@ def test_presets_have_the_ratios_of_the_paper(make_lm, preset: str, ratio: float
 
 def test_densities_of_the_presets() -> None:
     """Law: 0.27 / 0.559 = 0.483 on all linear layers of the 1.5 B model, 0.54 where beta is 1/2."""
-    layers, _ = architecture("qwen2.5-1.5b")
+    layers = architecture("qwen2.5-1.5b").layers
     shapes = [(layer.outputs, layer.inputs) for layer in layers]
     assert density_of_ratio(0.27, shapes, [8] * len(shapes)) == pytest.approx(0.483, abs=5e-4)
     assert density_of_ratio(0.27, [(64, 64), (256, 64), (64, 256)], [8, 8, 8]) == pytest.approx(
@@ -184,7 +185,7 @@ def test_of_full_fine_tuning_only_the_change_is_stored(make_lm) -> None:  # type
 def test_operations_are_those_of_the_emulated_model(make_trainer) -> None:  # type: ignore[no-untyped-def]
     emulate = Emulate(emulate="qwen2.5-0.5b", batch=2, length=64)
     trainer = make_trainer(method=Lora(rank=8), payload=emulate, local_steps=5)
-    _, parameters = architecture("qwen2.5-0.5b")
+    parameters = architecture("qwen2.5-0.5b").parameter_count
     assert trainer.flops(0, 0) == 4 * parameters * 2 * 64 * 5
     assert trainer.flops(0, 1) == trainer.flops(0, 0)
 
@@ -194,7 +195,7 @@ def test_sizes_of_few_bits_are_those_of_the_bytes(make_lm, bits: int) -> None:  
     """Law: values of so many bits and a scale of four bytes for each layer and factor."""
     emulate = Emulate(emulate="qwen2.5-1.5b")
     model = AdaptedModel(make_lm())
-    layers, _ = architecture("qwen2.5-1.5b")
+    layers = architecture("qwen2.5-1.5b").layers
     dense = CostModel(emulate, METHODS[Lora](Lora(rank=8)), model, bits_per_parameter=bits)
     values = 8 * sum(layer.inputs + layer.outputs for layer in layers)
     expected = HEADER_BYTES + values * bits // 8 + 2 * 4 * len(layers)
@@ -217,7 +218,7 @@ def test_the_size_of_a_whole_model_takes_no_memory_of_its_size(make_lm) -> None:
     method = METHODS[FullFt](FullFt())
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     payload = CostModel(Emulate(emulate="qwen2.5-7b"), method, AdaptedModel(make_lm()))
-    layers, _ = architecture("qwen2.5-7b")
+    layers = architecture("qwen2.5-7b").layers
     entries = sum(layer.inputs * layer.outputs for layer in layers)
     assert entries > 6e9
     assert payload.size_bytes(True) == payload.average_bytes == HEADER_BYTES + 2 * entries

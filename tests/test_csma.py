@@ -7,6 +7,7 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,23 +90,10 @@ def circle(count: int, radius_m: float) -> Motion:
     return at(*((radius_m * (1 + math.cos(t)), radius_m * (1 + math.sin(t))) for t in turns))
 
 
-def drive(
-    world: World,
-    mac: object,
-    offers: list[Offer],
-    *,
-    engine: str = "windowed",
-    seed: int = 1,
-    until_ns: int | None = None,
-    cancels: tuple[tuple[int, int], ...] = (),
-    drops: tuple[tuple[int, int], ...] = (),
-) -> tuple[list[Attempt], list[int]]:
-    """Let stations contend; return all attempts, and their indices in order of completion."""
-    env, ended = Clock(), []
-    modem = world.phy.modem(world.bandwidth_hz, 1, 1_000_000)
-    key = streams.key(seed, "errors")
-    setup = Setup(env, world, mac, modem, 1, 0, "none", key, True, PACKET_BITS)
-    air = ENGINES["csma"][engine](setup, ended.append)
+def submit(
+    env: Clock, air: Any, offers: list[Offer], cancels: tuple[tuple[int, int], ...]
+) -> list[Attempt]:
+    """Let offers be made, and attempts cancelled, at their times; return all attempts."""
     attempts: list[Attempt] = []
     for offer in offers:
         made = tuple(
@@ -123,6 +111,27 @@ def drive(
     last_ns = max((offer.at_ns for offer in offers), default=0)
     for at_ns, number in cancels:
         env.at(last_ns + at_ns, partial(cancel, attempts[number]))
+    return attempts
+
+
+def drive(
+    world: World,
+    mac: object,
+    offers: list[Offer],
+    *,
+    engine: str = "windowed",
+    seed: int = 1,
+    until_ns: int | None = None,
+    cancels: tuple[tuple[int, int], ...] = (),
+    drops: tuple[tuple[int, int], ...] = (),
+) -> tuple[list[Attempt], list[int]]:
+    """Let stations contend; return all attempts, and their indices in order of completion."""
+    env, ended = Clock(), []
+    modem = world.phy.modem(world.bandwidth_hz, 1, 1_000_000)
+    key = streams.key(seed, "errors")
+    setup = Setup(env, world, mac, modem, 1, 0, "none", key, True, PACKET_BITS)
+    air = ENGINES["csma"][engine](setup, ended.append)
+    attempts = submit(env, air, offers, cancels)
     for at_ns, node in drops:
         env.at(at_ns, partial(air.drop, node, "battery"))
     env.run(until=until_ns)

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 from fl.config import Hierarchical, Learning
-from fl.session import PROTOCOLS
 from fl.session.quadratic_trainer import QuadraticTrainer
 from wnsim.core.transfer import Message
 from wnsim.mac import Cell
@@ -28,7 +27,7 @@ OPTIMA = np.array([1.0, -2.0, 5.0, 0.5, 3.0])
 
 
 @pytest.fixture
-def federate(make_network: Any) -> Callable[..., Any]:
+def federate(make_network: Any, hold_session: Any) -> Callable[..., Any]:
     """Return a runner of a hierarchical session; gives network and session."""
 
     def run(protocol: Hierarchical, rounds: int, **options: Any) -> Any:
@@ -38,15 +37,7 @@ def federate(make_network: Any) -> Callable[..., Any]:
         count = network.snapshot().present.size
         trainer: Any = QuadraticTrainer(OPTIMA[:count].tolist(), 0.1)
         learning = Learning(rounds=rounds, evaluate_every=1, protocol=protocol)
-        session = PROTOCOLS[Hierarchical](
-            network, trainer, learning, lambda device, flops: 1.0, count, 1,
-            lambda number, time_s, accuracy: None,
-        )  # fmt: skip
-        network.env.run(until=session.done)
-        network.close()
-        assert network.in_flight == 0
-        assert not any(store.items for store in network.inbox)
-        return network, session
+        return network, hold_session(network, trainer, learning, lambda device, flops: 1.0)
 
     return run
 

@@ -15,7 +15,6 @@ import pytest
 from scipy.special import exp1
 
 from fl.config import Full, Learning, Ring, Server, Synchronous
-from fl.session import PROTOCOLS
 from fl.session.quadratic_trainer import QuadraticTrainer
 from wnsim.channel import Rayleigh, TappedDelayLine
 from wnsim.core.transfer import Message
@@ -313,7 +312,7 @@ OPTIMA = [1.0, -2.0, 5.0, 0.5, 3.0]
 
 
 @pytest.fixture
-def federate(make_network: Any) -> Callable[..., Any]:
+def federate(make_network: Any, hold_session: Any) -> Callable[..., Any]:
     """Return a runner of a session of numbers; gives network and session."""
 
     def run(protocol: Any, rounds: int = 4, topology: Any = None, **options: Any) -> Any:
@@ -331,15 +330,9 @@ def federate(make_network: Any) -> Callable[..., Any]:
         learning = Learning(
             rounds=rounds, evaluate_every=1, protocol=protocol, topology=topology or Full()
         )
-        session = PROTOCOLS[type(protocol)](
-            network, trainer, learning, lambda device, flops: 1.0 + 0.1 * device, len(OPTIMA), 1,
-            lambda number, time_s, accuracy: None,
-        )  # fmt: skip
-        network.env.run(until=session.done)
-        network.close()
-        assert network.in_flight == 0
-        assert not any(store.items for store in network.inbox)
-        return network, session
+        return network, hold_session(
+            network, trainer, learning, lambda device, flops: 1.0 + 0.1 * device
+        )
 
     return run
 

@@ -14,7 +14,6 @@ from fl.config import Learning, Lora, Server, Split
 from fl.methods import method_of
 from fl.models.nets import Network
 from fl.models.nets.bundled import Cnn, ResNet8
-from fl.session import PROTOCOLS
 from fl.session.quadratic_trainer import QuadraticTrainer
 from fl.trainer.cost_model import CostModel
 from fl.trainer.cut import cut_of
@@ -49,7 +48,7 @@ fl:
 
 
 @pytest.fixture
-def hold(make_network: Any) -> Callable[..., Any]:
+def hold(make_network: Any, hold_session: Any) -> Callable[..., Any]:
     """Return a runner of a session; gives network and session."""
 
     def start(protocol: Server, rounds: int = 3, deadline_s: float = 20.0, **options: Any) -> Any:
@@ -59,15 +58,7 @@ def hold(make_network: Any) -> Callable[..., Any]:
             rounds=rounds, evaluate_every=1, protocol=protocol, deadline_s=deadline_s
         )
         trainer: Any = QuadraticTrainer(OPTIMA, 0.1)
-        session = PROTOCOLS[type(protocol)](
-            network, trainer, learning, lambda device, flops: 0.1 * flops, len(PLACES), 1,
-            lambda number, time_s, accuracy: None,
-        )  # fmt: skip
-        network.env.run(until=session.done)
-        network.close()
-        assert network.in_flight == 0
-        assert not any(store.items for store in network.inbox)
-        return network, session
+        return network, hold_session(network, trainer, learning, lambda device, flops: 0.1 * flops)
 
     return start
 

@@ -234,7 +234,7 @@ def test_emulation_needs_a_rule_for_shapes(
     from fl.trainer.cost_model import architecture
 
     text = SCENARIO + "  payload: {emulate: qwen2.5-0.5b}\n"
-    layers = [(layer.outputs, layer.inputs) for layer in architecture("qwen2.5-0.5b")[0]]
+    layers = [(layer.outputs, layer.inputs) for layer in architecture("qwen2.5-0.5b").layers]
     (tmp_path / "own.yaml").write_text(text.replace("KIND", "Ruled"))
     assert main([str(tmp_path / "own.yaml"), "--plugin", "compressors", "--dry-run"]) == 0
     expected = (HEADER_BYTES + factor_sizes(0.1, layers, 4)) / 1e6

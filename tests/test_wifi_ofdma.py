@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import defaultdict
-from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_tables import rows
-from test_csma import DIFS, NEVER, PACKET_BITS, SIFS, SLOT, Offer, at
+from test_csma import DIFS, NEVER, PACKET_BITS, SIFS, SLOT, Offer, at, submit
 
 from wnsim import load, run
-from wnsim.air import Attempt, Setup, Transmission
+from wnsim.air import Attempt, Setup
 from wnsim.air.csma.frame import Frame
 from wnsim.air.csma.packet import Packet
 from wnsim.air.csma.windowed import Windowed
@@ -122,23 +121,7 @@ def drive(
     modem = world.phy.modem(world.bandwidth_hz, 1, 1_000_000)
     key = streams.key(seed, "errors")
     air = engine(Setup(env, world, mac, modem, 1, 0, "none", key, True, PACKET_BITS), ended.append)
-    attempts: list[Attempt] = []
-    for offer in offers:
-        made = tuple(
-            Attempt(len(attempts) + place, offer.source, target, offer.bits, offer.limit_ns,
-                    "deadline", offer.priority, offer.category)
-            for place, target in enumerate(offer.targets)
-        )  # fmt: skip
-        attempts += made
-        env.at(offer.at_ns, partial(air.push, Transmission(made)))
-
-    def cancel(attempt: Attempt) -> None:
-        if attempt.ended_ns < 0:
-            air.cancel(attempt, "link-failure")
-
-    last_ns = max((offer.at_ns for offer in offers), default=0)
-    for at_ns, number in cancels:
-        env.at(last_ns + at_ns, partial(cancel, attempts[number]))
+    attempts = submit(env, air, offers, cancels)
     env.run(until=until_ns)
     if until_ns is None and isinstance(air, Packet):
         # Nobody waits for an answer forever.

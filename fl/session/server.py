@@ -380,7 +380,7 @@ class ServerSession(AggregatorSession):
     def remember(
         self, selected: Sequence[int], counted: Sequence[int], distances: Mapping[int, float]
     ) -> None:
-        """Take note of a round for the next selection; see `_average_received`."""
+        """Take note of a round for the next selection; see `average_received`."""
         age, distance = self._last.age + 1, self._last.distance.copy()
         age[list(counted)] = 0
         for device, each in distances.items():

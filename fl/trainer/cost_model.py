@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from ..adapters.adapter import Layer
 from ..config import Emulate
 from ..methods.extensions import (
     bytes_in,
@@ -53,25 +52,17 @@ _PARAMETER_BYTES = BITS_PER_PARAMETER // 8
 _MOST_SIZES = 4
 
 
-def architecture(
-    name: str, target_modules: Sequence[str] | str = ()
-) -> tuple[tuple[Layer, ...], int]:
-    """Return the adapted layers and the number of parameters of a public architecture.
+def architecture(name: str, target_modules: Sequence[str] | str = ()) -> AdaptedModel:
+    """Return a public architecture without weights.
 
-    The model is built without weights on torch's meta device by the library's own code; tied
-    embeddings count once.
+    The model is built on torch's meta device by the library's own code; tied embeddings count
+    once.
 
     Raises
     ------
     ValueError
         if the architecture is unknown
     """
-    adapted = _emulated(name, target_modules)
-    return adapted.layers, adapted.parameter_count
-
-
-def _emulated(name: str, target_modules: Sequence[str] | str) -> AdaptedModel:
-    """Return a public architecture without weights; see `architecture`."""
     known = json.loads((Path(__file__).parent / "architectures.json").read_text("utf-8"))
     if name not in known or name.startswith("_"):
         raise ValueError(f"unknown architecture {name!r}; known: {', '.join(list(known)[1:])}")
@@ -125,7 +116,7 @@ class CostModel:
         self._emulate = emulate
         self._bits = bits_per_parameter
         if emulate is not None:
-            model = _emulated(emulate.emulate, target_modules)
+            model = architecture(emulate.emulate, target_modules)
         self._flops_per_item = model.flops_per_item
         self.cut = None if blocks is None else cut_of(model, blocks)
         self._layers = layers = model.layers[: None if self.cut is None else self.cut.layers]

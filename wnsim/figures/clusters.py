@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from wnsim.figures.lines import Line, mean_curve
-from wnsim.figures.options import BAND
+from wnsim.figures.options import band
 from wnsim.figures.style import DOTTED, legend_above
 
 _KINDS = ("collision_rate", "expected_collision_rate")
@@ -43,10 +43,7 @@ def collisions(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
             if actual:
                 handles += drawn
             if len(runs) > 1:
-                axes.fill_between(
-                    curve["round"], curve["low"], curve["high"],
-                    color=line.style["color"], alpha=0.2, linewidth=0, gid=BAND,
-                )  # fmt: skip
+                band(axes, curve, "round", line.style["color"])
             numbers.append(curve.assign(line=line.name, kind="actual" if actual else "expected"))
     if not any((each["share"] < 1.0).any() for each in numbers):
         return None

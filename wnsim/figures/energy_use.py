@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from wnsim.figures.lines import Line, mean_curve
-from wnsim.figures.options import BAND
+from wnsim.figures.options import band
 from wnsim.figures.style import legend_above, say_sizes, scale
 from wnsim.metrics.devices import ENERGIES
 
@@ -58,10 +58,7 @@ def energy_time(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
             curve["time_s"], curve["energy_j"], label=line.name, markevery=every, **line.style
         )
         if "low" in curve:
-            axes.fill_between(
-                curve["time_s"], curve["low"], curve["high"], color=line.style["color"],
-                alpha=0.2, linewidth=0, gid=BAND,
-            )  # fmt: skip
+            band(axes, curve, "time_s", line.style["color"])
         numbers.append(curve.drop(columns="round").assign(line=line.name))
     if not numbers or not any(each["energy_j"].any() for each in numbers):
         return None

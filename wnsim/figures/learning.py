@@ -13,7 +13,7 @@ from matplotlib.ticker import EngFormatter, MaxNLocator, SymmetricalLogLocator
 
 from wnsim.core.statistics import mean
 from wnsim.figures.lines import Line, mean_curve
-from wnsim.figures.options import BAND
+from wnsim.figures.options import band
 from wnsim.figures.style import (
     COLUMN_IN,
     DOTTED,
@@ -150,10 +150,7 @@ def _curves(
             if not own:
                 handles += drawn
             if len(runs) > 1:
-                axes.fill_between(
-                    curve[x], curve["low"], curve["high"],
-                    color=line.style["color"], alpha=0.2, linewidth=0, gid=BAND,
-                )  # fmt: skip
+                band(axes, curve, x, line.style["color"])
             tasks = "own" if own else "all"
             numbers.append(curve.assign(line=line.name, tasks=tasks))
     if not numbers:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from wnsim.storage.records import file_digest
+from wnsim.storage.records import file_digest, replacing
 
 METADATA = "ro-crate-metadata.json"
 READ_ME = "README.txt"
@@ -75,6 +75,11 @@ def write_archive(
     results : results folder
     runs : manifests of its complete runs by folder
     about : description of the whole
+
+    Raises
+    ------
+    FileExistsError
+        if the file exists
     """
     files = [each.relative_to(results).as_posix() for each in archived_files(results)]
     files = [each for each in files if each not in (METADATA, READ_ME)]
@@ -82,7 +87,9 @@ def write_archive(
         METADATA: json.dumps(metadata(results, files, runs, about), indent=1, ensure_ascii=False),
         READ_ME: _read_me(runs, about),
     }
-    with path.open("xb") as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+    if path.exists() or path.is_symlink():
+        raise FileExistsError(path)
+    with replacing(path) as part, zipfile.ZipFile(part, "x", zipfile.ZIP_DEFLATED) as archive:
         for name, text in texts.items():
             archive.writestr(_entry(name), text + "\n")
         for name in files:

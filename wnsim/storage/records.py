@@ -151,7 +151,7 @@ def write_table(path: Path, table: Table) -> str:
     if path.suffix != parquet.SUFFIX:
         return _write(path, _pieces(table))
     lines = path.with_suffix(".csv")
-    with naming(path), _replacing(lines, keep=False) as source, _replacing(path) as target:
+    with naming(path), replacing(lines, keep=False) as source, replacing(path) as target:
         _fill(source, _pieces(table))
         parquet.convert(source, target)
     return file_digest(path)
@@ -190,12 +190,12 @@ def _compressed(lines: Iterable[str]) -> Iterator[bytes]:
 
 
 def _write(path: Path, pieces: Iterable[bytes]) -> str:
-    with naming(path), _replacing(path) as temporary:
+    with naming(path), replacing(path) as temporary:
         return _fill(temporary, pieces)
 
 
 @contextlib.contextmanager
-def _replacing(path: Path, *, keep: bool = True) -> Iterator[Path]:
+def replacing(path: Path, *, keep: bool = True) -> Iterator[Path]:
     """Give a temporary file, which then takes the place of a file, or else vanishes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
