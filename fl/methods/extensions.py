@@ -13,7 +13,7 @@ No method needs any of them; `Method` lists what every method has.
 * `extra_shapes(layers)` returns the shapes of the further matrices of updates (`Update.extra`).
 * `shapes_update_in(layers, first_contact, device, round_)` replaces `shapes_update` where updates
   differ in size between rounds or devices. `bytes_in(layers, device, round_, bits)` returns the
-  size of such a message, for `payload: {emulate: ...}`, where shapes would take long to make.
+  size of such a message in its place, for `payload: {emulate: ...}`, where shapes take long.
 * `stateful`: whether `update` must be called in the order of simulated time.
 * `sizes_vary`: whether messages are charged as they are serialised, since their size depends on
   their values; `shapes_update` is then an estimate, for `payload: {emulate: ...}`.
@@ -224,7 +224,7 @@ def bytes_in(
 
 def has_own_sizes(method: Method) -> bool:
     """Return whether updates differ in size between rounds or devices by a rule."""
-    return hasattr(method, "shapes_update_in")
+    return hasattr(method, "shapes_update_in") or hasattr(method, "bytes_in")
 
 
 def is_stateful(method: Method) -> bool:

@@ -56,12 +56,6 @@ class JcpbaMethod(SparseChanges):
         """Return entries at random places, an estimate of a whole update's size."""
         return self.estimate(layers, 1.0)
 
-    def shapes_update_in(
-        self, layers: Sequence[Layer], first_contact: bool, device: int, round_: int
-    ) -> Update:
-        """Return entries at random places, as many as a device returns in a round."""
-        return self.estimate(layers, self.share_of(device, round_))
-
     def bytes_in(self, layers: Sequence[Layer], device: int, round_: int, bits: int) -> int:
         """Return the size of the largest entries of a change, if they are at random places."""
         share = self.share_of(device, round_)
