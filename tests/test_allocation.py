@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.integrate import quad
+from scipy.optimize import brentq
 
 from wnsim.channel import Rayleigh
 from wnsim.core.transfer import Message
 from wnsim.mac import Cell
 from wnsim.mac.allocation import Demand, EqualShares, LeastEnergy, MinMax, band_for, rate_on
+from wnsim.mac.resource_blocks import ResourceBlocks
 from wnsim.mobility import RandomWaypoint
 from wnsim.phy import NrMcs, Shannon
 from wnsim.scenario.errors import ScenarioError
@@ -34,7 +39,8 @@ def demand(count: int, **known: Any) -> Demand:
     values = {
         "bits": RNG.uniform(2e5, 2e6, count), "left_s": RNG.uniform(4.0, 8.0, count),
         "snr": 10.0 ** RNG.uniform(0.0, 3.0, count), "limit": np.ones(count),
-        "tx_power_w": RNG.uniform(0.1, 0.3, count),
+        "tx_power_w": RNG.uniform(0.1, 0.3, count), "size_bits": np.full(count, 2e6),
+        "weight": np.ones(count),
     }  # fmt: skip
     return Demand(**values | known)
 
@@ -48,7 +54,7 @@ def times_s(modem: Any, asked: Demand, band: Any, power: Any) -> Any:
 def test_min_max_ends_together_and_no_other_shares_end_earlier(count: int) -> None:
     """Law: equal times; brute force over 4000 random shares, and shares near the found ones."""
     asked = demand(count, limit=RNG.uniform(0.5, 1.0, count))
-    band, power = MinMax().shares(SHANNON, asked)
+    band, power, _ = MinMax().shares(SHANNON, asked)
     found_s = times_s(SHANNON, asked, band, power)
     assert band.sum() == pytest.approx(1.0, abs=1e-12)
     assert np.ptp(found_s) < 1e-6 * found_s.max()
@@ -62,7 +68,7 @@ def test_min_max_ends_together_and_no_other_shares_end_earlier(count: int) -> No
 def test_min_max_against_a_grid_for_two_devices() -> None:
     """Brute force: 100,000 divisions of the band between two devices."""
     asked = demand(2)
-    band, power = MinMax().shares(SHANNON, asked)
+    band, power, _ = MinMax().shares(SHANNON, asked)
     grid = np.linspace(0.0, 1.0, 100_002)[1:-1]
     last_s = times_s(SHANNON, asked, np.stack([grid, 1 - grid], axis=1), power).max(axis=1)
     assert band[0] == pytest.approx(grid[last_s.argmin()], abs=2e-5)
@@ -72,7 +78,7 @@ def test_min_max_with_rates_in_steps_is_no_later_than_equal_parts() -> None:
     modem = NrMcs().modem(5e6, 1, 1_000_000)
     asked = demand(3, snr=np.array([3.0, 30.0, 300.0]))
     last_s = [
-        times_s(modem, asked, *rule.shares(modem, asked)).max()
+        times_s(modem, asked, *rule.shares(modem, asked)[:2]).max()
         for rule in (MinMax(), EqualShares())
     ]
     assert last_s[0] <= last_s[1] * (1 + 1e-9)
@@ -97,7 +103,7 @@ def energy_j(asked: Demand, band: Any) -> Any:
 def test_least_energy_meets_deadlines_and_its_optimality_conditions(count: int) -> None:
     """Law (KKT): equal marginal energies of all shares above their least; brute force besides."""
     asked = demand(count)
-    band, power = LeastEnergy(reserve_s=0.0).shares(SHANNON, asked)
+    band, power, _ = LeastEnergy(reserve_s=0.0).shares(SHANNON, asked)
     assert band.sum() == pytest.approx(1.0, abs=1e-9)
     assert times_s(SHANNON, asked, band, power) == pytest.approx(asked.left_s, rel=1e-9)
     least = band_for(SHANNON, asked.snr, asked.bits / asked.left_s)
@@ -116,14 +122,14 @@ def test_least_energy_meets_deadlines_and_its_optimality_conditions(count: int) 
 
 def test_least_energy_that_cannot_be_in_time_ends_together() -> None:
     asked = demand(3, left_s=np.full(3, 0.2))
-    late = LeastEnergy().shares(SHANNON, asked)
-    assert np.array_equal(late, MinMax().shares(SHANNON, asked))
+    late = LeastEnergy().shares(SHANNON, asked)[:2]
+    assert np.array_equal(late, MinMax().shares(SHANNON, asked)[:2])
 
 
 def test_a_margin_and_a_limit_bound_the_power() -> None:
     asked = demand(3)
-    band, power = LeastEnergy(reserve_s=0.0).shares(SHANNON, asked)
-    same, more = LeastEnergy(margin_db=3.0, reserve_s=0.0).shares(SHANNON, asked)
+    band, power, _ = LeastEnergy(reserve_s=0.0).shares(SHANNON, asked)
+    same, more, _ = LeastEnergy(margin_db=3.0, reserve_s=0.0).shares(SHANNON, asked)
     assert np.array_equal(same, band)
     assert more == pytest.approx(np.minimum(power * 10**0.3, 1.0))
 
@@ -174,7 +180,12 @@ def test_less_energy_and_all_in_time_on_the_air(uploads: Callable[..., Any]) -> 
 
 
 @pytest.mark.parametrize(
-    "rule", [MinMax(every_s=0.04), LeastEnergy(every_s=0.03, margin_db=3.0, reserve_s=0.03)]
+    "rule",
+    [
+        MinMax(every_s=0.04),
+        LeastEnergy(every_s=0.03, margin_db=3.0, reserve_s=0.03),
+        ResourceBlocks(noise_rise_db=(0.0, 9.0, 3.0), energy_j=0.002),
+    ],
 )
 def test_engines_allocate_alike_to_the_last_bit(make_network: Any, rule: Any) -> None:
     """Two cells that interfere, fading and motion; starts in, and out of step with, the slots."""
@@ -203,6 +214,112 @@ def test_engines_allocate_alike_to_the_last_bit(make_network: Any, rule: Any) ->
     assert seen[0] == seen[1]
 
 
+# Resource blocks.
+
+RISE_DB = (0.0, 6.0, 12.0)
+
+
+@pytest.mark.parametrize("energy_j", [None, 0.3])
+def test_blocks_are_assigned_for_the_most_examples(energy_j: float | None) -> None:
+    """Against all assignments, with the error rate by quadrature over fading."""
+    rule = ResourceBlocks(noise_rise_db=RISE_DB, energy_j=energy_j, waterfall_db=6.0)
+    for _ in range(10):
+        asked = demand(
+            3, snr=10.0 ** RNG.uniform(-1.0, 1.5, 3), weight=RNG.uniform(1.0, 40.0, 3),
+            bits=RNG.uniform(2e5, 2e6, 3),
+        )  # fmt: skip
+        snr, rate_bps, power = rule.links(SHANNON, asked)
+        value = np.zeros((3, 3))
+        for device, block in np.ndindex(3, 3):
+            in_time = asked.bits[device] <= rate_bps[device, block] * asked.left_s[device]
+            if power[device, block] > 0.0 and in_time:
+                value[device, block] = asked.weight[device] * arrives(snr[device, block])
+        best = max(value[range(3), each].sum() for each in itertools.permutations(range(3)))
+        band, used, noise = rule.shares(SHANNON, asked)
+        assert noise is not None
+        block = [rule.noise.tolist().index(each) for each in noise.tolist()]
+        assert sorted(block) == [0, 1, 2]
+        assert value[range(3), block].sum() == pytest.approx(best, rel=1e-6)
+        assert band.tolist() == [1 / 3] * 3
+        alike = value[range(3), block] > 0.0
+        assert used[alike] == pytest.approx(power[range(3), block][alike])
+
+
+def arrives(mean: float) -> float:
+    """Return the mean of exp(-m / s) over Rayleigh fading, for m of 6 dB."""
+    waterfall = 10**0.6
+    found, _ = quad(
+        lambda s: np.exp(-waterfall / s - s / mean) / mean, 0, 60 * max(mean, 1.0), limit=400,
+        points=[waterfall],
+    )  # fmt: skip
+    return float(found)
+
+
+def test_power_takes_the_energy_that_is_left() -> None:
+    """Law: the energy of what is left is its part of the whole, or power is full, or none does."""
+    rule = ResourceBlocks(noise_rise_db=RISE_DB, energy_j=0.15)
+    kinds = set()
+    for _ in range(20):
+        asked = demand(4, snr=10.0 ** RNG.uniform(-2.5, 3.5, 4))
+        _, _, power = rule.links(SHANNON, asked)
+        for device, block in np.ndindex(4, 3):
+            snr = float(asked.snr[device] * 3 / rule.noise[block] / SHANNON.gap)
+            left_j = float(0.15 * asked.bits[device] / asked.size_bits[device])
+            full_j = float(asked.tx_power_w[device] * asked.bits[device] / (BAND_HZ / 3 * 0.9))
+            found, missing_j = power[device, block], partial(beyond_j, full_j, snr, left_j)
+            if missing_j(1.0) <= 0.0:
+                kinds.add("full")
+                assert found == 1.0
+            elif missing_j(1e-9) < 0.0:
+                kinds.add("part" if found * snr < 2**7.4 - 1 else "part at the highest rate")
+                assert found == pytest.approx(brentq(missing_j, 1e-9, 1.0, xtol=1e-14), rel=1e-6)
+            else:
+                kinds.add("none")
+                assert found == 0.0
+    assert kinds == {"full", "part", "part at the highest rate", "none"}
+
+
+def beyond_j(full_j: float, snr: float, left_j: float, share: float) -> float:
+    """Return the energy that a share of the power takes, less what is left [J].
+
+    Parameters
+    ----------
+    full_j : energy at full power and 1 bit/s/Hz [J]
+    snr : at full power, over the gap
+    """
+    return float(share * full_j / min(np.log2(1 + share * snr), 7.4)) - left_j
+
+
+def test_a_message_takes_the_time_of_its_block_on_the_air(make_network: Any) -> None:
+    """Law: size over rate at the SNR of the block; one message more than blocks waits."""
+    places = tuple((x, 0.0) for x in (300.0, 350.0, 400.0, 450.0))
+    rule = ResourceBlocks(noise_rise_db=(0.0, 10.0, 20.0))
+    network = make_network(
+        places, stations_m=((0.0, 0.0),), mac=Cell(allocation=rule), bandwidth_hz=BAND_HZ,
+        phy=Shannon(gap_db=3.0), tx_power_dbm=-10.0,
+    )  # fmt: skip
+    known = network.snapshot()
+    snr, rate_bps = network.block_links(known, 8e6)
+    assert snr == pytest.approx(known.uplink_snr[:, None] * 3 / 10 ** np.array([0.0, 1.0, 2.0]))
+    assert rate_bps == pytest.approx(BAND_HZ / 3 * np.log2(1 + snr / 10**0.3))
+    # Of equal weights, the weakest device gains most by the best block.
+    events = [
+        network.send(Message(device, network.server, 100_000, 600.0, weight=weight))
+        for device, weight in enumerate((1.0, 1.0, 1.0, 50.0))
+    ]
+    network.env.run(until=network.env.all_of(events[:1]))
+    network.env.run(until=network.env.all_of(events))
+    network.close()
+    by_device = {each.message.source: each for each in network.transfers}
+    first = sorted(network.transfers, key=lambda each: each.started_s)[:3]
+    assert [each.message.source for each in first] == [0, 1, 2]
+    assert by_device[3].started_s >= min(each.ended_s for each in first)
+    # The first that ends had one block all the time.
+    ended = min(first, key=lambda each: each.ended_s)
+    times_s = 8e5 / rate_bps[ended.message.source]
+    assert min(abs(times_s - ended.latency_s)) < 2 * network.slot_s
+
+
 CELL = """
 name: cell
 base_stations: {count: 1}
@@ -216,6 +333,21 @@ traffic: {size_bytes: 1000}
         (
             ["mac={model: cell, allocation: {model: least-energy}}", "radio.phy={model: nr}"],
             "least-energy needs a radio.phy of model shannon, got nr",
+        ),
+        (
+            [
+                "mac={model: cell, allocation: {model: resource-blocks, energy_j: 1}}",
+                "radio.phy={model: nr}",
+            ],
+            "resource-blocks with energy_j needs a radio.phy of model shannon, got nr",
+        ),
+        (
+            ["mac={model: cell, allocation: {model: resource-blocks, noise_rise_db: []}}"],
+            "noise_rise_db",
+        ),
+        (
+            ["mac={model: cell, allocation: {model: resource-blocks, noise_rise_db: [-1]}}"],
+            "noise_rise_db",
         ),
         (["mac={model: cell, allocation: {model: water-filling}}"], "'water-filling'"),
         (["mac={model: ofdma, allocation: {model: min-max}}"], "mac.allocation"),

@@ -23,7 +23,9 @@ LAYERS = {
 }  # fmt: skip
 # Modules of the simulator that fl may import, the last ones in its session alone.
 FOR_LEARNING = ("wnsim.core.units", "wnsim.core.streams", "wnsim.core.params", "wnsim.core.plugins")
-FOR_SESSION = ("wnsim.network", "wnsim.core.transfer", "wnsim.storage.journal")
+FOR_SESSION = (
+    "wnsim.network", "wnsim.core.resource_blocks", "wnsim.core.transfer", "wnsim.storage.journal",
+)  # fmt: skip
 ONLY_IN = {
     "simpy": {
         "wnsim.core.clock",

@@ -35,12 +35,12 @@ from fl.session.selection import (
     LastRound,
     Reports,
     SelectionContext,
-    block_error,
     draw_probabilities,
     selector_of,
 )
 from fl.session.server import NOTICE_BYTES, REPORT_BYTES
 from wnsim.core.params import parameters
+from wnsim.core.resource_blocks import block_error
 from wnsim.mac import Cell
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.spec.plan import plan
@@ -52,7 +52,7 @@ def choice(count: int, wanted: int, number: int = 1, **known: Any) -> Choice:
     """Return a choice among all devices."""
     blank = dict.fromkeys(
         ("uplink_bps", "downlink_bps", "compute_s", "battery", "uplink_snr"), np.ones(count)
-    )
+    ) | dict.fromkeys(("block_snr", "block_bps"), np.empty((count, 0)))
     age = known.pop("age", np.zeros(count, dtype=np.int64))
     distance = known.pop("distance", np.full(count, np.nan))
     average_bits = known.pop("average_bits", BITS)
@@ -181,6 +181,30 @@ def test_expected_loss_is_the_least_of_all_assignments() -> None:
         assert gain[chosen].sum() == pytest.approx(best) == pytest.approx(gain[row].sum())
         assert in_time[chosen].all()
         assert len(column) == 3
+
+
+def test_expected_loss_on_unequal_blocks_is_the_least_of_all_assignments() -> None:
+    """Against all ways to give at most so many devices a block of their own."""
+    rng = np.random.default_rng(12)
+    for most in (2, 3):
+        for _ in range(10):
+            weight, compute_s = rng.integers(1, 40, 5).astype(float), rng.exponential(2.0, 5)
+            snr, rate_bps = rng.exponential(0.7, (5, 3)), rng.exponential(3e6, (5, 3))
+            asked = choice(5, most, block_snr=snr, block_bps=rate_bps, compute_s=compute_s)
+            in_time = compute_s[:, None] + BITS / rate_bps <= 8.0
+            gain = np.where(in_time, weight[:, None] * (1 - block_error(10**0.0023, snr)), 0.0)
+            best = {
+                devices: max(
+                    sum(gain[device, block] for device, block in zip(devices, blocks, strict=True))
+                    for blocks in itertools.permutations(range(3), len(devices))
+                )
+                for devices in itertools.combinations(range(5), most)
+            }
+            chosen = tuple(select(ExpectedLoss(round_s=8.0), asked, weight=weight))
+            reached = max(value for devices, value in best.items() if {*chosen} <= {*devices})
+            assert len(chosen) <= most
+            assert reached == pytest.approx(max(best.values()))
+            assert all(gain[device].max() > 0.0 for device in chosen)
 
 
 def test_nobody_is_selected_who_cannot_be_in_time() -> None:
@@ -316,7 +340,7 @@ def test_selections_without_reports_cost_nothing_and_know_nothing(
     network, session = served(watching(False, share=0.25))
     assert clients(session) == [[0]] * 3
     assert not any(t.message.kind == "control" for t in network.transfers)
-    assert all(np.isnan(list(vars(each.reports).values())).all() for each in SEEN)
+    assert all(np.isnan(value).all() for each in SEEN for value in vars(each.reports).values())
     assert [each.last.age.tolist() for each in SEEN] == [[0] * 4, [0, 1, 1, 1], [0, 2, 2, 2]]
     # The state of device 0, whose optimum is 0, remains where it starts.
     assert SEEN[1].last.distance[0] == 0.0
@@ -330,9 +354,9 @@ def test_a_device_that_cannot_report_is_not_selected(served: Callable[..., Any])
     assert clients(session) == [[0]] * 3
     assert {t.reason for t in network.transfers if t.message.source == 1} == {"deadline"}
     for each in SEEN:
-        known = np.isfinite(list(vars(each.reports).values()))
-        assert known[:, 0].all()
-        assert not known[:, 1].any()
+        known = [np.isfinite(value) for value in vars(each.reports).values()]
+        assert all(each[0].all() for each in known)
+        assert not any(each[1].any() for each in known)
     rate_bps = network.snapshot().uplink_bps
     assert SEEN[0].reports.uplink_bps[0] == rate_bps[0]
     # The rate of the mean SNR on the whole band, by Shannon's formula.

@@ -124,10 +124,11 @@ class ExpectedLoss:
     federated learning over wireless networks", IEEE Trans. Wireless Commun. 20(1), 2021: the gap to
     the least loss grows with the sum of K q, the number of examples of a device times its packet
     error rate q, and the examples of all who are not selected; their assignment of devices to
-    resource blocks is solved by the Hungarian algorithm. Here each selected device has a block of
-    equal size and noise, so that the assignment is a choice of devices; q is that of a block under
-    Rayleigh fading, and power is full, which is best without a limit of energy. In the simulation a
-    lost block is sent again, and what fails are uploads that are late. Devices report on the air.
+    resource blocks is solved by the Hungarian algorithm. The blocks, with the interference and the
+    power on each, are those of `mac.allocation: {model: resource-blocks}`, which assigns them on
+    the air by the same rule; with another medium access, blocks are equal, as many as clients, and
+    power is full. q is the error rate of a block under Rayleigh fading. In the simulation a lost
+    block is sent again, and what fails are uploads that are late. Devices report on the air.
 
     Parameters
     ----------

@@ -248,7 +248,7 @@ class Session:
             first = group[0] not in known
             one = self.trainer.update_bytes(me, number, trained, first)
             one += self.profile_bytes(first)
-            sent = self.send(me, group, number, one, payload)
+            sent = self.send(me, group, number, one, payload, weight=float(self.trainer.weight(me)))
             events |= zip(group, sent, strict=True)
             size += one * len(group)
         for event in events.values():
@@ -278,6 +278,7 @@ class Session:
         payload: ReceivedUpdate | None,
         kind: str = "update",
         lifetime_s: float | None = None,
+        weight: float = 1.0,
     ) -> list[simpy.Event]:
         """Send one message to all targets; return an event for each."""
         message = Message(
@@ -285,6 +286,7 @@ class Session:
             targets[0],
             size_bytes,
             self.learning.deadline_s if lifetime_s is None else lifetime_s,
+            weight=weight,
             payload=payload,
             round=number,
             header_bytes=HEADER_BYTES,

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from wnsim.core.resource_blocks import assignment, block_error
 from wnsim.core.units import Floats, Ints, db_to_linear
 
 from ..config.selection import (
@@ -42,6 +43,8 @@ class Reports:
     compute_s : (devices,) expected duration of the local steps [s]
     battery : (devices,) share of the battery that is left, 1 without a battery
     uplink_snr : (devices,) mean SNR of the uplink with the whole band and power, linear
+    block_snr, block_bps : (devices, blocks) mean SNR, linear, and rate [bit/s] of an update on each
+        resource block of the uplink; no columns where it has none
     """
 
     uplink_bps: Floats
@@ -49,6 +52,15 @@ class Reports:
     compute_s: Floats
     battery: Floats
     uplink_snr: Floats
+    block_snr: Floats
+    block_bps: Floats
+
+    @classmethod
+    def unknown(cls, devices: int) -> Reports:
+        """Return what a selection without reports knows of a number of devices."""
+        nothing = np.empty((devices, 0))
+        none = np.full(devices, np.nan)
+        return cls(none, none, none, none, none, nothing, nothing)
 
 
 @dataclass(frozen=True)
@@ -279,38 +291,24 @@ def expected_loss(config: ExpectedLoss, context: SelectionContext) -> Selector:
     waterfall = float(db_to_linear(config.waterfall_db))
 
     def select(choice: Choice) -> list[int]:
-        known, blocks = choice.reports, choice.count
+        known, devices, count = choice.reports, choice.devices, choice.count
+        snr, rate_bps = known.block_snr, known.block_bps
+        if not snr.shape[1]:
+            # Equal blocks, on each of which the whole power meets a part of the noise.
+            snr = np.tile(known.uplink_snr[:, None] * count, count)
+            rate_bps = np.tile(known.uplink_bps[:, None] / count, count)
         with np.errstate(divide="ignore", invalid="ignore"):
-            needed_s = known.compute_s + choice.update_bits / (known.uplink_bps / blocks)
-        # On a block, the whole power meets a part of the noise.
-        error = block_error(waterfall, known.uplink_snr * blocks)
-        counted = np.where(needed_s <= config.round_s, context.weight * (1.0 - error), 0.0)
-        return [each for each in _largest(choice, counted) if counted[each] > 0.0]
+            needed_s = known.compute_s[:, None] + choice.update_bits / rate_bps
+        error = block_error(waterfall, snr)
+        counted = np.where(
+            needed_s <= config.round_s, context.weight[:, None] * (1.0 - error), 0.0
+        )[devices]
+        block = assignment(counted, min(count, snr.shape[1]))
+        useful = np.take_along_axis(counted, block[:, None], axis=1)[:, 0] > 0.0
+        chosen: list[int] = devices[(block >= 0) & useful].tolist()
+        return chosen
 
     return select
-
-
-def block_error(waterfall: float, snr: Floats) -> Floats:
-    """Return the expected error rate of a block under Rayleigh fading.
-
-    With the rate 1 - exp(-m / s) at an SNR s that is exponentially distributed with mean S, it is
-    1 - x K1(x), where x = 2 sqrt(m / S) and K1 is the modified Bessel function of the second kind.
-
-    Parameters
-    ----------
-    waterfall : m, linear
-    snr : (...,) mean SNR S, linear; the rate is 1 where it is zero or NaN
-
-    Examples
-    --------
-    >>> block_error(1.0, np.array([0.0, 1.0, 1e3])).round(4).tolist()
-    [1.0, 0.7203, 0.0068]
-    """
-    from scipy.special import k1
-
-    heard = snr > 0.0
-    x = 2.0 * np.sqrt(waterfall / np.where(heard, snr, 1.0))
-    return np.where(heard, 1.0 - x * k1(x), 1.0)
 
 
 def battery_aware(config: BatteryAware, context: SelectionContext) -> Selector:

@@ -162,7 +162,7 @@ class ServerSession(AggregatorSession):
         devices : devices that may be selected
         count : how many should be selected
         """
-        reports = Reports(*np.full((5, self.devices), np.nan))
+        reports = Reports.unknown(self.devices)
         if self._needs_reports:
             reports, devices = yield from self._reported(number, devices)
         if not devices:
@@ -235,6 +235,7 @@ class ServerSession(AggregatorSession):
         values = (
             known.uplink_bps, known.downlink_bps, np.array(compute_s), known.battery,
             known.uplink_snr,
+            *self.network.block_links(known, 8.0 * self.trainer.cost_model.size_bytes(False)),
         )  # fmt: skip
         lifetime_s = min(self._protocol.report_deadline_s, self.learning.deadline_s)
         sent = [
@@ -255,7 +256,8 @@ class ServerSession(AggregatorSession):
         missing[arrived] = False
 
         def heard(value: Floats) -> Floats:
-            return np.where(missing, np.nan, value)
+            absent = missing.reshape(-1, *[1] * (value.ndim - 1))
+            return np.where(absent, np.nan, value)
 
         return Reports(*map(heard, values)), arrived
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from wnsim.core.units import NS_PER_S, db_to_linear, to_ns, to_s
-from wnsim.mac.allocation import Demand, check_shares
+from wnsim.mac.allocation import Demand, checked
 
 if TYPE_CHECKING:
     from wnsim.air.setup import Setup
@@ -81,12 +81,14 @@ class Allocator:
                 continue
             demand = self._demand(uplink, station, stations, acked_bits, now_ns)
             self._last[station] = self._next(slot, demand), serials
-            band, power = self._allocation.shares(self._setup.modem, demand)
+            found = self._allocation.shares(self._setup.modem, demand)
             if self._name is not None:
-                check_shares(self._name, demand, band, power)
-            for each, part, share in zip(uplink, band.tolist(), power.tolist(), strict=True):
+                found = checked(self._name, demand, found)
+            noise = np.ones(len(uplink)) if found.noise is None else found.noise
+            columns = (each.tolist() for each in (found.band, found.power, noise))
+            for each, *allotted in zip(uplink, *columns, strict=True):
                 for attempt in each.attempts:
-                    attempt.band, attempt.power = part, share
+                    attempt.band, attempt.power, attempt.noise = allotted
                     changed.append(attempt)
         return changed
 
@@ -127,4 +129,6 @@ class Allocator:
             snr=world.tx_power_w[source] * db_to_linear(gain_db) / noise_w,
             limit=np.array([1.0 / stations[each.source] for each in uplink]),
             tx_power_w=world.tx_power_w[source],
+            size_bits=np.array([each.size_bits for each in attempts], dtype=np.float64),
+            weight=np.array([each.weight for each in attempts]),
         )

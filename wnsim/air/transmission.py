@@ -21,6 +21,7 @@ class Attempt:
     priority : attempts of higher priority are served first
     category : access category, where the medium access has some; empty: that of all messages
     deadline_ns : when the message expires, whether or not a device leaves before [ns]
+    weight : weight of the message in allocations of band and power
     carried_bits : bits of the message received over the same link by earlier attempts
 
     Attributes
@@ -28,6 +29,7 @@ class Attempt:
     batch : number of transmissions that shared its transmitter's band when it started
     power : share of its transmitter's power, where it is fixed at the start or allocated
     band : share of the band, where it is allocated
+    noise : noise and interference there over the receiver's noise, where it is allocated
     started_ns, ended_ns : when it started and ended; -1 before [ns]
     delivered, reason, acked_bits : outcome
     sent, failed, repeated : transport blocks or packets sent; not received; sent before
@@ -50,10 +52,12 @@ class Attempt:
     priority: int = 0
     category: str = ""
     deadline_ns: int = 0
+    weight: float = 1.0
     carried_bits: int = 0
     batch: int = 1
     power: float = 1.0
     band: float = 1.0
+    noise: float = 1.0
     started_ns: int = -1
     ended_ns: int = -1
     delivered: bool = False

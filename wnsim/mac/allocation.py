@@ -11,7 +11,7 @@ import dataclasses
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,8 @@ class Demand:
     snr : (n,) mean SNR at full power on the whole band, linear
     limit : (n,) largest share of its power that each device may use
     tx_power_w : (n,) full power of each device [W]
+    size_bits : (n,) size of the messages on the air [bit]
+    weight : (n,) weights of the messages: of an update its weight in an average, else 1
     """
 
     bits: Floats
@@ -54,6 +56,23 @@ class Demand:
     snr: Floats
     limit: Floats
     tx_power_w: Floats
+    size_bits: Floats
+    weight: Floats
+
+
+class Allotment(NamedTuple):
+    """What the devices of an uplink are allotted.
+
+    Parameters
+    ----------
+    band : (n,) shares of the band, of sum 1 at most
+    power : (n,) share of its power that each device uses
+    noise : (n,) noise and interference in its part of the band over the noise, linear; none: 1
+    """
+
+    band: Floats
+    power: Floats
+    noise: Floats | None = None
 
 
 class Allocation(Protocol):
@@ -62,42 +81,55 @@ class Allocation(Protocol):
     def valid_s(self, demand: Demand) -> float:
         """Return for how long shares hold at most if no transmission starts or ends [s]."""
 
-    def shares(self, modem: Modem, demand: Demand) -> tuple[Floats, Floats]:
-        """Return the shares of the band (n,), of sum 1, and of each device's power (n,)."""
+    def shares(self, modem: Modem, demand: Demand) -> Allotment:
+        """Return what each device is allotted; a pair of band and power will do."""
 
 
-def check_shares(name: str, demand: Demand, band: Floats, power: Floats) -> None:
-    """Check the shares of a user-defined allocation.
+def checked(name: str, demand: Demand, shares: Any) -> Allotment:
+    """Return what a user-defined allocation allots.
 
     Parameters
     ----------
     name : its name
-    demand : what they were computed for
-    band, power : the shares
+    demand : what it was computed for
+    shares : what it returned
 
     Raises
     ------
     ValueError
-        if they are no shares of the band, of sum 1 at most, or exceed the limits of power
+        if they are no shares of the band, of sum 1 at most, exceed the limits of power, or the
+        noise is below that of the receiver
     """
-    for title, share in (("band", band), ("power", power)):
+    if not (isinstance(shares, tuple) and len(shares) in (2, 3)):
+        raise ValueError(
+            f"{name}: shares must return a pair of arrays, the shares of band and power, and at "
+            f"most the noise as a third one, got {type(shares).__name__}"
+        )
+    found = Allotment(*shares)
+    for title, share in zip(("band", "power", "noise"), shares, strict=False):
+        if title == "noise" and share is None:
+            continue
         if not (isinstance(share, np.ndarray) and share.shape == demand.bits.shape):
             shape = getattr(share, "shape", type(share).__name__)
             raise ValueError(
                 f"{name}: shares must return the {title} of each device as an array of shape "
                 f"{demand.bits.shape}, got {shape}"
             )
-        if not ((share > 0.0) & (share <= 1.0)).all():
+        if title == "noise":
+            if not ((share >= 1.0) & (share < np.inf)).all():
+                raise ValueError(f"{name}: noise must be at least 1, got {share.tolist()}")
+        elif not ((share > 0.0) & (share <= 1.0)).all():
             raise ValueError(
                 f"{name}: shares of the {title} must be above 0 and at most 1, got {share.tolist()}"
             )
-    if band.sum() > 1.0 + _ROUNDING:
-        raise ValueError(f"{name}: shares of the band must have sum 1, got {band.sum():g}")
-    if (power > demand.limit * (1.0 + _ROUNDING)).any():
+    if found.band.sum() > 1.0 + _ROUNDING:
+        raise ValueError(f"{name}: shares of the band must have sum 1, got {found.band.sum():g}")
+    if (found.power > demand.limit * (1.0 + _ROUNDING)).any():
         raise ValueError(
             f"{name}: shares of the power must be within the limits {demand.limit.tolist()}, "
-            f"got {power.tolist()}"
+            f"got {found.power.tolist()}"
         )
+    return found
 
 
 @parameters
@@ -110,9 +142,9 @@ class EqualShares:
         """Return infinity; see `Allocation`."""
         return math.inf
 
-    def shares(self, modem: Modem, demand: Demand) -> tuple[Floats, Floats]:
+    def shares(self, modem: Modem, demand: Demand) -> Allotment:
         """Return equal shares of the band; see `Allocation`."""
-        return np.full(demand.bits.size, 1.0 / demand.bits.size), demand.limit
+        return Allotment(np.full(demand.bits.size, 1.0 / demand.bits.size), demand.limit)
 
 
 @parameters
@@ -138,9 +170,9 @@ class MinMax:
         """Return the interval; see `Allocation`."""
         return self.every_s
 
-    def shares(self, modem: Modem, demand: Demand) -> tuple[Floats, Floats]:
+    def shares(self, modem: Modem, demand: Demand) -> Allotment:
         """Return the shares; see `Allocation`."""
-        return together(modem, demand), demand.limit
+        return Allotment(together(modem, demand), demand.limit)
 
 
 @parameters
@@ -177,17 +209,17 @@ class LeastEnergy:
         left_s = float(demand.left_s.min()) - self.reserve_s
         return min(self.every_s, max(0.25 * left_s, _SHORTEST_S))
 
-    def shares(self, modem: Modem, demand: Demand) -> tuple[Floats, Floats]:
+    def shares(self, modem: Modem, demand: Demand) -> Allotment:
         """Return the shares; see `Allocation`."""
         left_s = np.maximum(demand.left_s - self.reserve_s, 1e-9)
         demand = dataclasses.replace(demand, left_s=left_s)
         rate_bps = demand.bits / left_s
         least = band_for(modem, demand.snr * demand.limit, rate_bps)
         if not least.sum() < 1.0:
-            return together(modem, demand), demand.limit
+            return Allotment(together(modem, demand), demand.limit)
         band = least_energy_band(modem, demand, rate_bps, least)
         power = modem.factor(demand.snr[:, None], rate_bps, band) * band
-        return band, np.minimum(power * db_to_linear(self.margin_db), demand.limit)
+        return Allotment(band, np.minimum(power * db_to_linear(self.margin_db), demand.limit))
 
 
 def rate_on(modem: Modem, snr: Floats, band: Floats) -> Floats:

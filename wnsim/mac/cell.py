@@ -16,10 +16,13 @@ from wnsim.core.params import parameters
 from wnsim.core.plugins import Family
 from wnsim.core.units import Floats
 from wnsim.mac.allocation import Allocation, EqualShares, LeastEnergy, MinMax
+from wnsim.mac.resource_blocks import ResourceBlocks
 from wnsim.mac.scheduled import OnAir, Rules, Shares
 from wnsim.mac.tdma import round_robin
 
-UplinkAllocation = Annotated[EqualShares | MinMax | LeastEnergy, Family("allocation", Allocation)]
+UplinkAllocation = Annotated[
+    EqualShares | MinMax | LeastEnergy | ResourceBlocks, Family("allocation", Allocation)
+]
 
 
 @parameters
@@ -53,7 +56,9 @@ class Cell:
     def rules(self) -> Rules:
         """Return the constraints."""
         # A device that transmits to two stations couples their shares, so recompute all groups.
-        return Rules(interferes=True, patterned=True, allocation=self.allocation)
+        blocks = self.allocation
+        most = len(blocks.noise_rise_db) if isinstance(blocks, ResourceBlocks) else None
+        return Rules(interferes=True, patterned=True, allocation=blocks, max_receptions=most)
 
     def group(self, source: int, target: int, devices: int) -> int:
         """Return the band of the link's station: even numbers for uplink, odd ones for downlink."""

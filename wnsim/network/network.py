@@ -17,7 +17,9 @@ from wnsim.contacts.satellite_plan import SatellitePlan
 from wnsim.core.invariants import ByteLedger
 from wnsim.core.transfer import Message, Packet, Transfer
 from wnsim.core.units import LONGEST_S, Floats, to_ns, to_s
+from wnsim.mac.allocation import Demand
 from wnsim.mac.over_the_air import OverTheAir
+from wnsim.mac.resource_blocks import ResourceBlocks
 from wnsim.network.analog import AnalogAir, Group
 from wnsim.network.delivery import Delivery, copies
 from wnsim.network.dozing import Dozing
@@ -96,6 +98,7 @@ class Network:
         self.tx_s = np.zeros(world.nodes)
         self.rx_s = np.zeros(world.nodes)
         setup = air.setup(env, world, mac, self._transport, seed)
+        self._modem, self._allocation = setup.modem, getattr(mac, "allocation", None)
         self.slot_s = to_s(setup.modem.slot_ns)
         self._air = air.start(setup, self._on_attempt_end)
         power_save = getattr(mac, "power_save", None)
@@ -201,6 +204,32 @@ class Network:
         return self._world.snapshot(
             self.now_s, sorted({*self.down, *without}), measured_db, battery
         )
+
+    def block_links(self, known: Snapshot, bits: float) -> tuple[Floats, Floats]:
+        """Return how messages of the devices would pass each resource block of their uplink.
+
+        Parameters
+        ----------
+        known : the world at an instant
+        bits : size of the messages [bit]
+
+        Returns
+        -------
+        mean SNR, linear, and rate [bit/s] with the power that is used there, (devices, blocks); no
+        columns if the medium access has no such blocks
+        """
+        blocks = self._allocation
+        if not isinstance(blocks, ResourceBlocks):
+            nothing = np.empty((self._world.count, 0))
+            return nothing, nothing
+        whole = np.ones(self._world.count)
+        air_bits = whole * self._transport.air_bits(math.ceil(bits / 8))
+        demand = Demand(
+            bits=air_bits, left_s=whole, snr=known.uplink_snr, limit=whole,
+            tx_power_w=known.tx_power_w, size_bits=air_bits, weight=whole,
+        )  # fmt: skip
+        snr, rate_bps, _ = blocks.links(self._modem, demand)
+        return snr, rate_bps
 
     def crashed(self, device: int, since_s: float) -> str | None:
         """Return the state of a device's memory if it has crashed since an instant [s].
@@ -435,6 +464,7 @@ class Network:
                 limit_reason=reason,
                 priority=delivery.message.priority,
                 category=delivery.message.category,
+                weight=delivery.message.weight,
                 deadline_ns=delivery.expires_ns,
                 carried_bits=self._transport.air_bits(delivery.message.size_bytes) - bits,
             )

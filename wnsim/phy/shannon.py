@@ -60,6 +60,7 @@ class ShannonModem:
     ----------
     gap : SNR gap to capacity, linear
     goodput_hz : band, reduced by the blocks that are lost [Hz]
+    max_bps_hz : maximum spectral efficiency [bit/s/Hz], or none
     """
 
     fluid = True
@@ -69,6 +70,7 @@ class ShannonModem:
     def __init__(self, phy: Shannon, bandwidth_hz: float, slot_ns: int) -> None:
         self.slot_ns = slot_ns
         self._phy = phy
+        self.max_bps_hz = phy.max_bps_hz
         self.gap = float(db_to_linear(phy.gap_db))
         self.goodput_hz = bandwidth_hz * (1.0 - phy.bler)
         self._bandwidth_hz = bandwidth_hz

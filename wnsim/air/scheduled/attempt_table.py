@@ -30,6 +30,7 @@ _FIELDS = np.dtype(
         ("batch", np.int64),
         ("power", np.float64),
         ("band", np.float64),
+        ("noise", np.float64),
         ("size", np.int64),
         ("limit", np.int64),
         ("begin", np.int64),  # first slot
@@ -89,6 +90,7 @@ class AttemptTable:
             attempt.batch,
             attempt.power,
             attempt.band,
+            attempt.noise,
             attempt.size_bits,
             attempt.limit_ns,
             slot,
@@ -126,6 +128,7 @@ class AttemptTable:
             if number is not None:
                 self.table["power"][number] = attempt.power
                 self.table["band"][number] = attempt.band
+                self.table["noise"][number] = attempt.noise
                 groups.add(int(self.table["group"][number]))
         return groups
 

@@ -90,7 +90,10 @@ class Packet(SlotBySlot[_Link]):
         active = shares.active[:, 0]
         if self.interference_graph is not None:
             now_w = self._emitted(links, np.where(active, power, 0.0).tolist())
-        density = [float(p / b) for p, b in zip(power, share, strict=True)]
+        density = [
+            float(p / b) / link.attempt.noise
+            for p, b, link in zip(power, share, links, strict=True)
+        ]
         estimated = self._estimated(links, mean_w, density)
         for place, link in enumerate(links):
             link.slot, link.share, link.power = slot, float(share[place]), float(power[place])

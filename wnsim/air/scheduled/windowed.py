@@ -208,6 +208,7 @@ class Windowed(Air):
             self._length.recomputed += int((self._attempts.table["begin"][changed] != slot).sum())
         window, part = self._window, slice(offset, None)
         density = window.power[changed, part] / window.share[changed, part]
+        density /= self._attempts.table["noise"][changed, None]
         estimated, true = self._reception.sinrs(links, density)
         window.estimated[changed, part], window.sinr[changed, part] = estimated, true
         self._run_modem(changed, slot)

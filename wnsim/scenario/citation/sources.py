@@ -36,7 +36,10 @@ _PATH_LOSS: dict[str, Keys] = {
 _NONE: Keys = ()
 
 MODELS: dict[str, dict[str, Keys]] = {
-    "allocation": {"equal": _NONE, "min-max": _NONE, "least-energy": _NONE},
+    "allocation": {
+        "equal": _NONE, "min-max": _NONE, "least-energy": _NONE,
+        "resource-blocks": ("chen2021",),
+    },
     "compressor": {"nearest": ("seide2014",)},
     "antenna": {"isotropic": _NONE, "sector": ("tr38901",)},
     "channel": {"statistical": _NONE, "ray-traced": ("sionnart2023", "deepmimo2019")},

@@ -153,11 +153,13 @@ def client_selection(config: Any) -> Iterator[str]:
     # A device out of reach.
     rates_bps[:, 7] = 0.0
     snr = np.exp2(rates_bps[0] / 1e7) - 1.0
+    no_blocks = np.empty((count, 0))
     reports = Reports(
-        rates_bps[0], rates_bps[1], rng.exponential(2.0, count), rng.random(count), snr
-    )
+        rates_bps[0], rates_bps[1], rng.exponential(2.0, count), rng.random(count), snr,
+        no_blocks, no_blocks,
+    )  # fmt: skip
     if not config.reports:
-        reports = Reports(*np.full((5, count), np.nan))
+        reports = Reports.unknown(count)
     context = SelectionContext(count, _SEED, rng.integers(1, 9, count).astype(np.float64))
     selectors = [selector_of(config, context) for _ in range(2)]
     for number in range(1, 9):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from wnsim.mac.allocation import Demand, check_shares
+from wnsim.mac.allocation import Demand, checked
 from wnsim.phy import Shannon
 
 _SEED = 7
@@ -24,18 +24,20 @@ def allocation(config: Any) -> Iterator[str]:
             snr=rng.exponential(100.0, count),
             limit=np.where(np.arange(count) % 2 == 0, 1.0, 0.5),
             tx_power_w=np.full(count, 0.2),
+            size_bits=np.full(count, 2e7),
+            weight=rng.uniform(1.0, 100.0, count),
         )
         if not config.valid_s(demand) > 0.0:
             yield f"valid_s must be positive, got {config.valid_s(demand)}"
         before = repr(demand)
-        band, power = config.shares(modem, demand)
+        shares = config.shares(modem, demand)
         if repr(demand) != before:
             yield "shares must not change the demand"
         try:
-            check_shares(config.model, demand, band, power)
+            found = checked(config.model, demand, shares)
         except ValueError as error:
             yield str(error)
             continue
         again = config.shares(modem, demand)
-        if not (np.array_equal(band, again[0]) and np.array_equal(power, again[1])):
+        if not all(map(np.array_equal, found[:2], again[:2])):
             yield "shares must be the same for the same demand"

@@ -25,6 +25,7 @@ from wnsim.core.params import parameters
 from wnsim.mac import MAC, Cell, Csma, Ofdma, OverTheAir, Scheduled
 from wnsim.mac.allocation import LeastEnergy
 from wnsim.mac.csma import require_match
+from wnsim.mac.resource_blocks import ResourceBlocks
 from wnsim.mobility import MOBILITY, RandomWaypoint
 from wnsim.network.transport import Transport
 from wnsim.phy import PHY, Shannon
@@ -264,9 +265,12 @@ class Scenario:
                 "fl.broadcast or traffic.broadcast, got neither"
             )
         allocation = getattr(self.mac, "allocation", None)
-        if isinstance(allocation, LeastEnergy) and not isinstance(self.radio.phy, Shannon):
+        by_energy = "least-energy" if isinstance(allocation, LeastEnergy) else ""
+        if isinstance(allocation, ResourceBlocks) and allocation.energy_j is not None:
+            by_energy = "resource-blocks with energy_j"
+        if by_energy and not isinstance(self.radio.phy, Shannon):
             raise ValueError(
-                "mac.allocation least-energy needs a radio.phy of model shannon, got "
+                f"mac.allocation {by_energy} needs a radio.phy of model shannon, got "
                 f"{getattr(self.radio.phy, 'model', '')}"
             )
         selection = getattr(None if self.fl is None else self.fl.protocol, "selection", None)
