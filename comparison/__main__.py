@@ -1,7 +1,8 @@
-"""Comparison of methods over the same air: python -m comparison [FIELD ...].
+"""Comparison of methods over the same air: python -m comparison [FIELD or CONDITION ...].
 
 Runs what the tables in `results/` lack, in pieces: learning rates are tuned on validation examples
-with development seeds, and the chosen rate is reported on others. Then writes the page
+with development seeds, and the chosen rate is reported on others, and under conditions that change
+a field. Then writes the page
 docs/methods-compared.md and its figures. An interrupted command goes on where it was.
 """
 
@@ -18,7 +19,7 @@ from pathlib import Path
 from wnsim.scenario.errors import ScenarioError
 
 from . import page, study
-from .entries import HERE, entries, fields
+from .entries import HERE, conditions, entries, fields
 from .rows import of_field, tasks_of_field
 
 ROOT = HERE.parent
@@ -27,7 +28,9 @@ ROOT = HERE.parent
 def main() -> int:
     """Run what is missing, and write the page; return the exit status."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n\n")[0])
-    parser.add_argument("fields", nargs="*", metavar="FIELD", help="fields; all by default")
+    parser.add_argument(
+        "fields", nargs="*", metavar="FIELD", help="fields and conditions; all by default"
+    )
     parser.add_argument("--methods", help="methods, separated by commas; all by default")
     parser.add_argument("--jobs", type=int, default=1, help="number of processes")
     parser.add_argument("--tune", action="store_true", help="tune learning rates only")
@@ -36,8 +39,10 @@ def main() -> int:
     parser.add_argument("--scratch", type=Path, default=ROOT / "build" / "comparison")
     options = parser.parse_args()
     try:
-        known = fields()
-        methods = entries(known)
+        shared = fields()
+        methods = entries(shared)
+        changed = conditions(shared, methods)
+        known = shared | changed
         runnable = [name for name, field in known.items() if options.tasks or not field.needs_tasks]
         wanted = options.fields or runnable
         named = options.methods.split(",") if options.methods else list(methods)
@@ -49,13 +54,15 @@ def main() -> int:
                 f"--tasks: must be a folder with one subfolder per task, got {options.tasks}"
             )
         for field in () if options.page else (known[name] for name in wanted):
-            chosen = [methods[name] for name in named if field.name in methods[name].fields]
+            chosen = [methods[name] for name in named if methods[name].runs_in(field)]
             study.complete(
                 field, chosen, of_field(field, HERE), tasks_of_field(field, HERE), options.scratch,
                 jobs=options.jobs, only_tune=options.tune,
                 tasks=options.tasks and options.tasks.resolve(),
             )  # fmt: skip
-        page.write(known.values(), list(methods.values()), HERE, ROOT / "docs")
+        page.write(
+            shared.values(), list(changed.values()), list(methods.values()), HERE, ROOT / "docs"
+        )
     except ScenarioError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

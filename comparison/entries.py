@@ -1,9 +1,13 @@
-"""Fields and entries of the comparison: scenarios that methods share, and one file per method."""
+"""Fields, conditions and entries of the comparison.
+
+A field is a scenario that methods share, a condition a change of a field under which some of them
+run again, an entry a method: one file each.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +24,24 @@ DEVELOPMENT = (901, 902)
 """Seeds on which learning rates are chosen; no reported run has them."""
 LADDER = tuple(float(f"{digit}e{power}") for power in range(-5, 1) for digit in (1, 2, 5))
 """Learning rates that a grid may be extended by."""
+_CONDITION_KEYS = {"field", "repeat", "methods", "changes"}
 _KEYS = {"source", "claim", "bound", "method", "learning_rates", "fields"}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Change of a field under which some methods run again, at the rates chosen without it.
+
+    Parameters
+    ----------
+    of : the field
+    methods : names of the methods
+    changes : keys of the scenario, and their values
+    """
+
+    of: Field
+    methods: tuple[str, ...]
+    changes: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -33,12 +54,24 @@ class Field:
     path : file
     data : plain values of the file
     description : comment at its head
+    condition : what is changed, for a condition
     """
 
     name: str
     path: Path
     data: Mapping[str, Any]
     description: str
+    condition: Condition | None = None
+
+    @property
+    def table(self) -> str:
+        """Name of the table of its runs: a condition's are in that of its field."""
+        return self.name if self.condition is None else self.condition.of.name
+
+    @property
+    def tuned(self) -> Field:
+        """Field in which learning rates are chosen."""
+        return self if self.condition is None else self.condition.of
 
     @property
     def seeds(self) -> range:
@@ -87,6 +120,12 @@ class Entry:
     grids: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     repeats: Mapping[str, int] = field(default_factory=dict)
 
+    def runs_in(self, field: Field) -> bool:
+        """Return whether it is defined in a field, or named by a condition."""
+        condition = field.condition
+        named = condition is None or self.name in condition.methods
+        return named and field.tuned.name in self.fields
+
     def grid(self, of: Field) -> tuple[float, ...]:
         """Return the learning rates that are tried first in a field."""
         return self.grids.get(of.name, self.learning_rates)
@@ -119,17 +158,19 @@ class Unit:
 
     @property
     def phase(self) -> str:
-        """Phase of the comparison: `tuning` or `report`."""
-        return "tuning" if self.tuning else "report"
+        """Phase of the comparison: `tuning`, `report`, or the name of a condition."""
+        if self.tuning:
+            return "tuning"
+        return "report" if self.field.condition is None else self.field.name
 
     def settings(self) -> dict[str, Any]:
         """Return what the runs set in the scenario of the field."""
-        further = dict(self.entry.fields[self.field.name])
+        further = dict(self.entry.fields[self.field.tuned.name])
         method = {**self.entry.method, "learning_rate": self.learning_rate}
         tested = {"evaluate_on": "validation"} if self.tuning else {}
         return {
             "variants": [{"label": self.entry.name, "fl": {**further, "method": method, **tested}}]
-        }
+        } | dict({} if self.field.condition is None else self.field.condition.changes)
 
     def key(self) -> str:
         """Return a digest of all that the runs depend on, except their seeds."""
@@ -155,6 +196,44 @@ def fields(folder: Path = HERE) -> dict[str, Field]:
             raise ScenarioError(f"{path.name}: fl.target_accuracies: a field needs a target")
         name = path.stem.removeprefix("field-")
         found[name] = Field(name, path, read.data, read.description)
+    return found
+
+
+def conditions(
+    known: Mapping[str, Field], methods: Collection[str], folder: Path = HERE
+) -> dict[str, Field]:
+    """Return the conditions of a comparison by name, as fields.
+
+    Parameters
+    ----------
+    known, methods : fields of the comparison, and names of its methods
+    folder : of the comparison
+
+    Raises
+    ------
+    ScenarioError
+        if a file is invalid
+    """
+    found = {}
+    for path in sorted(folder.glob("condition-*.yaml")):
+        read = document.read(path, path.name)
+        if odd := _CONDITION_KEYS ^ set(read.data):
+            raise ScenarioError(
+                f"{path.name}: needs the keys {', '.join(sorted(_CONDITION_KEYS))} and no others, "
+                f"got {', '.join(sorted(odd))} at odds"
+            )
+        of = known.get(read.data["field"])
+        if of is None:
+            raise ScenarioError(
+                f"{path.name}: field: no field {read.data['field']!r}; "
+                f"known: {', '.join(sorted(known))}"
+            )
+        if unknown := [each for each in read.data["methods"] if each not in methods]:
+            raise ScenarioError(f"{path.name}: methods: no method {unknown[0]!r}")
+        name = path.stem.removeprefix("condition-")
+        data = {**of.data, "repeat": read.data["repeat"]}
+        condition = Condition(of, tuple(read.data["methods"]), read.data["changes"])
+        found[name] = Field(name, of.path, data, read.description, condition)
     return found
 
 

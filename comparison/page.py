@@ -1,4 +1,4 @@
-"""Page docs/methods-compared.md: a table, the fronts and the claims of each field."""
+"""Page docs/methods-compared.md: tables, the fronts and the claims of each field."""
 
 from __future__ import annotations
 
@@ -60,12 +60,18 @@ class Line:
         return not self.entry.bound and self.mean("offered_bytes") > 0
 
 
-def write(fields: Iterable[Field], entries: Sequence[Entry], folder: Path, docs: Path) -> None:
+def write(
+    fields: Iterable[Field],
+    conditions: Sequence[Field],
+    entries: Sequence[Entry],
+    folder: Path,
+    docs: Path,
+) -> None:
     """Write the page and its figures.
 
     Parameters
     ----------
-    fields, entries : of the comparison
+    fields, conditions, entries : of the comparison
     folder : of the comparison, with the tables of finished runs
     docs : folder of the pages
     """
@@ -73,7 +79,7 @@ def write(fields: Iterable[Field], entries: Sequence[Entry], folder: Path, docs:
     parts = [introduction.format(seeds=" and ".join(map(str, DEVELOPMENT)), reference=REFERENCE)]
     for field in fields:
         rows = of_field(field, folder)
-        defined = [entry for entry in entries if field.name in entry.fields]
+        defined = [entry for entry in entries if entry.runs_in(field)]
         lines = reported(field, defined, rows)
         if not any(line.entry.name == REFERENCE for line in lines):
             continue
@@ -85,6 +91,9 @@ def write(fields: Iterable[Field], entries: Sequence[Entry], folder: Path, docs:
             _table(field, lines), *_by_task(lines, tasks_of_field(field, folder)),
             f"![Accuracy over bytes and seconds](pictures/{picture.name})\n", _claims(lines),
         ]  # fmt: skip
+        for condition in conditions:
+            if condition.tuned.name == field.name:
+                parts += _under(condition, lines, rows)
     (docs / "methods-compared.md").write_text("\n".join(parts), "utf-8")
 
 
@@ -194,6 +203,39 @@ def _by_task(lines: Sequence[Line], rows: Rows) -> list[str]:
         "which decides the table above, and by the sum:\n"
     )
     return [said, _markdown(heads, body)]
+
+
+def _under(condition: Field, lines: Sequence[Line], rows: Rows) -> list[str]:
+    """Return the methods of a field under a condition, best first; empty if none is complete."""
+    found = []
+    for line in (line for line in lines if line.entry.runs_in(condition)):
+        runs = rows.of(study.report(condition, line.entry, rows)).set_index("seed")
+        if set(condition.seeds) <= set(runs.index):
+            found.append((line, runs.loc[list(condition.seeds)]))
+    if not found:
+        return []
+    found.sort(key=lambda each: -_points(each[1]).mean())
+    heads = ["method", "all tasks", "without", "change", "worst task", "arrived", "bytes", "s"]
+    table = []
+    for line, runs in found:
+        before = line.runs.loc[list(condition.seeds)]
+        change = paired_difference(_points(runs).to_dict(), _points(before).to_dict())
+        ratios = (
+            _ratio(runs[column].mean(), before[column].mean())
+            for column in ("offered_bytes", "simulated_s")
+        )
+        table.append([
+            line.entry.name, _cell(_points(runs)), _cell(_points(before)),
+            f"{change.mean:+.1f} ± {change.half:.1f}", _cell(_points(runs, "worst_task")),
+            _cell(100.0 * runs["delivery_ratio"]), *ratios,
+        ])  # fmt: skip
+    title = condition.name.replace("-", " ")
+    about = (
+        f"{condition.description} `comparison/condition-{condition.name}.yaml`; "
+        f"{len(condition.seeds)} seeds; `change` is paired by seed, bytes and seconds are relative "
+        "to the runs without it, and messages that arrived are in percent.\n"
+    )
+    return [f"### {condition.tuned.name.capitalize()}, {title}\n", about, _markdown(heads, table)]
 
 
 def _front(lines: Sequence[Line], cost: str) -> list[bool]:

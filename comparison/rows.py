@@ -125,9 +125,9 @@ def _head(unit: Unit, seed: int) -> dict[str, Any]:
 
 def of_field(field: Field, folder: Path) -> Rows:
     """Return the finished runs of a field."""
-    return Rows(folder / "results" / f"{field.name}.csv")
+    return Rows(folder / "results" / f"{field.table}.csv")
 
 
 def tasks_of_field(field: Field, folder: Path) -> Rows:
     """Return the accuracies on each task of the finished runs of a field."""
-    return Rows(folder / "results" / f"{field.name}-tasks.csv", TASK_COLUMNS, (*_SAME, "task"))
+    return Rows(folder / "results" / f"{field.table}-tasks.csv", TASK_COLUMNS, (*_SAME, "task"))

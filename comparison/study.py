@@ -120,7 +120,7 @@ def missing(
     field: Field, entry: Entry, rows: Rows, *, only_tune: bool = False
 ) -> list[tuple[Unit, int]]:
     """Return the runs and seeds of a method that are next: those of tuning, or of the report."""
-    units = tuning.units(field, entry, rows)
+    units = tuning.units(field.tuned, entry, rows)
     if not units and not only_tune:
         units = [report(field, entry, rows)]
     return [
@@ -133,7 +133,7 @@ def missing(
 
 def report(field: Field, entry: Entry, rows: Rows) -> Unit:
     """Return the reported runs of a method, at its chosen rate."""
-    rate, _ = tuning.chosen(field, entry, rows)
+    rate, _ = tuning.chosen(field.tuned, entry, rows)
     return Unit(field, entry, rate, tuning=False)
 
 

@@ -14,7 +14,18 @@ import pytest
 from scipy import stats
 
 from comparison import page, study, tuning
-from comparison.entries import DEVELOPMENT, HERE, LADDER, Entry, Field, Unit, entries, fields
+from comparison.entries import (
+    DEVELOPMENT,
+    HERE,
+    LADDER,
+    Condition,
+    Entry,
+    Field,
+    Unit,
+    conditions,
+    entries,
+    fields,
+)
 from comparison.ranking import front, holm, p_value
 from comparison.rows import Rows, by_task, diverged, row, tasks_of_field
 from wnsim.scenario import load
@@ -196,7 +207,7 @@ def test_the_page_has_differences_targets_and_fronts(tmp_path: Path) -> None:
     assert [line.entry.name for line in (best, second, last)] == ["oracle", "better", "lora"]
     assert second.difference.mean == pytest.approx(10.0)
     assert second.significant
-    page.write([FIELD], [*known, bound], tmp_path, tmp_path / "docs")
+    page.write([FIELD], [], [*known, bound], tmp_path, tmp_path / "docs")
     text = (tmp_path / "docs" / "methods-compared.md").read_text()
     (line,) = (line for line in text.splitlines() if line.startswith("| better"))
     cells = [cell.strip() for cell in line.strip("|").split("|")]
@@ -220,12 +231,41 @@ def test_the_page_has_differences_targets_and_fronts(tmp_path: Path) -> None:
     kept = tasks_of_field(FIELD, tmp_path)
     for seed in FIELD.seeds:
         kept.add(by_task(unit, seed, of_tasks))
-    page.write([FIELD], known, tmp_path, tmp_path / "docs")
+    page.write([FIELD], [], known, tmp_path, tmp_path / "docs")
     lines = (tmp_path / "docs" / "methods-compared.md").read_text().splitlines()
     assert "| method | a, mean | a, summed |" in lines
     assert "| most frequent answer | 25.0 ± 0.0 | 25.0 ± 0.0 |" in lines
     assert "| untrained | 0.0 ± 0.0 | 0.0 ± 0.0 |" in lines
     assert "| lora | 40.0 ± 0.0 | 30.0 ± 0.0 |" in lines
+
+
+def test_a_condition_has_rates_of_its_field_and_a_table(tmp_path: Path) -> None:
+    """Law: 30 points less on each seed, half of the bytes."""
+    weak = Condition(FIELD, ("lora",), {"devices.tx_power_dbm": 3})
+    changed = replace(FIELD, name="weak-channel", description="Weaker.", condition=weak)
+    changed = replace(changed, data={**FIELD.data, "repeat": 2})
+    rows = Rows(tmp_path / "results" / "small.csv")
+    lora, other = entry("lora", 1e-3, 2e-3, 5e-3), entry("other", 1e-3, 2e-3, 5e-3)
+    assert [each.runs_in(changed) for each in (lora, other)] == [True, False]
+    assert all(unit.tuning for unit, _ in study.missing(changed, lora, rows))
+    for each in (lora, other):
+        tune(rows, each, {1e-3: 0.3, 2e-3: 0.5, 5e-3: 0.4})
+        add(rows, study.report(FIELD, each, rows), {5: 0.5, 6: 0.7, 7: 0.6})
+    unit = study.report(changed, lora, rows)
+    assert study.missing(changed, lora, rows) == [(unit, 5), (unit, 6)]
+    assert unit.learning_rate == 2e-3
+    assert unit.settings()["devices.tx_power_dbm"] == 3
+    page.write([FIELD], [changed], [lora, other], tmp_path, tmp_path / "docs")
+    assert "weak channel" not in (tmp_path / "docs" / "methods-compared.md").read_text()
+    add(rows, unit, {5: 0.2, 6: 0.4}, 5e8)
+    page.write([FIELD], [changed], [lora, other], tmp_path, tmp_path / "docs")
+    text = (tmp_path / "docs" / "methods-compared.md").read_text()
+    table = text.partition("### Small, weak channel")[2]
+    assert "| lora | 30.0 ± 127.1 | 60.0 ± 127.1 | -30.0 ± 0.0 | 15.0" in table
+    assert "| 0.5 | 1 |" in table
+    assert "| other |" not in table
+    # Its runs are in the table of its field, and leave the field's own alone.
+    assert len(Rows(rows.path).of(study.report(FIELD, lora, rows))) == 3
 
 
 def test_rows_survive_their_file(tmp_path: Path) -> None:
@@ -250,6 +290,33 @@ def test_entries_are_valid_in_all_their_fields(name: str) -> None:
             settings |= {"fl.tasks": ["home", "topic", "total"], "fl.model": "tiny"}
         plan = load(known[field].path, settings=settings)
         assert [run.scenario.fl.evaluate_on for run in plan if run.scenario.fl] == ["validation"]
+
+
+@pytest.mark.parametrize("name", sorted(conditions(fields(), entries(fields()))))
+def test_conditions_are_valid_for_all_their_methods(name: str) -> None:
+    methods = entries(fields())
+    changed = conditions(fields(), methods)[name]
+    assert changed.condition is not None
+    for each in changed.condition.methods:
+        assert methods[each].runs_in(changed)
+        unit = Unit(changed, methods[each], 1e-3, tuning=False)
+        plain = Unit(changed.tuned, methods[each], 1e-3, tuning=False)
+        assert unit.key() != plain.key()
+        assert len(load(changed.path, settings=unit.settings() | {"repeat": 1})) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("field: decentralised\n", "needs the keys changes, field, methods, repeat"),
+        ("{field: no, repeat: 3, methods: [], changes: {}}\n", "no field 'no'"),
+        ("{field: text, repeat: 3, methods: [no], changes: {}}\n", "no method 'no'"),
+    ],
+)
+def test_a_wrong_condition_is_named(text: str, complaint: str, tmp_path: Path) -> None:
+    (tmp_path / "condition-odd.yaml").write_text(text)
+    with pytest.raises(ScenarioError, match=rf"condition-odd\.yaml: .*{complaint}"):
+        conditions(fields(), entries(fields()), tmp_path)
 
 
 def test_a_wrong_entry_is_named(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from fl.training.optimizer import make_stepper
 from fl.updates.codec import Update, decode, encode
 from fl.updates.compression import Compression, nearest
 from wnsim.core.params import parameters
-from wnsim.mac.allocation import Demand, check_shares
+from wnsim.mac.allocation import Demand, checked
 from wnsim.metrics.devices import jain
 from wnsim.scenario import contracts
 from wnsim.scenario.__main__ import main
@@ -299,10 +299,15 @@ def test_a_compressor_that_breaks_its_contract_is_refused(compress: Any, complai
 )
 def test_shares_of_an_allocation_are_checked(band: Any, power: Any, complaint: str) -> None:
     ones = np.ones(2)
-    demand = Demand(ones, ones, ones, np.array([1.0, 0.5]), ones)
+    demand = Demand(ones, ones, ones, np.array([1.0, 0.5]), ones, ones, ones)
     with pytest.raises(ValueError, match=complaint):
-        check_shares("ownrules:Bad", demand, np.array(band), np.array(power))
-    check_shares("ownrules:Good", demand, np.array([0.25, 0.75]), np.array([1.0, 0.5]))
+        checked("ownrules:Bad", demand, (np.array(band), np.array(power)))
+    shares = np.array([0.25, 0.75]), np.array([1.0, 0.5])
+    assert checked("ownrules:Good", demand, shares).noise is None
+    assert checked("ownrules:Good", demand, (*shares, np.array([1.0, 2.0]))).noise is not None
+    for wrong in (shares[0], (*shares, np.array([1.0, 0.5])), (*shares, 2.0), (*shares, None, 1)):
+        with pytest.raises(ValueError, match="ownrules:Bad"):
+            checked("ownrules:Bad", demand, wrong)
 
 
 OWN_RULES = '''

@@ -44,8 +44,8 @@ class Message:
     priority : messages of higher priority are sent first if they wait at a device; concurrent
         transmissions share resources regardless of priority
     category : access category, where the medium access has some; empty: that of all messages
-    weight : weight in allocations of band and power, of an update that in an average
     kind : type of the message, for the records
+    weight : weight in allocations of band and power, of an update that in an average
     """
 
     source: int
@@ -57,8 +57,8 @@ class Message:
     header_bytes: int = 0
     priority: int = 0
     category: str = ""
-    weight: float = 1.0
     kind: str = "update"
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
