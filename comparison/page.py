@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,7 +12,7 @@ import pandas as pd
 from wnsim.core.statistics import Difference, mean, paired_difference
 
 from . import fronts, study, tuning
-from .entries import DEVELOPMENT, HERE, REFERENCE, Entry, Field
+from .entries import DEVELOPMENT, HERE, OURS, REFERENCE, Entry, Field
 from .ranking import front, holm, p_value
 from .rows import Rows, of_field, tasks_of_field
 
@@ -43,6 +43,15 @@ class Line:
     def mean(self, column: str) -> float:
         """Return the mean of a column over seeds."""
         return float(self.runs[column].mean())
+
+    def on(self, seeds: Iterable[int]) -> Line:
+        """Return the same with the runs of some seeds alone."""
+        return replace(self, runs=self.runs.loc[list(seeds)])
+
+    def relative(self, reference: Line, column: str) -> str:
+        """Return the ratio of the means of a column over the seeds that both have."""
+        ours, theirs = _paired(self, reference)
+        return _ratio(ours.mean(column), theirs.mean(column))
 
     @property
     def accuracies(self) -> pd.Series:
@@ -84,12 +93,13 @@ def write(
         if not any(line.entry.name == REFERENCE for line in lines):
             continue
         picture = docs / "pictures" / f"methods-{field.name}.png"
-        fronts.draw(lines, picture)
+        fronts.draw([line.on(field.seeds) for line in lines], picture)
         title = field.name.replace("-", " ").capitalize()
         parts += [
             f"## {title}\n", f"{field.description}\n", _about(field, lines, len(defined)),
             _table(field, lines), *_by_task(lines, tasks_of_field(field, folder)),
             f"![Accuracy over bytes and seconds](pictures/{picture.name})\n", _claims(lines),
+            *_place_of_ours(lines),
         ]  # fmt: skip
         for condition in conditions:
             if condition.tuned.name == field.name:
@@ -152,7 +162,7 @@ def _table(field: Field, lines: Sequence[Line]) -> str:
     heads = ["method", "rate", "all tasks", "worst task", f"vs {REFERENCE}"]
     heads += ["bytes up", "bytes down"] if served else ["bytes"]
     heads += ["s", "kJ", "reached", "to target: bytes", "s", "kJ", "front"]
-    on = {name: _front(lines, name) for name in ("offered_bytes", "simulated_s")}
+    on = {name: _front(field, lines, name) for name in ("offered_bytes", "simulated_s")}
     rows = []
     for place, line in enumerate(lines):
         runs = line.runs
@@ -160,9 +170,9 @@ def _table(field: Field, lines: Sequence[Line]) -> str:
         cells = [line.entry.name + (" (bound)" if line.entry.bound else ""), rate]
         cells += [_cell(line.accuracies), _cell(_points(runs, "worst_task"))]
         cells.append(_MISSING if line is reference else _difference(line))
-        cells += [_ratio(line.mean(each), reference.mean(each)) for each in traffic]
+        cells += [line.relative(reference, each) for each in traffic]
         cells += [_cell(runs["simulated_s"], 0), _cell(runs["energy_total_j"] / 1e3)]
-        cells += _until_target(runs, reference.runs)
+        cells += _until_target(line, reference)
         marks = ("B", "offered_bytes"), ("s", "simulated_s")
         cells.append(", ".join(mark for mark, cost in marks if on[cost][place]))
         rows.append(cells)
@@ -205,6 +215,41 @@ def _by_task(lines: Sequence[Line], rows: Rows) -> list[str]:
     return [said, _markdown(heads, body)]
 
 
+def _dominates(line: Line, other: Line) -> bool:
+    """Return whether a method has fewer bytes and more accuracy, over the seeds that both have."""
+    one, two = _paired(line, other)
+    fewer = one.mean("offered_bytes") < two.mean("offered_bytes")
+    return bool(fewer and one.accuracies.mean() > two.accuracies.mean())
+
+
+def _paired(one: Line, two: Line) -> tuple[Line, Line]:
+    """Return two methods with the runs of the seeds that both have."""
+    seeds = one.runs.index.intersection(two.runs.index)
+    return one.on(seeds), two.on(seeds)
+
+
+def _place_of_ours(lines: Sequence[Line]) -> list[str]:
+    """Return what this project's method reaches in a field; empty if its runs are not complete."""
+    by_name = {line.entry.name: line for line in lines}
+    if OURS not in by_name:
+        return []
+    ours, reference = _paired(by_name[OURS], by_name[REFERENCE])
+    costs = {"bytes": "offered_bytes", "time": "simulated_s"}
+    ratios = {name: mean(ours.runs[key] / reference.runs[key]) for name, key in costs.items()}
+    said = " and ".join(
+        f"{ratio.mean:.3f} ± {ratio.half:.3f} of its {name}" for name, ratio in ratios.items()
+    )
+    ahead = [line.entry.name for line in lines if line.competes and _dominates(line, ours)]
+    found = ours.difference
+    text = (
+        f"**{OURS}**, this project's method, against {REFERENCE} on {len(ours.runs)} seeds: "
+        f"{found.mean:+.1f} ± {found.half:.1f} points, with {said}. "
+        f"{', '.join(ahead) or 'No method'} {'have' if len(ahead) > 1 else 'has'} both fewer bytes "
+        "and a higher accuracy.\n"
+    )
+    return [text]
+
+
 def _under(condition: Field, lines: Sequence[Line], rows: Rows) -> list[str]:
     """Return the methods of a field under a condition, best first; empty if none is complete."""
     found = []
@@ -238,23 +283,24 @@ def _under(condition: Field, lines: Sequence[Line], rows: Rows) -> list[str]:
     return [f"### {condition.tuned.name.capitalize()}, {title}\n", about, _markdown(heads, table)]
 
 
-def _front(lines: Sequence[Line], cost: str) -> list[bool]:
-    """Return which of all methods are on the front of those that compete."""
-    ours = [line for line in lines if line.competes]
+def _front(field: Field, lines: Sequence[Line], cost: str) -> list[bool]:
+    """Return which of all methods are on the front of those that compete, on the same seeds."""
+    ours = [line.on(field.seeds) for line in lines if line.competes]
     costs = [line.mean(cost) for line in ours]
     gains = [float(line.accuracies.mean()) for line in ours]
     on = {line.entry.name: is_on for line, is_on in zip(ours, front(costs, gains), strict=True)}
     return [on.get(line.entry.name, False) for line in lines]
 
 
-def _until_target(runs: pd.DataFrame, reference: pd.DataFrame) -> list[str]:
+def _until_target(line: Line, reference: Line) -> list[str]:
+    runs = line.runs
     reached = int(runs["reached"].fillna(0).sum())
     if reached < len(runs):
         return [f"{reached} of {len(runs)}", _MISSING, _MISSING, _MISSING]
-    all_reach = bool(reference["reached"].fillna(0).all())
-    base = reference["bytes_to_target"].mean() if all_reach else math.nan
+    all_reach = bool(reference.runs["reached"].fillna(0).all())
+    ratio = line.relative(reference, "bytes_to_target") if all_reach else _MISSING
     return [
-        "all", _ratio(runs["bytes_to_target"].mean(), base), _cell(runs["seconds_to_target"], 0),
+        "all", ratio, _cell(runs["seconds_to_target"], 0),
         _cell(runs["joules_to_target"] / 1e3),
     ]  # fmt: skip
 
@@ -283,7 +329,7 @@ def _claims(lines: Sequence[Line]) -> str:
         if line is reference or not line.entry.claim:
             continue
         kind = "significant" if line.significant else "not significant"
-        ratio = _ratio(line.mean("offered_bytes"), reference.mean("offered_bytes"))
+        ratio = line.relative(reference, "offered_bytes")
         items.append(
             f"* **{line.entry.name}** ({line.entry.source}). Claim: {line.entry.claim} Here: "
             f"{line.difference.mean:+.1f} ± {line.difference.half:.1f} points ({kind}), with "

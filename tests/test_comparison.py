@@ -18,6 +18,7 @@ from comparison.entries import (
     DEVELOPMENT,
     HERE,
     LADDER,
+    OURS,
     Condition,
     Entry,
     Field,
@@ -237,6 +238,29 @@ def test_the_page_has_differences_targets_and_fronts(tmp_path: Path) -> None:
     assert "| most frequent answer | 25.0 ± 0.0 | 25.0 ± 0.0 |" in lines
     assert "| untrained | 0.0 ± 0.0 | 0.0 ± 0.0 |" in lines
     assert "| lora | 40.0 ± 0.0 | 30.0 ± 0.0 |" in lines
+
+
+def test_the_page_tells_the_place_of_our_method(tmp_path: Path) -> None:
+    """Law: ratios and differences over the seeds that both have, and who is ahead in both."""
+    rows = Rows(tmp_path / "results" / "small.csv")
+    known = [entry(name, 1e-3, 2e-3, 5e-3) for name in ("lora", OURS, "ahead", "costly")]
+    known[0] = replace(known[0], repeats={"small": 5})
+    gains, sizes = (0.0, 0.1, 0.2, 0.3), (1e9, 4e8, 2e8, 9e8)
+    for of, gain, sent in zip(known, gains, sizes, strict=True):
+        tune(rows, of, {1e-3: 0.3, 2e-3: 0.5, 5e-3: 0.4})
+        unit = Unit(FIELD, of, 2e-3, tuning=False)
+        add(rows, unit, {seed: 0.5 + gain for seed in FIELD.seeds}, sent)
+    # Seeds that one of them lacks do not count.
+    add(rows, study.report(FIELD, known[0], rows), {8: 0.1, 9: 0.1}, 3e9)
+    page.write([FIELD], [], known, tmp_path, tmp_path / "docs")
+    text = (tmp_path / "docs" / "methods-compared.md").read_text()
+    assert (
+        f"**{OURS}**, this project's method, against lora on 3 seeds: +10.0 ± 0.0 points, with "
+        "0.400 ± 0.000 of its bytes and 1.000 ± 0.000 of its time. ahead has both fewer bytes and "
+        "a higher accuracy."
+    ) in text
+    (line,) = (line for line in text.splitlines() if line.startswith(f"| {OURS} |"))
+    assert [cell.strip() for cell in line.strip("|").split("|")][5] == "0.4"
 
 
 def test_a_condition_has_rates_of_its_field_and_a_table(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ import hashlib
 import io
 import json
 import re
+import sys
+from importlib import metadata
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -50,7 +52,7 @@ SCENARIOS: dict[str, dict[str, Any]] = {
     "highway": {"devices.count": 10, "traffic.rounds": 1, "traffic.size_bytes": 300_000},
     "indoor": {"devices.count": 6, "traffic.rounds": 1, "traffic.size_bytes": 60_000},
 }
-_PACKAGES = ("numpy", "scipy", "torch", "transformers")
+_PACKAGES = ("numpy", "scipy", "numba", "torch", "transformers")
 _DECIMAL = re.compile(r"-?(\d+\.\d*|\d*\.\d+|\d+)([eE][-+]?\d+)?|-?inf|nan")
 _INTEGER = re.compile(r"-?\d+")
 
@@ -69,9 +71,20 @@ def tables(scenario: str, out: Path) -> tuple[dict[str, bytes], dict[str, str], 
         if "figures" not in path.parts
     }
     manifest = next(iter(results.manifests.values()))
-    versions = {name: manifest["versions"][name] for name in _PACKAGES}
+    versions = {name: metadata.version(name) for name in _PACKAGES}
     events = {name: each["events"] for name, each in results.manifests.items()}
-    return found, versions | {"processor": manifest["machine"]["processor"]}, events
+    machine = {"processor": manifest["machine"]["processor"], "instructions": instructions()}
+    return found, versions | machine, events
+
+
+def instructions() -> str:
+    """Return a digest of the instructions of the processor, which a virtual machine may restrict.
+
+    Processors of one generation that differ in them compute other last bits.
+    """
+    lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines() if sys.platform == "linux" else []
+    flags = next((line for line in lines if line.startswith(("flags", "Features"))), "")
+    return hashlib.sha256(" ".join(sorted(flags.split())).encode()).hexdigest()[:12]
 
 
 def digest(path: str, data: bytes, renames: dict[str, Any]) -> dict[str, str]:
