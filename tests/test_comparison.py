@@ -249,7 +249,7 @@ def test_the_page_tells_the_place_of_our_method(tmp_path: Path) -> None:
     for of, gain, sent in zip(known, gains, sizes, strict=True):
         tune(rows, of, {1e-3: 0.3, 2e-3: 0.5, 5e-3: 0.4})
         unit = Unit(FIELD, of, 2e-3, tuning=False)
-        add(rows, unit, {seed: 0.5 + gain for seed in FIELD.seeds}, sent)
+        add(rows, unit, dict.fromkeys(FIELD.seeds, 0.5 + gain), sent)
     # Seeds that one of them lacks do not count.
     add(rows, study.report(FIELD, known[0], rows), {8: 0.1, 9: 0.1}, 3e9)
     page.write([FIELD], [], known, tmp_path, tmp_path / "docs")
