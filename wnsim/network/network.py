@@ -172,6 +172,10 @@ class Network:
         waited = (each for each in self._pending if each.message.kind not in without)
         return self.env.all_of([each.event for each in waited])
 
+    def is_drained(self, without: Collection[str] = ()) -> bool:
+        """Return whether no message is in flight; see `drained`."""
+        return all(each.message.kind in without for each in self._pending)
+
     def totals(self) -> dict[str, int]:
         """Return the bytes of all messages that have ended, as counted by the ledger."""
         return self._ledger.totals()

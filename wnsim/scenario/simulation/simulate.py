@@ -142,7 +142,7 @@ def _simulate(
     """
     done = start(scenario, world, network, tell, Learner(store, ranks))
     try:
-        network.env.run(until=done.over)
+        done.run_until(done.over)
         network.close()
         done.check_energy()
         return done, [] if done.session is None else done.session.adapters
