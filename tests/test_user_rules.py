@@ -300,7 +300,7 @@ def test_a_compressor_that_breaks_its_contract_is_refused(compress: Any, complai
 )
 def test_shares_of_an_allocation_are_checked(band: Any, power: Any, complaint: str) -> None:
     ones = np.ones(2)
-    demand = Demand(ones, ones, ones, np.array([1.0, 0.5]), ones, ones, ones)
+    demand = Demand(ones, ones, ones, np.array([1.0, 0.5]), ones, ones, ones, np.arange(2))
     with pytest.raises(ValueError, match=complaint):
         checked("ownrules:Bad", demand, (np.array(band), np.array(power)))
     shares = np.array([0.25, 0.75]), np.array([1.0, 0.5])

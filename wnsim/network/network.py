@@ -231,6 +231,7 @@ class Network:
         demand = Demand(
             bits=air_bits, left_s=whole, snr=known.uplink_snr, limit=whole,
             tx_power_w=known.tx_power_w, size_bits=air_bits, weight=whole,
+            device=np.arange(self._world.count),
         )  # fmt: skip
         snr, rate_bps, _ = blocks.links(self._modem, demand)
         return snr, rate_bps
