@@ -40,7 +40,7 @@ def demand(count: int, **known: Any) -> Demand:
         "bits": RNG.uniform(2e5, 2e6, count), "left_s": RNG.uniform(4.0, 8.0, count),
         "snr": 10.0 ** RNG.uniform(0.0, 3.0, count), "limit": np.ones(count),
         "tx_power_w": RNG.uniform(0.1, 0.3, count), "size_bits": np.full(count, 2e6),
-        "weight": np.ones(count),
+        "weight": np.ones(count), "device": np.arange(count),
     }  # fmt: skip
     return Demand(**values | known)
 

@@ -95,6 +95,23 @@ def test_each_fault_is_a_row_with_a_digest(tmp_path: Path) -> None:
     assert str(tmp_path / "churn.csv") in manifest["inputs"]
 
 
+def test_outages_without_effect_get_a_note(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Devices send to base stations only, so that a link between two of them is never used."""
+    path = tmp_path / "s.yaml"
+    outages = "[{links: [[0, 1]]}, {links: [[0, 4]]}, {from_s: 1e6}, {devices: [2], until_s: 1e-6}]"
+    path.write_text(f"{SMALL}  link_outages: {outages}\n{STATION}")
+    assert main([str(path), "--out", str(tmp_path / "out"), "--no-figures"]) == 0
+    said = capsys.readouterr().err
+    notes = [line for line in said.splitlines() if "link_outages" in line]
+    assert len(notes) == 2
+    assert "number 1 has had no effect: no message was under way on its links" in notes[0]
+    assert "number 3 has had no effect: it begins at 1e+06 s, after the end" in notes[1]
+    manifest = json.loads((tmp_path / "out" / "seed=1" / "manifest.json").read_text())
+    assert sum("link_outages" in note for note in manifest["notes"]) == 2
+
+
 LEARNING = """\
 name: learning
 devices: {count: 4}

@@ -213,6 +213,7 @@ def test_third_party_packages_stay_in_their_modules() -> None:
 def test_figures_tables_and_report_know_a_results_folder_only(module: str) -> None:
     ours = (
         f"wnsim.{module}", "wnsim.core.statistics", "wnsim.metrics", "wnsim.storage.records",
+        "wnsim.storage.results_folder",
         # Options of figures, and user-defined ones.
         "wnsim.core.figure_options", "wnsim.core.plugins",
     )  # fmt: skip

@@ -7,6 +7,7 @@ the two libraries give for it and for the data set of tests/files/deepmimo.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import shutil
@@ -16,6 +17,7 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pandas as pd
 import pytest
@@ -541,7 +543,12 @@ def hole(values: np.ndarray) -> np.ndarray:
         ({"rx_m": np.zeros((5, 3))}, r"traced points must differ in x or y, and two of them are"),
         ({"gain_db": np.zeros((1, 4, 2))}, r"shape \(T, R, P\) with T = 1 transmitters and R = 5"),
         ({"gain_db": np.full((1, 5, 2), np.nan)}, "at least one path, and all of it is NaN"),
-        ({"gain_db": np.full((1, 5, 2), np.inf)}, "gain_db of a path must be from -1000 to 1000,"),
+        ({"gain_db": np.full((1, 5, 2), np.inf)}, "gain_db of a path must be from -1000 to 0,"),
+        # A loss in place of a gain.
+        (
+            {"gain_db": np.full((1, 5, 2), 80.0)},
+            "gain_db of a path must be from -1000 to 0, got 80",
+        ),
         ({"gain_db": np.zeros((1, 5, 2), complex)}, "gain_db must hold real numbers, got complex"),
         ({"gain_db": np.array([["a"]])}, "gain_db must hold real numbers, got <U1"),
         ({"phase_deg": hole(np.zeros((1, 5, 2)))}, "phase_deg of a path must be from .*, got nan"),
@@ -576,10 +583,10 @@ def test_damaged_and_foreign_files(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         archive.writestr("tx_m.npy", b"not an array")
     with pytest.raises(ValueError, match=r"bad\.npz: "):
         links_of(file)
-    monkeypatch.setattr("wnsim.channel.ray_tracing.npz._MOST_BYTES", 1000)
+    monkeypatch.setattr("wnsim.channel.ray_tracing.npz.MOST_BYTES", 1000)
     with pytest.raises(ValueError, match="arrays may have at most 1000 bytes in total, got"):
         links_of(two_rays(tmp_path))
-    monkeypatch.setattr("wnsim.channel.ray_tracing.npz._MOST_BYTES", 10**9)
+    monkeypatch.setattr("wnsim.channel.ray_tracing.npz.MOST_BYTES", 10**9)
     monkeypatch.setattr("wnsim.channel.ray_tracing.paths.MAX_PATHS", 9)
     with pytest.raises(ValueError, match="there may be at most 9 paths, got 10"):
         links_of(two_rays(tmp_path))
@@ -589,6 +596,83 @@ def test_damaged_and_foreign_files(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     lost = RayTraced(file=str(tmp_path / "none.npz"))
     with pytest.raises(ValueError, match=r"none\.npz: no such file"):
         lost.paths()
+
+
+def as_hdf5(npz: Path, folder: Path) -> Path:
+    """Convert a file into a folder; return the other."""
+    path = folder / f"{npz.stem}.h5"
+    with np.load(npz) as arrays, h5py.File(path, "w") as content:
+        for name in arrays.files:
+            content.create_dataset(name, data=arrays[name])
+    return path
+
+
+@pytest.mark.parametrize("npz", [STREET, STREET_MAP], ids=["paths", "map"])
+def test_an_hdf5_file_has_the_paths_of_the_same_arrays(tmp_path: Path, npz: Path) -> None:
+    one, other = (RayTraced(file=str(each)).paths() for each in (npz, as_hdf5(npz, tmp_path)))
+    for field in dataclasses.fields(one):
+        if field.name != "file":
+            np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name))
+
+
+def test_hdf5_files_that_are_damaged_or_lead_elsewhere_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = as_hdf5(two_rays(tmp_path), tmp_path)
+    whole = file.read_bytes()
+    elsewhere = tmp_path / "elsewhere.h5"
+    elsewhere.write_bytes(whole)
+
+    def external(content: Any) -> None:
+        content["gain_db"] = h5py.ExternalLink(str(elsewhere), "gain_db")
+
+    def virtual(content: Any) -> None:
+        layout = h5py.VirtualLayout((1, 5, 2), np.float32)
+        layout[...] = h5py.VirtualSource(str(elsewhere), "gain_db", (1, 5, 2))
+        content.create_virtual_dataset("gain_db", layout)
+
+    def outside(content: Any) -> None:
+        places = [(str(elsewhere), 0, 40)]
+        content.create_dataset("gain_db", (1, 5), np.float32, external=places)
+
+    def soft(content: Any) -> None:
+        content["gain_db"] = h5py.SoftLink("/delay_s")
+
+    def group(content: Any) -> None:
+        content.create_group("gain_db")
+
+    def words(content: Any) -> None:
+        content["gain_db"] = "many"
+
+    def missing(content: Any) -> None:
+        pass
+
+    for change, message in (
+        (external, "'gain_db' must be a data set of this file, got a link"),
+        (soft, "'gain_db' must be a data set of this file, got a link"),
+        (virtual, "'gain_db' must have its values in this file"),
+        (outside, "'gain_db' must have its values in this file"),
+        (group, "'gain_db' must be a data set, got a group"),
+        (words, "gain_db must hold real numbers"),
+        (missing, "needs the array gain_db, and there is none"),
+    ):
+        file.write_bytes(whole)
+        with h5py.File(file, "a") as content:
+            del content["gain_db"]
+            change(content)
+        with pytest.raises(ValueError, match=rf"rays\.h5: .*{message}"):
+            links_of(file)
+    for content in (b"", b"text\n", whole[: len(whole) // 2]):
+        file.write_bytes(content)
+        with pytest.raises(ValueError, match=r"rays\.h5: is not a readable HDF5 file: "):
+            links_of(file)
+    file.write_bytes(whole)
+    monkeypatch.setattr("wnsim.channel.ray_tracing.hdf5.MOST_BYTES", 100)
+    with pytest.raises(ValueError, match="arrays may have at most 100 bytes in total, got"):
+        links_of(file)
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(ValueError, match=r'needs the package h5py: pip install "wnsim\[hdf5\]"'):
+        links_of(file)
 
 
 def matrix(folder: Path, name: str, values: Any) -> None:

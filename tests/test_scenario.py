@@ -517,6 +517,24 @@ def test_implausible_values_get_a_note(
     assert re.search(note, capsys.readouterr().out)
 
 
+@pytest.mark.parametrize("protocol", ["server", "hierarchical", "split"])
+def test_keys_without_effect_get_a_note(
+    tmp_path: Path, protocol: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (
+        "name: s\nmac: {model: cell}\nbase_stations: {}\n"
+        f"fl: {{protocol: {{model: {protocol}}}, topology: {{model: ring}}, broadcast: true}}\n"
+    )
+    assert main(["--check", str(write(tmp_path, text))]) == 0
+    notes = [line for line in capsys.readouterr().out.splitlines() if "no effect" in line]
+    assert notes == [
+        f"# note: fl.{key} has no effect with fl.protocol {protocol}"
+        for key in ("topology", "broadcast")
+    ]
+    assert main(["--check", "star.yaml"]) == 0
+    assert "no effect" not in capsys.readouterr().out
+
+
 def test_all_errors_are_said_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = """name: many
 devices: {count: 0, tx_power_dbm: x}

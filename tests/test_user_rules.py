@@ -20,6 +20,7 @@ from fl.aggregation.robust import OwnRule, median
 from fl.config import Lora, Sgd, SoLora
 from fl.data.partition import partition
 from fl.methods import method_of
+from fl.session import completion
 from fl.training.optimizer import make_stepper
 from fl.updates.codec import Update, decode, encode
 from fl.updates.compression import Compression, nearest
@@ -299,7 +300,7 @@ def test_a_compressor_that_breaks_its_contract_is_refused(compress: Any, complai
 )
 def test_shares_of_an_allocation_are_checked(band: Any, power: Any, complaint: str) -> None:
     ones = np.ones(2)
-    demand = Demand(ones, ones, ones, np.array([1.0, 0.5]), ones, ones, ones)
+    demand = Demand(ones, ones, ones, np.array([1.0, 0.5]), ones, ones, ones, np.arange(2))
     with pytest.raises(ValueError, match=complaint):
         checked("ownrules:Bad", demand, (np.array(band), np.array(power)))
     shares = np.array([0.25, 0.75]), np.array([1.0, 0.5])
@@ -315,6 +316,7 @@ from typing import Literal
 
 import numpy as np
 
+from fl.session import Session
 from fl.session.synchronous import SynchronousSession
 from wnsim.core.params import parameters
 
@@ -374,6 +376,28 @@ class Late:
 
 def helper(number):
     return number.nothing
+
+class Base(Session):
+    def run(self):
+        kind = self.learning.protocol.kind
+        if kind == "ends": yield self.network.timeout(3.0)
+        if kind == "rounds": yield from self.run_rounds(self.empty)
+        if kind == "waits": yield self.network.inbox[0].get()
+        while kind == "ticks": yield self.network.timeout(0.001)
+        while kind == "stands": yield self.network.timeout(0.0)
+        while kind == "trains":
+            trained, duration_s = self.train(0, 1, self.states[0])
+            yield self.network.timeout(duration_s)
+        trained, duration_s = self.train(0, 1, self.states[0])
+        yield self.network.timeout(duration_s)
+        if kind == "open": self.record_round(1, 0, trained, (0.0, duration_s), (0, 0), [], [])
+    def empty(self, number, present): yield self.network.timeout(1.0)
+
+@parameters
+class Lazy:
+    model: Literal["ownrules:Lazy"] = "ownrules:Lazy"
+    kind: str = ""
+    def session(self, *arguments): return Base(*arguments)
 '''
 SCENARIO = """
 name: own
@@ -442,6 +466,34 @@ def test_a_protocol_of_built_in_rounds_gives_the_same_tables(folder: Path) -> No
     built_in = run(folder, "two")
     for name in TABLES:
         assert (own / name).read_bytes() == (built_in / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("kind", "complaint"),
+    [
+        ("ends", "has recorded none, at "),
+        ("rounds", "has recorded none, at 2."),
+        ("open", "has not called end_round after 1 that it has recorded"),
+        ("waits", "waits for an event that never comes, at 0 s"),
+        ("ticks", "has done nothing in 5000 events of the simulation"),
+        ("stands", "has done nothing in 5000 events of the simulation, at 0 s"),
+        ("trains", "has trained and sent 61 times since one was recorded last"),
+    ],
+)
+def test_a_protocol_that_records_no_round_ends_in_a_sentence(
+    folder: Path,
+    kind: str,
+    complaint: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(completion, "_BATCH", 500)
+    monkeypatch.setattr(completion, "_ACTIONS", 20)
+    protocol = f"--set=fl.protocol={{model: 'ownrules:Lazy', kind: {kind}}}"
+    assert main(["own.yaml", "--plugin", "ownrules", "--no-figures", protocol]) == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said.startswith("ownrules:Lazy: run must record the rounds of devices and end, but ")
+    assert complaint in said
 
 
 def test_an_allocation_of_equal_shares_gives_the_same_tables(folder: Path) -> None:

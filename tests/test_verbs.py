@@ -39,6 +39,7 @@ fl:
 variants: [{label: one}, {label: two, fl: {method: {rank: 4}}}]
 baseline: two
 sweep: {fl.batch_size: [2, 4]}
+figures: {only: [bytes], names: {one: first}}
 """
 
 
@@ -69,7 +70,7 @@ def test_an_extended_run_ends_as_a_longer_one(few: Path) -> None:
         assert manifest["config_hash"] == json.loads(
             (longer / name / "manifest.json").read_text()
         )["config_hash"]  # fmt: skip
-    for table in ("summary.csv", "aggregate.csv", "runs.csv", "summary.tex"):
+    for table in ("summary.csv", "aggregate.csv", "runs.csv", "summary.tex", "presentation.json"):
         assert (extended / table).read_text() == (longer / table).read_text()
 
 
@@ -170,6 +171,33 @@ def test_folders_are_compared_line_by_line(
     assert found["difference"].tolist()[1:] == pytest.approx(differences)
     assert found["baseline"].iloc[1] == found["line"].iloc[0]
     assert found["baseline"].tolist()[4:] == found["line"].tolist()[:4]
+
+
+def test_folders_without_a_summary_are_compared(
+    few: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Law: runs computed with `--only`, which writes no summary, have the same metrics."""
+    shutil.copytree(few, tmp_path / "few")
+    assert main(["compare", str(tmp_path / "few"), "--all"]) == 0
+    with_summary = capsys.readouterr().out
+    (tmp_path / "few" / "summary.csv").unlink()
+    assert main(["compare", str(tmp_path / "few"), "--all"]) == 0
+    assert sorted(capsys.readouterr().out.split()) == sorted(with_summary.split())
+    table = next((tmp_path / "few").glob("*/transfers.csv"))
+    table.write_text(table.read_text() + "x")
+    assert main(["compare", str(tmp_path / "few")]) == 2
+    assert "transfers.csv: was altered or cut short" in capsys.readouterr().err
+
+
+@pytest.mark.filterwarnings("default")
+def test_names_that_no_line_has_get_a_note(few: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["figures", str(few), "--only", "latency", "--format", "svg"]
+    assert main([*words, "--name", "one=First", "--name", "ones=Other"]) == 0
+    (note,) = [each for each in capsys.readouterr().err.splitlines() if each.startswith("note")]
+    assert note == (
+        "note: figures show no variant, swept key or swept value 'ones' to rename; they have "
+        "one, fl.batch_size, fl.batch_size=2, fl.batch_size=4, two"
+    )
 
 
 def test_figures_are_drawn_again(few: Path, capsys: pytest.CaptureFixture[str]) -> None:

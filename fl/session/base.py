@@ -60,6 +60,8 @@ class Session:
     states : current state of each device, None before its first round
     trained : state of each device after its last local steps, before aggregation
     acknowledged : (source, target) pairs of which the target has the source's mask and A
+    actions, busy_until_s : trainings and messages since a device's round was recorded last, and end
+        of the latest training [s]
     done : event at the end of the last round
     """
 
@@ -101,8 +103,13 @@ class Session:
         self._evaluated_round = -1
         # Time until which the loss of each device's memory has been handled.
         self._memory_checked_s = [0.0] * devices
+        self.actions, self.busy_until_s = 0, 0.0
         self.prepare()
-        self.done = network.env.process(self.run())
+        steps: Any = self.run()
+        if not isinstance(steps, Generator):
+            name = learning.protocol.model
+            raise ValueError(f"{name}: run must be a process with yield, got {steps!r}")
+        self.done = network.env.process(steps)
 
     # Overridden by protocols.
 
@@ -213,12 +220,15 @@ class Session:
     ) -> tuple[Job[State], float]:
         """Return a device's state after its local steps, and their duration [s]."""
         trained, calibrations = self.start_training(me, number, start)
-        return trained, self.compute_time_s(me, self.trainer.flops(me, calibrations))
+        duration_s = self.compute_time_s(me, self.trainer.flops(me, calibrations))
+        self.busy_until_s = max(self.busy_until_s, self.network.now_s + duration_s)
+        return trained, duration_s
 
     def start_training(
         self, me: int, number: int, start: LazyValue[State] | None
     ) -> tuple[Job[State], int]:
         """Return a device's state after its local steps, and its number of calibrations."""
+        self.actions += 1
         drifted = self.trainer.renew(me, number, start)
         calibrations = int(self.states[me] is None)
         if drifted is not None:
@@ -292,6 +302,7 @@ class Session:
             header_bytes=HEADER_BYTES,
             kind=kind,
         )
+        self.actions += 1
         return self.network.broadcast(message, targets, self.learning.broadcast_quantile)
 
     def broadcast_control(self, devices: Sequence[int], number: int, size_bytes: int) -> None:
@@ -357,6 +368,7 @@ class Session:
         staleness: Sequence[int],
     ) -> None:
         """Record a device's round; see `Recorder.record_round`."""
+        self.actions = 0
         self.recorder.record_round(number, me, trained, times_s, sent, received, staleness)
         self.trained[me] = trained
 

@@ -63,6 +63,11 @@ class Recorder:
         self._open_rounds: list[tuple[RoundRow, Job[State]]] = []
         self._open_corruptions: list[tuple[float, int, int, LazyValue[Update]]] = []
 
+    @property
+    def open_rounds(self) -> int:
+        """Number of recorded rounds of devices that have not been settled."""
+        return len(self._open_rounds)
+
     def record_round(
         self,
         number: int,

@@ -35,7 +35,7 @@ with atheris.instrument_imports(include=["wnsim", "fl"]):
     from fl.methods.frozen_a.density import largest_mask
     from fl.tasks.arrays import load_arrays
     from fl.updates.codec import HEADER_BYTES, Update, decode, encode
-    from wnsim.channel.ray_tracing.npz import read_npz
+    from wnsim.channel.ray_tracing.npz import read_arrays, traced_paths
     from wnsim.mobility import Trace
     from wnsim.scenario.spec.bundled import shipped
     from wnsim.scenario.spec.document import read
@@ -94,7 +94,7 @@ def paths(data: bytes) -> None:
     """Read the traced paths of a NumPy file."""
     path = WORK / "t.npz"
     path.write_bytes(data)
-    read_npz(str(path))
+    traced_paths(str(path), read_arrays(str(path)))
 
 
 def seeds(target: str) -> Iterator[bytes]:

@@ -131,4 +131,5 @@ class Allocator:
             tx_power_w=world.tx_power_w[source],
             size_bits=np.array([each.size_bits for each in attempts], dtype=np.float64),
             weight=np.array([each.weight for each in attempts]),
+            device=source,
         )

@@ -103,9 +103,22 @@ class FigureOptions:
         for key, value in swept.items():
             text = value if shown is None else shown[key]
             usual = f"{self.names.get(key, key)}={text}"
-            own = [f"{key}={value}", f"{key}={text}"]
+            own = _value_names(key, value, text)
             parts.append(next((self.names[each] for each in own if each in self.names), usual))
         return ", ".join(part for part in parts if part)
+
+
+def names_of(variant: str, swept: Mapping[str, object], shown: Mapping[str, str]) -> list[str]:
+    """Return the names of a line that `FigureOptions.names` can replace; see `named`."""
+    found = [variant] if variant else []
+    for key, value in swept.items():
+        found += [key, *dict.fromkeys(_value_names(key, str(value), shown[key]))]
+    return found
+
+
+def _value_names(key: str, value: str, shown: str) -> list[str]:
+    """Return the names of a swept value: as it is, and as it is shown."""
+    return [f"{key}={value}", f"{key}={shown}"]
 
 
 USUAL = FigureOptions()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wnsim.core.units import FAR_NS
 from wnsim.faults.churn import Churn
+from wnsim.faults.extent import concerns
 from wnsim.faults.kinds import Crash, Jamming, LinkOutage, StationFailure, Straggler
 from wnsim.faults.presence import Interrupted
 from wnsim.faults.rows import Row, by_time
@@ -21,4 +22,5 @@ __all__ = [
     "Straggler",
     "Timeline",
     "by_time",
+    "concerns",
 ]

@@ -16,7 +16,7 @@ import matplotlib as mpl
 import pandas as pd
 from matplotlib.figure import Figure
 
-from wnsim.core.figure_options import USUAL, FigureOptions
+from wnsim.core.figure_options import USUAL, FigureOptions, names_of
 from wnsim.core.plugins import resolve
 from wnsim.figures import (
     clusters,
@@ -107,9 +107,19 @@ def draw(results: Path, runs: Sequence[str], options: FigureOptions = USUAL) -> 
     Warns
     -----
     UserWarning
-        for each figure that cannot be drawn; the others are drawn nevertheless
+        for each figure that cannot be drawn; the others are drawn nevertheless; and for each name
+        to replace that no line has
     """
     lines = read_lines(results, runs, options)
+    known = [name for line in lines for name in names_of(line.variant, line.swept, line.shown)]
+    for name in options.names:
+        if name not in known:
+            has = ", ".join(dict.fromkeys(known)) or "none"
+            warnings.warn(
+                f"figures show no variant, swept key or swept value {name!r} to rename; they have "
+                f"{has}",
+                stacklevel=2,
+            )
     drawn = []
     with mpl.rc_context({**mpl.rcParamsDefault, **STYLE}):
         for name in options.wanted:

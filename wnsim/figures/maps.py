@@ -28,7 +28,7 @@ _WIDE = 2.5
 _LEAST_HEIGHT_IN, _FRAME_IN = 0.5, 0.95
 _MOST_NAMED, _MOST_SINGLE = 6, 100
 # Messages drawn at one instant.
-_MOST_DRAWN = 2_000
+MOST_DRAWN = 2_000
 _ARRIVES: dict[str, Any] = {"color": "0.45", "linestyle": "-", "linewidth": 0.7}
 _MISSED: dict[str, Any] = {"color": COLORS[1], "linestyle": (0, (3, 1.5)), "linewidth": 0.9}
 _ALONE: dict[str, Any] = {"marker": "o", "color": "0.6"}
@@ -47,7 +47,7 @@ def network_map(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
             for line in lines
             for folder in line.folders[:1]
             if (tracks := read_tracks(folder)) is not None
-            and len(transfers := _transfers(folder, tracks))
+            and len(transfers := on_map(folder, tracks))
         ),
         None,
     )
@@ -63,13 +63,13 @@ def network_map(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
     panels = figure.subplots(*shape, sharex=True, sharey=True, squeeze=False).ravel()
     instants_s = _instants_s(transfers, float(tracks.times_s[-1]))
     member_of = {time_s: groups_at(members, time_s) for time_s in instants_s}
-    groups = sorted(set().union(*(_joined(each) for each in member_of.values())))
+    groups = sorted(set().union(*(joined_groups(each) for each in member_of.values())))
     numbers = []
     for axes, time_s in zip(panels, instants_s, strict=True):
         on_air = transfers[(transfers["started_s"] <= time_s) & (time_s < transfers["ended_s"])]
-        step = max(1, -(-len(on_air) // _MOST_DRAWN))
-        numbers += [_draw_links(axes, tracks, on_air[::step], time_s)]
-        numbers += [_draw_nodes(axes, tracks, member_of[time_s], groups, time_s)]
+        step = max(1, -(-len(on_air) // MOST_DRAWN))
+        numbers += [draw_links(axes, tracks, on_air[::step], time_s)]
+        numbers += [draw_nodes(axes, tracks, member_of[time_s], groups, time_s)]
         drawn = f", 1 in {step} drawn" if step > 1 else ""
         axes.set_title(f"{time_s:.2f} s, {len(on_air)} messages{drawn}")
         axes.set_aspect("equal")
@@ -86,12 +86,12 @@ def network_map(figure: Figure, lines: Sequence[Line]) -> pd.DataFrame | None:
     figure.set_size_inches(
         PAGE_WIDTH_IN, _FRAME_IN + (_PANELS * (height_in + 0.25) if stacked else height_in)
     )
-    legend_above(figure, _handles(tracks, groups))
+    legend_above(figure, map_handles(tracks, groups))
     figure.supxlabel(short(f"{line.name}: {folder.name}"), fontsize=6, color="0.35")
     return pd.concat(numbers).sort_values(["time_s", "what"], kind="stable")
 
 
-def _transfers(folder: Path, tracks: Tracks) -> pd.DataFrame:
+def on_map(folder: Path, tracks: Tracks) -> pd.DataFrame:
     """Return the messages that were on the air between two positions on the map."""
     transfers = read_transfers(folder, _COLUMNS)
     if not set(_COLUMNS) <= set(transfers):
@@ -124,7 +124,7 @@ def _instants_s(transfers: pd.DataFrame, until_s: float) -> list[float]:
     return instants_s
 
 
-def _draw_links(axes: Axes, tracks: Tracks, on_air: pd.DataFrame, time_s: float) -> pd.DataFrame:
+def draw_links(axes: Axes, tracks: Tracks, on_air: pd.DataFrame, time_s: float) -> pd.DataFrame:
     """Plot the messages on the air and return them."""
     places = _places(tracks, time_s)
     ends = [
@@ -156,7 +156,7 @@ def _draw_links(axes: Axes, tracks: Tracks, on_air: pd.DataFrame, time_s: float)
     )
 
 
-def _draw_nodes(
+def draw_nodes(
     axes: Axes,
     tracks: Tracks,
     member_of: dict[str, int],
@@ -165,7 +165,7 @@ def _draw_nodes(
 ) -> pd.DataFrame:
     """Plot devices and base stations and return them."""
     place_m = tracks.at(time_s)
-    joined = _joined(member_of)
+    joined = joined_groups(member_of)
     there = ~np.isnan(place_m[:, 0])
     size = 3.5 if len(tracks.names) <= _MOST_SINGLE else 1.5
     group_of = [
@@ -211,7 +211,7 @@ def _places(tracks: Tracks, time_s: float) -> dict[str, Floats]:
     return places
 
 
-def _joined(member_of: dict[str, int]) -> set[int]:
+def joined_groups(member_of: dict[str, int]) -> set[int]:
     """Return the clusters with more than one member."""
     return {group for group, members in Counter(member_of.values()).items() if members > 1}
 
@@ -233,7 +233,7 @@ def _station_style() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _handles(tracks: Tracks, groups: Sequence[int]) -> list[Line2D]:
+def map_handles(tracks: Tracks, groups: Sequence[int]) -> list[Line2D]:
     """Return the legend entries."""
     point: dict[str, Any] = {"linestyle": "none", "markersize": 3.5}
     handles = []

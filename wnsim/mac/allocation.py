@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from wnsim.core.params import parameters
-from wnsim.core.units import Floats, db_to_linear
+from wnsim.core.units import Floats, Ints, db_to_linear
 from wnsim.phy.shannon import ShannonModem
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Demand:
     tx_power_w : (n,) full power of each device [W]
     size_bits : (n,) size of the messages on the air [bit]
     weight : (n,) weights of the messages: of an update its weight in an average, else 1
+    device : (n,) number of each device
     """
 
     bits: Floats
@@ -58,6 +59,7 @@ class Demand:
     tx_power_w: Floats
     size_bits: Floats
     weight: Floats
+    device: Ints
 
 
 class Allotment(NamedTuple):

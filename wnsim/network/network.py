@@ -172,6 +172,10 @@ class Network:
         waited = (each for each in self._pending if each.message.kind not in without)
         return self.env.all_of([each.event for each in waited])
 
+    def is_drained(self, without: Collection[str] = ()) -> bool:
+        """Return whether no message is in flight; see `drained`."""
+        return all(each.message.kind in without for each in self._pending)
+
     def totals(self) -> dict[str, int]:
         """Return the bytes of all messages that have ended, as counted by the ledger."""
         return self._ledger.totals()
@@ -227,6 +231,7 @@ class Network:
         demand = Demand(
             bits=air_bits, left_s=whole, snr=known.uplink_snr, limit=whole,
             tx_power_w=known.tx_power_w, size_bits=air_bits, weight=whole,
+            device=np.arange(self._world.count),
         )  # fmt: skip
         snr, rate_bps, _ = blocks.links(self._modem, demand)
         return snr, rate_bps

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from wnsim import figures, report
 from wnsim.storage import records
+from wnsim.storage.results_folder import check_results, read_rows
 
 
 def parser() -> argparse.ArgumentParser:
@@ -40,8 +41,7 @@ def _write(results: Path) -> Path:
     ValueError
         if there is no complete run
     """
-    if not results.is_dir():
-        raise ValueError(f"{results}: no such folder")
+    check_results(results)
     runs = complete_runs(results)
     if not list((results / "figures").glob("*.svg")):
         figures.draw(results, runs)
@@ -58,7 +58,7 @@ def complete_runs(results: Path) -> list[str]:
     ValueError
         if there is none
     """
-    order = _in_summary(results / "summary.csv")
+    order = list(dict.fromkeys(row["run"] for row in read_rows(results / "summary.csv")))
     names = sorted(path.parent.name for path in results.glob(f"*/{records.MANIFEST}"))
     for name in [*order, *names]:
         manifest = records.read_manifest(results / name)
@@ -70,14 +70,6 @@ def complete_runs(results: Path) -> list[str]:
         f"{results}: there is nothing to show: a folder of results has runs in folders of "
         f"their own, and none here has a {records.MANIFEST} that says it is complete"
     )
-
-
-def _in_summary(path: Path) -> list[str]:
-    if not path.is_file():
-        return []
-    from wnsim.metrics import read_table
-
-    return list(dict.fromkeys(read_table(path)["run"]))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ import json
 import os
 import signal
 import sys
-import traceback
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -19,6 +18,7 @@ from wnsim.scenario.errors import ScenarioError, Terminated, error_lines
 from wnsim.scenario.execution.parent import end_with_parent
 from wnsim.scenario.options import parser
 from wnsim.scenario.spec.learning_package import check_learning_package
+from wnsim.scenario.user_code import user_code_in_sentences
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,11 +46,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = None if own else parser().parse_args([*verbs.options_of(verb), *given])
     try:
         end_with_parent()
-        if options is None:
-            return verbs.run(verb, given)
-        check_learning_package()
         with warnings.catch_warnings():
-            return _in_sentences(options)
+            warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
+            if options is None:
+                return verbs.run(verb, given)
+            check_learning_package()
+            with user_code_in_sentences(options.plugin, shows=options.traceback):
+                return _run(options)
     except BrokenPipeError:
         # Python would fail once more when it flushes these at its end.
         for stream in (sys.stdout, sys.stderr):
@@ -67,18 +69,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Terminated as end:
         print(_STOPPED, file=sys.stderr)
         return int(end.code or 0)
-
-
-def _in_sentences(options: argparse.Namespace) -> int:
-    """Run the command without a verb, with one sentence for an error in a user-defined part."""
-    from wnsim.scenario.user_code import files_of, raise_outside
-
-    try:
-        return _run(options)
-    except Exception as error:
-        if options.traceback:
-            traceback.print_exception(error)
-        raise_outside(error, files_of(options.plugin), "--traceback shows its traceback")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -114,7 +104,6 @@ def _run(options: argparse.Namespace) -> int:
     runs = plan(options.scenario, options.set, allow(options.plugin))
     runs = only(runs, options.only)
     warnings.simplefilter("ignore", OutOfRangeWarning)
-    warnings.showwarning = lambda message, *_: print(f"note: {message}", file=sys.stderr)
     check(runs, options.scenario, trains=options.check)
     if options.contacts is not None:
         from wnsim.scenario.simulation.advice import contact_lines

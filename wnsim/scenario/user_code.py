@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
 from collections.abc import Collection, Iterator, Sequence
@@ -65,18 +66,29 @@ def raise_in_run(error: Exception, files: Collection[str], folder: Path) -> NoRe
     raise UserCodeError(f"{said}; traceback: {folder / TRACEBACK}") from error
 
 
-def raise_outside(error: Exception, files: Collection[str], hint: str) -> NoReturn:
-    """Raise an error outside of runs again; see `raise_in_run`.
+@contextlib.contextmanager
+def user_code_in_sentences(modules: Sequence[str], *, shows: bool = False) -> Iterator[None]:
+    """Say an error in user-defined parts, outside of runs, in one sentence.
 
     Parameters
     ----------
-    error, files : the error, and the source files of user-defined parts
-    hint : how to get the traceback
+    modules : modules of the parts, which are imported inside
+    shows : whether the traceback of any error is printed too
+
+    Raises
+    ------
+    UserCodeError
+        in place of an error in these parts
     """
-    said = None if isinstance(error, UserCodeError) else user_error(error, files)
-    if said is None:
-        raise error
-    raise UserCodeError(f"{said}; {hint}") from error
+    try:
+        yield
+    except Exception as error:
+        if shows:
+            traceback.print_exception(error)
+        said = None if isinstance(error, UserCodeError) else user_error(error, files_of(modules))
+        if said is None:
+            raise
+        raise UserCodeError(f"{said}; --traceback shows its traceback") from error
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

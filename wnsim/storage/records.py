@@ -37,7 +37,7 @@ FAILURE = "failure.json"
 # Entries that every manifest has.
 _SHAPE = {
     "scenario": str, "variant": str, "seed": int, "swept": dict, "fingerprint": str,
-    "config_hash": str, "sha256": dict,
+    "config_hash": str, "sha256": dict, "sizes": str,
 }  # fmt: skip
 # Rows of a table in memory at once.
 _ROWS = 1024

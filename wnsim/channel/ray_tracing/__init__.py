@@ -10,7 +10,8 @@ displacement of the two ends from the traced points lengthens the path: a plane 
 from the direction u is shortened by u . x. Phases therefore follow the positions of moving
 devices, which is the Doppler shift. The mean gain is the sum of the powers of the paths.
 
-* `paths`: what a file holds. `npz`, `deepmimo`: readers of the two formats, which need no tracer.
+* `paths`: what a file holds. `npz`, `hdf5`, `deepmimo`: readers of the formats, which need no
+  tracer.
 * `points`: the traced point, or the four around a position.
 * `path_matching`: which paths at neighboring points are one.
 * `links`: gains of a scenario's links.

@@ -1,4 +1,4 @@
-"""Reader of traced paths from a NumPy file, `.npz`: a name and an array for each quantity.
+"""Traced paths from arrays by name, and reader of these from a NumPy file, `.npz`.
 
 The arrays are those of `paths.TracedPaths`; `tx_m`, `rx_m`, `gain_db` and `frequency_hz` are
 required, others of the list are optional, and there are no further ones. The file is untrusted: its
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zipfile
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,7 @@ _TYPES: dict[str, type[np.generic]] = {
     "interactions": np.int64,
 }
 # Largest size of all arrays of a file, and of a file [byte].
-_MOST_BYTES = 4 << 30
+MOST_BYTES = 4 << 30
 # Problems of damaged files: of the archive, of its compression, and of the arrays in it.
 _DAMAGE = (
     zipfile.BadZipFile, zlib.error, ValueError, KeyError, EOFError, OSError, MemoryError,
@@ -38,15 +39,19 @@ _DAMAGE = (
 )  # fmt: skip
 
 
-def read_npz(file: str) -> TracedPaths:
+def traced_paths(file: str, arrays: Mapping[str, NDArray[Any]]) -> TracedPaths:
     """Return the paths of a file.
+
+    Parameters
+    ----------
+    file : path of the file, for messages
+    arrays : its arrays by name
 
     Raises
     ------
     ValueError
-        if the file cannot be read or is malformed
+        if they are not those of a traced file
     """
-    arrays = read_arrays(file)
     missing = [name for name in REQUIRED if name not in arrays]
     if missing:
         raise ValueError(f"{file}: a traced file needs the array {missing[0]}, and there is none")
@@ -82,8 +87,8 @@ def read_arrays(file: str) -> dict[str, NDArray[Any]]:
     try:
         with zipfile.ZipFile(file) as archive:
             total = sum(member.file_size for member in archive.infolist())
-            if total > _MOST_BYTES:
-                raise error(f"arrays may have at most {_MOST_BYTES} bytes in total, got {total}")
+            if total > MOST_BYTES:
+                raise error(f"arrays may have at most {MOST_BYTES} bytes in total, got {total}")
         with np.load(file, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
     except _DAMAGE as problem:

@@ -10,8 +10,9 @@ import numpy as np
 from pydantic import Field
 
 from wnsim.channel.ray_tracing.deepmimo import data_set_files, read_deepmimo
+from wnsim.channel.ray_tracing.hdf5 import SUFFIXES, read_data_sets
 from wnsim.channel.ray_tracing.links import TracedLinks
-from wnsim.channel.ray_tracing.npz import read_npz
+from wnsim.channel.ray_tracing.npz import read_arrays, traced_paths
 from wnsim.channel.ray_tracing.paths import TracedPaths
 from wnsim.core.params import parameters
 from wnsim.core.units import Floats
@@ -30,8 +31,8 @@ class RayTraced:
 
     Parameters
     ----------
-    file : NumPy file `.npz` of traced paths or of a map of gains, or folder of a data set of
-        DeepMIMO 4
+    file : NumPy file `.npz`, or HDF5 file `.h5` or `.hdf5`, of traced paths or of a map of gains;
+        or folder of a data set of DeepMIMO 4
     interpolation : `nearest` for the paths of the nearest traced receiver, whose phases follow the
         distance from it; `linear` for amplitudes and lengths of paths in between those of the four
         receivers around, which must be on a rectangular grid
@@ -145,4 +146,7 @@ def _stamp(file: str) -> tuple[int, int]:
 @lru_cache(maxsize=2)
 def _read(file: str, stamp: tuple[int, int]) -> TracedPaths:
     """Return the content of a file."""
-    return read_deepmimo(file) if Path(file).is_dir() else read_npz(file)
+    if Path(file).is_dir():
+        return read_deepmimo(file)
+    read = read_data_sets if Path(file).suffix in SUFFIXES else read_arrays
+    return traced_paths(file, read(file))

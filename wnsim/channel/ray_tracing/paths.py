@@ -15,8 +15,8 @@ Singles = NDArray[np.float32]
 # Most paths of a file, absent ones included, and most of its points.
 MAX_PATHS = 20_000_000
 MAX_POINTS = 2_000_000
-# Largest coordinate [m], delay [s], and gain [dB], either way.
-_FARTHEST_M, _LONGEST_S, _MOST_DB = 1e7, 1e-2, 1000.0
+# Largest coordinate [m] and delay [s], and least gain [dB]; a passive link has none above 0 dB.
+_FARTHEST_M, _LONGEST_S, _LEAST_DB = 1e7, 1e-2, -1000.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class TracedPaths:
         there = ~np.isnan(self.gain_db)
         if not there.any():
             raise self.error("gain_db must have at least one path, and all of it is NaN")
-        _check_values(self, "gain_db", self.gain_db, there, (-_MOST_DB, _MOST_DB))
+        _check_values(self, "gain_db", self.gain_db, there, (_LEAST_DB, 0.0))
         for name, last, span in (
             ("phase_deg", (), (-1e9, 1e9)),
             ("delay_s", (), (0.0, _LONGEST_S)),

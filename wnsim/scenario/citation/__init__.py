@@ -15,17 +15,10 @@ from wnsim.scenario.citation.sources import FEATURES, MODELS, SAME_FAMILY
 from wnsim.scenario.citation.words import escaped, in_words
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.spec import document
+from wnsim.scenario.spec.without_effect import without_effect
 from wnsim.storage import records
 
 _ENTRY = re.compile(r"^@\w+\{([\w-]+),.*\}$", re.MULTILINE)
-# Sections that the model of another section leaves without effect.
-_WITHOUT_EFFECT = {
-    ("fl.protocol", "server"): ("fl.topology",),
-    ("fl.protocol", "hierarchical"): ("fl.topology",),
-    ("fl.protocol", "split"): ("fl.topology",),
-    ("fl.method", "local"): ("fl.topology",),
-    ("fl.method", "centralised"): ("fl.topology",),
-}
 # What distinguishes repetitions, and names, which say nothing about the method.
 _NOT_METHOD = ("name", "label", "seed")
 
@@ -83,14 +76,10 @@ def cited(data: Mapping[str, Any]) -> list[str]:
 
 
 def effective(data: dict[str, Any]) -> dict[str, Any]:
-    """Return a resolved scenario without sections that have no effect in it."""
-    at = flat(data)
-    for (section, model), others in _WITHOUT_EFFECT.items():
-        if at.get(f"{section}.model") == model:
-            for other in others:
-                parent, _, name = other.rpartition(".")
-                kept = {key: each for key, each in data[parent].items() if key != name}
-                data = data | {parent: kept}
+    """Return a resolved scenario without keys that have no effect in it."""
+    for without, _, _ in without_effect(data):
+        parent, _, name = without.rpartition(".")
+        data = data | {parent: {key: each for key, each in data[parent].items() if key != name}}
     return data
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from wnsim.core.units import Floats, to_ns
+from wnsim.core.units import Floats
 
 if TYPE_CHECKING:
     from fl.updates.codec import Update
@@ -237,7 +237,11 @@ def partition(config: Any) -> Iterator[str]:
 
 def protocol(config: Any) -> Iterator[str]:
     """Yield the violations of the contract of protocols: of a session in a small network."""
-    first, again = (_session(config) for _ in range(2))
+    try:
+        first, again = (_session(config) for _ in range(2))
+    except ValueError as error:
+        yield str(error)
+        return
     network, session, rounds, devices = *first, _ROUNDS, _DEVICES
     if not session.done.triggered:
         yield f"the session must end, here within {_LIMIT_S:g} s"
@@ -284,6 +288,7 @@ def _session(config: Any) -> tuple[Any, Any]:
     """Run a session of devices and a base station; return its network and the session."""
     from fl.config import Full, Learning
     from fl.session import session_factory
+    from fl.session.completion import run_until
     from fl.session.quadratic_trainer import QuadraticTrainer
     from wnsim.mac import Cell
     from wnsim.mobility import Static
@@ -315,6 +320,6 @@ def _session(config: Any) -> tuple[Any, Any]:
         _SEED,
         lambda number, time_s, accuracy: None,
     )
-    network.env.run(until=to_ns(_LIMIT_S))
+    run_until(session, network.timeout(_LIMIT_S))
     network.close()
     return network, session

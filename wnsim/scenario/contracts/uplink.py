@@ -26,6 +26,7 @@ def allocation(config: Any) -> Iterator[str]:
             tx_power_w=np.full(count, 0.2),
             size_bits=np.full(count, 2e7),
             weight=rng.uniform(1.0, 100.0, count),
+            device=np.arange(count),
         )
         if not config.valid_s(demand) > 0.0:
             yield f"valid_s must be positive, got {config.valid_s(demand)}"

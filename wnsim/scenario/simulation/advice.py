@@ -23,6 +23,7 @@ from wnsim.scenario.simulation.build import (
 )
 from wnsim.scenario.spec.plan import Run
 from wnsim.scenario.spec.schema import SCENARIO, Scenario
+from wnsim.scenario.spec.without_effect import without_effect
 
 if TYPE_CHECKING:
     from fl.config import Learning
@@ -85,6 +86,7 @@ def notes(scenario: Scenario) -> list[str]:
     topology = None if learning is None else learning.topology
     if getattr(topology, "model", "") == "random" and 0 < degree < 2 < count:
         found.append(f"random graphs of degree {degree} are never connected")
+    found += _without_effect(scenario)
     if scenario.fl is not None and not isinstance(scenario.fl.payload, str):
         payload = scenario.fl.payload
         found.append(
@@ -92,6 +94,22 @@ def notes(scenario: Scenario) -> list[str]:
             f"{payload.length} tokens a step); the trained model is {scenario.fl.model}"
         )
     return found
+
+
+def _without_effect(scenario: Scenario) -> list[str]:
+    """Return a note for each key that has a value of its own, and no effect in a scenario.
+
+    Methods without messages are baselines beside others, whose keys they share.
+    """
+    if scenario.fl is None:
+        return []
+    usual = type(scenario.fl)()
+    return [
+        f"{key} has no effect with {section} {model}"
+        for key, section, model in without_effect(SCENARIO.dump_python(scenario, mode="json"))
+        for name in [key.removeprefix("fl.")]
+        if section != "fl.method" and getattr(scenario.fl, name) != getattr(usual, name)
+    ]
 
 
 def _uncovered(learning: Learning) -> list[str]:

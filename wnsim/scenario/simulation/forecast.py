@@ -18,6 +18,7 @@ from wnsim.contacts import contacts
 from wnsim.core.transfer import OTHER_KINDS, SIDE_KINDS, Transfer
 from wnsim.core.units import Floats
 from wnsim.mobility import first_presence_s
+from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.simulation.build import build_world
 from wnsim.scenario.simulation.learning import Learner
 from wnsim.scenario.simulation.processes import start
@@ -98,7 +99,10 @@ def _forecast(scenario: Scenario, world: World, network: Network) -> Forecast:
     """Return the forecast of a scenario in its world, on a network at time zero."""
     round_ = _FirstRound(world, network)
     processes = start(scenario, world, network, round_.ended, Learner(trains=False))
-    network.env.run(until=round_.over | processes.over)
+    try:
+        processes.run_until(round_.over | processes.over)
+    except ValueError as error:
+        raise ScenarioError(str(error)) from error
     sent = round_.transfers()
     transfers = tuple(each for each in sent if each.message.kind not in OTHER_KINDS)
     size_bytes, first_bytes, lifetime_s = _messages(scenario, processes)

@@ -46,6 +46,23 @@ class Processes:
     trainer: Trainer | None = None
     session: Session | None = None
 
+    def run_until(self, until: simpy.Event) -> None:
+        """Run the simulation until an event, at the latest the end of the run.
+
+        Raises
+        ------
+        ValueError
+            if a user-defined protocol does not come to it, or ends without a record of its rounds
+        """
+        if self.session is None:
+            self.network.env.run(until=until)
+            return
+        from fl.session.completion import check_recorded, run_until
+
+        run_until(self.session, until)
+        if self.over.processed:
+            check_recorded(self.session)
+
     def check_energy(self) -> None:
         """Check that no energy spent has decreased.
 

@@ -29,7 +29,7 @@ from wnsim.scenario.simulation.identity import fingerprint, inputs, plugin_sourc
 from wnsim.scenario.simulation.learning import Learner, StoreConfig
 from wnsim.scenario.simulation.processes import Processes, Tell, start
 from wnsim.scenario.simulation.tables import export_adapters, run_tables
-from wnsim.scenario.spec.faults import fault_rows
+from wnsim.scenario.spec.faults import fault_rows, idle_outages
 from wnsim.scenario.spec.plan import Run
 from wnsim.scenario.spec.schema import Scenario
 from wnsim.storage import records
@@ -97,7 +97,7 @@ def run_one(
         done, adapters = _simulate(scenario, world, network, tell, store, ranks)
         if first:
             digests, facts = _write(scenario, folder, world, network, done, adapters, form)
-            ending = _ending_notes(world, network)
+            ending = _ending_notes(scenario, world, network)
             if scenario.record_channel and RECORD not in digests:
                 ending.append(
                     f"{RECORD} is not written: a table has at most {MAX_SAMPLES} gains, and the "
@@ -142,7 +142,7 @@ def _simulate(
     """
     done = start(scenario, world, network, tell, Learner(store, ranks))
     try:
-        network.env.run(until=done.over)
+        done.run_until(done.over)
         network.close()
         done.check_energy()
         return done, [] if done.session is None else done.session.adapters
@@ -217,8 +217,19 @@ def _write_record(folder: Path, world: World, record: GainRecord, until_s: float
         return {}
 
 
-def _ending_notes(world: World, network: Network) -> list[str]:
+def _ending_notes(scenario: Scenario, world: World, network: Network) -> list[str]:
     """Return what a user should know about a run that has ended."""
+    outages = () if scenario.faults is None else scenario.faults.link_outages
+    found: list[str] = []
+    # Which links a relayed message has taken is not recorded.
+    if outages and scenario.transport.max_hops == 1 and scenario.contact_plan is None:
+        stations = range(world.count, len(world.names))
+        found = idle_outages(outages, network.transfers, network.now_s, stations)
+    return found + _delivery_notes(world, network)
+
+
+def _delivery_notes(world: World, network: Network) -> list[str]:
+    """Return a note if hardly any message was delivered."""
     if math.isinf(first_presence_s(world.motion, network.now_s)):
         return [f"no device was present from 0 s to the end of the run at {network.now_s:g} s"]
     endings = Counter(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from fl.config import Byzantine, Corruption, UpdateFaults
 from wnsim.core.params import parameters
@@ -18,10 +20,12 @@ from wnsim.faults import (
     Straggler,
     Timeline,
     by_time,
+    concerns,
 )
 
 if TYPE_CHECKING:
     from fl.session import Session
+    from wnsim.core.transfer import Transfer
 
 
 @parameters
@@ -118,6 +122,45 @@ def check_numbers(what: str, numbers: Sequence[int], count: int) -> None:
     for number in numbers:
         if number >= count:
             raise ValueError(f"{what} must be 0 to {count - 1}, got {number}")
+
+
+def idle_outages(
+    outages: Sequence[LinkOutage],
+    transfers: Iterable[Transfer],
+    end_s: float,
+    stations: range,
+) -> list[str]:
+    """Return a note for each link outage that no message can have met.
+
+    Parameters
+    ----------
+    outages : link outages of the scenario
+    transfers : all messages of its run that have ended, each over direct links; iterated again for
+        each outage
+    end_s : end of the run [s]
+    stations : numbers of the base stations, over any of which a message may have gone
+    """
+    found = []
+    for number, outage in enumerate(outages):
+        why = ""
+        if outage.from_s > end_s:
+            why = f"it begins at {outage.from_s:g} s, after the end of the run at {end_s:g} s"
+        elif not any(_meets(each, outage, stations) for each in transfers):
+            why = "no message was under way on its links while it lasted"
+        if why:
+            found.append(f"faults.link_outages, number {number + 1} has had no effect: {why}")
+    return found
+
+
+def _meets(transfer: Transfer, outage: LinkOutage, stations: range) -> bool:
+    """Return whether a message may have been under way on a link during its outage."""
+    ended = outage.until_s is not None and transfer.sent_s >= outage.until_s
+    if ended or transfer.ended_s <= outage.from_s:
+        return False
+    source, target = transfer.message.source, transfer.message.target
+    links = [(end, station) for end in (source, target) for station in stations]
+    ends = np.array(links or [(source, target)])
+    return bool(concerns(outage, ends[:, 0], ends[:, 1]).any())
 
 
 def fault_rows(

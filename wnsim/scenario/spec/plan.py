@@ -81,7 +81,7 @@ def plan(
     baseline = "" if errors else collected(errors, "", _baseline, document, variants)
     swept: list[Axis] = collected(errors, [], axes, document)
     collected(errors, None, check_overrides, overrides, swept)
-    shows = collected(errors, Presentation(), _presentation, document, plugins)
+    shows = collected(errors, Presentation(), presentation, document, plugins)
     base = document.without(*PLAN_KEYS)
     if len(variants) * math.prod(len(axis.steps) for axis in swept) * repeat > _MAX_RUNS:
         raise together([*errors, document.error((), f"a scenario has at most {_MAX_RUNS} runs")])
@@ -225,8 +225,14 @@ def _variants(document: Document, errors: list[ScenarioError]) -> list[Document 
     return sections or [None]
 
 
-def _presentation(document: Document, plugins: frozenset[str]) -> Presentation:
-    """Return the sections on figures and metrics."""
+def presentation(document: Document, plugins: frozenset[str]) -> Presentation:
+    """Return the sections on figures and metrics.
+
+    Raises
+    ------
+    ScenarioError
+        if they are invalid
+    """
     keys = Presentation.__dataclass_fields__
     data = {key: value for key, value in document.data.items() if key in keys}
     try:

@@ -36,3 +36,5 @@ class Presentation:
 
 
 PRESENTATION: TypeAdapter[Presentation] = TypeAdapter(Presentation)
+PRESENTATION_FILE = "presentation.json"
+"""File of a results folder with these sections, unless they are the usual ones."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.spec.plan import Run
+from wnsim.scenario.spec.presentation import PRESENTATION, PRESENTATION_FILE, Presentation
 from wnsim.scenario.summary.run_states import run_states, said
 from wnsim.storage import records
 from wnsim.storage.records import Table
@@ -50,6 +51,7 @@ def summarize(
         for run, manifest in complete.items()
     }
     lines = comparison.lines(complete, measured)
+    _write_presentation(runs[0], out / PRESENTATION_FILE)
     records.write_table(out / "summary.csv", summary(complete, measured))
     records.write_table(out / "aggregate.csv", comparison.aggregate(lines, runs[0].baseline))
     target_table.write(out, lines)
@@ -60,6 +62,17 @@ def summarize(
         figures.draw(out, list(complete), runs[0].figures)
     figures.remove(out, runs[0].figures.wanted if draws else ())
     report.write(out, list(complete))
+
+
+def _write_presentation(run: Run, path: Path) -> None:
+    """Write what is shown of all runs, for those who extend them; nothing if it is the usual."""
+    shown = PRESENTATION.dump_json(
+        Presentation(figures=run.figures, metrics=run.metrics), exclude_defaults=True
+    )
+    if shown == b"{}":
+        path.unlink(missing_ok=True)
+    else:
+        records.write(path, shown + b"\n")
 
 
 def summary(

@@ -12,6 +12,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.user_code import user_code_in_sentences
+from wnsim.storage.results_folder import check_results
+
 _OPTIONS = {
     "run": [], "check": ["--check"], "plan": ["--dry-run"], "list": ["--list"],
     "schema": ["--schema"],
@@ -28,6 +32,8 @@ _MODULES = {
     "report": "wnsim.report.__main__",
 }
 """Modules of the other verbs."""
+_FOLDERS = {"extend": "scenario"}
+"""Option with the results folder of a verb, where it is not `results`."""
 
 
 def split(arguments: Sequence[str] | None) -> tuple[str, list[str]]:
@@ -70,5 +76,14 @@ def run(verb: str, arguments: Sequence[str]) -> int:
     ScenarioError, OSError
         if its input cannot be used
     """
-    code: int = importlib.import_module(_MODULES[verb]).main(arguments)
+    options = parser_of(verb).parse_args(arguments)
+    given = getattr(options, _FOLDERS.get(verb, "results"), [])
+    try:
+        for folder in given if isinstance(given, list) else [given]:
+            check_results(Path(folder))
+    except ValueError as error:
+        raise ScenarioError(str(error)) from error
+    shows = getattr(options, "traceback", False)
+    with user_code_in_sentences(getattr(options, "plugin", ()), shows=shows):
+        code: int = importlib.import_module(_MODULES[verb]).main(arguments)
     return code

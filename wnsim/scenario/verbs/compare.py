@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import csv
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from wnsim.core.statistics import paired_difference
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.spec.plan import shown
 from wnsim.scenario.summary.comparison import MAIN_METRICS, Line, lines
 from wnsim.storage import records
+from wnsim.storage.results_folder import read_rows
 
 _COLUMNS = (
     "metric", "results", "line", "n", "mean", "low", "high",
@@ -71,22 +73,37 @@ def _lines(folder: Path) -> list[Line]:
     ScenarioError
         if it has no complete run
     """
-    path = folder / "summary.csv"
     manifests = {each.name: manifest for each, manifest in records.ended_runs(folder).items()}
-    if not manifests or path.is_symlink() or not path.is_file():
+    if not manifests:
         raise ScenarioError(f"{folder}: must be a results folder with a complete run")
-    # In the order of the summary.
+    # In the order of the summary, which lacks runs that `--only` has added.
     measured: dict[str, dict[str, float]] = {}
-    with path.open(encoding="utf-8", newline="") as rows:
-        for row in csv.DictReader(rows):
-            name, metric, value = (row.get(key) or "" for key in ("run", "metric", "value"))
-            try:
-                number = float(value) if value else float("nan")
-            except ValueError as error:
-                raise ScenarioError(f"{path}: value: must be a number, got {value!r}") from error
-            if name in manifests:
-                measured.setdefault(name, {})[metric] = number
+    for row in read_rows(folder / "summary.csv"):
+        if row["run"] in manifests:
+            number = float(row["value"]) if row["value"] else float("nan")
+            measured.setdefault(row["run"], {})[row["metric"]] = number
+    for name in manifests:
+        if name not in measured:
+            measured[name] = _metrics(folder / name, manifests[name])
     return lines({name: manifests[name] for name in measured}, measured)
+
+
+def _metrics(folder: Path, manifest: Mapping[str, Any]) -> dict[str, float]:
+    """Return the metrics of a run.
+
+    Raises
+    ------
+    ScenarioError
+        if a file of it was altered
+    """
+    # Imported late: slow to import.
+    from wnsim.metrics import of_run
+
+    spoilt = records.spoilt(folder, manifest)
+    if spoilt is not None:
+        raise ScenarioError(f"{spoilt}: was altered or cut short since its run ended")
+    # As the summary has them.
+    return {name: round(value, 9) for name, value in of_run(folder, manifest).items()}
 
 
 def _rows(metric: str, found: Sequence[tuple[Path, Line]]) -> list[list[object]]:

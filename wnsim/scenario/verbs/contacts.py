@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.options import add_overrides
+from wnsim.scenario.options import add_overrides, add_traceback
 from wnsim.scenario.spec.plan import plan, results_folder
 from wnsim.scenario.spec.validation import allow
 
@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
         "--until", type=float, default=600.0, metavar="SECONDS", help="time span (default: 600)"
     )
     add_overrides(made)
+    add_traceback(made)
     made.add_argument("--out", metavar="DIR", help="folder (default: results/<name>)")
     return made
 

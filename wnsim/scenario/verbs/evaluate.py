@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.options import add_overrides
+from wnsim.scenario.options import add_overrides, add_traceback
 from wnsim.scenario.spec.learning_package import check_learning_package
 from wnsim.scenario.spec.plan import only
 from wnsim.scenario.spec.validation import allow
@@ -33,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("results", type=Path, help="folder of a scenario's results")
     add_overrides(made)
+    add_traceback(made)
     made.add_argument(
         "--only", action="append", default=[], metavar="RUN", help="run to test (repeatable)"
     )

@@ -10,15 +10,16 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from fl.config.computing import schedule_of
 from wnsim.scenario.errors import ScenarioError
-from wnsim.scenario.options import add_overrides, add_results, add_where
+from wnsim.scenario.options import add_overrides, add_results, add_traceback, add_where
 from wnsim.scenario.spec.learning_package import check_learning_package
 from wnsim.scenario.spec.plan import Run, only
 from wnsim.scenario.spec.validation import allow
-from wnsim.scenario.verbs.kept_runs import kept_runs
+from wnsim.scenario.verbs.kept_runs import kept_presentation, kept_runs
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("scenario", metavar="results", help="folder of a scenario's results")
     made.add_argument("--rounds", type=int, required=True, metavar="N", help="rounds in all")
     add_overrides(made)
+    add_traceback(made)
     add_results(made, "<results>-<rounds>", "that of the extended results")
     add_where(made)
     return made
@@ -49,7 +51,11 @@ def main(arguments: Sequence[str]) -> int:
     results = Path(options.scenario)
     plugins = allow(options.plugin)
     _check(results, kept_runs(results, options.set, plugins), options.rounds)
-    runs = kept_runs(results, [*options.set, f"fl.rounds={options.rounds}"], plugins)
+    shows = kept_presentation(results, plugins)
+    runs = [
+        replace(run, figures=shows.figures, metrics=shows.metrics)
+        for run in kept_runs(results, [*options.set, f"fl.rounds={options.rounds}"], plugins)
+    ]
     if any(schedule_of(run.scenario.fl.optimizer) != "constant" for run in runs if run.scenario.fl):
         print(
             "note: the learning rate of fl.optimizer.schedule depends on the number of rounds, so "

@@ -16,6 +16,8 @@ from pydantic import TypeAdapter, ValidationError
 from wnsim.core.figure_options import FORMATS, FigureOptions
 from wnsim.core.plugins import ALLOWED
 from wnsim.scenario.errors import ScenarioError
+from wnsim.scenario.options import add_traceback
+from wnsim.scenario.spec.explanations import nearest
 from wnsim.scenario.spec.schema import described
 from wnsim.scenario.spec.validation import allow
 
@@ -52,6 +54,12 @@ def parser() -> argparse.ArgumentParser:
         "--plugin", action="append", default=[], metavar="MODULE",
         help="import a trusted module, which has your own figures (repeatable)",
     )  # fmt: skip
+    made.add_argument(
+        "--movie", type=Path, metavar="FILE",
+        help="write the movie of a run in place of figures, .gif, or .mp4 with the program ffmpeg",
+    )  # fmt: skip
+    made.add_argument("--run", metavar="RUN", help="run of the movie; the first one by default")
+    add_traceback(made)
     return made
 
 
@@ -65,6 +73,10 @@ def main(arguments: Sequence[str]) -> int:
     """
     given = vars(parser().parse_args(arguments))
     results, plugins = given.pop("results"), allow(given.pop("plugin"))
+    given.pop("traceback", None)
+    movie, run = given.pop("movie", None), given.pop("run", None)
+    if movie is not None:
+        return _draw_movie(results, run, movie)
     wanted = _options(given, plugins)
 
     from wnsim.figures import draw
@@ -78,6 +90,22 @@ def main(arguments: Sequence[str]) -> int:
         raise ScenarioError(f"{results}: nothing to draw of {', '.join(wanted.wanted)}")
     for path in paths:
         print(path)
+    return 0
+
+
+def _draw_movie(results: Path, run: str | None, path: Path) -> int:
+    """Draw the movie of a run; print its path; return 0."""
+    from wnsim.figures.movie import draw_movie
+    from wnsim.report.__main__ import complete_runs
+
+    try:
+        names = complete_runs(results)
+        if run is not None and run not in names:
+            raise ScenarioError(f"--run {run}: no complete run of this name{nearest(run, names)}")
+        draw_movie(results / (run or names[0]), path)
+    except ValueError as error:
+        raise ScenarioError(str(error)) from error
+    print(path)
     return 0
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.spec import document
-from wnsim.scenario.spec.plan import Run, setting
+from wnsim.scenario.spec.plan import Run, presentation, setting
+from wnsim.scenario.spec.presentation import PRESENTATION_FILE, Presentation
 from wnsim.scenario.spec.validation import validate
 from wnsim.storage import records
+from wnsim.storage.results_folder import read_rows
 
 
 def kept_runs(
@@ -30,7 +31,7 @@ def kept_runs(
     ScenarioError
         if there is no complete run, or a scenario in it is invalid
     """
-    order = _column(results / "runs.csv", "run")
+    order = [row["run"] for row in read_rows(results / "runs.csv")]
     found = []
     for folder, manifest in records.ended_runs(results).items():
         path = folder / "scenario.yaml"
@@ -57,14 +58,25 @@ def kept_runs(
     place = {name: number for number, name in enumerate(order)}
     found.sort(key=lambda run: (place.get(run.folder, len(place)), run.folder))
     # As in a plan, the first variant is the one that others are compared with.
-    asked = [label for label in _column(results / "aggregate.csv", "baseline") if label]
+    asked = [row["baseline"] for row in read_rows(results / "aggregate.csv") if row["baseline"]]
     baseline = [*asked, found[0].scenario.label][0]
     return [replace(run, baseline=baseline) for run in found]
 
 
-def _column(path: Path, name: str) -> list[str]:
-    """Return a column of a table, nothing without it."""
+def kept_presentation(results: Path, plugins: frozenset[str]) -> Presentation:
+    """Return what the results folder shows of its runs: figures, and user-defined metrics.
+
+    Parameters
+    ----------
+    results : results folder
+    plugins : modules of which it may use figures and metrics
+
+    Raises
+    ------
+    ScenarioError
+        if the file about it is invalid, or uses other modules
+    """
+    path = results / PRESENTATION_FILE
     if path.is_symlink() or not path.is_file():
-        return []
-    with path.open(encoding="utf-8", newline="") as lines:
-        return [row[name] for row in csv.DictReader(lines) if row.get(name) is not None]
+        return Presentation()
+    return presentation(document.read(path, str(path)), plugins)
