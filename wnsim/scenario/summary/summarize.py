@@ -9,9 +9,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from wnsim.core.figure_options import FigureOptions
 from wnsim.scenario.errors import ScenarioError
 from wnsim.scenario.spec.plan import Run
-from wnsim.scenario.spec.presentation import PRESENTATION, PRESENTATION_FILE, Presentation
+from wnsim.scenario.spec.presentation import PRESENTATION_FILE
 from wnsim.scenario.summary.run_states import run_states, said
 from wnsim.storage import records
 from wnsim.storage.records import Table
@@ -66,13 +69,15 @@ def summarize(
 
 def _write_presentation(run: Run, path: Path) -> None:
     """Write what is shown of all runs, for those who extend them; nothing if it is the usual."""
-    shown = PRESENTATION.dump_json(
-        Presentation(figures=run.figures, metrics=run.metrics), exclude_defaults=True
+    figures = TypeAdapter(FigureOptions).dump_python(
+        run.figures, mode="json", exclude_defaults=True
     )
-    if shown == b"{}":
+    sections = {"figures": figures, "metrics": list(run.metrics)}
+    shown = {name: section for name, section in sections.items() if section}
+    if not shown:
         path.unlink(missing_ok=True)
     else:
-        records.write(path, shown + b"\n")
+        records.write(path, f"{json.dumps(shown)}\n".encode())
 
 
 def summary(
