@@ -124,8 +124,9 @@ def _draw_map(
     low_x, high_x, low_y, high_y = tracks.extent_m
     margin_m = 0.04 * max(high_x - low_x, high_y - low_y, 1.0)
     drawn = f", 1 in {step} drawn" if step > 1 else ""
+    count = f"{len(shown)} message{'s' * (len(shown) != 1)}{drawn}"
     axes.set(
-        xlabel="x [m]", ylabel="y [m]", title=f"{end_s:.1f} s, {len(shown)} messages{drawn}",
+        xlabel="x [m]", ylabel="y [m]", title=f"{end_s:#.4g} s, {count}",
         xlim=(low_x - margin_m, high_x + margin_m), ylim=(low_y - margin_m, high_y + margin_m),
     )  # fmt: skip
     axes.set_aspect("equal")
