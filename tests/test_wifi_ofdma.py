@@ -34,7 +34,7 @@ from wnsim.channel import (
 )
 from wnsim.core import streams
 from wnsim.core.clock import Clock
-from wnsim.core.units import dbm_to_w
+from wnsim.core.units import Floats, dbm_to_w
 from wnsim.mac import Csma
 from wnsim.mac.csma import Aggregation
 from wnsim.mac.edca import CATEGORIES, BestEffort, Edca
@@ -259,7 +259,11 @@ def test_a_triggered_station_does_not_contend_for_a_while() -> None:
 
 
 def test_one_station_in_the_whole_channel_has_the_closed_form_goodput() -> None:
-    """Law: that of frames to one, less the trigger and the longer preamble and guard interval."""
+    """Law: that of frames to one, less the trigger and the longer preamble and guard interval.
+
+    The access point does not know where packets end, and lets the station pad its frame to the
+    largest duration.
+    """
     packets = 64
     options: dict[str, Any] = {"fewest": 1, "timer_ms": 2000.0}
     offers = [Offer(0, 0, (1,), 200 * packets * PACKET_BITS)]
@@ -269,7 +273,7 @@ def test_one_station_in_the_whole_channel_has_the_closed_form_goodput() -> None:
         for count in range(1, packets + 1)
         if frame_ns(UP_PREAMBLE, UP_NS, BITS_242, count * SUBFRAME_BITS) <= 5_484_000
     )
-    packets_ns = frame_ns(UP_PREAMBLE, UP_NS, BITS_242, most * SUBFRAME_BITS)
+    packets_ns = UP_PREAMBLE + (5_484_000 - UP_PREAMBLE) // UP_NS * UP_NS
     exchange_ns = control_ns(28 + 6) + SIFS + packets_ns + SIFS + control_ns(22 + 12)
     exchanges = uplinks(frames)[1:-1]
     starts_ns = [each[0].start_ns for each in exchanges]
@@ -323,14 +327,51 @@ def test_a_far_station_loses_less_in_a_small_unit() -> None:
     (alone,), _ = drive(world, single, offers[:1], engine=Windowed)
     assert alone.failed / alone.sent == pytest.approx(0.6, abs=0.15)
     _, frames = drive(world, mac, offers)
-    parts = [each.parts[4] for found in uplinks(frames) for each in found if each.group]
+    # Without collisions with frames of their own accord.
+    parts = [
+        each.parts[4]
+        for found in uplinks(frames)
+        for each in found
+        if each.group and all(other in each.group for other in each.overlapping)
+    ]
     assert {part.unit.tones for part in parts} <= {106, 52}
     assert len(parts) > 20
     lost = sum(part.packets - sum(part.aggregate.arrived) for part in parts)
-    assert lost < 0.1 * sum(part.packets for part in parts)
+    assert lost < 0.05 * sum(part.packets for part in parts)
 
 
-def reference() -> dict[tuple[int, int], float]:
+def full_queues(
+    mcs: int, count: int, *, both: bool = False, timer_ms: float = 0
+) -> tuple[World, Csma, list[Offer]]:
+    """Return world, medium access and messages of full queues, as ns-3 was set up."""
+    mac = Csma(
+        header_bytes=38, aggregation=Aggregation(),
+        ofdma=MultiUser(most_stations=count, timer_ms=timer_ms),
+        edca=Edca(best_effort=BestEffort(txop_us=0.0)),
+    )  # fmt: skip
+    offers = [Offer(0, count, (node,), 10**9) for node in range(count)]
+    offers += [Offer(0, node, (count,), 10**9) for node in range(count)] if both else []
+    return cell(count, 0.4, Wifi(standard="ax", mcs=mcs)), mac, offers
+
+
+def saturated_mbps(
+    mcs: int, count: int, *, seconds: float, seed: int = 1, both: bool = False, timer_ms: float = 0
+) -> tuple[float, float]:
+    """Return the goodput of the up- and downlink of full queues, after half a second [Mbit/s]."""
+    case, begin_ns = full_queues(mcs, count, both=both, timer_ms=timer_ms), 500_000_000
+    until_ns = begin_ns + round(1e9 * seconds)
+    attempts, _ = drive(*case, until_ns=until_ns, seed=seed, engine=Windowed)
+    up_bits = down_bits = 0
+    for attempt in attempts:
+        bits = sum(int(each[0]) for at_ns, each in attempt.progress if at_ns[0] >= begin_ns)
+        if attempt.source == count:
+            down_bits += bits
+        else:
+            up_bits += bits
+    return up_bits / (1e6 * seconds), down_bits / (1e6 * seconds)
+
+
+def downlink_reference() -> dict[tuple[int, int], float]:
     """Return ns-3's goodput of the downlink by scheme and number of stations [Mbit/s]."""
     cases = defaultdict(list)
     for row in rows("wifi_ofdma_ns3.csv"):
@@ -338,18 +379,34 @@ def reference() -> dict[tuple[int, int], float]:
     return {case: float(np.mean(found)) for case, found in cases.items()}
 
 
-@pytest.mark.parametrize(("mcs", "count"), reference())
+@pytest.mark.parametrize(("mcs", "count"), downlink_reference())
 def test_the_downlink_equals_ns3(mcs: int, count: int) -> None:
     """Tolerance: one exchange more or less in 0.6 s is 1 %."""
-    mac = Csma(
-        header_bytes=38, aggregation=Aggregation(), ofdma=MultiUser(most_stations=count),
-        edca=Edca(best_effort=BestEffort(txop_us=0.0)),
-    )  # fmt: skip
-    offers = [Offer(0, count, (node,), 10**9) for node in range(count)]
-    world = cell(count, 0.4, Wifi(standard="ax", mcs=mcs))
-    attempts, _ = drive(world, mac, offers, until_ns=600_000_000, engine=Windowed)
-    goodput_mbps = sum(attempt.acked_bits for attempt in attempts) / 0.6e6
-    assert goodput_mbps == pytest.approx(reference()[mcs, count], rel=0.02)
+    _, down_mbps = saturated_mbps(mcs, count, seconds=0.6)
+    assert down_mbps == pytest.approx(downlink_reference()[mcs, count], rel=0.02)
+
+
+# Scheme, number of stations, MU EDCA timer [ms], and whether it was set aside.
+Case = tuple[int, int, float, bool]
+
+
+def both_ways_reference() -> dict[Case, Floats]:
+    """Return ns-3's goodput (seeds, 2) of up- and downlink, both with OFDMA [Mbit/s]."""
+    cases = defaultdict(list)
+    for row in rows("wifi_ofdma_uplink_ns3.csv"):
+        case = int(row["mcs"]), int(row["stations"]), float(row["timer_ms"]), row["held_out"] == "1"
+        cases[case].append((float(row["up_mbps"]), float(row["down_mbps"])))
+    return {case: np.array(found) for case, found in cases.items()}
+
+
+def both_ways_mbps(case: Case, *, seeds: int, seconds: float) -> Floats:
+    """Return the mean goodput (2,) of up- and downlink of a case [Mbit/s]."""
+    mcs, count, timer_ms, _ = case
+    found = [
+        saturated_mbps(mcs, count, seconds=seconds, seed=seed, both=True, timer_ms=timer_ms)
+        for seed in range(1, seeds + 1)
+    ]
+    return np.mean(found, axis=0)
 
 
 def test_saturated_stations_and_their_access_point_all_get_turns() -> None:

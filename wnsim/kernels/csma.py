@@ -2435,10 +2435,11 @@ def _finish_several(
     record["sending"] = -1
     at["exchange"] = -1
     function["failures"] = 0 if at["heard"] else (function["failures"] + 1) % rules.retry_limit
+    last = not at["heard"] and function["failures"] == 0
     for each in range(at["users"]):
         user = state.users[point, each]
         if at["uplink"]:
-            _count_miss(rules, state, place, point, user)
+            _count_miss(rules, state, place, point, user, last)
             continue
         if user["heard"]:
             _on_ack(rules, state, user["part"], now)
@@ -2453,13 +2454,17 @@ def _finish_several(
 
 
 @uncounted_inlined
-def _count_miss(rules: CsmaRules, state: CsmaState, place: int, point: int, user: Any) -> None:
+def _count_miss(
+    rules: CsmaRules, state: CsmaState, place: int, point: int, user: Any, last: bool
+) -> None:
     """Forget the report of a station that no longer answers triggers."""
     per_node = state.functions.size // state.nodes.size
     report = state.reports[point * per_node + place % per_node, user["node"]]
     if report["bits"]:
-        report["misses"] = 0 if user["heard"] else report["misses"] + 1
-        if report["misses"] >= rules.most_misses:
+        report["misses"] += state.points[point]["heard"] > 0
+        if user["heard"]:
+            report["misses"] = 0
+        if last or report["misses"] >= rules.most_misses:
             report["bits"] = 0
             state.functions[place]["reports"] -= 1
 

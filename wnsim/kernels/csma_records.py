@@ -318,7 +318,7 @@ class CsmaRules(NamedTuple):
     most_users : largest number of stations in an exchange; 0: all frames are for one
     fewest_users, polled : smallest number; whether there are exchanges in the uplink
     timer_ns : time for which a triggered station does not contend [ns]
-    most_misses : triggers in a row without a frame after which a report is forgotten
+    most_misses : triggers in a row that only others answer after which a report is forgotten
     signal_scheme, signal_level : rows of scheme and length of the signal field of exchanges
     answer_level : row of the length of an acknowledgement for no station, others follow
     answer_bits, answered_bits : that length, and how much longer it is for each station [bit]

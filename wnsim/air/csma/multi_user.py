@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from wnsim.phy.wifi_formats import Scheme
     from wnsim.phy.wifi_units import Unit
 
-# Triggers in a row without a frame of a station after which its report is forgotten.
+# Triggers in a row that other stations answer, but one does not, after which its report is forgotten.
 MOST_MISSES = 3
 # Signal field A, from which overhearing stations know the duration of an exchange [bit].
 SIGNAL_BITS = 52
@@ -208,7 +208,7 @@ class Planner:
             longest_ns = self._longest_ns(function, plan.rest_ns)
             packets_ns = max(
                 [
-                    user.scheme.duration_ns(self._frame_bits(each.bits, user.scheme, longest_ns))
+                    self._packets_ns(each.bits, user.scheme, longest_ns)
                     for user, each in zip(users, found, strict=True)
                 ]
             )
@@ -251,11 +251,20 @@ class Planner:
         longest_ns = self._aggregator.duration_ns
         return min(longest_ns, txop_ns - rest_ns) if txop_ns else longest_ns
 
-    def _frame_bits(self, message_bits: int, scheme: Scheme, longest_ns: int) -> int:
-        """Return the length of a frame with as much of a message as fits [bit]."""
+    def _packets_ns(self, message_bits: int, scheme: Scheme, longest_ns: int) -> int:
+        """Return the duration of a frame for a message of which the size is known [ns].
+
+        A message that does not fit gets the whole of the largest duration: where its packets end is
+        known to the station alone, which pads what remains.
+        """
         count = min(-(-message_bits // self._packet_bits), self._aggregator.window)
         sizes = [self._packet_bits] * count
         if count * self._packet_bits > message_bits:
             sizes[-1] = message_bits - (count - 1) * self._packet_bits
         packets = (Mpdu(place, bits) for place, bits in enumerate(sizes))
-        return self._aggregator.build(packets, scheme, longest_ns).bits
+        frame = self._aggregator.build(packets, scheme, longest_ns)
+        shortest_ns = scheme.duration_ns(frame.bits)
+        if len(frame.packets) == min(count, self._aggregator.most_packets):
+            return shortest_ns
+        most_bits = min(scheme.most_bits(longest_ns), self._aggregator.longest_bits(scheme))
+        return max(shortest_ns, scheme.duration_ns(most_bits))

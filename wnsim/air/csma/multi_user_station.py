@@ -32,7 +32,7 @@ class Report:
     Parameters
     ----------
     bits : size of the first message for the access point [bit]
-    misses : triggers in a row since then without a frame of the station
+    misses : triggers in a row since then that only others have answered
     """
 
     bits: int
@@ -177,9 +177,10 @@ class MultiUserStation(Station):
         self._failures[rank] += 1
         if exchange.heard:
             self._failures[rank] = 0
+        last = self._failures[rank] == engine.mac.retry_limit
         self._failures[rank] %= engine.mac.retry_limit
         if exchange.packets is None:
-            self._count_misses(exchange, self._reports[rank])
+            self._count_misses(exchange, self._reports[rank], last)
         else:
             for node, part in exchange.packets.parts.items():
                 if part.service is not None:
@@ -192,13 +193,18 @@ class MultiUserStation(Station):
         if self.locked is None:
             self.resume()
 
-    def _count_misses(self, exchange: Exchange, reports: dict[int, Report]) -> None:
-        """Forget the reports of stations that no longer answer triggers."""
+    def _count_misses(self, exchange: Exchange, reports: dict[int, Report], last: bool) -> None:
+        """Forget the reports of stations that no longer answer triggers.
+
+        A trigger that nobody answers has collided; at the retry limit, it is the last one.
+        """
         for node in exchange.users:
             report = reports.get(node)
             if report is not None:
-                report.misses = 0 if node in exchange.heard else report.misses + 1
-                if report.misses >= MOST_MISSES:
+                report.misses += bool(exchange.heard)
+                if node in exchange.heard:
+                    report.misses = 0
+                if last or report.misses >= MOST_MISSES:
                     del reports[node]
 
     def _contend(self, backoff: SlotBackoff, failures: int) -> None:
