@@ -218,8 +218,9 @@ SCHEME = np.dtype(
 )
 """A modulation and coding scheme; see `wnsim.phy.wifi_formats.Scheme`.
 
-`control` is the scheme of answers to its frames on the whole channel, `most_bits` the largest length of an aggregate,
-`code` the row of its modulation and code rate, by which `hazard` and `level` are ordered.
+`control` is the scheme of answers to its frames on the whole channel, `most_bits` the largest
+length of an aggregate, `code` the row of its modulation and code rate, by which `hazard` and
+`level` are ordered.
 """
 
 CREDIT = np.dtype(_integers("attempt", "at_ns", "bits"), align=True)

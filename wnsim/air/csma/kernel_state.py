@@ -258,7 +258,8 @@ class KernelState:
 
     def _reports(self, node: int, rank: int) -> Table:
         point = int(self.arrays.nodes[node]["point"])
-        return self.arrays.reports[point * len(self._mac.functions) + rank]
+        reports: Table = self.arrays.reports[point * len(self._mac.functions) + rank]
+        return reports
 
     def write_plan(
         self,

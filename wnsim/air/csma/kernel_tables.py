@@ -293,7 +293,7 @@ class KernelTables:
         sample = at_ns // self._setup.sample_ns
         first, samples = int(cursor["first_sample"]), int(cursor["samples"])
         if first <= sample < first + samples:
-            self._fill(first, samples, np.array([pair]))
+            self._fill(first, samples, self._wanted_pairs(state, pair, target))
             return
         close = first + samples <= sample < first + 2 * samples
         known = self.arrays.pairs["key"]
@@ -308,6 +308,20 @@ class KernelTables:
         self._pairs = 0
         self.arrays = self.arrays._replace(pairs=_hash_table(known.size))
         self._fill(first, int(cursor["samples"]), pairs)
+
+    def _wanted_pairs(self, state: CsmaState, pair: int, target: int) -> Ints:
+        """Return a pair, and those of its receiver with interferers that are new to the window.
+
+        A frame that meets many others needs the gains of all of them, and a computation for several
+        pairs takes hardly longer than for one.
+        """
+        cursor = state.cursor[0]
+        frames = [*state.room["air"][: cursor["air"]], *state.room["past"][: cursor["past"]]]
+        source = state.frames[frames]["source"]
+        pairs = np.minimum(source, target) * self._nodes + np.maximum(source, target)
+        found = np.intersect1d(pairs, self._pairs_of(state, target))
+        known = self.arrays.pairs["key"]
+        return np.union1d(found[~np.isin(found, known)], [pair])
 
     def _pairs_of(self, state: CsmaState, node: int) -> Ints:
         """Return the pairs of a node with the nodes that are known to be in range of it."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from wnsim.phy.wifi_formats import Scheme
     from wnsim.phy.wifi_units import Unit
 
-# Triggers in a row that other stations answer, but one does not, after which its report is forgotten.
+# Triggers in a row that only others answer after which the report of a station is forgotten.
 MOST_MISSES = 3
 # Signal field A, from which overhearing stations know the duration of an exchange [bit].
 SIGNAL_BITS = 52
