@@ -160,3 +160,15 @@ def test_frames_to_a_receiver_out_of_range_are_lost() -> None:
     world = make_world(at((0.0, 0.0), (1e4, 0.0)), Wifi(rate_mbps=24.0))
     (attempt,), _ = drive(world, Csma(arq=False, retry_limit=2), [Offer(0, 0, (1,), PACKET_BITS)])
     assert (attempt.sent, attempt.failed, attempt.delivered) == (2, 2, False)
+
+
+def test_basic_multicast_on_a_channel_whose_rates_are_all_higher() -> None:
+    """The slowest rate of 802.11ax at 80 MHz is 36 Mbit/s; multicast is sent at 6."""
+    world = dataclasses.replace(
+        make_world(at((0, 0), (5, 0), (0, 5)), Wifi(standard="ax")), bandwidth_hz=80e6
+    )
+    mac, offers = Csma(basic_multicast=True), [Offer(0, 0, (1, 2), PACKET_BITS)]
+    found = [drive(world, mac, offers, engine=engine)[0] for engine in ("windowed", "packet")]
+    assert all(attempt.delivered for attempt in found[0])
+    assert found[0][0].airtime_s > PACKET_BITS / 6e6
+    assert repr(found[0]) == repr(found[1])
