@@ -566,6 +566,27 @@ def test_engines_agree_to_the_last_bit(case: dict[str, Any]) -> None:
     assert repr(first) == repr(second)
 
 
+@pytest.mark.parametrize("radius_m", [3.0, 20.0])
+@pytest.mark.parametrize("split", ["equal", "queue"])
+def test_engines_agree_in_full_cells(radius_m: float, split: Any) -> None:
+    """Two access points, one of which some of the stations hardly hear, and full queues."""
+    count, sizes = 4, (800, 3 * PACKET_BITS, 90_000)
+    offers = [
+        Offer(number * 100_000 + node, *pair, sizes[(number + node) % 3], 200_000_000, 0, category)
+        for number in range(12)
+        for node in range(count)
+        for pair in ((node, (count + node % 2,)), (count + node % 2, (node,)))
+        for category in (("best-effort", "voice") if number % 4 == 0 else ("best-effort",))
+    ]
+    world = cell(count, radius_m, Wifi(standard="ax"), points=2, fading=Rayleigh())
+    rules = MultiUser(split=split, fewest=1, timer_ms=8.192 if split == "equal" else 1.0)
+    mac = Csma(aggregation=Aggregation(), edca=Edca(), ofdma=rules)
+    found = [drive(world, mac, offers, engine=engine) for engine in (Recorded, Windowed)]
+    first, second = ([dataclasses.astuple(each) for each in attempts] for attempts, _ in found)
+    assert repr(first) == repr(second)
+    assert sum(len(each) > 2 for each in uplinks(found[0][1])) > 5
+
+
 def test_messages_without_a_deadline_arrive() -> None:
     """Rayleigh fading, stations at the edge, both directions: nothing waits forever."""
     count = 6
