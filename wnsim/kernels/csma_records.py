@@ -180,7 +180,7 @@ POINT = np.dtype(
     ),
     align=True,
 )
-"""An access point and its exchange; see `wnsim.air.csma.multi_user.Plan`."""
+"""An access point and its exchange; see `wnsim.air.csma.plan.Plan`."""
 
 USER = np.dtype(
     [
@@ -202,7 +202,7 @@ USER = np.dtype(
     ],
     align=True,
 )
-"""A station in an exchange; see `wnsim.air.csma.multi_user.User`."""
+"""A station in an exchange; see `wnsim.air.csma.plan.User`."""
 
 REPORT = np.dtype(_integers("bits", "order", "misses"), align=True)
 """What waits at a station; 0 bits: nothing that is known. Lower orders reported earlier."""

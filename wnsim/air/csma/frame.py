@@ -11,7 +11,7 @@ from wnsim.phy.wifi import SIFS_NS
 
 if TYPE_CHECKING:
     from wnsim.air.csma.aggregate import Aggregate
-    from wnsim.air.csma.multi_user import Plan, User
+    from wnsim.air.csma.plan import Plan, User
     from wnsim.air.csma.service import Service
     from wnsim.air.transmission import Attempt
     from wnsim.phy.wifi_formats import Scheme

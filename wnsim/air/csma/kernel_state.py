@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wnsim import kernels
-from wnsim.air.csma.multi_user import Candidate
+from wnsim.air.csma.plan import Candidate
 from wnsim.core.units import FAR_NS, to_s
 from wnsim.kernels.csma_records import (
     ATTEMPT,
@@ -32,7 +32,7 @@ from wnsim.kernels.csma_records import (
 )
 
 if TYPE_CHECKING:
-    from wnsim.air.csma.multi_user import Plan
+    from wnsim.air.csma.plan import Plan
     from wnsim.air.csma.radio import Radio
     from wnsim.air.transmission import Attempt, Transmission
     from wnsim.kernels.csma_records import Table

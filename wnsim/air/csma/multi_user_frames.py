@@ -14,7 +14,7 @@ from wnsim.air.csma.multi_user import SIGNAL_BITS
 from wnsim.phy.wifi import SIFS_NS
 
 if TYPE_CHECKING:
-    from wnsim.air.csma.multi_user import Plan, User
+    from wnsim.air.csma.plan import Plan, User
     from wnsim.air.csma.radio import Radio
     from wnsim.air.csma.service import Service
     from wnsim.phy.wifi_formats import Scheme

@@ -11,7 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from wnsim.air.csma import multi_user_frames as frames
-from wnsim.air.csma.multi_user import MOST_MISSES, Candidate, Planner
+from wnsim.air.csma.multi_user import MOST_MISSES, Planner
+from wnsim.air.csma.plan import Candidate
 from wnsim.air.csma.radio import added
 from wnsim.air.csma.service import ACK_BITS
 from wnsim.air.csma.station import TIMEOUT, Engine, Station

@@ -23,7 +23,7 @@ from wnsim.core.invariants import half_duplex_violation
 from wnsim.core.units import FAR_NS, to_s
 
 if TYPE_CHECKING:
-    from wnsim.air.csma.multi_user import Plan
+    from wnsim.air.csma.plan import Plan
     from wnsim.air.setup import Setup
     from wnsim.air.transmission import Attempt, Transmission
 
