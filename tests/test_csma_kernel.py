@@ -17,12 +17,13 @@ from wnsim.channel import Channel, NoFading, Rayleigh
 from wnsim.core import streams
 from wnsim.core.clock import Clock
 from wnsim.kernels import compiling, csma
-from wnsim.kernels.csma_records import HASHED
+from wnsim.kernels.csma_records import FRAME, HASHED
 from wnsim.mac import Csma
 from wnsim.mac.csma import Aggregation
 from wnsim.mac.edca import Edca
 from wnsim.mobility import RandomWaypoint
 from wnsim.phy import Wifi
+from wnsim.phy.wifi_units import SUBCARRIERS, units, whole
 
 
 @numba.njit
@@ -160,3 +161,36 @@ def test_frames_to_a_receiver_out_of_range_are_lost() -> None:
     world = make_world(at((0.0, 0.0), (1e4, 0.0)), Wifi(rate_mbps=24.0))
     (attempt,), _ = drive(world, Csma(arq=False, retry_limit=2), [Offer(0, 0, (1,), PACKET_BITS)])
     assert (attempt.sent, attempt.failed, attempt.delivered) == (2, 2, False)
+
+
+def test_basic_multicast_on_a_channel_whose_rates_are_all_higher() -> None:
+    """The slowest rate of 802.11ax at 80 MHz is 36 Mbit/s; multicast is sent at 6."""
+    world = dataclasses.replace(
+        make_world(at((0, 0), (5, 0), (0, 5)), Wifi(standard="ax")), bandwidth_hz=80e6
+    )
+    mac, offers = Csma(basic_multicast=True), [Offer(0, 0, (1, 2), PACKET_BITS)]
+    found = [drive(world, mac, offers, engine=engine)[0] for engine in ("windowed", "packet")]
+    assert all(attempt.delivered for attempt in found[0])
+    assert found[0][0].airtime_s > PACKET_BITS / 6e6
+    assert repr(found[0]) == repr(found[1])
+
+
+@numba.njit
+def covered(frames: np.ndarray) -> float:
+    return csma._covered_share(frames[0], frames[1])
+
+
+def test_shares_of_units_are_those_of_plain_python() -> None:
+    every = [unit for tones in SUBCARRIERS if tones <= 996 for unit in units(80, tones)]
+    assert len(every) == 37 + 16 + 8 + 4 + 2 + 1
+    for one in every:
+        for other in every:
+            frames = np.zeros(2, dtype=FRAME)
+            for row, unit in zip(frames, (one, other), strict=True):
+                row["first"], row["places"], row["tones"] = unit.first, unit.places, unit.tones
+                row["band"] = unit.tones / whole(80).tones
+            assert covered(frames) == one.covered(other)
+            frames[1]["tones"] = 0
+            assert covered(frames) == frames[0]["band"]
+            frames[0]["tones"] = 0
+            assert covered(frames) == 1.0

@@ -34,11 +34,12 @@ from wnsim.channel import (
 )
 from wnsim.core import streams
 from wnsim.core.clock import Clock
-from wnsim.core.units import dbm_to_w
+from wnsim.core.units import Floats, dbm_to_w
 from wnsim.mac import Csma
 from wnsim.mac.csma import Aggregation
 from wnsim.mac.edca import CATEGORIES, BestEffort, Edca
 from wnsim.mac.multi_user import MultiUser
+from wnsim.mac.rate_control import LastSnr, MeanSnr, Minstrel
 from wnsim.phy import Wifi
 from wnsim.phy.wifi_formats import schemes
 from wnsim.scenario.__main__ import main
@@ -258,7 +259,11 @@ def test_a_triggered_station_does_not_contend_for_a_while() -> None:
 
 
 def test_one_station_in_the_whole_channel_has_the_closed_form_goodput() -> None:
-    """Law: that of frames to one, less the trigger and the longer preamble and guard interval."""
+    """Law: that of frames to one, less the trigger and the longer preamble and guard interval.
+
+    The access point does not know where packets end, and lets the station pad its frame to the
+    largest duration.
+    """
     packets = 64
     options: dict[str, Any] = {"fewest": 1, "timer_ms": 2000.0}
     offers = [Offer(0, 0, (1,), 200 * packets * PACKET_BITS)]
@@ -268,7 +273,7 @@ def test_one_station_in_the_whole_channel_has_the_closed_form_goodput() -> None:
         for count in range(1, packets + 1)
         if frame_ns(UP_PREAMBLE, UP_NS, BITS_242, count * SUBFRAME_BITS) <= 5_484_000
     )
-    packets_ns = frame_ns(UP_PREAMBLE, UP_NS, BITS_242, most * SUBFRAME_BITS)
+    packets_ns = UP_PREAMBLE + (5_484_000 - UP_PREAMBLE) // UP_NS * UP_NS
     exchange_ns = control_ns(28 + 6) + SIFS + packets_ns + SIFS + control_ns(22 + 12)
     exchanges = uplinks(frames)[1:-1]
     starts_ns = [each[0].start_ns for each in exchanges]
@@ -302,7 +307,7 @@ def test_short_packets_of_many_stations_gain(uplink: bool) -> None:
     offers = [Offer(0, *pair, 800) for _ in range(60) for pair in ends]
     world = cell(count, 3.0, Wifi(standard="ax"))
     single, _ = drive(world, Csma(aggregation=Aggregation()), offers, engine=Windowed)
-    several, _ = drive(world, csma(), offers)
+    several, _ = drive(world, csma(), offers, engine=Windowed)
     assert all(attempt.delivered for attempt in (*single, *several))
     last_ns = [max(attempt.ended_ns for attempt in found) for found in (single, several)]
     assert last_ns[0] > 1.5 * last_ns[1]
@@ -322,14 +327,55 @@ def test_a_far_station_loses_less_in_a_small_unit() -> None:
     (alone,), _ = drive(world, single, offers[:1], engine=Windowed)
     assert alone.failed / alone.sent == pytest.approx(0.6, abs=0.15)
     _, frames = drive(world, mac, offers)
-    parts = [each.parts[4] for found in uplinks(frames) for each in found if each.group]
+    # Without collisions with frames of their own accord.
+    parts = [
+        each.parts[4]
+        for found in uplinks(frames)
+        for each in found
+        if each.group and all(other in each.group for other in each.overlapping)
+    ]
     assert {part.unit.tones for part in parts} <= {106, 52}
     assert len(parts) > 20
     lost = sum(part.packets - sum(part.aggregate.arrived) for part in parts)
-    assert lost < 0.1 * sum(part.packets for part in parts)
+    assert lost < 0.05 * sum(part.packets for part in parts)
 
 
-def reference() -> dict[tuple[int, int], float]:
+def full_queues(
+    mcs: int, count: int, *, both: bool = False, timer_ms: float = 0
+) -> tuple[World, Csma, list[Offer]]:
+    """Return world, medium access and messages of full queues, as ns-3 was set up.
+
+    Its scheduler leaves no unit empty: of eight stations it serves four at a time.
+    """
+    most = max(units for units in (2, 4, 9) if units <= count)
+    mac = Csma(
+        header_bytes=38, aggregation=Aggregation(),
+        ofdma=MultiUser(most_stations=most, timer_ms=timer_ms),
+        edca=Edca(best_effort=BestEffort(txop_us=0.0)),
+    )  # fmt: skip
+    offers = [Offer(0, count, (node,), 10**9) for node in range(count)]
+    offers += [Offer(0, node, (count,), 10**9) for node in range(count)] if both else []
+    return cell(count, 0.4, Wifi(standard="ax", mcs=mcs)), mac, offers
+
+
+def saturated_mbps(
+    mcs: int, count: int, *, seconds: float, seed: int = 1, both: bool = False, timer_ms: float = 0
+) -> tuple[float, float]:
+    """Return the goodput of the up- and downlink of full queues, after half a second [Mbit/s]."""
+    case, begin_ns = full_queues(mcs, count, both=both, timer_ms=timer_ms), 500_000_000
+    until_ns = begin_ns + round(1e9 * seconds)
+    attempts, _ = drive(*case, until_ns=until_ns, seed=seed, engine=Windowed)
+    up_bits = down_bits = 0
+    for attempt in attempts:
+        bits = sum(int(each[0]) for at_ns, each in attempt.progress if at_ns[0] >= begin_ns)
+        if attempt.source == count:
+            down_bits += bits
+        else:
+            up_bits += bits
+    return up_bits / (1e6 * seconds), down_bits / (1e6 * seconds)
+
+
+def downlink_reference() -> dict[tuple[int, int], float]:
     """Return ns-3's goodput of the downlink by scheme and number of stations [Mbit/s]."""
     cases = defaultdict(list)
     for row in rows("wifi_ofdma_ns3.csv"):
@@ -337,18 +383,43 @@ def reference() -> dict[tuple[int, int], float]:
     return {case: float(np.mean(found)) for case, found in cases.items()}
 
 
-@pytest.mark.parametrize(("mcs", "count"), reference())
+@pytest.mark.parametrize(("mcs", "count"), downlink_reference())
 def test_the_downlink_equals_ns3(mcs: int, count: int) -> None:
     """Tolerance: one exchange more or less in 0.6 s is 1 %."""
-    mac = Csma(
-        header_bytes=38, aggregation=Aggregation(), ofdma=MultiUser(most_stations=count),
-        edca=Edca(best_effort=BestEffort(txop_us=0.0)),
-    )  # fmt: skip
-    offers = [Offer(0, count, (node,), 10**9) for node in range(count)]
-    world = cell(count, 0.4, Wifi(standard="ax", mcs=mcs))
-    attempts, _ = drive(world, mac, offers, until_ns=600_000_000)
-    goodput_mbps = sum(attempt.acked_bits for attempt in attempts) / 0.6e6
-    assert goodput_mbps == pytest.approx(reference()[mcs, count], rel=0.02)
+    _, down_mbps = saturated_mbps(mcs, count, seconds=0.6)
+    assert down_mbps == pytest.approx(downlink_reference()[mcs, count], rel=0.02)
+
+
+# Scheme, number of stations, MU EDCA timer [ms], and whether it was set aside.
+Case = tuple[int, int, float, bool]
+
+
+def both_ways_reference() -> dict[Case, Floats]:
+    """Return ns-3's goodput (seeds, 2) of up- and downlink, both with OFDMA [Mbit/s]."""
+    cases = defaultdict(list)
+    for row in rows("wifi_ofdma_uplink_ns3.csv"):
+        case = int(row["mcs"]), int(row["stations"]), float(row["timer_ms"]), row["held_out"] == "1"
+        cases[case].append((float(row["up_mbps"]), float(row["down_mbps"])))
+    return {case: np.array(found) for case, found in cases.items()}
+
+
+def both_ways_mbps(case: Case, *, seeds: int, seconds: float) -> Floats:
+    """Return the mean goodput (2,) of up- and downlink of a case [Mbit/s]."""
+    mcs, count, timer_ms, _ = case
+    found = [
+        saturated_mbps(mcs, count, seconds=seconds, seed=seed, both=True, timer_ms=timer_ms)
+        for seed in range(1, seeds + 1)
+    ]
+    return np.mean(found, axis=0)
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in both_ways_reference() if case[2] and case[1] < 8]
+)
+def test_both_directions_equal_ns3(case: Case) -> None:
+    """Stations do not contend between triggers. Tolerance: of 90 exchanges one is 1.1 %."""
+    found, theirs = both_ways_mbps(case, seeds=1, seconds=1.0), both_ways_reference()[case].mean(0)
+    assert found == pytest.approx(theirs, rel=0.025)
 
 
 def test_saturated_stations_and_their_access_point_all_get_turns() -> None:
@@ -383,16 +454,16 @@ def situations(draw: st.DrawFn) -> dict[str, Any]:
         )  # fmt: skip
     attempts = sum(len(offer.targets) for offer in offers)
     cancels = st.tuples(st.integers(0, 2 * 10**7), st.integers(0, attempts - 1))
+    phy = draw(
+        st.sampled_from([Wifi(standard="ax"), Wifi(standard="ax", streams=2, code="ldpc"), FIXED])
+    )
+    controls = [MeanSnr(), LastSnr(), Minstrel(interval_s=0.005, sample_share=0.3)]
     return {
         "count": count,
         "points": points,
         "radius_m": draw(st.sampled_from([3.0, 20.0, 60.0])),
         "faded": draw(st.booleans()),
-        "phy": draw(
-            st.sampled_from(
-                [Wifi(standard="ax"), Wifi(standard="ax", streams=2, code="ldpc"), FIXED]
-            )
-        ),
+        "phy": phy,
         "mac": Csma(
             aggregation=Aggregation(packets=draw(st.sampled_from([1, 64, 65]))),
             edca=draw(
@@ -403,6 +474,8 @@ def situations(draw: st.DrawFn) -> dict[str, Any]:
             arq=draw(st.booleans()),
             retry_limit=draw(st.sampled_from([2, 7])),
             rts_threshold_bytes=draw(st.sampled_from([None, 500])),
+            capture_db=draw(st.sampled_from([None, 5.0])),
+            rate_control=MeanSnr() if phy.is_fixed else draw(st.sampled_from(controls)),
             ofdma=MultiUser(
                 downlink=draw(st.booleans()),
                 uplink=draw(st.booleans()),
@@ -476,21 +549,42 @@ def test_bits_and_the_order_of_frames(case: dict[str, Any]) -> None:
             assert exchange.end_ns - found[0].start_ns <= limit_ns
 
 
-@settings(max_examples=25, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None, derandomize=True)
 @given(situations())
-def test_without_exchanges_it_is_the_windowed_engine_to_the_last_bit(case: dict[str, Any]) -> None:
+def test_engines_agree_to_the_last_bit(case: dict[str, Any]) -> None:
     options = {"fading": Rayleigh() if case["faded"] else NoFading()}
     options |= {name: case[name] for name in ("points", "bandwidth_hz", "seed")}
     world = cell(case["count"], case["radius_m"], case["phy"], **options)
-    none = MultiUser(downlink=False, uplink=False)
-    results = []
-    for ofdma, engine in ((none, Packet), (None, Windowed)):
-        mac = dataclasses.replace(case["mac"], ofdma=ofdma)
-        attempts, _ = drive(
-            world, mac, case["offers"], cancels=case["cancels"], seed=case["seed"], engine=engine
-        )
-        results.append(repr([dataclasses.astuple(attempt) for attempt in attempts]))
-    assert results[0] == results[1]
+    found = [
+        drive(
+            world, case["mac"], case["offers"], cancels=case["cancels"], seed=case["seed"],
+            engine=engine,
+        )[0]
+        for engine in (Packet, Windowed)
+    ]  # fmt: skip
+    first, second = ([dataclasses.astuple(each) for each in attempts] for attempts in found)
+    assert repr(first) == repr(second)
+
+
+@pytest.mark.parametrize("radius_m", [3.0, 20.0])
+@pytest.mark.parametrize("split", ["equal", "queue"])
+def test_engines_agree_in_full_cells(radius_m: float, split: Any) -> None:
+    """Two access points, one of which some of the stations hardly hear, and full queues."""
+    count, sizes = 4, (800, 3 * PACKET_BITS, 90_000)
+    offers = [
+        Offer(number * 100_000 + node, *pair, sizes[(number + node) % 3], 200_000_000, 0, category)
+        for number in range(12)
+        for node in range(count)
+        for pair in ((node, (count + node % 2,)), (count + node % 2, (node,)))
+        for category in (("best-effort", "voice") if number % 4 == 0 else ("best-effort",))
+    ]
+    world = cell(count, radius_m, Wifi(standard="ax"), points=2, fading=Rayleigh())
+    rules = MultiUser(split=split, fewest=1, timer_ms=8.192 if split == "equal" else 1.0)
+    mac = Csma(aggregation=Aggregation(), edca=Edca(), ofdma=rules)
+    found = [drive(world, mac, offers, engine=engine) for engine in (Recorded, Windowed)]
+    first, second = ([dataclasses.astuple(each) for each in attempts] for attempts, _ in found)
+    assert repr(first) == repr(second)
+    assert sum(len(each) > 2 for each in uplinks(found[0][1])) > 5
 
 
 def test_messages_without_a_deadline_arrive() -> None:
@@ -500,7 +594,7 @@ def test_messages_without_a_deadline_arrive() -> None:
     offers += [Offer(0, count, (node,), 300_000, NEVER) for node in range(count)]
     world = cell(count, 25.0, Wifi(standard="ax"), fading=Rayleigh())
     for split in ("equal", "queue"):
-        attempts, _ = drive(world, csma(split=split), offers, until_ns=20 * 10**9)
+        attempts, _ = drive(world, csma(split=split), offers, until_ns=20 * 10**9, engine=Windowed)
         assert all(attempt.delivered for attempt in attempts)
 
 
@@ -521,13 +615,9 @@ background: [{rate_bps: 2.0e+5, size_bytes: 200}]
 """
 
 
-def test_a_scenario_uses_the_engine_that_knows_it(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_scenario_has_equal_tables_in_both_engines(tmp_path: Path) -> None:
     path = tmp_path / "office.yaml"
     path.write_text(SCENARIO)
-    assert main([str(path), "--check"]) == 0
-    assert "mac.ofdma is simulated by the engine packet" in capsys.readouterr().out
     found = run(load(path), tmp_path / "windowed", figures=False)
     again = run(load(path, settings={"engine": "packet"}), tmp_path / "packet", figures=False)
     pd.testing.assert_frame_equal(found.transfers, again.transfers)
@@ -556,8 +646,3 @@ def test_errors(
     path.write_text(SCENARIO.replace(before, after))
     assert main([str(path), "--check"]) == 2
     assert message in capsys.readouterr().err
-
-
-def test_the_windowed_engine_refuses_it() -> None:
-    with pytest.raises(ValueError, match="csma with ofdma must be simulated by the engine packet"):
-        drive(cell(2, 3.0, FIXED), csma(), [], engine=Windowed)

@@ -1,6 +1,7 @@
 """Speed of Wi-Fi: against an earlier version, against ns-3, and in an office; run by hand.
 
-    python tests/benchmarks/wifi.py [--ns3 PROGRAM] [--base COMMIT] [--seeds N]
+    python tests/benchmarks/wifi.py [--ns3 PROGRAM] [--ns3-ofdma PROGRAM] [--base COMMIT]
+                                    [--seeds N]
 
 20 saturated stations on a circle send to their neighbors: with a radius of 0.4 m all frames are
 equally strong, with 20 m frames that collide may survive. Each measurement is a process of its own,
@@ -8,7 +9,13 @@ in turns with the earlier version (a git worktree) and with ns-3, seed by seed; 
 medians of delivered packets per CPU second, after compiled code has been loaded. `--ns3` names a
 compiled program that takes the arguments N MB tcp ht spectrum nakagami rate saturate phyrate seed
 radius and prints run_cpu= and app_pkts=; ns-3 runs UDP and IP on top, and the receiver of every
-station. The office is simulated with its channel, mobility and network, for a minute.
+station.
+
+With OFDMA an access point and its stations have full queues in both directions; both engines are
+measured, and with `--ns3-ofdma` a program that takes the arguments MCS STATIONS UP DOWN SEED
+SECONDS BSRP TIMER TRACE and prints goodputs in its columns 10 and 11, and cpu=.
+
+The office is simulated with its channel, mobility and network, for a minute.
 """
 
 from __future__ import annotations
@@ -83,6 +90,23 @@ def saturated(radius_m: float, each: int, aggregated: bool, seed: int) -> dict[s
         "speed": packets / seconds,
         "outcome": hashlib.sha256(repr(values).encode()).hexdigest(),
     }
+
+
+def several(engine: str, count: int, simulated_s: float, seed: int) -> dict[str, Any]:
+    """Simulate an access point and stations with full queues in both directions, by OFDMA."""
+    sys.path.insert(0, "tests")
+    from test_csma import PACKET_BITS
+    from test_wifi_ofdma import drive, full_queues
+
+    from wnsim.air import ENGINES
+
+    of, case = ENGINES["csma"][engine], full_queues(4, count, both=True)
+    drive(*case, until_ns=100_000_000, engine=of)
+    began = time.process_time()
+    attempts, _ = drive(*case, until_ns=round(1e9 * simulated_s), seed=seed, engine=of)
+    seconds = time.process_time() - began
+    packets = sum(attempt.acked_bits for attempt in attempts) / PACKET_BITS
+    return {"speed": packets / seconds}
 
 
 def office(count: int, simulated_s: float) -> dict[str, Any]:
@@ -190,6 +214,36 @@ def saturation(base: Path, ns3: Path | None, seeds: int) -> None:
         print("ns-3 was not measured: no compiled program was named with --ns3.")
 
 
+def ns3_several(program: Path, count: int, simulated_s: float, seed: int) -> float:
+    """Return the packets that ns-3 delivers in a CPU second, by OFDMA in both directions."""
+    command = [program, 4, count, 1, 1, seed, simulated_s, 0, 0, 0]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=True)
+    columns, cpu = done.stdout.splitlines()[-1].split()[:2]
+    mbps = sum(map(float, columns.split(",")[9:11]))
+    packets = 1e6 * mbps * simulated_s / (8 * (PACKET_BYTES + 28))
+    return packets / float(cpu.removeprefix("cpu="))
+
+
+def ofdma(ns3: Path | None, seeds: int) -> None:
+    """Print the rows of exchanges with several stations."""
+    print("\n| OFDMA, full queues in both directions | windowed | packet | ratio | ns-3 | ratio |")
+    print("|---|---|---|---|---|---|")
+    for count in (4, 9):
+        speeds: dict[str, list[float]] = {"windowed": [], "packet": [], "ns-3": []}
+        for seed in range(1, seeds + 1):
+            for engine in ("windowed", "packet"):
+                found = measured(ROOT, "several", engine, count, 2.0, seed)
+                speeds[engine].append(found["speed"])
+            if ns3 is not None:
+                speeds["ns-3"].append(ns3_several(ns3, count, 2.0, seed))
+        mine, slow, *other = (statistics.median(each) for each in speeds.values() if each)
+        theirs = f"{other[0]:,.0f} | {mine / other[0]:.1f}" if other else "--"
+        print(
+            f"| {count} stations | {mine:,.0f} | {slow:,.0f} | {mine / slow:.1f} | {theirs} |",
+            flush=True,
+        )
+
+
 def offices() -> None:
     """Print the rows of the office."""
     print("\n| office of stations | CPU s a simulated minute | messages | bar | holds |")
@@ -214,6 +268,7 @@ def main() -> None:
     """Measure one case, or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--ns3", type=Path, help="a compiled program")
+    parser.add_argument("--ns3-ofdma", type=Path, help="a compiled program")
     parser.add_argument("--base", default="978de87")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--case", nargs="+", help=argparse.SUPPRESS)
@@ -221,7 +276,10 @@ def main() -> None:
     if options.case:
         warnings.simplefilter("ignore")
         case, *values = options.case
-        if case == "office":
+        if case == "several":
+            engine, *numbers = values
+            found = several(engine, int(numbers[0]), float(numbers[1]), int(numbers[2]))
+        elif case == "office":
             found = office(int(values[0]), float(values[1]))
         else:
             radius_m, each, aggregated, seed = values
@@ -232,6 +290,7 @@ def main() -> None:
 
     with checkout(options.base) as base:
         saturation(base, options.ns3, options.seeds)
+    ofdma(options.ns3_ofdma, options.seeds)
     offices()
 
 

@@ -50,7 +50,8 @@ _ROOMS = {
     "Wi-Fi": (
         contention.frame_errors, contention.saturated_bianchi, contention.performance_anomaly,
         contention.two_sizes, contention.saturated_ns3, contention.aggregation,
-        categories.two_categories, categories.access_points, contention.hidden_terminals,
+        categories.two_categories, categories.access_points, categories.several_stations,
+        contention.hidden_terminals,
     ),
     "Engines": (engines.equal_engines,),
 }  # fmt: skip

@@ -21,7 +21,11 @@ from wnsim.channel import (
 )
 from wnsim.core.transfer import Message
 from wnsim.mac import Cell, Csma, Ideal, Ofdma, Reuse, Tdma
+from wnsim.mac.csma import Aggregation
 from wnsim.mac.edca import CATEGORIES, Edca
+from wnsim.mac.multi_user import MultiUser
+from wnsim.mac.power_save import PowerSave
+from wnsim.mac.rate_control import LastSnr, Minstrel
 from wnsim.mac.sidelink import Sidelink
 from wnsim.mobility import RandomWaypoint
 from wnsim.network import Backhaul, Network
@@ -44,18 +48,38 @@ _SIDELINKS = (
 _CONTENTION = (
     Csma(), Csma(arq=False, retry_limit=2), Csma(cw_min=3, capture_db=5.0), Csma(edca=Edca()),
 )  # fmt: skip
+_ALL_OF_WIFI = {
+    "edca": Edca(),
+    "rts_threshold_bytes": 500,
+    "power_save": PowerSave(interval_ms=10.0, awake_ms=1.0),
+}
+_SEVERAL = (
+    Csma(
+        aggregation=Aggregation(), ofdma=MultiUser(fewest=1),
+        rate_control=Minstrel(interval_s=0.005, sample_share=0.3), **_ALL_OF_WIFI,
+    ),
+    Csma(
+        aggregation=Aggregation(packets=3), ofdma=MultiUser(fewest=1, split="queue", timer_ms=1.0),
+        rate_control=LastSnr(), arq=False, retry_limit=2, **_ALL_OF_WIFI,
+    ),
+    Csma(
+        aggregation=Aggregation(packets=65), ofdma=MultiUser(), capture_db=5.0, **_ALL_OF_WIFI,
+    ),
+)  # fmt: skip
+_AX = (Wifi(standard="ax"), Wifi(standard="ax", streams=2, code="ldpc", guard_interval_us=1.6))
 _WIFIS = (Wifi(), Wifi(rate_mbps=24.0), Wifi(standard="n", guard_interval_us=0.4))
 
 
 def equal_engines(full: bool) -> Finding:
     """Count random scenarios whose records differ between the engines."""
-    count = 120 if full else 6
     result = []
-    for name, macs, phys in (
-        ("scheduled access", _SCHEDULED, _PHYS),
-        ("sidelink", _SIDELINKS, _PHYS),
-        ("Wi-Fi", _CONTENTION, _WIFIS),
+    for name, macs, phys, most in (
+        ("scheduled access", _SCHEDULED, _PHYS, 120),
+        ("sidelink", _SIDELINKS, _PHYS, 120),
+        ("Wi-Fi", _CONTENTION, _WIFIS, 120),
+        ("Wi-Fi with OFDMA and all else", _SEVERAL, _AX, 200),
     ):
+        count = most if full else 6
         with warnings.catch_warnings():
             # Devices may come closer than the path loss is made for.
             warnings.simplefilter("ignore", OutOfRangeWarning)
@@ -86,7 +110,8 @@ def _records(engine: str, seed: int, mac: Any, phy: Any) -> tuple[Any, ...]:
 
     devices, side_m = int(draws.integers(2, 7)), one_of(60.0, 120.0, 500.0)
     wifi = isinstance(phy, Wifi)
-    cellular = isinstance(mac, Cell) or (wifi and one_of(True, False))
+    several = isinstance(mac, Csma) and mac.ofdma is not None
+    cellular = isinstance(mac, Cell) or several or (wifi and one_of(True, False))
     made = network(
         RandomWaypoint(speed_mps=(1, 20)).motion(devices, (side_m, side_m), seed),
         engine=engine,

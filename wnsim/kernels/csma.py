@@ -17,6 +17,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from wnsim.kernels.compiling import uncounted, uncounted_inlined, uncounted_part
 
 if TYPE_CHECKING:
@@ -29,10 +31,16 @@ NEVER_NS = 2**63 - 1
 # reached; and what is missing, or to be read.
 (
     IDLE, ENDED, LIMIT, NEAR, SCHEME, GAIN, BACKOFFS, DRAWS, BOARD, LEARN, FRAMES, EVENTS, CREDITS,
-    VIOLATION,
-) = range(1, 15)  # fmt: skip
-# Kinds of events, in their order within an instant.
-_END, _TIMEOUT, _SENSE, _ANSWER, _ANNOUNCED = range(5)
+    VIOLATION, PLAN, LEVEL,
+) = range(1, 17)  # fmt: skip
+# Kinds of events, in their order within an instant. The last two are those of exchanges with
+# several stations: the next frame of the access point, and that of a triggered station.
+_END, _TIMEOUT, _SENSE, _ANSWER, _ANNOUNCED, _NEXT, _TRIGGERED = range(7)
+# Roles of frames in such exchanges: the packets of the access point, its trigger frame, what the
+# stations send, and the acknowledgement for all of them.
+_ALONE, _PACKETS, _TRIGGER, _REPLY, _ANSWER_TO_ALL = range(5)
+# What comes next at an access point: a frame to one station, an exchange, or nothing that fits.
+UNPLANNED, SINGLE, SEVERAL, NOTHING = range(4)
 _NODE = 1 << 40
 # Rows of levels.
 _ACK, _BLOCK_ACK, _RTS, _CTS, _WHOLE, _WHOLE_LAST, _WHOLE_FIRST = range(7)
@@ -49,13 +57,13 @@ def advance(rules: CsmaRules, tables: CsmaTables, state: CsmaState, horizon_ns: 
     """
     cursor = state.cursor[0]
     while True:
-        if cursor["result"] >= 0:
-            request = _handle_result(rules, tables, state)
+        if cursor["finishing"] >= 0:
+            request = _finish_exchange(rules, tables, state)
             if request:
                 return request
             continue
-        if cursor["finishing"] >= 0:
-            request = _finish_exchange(rules, tables, state)
+        if cursor["results"]:
+            request = _handle_result(rules, tables, state)
             if request:
                 return request
             continue
@@ -71,43 +79,47 @@ def advance(rules: CsmaRules, tables: CsmaTables, state: CsmaState, horizon_ns: 
             cursor["now_ns"] = now
         now = cursor["now_ns"]
         # Room for what follows.
-        if cursor["free"] < _FEW:
+        few = _FEW + rules.most_users
+        if cursor["free"] < few:
             sweep(state)
-            if 2 * cursor["free"] < state.frames.size:
+            if cursor["free"] < few or 2 * cursor["free"] < state.frames.size:
                 return FRAMES
-        if cursor["events"] + _FEW > state.events.size:
+        if cursor["events"] + few > state.events.size:
             return EVENTS
         if rules.traced and cursor["credits"] + state.attempts.size > state.credits.size:
             return CREDITS
-        kind = state.events[0]["key"] // _NODE if event_ns == now else _ANNOUNCED + 1
+        kind = state.events[0]["key"] // _NODE if event_ns == now else _TRIGGERED + 1
+        request = 0
         if kind <= _TIMEOUT:
             frame = state.events[0]["frame"]
-            if kind == _END:
+            role = state.frames[frame]["role"]
+            if kind == _TIMEOUT:
+                request = _handle_timeout(rules, tables, state, frame)
+            elif role == _ALONE:
                 request = _end(rules, tables, state, frame)
-                if request:
-                    return request
+            elif role == _REPLY:
+                request = _end_reply(rules, tables, state, frame)
             else:
-                _pop_event(state)
-                _handle_timeout(state, frame)
+                request = _end_of_several(rules, tables, state, frame)
         elif cursor["limit_ns"] <= now:
-            return LIMIT
-        elif kind <= _ANNOUNCED:
+            request = LIMIT
+        elif kind <= _TRIGGERED:
             frame = state.events[0]["frame"]
             if kind == _SENSE:
                 _pop_event(state)
                 _sense(rules, tables, state, frame)
             elif kind == _ANSWER:
                 request = _send_answer(rules, tables, state, frame)
-                if request:
-                    return request
-            else:
+            elif kind == _ANNOUNCED:
                 request = _send_announced(rules, tables, state, frame)
-                if request:
-                    return request
+            elif kind == _NEXT:
+                request = _send_next(rules, tables, state, frame)
+            else:
+                request = _reply(rules, tables, state, frame)
         else:
             request = _start(rules, tables, state)
-            if request:
-                return request
+        if request:
+            return request
 
 
 @uncounted
@@ -124,7 +136,7 @@ def update_queue(
     if sending >= 0 and _function_of(state, sending) == place:
         return 0
     head = function["head"]
-    if head < 0:
+    if not _wanted(rules, function):
         function["contends"] = 0
         state.starts_ns[place] = NEVER_NS
         state.cursor[0]["start_ns"] = -1
@@ -132,11 +144,13 @@ def update_queue(
     if function["drawn"] == tables.backoffs.shape[1]:
         state.cursor[0]["place"] = place
         return BACKOFFS
-    _begin(state, head, now)
+    if head >= 0:
+        _begin(state, head, now)
     if not function["contends"]:
         function["contends"] = 1
         function["asked_ns"] = now
-        busy = sending >= 0 or state.nodes[node]["busy_ns"] > now
+        busy_ns = max(state.nodes[node]["busy_ns"], function["hold_ns"])
+        busy = sending >= 0 or busy_ns > now
         if busy and function["slots"] == 0:
             _draw(tables, state, place, 0)
         if state.nodes[node]["locked"] < 0:
@@ -181,16 +195,20 @@ def sweep(state: CsmaState) -> None:
     for frame in range(frames.size):
         frames[frame]["live"] = 0
     for place in range(cursor["air"]):
-        frames[state.room[place]["air"]]["live"] = 1
+        _keep(frames, state.room[place]["air"])
     for place in range(cursor["past"]):
-        frames[state.room[place]["past"]]["live"] = 1
+        _keep(frames, state.room[place]["past"])
     for place in range(cursor["events"]):
         _keep(frames, state.events[place]["frame"])
     for node in range(state.nodes.size):
         if state.nodes[node]["sending"] >= 0:
             _keep(frames, state.nodes[node]["sending"])
-    if cursor["result"] >= 0:
-        _keep(frames, cursor["result"])
+    for place in range(cursor["handled"], cursor["results"]):
+        _keep(frames, state.room[place]["result"])
+    for point in range(state.points.size):
+        if state.points[point]["exchange"] >= 0 and not state.points[point]["uplink"]:
+            for user in range(state.points[point]["users"]):
+                _keep(frames, state.users[point, user]["part"])
     if cursor["finishing"] >= 0:
         _keep(frames, cursor["finishing"])
     cursor["free"] = 0
@@ -205,6 +223,8 @@ def _keep(frames: Table, frame: int) -> None:
     frames[frame]["live"] = 1
     if frames[frame]["announced"] >= 0:
         frames[frames[frame]["announced"]]["live"] = 1
+    if frames[frame]["part"] >= 0:
+        frames[frames[frame]["part"]]["live"] = 1
 
 
 @uncounted
@@ -303,7 +323,8 @@ def _schedule(rules: CsmaRules, tables: CsmaTables, state: CsmaState, node: int)
             place = node * tables.space_ns.size + rank
             function = state.functions[place]
             if function["contends"]:
-                start = free + tables.space_ns[rank] + rules.slot_ns * function["slots"]
+                idle_ns = max(free, function["hold_ns"])
+                start = idle_ns + tables.space_ns[rank] + rules.slot_ns * function["slots"]
                 state.starts_ns[place] = max(start, function["asked_ns"])
         state.cursor[0]["start_ns"] = -1
 
@@ -318,7 +339,7 @@ def _freeze(rules: CsmaRules, tables: CsmaTables, state: CsmaState, node: int, n
             place = node * tables.space_ns.size + rank
             state.starts_ns[place] = NEVER_NS
             slots = state.functions[place]["slots"]
-            idle_ns = now - free - tables.space_ns[rank]
+            idle_ns = now - max(free, state.functions[place]["hold_ns"]) - tables.space_ns[rank]
             if slots and idle_ns >= 0:
                 passed = idle_ns // rules.slot_ns + tables.boundary[rank]
                 state.functions[place]["slots"] = max(slots - passed, 0)
@@ -333,6 +354,14 @@ def _draw(tables: CsmaTables, state: CsmaState, place: int, failures: int) -> No
     function["drawn"] += 1
     window = tables.windows[place % tables.space_ns.size, min(failures, _MOST_FAILURES)]
     function["slots"] = int(draw * window)
+
+
+@uncounted_inlined
+def _wanted(rules: CsmaRules, function: Any) -> bool:
+    """Return whether an access function has something to send, or to trigger."""
+    return bool(
+        function["head"] >= 0 or (rules.polled and function["reports"] >= rules.fewest_users)
+    )
 
 
 @uncounted_inlined
@@ -612,6 +641,31 @@ def _gain(
 
 
 @uncounted_part
+def _new_frame(state: CsmaState) -> int:
+    """Return a frame of one station for another one, to be filled."""
+    cursor = state.cursor[0]
+    cursor["free"] -= 1
+    number: int = state.room[cursor["free"]]["free"]
+    frame = state.frames[number]
+    frame["target"] = -1
+    frame["service"] = -1
+    frame["announced"] = -1
+    frame["packets"] = 1
+    frame["aligned_bits"] = 0
+    frame["nav_ns"] = 0
+    frame["answer_ns"] = 0
+    frame["txop_end_ns"] = 0
+    frame["arrived"] = 0
+    frame["role"] = _ALONE
+    frame["exchange"] = -1
+    frame["part"] = -1
+    frame["tones"] = 0
+    frame["band"] = 1.0
+    frame["power"] = 1.0
+    return number
+
+
+@uncounted_part
 def _build(
     rules: CsmaRules, tables: CsmaTables, state: CsmaState, service: int, now: int, end_ns: int
 ) -> int:
@@ -625,9 +679,8 @@ def _build(
     aggregates = rules.most_packets > 0 and not of["multicast"]
     if rules.rated and not of["multicast"]:
         of["scheme_interval"] = -1
-    cursor["free"] -= 1
     cursor["built"] += 1
-    number: int = state.room[cursor["free"]]["free"]
+    number = _new_frame(state)
     frame = state.frames[number]
     frame["answer_bits"] = rules.block_ack_bits if aggregates else rules.ack_bits
     frame["answer_level"] = _BLOCK_ACK if aggregates else _ACK
@@ -647,20 +700,15 @@ def _build(
         frame["payload_bits"] = min(rules.packet_bits, most)
         frame["bits"] = _whole_bytes(frame["payload_bits"]) + rules.header_bits
         frame["level"] = _WHOLE if most >= rules.packet_bits else of["last_level"]
-        frame["packets"] = 1
-        frame["aligned_bits"] = 0
     frame["source"] = of["source"]
     frame["target"] = of["target"]
     frame["service"] = service
-    frame["announced"] = -1
     frame["built"] = cursor["built"]
     frame["scheme"] = of["scheme"]
     frame["start_ns"] = now
     frame["end_ns"] = now + _duration_ns(scheme, frame["bits"])
     frame["nav_ns"] = frame["end_ns"] + answer_ns if answer_ns else 0
     frame["answer_ns"] = frame["nav_ns"]
-    frame["txop_end_ns"] = 0
-    frame["arrived"] = 0
     for attempt in range(of["attempts"], of["attempts"] + of["count"]):
         state.attempts[attempt]["got"] = 0
     return number
@@ -738,9 +786,8 @@ def _first_frame(
     if frame["bits"] <= rules.unprotected_bits:
         return number
     _delay(frame, cleared_ns + rules.sifs_ns)
-    cursor["free"] -= 1
     cursor["built"] += 1
-    other: int = state.room[cursor["free"]]["free"]
+    other = _new_frame(state)
     asking = frames[other]
     asking["source"] = frame["source"]
     asking["target"] = frame["target"]
@@ -752,15 +799,11 @@ def _first_frame(
     asking["scheme"] = tables.scheme[frame["scheme"]]["control"]
     asking["bits"] = rules.rts_bits
     asking["level"] = _RTS
-    asking["packets"] = 1
-    asking["aligned_bits"] = 0
     asking["nav_ns"] = frame["start_ns"] + rules.nav_reset_ns
     asking["answer_ns"] = now + cleared_ns
     asking["answer_bits"] = rules.cts_bits
     asking["answer_level"] = _CTS
     asking["payload_bits"] = frame["payload_bits"]
-    asking["txop_end_ns"] = 0
-    asking["arrived"] = 0
     return other
 
 
@@ -773,20 +816,37 @@ def _start(rules: CsmaRules, tables: CsmaTables, state: CsmaState) -> int:
     while starts_ns[place] != now:
         place += 1
     service, node = functions[place]["head"], place // per_node
-    if service < 0:
+    if not _wanted(rules, functions[place]):
         functions[place]["contends"] = 0
         starts_ns[place] = NEVER_NS
         cursor["start_ns"] = -1
         return 0
-    request = _unprepared(rules, state, service, now)
-    if request:
-        return request
+    plan = SINGLE
+    if state.nodes[node]["point"] >= 0:
+        plan = cursor["plan"]
+        if plan == UNPLANNED:
+            _find_candidates(rules, state, place)
+            cursor["place"] = place
+            return PLAN
+        if plan == NOTHING:
+            cursor["plan"] = UNPLANNED
+            functions[place]["contends"] = 0
+            starts_ns[place] = NEVER_NS
+            cursor["start_ns"] = -1
+            return 0
     if _far(rules, state, node, now):
         return NEAR
     if _undrawn(tables, state, node):
         return BACKOFFS
-    if _ungained(rules, tables, state, service, now):
-        return GAIN
+    if plan == SEVERAL:
+        request = _unready(rules, tables, state, node, now)
+    else:
+        request = _unprepared(rules, state, service, now)
+        if not request and _ungained(rules, tables, state, service, now):
+            request = GAIN
+    if request:
+        return request
+    cursor["plan"] = UNPLANNED
     # Access functions of the node whose backoffs end now as well.
     rivals = 0
     starts_ns[place] = NEVER_NS
@@ -795,32 +855,38 @@ def _start(rules: CsmaRules, tables: CsmaTables, state: CsmaState) -> int:
             rivals |= 1 << rank
     _freeze(rules, tables, state, node, now)
     cursor["start_ns"] = -1
-    _begin(state, service, now)
-    number = _first_frame(rules, tables, state, service, now)
-    frame = state.frames[number]
     functions[place]["slots"] = 0
-    state.nodes[node]["sending"] = number
-    if frame["announced"] >= 0:
-        of = state.services[service]
-        of["on_air_ns"] = now
-        of["packets_on_air"] = 0
-        for attempt in range(of["attempts"], of["attempts"] + of["count"]):
-            if state.attempts[attempt]["alive"]:
-                state.attempts[attempt]["sent_ns"] += frame["end_ns"] - now
+    if plan == SEVERAL:
+        _begin_exchange(rules, tables, state, node, now)
     else:
-        _record_sent(rules, tables, state, number)
-    _send(rules, state, number)
+        _begin(state, service, now)
+        number = _first_frame(rules, tables, state, service, now)
+        frame = state.frames[number]
+        state.nodes[node]["sending"] = number
+        if frame["announced"] >= 0:
+            of = state.services[service]
+            of["on_air_ns"] = now
+            of["packets_on_air"] = 0
+            for attempt in range(of["attempts"], of["attempts"] + of["count"]):
+                if state.attempts[attempt]["alive"]:
+                    state.attempts[attempt]["sent_ns"] += frame["end_ns"] - now
+                    state.attempts[attempt]["heard_ns"] += frame["end_ns"] - now
+        else:
+            _record_sent(rules, tables, state, number, frame["end_ns"] - now)
+        _send(rules, state, number)
     for rank in range(per_node):
         if rivals >> rank & 1:
             rival = node * per_node + rank
-            other = functions[rival]["head"]
-            if other < 0:
+            other, failures = functions[rival]["head"], 0
+            if not _wanted(rules, functions[rival]):
                 functions[rival]["contends"] = 0
                 continue
-            of = state.services[other]
-            if not of["multicast"]:
-                of["failures"] = (of["failures"] + 1) % rules.retry_limit
-            _draw(tables, state, rival, of["failures"])
+            if other >= 0:
+                of = state.services[other]
+                if not of["multicast"]:
+                    of["failures"] = (of["failures"] + 1) % rules.retry_limit
+                failures = of["failures"]
+            _draw(tables, state, rival, failures)
     return 0
 
 
@@ -841,7 +907,7 @@ def _send_announced(rules: CsmaRules, tables: CsmaTables, state: CsmaState, numb
         return GAIN
     _pop_event(state)
     cursor["start_ns"] = -1
-    _record_sent(rules, tables, state, number)
+    _record_sent(rules, tables, state, number, frame["end_ns"] - frame["start_ns"])
     _send(rules, state, number)
     return 0
 
@@ -849,41 +915,35 @@ def _send_announced(rules: CsmaRules, tables: CsmaTables, state: CsmaState, numb
 @uncounted_inlined
 def _send_answer(rules: CsmaRules, tables: CsmaTables, state: CsmaState, number: int) -> int:
     """Send the acknowledgement of a frame, or the clear to send that answers a request."""
-    frame, cursor = state.frames[number], state.cursor[0]
+    frame = state.frames[number]
     node = state.events[0]["key"] % _NODE
     if _far(rules, state, node, frame["end_ns"] + rules.sifs_ns):
         return NEAR
     _pop_event(state)
-    cursor["free"] -= 1
-    other = state.room[cursor["free"]]["free"]
+    other = _new_frame(state)
     answer = state.frames[other]
     answer["source"] = node
     answer["target"] = frame["source"]
-    answer["service"] = -1
-    answer["announced"] = -1
     answer["start_ns"] = frame["end_ns"] + rules.sifs_ns
     answer["end_ns"] = frame["answer_ns"]
     answer["scheme"] = tables.scheme[frame["scheme"]]["control"]
     answer["bits"] = frame["answer_bits"]
     answer["level"] = frame["answer_level"]
-    answer["packets"] = 1
-    answer["aligned_bits"] = 0
-    answer["nav_ns"] = 0
     if frame["announced"] >= 0:
         answer["nav_ns"] = state.frames[frame["announced"]]["nav_ns"]
-    answer["answer_ns"] = 0
-    answer["txop_end_ns"] = 0
     _send(rules, state, other)
     return 0
 
 
 @uncounted_inlined
-def _record_sent(rules: CsmaRules, tables: CsmaTables, state: CsmaState, number: int) -> None:
-    """Record that packets go on the air, with their SNR and Shannon bound."""
+def _record_sent(
+    rules: CsmaRules, tables: CsmaTables, state: CsmaState, number: int, on_air_ns: int
+) -> None:
+    """Record that packets go on the air for a time [ns], with their SNR and Shannon bound."""
     frame = state.frames[number]
     of = state.services[frame["service"]]
-    now, duration_ns = frame["start_ns"], frame["end_ns"] - frame["start_ns"]
-    duration_s = duration_ns / 1_000_000_000
+    now = frame["start_ns"]
+    duration_s = (frame["end_ns"] - now) / 1_000_000_000
     packets, repeated = frame["packets"], 0
     if of["on_air_ns"] < 0:
         of["on_air_ns"] = now
@@ -901,11 +961,14 @@ def _record_sent(rules: CsmaRules, tables: CsmaTables, state: CsmaState, number:
         if record["alive"]:
             record["sent"] += packets
             record["repeated"] += repeated
-            record["sent_ns"] += duration_ns
+            record["sent_ns"] += int(np.rint(on_air_ns * frame["power"]))
+            record["heard_ns"] += on_air_ns
             gain = _gain(rules, tables, state, frame["source"], record["target"], now)
-            snr = tables.tx_w[frame["source"]] * gain / tables.noise_w[record["target"]]
+            power_w = tables.tx_w[frame["source"]] * gain * frame["power"]
+            snr = power_w / (tables.noise_w[record["target"]] * frame["band"])
             record["snr_sum"] += snr * packets
-            record["capacity_bits"] += math.log2(1.0 + snr) * (rules.bandwidth_hz * duration_s)
+            bound = math.log2(1.0 + snr) * (rules.bandwidth_hz * duration_s)
+            record["capacity_bits"] += bound * frame["band"]
 
 
 @uncounted_inlined
@@ -970,7 +1033,7 @@ def _sense(rules: CsmaRules, tables: CsmaTables, state: CsmaState, number: int) 
     nodes, frames = state.nodes, state.frames
     frame = frames[number]
     start, end = frame["start_ns"], frame["end_ns"]
-    now = start + rules.sense_ns
+    now, grouped = start + rules.sense_ns, frame["role"] == _REPLY
     for row in range(frame["near_first"], frame["near_first"] + frame["near_count"]):
         node, power_w = tables.near[row]["node"], tables.near[row]["power_w"]
         record = nodes[node]
@@ -978,9 +1041,13 @@ def _sense(rules: CsmaRules, tables: CsmaTables, state: CsmaState, number: int) 
             continue
         held = record["locked"]
         if held >= 0 and (
-            math.isinf(rules.capture) or start - frames[held]["start_ns"] > rules.capture_ns
+            grouped
+            or math.isinf(rules.capture)
+            or start - frames[held]["start_ns"] > rules.capture_ns
         ):
             continue
+        if grouped:
+            power_w = _group_power_w(tables, state, node, number)
         locks = power_w >= rules.detection_w and _is_above(
             rules, tables, state, node, number, power_w
         )
@@ -1015,7 +1082,7 @@ def _is_above(
     other_w, noise_w = 0.0, tables.noise_w[node]
     for place in range(state.cursor[0]["air"]):
         other = state.room[place]["air"]
-        if other != number:
+        if other != number and not _together(state.frames, number, other):
             added_w = _power_w(tables, state.frames[other], state.nodes.size, node)
             if added_w >= 0.0:
                 other_w += added_w
@@ -1023,6 +1090,29 @@ def _is_above(
                 if power_w < rules.detection * (noise_w + other_w):
                     return False
     return bool(power_w >= rules.detection * (noise_w + other_w))
+
+
+@uncounted_inlined
+def _together(frames: Table, one: int, other: int) -> bool:
+    """Return whether two frames are triggered by the same frame."""
+    return bool(
+        frames[one]["role"] == _REPLY
+        and frames[other]["role"] == _REPLY
+        and frames[one]["exchange"] == frames[other]["exchange"]
+    )
+
+
+@uncounted_part
+def _group_power_w(tables: CsmaTables, state: CsmaState, node: int, number: int) -> float:
+    """Return the power of a triggered frame on the air, and of those with it, at a node [W]."""
+    total_w = 0.0
+    for place in range(state.cursor[0]["air"]):
+        other = state.room[place]["air"]
+        if _together(state.frames, number, other):
+            power_w = _power_w(tables, state.frames[other], state.nodes.size, node)
+            if power_w >= 0.0:
+                total_w += power_w
+    return total_w
 
 
 @uncounted_part
@@ -1122,13 +1212,14 @@ def _decodes(tables: CsmaTables, state: CsmaState, node: int, number: int, other
     """Return whether a node that is locked on to a frame but not addressed can decode it."""
     frame = state.frames[number]
     power_w, noise_w = _power_w(tables, frame, state.nodes.size, node), tables.noise_w[node]
-    last = tables.level[frame["level"], frame["scheme"], 1]
+    code = tables.scheme[frame["scheme"]]["code"]
+    last = tables.level[frame["level"], code, 1]
     if not frame["aligned_bits"]:
         worst_w = 0.0
         if others:
             worst_w = _worst_w(tables, state, node, others, frame["start_ns"], frame["end_ns"])
         return bool(power_w >= last * (noise_w + worst_w))
-    first = tables.level[_WHOLE_FIRST, frame["scheme"], 1]
+    first = tables.level[_WHOLE_FIRST, code, 1]
     if not others:
         needed = last if frame["packets"] == 1 else min(first, last)
         return bool(power_w >= needed * noise_w)
@@ -1166,23 +1257,27 @@ def _receive(
     node: int,
     number: int,
     others: int,
+    row: int,
 ) -> int:
     """Return whether an addressed node receives a frame; -1 if a gain is missing, -2 for draws.
 
-    Of an aggregate it may receive some of the packets, which are recorded.
+    Of an aggregate it may receive some of the packets, which are recorded in a row.
     """
     frame, room = state.frames[number], state.room
     scheme, source = tables.scheme[frame["scheme"]], frame["source"]
     begin_ns, end_ns = frame["start_ns"] + scheme["preamble_ns"], frame["end_ns"]
-    noise_w = tables.noise_w[node]
+    noise_w = tables.noise_w[node] * frame["band"]
     gain = _gain(rules, tables, state, source, node, frame["start_ns"])
     if math.isnan(gain):
         return -1
-    signal_w = tables.tx_w[source] * gain
+    signal_w = tables.tx_w[source] * gain * frame["power"]
     count = 0
     for place in range(others):
         other = state.frames[state.room[place]["other"]]
-        if other["end_ns"] <= begin_ns:
+        if other["end_ns"] <= begin_ns or other["start_ns"] >= end_ns:
+            continue
+        covered = _covered_share(frame, other)
+        if covered == 0.0:
             continue
         if _power_w(tables, other, state.nodes.size, node) < 0.0:
             continue
@@ -1191,10 +1286,10 @@ def _receive(
             return -1
         room[count]["begin_ns"] = max(other["start_ns"], begin_ns)
         room[count]["end_ns"] = min(other["end_ns"], end_ns)
-        room[count]["power_w"] = tables.tx_w[other["source"]] * gain
+        room[count]["power_w"] = tables.tx_w[other["source"]] * gain * covered
         count += 1
-    hazard = tables.hazard[frame["scheme"]]
-    last = tables.level[frame["level"], frame["scheme"], 0]
+    hazard = tables.hazard[scheme["code"]]
+    last = tables.level[frame["level"], scheme["code"], 0]
     if not frame["aligned_bits"]:
         error = _error(
             rules, state, scheme, hazard, last, frame["bits"], begin_ns, end_ns, signal_w, noise_w,
@@ -1206,7 +1301,7 @@ def _receive(
         if draw < 0:
             return -2
         return int(tables.draws[draw, frame["number"] - tables.draw_first[draw]] >= error)
-    first = tables.level[_WHOLE_FIRST, frame["scheme"], 0]
+    first = tables.level[_WHOLE_FIRST, scheme["code"], 0]
     packets, aligned = frame["packets"], frame["aligned_bits"]
     draw, arrived, error, before_w = -1, 0, 0.0, -1.0
     for packet in range(packets):
@@ -1231,10 +1326,27 @@ def _receive(
                     return -2
             place = frame["number"] + packet - tables.draw_first[draw]
             received = tables.draws[draw, place] >= error
-        state.arrived[packet] = received
+        state.arrived[row, packet] = received
         arrived += received
     frame["arrived"] = arrived
     return int(arrived > 0)
+
+
+@uncounted_inlined
+def _covered_share(frame: Any, other: Any) -> float:
+    """Return the share of another frame's power that falls into the band of a frame."""
+    if not frame["tones"]:
+        return 1.0
+    if not other["tones"]:
+        band: float = frame["band"]
+        return band
+    end, other_end = frame["first"] + frame["places"], other["first"] + other["places"]
+    if frame["first"] <= other["first"] and other_end <= end:
+        return 1.0
+    if other["first"] <= frame["first"] and end <= other_end:
+        share: float = frame["tones"] / other["tones"]
+        return share
+    return 0.0
 
 
 @uncounted_inlined
@@ -1436,7 +1548,7 @@ def _end(rules: CsmaRules, tables: CsmaTables, state: CsmaState, number: int) ->
         attempt = _target_of(state, number, node)
         if attempt == -2:
             continue
-        outcome = _receive(rules, tables, state, node, number, others)
+        outcome = _receive(rules, tables, state, node, number, others, 0)
         if outcome == -1:
             return GAIN
         if outcome == -2:
@@ -1471,12 +1583,7 @@ def _end(rules: CsmaRules, tables: CsmaTables, state: CsmaState, number: int) ->
             record["busy_ns"] = max(record["busy_ns"], until)
         attempt = _target_of(state, number, node)
         if attempt == -2:
-            if _decodes(tables, state, node, number, others):
-                record["eifs_ns"] = 0
-                record["busy_ns"] = max(record["busy_ns"], frame["nav_ns"])
-                record["nav_ns"] = max(record["nav_ns"], frame["nav_ns"])
-            else:
-                record["eifs_ns"] = now + rules.eifs_ns
+            _overhear(rules, record, frame, _decodes(tables, state, node, number, others), now)
         else:
             arrived = received
             if attempt >= 0:
@@ -1485,9 +1592,7 @@ def _end(rules: CsmaRules, tables: CsmaTables, state: CsmaState, number: int) ->
             pending = record["sending"]
             if service < 0:
                 if pending >= 0 and frames[pending]["target"] == source:
-                    cursor["result"] = pending
-                    cursor["answered"] = arrived
-                    cursor["learned"] = 0
+                    _add_result(state, pending, arrived)
                     continue
             elif arrived and _answers(rules, state, number, node, now):
                 record["busy_ns"] = max(record["busy_ns"], frame["answer_ns"])
@@ -1525,7 +1630,7 @@ def _answers(rules: CsmaRules, state: CsmaState, number: int, node: int, now: in
         of["reached"] = 1
         if frame["aligned_bits"] and of["alive"]:
             for place in range(frame["packets"]):
-                if state.arrived[place]:
+                if state.arrived[0, place]:
                     state.boards[of["board"], place]["reached"] = 1
     ack_ns = frame["answer_ns"] - frame["end_ns"] - rules.sifs_ns
     for attempt in range(of["attempts"], of["attempts"] + of["count"]):
@@ -1561,45 +1666,93 @@ def _leave_air(state: CsmaState, number: int) -> None:
 
 
 @uncounted_inlined
-def _handle_timeout(state: CsmaState, number: int) -> None:
-    """Handle the expiry of an acknowledgement timeout, unless the node receives one."""
-    source, cursor = state.frames[number]["source"], state.cursor[0]
-    held = state.nodes[source]["locked"]
-    if held >= 0:
-        current = state.frames[held]
-        if current["service"] < 0 and current["target"] == source:
-            return
-    cursor["result"] = number
-    cursor["answered"] = 0
+def _add_result(state: CsmaState, number: int, answered: bool) -> None:
+    """Note that it is known whether a frame was answered."""
+    cursor = state.cursor[0]
+    state.room[cursor["results"]]["result"] = number
+    state.frames[number]["answered"] = answered
+    cursor["results"] += 1
+
+
+@uncounted_inlined
+def _next_result(cursor: Any) -> None:
+    """Go on to the next result."""
     cursor["learned"] = 0
+    cursor["handled"] += 1
+    if cursor["handled"] == cursor["results"]:
+        cursor["handled"] = 0
+        cursor["results"] = 0
+
+
+@uncounted_inlined
+def _handle_timeout(rules: CsmaRules, tables: CsmaTables, state: CsmaState, number: int) -> int:
+    """Handle the expiry of a timeout, unless the node receives what it waits for."""
+    frame, now = state.frames[number], state.cursor[0]["now_ns"]
+    source = frame["source"]
+    held = state.nodes[source]["locked"]
+    if frame["role"] == _TRIGGER:
+        if _undrawn(tables, state, source):
+            return BACKOFFS
+        _pop_event(state)
+        current = state.points[state.nodes[source]["point"]]["exchange"] == frame["exchange"]
+        expected = held >= 0 and (
+            state.frames[held]["role"] == _REPLY
+            and state.frames[held]["exchange"] == frame["exchange"]
+        )
+        if current and not expected:
+            _finish_several(rules, tables, state, source, now)
+        return 0
+    _pop_event(state)
+    if held < 0 or not _answers_it(state, held, frame):
+        _add_result(state, number, False)
+    return 0
+
+
+@uncounted_inlined
+def _answers_it(state: CsmaState, held: int, frame: Any) -> bool:
+    """Return whether a frame on the air is the answer to another one."""
+    answer = state.frames[held]
+    if answer["service"] >= 0 or answer["exchange"] != frame["exchange"]:
+        return False
+    if answer["role"] == _ANSWER_TO_ALL:
+        point = state.nodes[answer["source"]]["point"]
+        user = _user_of(state, point, frame["source"])
+        return bool(user >= 0 and state.users[point, user]["heard"])
+    return bool(answer["target"] == frame["source"])
 
 
 @uncounted_inlined
 def _handle_result(rules: CsmaRules, tables: CsmaTables, state: CsmaState) -> int:
     """Record whether a frame was answered; after a clear to send, schedule the packet."""
     cursor = state.cursor[0]
-    number, now = cursor["result"], cursor["now_ns"]
+    number, now = state.room[cursor["handled"]]["result"], cursor["now_ns"]
     frame = state.frames[number]
     node = frame["source"]
-    request = 0
+    cursor["number"] = number
     if state.nodes[node]["sending"] != number or frame["service"] < 0:
-        cursor["result"] = -1
-    elif rules.rated and frame["announced"] < 0 and not cursor["learned"]:
-        request = LEARN
-    elif cursor["answered"]:
-        cursor["result"] = -1
+        _next_result(cursor)
+        return 0
+    if rules.rated and frame["announced"] < 0 and frame["role"] == _ALONE and not cursor["learned"]:
+        return LEARN
+    if frame["role"] == _REPLY:
+        if _undrawn(tables, state, node) or _undrawn(tables, state, frame["target"]):
+            return BACKOFFS
+        _next_result(cursor)
+        _finish_reply(rules, tables, state, number, now)
+    elif frame["answered"]:
+        _next_result(cursor)
         if frame["announced"] >= 0:
             _announce(state, frame["announced"])
         else:
             _on_ack(rules, state, number, now)
             cursor["finishing"] = number
     elif _undrawn(tables, state, node):
-        request = BACKOFFS
+        return BACKOFFS
     else:
-        cursor["result"] = -1
+        _next_result(cursor)
         _on_failure(rules, state, number, now)
         _finish_packet(rules, tables, state, number, now)
-    return request
+    return 0
 
 
 @uncounted_inlined
@@ -1619,6 +1772,11 @@ def _finish_exchange(rules: CsmaRules, tables: CsmaTables, state: CsmaState) -> 
     _end_complete(state, last["service"], now)
     if _undrawn(tables, state, last["source"]):
         return BACKOFFS
+    point = -1
+    if not state.services[last["service"]]["multicast"]:
+        point = state.nodes[last["target"]]["point"]
+        if point >= 0 and _undrawn(tables, state, last["target"]):
+            return BACKOFFS
     place = state.services[last["service"]]["function"]
     service = state.functions[place]["head"]
     if service >= 0 and last["txop_end_ns"]:
@@ -1641,11 +1799,15 @@ def _finish_exchange(rules: CsmaRules, tables: CsmaTables, state: CsmaState) -> 
             _delay(state.frames[following], rules.sifs_ns)
             _announce(state, following)
             cursor["finishing"] = -1
+            if point >= 0:
+                _report(rules, tables, state, last["source"], last["target"], now)
             return 0
         if rules.rated and not of["multicast"]:
             of["scheme_interval"] = -1
     cursor["finishing"] = -1
     _finish_packet(rules, tables, state, number, now)
+    if point >= 0:
+        _report(rules, tables, state, last["source"], last["target"], now)
     return 0
 
 
@@ -1678,11 +1840,683 @@ def _finish_packet(
     _end_complete(state, service, now)
     of = state.services[service]
     place = of["function"]
-    function = state.functions[place]
     _draw(tables, state, place, of["failures"])
-    function["contends"] = function["head"] >= 0
+    _contend(rules, state, place, now)
+    if record["locked"] < 0:
+        _schedule(rules, tables, state, node)
+
+
+@uncounted_inlined
+def _contend(rules: CsmaRules, state: CsmaState, place: int, now: int) -> None:
+    """Let an access function contend, if it has something to send."""
+    function = state.functions[place]
+    function["contends"] = _wanted(rules, function)
     function["asked_ns"] = now
     if function["head"] >= 0:
         _begin(state, function["head"], now)
+
+
+# Exchanges of an access point with several stations; see `wnsim.air.csma.multi_user_station`.
+
+
+@uncounted_part
+def _user_of(state: CsmaState, point: int, node: int) -> int:
+    """Return the place of a node in the exchange of an access point; -1: it takes no part."""
+    for user in range(state.points[point]["users"]):
+        if state.users[point, user]["node"] == node:
+            return user
+    return -1
+
+
+@uncounted_part
+def _first_for(state: CsmaState, place: int, target: int) -> int:
+    """Return the first service for a receiver in the queue of an access function; -1: none."""
+    service: int = state.functions[place]["head"]
+    while service >= 0:
+        of = state.services[service]
+        if not of["multicast"] and of["target"] == target:
+            return service
+        service = of["next"]
+    return -1
+
+
+@uncounted_part
+def _longest_bits(state: CsmaState, service: int) -> int:
+    """Return how much of a message is left [bit]."""
+    of, most = state.services[service], 0
+    for attempt in range(of["attempts"], of["attempts"] + of["count"]):
+        if state.attempts[attempt]["alive"]:
+            most = max(most, _remaining(state.attempts[attempt]))
+    return most
+
+
+@uncounted_part
+def _find_candidates(rules: CsmaRules, state: CsmaState, place: int) -> None:
+    """Note the stations for which messages wait, in the order of the first message for each."""
+    node = place // (state.functions.size // state.nodes.size)
+    point = state.nodes[node]["point"]
+    at, service = state.points[point], state.functions[place]["head"]
+    at["users"] = 0
+    while service >= 0 and at["users"] < rules.most_users:
+        of = state.services[service]
+        if not of["multicast"] and _user_of(state, point, of["target"]) < 0:
+            user = state.users[point, at["users"]]
+            user["node"] = of["target"]
+            user["service"] = service
+            user["bits"] = _longest_bits(state, service)
+            user["shortest_bits"] = _shortest_bits(rules, state, service)
+            at["users"] += 1
+        service = of["next"]
+
+
+@uncounted_part
+def _unready(rules: CsmaRules, tables: CsmaTables, state: CsmaState, node: int, now: int) -> int:
+    """Request what the packets for several stations need, if anything."""
+    point = state.nodes[node]["point"]
+    if not state.points[point]["uplink"]:
+        for user in range(state.points[point]["users"]):
+            of = state.users[point, user]
+            request = _unserved(rules, tables, state, of["service"], of["down"], now)
+            if request:
+                return request
+    return 0
+
+
+@uncounted_part
+def _unserved(
+    rules: CsmaRules, tables: CsmaTables, state: CsmaState, service: int, scheme: int, now: int
+) -> int:
+    """Request what the packets of a service in a resource unit need, if anything."""
+    cursor, of = state.cursor[0], state.services[service]
+    if of["board"] < 0:
+        cursor["service"] = service
+        return BOARD
+    if math.isnan(tables.level[of["last_level"], tables.scheme[scheme]["code"], 0]):
+        cursor["number"] = of["last_level"]
+        cursor["place"] = scheme
+        return LEVEL
+    if _ungained(rules, tables, state, service, now):
+        return GAIN
+    return 0
+
+
+@uncounted_part
+def _begin_exchange(
+    rules: CsmaRules, tables: CsmaTables, state: CsmaState, node: int, now: int
+) -> None:
+    """Send the first frame of an exchange that is planned."""
+    cursor, point = state.cursor[0], state.nodes[node]["point"]
+    at = state.points[point]
+    at["exchange"] = cursor["exchanges"]
+    cursor["exchanges"] += 1
+    at["heard"] = 0
+    for user in range(at["users"]):
+        state.users[point, user]["heard"] = 0
+    trigger_ns = _duration_ns(tables.scheme[at["control"]], at["trigger_bits"])
+    rest_ns = trigger_ns + rules.sifs_ns + at["triggered_ns"] + at["answer_ns"]
+    if at["uplink"]:
+        at["end_ns"] = now + rest_ns
+        _send_trigger(rules, tables, state, node, now)
+        return
+    number, end_ns, packets = _new_frame(state), 0, 0
+    for user in range(at["users"]):
+        of = state.users[point, user]
+        _begin(state, of["service"], now)
+        limit_ns = at["longest_ns"]
+        part = _part(rules, tables, state, node, of, of["service"], of["down"], limit_ns, now)
+        state.frames[part]["power"] = of["share"]
+        of["part"] = part
+        end_ns = max(end_ns, state.frames[part]["end_ns"])
+        packets = max(packets, state.frames[part]["packets"])
+    at["end_ns"] = end_ns + rules.sifs_ns + rest_ns
+    _wrap(rules, state, number, node, at, now, end_ns)
+    state.frames[number]["role"] = _PACKETS
+    state.frames[number]["packets"] = packets
+    state.nodes[node]["sending"] = number
+    for user in range(at["users"]):
+        part = state.users[point, user]["part"]
+        state.frames[part]["number"] = state.nodes[node]["number"]
+        _record_sent(rules, tables, state, part, end_ns - now)
+    _send(rules, state, number)
+
+
+@uncounted_part
+def _part(
+    rules: CsmaRules,
+    tables: CsmaTables,
+    state: CsmaState,
+    source: int,
+    user: Any,
+    service: int,
+    scheme: int,
+    longest_ns: int,
+    now: int,
+) -> int:
+    """Return packets of a service in the resource unit of a user."""
+    number = _new_frame(state)
+    frame, of = state.frames[number], tables.scheme[scheme]
+    limit = min(of["most_bits"], _most_bits(of, longest_ns))
+    _aggregate(rules, state, service, number, limit)
+    frame["source"] = source
+    frame["target"] = state.services[service]["target"]
+    frame["service"] = service
+    frame["scheme"] = scheme
+    frame["start_ns"] = now
+    frame["end_ns"] = now + _duration_ns(of, frame["bits"])
+    _place_in_unit(frame, user)
+    return number
+
+
+@uncounted_inlined
+def _place_in_unit(frame: Any, user: Any) -> None:
+    """Put a frame into the resource unit of a user."""
+    frame["first"] = user["first"]
+    frame["places"] = user["places"]
+    frame["tones"] = user["tones"]
+    frame["band"] = user["share"]
+
+
+@uncounted_inlined
+def _wrap(
+    rules: CsmaRules, state: CsmaState, number: int, node: int, at: Any, now: int, end_ns: int
+) -> None:
+    """Fill a frame as stations sense it that it is not for."""
+    frame = state.frames[number]
+    frame["source"] = node
+    frame["exchange"] = at["exchange"]
+    frame["start_ns"] = now
+    frame["end_ns"] = end_ns
+    frame["scheme"] = rules.signal_scheme
+    frame["level"] = rules.signal_level
+    frame["nav_ns"] = at["end_ns"]
+
+
+@uncounted_part
+def _send_control(
+    rules: CsmaRules,
+    tables: CsmaTables,
+    state: CsmaState,
+    node: int,
+    role: int,
+    bits: int,
+    level: int,
+    now: int,
+) -> int:
+    """Send a control frame of an access point to several stations; return it."""
+    at, number = state.points[state.nodes[node]["point"]], _new_frame(state)
+    frame = state.frames[number]
+    frame["source"] = node
+    frame["role"] = role
+    frame["exchange"] = at["exchange"]
+    frame["start_ns"] = now
+    frame["end_ns"] = now + _duration_ns(tables.scheme[at["control"]], bits)
+    frame["scheme"] = at["control"]
+    frame["bits"] = bits
+    frame["level"] = level
+    state.nodes[node]["sending"] = number
+    _send(rules, state, number)
+    return number
+
+
+@uncounted_part
+def _send_trigger(
+    rules: CsmaRules, tables: CsmaTables, state: CsmaState, node: int, now: int
+) -> None:
+    """Send the trigger frame of an exchange."""
+    at = state.points[state.nodes[node]["point"]]
+    bits, level = at["trigger_bits"], at["trigger_level"]
+    number = _send_control(rules, tables, state, node, _TRIGGER, bits, level, now)
+    state.frames[number]["nav_ns"] = at["end_ns"]
+    at["begin_ns"] = state.frames[number]["end_ns"] + rules.sifs_ns
+
+
+@uncounted_part
+def _send_next(rules: CsmaRules, tables: CsmaTables, state: CsmaState, number: int) -> int:
+    """Send the trigger frame after packets, or the acknowledgement for all stations."""
+    frame, now = state.frames[number], state.cursor[0]["now_ns"]
+    node = frame["source"]
+    at = state.points[state.nodes[node]["point"]]
+    if _far(rules, state, node, now):
+        return NEAR
+    if frame["role"] == _PACKETS:
+        _pop_event(state)
+        _send_trigger(rules, tables, state, node, now)
+        return 0
+    bits = rules.answer_bits + rules.answered_bits * at["heard"]
+    level = rules.answer_level + at["heard"]
+    if math.isnan(tables.level[level, tables.scheme[at["control"]]["code"], 0]):
+        state.cursor[0]["number"] = level
+        state.cursor[0]["place"] = at["control"]
+        return LEVEL
+    _pop_event(state)
+    _send_control(rules, tables, state, node, _ANSWER_TO_ALL, bits, level, now)
+    return 0
+
+
+@uncounted_part
+def _reply(rules: CsmaRules, tables: CsmaTables, state: CsmaState, number: int) -> int:
+    """Send what a trigger frame requests of a station, if there is something."""
+    source, now = state.frames[number]["source"], state.cursor[0]["now_ns"]
+    node, point = state.events[0]["key"] % _NODE, state.nodes[source]["point"]
+    at, user = state.points[point], state.users[point, _user_of(state, point, node)]
+    record = state.nodes[node]
+    if record["sending"] >= 0 or record["tx_end_ns"] > now:
+        _pop_event(state)
+        return 0
+    if _far(rules, state, node, now):
+        return NEAR
+    service, part = -1, -1
+    if at["uplink"]:
+        place = node * tables.space_ns.size + at["function"] % tables.space_ns.size
+        service = _first_for(state, place, source)
+        scheme = tables.scheme[user["scheme"]]
+        if service < 0 or (
+            _duration_ns(scheme, _shortest_bits(rules, state, service)) > at["triggered_ns"]
+        ):
+            _pop_event(state)
+            return 0
+        request = _unserved(rules, tables, state, service, user["scheme"], now)
+        if request:
+            return request
+    _pop_event(state)
+    sent = _new_frame(state)
+    frame = state.frames[sent]
+    _wrap(rules, state, sent, node, at, now, now + at["triggered_ns"])
+    _place_in_unit(frame, user)
+    frame["role"] = _REPLY
+    frame["target"] = source
+    if at["uplink"]:
+        _freeze(rules, tables, state, node, now)
+        _begin(state, service, now)
+        limit_ns = at["triggered_ns"]
+        part = _part(rules, tables, state, node, user, service, user["scheme"], limit_ns, now)
+        frame["service"] = service
+        frame["packets"] = state.frames[part]["packets"]
+        frame["answer_ns"] = at["end_ns"]
+        record["sending"] = sent
+        _record_sent(rules, tables, state, part, at["triggered_ns"])
+    else:
+        part = _acknowledgement(rules, tables, state, node, user, now)
+        state.frames[part]["target"] = source
+    frame["part"] = part
+    state.frames[part]["number"] = record["number"]
+    _send(rules, state, sent)
+    return 0
+
+
+@uncounted_part
+def _acknowledgement(
+    rules: CsmaRules, tables: CsmaTables, state: CsmaState, node: int, user: Any, now: int
+) -> int:
+    """Return the acknowledgement of packets in the resource unit of a user."""
+    part = _new_frame(state)
+    frame, of = state.frames[part], state.services[user["service"]]
+    frame["source"] = node
+    frame["scheme"] = user["scheme"]
+    frame["bits"] = rules.block_ack_bits
+    frame["level"] = _BLOCK_ACK
+    frame["start_ns"] = now
+    frame["end_ns"] = now + _duration_ns(tables.scheme[user["scheme"]], rules.block_ack_bits)
+    _place_in_unit(frame, user)
+    for attempt in range(of["attempts"], of["attempts"] + of["count"]):
+        if state.attempts[attempt]["alive"]:
+            state.attempts[attempt]["ack_ns"] += frame["end_ns"] - now
+    return part
+
+
+@uncounted_part
+def _end_of_several(rules: CsmaRules, tables: CsmaTables, state: CsmaState, number: int) -> int:
+    """Handle the end of a frame of an access point to several stations."""
+    nodes, cursor, frame = state.nodes, state.cursor[0], state.frames[number]
+    now, source, role = frame["end_ns"], frame["source"], frame["role"]
+    point = nodes[source]["point"]
+    others = _find_overlapping(state, number)
+    for row in range(frame["near_first"], frame["near_first"] + frame["near_count"]):
+        node = tables.near[row]["node"]
+        place = _addressed(state, point, node, role)
+        if nodes[node]["locked"] != number or place < 0:
+            continue
+        user = state.users[point, place]
+        received = user["part"] if role == _PACKETS else number
+        outcome = _receive(rules, tables, state, node, received, others, place)
+        if outcome < 0:
+            return _missing(state, received, node, outcome)
+        user["got"] = outcome
+    if role == _ANSWER_TO_ALL and _undrawn(tables, state, source):
+        return BACKOFFS
+    _pop_event(state)
+    _leave_air(state, number)
+    alone = cursor["air"] == 0
+    if not alone:
+        until = _energy_until_ns(rules, tables, state, source, now)
+        nodes[source]["busy_ns"] = max(nodes[source]["busy_ns"], until)
+    if role == _PACKETS:
+        _push_event(state, now + rules.sifs_ns, _NEXT * _NODE + source, number)
+    elif role == _TRIGGER:
+        _push_event(state, now + rules.timeout_ns, _TIMEOUT * _NODE + source, number)
+    else:
+        _finish_several(rules, tables, state, source, now)
+    for row in range(frame["near_first"], frame["near_first"] + frame["near_count"]):
+        node = tables.near[row]["node"]
+        record = nodes[node]
+        if record["locked"] != number:
+            continue
+        record["locked"] = -1
+        if not alone:
+            until = _energy_until_ns(rules, tables, state, node, now)
+            record["busy_ns"] = max(record["busy_ns"], until)
+        place = _addressed(state, point, node, role)
+        if place < 0:
+            _overhear(rules, record, frame, _decodes(tables, state, node, number, others), now)
+        else:
+            got = state.users[point, place]["got"] > 0
+            record["eifs_ns"] = 0 if got else now + rules.eifs_ns
+            if role == _ANSWER_TO_ALL:
+                pending = record["sending"]
+                if pending >= 0 and state.frames[pending]["target"] == source:
+                    _add_result(state, pending, got)
+                    continue
+            elif got:
+                _take(rules, state, number, point, place, node, now)
+        _schedule(rules, tables, state, node)
+    return 0
+
+
+@uncounted_inlined
+def _addressed(state: CsmaState, point: int, node: int, role: int) -> int:
+    """Return the place of a node to which a frame of an access point is addressed; -1: it is not.
+
+    The acknowledgement for all is for those whose frames were received.
+    """
+    place = _user_of(state, point, node)
+    if place >= 0 and role == _ANSWER_TO_ALL and not state.users[point, place]["heard"]:
+        return -1
+    return place
+
+
+@uncounted_inlined
+def _missing(state: CsmaState, number: int, node: int, outcome: int) -> int:
+    """Request what is missing for the reception of a frame at a node."""
+    if outcome == -1:
+        return GAIN
+    cursor, frame = state.cursor[0], state.frames[number]
+    cursor["source"] = frame["source"]
+    cursor["target"] = node
+    cursor["number"] = frame["number"]
+    return DRAWS
+
+
+@uncounted_inlined
+def _overhear(rules: CsmaRules, record: Any, frame: Any, decoded: bool, now: int) -> None:
+    """Take note of the duration of an exchange with which a node has nothing to do."""
+    if decoded:
+        record["eifs_ns"] = 0
+        record["busy_ns"] = max(record["busy_ns"], frame["nav_ns"])
+        record["nav_ns"] = max(record["nav_ns"], frame["nav_ns"])
+    else:
+        record["eifs_ns"] = now + rules.eifs_ns
+
+
+@uncounted_inlined
+def _take(
+    rules: CsmaRules, state: CsmaState, number: int, point: int, place: int, node: int, now: int
+) -> None:
+    """Take packets, or a trigger frame, as one of several stations."""
+    record, frame, user = state.nodes[node], state.frames[number], state.users[point, place]
+    if frame["role"] == _PACKETS:
+        _mark_reached(state, user["part"], place)
+    record["busy_ns"] = max(record["busy_ns"], frame["nav_ns"])
+    if frame["role"] == _TRIGGER and record["nav_ns"] <= now and record["sending"] < 0:
+        _push_event(state, now + rules.sifs_ns, _TRIGGERED * _NODE + node, number)
+
+
+@uncounted_part
+def _mark_reached(state: CsmaState, part: int, row: int) -> None:
+    """Note the packets of an aggregate that were received, as recorded in a row."""
+    frame = state.frames[part]
+    of = state.services[frame["service"]]
+    of["reached"] = 1
+    if of["alive"]:
+        for packet in range(frame["packets"]):
+            if state.arrived[row, packet]:
+                state.boards[of["board"], packet]["reached"] = 1
+
+
+@uncounted_part
+def _end_reply(rules: CsmaRules, tables: CsmaTables, state: CsmaState, number: int) -> int:
+    """Handle the end of a triggered frame, and with the last one the reception of all of them."""
+    nodes, cursor, room, frame = state.nodes, state.cursor[0], state.room, state.frames[number]
+    now, source, target = frame["end_ns"], frame["source"], frame["target"]
+    last = True
+    for place in range(cursor["air"]):
+        other = room[place]["air"]
+        if other != number and _together(state.frames, number, other):
+            last = False
+    others = members = 0
+    if last:
+        # Frames that were triggered together do not interfere with each other.
+        for place in range(_find_overlapping(state, number)):
+            other = room[place]["other"]
+            if _together(state.frames, number, other):
+                room[members]["member"] = other
+                members += 1
+            else:
+                room[others]["other"] = other
+                others += 1
+        room[members]["member"] = number
+        members += 1
+        request = _hear(rules, tables, state, number, members, others)
+        if request:
+            return request
+    _pop_event(state)
+    _leave_air(state, number)
+    alone = cursor["air"] == 0
+    if not alone:
+        until = _energy_until_ns(rules, tables, state, source, now)
+        nodes[source]["busy_ns"] = max(nodes[source]["busy_ns"], until)
+    if frame["answer_ns"]:
+        _push_event(state, now + rules.timeout_ns, _TIMEOUT * _NODE + source, number)
+    else:
+        _schedule(rules, tables, state, source)
+    if not last:
+        return 0
+    at = state.points[nodes[target]["point"]]
+    current = at["exchange"] == frame["exchange"]
+    for node in range(nodes.size):
+        record = nodes[node]
+        held = record["locked"]
+        if held < 0 or not _together(state.frames, number, held):
+            continue
+        record["locked"] = -1
+        if not alone:
+            until = _energy_until_ns(rules, tables, state, node, now)
+            record["busy_ns"] = max(record["busy_ns"], until)
+        if node != target:
+            decoded = _decodes_group(tables, state, node, number, members, others)
+            _overhear(rules, record, frame, decoded, now)
+            _schedule(rules, tables, state, node)
+            continue
+        heard = 0
+        for place in range(members):
+            heard += state.frames[room[place]["member"]]["arrived"] > 0
+        record["eifs_ns"] = 0 if heard else now + rules.eifs_ns
+        if current:
+            _take_replies(rules, tables, state, target, members)
+        else:
+            _schedule(rules, tables, state, node)
+    if current:
+        if at["uplink"] and at["heard"]:
+            trigger = nodes[target]["sending"]
+            _push_event(state, now + rules.sifs_ns, _NEXT * _NODE + target, trigger)
+        else:
+            _finish_several(rules, tables, state, target, now)
+    return 0
+
+
+@uncounted_part
+def _hear(
+    rules: CsmaRules, tables: CsmaTables, state: CsmaState, number: int, members: int, others: int
+) -> int:
+    """Let an access point receive triggered frames, if it listens; return a request.
+
+    The number of packets that it has of each, or 1 for an acknowledgement, is put in the frame.
+    """
+    target = state.frames[number]["target"]
+    if _undrawn(tables, state, target):
+        return BACKOFFS
+    held, point = state.nodes[target]["locked"], state.nodes[target]["point"]
+    listens = held >= 0 and _together(state.frames, number, held)
+    current = state.points[point]["exchange"] == state.frames[number]["exchange"]
+    for place in range(members):
+        member = state.frames[state.room[place]["member"]]
+        member["arrived"] = 0
+        if listens and _power_w(tables, member, state.nodes.size, target) >= 0.0:
+            # Of an exchange that is over, nothing is recorded.
+            row = max(_user_of(state, point, member["source"]), 0) if current else 0
+            outcome = _receive(rules, tables, state, target, member["part"], others, row)
+            if outcome < 0:
+                return _missing(state, member["part"], target, outcome)
+            member["arrived"] = outcome
+    return 0
+
+
+@uncounted_part
+def _take_replies(
+    rules: CsmaRules, tables: CsmaTables, state: CsmaState, node: int, members: int
+) -> None:
+    """Note at an access point what was received of triggered frames."""
+    point = state.nodes[node]["point"]
+    at = state.points[point]
+    for place in range(members):
+        member = state.frames[state.room[place]["member"]]
+        if member["arrived"]:
+            state.users[point, _user_of(state, point, member["source"])]["heard"] = 1
+            at["heard"] += 1
+    if not at["uplink"]:
+        return
+    bits = rules.answer_bits + rules.answered_bits * at["heard"]
+    ack_ns = _duration_ns(tables.scheme[at["control"]], bits)
+    for place in range(members):
+        member = state.frames[state.room[place]["member"]]
+        if member["arrived"]:
+            _mark_reached(state, member["part"], _user_of(state, point, member["source"]))
+            of = state.services[member["service"]]
+            for attempt in range(of["attempts"], of["attempts"] + of["count"]):
+                if state.attempts[attempt]["alive"]:
+                    state.attempts[attempt]["ack_ns"] += ack_ns
+
+
+@uncounted_part
+def _decodes_group(
+    tables: CsmaTables, state: CsmaState, node: int, number: int, members: int, others: int
+) -> bool:
+    """Return whether a node can decode the preamble of triggered frames, which is one."""
+    frame, worst_w, power_w = state.frames[number], 0.0, 0.0
+    if others:
+        worst_w = _worst_w(tables, state, node, others, frame["start_ns"], frame["end_ns"])
+    for place in range(members):
+        member = state.frames[state.room[place]["member"]]
+        added_w = _power_w(tables, member, state.nodes.size, node)
+        if added_w >= 0.0:
+            power_w += added_w
+    needed = tables.level[frame["level"], tables.scheme[frame["scheme"]]["code"], 1]
+    return bool(power_w >= needed * (tables.noise_w[node] + worst_w))
+
+
+@uncounted_part
+def _finish_several(
+    rules: CsmaRules, tables: CsmaTables, state: CsmaState, node: int, now: int
+) -> None:
+    """Take note of the results of an exchange, and contend for the next one."""
+    record, point = state.nodes[node], state.nodes[node]["point"]
+    at = state.points[point]
+    place = at["function"]
+    function = state.functions[place]
+    record["sending"] = -1
+    at["exchange"] = -1
+    function["failures"] = 0 if at["heard"] else (function["failures"] + 1) % rules.retry_limit
+    last = not at["heard"] and function["failures"] == 0
+    for each in range(at["users"]):
+        user = state.users[point, each]
+        if at["uplink"]:
+            _count_miss(rules, state, place, point, user, last)
+            continue
+        if user["heard"]:
+            _on_ack(rules, state, user["part"], now)
+        else:
+            _on_failure(rules, state, user["part"], now)
+        _end_complete(state, user["service"], now)
+    record["busy_ns"] = max(record["busy_ns"], now)
+    _draw(tables, state, place, function["failures"])
+    _contend(rules, state, place, now)
     if record["locked"] < 0:
         _schedule(rules, tables, state, node)
+
+
+@uncounted_inlined
+def _count_miss(
+    rules: CsmaRules, state: CsmaState, place: int, point: int, user: Any, last: bool
+) -> None:
+    """Forget the report of a station that no longer answers triggers."""
+    per_node = state.functions.size // state.nodes.size
+    report = state.reports[point * per_node + place % per_node, user["node"]]
+    if report["bits"]:
+        report["misses"] += state.points[point]["heard"] > 0
+        if user["heard"]:
+            report["misses"] = 0
+        if last or report["misses"] >= rules.most_misses:
+            report["bits"] = 0
+            state.functions[place]["reports"] -= 1
+
+
+@uncounted_part
+def _finish_reply(
+    rules: CsmaRules, tables: CsmaTables, state: CsmaState, number: int, now: int
+) -> None:
+    """Record whether a triggered frame was acknowledged."""
+    frame = state.frames[number]
+    node, service = frame["source"], frame["service"]
+    record, place = state.nodes[node], state.services[service]["function"]
+    function = state.functions[place]
+    if frame["answered"]:
+        _on_ack(rules, state, frame["part"], now)
+        function["hold_ns"] = now + rules.timer_ns
+    else:
+        _on_failure(rules, state, frame["part"], now)
+    record["sending"] = -1
+    _end_complete(state, service, now)
+    record["busy_ns"] = max(record["busy_ns"], now)
+    if not function["slots"]:
+        _draw(tables, state, place, state.services[service]["failures"])
+    _contend(rules, state, place, now)
+    if record["locked"] < 0:
+        _schedule(rules, tables, state, node)
+    if frame["answered"]:
+        _report(rules, tables, state, node, frame["target"], now)
+
+
+@uncounted_part
+def _report(
+    rules: CsmaRules, tables: CsmaTables, state: CsmaState, node: int, target: int, now: int
+) -> None:
+    """Report what waits at a node for an access point, which may then contend."""
+    cursor, per_node = state.cursor[0], tables.space_ns.size
+    record = state.nodes[target]
+    for rank in range(per_node):
+        service = _first_for(state, node * per_node + rank, target)
+        bits = _longest_bits(state, service) if service >= 0 else 0
+        place = target * per_node + rank
+        function = state.functions[place]
+        report = state.reports[record["point"] * per_node + rank, node]
+        function["reports"] += int(bits > 0) - int(report["bits"] > 0)
+        report["bits"] = bits
+        report["misses"] = 0
+        report["order"] = cursor["reports"]
+        cursor["reports"] += 1
+        if record["sending"] < 0 and _wanted(rules, function) and not function["contends"]:
+            function["contends"] = 1
+            function["asked_ns"] = now
+            if not function["slots"]:
+                _draw(tables, state, place, 0)
+            if record["locked"] < 0:
+                _schedule(rules, tables, state, target)

@@ -36,6 +36,7 @@ NODE = np.dtype(
         "near_first",  # its first row among `CsmaTables.near_node`, and how many there are
         "near_count",
         "near_interval",  # interval of mean gains for which they hold
+        "point",  # row of an access point that serves several stations at once
     ),
     align=True,
 )
@@ -48,6 +49,10 @@ FUNCTION = np.dtype(
         "asked_ns",  # when it began to contend for that packet
         "head",  # first service of its queue
         "drawn",  # backoff draws used from `CsmaTables.backoffs`
+        "hold_ns",  # until when it does not contend after a triggered frame
+        "reports",  # stations that have reported to it, of an access point
+        "failures",  # exchanges in a row in which no station was heard
+        "was_uplink",  # whether the last one was in the uplink
     ),
     align=True,
 )
@@ -101,6 +106,7 @@ ATTEMPT = np.dtype(
             "dropped",
             "air_ns",
             "sent_ns",
+            "heard_ns",
             "ack_ns",
             "last_ns",
             "last_bits",
@@ -116,45 +122,105 @@ PACKET = np.dtype(_integers("place", "tries", "failures", "reached"), align=True
 """A packet of an aggregate; see `wnsim.air.csma.aggregate.Mpdu`."""
 
 FRAME = np.dtype(
-    _integers(
-        "source",
-        "target",  # the receiver, or the first one
-        "service",  # whose packets it carries or announces; none for an answer
-        "announced",  # frame that a request to send announces
-        "built",  # frames that had been built when it was, itself included
-        "number",
-        "start_ns",
-        "end_ns",
-        "scheme",
-        "bits",
-        "level",  # row of `CsmaTables.level` of its packet, or of the last one of an aggregate
-        "packets",
-        "aligned_bits",  # length of packets of an aggregate that others follow; 0: it is none
-        "near_first",
-        "near_count",
-        "nav_ns",
-        "answer_ns",
-        "answer_bits",
-        "answer_level",
-        "payload_bits",
-        "txop_end_ns",
-        "arrived",  # packets of an aggregate that were received
-        "live",  # whether it is referred to
-    ),
+    [
+        *_integers(
+            "source",
+            "target",  # the receiver, or the first one
+            "service",  # whose packets it carries or announces; none for an answer
+            "announced",  # frame that a request to send announces
+            "built",  # frames that had been built when it was, itself included
+            "number",
+            "start_ns",
+            "end_ns",
+            "scheme",
+            "bits",
+            "level",  # row of `CsmaTables.level` of its packet, or of the last one of an aggregate
+            "packets",
+            "aligned_bits",  # length of packets of an aggregate that others follow; 0: it is none
+            "near_first",
+            "near_count",
+            "nav_ns",
+            "answer_ns",
+            "answer_bits",
+            "answer_level",
+            "payload_bits",
+            "txop_end_ns",
+            "arrived",  # packets of an aggregate that were received
+            "answered",  # whether it was
+            "live",  # whether it is referred to
+            "role",  # in an exchange with several stations, see `wnsim.kernels.csma`
+            "exchange",  # number of that exchange
+            "part",  # what it carries in its resource unit, if it is triggered
+            "first",  # first place of the unit, the number of places and of tones; 0: all
+            "places",
+            "tones",
+        ),
+        ("band", np.float64),  # share of the channel, and of its transmitter's power
+        ("power", np.float64),
+    ],
     align=True,
 )
 """A frame; see `wnsim.air.csma.frame.Frame`."""
 
+POINT = np.dtype(
+    _integers(
+        "exchange",  # number of its exchange; none: it has none under way
+        "function",  # that began it
+        "uplink",  # whether it has no packets of the access point
+        "users",  # number of stations
+        "control",  # scheme of the trigger frame, and of the acknowledgement for all
+        "trigger_bits",
+        "trigger_level",
+        "begin_ns",  # of the frames of the stations, and their duration
+        "triggered_ns",
+        "answer_ns",  # duration of SIFS and the acknowledgement for all
+        "longest_ns",  # largest duration of packets of the access point
+        "end_ns",
+        "heard",  # stations whose frames it has received
+    ),
+    align=True,
+)
+"""An access point and its exchange; see `wnsim.air.csma.plan.Plan`."""
+
+USER = np.dtype(
+    [
+        *_integers(
+            "node",
+            "service",  # message for it, with its size and the length of its first packet, in the
+            "bits",  # downlink
+            "shortest_bits",
+            "scheme",  # of what it sends, and of the packets for it
+            "down",
+            "part",  # frame of the packets for it
+            "first",  # its resource unit, as in `FRAME`
+            "places",
+            "tones",
+            "got",  # whether it has received the last frame
+            "heard",  # whether the access point has received what it sent
+        ),
+        ("share", np.float64),  # of the channel that the unit has
+    ],
+    align=True,
+)
+"""A station in an exchange; see `wnsim.air.csma.plan.User`."""
+
+REPORT = np.dtype(_integers("bits", "order", "misses"), align=True)
+"""What waits at a station; 0 bits: nothing that is known. Lower orders reported earlier."""
+
 SCHEME = np.dtype(
     [
-        *_integers("data_bits", "symbol_ns", "grid_ns", "preamble_ns", "control", "most_bits"),
+        *_integers(
+            "data_bits", "symbol_ns", "grid_ns", "preamble_ns", "control", "most_bits", "code"
+        ),
         ("hopeless", np.float64),
     ],
     align=True,
 )
 """A modulation and coding scheme; see `wnsim.phy.wifi_formats.Scheme`.
 
-`control` is the scheme of answers to its frames, `most_bits` the largest length of an aggregate.
+`control` is the scheme of answers to its frames on the whole channel, `most_bits` the largest
+length of an aggregate, `code` the row of its modulation and code rate, by which `hazard` and
+`level` are ordered.
 """
 
 CREDIT = np.dtype(_integers("attempt", "at_ns", "bits"), align=True)
@@ -181,6 +247,8 @@ ROOM = np.dtype(
             "other",  # frames that overlap the one that ends, and of those that interfere with it
             "begin_ns",  # beginning, end and power
             "end_ns",
+            "member",  # triggered frames that end together
+            "result",  # frames whose answer, or lack of one, is to be handled
         ),
         ("power_w", np.float64),
         ("term", np.float64),  # of a sum
@@ -205,9 +273,9 @@ CURSOR = np.dtype(
         "started",  # and of attempts that started, attempts that ended, and credits
         "ended",
         "credits",
-        "result",  # frame whose answer, or lack of one, is to be handled, if any,
-        "answered",  # whether there was one, and whether the choice of rates knows of it
-        "learned",
+        "results",  # of frames whose answer, or lack of one, is to be handled, and is already,
+        "handled",
+        "learned",  # whether the choice of rates knows of it
         "finishing",  # frame whose exchange has ended
         "first_sample",  # first sample of `CsmaTables.gain`
         "samples",
@@ -217,6 +285,9 @@ CURSOR = np.dtype(
         "number",
         "service",
         "place",
+        "plan",  # answer to the request for a plan, see `wnsim.kernels.csma`
+        "exchanges",  # number of exchanges with several stations, and of reports so far
+        "reports",
     ),
     align=True,
 )
@@ -245,6 +316,13 @@ class CsmaRules(NamedTuple):
     bandwidth_hz : bandwidth
     rarest : error probabilities below it count as 0
     hazard_db, hazard_step_db : grid of `CsmaTables.hazard` [dB]
+    most_users : largest number of stations in an exchange; 0: all frames are for one
+    fewest_users, polled : smallest number; whether there are exchanges in the uplink
+    timer_ns : time for which a triggered station does not contend [ns]
+    most_misses : triggers in a row that only others answer after which a report is forgotten
+    signal_scheme, signal_level : rows of scheme and length of the signal field of exchanges
+    answer_level : row of the length of an acknowledgement for no station, others follow
+    answer_bits, answered_bits : that length, and how much longer it is for each station [bit]
     """
 
     slot_ns: int
@@ -279,6 +357,16 @@ class CsmaRules(NamedTuple):
     rarest: float
     hazard_db: float
     hazard_step_db: float
+    most_users: int
+    fewest_users: int
+    polled: bool
+    timer_ns: int
+    most_misses: int
+    signal_scheme: int
+    signal_level: int
+    answer_level: int
+    answer_bits: int
+    answered_bits: int
 
 
 class CsmaTables(NamedTuple):
@@ -292,8 +380,8 @@ class CsmaTables(NamedTuple):
     windows : (A, 17) slots of the contention window plus one, by failures
     near : records `NEAR`, by nodes, ascending
     scheme : records `SCHEME`
-    hazard : (S, H) logarithms of loss rates by SNR
-    level : (L, S, 2) SNR of each length and scheme from which frames are never lost, and from
+    hazard : (C, H) logarithms of loss rates by SNR
+    level : (L, C, 2) SNR of each length and scheme from which frames are never lost, and from
         which at most one half are; rows 0 to 5 are those of acknowledgements, block
         acknowledgements, requests to send, clear to send, and of whole packets, alone and last in
         an aggregate; row 6 of those that are followed by others
@@ -334,7 +422,10 @@ class CsmaState(NamedTuple):
     boards : (B, W) records `PACKET`
     events : heap of records `EVENT`
     room, parts : lists of frames, and of parts of a frame
-    arrived : (W,) which packets of an aggregate were received
+    arrived : (U, W) which packets of an aggregate were received, by each of several receivers
+    points : (P,) records `POINT`
+    users : (P, U) records `USER` of the exchange of each access point
+    reports : (P A, N) records `REPORT` for each of its access functions
     """
 
     cursor: Table
@@ -351,3 +442,6 @@ class CsmaState(NamedTuple):
     room: Table
     parts: Table
     arrived: NDArray[np.bool_]
+    points: Table
+    users: Table
+    reports: Table

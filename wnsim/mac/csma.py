@@ -102,8 +102,7 @@ class Csma:
     edca : access categories, which have their own windows in place of `cw_min` and `cw_max`; none:
         one queue per station, by the distributed coordination function
     ofdma : frames for, and from, several stations at once, with standard `ax`, access points and
-        `aggregation`; none: each frame is for one station. It is simulated by the engine `packet`,
-        slot by slot, whatever `engine` is
+        `aggregation`; none: each frame is for one station
     power_save : when devices wake, with access points; none: they are always awake
     """
 
@@ -139,11 +138,6 @@ class Csma:
             raise ValueError(
                 "ofdma needs aggregation, whose block acknowledgements it uses, got none"
             )
-
-    @property
-    def packet_only(self) -> bool:
-        """Whether the engine `packet` alone simulates it."""
-        return self.ofdma is not None
 
     @cached_property
     def functions(self) -> tuple[AccessFunction, ...]:

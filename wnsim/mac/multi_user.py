@@ -25,15 +25,18 @@ class MultiUser:
     reports the size of the next message that waits in each of its queues for this access point.
 
     As many stations take part as have a packet that fits, the first messages of the access point's
-    queue first, or those that reported first. The power of the access point is spread evenly over
-    the channel; a station has all of its power in its unit, whose noise is less.
+    queue first, or those that reported first. A report is forgotten after three triggers in a row
+    that only other stations answer, or `retry_limit` that nobody does. The power of the access
+    point is spread evenly over the channel; a station has all of its power in its unit, whose noise
+    is less.
 
-    Scope: reports are exact and cost no bits; nobody is asked for one (no BSRP), and no unit is for
-    random access. A station whose first message is new contends for it. Triggered stations control
-    no power, and signals in neighboring units do not leak. Multi-user exchanges are not announced
-    by a request to send (no MU-RTS), and last until their transmission opportunity ends; the mean
-    SNR decides on their rates. The trigger needs no padding. Overhearing stations know the duration
-    of an exchange from the signal field of each of its frames.
+    Scope: no multi-user MIMO, nor the sounding for it. Reports are exact and cost no bits; nobody
+    is asked for one (no BSRP), and no unit is for random access. A station whose first message is
+    new contends for it. Triggered stations control no power, and signals in neighboring units do
+    not leak. Multi-user exchanges are not announced by a request to send (no MU-RTS), and last
+    until their transmission opportunity ends; the mean SNR decides on their rates. The trigger
+    needs no padding. Overhearing stations know the duration of an exchange from the signal field of
+    each of its frames.
 
     Parameters
     ----------

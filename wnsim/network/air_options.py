@@ -66,8 +66,7 @@ class AirOptions:
         """Return the engine; it calls `ended` with each attempt that has ended."""
         if self.replay is not None and self.replays_messages:
             return Replayed(setup, self.replay, ended)
-        name = "packet" if getattr(setup.mac, "packet_only", False) else self.engine
-        return ENGINES[setup.mac.scheme][name](setup, ended)
+        return ENGINES[setup.mac.scheme][self.engine](setup, ended)
 
 
 def _power_of_two(number: int) -> int:

@@ -101,6 +101,7 @@ class Scheme:
 
     Attributes
     ----------
+    base : the scheme itself, or that of which it is a copy on other data subcarriers
     grid_ns : the data field ends at a multiple of it [ns]
     rate_bps : rate of the data field [bit/s]
     """
@@ -119,6 +120,7 @@ class Scheme:
     ) -> None:
         self.data_bits, self.preamble_ns = data_bits, preamble_ns
         self.mcs, self.streams = mcs, streams
+        self.base = self
         self.symbol_ns, self._power = symbol_ns, power
         # Symbols of HE are longer than the grid.
         self.grid_ns = _LONG_SYMBOL_NS if symbol_ns <= _LONG_SYMBOL_NS else 1

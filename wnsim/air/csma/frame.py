@@ -11,6 +11,7 @@ from wnsim.phy.wifi import SIFS_NS
 
 if TYPE_CHECKING:
     from wnsim.air.csma.aggregate import Aggregate
+    from wnsim.air.csma.plan import Plan, User
     from wnsim.air.csma.service import Service
     from wnsim.air.transmission import Attempt
     from wnsim.phy.wifi_formats import Scheme
@@ -115,22 +116,6 @@ class Frame:
 
 
 @dataclass(eq=False, slots=True)
-class User:
-    """A station in an exchange.
-
-    Parameters
-    ----------
-    unit : its resource unit
-    scheme : of what it sends after the trigger, in that unit
-    packets : the packets for it, in the downlink
-    """
-
-    unit: Unit
-    scheme: Scheme
-    packets: Frame | None = None
-
-
-@dataclass(eq=False, slots=True)
 class Exchange:
     """An exchange with several stations.
 
@@ -138,14 +123,13 @@ class Exchange:
     ----------
     source : the access point
     function : its access function
-    users : the stations
-    trigger_bits, control : length of the trigger frame [bit], and scheme of control frames
-    triggered_ns : beginning and end of the frames of the stations [ns]
+    plan : what was planned: stations, resource units, schemes
+    begin_ns : beginning of the frames of the stations [ns]
     end_ns : end of the last frame, if all stations are heard [ns]
-    packets : the frame with packets for the stations; none in the uplink
 
     Attributes
     ----------
+    packets : the frame with packets for the stations; none in the uplink
     trigger : the trigger frame, once it is sent
     group : frames of the stations
     heard : stations whose frames the access point has received
@@ -153,12 +137,15 @@ class Exchange:
 
     source: int
     function: int
-    users: dict[int, User]
-    trigger_bits: int
-    control: Scheme
-    triggered_ns: tuple[int, int]
+    plan: Plan
+    begin_ns: int
     end_ns: int
     packets: Frame | None = None
     trigger: Frame | None = None
     group: list[Frame] = field(default_factory=list)
     heard: set[int] = field(default_factory=set)
+
+    @property
+    def users(self) -> dict[int, User]:
+        """The stations, by number."""
+        return {user.node: user for user in self.plan.users}

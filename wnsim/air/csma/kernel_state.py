@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from wnsim import kernels
+from wnsim.air.csma.plan import Candidate
 from wnsim.core.units import FAR_NS, to_s
 from wnsim.kernels.csma_records import (
     ATTEMPT,
@@ -22,12 +23,16 @@ from wnsim.kernels.csma_records import (
     NODE,
     PACKET,
     PART,
+    POINT,
+    REPORT,
     ROOM,
     SERVICE,
+    USER,
     CsmaState,
 )
 
 if TYPE_CHECKING:
+    from wnsim.air.csma.plan import Plan
     from wnsim.air.csma.radio import Radio
     from wnsim.air.transmission import Attempt, Transmission
     from wnsim.kernels.csma_records import Table
@@ -41,6 +46,8 @@ class KernelState:
     Parameters
     ----------
     nodes : number of nodes
+    points : access points that serve several stations at once
+    most_users : largest number of stations in an exchange
     radio : parameters of the medium access
 
     Attributes
@@ -50,7 +57,7 @@ class KernelState:
     row : rows of attempts under way
     """
 
-    def __init__(self, nodes: int, radio: Radio) -> None:
+    def __init__(self, nodes: int, points: range, most_users: int, radio: Radio) -> None:
         self._mac, self._aggregator = radio.mac, radio.aggregator
         places = nodes * len(radio.mac.functions)
         self.transmission: dict[int, Transmission] = {}
@@ -67,10 +74,14 @@ class KernelState:
         window = 1 if self._aggregator is None else self._aggregator.window
         node = np.zeros(nodes, dtype=NODE)
         node["locked"] = node["sending"] = node["near_interval"] = node["sensed_ns"] = -1
+        node["point"] = -1
+        node["point"][points.start : points.stop] = np.arange(len(points))
+        point = np.zeros(len(points), dtype=POINT)
+        point["exchange"] = -1
         function = np.zeros(places, dtype=FUNCTION)
         function["head"], function["drawn"] = -1, BACKOFFS
         cursor = np.zeros(1, dtype=CURSOR)
-        cursor["now_ns"] = cursor["result"] = cursor["finishing"] = -1
+        cursor["now_ns"] = cursor["finishing"] = -1
         cursor["start_ns"] = cursor["limit_ns"] = FAR_NS
         self.arrays = CsmaState(
             cursor=cursor,
@@ -86,7 +97,10 @@ class KernelState:
             credits=np.zeros(_CREDITS, dtype=CREDIT),
             room=np.zeros(0, dtype=ROOM),
             parts=np.zeros(0, dtype=PART),
-            arrived=np.zeros(window, dtype=np.bool_),
+            arrived=np.zeros((max(most_users, 1), window), dtype=np.bool_),
+            points=point,
+            users=np.zeros((len(points), most_users), dtype=USER),
+            reports=np.zeros((len(points) * len(radio.mac.functions), nodes), dtype=REPORT),
         )
         self.more_frames()
 
@@ -115,7 +129,7 @@ class KernelState:
         for number, attempt in enumerate(attempts, first):
             records[number] = (
                 attempt.target, attempt.size_bits, 1, 0, 0, 0, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0, 0,
-                -1, 0, 0.0, 0.0,
+                0, -1, 0, 0.0, 0.0,
             )  # fmt: skip
             self.attempt[number], self.row[attempt] = attempt, number
             self._service[number] = row
@@ -189,7 +203,7 @@ class KernelState:
         of, record = self.arrays.services[service], self.arrays.attempts[row]
         (
             _, size, _, _, last, _, started_ns, ended_ns, sent, repeated, failed, failed_ns,
-            arrived, dropped, air_ns, sent_ns, ack_ns, _, _, snr_sum, capacity_bits,
+            arrived, dropped, air_ns, sent_ns, heard_ns, ack_ns, _, _, snr_sum, capacity_bits,
         ) = record.item()  # fmt: skip
         done = arrived + dropped == size
         attempt.delivered = done and not dropped
@@ -203,7 +217,7 @@ class KernelState:
         attempt.airtime_s = to_s(sent_ns)
         # Attempts with one receiver share its time, and the acknowledgements.
         if of["multicast"] or last:
-            attempt.receiving_s, attempt.ack_s = attempt.airtime_s, to_s(ack_ns)
+            attempt.receiving_s, attempt.ack_s = to_s(heard_ns), to_s(ack_ns)
         if started_ns >= 0:
             attempt.access_ns = ended_ns - started_ns - failed_ns - air_ns
         if last:
@@ -221,6 +235,61 @@ class KernelState:
         return int(record["arrived"]) - (
             int(record["last_bits"]) if record["last_ns"] >= now_ns else 0
         )
+
+    # Exchanges of access points with several stations.
+
+    def candidates(self, node: int) -> list[Candidate]:
+        """Return the stations that the kernel has found for an exchange of an access point."""
+        point = int(self.arrays.nodes[node]["point"])
+        users = self.arrays.users[point, : self.arrays.points[point]["users"]]
+        return list(map(Candidate, *(users[name].tolist() for name in Candidate._fields)))
+
+    def reported(self, node: int, rank: int, most: int) -> list[Candidate]:
+        """Return the stations that reported first to an access function of an access point."""
+        reports = self._reports(node, rank)
+        stations = np.flatnonzero(reports["bits"])
+        first = stations[np.argsort(reports["order"][stations])][:most]
+        return list(map(Candidate, first.tolist(), reports["bits"][first].tolist()))
+
+    def forget_reports(self, node: int, rank: int) -> None:
+        """Forget what stations reported to an access function of an access point."""
+        self._reports(node, rank)["bits"] = 0
+        self.arrays.functions[node * len(self._mac.functions) + rank]["reports"] = 0
+
+    def _reports(self, node: int, rank: int) -> Table:
+        point = int(self.arrays.nodes[node]["point"])
+        reports: Table = self.arrays.reports[point * len(self._mac.functions) + rank]
+        return reports
+
+    def write_plan(
+        self,
+        plan: Plan,
+        node: int,
+        place: int,
+        uplink: bool,
+        control: tuple[int, int],
+        schemes: list[tuple[int, int]],
+    ) -> None:
+        """Write the plan of an exchange.
+
+        Parameters
+        ----------
+        plan : the plan
+        node, place : the access point, and its access function
+        uplink : whether there are no packets of the access point
+        control : rows of the scheme of control frames, and of the length of the trigger frame
+        schemes : rows of the schemes of what each station sends, and of the packets for it
+        """
+        point = int(self.arrays.nodes[node]["point"])
+        at, users = self.arrays.points[point], self.arrays.users[point]
+        at["function"], at["uplink"], at["users"] = place, uplink, len(plan.users)
+        (at["control"], at["trigger_level"]), at["trigger_bits"] = control, plan.trigger_bits
+        at["triggered_ns"], at["answer_ns"] = plan.triggered_ns, plan.answer_ns
+        at["longest_ns"] = plan.longest_ns
+        for row, user, (scheme, down) in zip(users, plan.users, schemes, strict=False):
+            row["node"], row["scheme"], row["down"] = user.node, scheme, down
+            row["first"], row["places"] = user.unit.first, user.unit.places
+            row["tones"], row["share"] = user.unit.tones, user.share
 
     # What the kernel has recorded.
 
@@ -255,7 +324,7 @@ class KernelState:
         """Make room for more frames."""
         state = self.arrays
         more = np.zeros(max(state.frames.size, 4 * _SOME), dtype=FRAME)
-        more["announced"] = -1
+        more["announced"] = more["part"] = -1
         self.arrays = state._replace(
             frames=np.concatenate([state.frames, more]),
             room=np.concatenate([state.room, np.zeros(more.size, dtype=ROOM)]),

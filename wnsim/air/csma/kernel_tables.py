@@ -9,14 +9,18 @@ import numpy as np
 
 from wnsim import kernels
 from wnsim.air.csma.exchange import CTS_BITS, NAV_RESET_NS, RTS_BITS
+from wnsim.air.csma.multi_user import MOST_MISSES, SIGNAL_BITS
 from wnsim.air.csma.service import ACK_BITS
 from wnsim.core.streams import uniform_blocks
+from wnsim.core.units import to_ns
 from wnsim.kernels.csma_records import BACKOFFS, HASHED, NEAR, SCHEME, CsmaRules, CsmaTables
+from wnsim.mac.multi_user import MultiUser
 from wnsim.phy.modem import mean_of_bands
 from wnsim.phy.wifi import SENSE_NS, SIFS_NS, SLOT_NS, TIMEOUT_NS
 from wnsim.phy.wifi_formats import HAZARD_STEP_DB, LOWEST_HAZARD_DB, RAREST
 
 if TYPE_CHECKING:
+    from wnsim.air.csma.multi_user import Planner
     from wnsim.air.csma.radio import Radio
     from wnsim.air.setup import Setup
     from wnsim.core.units import Ints
@@ -30,7 +34,7 @@ _RECEPTIONS = 512
 # Length of a window of gains, at first and at most [samples].
 _WINDOW, _LONGEST_WINDOW = 64, 512
 # Rows of thresholds of the lengths that all transmissions have.
-_CONTROL, _PACKETS = 4, 3
+_CONTROL, _PACKETS, _BLOCK_ACK = 4, 3, 1
 
 
 def sample_ns(setup: Setup) -> int:
@@ -38,9 +42,12 @@ def sample_ns(setup: Setup) -> int:
     return _ALWAYS_NS if setup.world.channel.constant else setup.sample_ns
 
 
-def rules_of(setup: Setup, radio: Radio) -> CsmaRules:
+def rules_of(
+    setup: Setup, radio: Radio, planner: Planner | None, tables: KernelTables
+) -> CsmaRules:
     """Return the parameters of the kernel."""
     mac, aggregator = radio.mac, radio.aggregator
+    several = MultiUser() if mac.ofdma is None else mac.ofdma
     return CsmaRules(
         slot_ns=SLOT_NS,
         sifs_ns=SIFS_NS,
@@ -74,6 +81,16 @@ def rules_of(setup: Setup, radio: Radio) -> CsmaRules:
         rarest=RAREST,
         hazard_db=LOWEST_HAZARD_DB,
         hazard_step_db=HAZARD_STEP_DB,
+        most_users=0 if planner is None else planner.most,
+        fewest_users=several.fewest,
+        polled=planner is not None and several.uplink,
+        timer_ns=to_ns(1e-3 * several.timer_ms),
+        most_misses=MOST_MISSES,
+        signal_scheme=tables.signal_scheme,
+        signal_level=tables.signal_level,
+        answer_level=tables.answer_level,
+        answer_bits=0 if planner is None else planner.answer_bits(0),
+        answered_bits=0 if planner is None else planner.answer_bits(1) - planner.answer_bits(0),
     )
 
 
@@ -84,27 +101,26 @@ class KernelTables:
     ----------
     setup : what the engine is built from
     radio : powers, schemes and keys of the draws
+    planner : of exchanges with several stations; none: there are none
 
     Attributes
     ----------
     arrays : the tables
     schemes : modulation and coding schemes by row
+    signal_scheme, signal_level, answer_level : see `CsmaRules`
     """
 
-    def __init__(self, setup: Setup, radio: Radio) -> None:
+    def __init__(self, setup: Setup, radio: Radio, planner: Planner | None) -> None:
         self._setup, self._radio = setup, radio
         self._nodes = setup.world.nodes
         mac, phy, aggregator = radio.mac, radio.phy, radio.aggregator
         self.schemes = list(dict.fromkeys([*phy.schemes, *map(phy.control, phy.schemes)]))
-        self.schemes = list(dict.fromkeys([*self.schemes, *map(phy.control, self.schemes)]))
+        basic = [*map(phy.control, self.schemes), phy.slowest]
+        self.schemes = list(dict.fromkeys([*self.schemes, *basic]))
         self._row = {scheme: row for row, scheme in enumerate(self.schemes)}
         records = np.zeros(len(self.schemes), dtype=SCHEME)
         for row, scheme in enumerate(self.schemes):
-            most = 0 if aggregator is None else aggregator.longest_bits(scheme)
-            records[row] = (
-                scheme.data_bits, scheme.symbol_ns, scheme.grid_ns, scheme.preamble_ns,
-                self._row[phy.control(scheme)], most, scheme.hopeless,
-            )  # fmt: skip
+            records[row] = self._record(scheme, self._row[phy.control(scheme)])
         functions = mac.functions
         places = self._nodes * len(functions)
         whole = radio.air_bits(setup.packet_bits)
@@ -115,6 +131,10 @@ class KernelTables:
             lengths[5], lengths[6] = last, -(-last // aggregator.aligned_bits)
             lengths[6] *= aggregator.aligned_bits
         self._lengths, self._length_row = lengths, dict[int, int]()
+        # Acknowledgements of several stations have rows in the order of their number.
+        self.answer_level = len(lengths)
+        if planner is not None:
+            lengths += [planner.answer_bits(count) for count in range(planner.most + 1)]
         self._leveled: set[tuple[int, int]] = set()
         self._drawn = [0] * places
         self._window = self._pairs = 0
@@ -135,7 +155,7 @@ class KernelTables:
             near=np.zeros(64, dtype=NEAR),
             scheme=records,
             hazard=np.array([scheme.log_hazards for scheme in self.schemes]),
-            level=np.full((16, len(self.schemes), 2), math.nan),
+            level=np.full((len(lengths) + 16, len(self.schemes), 2), math.nan),
             backoffs=np.zeros((places, BACKOFFS)),
             links=_hash_table(64),
             draw_first=np.zeros(8, dtype=np.int64),
@@ -144,8 +164,40 @@ class KernelTables:
             gain=np.zeros((8, _WINDOW)),
         )
         self._links = 0
+        self.signal_scheme = self._row[phy.slowest]
+        self.signal_level = self.length_row(SIGNAL_BITS)
+        self.find_level(self.signal_level, self.signal_scheme)
 
-    # Thresholds.
+    # Schemes, and thresholds.
+
+    def _record(self, scheme: Scheme, control: int) -> tuple[float, ...]:
+        """Return the record of a scheme with a row of answers to its frames; see `SCHEME`."""
+        aggregator = self._radio.aggregator
+        most = 0 if aggregator is None else aggregator.longest_bits(scheme)
+        return (
+            scheme.data_bits, scheme.symbol_ns, scheme.grid_ns, scheme.preamble_ns,
+            control, most, self._row[scheme.base], scheme.hopeless,
+        )  # fmt: skip
+
+    def row_of(self, scheme: Scheme) -> int:
+        """Return the row of a scheme on the whole channel."""
+        return self._row[scheme]
+
+    def unit_row(self, scheme: Scheme) -> int:
+        """Return the row of a scheme in a resource unit, with the thresholds of its frames."""
+        row = self._row.get(scheme)
+        if row is None:
+            row = self._row[scheme] = len(self.schemes)
+            self.schemes.append(scheme)
+            records = self.arrays.scheme
+            if row == records.size:
+                self.arrays = self.arrays._replace(
+                    scheme=np.concatenate([records, np.zeros_like(records)])
+                )
+            self.arrays.scheme[row] = self._record(scheme, -1)
+            for length in (_BLOCK_ACK, *range(_CONTROL, _CONTROL + _PACKETS)):
+                self.find_level(length, row)
+        return row
 
     def length_row(self, bits: int) -> int:
         """Return the row of the thresholds of frames of a length [bit]."""
@@ -170,18 +222,20 @@ class KernelTables:
         """
         row = self._row[scheme]
         for length in (*range(_CONTROL, _CONTROL + _PACKETS), last):
-            self._level(length, row)
+            self.find_level(length, row)
         control = int(self.arrays.scheme[row]["control"])
         for length in range(_CONTROL):
-            self._level(length, control)
+            self.find_level(length, control)
         return row
 
-    def _level(self, length: int, row: int) -> None:
-        if (length, row) not in self._leveled:
-            self._leveled.add((length, row))
-            bits, scheme = self._lengths[length], self.schemes[row]
+    def find_level(self, length: int, row: int) -> None:
+        """Compute the thresholds of frames with rows of a length and a scheme."""
+        code = int(self.arrays.scheme[row]["code"])
+        if (length, code) not in self._leveled:
+            self._leveled.add((length, code))
+            bits, scheme = self._lengths[length], self.schemes[code]
             if bits:
-                self.arrays.level[length, row] = (
+                self.arrays.level[length, code] = (
                     scheme.threshold(bits, 0.0),
                     scheme.threshold(bits, 0.5),
                 )
@@ -239,7 +293,7 @@ class KernelTables:
         sample = at_ns // self._setup.sample_ns
         first, samples = int(cursor["first_sample"]), int(cursor["samples"])
         if first <= sample < first + samples:
-            self._fill(first, samples, np.array([pair]))
+            self._fill(first, samples, self._wanted_pairs(state, pair, target))
             return
         close = first + samples <= sample < first + 2 * samples
         known = self.arrays.pairs["key"]
@@ -254,6 +308,20 @@ class KernelTables:
         self._pairs = 0
         self.arrays = self.arrays._replace(pairs=_hash_table(known.size))
         self._fill(first, int(cursor["samples"]), pairs)
+
+    def _wanted_pairs(self, state: CsmaState, pair: int, target: int) -> Ints:
+        """Return a pair, and those of its receiver with interferers that are new to the window.
+
+        A frame that meets many others needs the gains of all of them, and a computation for several
+        pairs takes hardly longer than for one.
+        """
+        cursor = state.cursor[0]
+        frames = [*state.room["air"][: cursor["air"]], *state.room["past"][: cursor["past"]]]
+        source = state.frames[frames]["source"]
+        pairs = np.minimum(source, target) * self._nodes + np.maximum(source, target)
+        found = np.intersect1d(pairs, self._pairs_of(state, target))
+        known = self.arrays.pairs["key"]
+        return np.union1d(found[~np.isin(found, known)], [pair])
 
     def _pairs_of(self, state: CsmaState, node: int) -> Ints:
         """Return the pairs of a node with the nodes that are known to be in range of it."""

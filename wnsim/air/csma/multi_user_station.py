@@ -5,10 +5,14 @@ See `wnsim.air.csma.multi_user` for the exchanges, and `wnsim.mac.multi_user` fo
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from wnsim.air.csma.multi_user import Planner
+from wnsim.air.csma import multi_user_frames as frames
+from wnsim.air.csma.multi_user import MOST_MISSES, Planner
+from wnsim.air.csma.plan import Candidate
 from wnsim.air.csma.radio import added
 from wnsim.air.csma.service import ACK_BITS
 from wnsim.air.csma.station import TIMEOUT, Engine, Station
@@ -21,8 +25,19 @@ if TYPE_CHECKING:
     from wnsim.air.csma.service import Service
     from wnsim.air.csma.slot_backoff import SlotBackoff
 
-# Triggers in a row without a frame of a station after which its report is forgotten.
-_MOST_MISSES = 3
+
+@dataclass(slots=True)
+class Report:
+    """What an access point knows to wait at a station.
+
+    Parameters
+    ----------
+    bits : size of the first message for the access point [bit]
+    misses : triggers in a row since then that only others have answered
+    """
+
+    bits: int
+    misses: int = 0
 
 
 class MultiUserStation(Station):
@@ -43,10 +58,9 @@ class MultiUserStation(Station):
         self._exchange: Exchange | None = None
         count = len(self.backoffs)
         # Of each access function: reports by station, failures in a row, and the last direction.
-        self._reports: list[dict[int, int]] = [{} for _ in range(count)]
+        self._reports: list[dict[int, Report]] = [{} for _ in range(count)]
         self._failures = [0] * count
         self._was_uplink = [False] * count
-        self._misses: dict[int, int] = {}
 
     # Access.
 
@@ -55,16 +69,12 @@ class MultiUserStation(Station):
         reports = self._reports[place % len(self._reports)]
         return self._rules.uplink and len(reports) >= self._rules.fewest
 
-    def send_next(self, backoff: SlotBackoff) -> None:
-        """Begin an exchange with several stations, or send the first packet of the queue."""
+    def prepared(self, backoff: SlotBackoff) -> Callable[[], None] | None:
+        """Return how to begin an exchange with several stations, or to send the first packet."""
         exchange = self._next_exchange(backoff) if self.is_access_point else None
         if exchange is not None:
-            self._begin(exchange)
-        elif backoff.queue:
-            super().send_next(backoff)
-        else:
-            backoff.contends = False
-            self.resume()
+            return partial(self._begin, exchange)
+        return super().prepared(backoff) if backoff.queue else None
 
     def on_internal_collision(self, backoff: SlotBackoff) -> None:
         """Let a backoff begin anew that has ended together with that of a higher category."""
@@ -75,18 +85,33 @@ class MultiUserStation(Station):
 
     def _next_exchange(self, backoff: SlotBackoff) -> Exchange | None:
         """Return an exchange in the direction whose turn it is; none: a frame to one station."""
-        rank, now = backoff.place % len(self.backoffs), self.now
-        uplink = self.polls(backoff.place) and not (backoff.queue and self._was_uplink[rank])
+        place, now = backoff.place, self.now
+        rank = place % len(self.backoffs)
+        uplink = self.polls(place) and not (backoff.queue and self._was_uplink[rank])
         self._was_uplink[rank] = uplink
         if uplink:
-            exchange = self._planner.uplink(self.node, backoff.place, self._reports[rank], now)
-            if exchange is not None:
-                return exchange
+            reports = self._reports[rank]
+            waiting = [Candidate(node, report.bits) for node, report in reports.items()]
+            plan = self._planner.uplink(self.node, place, waiting[: self._planner.most], now)
+            if plan is not None:
+                return frames.uplink(self.node, place, plan, now)
             # No packet of these stations fits in an exchange: they contend themselves.
-            self._reports[rank].clear()
-        if backoff.queue and self._rules.downlink:
-            return self._planner.downlink(self.node, backoff.queue, self.number, now)
-        return None
+            reports.clear()
+        if not backoff.queue or not self._rules.downlink or backoff.queue[0].multicast:
+            return None
+        first: dict[int, Service] = {}
+        for service in backoff.queue:
+            if not service.multicast and len(first) < self._planner.most:
+                first.setdefault(service.attempts[0].target, service)
+        candidates = [
+            Candidate(node, _longest_bits(service), service.shortest_bits())
+            for node, service in first.items()
+        ]
+        plan = self._planner.downlink(self.node, place, candidates, now)
+        if plan is None:
+            return None
+        radio = self.engine.radio
+        return frames.downlink(radio, self.node, place, plan, first, self.number, now)
 
     def _begin(self, exchange: Exchange) -> None:
         """Send the first frame of an exchange."""
@@ -104,7 +129,7 @@ class MultiUserStation(Station):
 
     def _send_trigger(self, exchange: Exchange) -> None:
         """Send the trigger frame of an exchange."""
-        self.send(self._planner.trigger(exchange, self.number, self.now))
+        self.send(frames.trigger(self.engine.radio, exchange, self.number, self.now))
 
     # Exchanges, as the access point.
 
@@ -132,18 +157,18 @@ class MultiUserStation(Station):
         """Acknowledge the packets of the stations, or take note of their acknowledgements."""
         if exchange is not self._exchange:
             return
-        if exchange.packets is None and exchange.heard:
-            self.begin_at(self.now + SIFS_NS, partial(self._send_answer, exchange))
-        else:
+        if exchange.packets is not None or not exchange.heard:
             self._finish(exchange)
-
-    def _send_answer(self, exchange: Exchange) -> None:
-        """Acknowledge packets of several stations."""
-        frame = self._planner.answer(exchange, self.number, self.now)
+            return
+        bits = self._planner.answer_bits(len(exchange.heard))
         for sent in exchange.group:
             if sent.source in exchange.heard and sent.service is not None:
-                sent.service.on_reached(sent.attempts, frame.end_ns - frame.start_ns)
-        self.send(frame)
+                sent.service.on_reached(sent.attempts, exchange.plan.control.duration_ns(bits))
+        self.begin_at(self.now + SIFS_NS, partial(self._send_answer, exchange, bits))
+
+    def _send_answer(self, exchange: Exchange, bits: int) -> None:
+        """Acknowledge packets of several stations."""
+        self.send(frames.answer(self.engine.radio, exchange, bits, self.number, self.now))
 
     def _finish(self, exchange: Exchange) -> None:
         """Take note of the results of an exchange, and contend for the next one."""
@@ -153,24 +178,35 @@ class MultiUserStation(Station):
         self._failures[rank] += 1
         if exchange.heard:
             self._failures[rank] = 0
+        last = self._failures[rank] == engine.mac.retry_limit
         self._failures[rank] %= engine.mac.retry_limit
-        for node, user in exchange.users.items():
-            if user.packets is not None and user.packets.service is not None:
-                part, service = user.packets, user.packets.service
-                tell = service.on_ack if node in exchange.heard else service.on_failure
-                tell(part.attempts, part.payload_bits, now)
-                engine.end_complete(service, now)
-            elif node in exchange.heard:
-                self._misses[node] = 0
-            else:
-                self._misses[node] = self._misses.get(node, 0) + 1
-                if self._misses[node] >= _MOST_MISSES:
-                    self._misses[node] = 0
-                    self._reports[rank].pop(node, None)
+        if exchange.packets is None:
+            self._count_misses(exchange, self._reports[rank], last)
+        else:
+            for node, part in exchange.packets.parts.items():
+                if part.service is not None:
+                    heard = node in exchange.heard
+                    tell = part.service.on_ack if heard else part.service.on_failure
+                    tell(part.attempts, part.payload_bits, now)
+                    engine.end_complete(part.service, now)
         self.busy_ns = max(self.busy_ns, now)
         self._contend(self.backoffs[rank], self._failures[rank])
         if self.locked is None:
             self.resume()
+
+    def _count_misses(self, exchange: Exchange, reports: dict[int, Report], last: bool) -> None:
+        """Forget the reports of stations that no longer answer triggers.
+
+        A trigger that nobody answers has collided; at the retry limit, it is the last one.
+        """
+        for node in exchange.users:
+            report = reports.get(node)
+            if report is not None:
+                report.misses += bool(exchange.heard)
+                if node in exchange.heard:
+                    report.misses = 0
+                if last or report.misses >= MOST_MISSES:
+                    del reports[node]
 
     def _contend(self, backoff: SlotBackoff, failures: int) -> None:
         """Draw a backoff and contend, if there is something to send."""
@@ -185,7 +221,7 @@ class MultiUserStation(Station):
             # Those that reported first come first.
             reports.pop(node, None)
             if message:
-                reports[node] = message
+                reports[node] = Report(message)
             if self.frame is None and backoff.wanted and not backoff.contends:
                 backoff.contends = True
                 if not backoff.slots:
@@ -272,23 +308,24 @@ class MultiUserStation(Station):
         """Send what a trigger frame requests, if there is something."""
         if self.frame is not None or self.tx_end_ns > self.now:
             return
-        planner, packets = self._planner, exchange.users[self.node].packets
+        radio, packets = self.engine.radio, exchange.packets
         if packets is not None:
-            frame = planner.triggered(exchange, self.node, self.number, None)
-            if packets.service is not None:
+            part, bits = packets.parts[self.node], self._planner.acknowledgement_bits
+            frame = frames.triggered_answer(radio, exchange, self.node, self.number, bits)
+            if part.service is not None:
                 duration_ns = frame.parts[exchange.source].end_ns - self.now
-                packets.service.on_answer(packets.attempts, duration_ns)
+                part.service.on_answer(part.attempts, duration_ns)
             self.transmit(frame)
             return
         rank = exchange.function % len(self.backoffs)
         service = self._first_for(exchange.source, rank)
-        if service is None or not planner.fits(exchange, self.node, service):
+        if service is None or not frames.fits(exchange, self.node, service):
             return
         self.freeze()
         service.begin(self.now)
-        frame = planner.triggered(exchange, self.node, self.number, service)
+        frame = frames.triggered_packets(radio, exchange, self.node, service, self.number)
         service.on_sent(self.now, frame.end_ns - self.now)
-        self.engine.radio.record_sent(frame.parts[exchange.source], self.engine.gain)
+        radio.record_sent(frame.parts[exchange.source], self.engine.gain)
         self.send(frame)
 
     def _first_for(self, target: int, rank: int) -> Service | None:
@@ -338,8 +375,10 @@ class MultiUserStation(Station):
             waiting = [self._first_for(target, rank) for rank in range(len(self.backoffs))]
             station._on_reports(
                 self.node,
-                [
-                    0 if each is None else max(map(each.remaining_bits, each.attempts))
-                    for each in waiting
-                ],
+                [0 if each is None else _longest_bits(each) for each in waiting],
             )
+
+
+def _longest_bits(service: Service) -> int:
+    """Return how much of a message is left [bit]."""
+    return max(map(service.remaining_bits, service.attempts))

@@ -1,8 +1,7 @@
 """Packet-level CSMA engine: events for every slot, carrier detection, frame and acknowledgement.
 
 Each station is an object that knows only what it receives. It counts its backoff slot by slot and
-sums interference over all recent frames. Slow and simple: the oracle of `windowed`, and the only
-engine for frames of several stations at once.
+sums interference over all recent frames. Slow and simple: the oracle of `windowed`.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ import numpy as np
 
 from wnsim.air.csma.aggregated_service import AggregatedService
 from wnsim.air.csma.contention import Contention
-from wnsim.air.csma.multi_user import Planner
+from wnsim.air.csma.multi_user import planner_of
 from wnsim.air.csma.multi_user_station import MultiUserStation
 from wnsim.air.csma.radio import added
 from wnsim.air.csma.service import Service
 from wnsim.air.csma.station import END, EXPIRE, REPORT, SENSE, UPDATE, Station
 from wnsim.core.streams import uniforms
-from wnsim.phy.wifi import SENSE_NS, Wifi
+from wnsim.phy.wifi import SENSE_NS
 
 if TYPE_CHECKING:
     from wnsim.air.csma.frame import Frame
@@ -46,11 +45,9 @@ class Packet(Contention):
 
     def _stations(self, setup: Setup) -> list[Station]:
         """Return a station for each node."""
-        nodes, rules, aggregator = range(setup.world.nodes), self.mac.ofdma, self.radio.aggregator
-        phy, width_mhz = setup.world.phy, round(setup.world.bandwidth_hz / 1e6)
-        if rules is None or aggregator is None or not isinstance(phy, Wifi):
+        nodes, planner = range(setup.world.nodes), planner_of(setup, self.radio)
+        if planner is None:
             return [Station(node, self) for node in nodes]
-        planner = Planner(self.radio, rules, aggregator, phy, width_mhz, setup.packet_bits)
         return [MultiUserStation(node, self, planner) for node in nodes]
 
     # Required by `Contention`.

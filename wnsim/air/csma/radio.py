@@ -363,6 +363,7 @@ class Radio:
             for other in sorted(frame.overlapping, key=lambda each: (each.start_ns, each.source))
             if node in other.received_w
             and other.end_ns > begin_ns
+            and other.start_ns < frame.end_ns
             and (covered := covered_share(frame, other)) > 0.0
         ]
 

@@ -118,16 +118,22 @@ class Station:
         due = [each for each in self.backoffs if each is backoff or each.due]
         for each in due:
             each.contends = each.wanted
-        winner, *others = [each for each in due if each.contends]
-        self.freeze()
-        winner.slots = 0
-        self.send_next(winner)
-        for each in others:
+        contending = [each for each in due if each.contends]
+        while contending:
+            winner, *contending = contending
+            send = self.prepared(winner)
+            if send is not None:
+                self.freeze()
+                winner.slots = 0
+                send()
+                break
+            winner.contends = False
+        for each in contending:
             self.on_internal_collision(each)
 
-    def send_next(self, backoff: SlotBackoff) -> None:
-        """Send the first packet of a queue."""
-        self.send_packet(backoff.queue[0])
+    def prepared(self, backoff: SlotBackoff) -> Callable[[], None] | None:
+        """Return how to send what comes next; none: there is nothing that could be sent."""
+        return partial(self.send_packet, backoff.queue[0])
 
     def on_internal_collision(self, backoff: SlotBackoff) -> None:
         """Let a backoff begin anew that has ended together with that of a higher category."""

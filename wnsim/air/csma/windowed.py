@@ -17,11 +17,13 @@ from wnsim import kernels
 from wnsim.air.csma.contention import Contention
 from wnsim.air.csma.kernel_state import KernelState
 from wnsim.air.csma.kernel_tables import KernelTables, rules_of
+from wnsim.air.csma.multi_user import planner_of
 from wnsim.core.clock import LAST
 from wnsim.core.invariants import half_duplex_violation
 from wnsim.core.units import FAR_NS, to_s
 
 if TYPE_CHECKING:
+    from wnsim.air.csma.plan import Plan
     from wnsim.air.setup import Setup
     from wnsim.air.transmission import Attempt, Transmission
 
@@ -31,13 +33,12 @@ class Windowed(Contention):
 
     def __init__(self, setup: Setup, ended: Callable[[Attempt], None]) -> None:
         super().__init__(setup, ended)
-        if self.mac.packet_only:
-            raise ValueError(
-                "mac csma with ofdma must be simulated by the engine packet, got windowed"
-            )
-        self._rules = rules_of(setup, self.radio)
-        self._tables = KernelTables(setup, self.radio)
-        self._state = KernelState(setup.world.nodes, self.radio)
+        self._planner = planner_of(setup, self.radio)
+        self._tables = KernelTables(setup, self.radio, self._planner)
+        self._rules = rules_of(setup, self.radio, self._planner, self._tables)
+        points = range(0) if self._planner is None else setup.world.stations
+        most_users = self._rules.most_users
+        self._state = KernelState(setup.world.nodes, points, most_users, self.radio)
         self._wake_ns = FAR_NS
 
     # The clock.
@@ -132,8 +133,12 @@ class Windowed(Contention):
         elif request == kernel.SCHEME:
             self._choose_scheme(int(cursor["service"]), now)
         elif request == kernel.LEARN:
-            self._learn(int(cursor["result"]), bool(cursor["answered"]))
+            self._learn(int(cursor["number"]))
             cursor["learned"] = 1
+        elif request == kernel.PLAN:
+            self._plan(int(cursor["place"]), now)
+        elif request == kernel.LEVEL:
+            tables.find_level(int(cursor["number"]), int(cursor["place"]))
         elif request == kernel.NEAR:
             tables.find_near(state.arrays, source, now)
         elif request == kernel.BOARD:
@@ -163,14 +168,61 @@ class Windowed(Contention):
         of["scheme"] = self._tables.choose(scheme, int(of["last_level"]))
         of["scheme_interval"] = radio.gain_interval(now)
 
-    def _learn(self, number: int, answered: bool) -> None:
+    def _learn(self, number: int) -> None:
         """Tell the choice of rates whether a frame was answered."""
         frame, radio = self._state.arrays.frames[number], self.radio
         source, target, start_ns = (int(frame[name]) for name in ("source", "target", "start_ns"))
         packets = int(frame["packets"])
-        arrived = (int(frame["arrived"]) if frame["aligned_bits"] else 1) if answered else 0
+        arrived = 0
+        if frame["answered"]:
+            arrived = int(frame["arrived"]) if frame["aligned_bits"] else 1
         scheme = self._tables.schemes[frame["scheme"]]
         radio.learn(source, target, scheme, packets, arrived, start_ns, self._tables.gain)
+
+    # Exchanges of access points with several stations.
+
+    def _plan(self, place: int, now: int) -> None:
+        """Plan what an access point sends next by an access function."""
+        kernel, state, planner, rules = kernels.csma, self._state, self._planner, self.mac.ofdma
+        if planner is None or rules is None:
+            raise TypeError("nothing is planned without ofdma")
+        node, rank = divmod(place, len(self.mac.functions))
+        function, head = state.arrays.functions[place], int(state.arrays.functions[place]["head"])
+        waits = head >= 0
+        polls = rules.uplink and function["reports"] >= rules.fewest
+        uplink = polls and not (waits and function["was_uplink"])
+        function["was_uplink"] = uplink
+        plan = None
+        if uplink:
+            plan = planner.uplink(node, place, state.reported(node, rank, planner.most), now)
+            if plan is None:
+                # No packet of these stations fits in an exchange: they contend themselves.
+                state.forget_reports(node, rank)
+        if (
+            plan is None
+            and waits
+            and rules.downlink
+            and not state.arrays.services[head]["multicast"]
+        ):
+            uplink = False
+            plan = planner.downlink(node, place, state.candidates(node), now)
+        cursor = state.arrays.cursor[0]
+        if plan is None:
+            cursor["plan"] = kernel.SINGLE if waits else kernel.NOTHING
+        else:
+            cursor["plan"] = kernel.SEVERAL
+            self._write_plan(plan, node, place, uplink)
+
+    def _write_plan(self, plan: Plan, node: int, place: int, uplink: bool) -> None:
+        """Hand over a plan to the kernel."""
+        tables = self._tables
+        control, level = tables.row_of(plan.control), tables.length_row(plan.trigger_bits)
+        tables.find_level(level, control)
+        schemes = [
+            (tables.unit_row(user.scheme), -1 if user.down is None else tables.unit_row(user.down))
+            for user in plan.users
+        ]
+        self._state.write_plan(plan, node, place, uplink, (control, level), schemes)
 
     # Queues.
 

@@ -78,11 +78,6 @@ def notes(scenario: Scenario) -> list[str]:
         )
     if learning is not None and learning.privacy is not None:
         found += _uncovered(learning)
-    if getattr(scenario.mac, "packet_only", False) and scenario.engine != "packet":
-        found.append(
-            "mac.ofdma is simulated by the engine packet, slot by slot, which takes longer than "
-            "the engine windowed"
-        )
     topology = None if learning is None else learning.topology
     if getattr(topology, "model", "") == "random" and 0 < degree < 2 < count:
         found.append(f"random graphs of degree {degree} are never connected")
