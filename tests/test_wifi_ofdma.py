@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import defaultdict
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -566,11 +566,16 @@ def test_engines_agree_to_the_last_bit(case: dict[str, Any]) -> None:
     assert repr(first) == repr(second)
 
 
-@pytest.mark.parametrize("radius_m", [3.0, 20.0])
-@pytest.mark.parametrize("split", ["equal", "queue"])
-def test_engines_agree_in_full_cells(radius_m: float, split: Any) -> None:
-    """Two access points, one of which some of the stations hardly hear, and full queues."""
-    count, sizes = 4, (800, 3 * PACKET_BITS, 90_000)
+@pytest.mark.parametrize(
+    ("count", "most", "radius_m", "split"),
+    [*product([4], [9], [3.0, 20.0], ["equal", "queue"]), (6, 2, 3.0, "equal")],
+)
+def test_engines_agree_in_full_cells(count: int, most: int, radius_m: float, split: Any) -> None:
+    """Two access points, one of which some of the stations hardly hear, and full queues.
+
+    In the last case each has more stations than units, which then take turns by their reports.
+    """
+    sizes = (800, 3 * PACKET_BITS, 90_000)
     offers = [
         Offer(number * 100_000 + node, *pair, sizes[(number + node) % 3], 200_000_000, 0, category)
         for number in range(12)
@@ -579,7 +584,9 @@ def test_engines_agree_in_full_cells(radius_m: float, split: Any) -> None:
         for category in (("best-effort", "voice") if number % 4 == 0 else ("best-effort",))
     ]
     world = cell(count, radius_m, Wifi(standard="ax"), points=2, fading=Rayleigh())
-    rules = MultiUser(split=split, fewest=1, timer_ms=8.192 if split == "equal" else 1.0)
+    rules = MultiUser(
+        split=split, fewest=1, most_stations=most, timer_ms=8.192 if split == "equal" else 1.0
+    )
     mac = Csma(aggregation=Aggregation(), edca=Edca(), ofdma=rules)
     found = [drive(world, mac, offers, engine=engine) for engine in (Recorded, Windowed)]
     first, second = ([dataclasses.astuple(each) for each in attempts] for attempts, _ in found)
