@@ -138,9 +138,9 @@ def several_stations(full: bool) -> Finding:
         "wifi_ofdma",
         "Goodput of saturated 802.11ax stations and their access point, both by OFDMA: circles are "
         "this simulator, crosses ns-3. With the MU EDCA timer stations that are triggered do not "
-        "contend for 8.192 ms. Where stations contend as well, ns-3's access point wins more turns "
-        "than a fair share, up to 5.7 % of the total, for a reason that is not known; ours and those of "
-        "all stations are alike. That row has no tolerance.",
+        "contend for 8.192 ms. Where stations contend as well, ns-3's access point wins more "
+        "turns than a fair share, up to 5.7 % of the total, for a reason that is not known; ours "
+        "and those of all stations are alike. That row has no tolerance.",
         draw,
     )
     return Finding(made, (picture,) if full else ())
