@@ -283,4 +283,4 @@ def test_packing_replaces_and_hides_nothing(
     assert "transfers.csv: was altered" in capsys.readouterr().err
     assert not (tmp_path / "new.zip").exists()
     assert main(["pack", str(tmp_path / "none")]) == 2
-    assert "complete run" in capsys.readouterr().err
+    assert "no such folder" in capsys.readouterr().err

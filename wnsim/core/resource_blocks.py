@@ -48,10 +48,10 @@ def assignment(value: Floats, most: int | None = None) -> Ints:
 
     Examples
     --------
-    >>> assignment(np.array([[3.0, 2.0], [3.0, 0.0], [1.0, 1.0]])).tolist()
+    >>> assignment(np.array([[3.0, 2.0], [4.0, 0.0], [1.0, 1.0]])).tolist()
     [1, 0, -1]
-    >>> assignment(np.array([[3.0, 2.0], [3.0, 0.0], [1.0, 1.0]]), most=1).tolist()
-    [0, -1, -1]
+    >>> assignment(np.array([[3.0, 2.0], [4.0, 0.0], [1.0, 1.0]]), most=1).tolist()
+    [-1, 0, -1]
     """
     from scipy.optimize import linear_sum_assignment
 
