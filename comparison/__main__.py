@@ -2,8 +2,8 @@
 
 Runs what the tables in `results/` lack, in pieces: learning rates are tuned on validation examples
 with development seeds, and the chosen rate is reported on others, and under conditions that change
-a field. Then writes the page
-docs/methods-compared.md and its figures. An interrupted command goes on where it was.
+a field. Then writes the page docs/methods-compared.md and its figures. An interrupted command goes
+on where it was.
 """
 
 from __future__ import annotations

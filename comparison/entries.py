@@ -219,17 +219,9 @@ def conditions(
     found = {}
     for path in sorted(folder.glob("condition-*.yaml")):
         read = document.read(path, path.name)
-        if odd := _CONDITION_KEYS ^ set(read.data):
-            raise ScenarioError(
-                f"{path.name}: needs the keys {', '.join(sorted(_CONDITION_KEYS))} and no others, "
-                f"got {', '.join(sorted(odd))} at odds"
-            )
-        of = known.get(read.data["field"])
-        if of is None:
-            raise ScenarioError(
-                f"{path.name}: field: no field {read.data['field']!r}; "
-                f"known: {', '.join(sorted(known))}"
-            )
+        _check_keys(path.name, read.data, _CONDITION_KEYS)
+        _check_fields(f"{path.name}: field", [read.data["field"]], known)
+        of = known[read.data["field"]]
         if unknown := [each for each in read.data["methods"] if each not in methods]:
             raise ScenarioError(f"{path.name}: methods: no method {unknown[0]!r}")
         name = path.stem.removeprefix("condition-")
@@ -255,16 +247,8 @@ def entries(known: Mapping[str, Field], folder: Path = HERE) -> dict[str, Entry]
     found = {}
     for path in sorted((folder / "methods").glob("*.yaml")):
         data = document.read(path, f"methods/{path.name}").data
-        if odd := _KEYS ^ set(data):
-            raise ScenarioError(
-                f"methods/{path.name}: needs the keys {', '.join(sorted(_KEYS))} and no others, "
-                f"got {', '.join(sorted(odd))} at odds"
-            )
-        if unknown := set(data["fields"]) - set(known):
-            raise ScenarioError(
-                f"methods/{path.name}: fields: no field {sorted(unknown)[0]!r}; "
-                f"known: {', '.join(sorted(known))}"
-            )
+        _check_keys(f"methods/{path.name}", data, _KEYS)
+        _check_fields(f"methods/{path.name}: fields", data["fields"], known)
         further = {name: dict(keys or {}) for name, keys in data["fields"].items()}
         grids = {
             name: _grid(keys.pop("learning_rates"))
@@ -283,3 +267,20 @@ def entries(known: Mapping[str, Field], folder: Path = HERE) -> dict[str, Entry]
 
 def _grid(rates: Iterable[float]) -> tuple[float, ...]:
     return tuple(sorted(map(float, rates)))
+
+
+def _check_keys(file: str, data: Mapping[str, Any], keys: set[str]) -> None:
+    """Check that a file has all keys that it needs, and no others."""
+    if odd := keys ^ set(data):
+        raise ScenarioError(
+            f"{file}: needs the keys {', '.join(sorted(keys))} and no others, "
+            f"got {', '.join(sorted(odd))} at odds"
+        )
+
+
+def _check_fields(place: str, names: Iterable[str], known: Mapping[str, Field]) -> None:
+    """Check that fields are known."""
+    if unknown := set(names) - set(known):
+        raise ScenarioError(
+            f"{place}: no field {min(unknown)!r}; known: {', '.join(sorted(known))}"
+        )

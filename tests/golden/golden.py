@@ -1,4 +1,4 @@
-"""Golden digests: four shortened scenarios whose tables must not change by accident.
+"""Golden digests: shortened scenarios whose tables must not change by accident.
 
 `digests.json` holds two digests of each table: one of all columns, which holds on a processor and
 with libraries like those it was made with, and one of the columns without decimals, which holds
