@@ -9,9 +9,11 @@ PYTHON ?= python3
 VENV   ?= .venv
 # Processes that share the training of the demo.
 PROCESSES ?= 2
-# Processes that share the tests: one more than processors, as some tests wait for programs.
-WORKERS ?= $(shell expr $$(nproc) + 1)
+# Processes that share the tests.
+WORKERS ?= $(shell nproc)
 BIN     = $(VENV)/bin
+# Compiles the loop of Wi-Fi, once for all workers, beside the checks of types.
+COMPILE = $(BIN)/python -m wnsim.scenario indoor.yaml --only unicast,seed=1 --dry-run > /dev/null
 
 .PHONY: install demo test quick docs validation build lowest benchmarks audit clean
 install: $(VENV)/.installed
@@ -20,9 +22,8 @@ demo: $(VENV)/.installed
 	$(BIN)/torchrun --nproc-per-node $(PROCESSES) -m wnsim.scenario urban.yaml
 
 test: $(VENV)/.installed
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(COMPILE) & compiling=$$!; $(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy; \
+	  checked=$$?; wait $$compiling && exit $$checked
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 8 \
 	  --dist loadfile --no-loadscope-reorder
 

@@ -26,6 +26,7 @@ devices: {count: 4}
 traffic: {size_bytes: 10000, rounds: 2, neighbors: 2}
 variants: [{label: a}, {label: b}]
 sweep: {devices.count: [3, 4]}
+figures: {formats: [svg]}
 """
 RUNS = [f"{label},devices.count={count},seed=1" for label in "ab" for count in (3, 4)]
 

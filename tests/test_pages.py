@@ -109,6 +109,7 @@ SYBIL = Sybil(
 )
 
 
+@pytest.mark.usefixtures("svg_only")
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_blocks_of_a_page(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.copytree(ROOT / "docs" / "examples", tmp_path, dirs_exist_ok=True)

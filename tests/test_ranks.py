@@ -102,7 +102,7 @@ def scenario(folder: Path) -> list[str]:
         "  topology: {model: ring}\n"
         "  method: {model: so-lora, rank: 2, calibration_prompts: 4}\n"
         "  rounds: 4\n"
-        "  local_steps: 20\n"
+        "  local_steps: 8\n"
         "  test_examples: 4\n"
         "  evaluate_every: 4\n"
         "  trainer: {micro_batch_tokens: 256}\n"
