@@ -7,7 +7,7 @@ run again, an entry a method: one file each.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -202,13 +202,13 @@ def fields(folder: Path = HERE) -> dict[str, Field]:
 
 
 def conditions(
-    known: Mapping[str, Field], methods: Collection[str], folder: Path = HERE
+    known: Mapping[str, Field], methods: Mapping[str, Entry], folder: Path = HERE
 ) -> dict[str, Field]:
     """Return the conditions of a comparison by name, as fields.
 
     Parameters
     ----------
-    known, methods : fields of the comparison, and names of its methods
+    known, methods : fields and entries of the comparison
     folder : of the comparison
 
     Raises
@@ -224,6 +224,11 @@ def conditions(
         of = known[read.data["field"]]
         if unknown := [each for each in read.data["methods"] if each not in methods]:
             raise ScenarioError(f"{path.name}: methods: no method {unknown[0]!r}")
+        for each in read.data["methods"]:
+            if of.name not in methods[each].fields:
+                raise ScenarioError(
+                    f"{path.name}: methods: {each} is not defined in the field {of.name}"
+                )
         name = path.stem.removeprefix("condition-")
         data = {**of.data, "repeat": read.data["repeat"]}
         condition = Condition(of, tuple(read.data["methods"]), read.data["changes"])

@@ -335,6 +335,10 @@ def test_conditions_are_valid_for_all_their_methods(name: str) -> None:
         ("field: decentralised\n", "needs the keys changes, field, methods, repeat"),
         ("{field: no, repeat: 3, methods: [], changes: {}}\n", "no field 'no'"),
         ("{field: text, repeat: 3, methods: [no], changes: {}}\n", "no method 'no'"),
+        (
+            "{field: server, repeat: 3, methods: [decaf], changes: {}}\n",
+            "decaf is not defined in the field server",
+        ),
     ],
 )
 def test_a_wrong_condition_is_named(text: str, complaint: str, tmp_path: Path) -> None:
