@@ -20,8 +20,8 @@ from wnsim.storage.records import digest
 HERE = Path(__file__).parent
 REFERENCE = "lora"
 """Method that all others are compared with."""
-OURS = "so-lora-plus-8bit"
-"""This project's method, whose place in each field the page tells."""
+OURS = ("so-lora-plus-8bit", "so-lora-common-4bit")
+"""This project's method between devices, and behind a server; the page tells their places."""
 DEVELOPMENT = (901, 902)
 """Seeds on which learning rates are chosen; no reported run has them."""
 LADDER = tuple(float(f"{digit}e{power}") for power in range(-5, 1) for digit in (1, 2, 5))

@@ -99,7 +99,7 @@ def write(
             f"## {title}\n", f"{field.description}\n", _about(field, lines, len(defined)),
             _table(field, lines), *_by_task(lines, tasks_of_field(field, folder)),
             f"![Accuracy over bytes and seconds](pictures/{picture.name})\n", _claims(lines),
-            *_place_of_ours(lines),
+            *_places_of_ours(lines),
         ]  # fmt: skip
         for condition in conditions:
             if condition.tuned.name == field.name:
@@ -228,26 +228,28 @@ def _paired(one: Line, two: Line) -> tuple[Line, Line]:
     return one.on(seeds), two.on(seeds)
 
 
-def _place_of_ours(lines: Sequence[Line]) -> list[str]:
-    """Return what this project's method reaches in a field; empty if its runs are not complete."""
+def _places_of_ours(lines: Sequence[Line]) -> list[str]:
+    """Return what this project's methods reach in a field, of those whose runs are complete."""
     by_name = {line.entry.name: line for line in lines}
-    if OURS not in by_name:
-        return []
-    ours, reference = _paired(by_name[OURS], by_name[REFERENCE])
+    return [_place(by_name[name], lines, by_name[REFERENCE]) for name in OURS if name in by_name]
+
+
+def _place(line: Line, lines: Sequence[Line], reference: Line) -> str:
+    """Return what a method reaches against the reference, and which methods outdo it."""
+    ours, reference = _paired(line, reference)
     costs = {"bytes": "offered_bytes", "time": "simulated_s"}
     ratios = {name: mean(ours.runs[key] / reference.runs[key]) for name, key in costs.items()}
     said = " and ".join(
         f"{ratio.mean:.3f} ± {ratio.half:.3f} of its {name}" for name, ratio in ratios.items()
     )
-    ahead = [line.entry.name for line in lines if line.competes and _dominates(line, ours)]
+    ahead = [each.entry.name for each in lines if each.competes and _dominates(each, ours)]
     found = ours.difference
-    text = (
-        f"**{OURS}**, this project's method, against {REFERENCE} on {len(ours.runs)} seeds: "
-        f"{found.mean:+.1f} ± {found.half:.1f} points, with {said}. "
+    return (
+        f"**{line.entry.name}**, this project's method, against {REFERENCE} on {len(ours.runs)} "
+        f"seeds: {found.mean:+.1f} ± {found.half:.1f} points, with {said}. "
         f"{', '.join(ahead) or 'No method'} {'have' if len(ahead) > 1 else 'has'} both fewer bytes "
         "and a higher accuracy.\n"
     )
-    return [text]
 
 
 def _under(condition: Field, lines: Sequence[Line], rows: Rows) -> list[str]:
