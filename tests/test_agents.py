@@ -27,9 +27,16 @@ SMALL = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", [ClientSelection, BandAllocation])
-def test_the_interface_is_that_of_gymnasium(kind: Any) -> None:
-    env = kind("scheduling.yaml", {**SMALL, "fl.rounds": 1, "devices.count": 2})
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        (ClientSelection, {"fl.protocol.share": 0.5}),
+        (BandAllocation, {"fl.protocol.share": 0.5}),
+        (BandAllocation, {"fl.protocol.share": 1.0}),
+    ],
+)
+def test_the_interface_is_that_of_gymnasium(kind: Any, settings: Any) -> None:
+    env = kind("scheduling.yaml", {**SMALL, "fl.rounds": 1, "devices.count": 2, **settings})
     with warnings.catch_warnings():
         # Environments that are not registered have no other render modes to try.
         warnings.simplefilter("ignore")
@@ -50,7 +57,7 @@ def test_an_agent_that_acts_as_an_allocation_is_that_allocation(
         sends = observation[:, 0] == 1.0
         assert sorted(info["demand"].device) == np.flatnonzero(sends).tolist()
         action = np.zeros((4, 2))
-        band, power, _ = rule.shares(info["modem"], info["demand"])
+        band, power, _ = rule.shares(env.modem, info["demand"])
         action[info["demand"].device] = np.stack([band, power / info["demand"].limit], axis=1)
         observation, reward, over, _, info = env.step(action)
         rewards, decisions = rewards + reward, decisions + 1

@@ -98,7 +98,8 @@ def test_values_have_units_and_latex_is_escaped() -> None:
     values = flat({
         "area_m": [300.0, 40.0], "radio": {"frequency_hz": 5.2e9}, "engine": "win_dowed",
         "compute": {"flops_per_s": 2e12, "on": True}, "a": {"b": {"model": "x$y"}, "c": None},
-        "background": [{"rate_bps": 2500, "to": None}],
+        "background": [{"rate_bps": 2500, "to": None}], "mobility": {"files": []},
+        "channel": {"file": "/home/me/street.npz", "maps": ["C:\\me\\map.npz", "near/by.npz"]},
     })  # fmt: skip
     lines = in_words([values], ["one"], [3], "1_0", lambda key, _: ("k",) * (key == "a.b.model"))
     assert lines.splitlines() == [
@@ -107,6 +108,8 @@ def test_values_have_units_and_latex_is_escaped() -> None:
         "radio: frequency 5.2~GHz.",
         "compute: flops 2~TFLOP/s; on yes.",
         r"a: b x\$y~\cite{k}.",
+        "mobility: files none.",
+        "channel: file street.npz; maps [map.npz, near/by.npz].",
     ]
 
 

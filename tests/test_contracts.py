@@ -424,6 +424,11 @@ def test_models_of_ones_own_by_name(
     ):
         assert contracts.main([name]) == 2
         assert complaint in capsys.readouterr().err
+    # One that cannot be checked is named once, and the others are checked.
+    assert contracts.main(["theirs:Bare", "theirs:Good"]) == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("theirs:Bare must have blockage")
+    assert said.out == "theirs:Good, a path loss: satisfies its contract\n"
 
 
 @pytest.mark.parametrize(

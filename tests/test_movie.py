@@ -77,9 +77,13 @@ def test_the_verb_writes_a_movie_or_a_sentence(
         ([str(tmp_path / "a.mp4")], "needs the program ffmpeg, and a.gif does without"),
         ([str(tmp_path / "a.avi")], "a movie must be a file .mp4 or .gif"),
         ([str(tmp_path / "b.gif"), "--run", "none"], "--run none: no complete run of this name"),
+        ([str(tmp_path / "b.gif"), "--only", "latency"], "--only: is for figures, and --movie"),
+        ([str(tmp_path / "b.gif"), "--no-band"], "--no-band: is for figures, and --movie"),
     ):
         assert main([*words, *more]) == 2
         assert sentence in capsys.readouterr().err
+    assert main(["figures", str(results), "--run", "run-1"]) == 2
+    assert "--run run-1: names the run of a movie" in capsys.readouterr().err
     next(results.glob("run-*/positions.csv")).unlink()
     with pytest.raises(ValueError, match="has no positions to show"):
         movie.draw_movie(next(results.glob("run-*")), tmp_path / "c.gif")

@@ -7,10 +7,8 @@ until their deadlines.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -36,8 +34,7 @@ _BANDS, _TIMES = (6, 64), (8, 16)
 _Interval = Annotated[float, Field(ge=1e-3, le=1e6)]
 
 
-@dataclass(frozen=True)
-class Demand:
+class Demand(NamedTuple):
     """What the devices of an uplink have to send.
 
     Parameters
@@ -214,7 +211,7 @@ class LeastEnergy:
     def shares(self, modem: Modem, demand: Demand) -> Allotment:
         """Return the shares; see `Allocation`."""
         left_s = np.maximum(demand.left_s - self.reserve_s, 1e-9)
-        demand = dataclasses.replace(demand, left_s=left_s)
+        demand = demand._replace(left_s=left_s)
         rate_bps = demand.bits / left_s
         least = band_for(modem, demand.snr * demand.limit, rate_bps)
         if not least.sum() < 1.0:

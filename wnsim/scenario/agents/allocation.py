@@ -90,8 +90,8 @@ class BandAllocation(RunEnvironment):
     less the prices of its time and energy from the first decision on.
 
     An episode ends with the last round, or at `fl.stop_at`. `info` has the round, the time [s], the
-    accuracy, the energy spent so far [J] and the seed of the run; and what an allocation gets, as
-    `demand` and `modem`, none at the end: `allocation.shares(info["modem"], info["demand"])` of
+    accuracy, the energy spent so far [J] and the seed of the run; and as `demand` what an
+    allocation gets, none at the end: `allocation.shares(env.modem, info["demand"])` of
     `wnsim.mac.allocation` is a policy.
 
     Parameters
@@ -127,6 +127,7 @@ class BandAllocation(RunEnvironment):
         every_s: float | None = None,
     ) -> None:
         self._every_s = every_s
+        self._shares: _Shares | None = None
         super().__init__(scenario, settings, plugins, price)
         high = [1.0, MOST_LOG, MOST_LOG, MOST_LOG, 1.0, 1.0, MOST_LOG, 1.0]
         self.observation_space = gymnasium.spaces.Box(
@@ -143,9 +144,17 @@ class BandAllocation(RunEnvironment):
         own = {"model": AgentShares().model, "every_s": self._every_s}
         return {"mac.allocation": {key: each for key, each in own.items() if each is not None}}
 
+    @property
+    def modem(self) -> Modem:
+        """Modem of the band in the running episode, which allocations get."""
+        if self._shares is None or self._shares.modem is None:
+            raise ScenarioError("the modem is that of an episode: call reset first")
+        return self._shares.modem
+
     def _begin(self, scenario: Any, seed: int) -> Episode:
         """Return a run of the scenario at its start."""
-        return _Shares(scenario, seed)
+        self._shares = _Shares(scenario, seed)
+        return self._shares
 
 
 class _Ended(BaseException):
@@ -165,7 +174,8 @@ class _Shares:
         self._scenario, self._seed = scenario, seed
         self._rounds, count = scenario.fl.rounds, scenario.devices.count
         self._round = 0
-        self._asked: tuple[Modem, Demand] | None = None
+        self._demand: Demand | None = None
+        self.modem: Modem | None = None
         self._band, self._last_s = np.zeros(count), np.zeros(count)
         self._last_round = np.full(count, -self._rounds)
         self.accuracy, self.is_over = 0.0, False
@@ -211,8 +221,10 @@ class _Shares:
         if isinstance(found, BaseException):
             self.is_over = True
             raise found
-        self._asked = found
         self.is_over = found is None
+        self._demand = None
+        if found is not None:
+            self.modem, self._demand = found
 
     def answer(self, action: NDArray[np.float64]) -> None:
         """Let the run go on with shares."""
@@ -221,8 +233,8 @@ class _Shares:
     def observation(self) -> NDArray[np.float32]:
         """Return the observation; see `BandAllocation`."""
         found = np.zeros((self._band.size, len(SHARE_FEATURES)))
-        if self._asked is not None:
-            demand = self._asked[1]
+        demand = self._demand
+        if demand is not None:
             sent = np.zeros(self._band.size)
             np.add.at(sent, demand.device, demand.bits)
             found[demand.device, 0] = 1.0
@@ -238,10 +250,9 @@ class _Shares:
 
     def information(self) -> dict[str, Any]:
         """Return information on the run; see `BandAllocation`."""
-        modem, demand = (None, None) if self._asked is None else self._asked
         return {
             "round": self._round, "time_s": self.now_s, "accuracy": self.accuracy,
-            "energy_j": self.energy_j, "seed": self._seed, "modem": modem, "demand": demand,
+            "energy_j": self.energy_j, "seed": self._seed, "demand": self._demand,
         }  # fmt: skip
 
     def discard(self) -> None:

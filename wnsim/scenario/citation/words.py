@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
 Values = Mapping[str, Any]
@@ -89,12 +90,17 @@ def _shown(value: Any, unit: str, has_prefix: bool) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, list):
+        if not value:
+            return "none"
         return "[" + ", ".join(_shown(each, unit, has_prefix) for each in value) + "]"
     if isinstance(value, Mapping):
         known = {key: each for key, each in value.items() if each is not None}
         return "(" + ", ".join(_phrase(str(key), each, ()) for key, each in known.items()) + ")"
     if not isinstance(value, int | float):
-        return escaped(str(value))
+        text = str(value)
+        # Where a file lies on this machine is of no use to a reader.
+        paths = (PurePosixPath(text), PureWindowsPath(text))
+        return escaped(next((each.name for each in paths if each.is_absolute()), text))
     factor, prefix = 1.0, ""
     if has_prefix:
         factor, prefix = next(

@@ -76,7 +76,12 @@ def main(arguments: Sequence[str]) -> int:
     given.pop("traceback", None)
     movie, run = given.pop("movie", None), given.pop("run", None)
     if movie is not None:
+        if given:
+            word = _WORDS[next(iter(given))][0]
+            raise ScenarioError(f"{word}: is for figures, and --movie draws none")
         return _draw_movie(results, run, movie)
+    if run is not None:
+        raise ScenarioError(f"--run {run}: names the run of a movie, and there is no --movie")
     wanted = _options(given, plugins)
 
     from wnsim.figures import draw
