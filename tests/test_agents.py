@@ -107,6 +107,8 @@ def test_an_episode_may_be_left_before_its_end() -> None:
     np.testing.assert_array_equal(first, again)
     env.close()
     assert threading.active_count() == before
+    with pytest.raises(ScenarioError, match="the modem is that of an episode: call reset first"):
+        _ = env.modem
     with pytest.raises(ScenarioError, match=r"mac\.model cell, got ideal"):
         BandAllocation("urban.yaml", {"mac": {"model": "ideal"}})
 

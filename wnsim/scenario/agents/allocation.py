@@ -127,7 +127,6 @@ class BandAllocation(RunEnvironment):
         every_s: float | None = None,
     ) -> None:
         self._every_s = every_s
-        self._shares: _Shares | None = None
         super().__init__(scenario, settings, plugins, price)
         high = [1.0, MOST_LOG, MOST_LOG, MOST_LOG, 1.0, 1.0, MOST_LOG, 1.0]
         self.observation_space = gymnasium.spaces.Box(
@@ -146,15 +145,21 @@ class BandAllocation(RunEnvironment):
 
     @property
     def modem(self) -> Modem:
-        """Modem of the band in the running episode, which allocations get."""
-        if self._shares is None or self._shares.modem is None:
+        """Modem of the band in the running episode, which allocations get.
+
+        Raises
+        ------
+        ScenarioError
+            if there is no episode
+        """
+        episode = self._episode
+        if not isinstance(episode, _Shares) or episode.modem is None:
             raise ScenarioError("the modem is that of an episode: call reset first")
-        return self._shares.modem
+        return episode.modem
 
     def _begin(self, scenario: Any, seed: int) -> Episode:
         """Return a run of the scenario at its start."""
-        self._shares = _Shares(scenario, seed)
-        return self._shares
+        return _Shares(scenario, seed)
 
 
 class _Ended(BaseException):
