@@ -176,7 +176,7 @@ def plotted(results: Path, name: str) -> pd.DataFrame:
     return pd.read_csv(results / "figures" / f"{name}.csv")
 
 
-@pytest.mark.parametrize(("variants", "seeds"), [(1, 5), (3, 1), (9, 5)])
+@pytest.mark.parametrize(("variants", "seeds"), [(1, 5), (3, 1), (9, 1), (9, 5)])
 def test_all_figures_are_of_the_right_width(tmp_path: Path, variants: int, seeds: int) -> None:
     tasks = 7 if variants == 3 else 2
     names = ["lora", "W" * 60, "so-lora, fl.method.learning_rate=0.001", "_a $5 \\foo"]
